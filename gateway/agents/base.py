@@ -1,0 +1,54 @@
+"""What the gateway asks of an agent: a run's chunks, and nothing about how to keep them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from gateway.ids import RunId, SessionId, UserId
+from protocol.chunks import AnyChunk
+from protocol.messages import UIMessage
+
+
+class AgentRequest(Struct, frozen=True, kw_only=True):
+    """One run, as the agent sees it.
+
+    Attributes:
+        history: the conversation up to and including the message to answer, oldest first,
+            from the server's log. For a continuation its last one is the assistant message
+            that the run goes on with.
+        model: a model the client asked for, or None for the agent's own.
+        body: the request's extra body fields, as the client sent them.
+        new_id: makes ids for parts; unique within the process.
+    """
+
+    session_id: SessionId
+    run_id: RunId
+    message_id: str
+    user: UserId
+    history: Sequence[UIMessage]
+    model: str | None
+    body: Raw
+    new_id: Callable[[], str]
+
+
+class Agent(Protocol):
+    """Answers a message with chunks."""
+
+    @property
+    def name(self) -> str:
+        """As clients name it."""
+        ...
+
+    def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
+        """Yield the run's chunks, as many at a time as there are.
+
+        Without `start`, and without closing what is open at an error or a stop: the
+        producer does both. The last chunk is `finish` (its reason known); a generator that
+        ends without one is finished for it. Raises GatewayError (its sentence is shown) or
+        anything else (a bug: a general sentence is shown). Cancellation is a stop or a
+        shutdown: release what is held (the upstream connection first) and re-raise.
+        """
+        ...

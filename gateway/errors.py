@@ -1,0 +1,204 @@
+"""Errors of the gateway: what a client is told, and what it should do.
+
+    GatewayError                     .code .http_status .ws_close_code .temporary
+      ClientError                    the request cannot be served as it is
+        InvalidRequestError 400 · UnauthorizedError 401 · ForbiddenError 403
+        SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
+        RunActiveError 409 · ConflictError 409 · NotRecoveredError 410 · TooLargeError 413
+      StoreError
+        StoreUnavailableError 503    Redis cannot be reached; outcome unknown
+        FencedError                  the lease is lost; the producer ends silently
+        LogLostError                 the log is not what was acknowledged
+      ProviderError                  .retry_after_s
+        ProviderRateLimitedError · ProviderRejectedError · ProviderUnavailableError
+      DrainingError 503              this process is shutting down
+      SettingsError                  a setting is wrong; the process does not start
+
+`message` is written for the person who reads it and is sent to clients: it names no
+secret, no path and nothing that a provider answered. Codes are public; docs/errors.md
+lists each with its cause and what a client does. WebSocket close codes: 4000-4499 mean
+"reconnect", 4500-4999 "do not".
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base: a failure with a public code and sentence.
+
+    Args:
+        message: one sentence of what went wrong, then what to do. Public.
+        details: more public facts, added to the error's JSON.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    http_status: ClassVar[int] = 500
+    ws_close_code: ClassVar[int] = 4500
+    temporary: ClassVar[bool] = False
+
+    def __init__(self, message: str, **details: str | int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class ClientError(GatewayError):
+    """The request cannot be served as it is."""
+
+    code = "invalid_request"
+    http_status = 400
+
+
+class InvalidRequestError(ClientError):
+    """Malformed or contradictory; nothing was changed."""
+
+
+class UnauthorizedError(ClientError):
+    """No valid token."""
+
+    code = "unauthorized"
+    http_status = 401
+    ws_close_code = 4501
+
+
+class ForbiddenError(ClientError):
+    """The caller is known and may not do this (an origin, or a read-only role)."""
+
+    code = "forbidden"
+    http_status = 403
+    ws_close_code = 4503
+
+
+class SessionNotFoundError(ClientError):
+    """No such session, or none that the caller may see."""
+
+    code = "session_not_found"
+    http_status = 404
+
+
+class MessageNotFoundError(ClientError):
+    """The request names a message that the session does not have."""
+
+    code = "message_not_found"
+    http_status = 404
+
+
+class RunNotFoundError(ClientError):
+    """The request names a run that the session does not have."""
+
+    code = "run_not_found"
+    http_status = 404
+
+
+class AgentNotFoundError(ClientError):
+    """The request names an agent or model that is not configured."""
+
+    code = "agent_not_found"
+    http_status = 404
+
+
+class RunActiveError(ClientError):
+    """Another run of the session is under way."""
+
+    code = "run_active"
+    http_status = 409
+    temporary = True
+
+
+class ConflictError(ClientError):
+    """The request asks to go on with something that has ended or was answered."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class NotRecoveredError(ClientError):
+    """A position that the log cannot continue from: reload the snapshot."""
+
+    code = "not_recovered"
+    http_status = 410
+
+
+class TooLargeError(ClientError):
+    """A body, frame or message over its limit."""
+
+    code = "too_large"
+    http_status = 413
+    ws_close_code = 4513
+
+
+class StoreError(GatewayError):
+    """Redis, or what it holds."""
+
+    code = "store_error"
+    http_status = 503
+    temporary = True
+
+
+class StoreUnavailableError(StoreError):
+    """Redis cannot be reached. Whether the command was applied is unknown."""
+
+    code = "store_unavailable"
+    ws_close_code = 4001
+
+
+class FencedError(StoreError):
+    """Another producer took the run over. Write nothing more."""
+
+    code = "fenced"
+
+
+class LogLostError(StoreError):
+    """The session's log is gone or shorter than what was acknowledged."""
+
+    code = "log_lost"
+
+
+class ProviderError(GatewayError):
+    """A model provider failed. The sentence never quotes what it answered."""
+
+    code = "provider_error"
+    http_status = 502
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, **details: str | int
+    ) -> None:
+        super().__init__(message, **details)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRateLimitedError(ProviderError):
+    """429, or an overload event."""
+
+    code = "provider_rate_limited"
+    temporary = True
+
+
+class ProviderRejectedError(ProviderError):
+    """4xx other than 429: key, model or request are wrong."""
+
+    code = "provider_rejected"
+
+
+class ProviderUnavailableError(ProviderError):
+    """5xx, a time limit, or a lost connection."""
+
+    code = "provider_unavailable"
+    temporary = True
+
+
+class DrainingError(GatewayError):
+    """This process is shutting down: send again, another one takes it."""
+
+    code = "draining"
+    http_status = 503
+    ws_close_code = 4000
+    temporary = True
+
+
+class SettingsError(GatewayError):
+    """A setting is wrong; the sentence names it, its value's problem and a right one."""
+
+    code = "settings"

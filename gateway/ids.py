@@ -1,0 +1,56 @@
+"""Identifiers, so that they cannot be swapped, and which of them we accept from outside."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import Final, NewType
+
+from gateway.errors import InvalidRequestError
+
+SessionId = NewType("SessionId", str)
+"""The AI SDK's chat id."""
+RunId = NewType("RunId", str)
+MessageId = NewType("MessageId", str)
+UserId = NewType("UserId", str)
+"""The `sub` of a token; `ANONYMOUS` while authentication is off."""
+
+ANONYMOUS: Final = UserId("")
+
+MAX_ID_LENGTH: Final = 128
+"""Long enough for a UUID with a prefix; short enough that a key stays one cache line or two."""
+
+# Printable ASCII that is safe in a URL path, a Redis hash tag, a zset member and a log line.
+# Braces would move the cluster slot; `|`, blanks and line ends are our own separators.
+_ID: Final = re.compile(r"[A-Za-z0-9_\-.:~@+=]{1,128}")
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
+
+
+def check_id(value: str, what: str) -> str:
+    """Return `value` if it is usable as an id.
+
+    Args:
+        value: from a client.
+        what: names it in the error, for example `chat id`.
+
+    Raises:
+        InvalidRequestError: empty, too long, `.`/`..`, or with a character outside
+            `A-Z a-z 0-9 _ - . : ~ @ + =`.
+    """
+    if _ID.fullmatch(value) is None or value in {".", ".."}:
+        raise InvalidRequestError(
+            f"unable to use the {what}; it must be 1 to {MAX_ID_LENGTH} characters of "
+            "A-Z a-z 0-9 _ - . : ~ @ + = and not '.' or '..'",
+        )
+    return value
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id, `prefix_` and 24 characters: sortable by time, then random."""
+    stamp = time.time_ns() // 1_000_000
+    head = ""
+    for _ in range(9):
+        stamp, digit = divmod(stamp, 32)
+        head = _ALPHABET[digit] + head
+    return f"{prefix}_{head}" + "".join(secrets.choice(_ALPHABET) for _ in range(15))

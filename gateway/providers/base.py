@@ -1,0 +1,166 @@
+"""What an agent asks of a provider: one step, as chunks.
+
+A provider is two things. A translator (sans-IO, one module a wire) turns the provider's
+events into chunks and remembers what the step came to. A shell opens the response through
+the provider's SDK, reads its bytes, and feeds the translator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from gateway.errors import ProviderError
+from protocol.chunks import AnyChunk, FinishReason
+from protocol.messages import UIMessage
+
+
+class ToolSpec(Struct, frozen=True, kw_only=True):
+    """A tool as the model is told of it. `input_schema`: JSON Schema. `provider_type`: set
+    for the provider's own tools, with `provider_args` in the provider's spelling."""
+
+    name: str
+    description: str = ""
+    input_schema: Raw = Raw(b'{"type":"object","properties":{}}')
+    provider_type: str | None = None
+    provider_args: Raw | None = None
+
+
+class StepRequest(Struct, frozen=True, kw_only=True):
+    """One call of a model.
+
+    Attributes:
+        messages: the history, oldest first; for a later step its last one is the assistant
+            message so far.
+        parameters: `max_output_tokens`, `temperature`, `top_p`, `stop_sequences`, … in the
+            AI SDK's names, snake_case; absent ones are left to the provider.
+        provider_options: merged over the request body, in the provider's spelling.
+        new_id: makes ids where the provider gives none.
+        send_reasoning, send_sources: as the AI SDK's `toUIMessageStream` options.
+    """
+
+    model: str
+    messages: Sequence[UIMessage]
+    system: str | None = None
+    tools: Sequence[ToolSpec] = ()
+    tool_choice: str | None = None
+    parameters: Mapping[str, object] = {}
+    provider_options: Mapping[str, object] = {}
+    new_id: Callable[[], str]
+    send_reasoning: bool = True
+    send_sources: bool = False
+
+
+class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Tokens, in the AI SDK's `LanguageModelUsage` shape."""
+
+    class InputDetails(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+        """Where input tokens came from."""
+
+        no_cache_tokens: int | None = None
+        cache_read_tokens: int | None = None
+        cache_write_tokens: int | None = None
+
+    class OutputDetails(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+        """What output tokens were for."""
+
+        text_tokens: int | None = None
+        reasoning_tokens: int | None = None
+
+    input_tokens: int | None = None
+    input_token_details: InputDetails | None = None
+    output_tokens: int | None = None
+    output_token_details: OutputDetails | None = None
+    total_tokens: int | None = None
+    raw: Raw | None = None
+
+
+class ToolCall(Struct, frozen=True, kw_only=True):
+    """A call of a tool that the provider does not execute itself, input complete."""
+
+    id: str
+    name: str
+    input: Raw
+
+
+class StepResult(Struct, kw_only=True):
+    """What a step came to; final once its chunks are exhausted.
+
+    Attributes:
+        finish_reason: unified, as the AI SDK maps it.
+        raw_finish_reason: the provider's own word.
+        tool_calls: for the agent to execute, or to leave to the client.
+        failure: the provider failed mid-stream: the run ends with this. What was yielded
+            before stays.
+        warning: something could not be read (an event that is not JSON); the step went on,
+            and the run ends with an error that says so.
+    """
+
+    finish_reason: FinishReason = "other"
+    raw_finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    response_id: str | None = None
+    tool_calls: Sequence[ToolCall] = ()
+    failure: ProviderError | None = None
+    warning: str | None = None
+
+
+class Translator(Protocol):
+    """Sans-IO: a provider's events in, chunks out."""
+
+    result: StepResult
+
+    def receive(self, event: bytes) -> list[AnyChunk]:
+        """Take one event's JSON (an SSE `data` field) and return its chunks, often one.
+
+        The first is `start-step`, once the provider has begun. Never raises for what a
+        provider sends: an unknown event is ignored, an unreadable one sets
+        `result.warning`, an error event sets `result.failure`.
+        """
+        ...
+
+    def receive_eof(self) -> list[AnyChunk]:
+        """The response ended: return what was held back, and complete `result`.
+
+        Parts still open stay open; `finish-step` is the agent's to write.
+        """
+        ...
+
+
+class StepStream(Protocol):
+    """A step under way. Iterate it, then read `result`."""
+
+    result: StepResult
+
+    def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
+        """Yield chunks, one list a network read, never empty."""
+        ...
+
+
+class Provider(Protocol):
+    """A model provider, reached through its SDK."""
+
+    @property
+    def name(self) -> str:
+        """`anthropic`, `openai` or `openai-chat`."""
+        ...
+
+    def open_step(self, request: StepRequest) -> AbstractAsyncContextManager[StepStream]:
+        """Start a step; leaving the context closes the connection at once.
+
+        Entering returns when the response's status is known: the SDK has retried what it
+        retries.
+
+        Raises:
+            ProviderRejectedError, ProviderRateLimitedError, ProviderUnavailableError: from
+            entering, or from the iterator when the connection is lost.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the SDK's client."""
+        ...

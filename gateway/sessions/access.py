@@ -1,0 +1,37 @@
+"""Who a caller is, and what they may do with a session."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gateway.ids import ANONYMOUS, SessionId, UserId
+
+
+class Role(StrEnum):
+    """What a token's `role` claim grants beyond the sessions that its `sub` owns."""
+
+    USER = "user"
+    OBSERVER = "observer"
+    """May read every session, and change only their own."""
+    OPERATOR = "operator"
+    """May read every session, and send to and stop in it: hand-off, support."""
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """An authenticated caller. `granted`: sessions of others that the token names."""
+
+    user: UserId = ANONYMOUS
+    role: Role = Role.USER
+    granted: frozenset[SessionId] = frozenset()
+
+    def may_read(self, session_id: SessionId, owner: UserId) -> bool:
+        """Whether the session exists, as far as this caller is concerned."""
+        return self.may_write(session_id, owner) or self.role is Role.OBSERVER
+
+    def may_write(self, session_id: SessionId, owner: UserId) -> bool:
+        """Whether the caller may send, stop and erase."""
+        return (
+            owner == self.user or session_id in self.granted or self.role is Role.OPERATOR
+        )

@@ -1,0 +1,165 @@
+"""What the API asks of sessions: start, resume, stop, look, follow, erase.
+
+Every method checks what the caller may do; a session that the caller may not see behaves
+as one that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum
+from typing import Literal, Protocol
+
+from msgspec import Raw, Struct
+
+from gateway.ids import MessageId, RunId, SessionId
+from gateway.sessions.access import Caller
+from gateway.store.records import RunInfo, SessionMeta, Trigger
+from protocol.batch import ChunkBatch
+from protocol.messages import UIMessage
+from protocol.position import Position
+
+
+class Idle(Enum):
+    """Nothing to deliver for a heartbeat interval."""
+
+    HEARTBEAT = "heartbeat"
+
+
+class StartRequest(Struct, frozen=True, kw_only=True):
+    """A POST, decoded and checked for shape.
+
+    Attributes:
+        messages: the client's copy of the conversation, oldest first, never empty; only its
+            last message, and its ids, are believed.
+        message_id: the AI SDK's `messageId`: the message that is edited, regenerated or
+            continued.
+        on_active: `refuse` a second run (409) or `interrupt` the first.
+        agent, model: from the body, or None for the defaults.
+        request_key: makes a repeated send safe beyond its message id.
+        body: the rest of the body, as JSON.
+    """
+
+    session_id: SessionId
+    messages: Sequence[UIMessage]
+    trigger: Trigger
+    message_id: MessageId | None = None
+    on_active: Literal["refuse", "interrupt"] = "refuse"
+    agent: str | None = None
+    model: str | None = None
+    request_key: str | None = None
+    body: Raw = Raw(b"{}")
+
+
+class RunReader(Protocol):
+    """One reader of one run: `async with reader: async for item in reader`.
+
+    Yields batches in order, each chunk once, `Idle.HEARTBEAT` when nothing came for the
+    heartbeat interval, and ends after the batch that holds `finish`. If the log cannot be
+    read any more it yields one last batch with an `error` and a `finish` that say so.
+
+    Raises (from the iterator):
+        DrainingError: this process shuts down; cut the connection, the client reconnects.
+    """
+
+    run: RunInfo
+
+    async def __aenter__(self) -> RunReader: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+    def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]: ...
+
+
+class FeedEvent(Struct, frozen=True, gc=False):
+    """One event of the session feed: `event` is `snapshot`, `message`, `run`, `chunks` or
+    `erased`; `data` its JSON on one line; `position` where a reader stands after it."""
+
+    event: str
+    data: bytes
+    position: Position | None
+
+
+class FeedReader(Protocol):
+    """One reader of a session's feed; see `RunReader` for its use and its end."""
+
+    async def __aenter__(self) -> FeedReader: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+    def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]: ...
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A session at one moment: `{id, epoch, offset, title, messages, runs}`. While a run is
+    open, `messages` leaves out the message that it writes."""
+
+    id: SessionId
+    epoch: str
+    offset: str
+    title: str
+    messages: Sequence[Raw]
+    runs: Sequence[RunInfo]
+
+
+class SessionService(Protocol):
+    """The sessions of all callers, on this process and all others."""
+
+    async def start(self, caller: Caller, request: StartRequest) -> RunReader:
+        """Accept a message and return a reader of its run, from the run's first chunk.
+
+        The run exists, for every process, when this returns. It goes on without readers.
+
+        Raises:
+            RunActiveError, ConflictError, MessageNotFoundError, AgentNotFoundError,
+            SessionNotFoundError, InvalidRequestError, DrainingError, StoreUnavailableError.
+        """
+        ...
+
+    async def resume(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None = None,
+        after: int | None = None,
+        raw: bool = False,
+    ) -> RunReader | None:
+        """Return a reader of the run under way, or None if nothing runs.
+
+        Without `after`: the aggregated state, then live. With it: the chunks after that
+        sequence of `run_id` (or the active, else the last run), also of an ended one.
+        `raw` without `after`: all chunks from the first.
+
+        Raises:
+            NotRecoveredError: `after` is ahead of the run, or its chunks were trimmed.
+        """
+        ...
+
+    async def stop(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None = None,
+        message_id: MessageId | None = None,
+    ) -> list[RunId]:
+        """Stop, and return the runs that this ended, once their terminal is committed."""
+        ...
+
+
+    async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
+        """Raises SessionNotFoundError."""
+        ...
+
+    async def follow(
+        self, caller: Caller, session_id: SessionId, after: Position | None
+    ) -> FeedReader:
+        """Follow a session, also one that does not exist yet: its snapshot is then empty."""
+        ...
+
+    async def erase(self, caller: Caller, session_id: SessionId) -> None:
+        """Stop what runs and delete the session. Raises SessionNotFoundError."""
+        ...
+
+    async def list_sessions(
+        self, caller: Caller, *, limit: int, before_ms: int | None
+    ) -> list[SessionMeta]:
+        """The caller's own sessions, newest activity first."""
+        ...

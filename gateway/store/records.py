@@ -1,0 +1,327 @@
+"""What a session's log holds, and what the scripts answer: frozen data, no behaviour.
+
+A log is one Redis Stream. Each entry is one record; each names its predecessor, so that a
+reader can tell a hole from an end (DESIGN §4, REDIS.md §2).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.ids import MessageId, RunId, SessionId, UserId
+from protocol.position import Position
+
+
+class RunState(StrEnum):
+    """Where a run is. `stopping`: a stop is recorded, its terminal is not yet."""
+
+    OPEN = "open"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    """By a person."""
+    FAILED = "failed"
+    """The provider, the agent or the log failed."""
+    INTERRUPTED = "interrupted"
+    """Its producer died, or was shut down."""
+
+
+class Trigger(StrEnum):
+    """What a client asks for; the AI SDK's own words."""
+
+    SUBMIT = "submit-message"
+    REGENERATE = "regenerate-message"
+
+
+class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A run as records, snapshots and the feed show it.
+
+    `message_id` is the assistant message that the run writes; `user_message_id` the user
+    message it answers. `continues`: the message existed before the run (tool results came
+    in), so the run's own chunks are only its tail.
+    """
+
+    id: RunId
+    state: RunState
+    message_id: MessageId
+    user_message_id: MessageId
+    trigger: Trigger
+    agent: str = ""
+    continues: bool = False
+    outcome: RunOutcome | None = None
+    stopped_by: str | None = None
+    started_at_ms: int = 0
+    ended_at_ms: int | None = None
+
+
+class ChunksRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """A batch of a run's chunks.
+
+    `payload`: `count` chunks as JSON, one a line, each line ended by `\\n`; the chunk at
+    line i has sequence `first + i`. `level`: the lowest AI SDK major version (5, 6, 7) that
+    accepts all of them.
+    """
+
+    run_id: RunId
+    first: int
+    count: int
+    level: int
+    payload: bytes
+
+
+class MessageRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """A message was added or replaced. `message`: the UIMessage as JSON, on one line."""
+
+    id: MessageId
+    parent_id: MessageId | None
+    run_id: RunId | None
+    message: Raw
+
+
+class RunRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """A run opened, is stopping, or ended."""
+
+    run: RunInfo
+
+
+class ErasedRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """The session was deleted. Only on the channel: the log is gone."""
+
+
+Record: TypeAlias = ChunksRecord | MessageRecord | RunRecord | ErasedRecord
+
+
+class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
+    """A record and where it stands. `offset` and `previous` are stream ids (`ms-seq`);
+    the first record's predecessor is `0-0`."""
+
+    offset: str
+    previous: str
+    record: Record
+
+
+class LogPage(Struct, frozen=True, kw_only=True):
+    """What `read_log` found, oldest first.
+
+    `recovered` False: the position is of another epoch, trimmed, unknown or ahead of the
+    log; `entries` is empty then. `head`: the log's last position now.
+    """
+
+    recovered: bool
+    head: Position | None
+    entries: tuple[LogEntry, ...] = ()
+
+
+class StoredMessage(Struct, frozen=True, kw_only=True):
+    """A node of the session's tree of messages."""
+
+    id: MessageId
+    parent_id: MessageId | None
+    content_hash: str
+    run_id: RunId | None
+    """For a user message, the last run that answered it; for an assistant's, the run that
+    wrote it last."""
+    message: Raw
+
+
+class SessionMeta(Struct, frozen=True, kw_only=True):
+    """A session without its messages."""
+
+    id: SessionId
+    owner: UserId
+    position: Position
+    title: str
+    created_at_ms: int
+    updated_at_ms: int
+    head_message_id: MessageId | None
+    active_run_id: RunId | None
+    last_run_id: RunId | None
+
+
+class SessionState(Struct, frozen=True, kw_only=True):
+    """Everything a session is, read in one atomic step.
+
+    `path`: the messages from the first to the head, by parent. `run`: the active run, or
+    the last one, or None. `run_next`: that run's next sequence; `run_opened`: the offset of
+    its opening record.
+    """
+
+    meta: SessionMeta
+    path: tuple[StoredMessage, ...]
+    run: RunInfo | None
+    run_next: int = 0
+    run_opened: str = "0-0"
+
+
+class NewMessage(Struct, frozen=True, kw_only=True):
+    """A message to store. `message` is a UIMessage as JSON on one line."""
+
+    id: MessageId
+    parent_id: MessageId | None
+    content_hash: str
+    message: Raw
+
+
+class OpenRun(Struct, frozen=True, kw_only=True):
+    """Arguments of `open_run`.
+
+    Args:
+        expected_owner: who owns the session, as the caller just read it; for a session
+            that does not exist, who will.
+        run: state OPEN; `started_at_ms` is set by the script.
+        user_message: the message to add, or None when the run answers or continues a
+            message that is stored.
+        content_hash: of the user message (or of the tool results, for a continuation).
+        replaced_message: for a continuation, the assistant message with the results in it.
+        new_epoch: used if the session does not exist.
+        request_key: the client's key for this send; a send with a known key never starts
+            a second run.
+    """
+
+    session_id: SessionId
+    expected_owner: UserId
+    run: RunInfo
+    user_message: NewMessage | None
+    replaced_message: NewMessage | None
+    content_hash: str
+    new_epoch: str
+    title: str
+    request_key: str | None = None
+    lease_ms: int = 8_000
+
+
+class OpenStatus(StrEnum):
+    """What `open_run` did. Only OPENED changed anything."""
+
+    OPENED = "opened"
+    KNOWN = "known"
+    """The same send arrived before: `run` is that one, active or ended."""
+    ACTIVE = "active"
+    """Another run is under way: `run` is that one."""
+    ORPHAN = "orphan"
+    """The active run's lease has expired: take it over, close it, and open again."""
+    DENIED = "denied"
+    """The session's owner is not `expected_owner`."""
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """Answer of `open_run`. `stop_requested`: a stop for this message came first; the run
+    is open, and must end as stopped without calling the provider."""
+
+    status: OpenStatus
+    run: RunInfo | None = None
+    fence: int = 0
+    position: Position | None = None
+    opened: str = "0-0"
+    stop_requested: bool = False
+
+
+class RunKey(Struct, frozen=True, kw_only=True):
+    """A producer's right to write a run: hashable, and stale once another has taken over."""
+
+    session_id: SessionId
+    run_id: RunId
+    fence: int
+
+
+class AppendBatch(Struct, frozen=True, kw_only=True):
+    """A frozen batch. Sent again unchanged until its outcome is known."""
+
+    key: RunKey
+    chunks: ChunksRecord
+
+
+class AppendStatus(StrEnum):
+    """What one append did."""
+
+    APPENDED = "appended"
+    DUPLICATE = "duplicate"
+    """Stored before: success."""
+    FENCED = "fenced"
+    """Taken over, or ended."""
+    GAP = "gap"
+    """`next` is what the log expects: it lost what it had acknowledged, or we skipped."""
+    GONE = "gone"
+    """The run is not in Redis any more: erased, or the log was lost."""
+
+
+class Appended(Struct, frozen=True, gc=False, kw_only=True):
+    """Answer to one append. `stopped_by`: a stop is recorded for the run."""
+
+    status: AppendStatus
+    next: int = 0
+    offset: str = ""
+    stopped_by: str | None = None
+
+
+class Renewed(Struct, frozen=True, gc=False, kw_only=True):
+    """Answer to one renewal. `held` False: fenced, ended or gone."""
+
+    held: bool
+    stopped_by: str | None = None
+
+
+class CloseRun(Struct, frozen=True, kw_only=True):
+    """Arguments of `close_run`: the terminal, in one atomic step.
+
+    Args:
+        chunks: the last batch, `finish` at its end; same rules as an append.
+        message: the final assistant message, or None when nothing was said (no message is
+            stored then).
+        trim_before_ms: chunk records older than this are trimmed, this run's never.
+    """
+
+    key: RunKey
+    chunks: ChunksRecord
+    outcome: RunOutcome
+    message: NewMessage | None
+    trim_before_ms: int
+
+
+class StopStatus(StrEnum):
+    """What `request_stop` found."""
+
+    STOPPING = "stopping"
+    """Recorded, now or before; `run_id` will end."""
+    NOTHING = "nothing"
+    """No such run is under way."""
+    PREVENTED = "prevented"
+    """The named message has no run yet: its next send will be stopped at once."""
+    ORPHAN = "orphan"
+    """The run's lease has expired: take it over and close it (the stop is recorded)."""
+
+
+class StopRequested(Struct, frozen=True, kw_only=True):
+    """Answer of `request_stop`."""
+
+    status: StopStatus
+    run_id: RunId | None = None
+
+
+class TakenOver(Struct, frozen=True, kw_only=True):
+    """A run that is ours to close: its key with the new fence, and what it held.
+
+    `next`: its next sequence; `opened`: where its records begin; `stopped_by`: a stop was
+    recorded before its producer died.
+    """
+
+    key: RunKey
+    run: RunInfo
+    next: int
+    opened: str
+    stopped_by: str | None
+
+
+def encode_json(value: object) -> bytes:
+    """Encode our own records; one line."""
+    return msgspec.json.encode(value)

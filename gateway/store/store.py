@@ -1,0 +1,205 @@
+"""The session log's contract. `redis_store.py` keeps it; everything above relies on it.
+
+Rules that hold for every method:
+
+- One call is one atomic step for one session, in one Lua script (batched calls are one
+  pipeline of independent scripts, one a run).
+- Every call may be sent again unchanged; the second answer says what the first did.
+- `StoreUnavailableError` means that the outcome is unknown. Nothing retries in here.
+- Every record is published on the session's channel, after the log has it, in log order,
+  as seen by one connection.
+- Cancelling a call leaves the outcome unknown, and no connection half-read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.store.records import (
+    AppendBatch,
+    Appended,
+    CloseRun,
+    LogEntry,
+    LogPage,
+    Opened,
+    OpenRun,
+    Renewed,
+    RunInfo,
+    RunKey,
+    SessionMeta,
+    SessionState,
+    StopRequested,
+    TakenOver,
+)
+from protocol.position import Position
+
+
+
+class Channel(Protocol):
+    """One process's subscription to the sessions it has readers for."""
+
+    async def join(self, session_id: SessionId) -> None:
+        """Subscribe; returns when Redis has confirmed it.
+
+        Raises:
+            StoreUnavailableError: not subscribed; the session is joined on reconnect.
+        """
+        ...
+
+    async def leave(self, session_id: SessionId) -> None:
+        """Unsubscribe; late entries may still arrive."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[tuple[SessionId | None, LogEntry | None]]:
+        """Yield, without end, what arrives.
+
+        `(session, entry)`: a record. `(session, None)`: the subscription of that session
+        was lost and made again (reconnect, slot move): compare heads. `(None, None)`: the
+        connection was lost and all sessions are joined again.
+        """
+        ...
+
+
+class SessionStore(Protocol):
+    """A session's log, messages and runs, in Redis."""
+
+    # -- a run's life -------------------------------------------------------------------
+
+    async def open_run(self, request: OpenRun) -> Opened:
+        """Accept a message and open a run.
+
+        Decides, in this order: owner; a known `request_key`; a tombstone left by a stop;
+        the same user message with the same `content_hash` whose run is active or finished
+        well (`KNOWN`; after a stop or a failure the same send is a retry and opens a new
+        run); another active run; then opens. One run at a time.
+
+        A regenerate, or a continuation (`replaced_message`), is KNOWN only by its key.
+        The hints (`ms:leases`, `ms:user:*`) are written before.
+        """
+        ...
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        """Append batches of different runs: one pipeline, one command a run.
+
+        Batches of one run are totally ordered. Idempotent by (run, fence, first).
+
+        Returns:
+            One answer a batch, in order.
+        Raises:
+            StoreUnavailableError: outcome unknown for all; send the same batches again.
+        """
+        ...
+
+    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
+        """Extend leases (and the sessions' TTL): one pipeline, one ZADD for the hints."""
+        ...
+
+    async def request_stop(
+        self,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None,
+        message_id: MessageId | None,
+        by: str,
+        tombstone_ms: int,
+    ) -> StopRequested:
+        """Record a stop.
+
+        With `run_id`: that run, if it is under way. With `message_id`: the active run that
+        answers or writes that message; if the message has no run under way, a tombstone of
+        `tombstone_ms` that the next `open_run` for it consumes (never on a session that
+        does not exist). With neither: the active run. A stop for another run than the
+        active one changes nothing.
+        """
+        ...
+
+    async def close_run(self, request: CloseRun) -> Appended:
+        """Write the terminal: last chunks, final message, ended record; one atomic step.
+
+        APPENDED or DUPLICATE: the run is ended as asked. Removes the hint after.
+        """
+        ...
+
+    async def take_over(
+        self, session_id: SessionId, run_id: RunId, lease_ms: int
+    ) -> TakenOver | None:
+        """Raise the fence of a run whose lease has expired (by Redis `TIME`).
+
+        Returns:
+            None if it is not ours to take: renewed, ended, gone. A stale hint is removed.
+        """
+        ...
+
+    async def expired_leases(self, limit: int) -> list[tuple[SessionId, RunId]]:
+        """Runs whose hint says that their lease has expired; verify with `take_over`."""
+        ...
+
+    # -- reading ------------------------------------------------------------------------
+
+    async def read_log(
+        self, session_id: SessionId, after: Position, *, count: int
+    ) -> LogPage:
+        """Read at most `count` records after a position.
+
+        Recovered only if nothing after `after` is missing: the epoch is the log's, and the
+        first record found names `after.offset` as its predecessor, or `after` is the head.
+        """
+        ...
+
+    async def read_run(
+        self, session_id: SessionId, offset: str, *, count: int
+    ) -> tuple[LogEntry, ...]:
+        """Read records from `offset` (inclusive) on, whatever was trimmed before it."""
+        ...
+
+    async def load(self, session_id: SessionId) -> SessionState | None:
+        """Read a session whole; None if it does not exist."""
+        ...
+
+    async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
+        """Read a session without its messages; None if it does not exist."""
+        ...
+
+    async def load_run(self, session_id: SessionId, run_id: RunId) -> tuple[RunInfo, int, str] | None:
+        """Read one run: info, next sequence, offset of its opening record."""
+        ...
+
+    async def list_sessions(
+        self, user: UserId, *, limit: int, before_ms: int | None
+    ) -> list[SessionMeta]:
+        """A user's sessions, newest activity first; stale hints are removed on the way."""
+        ...
+
+    # -- housekeeping -------------------------------------------------------------------
+
+    async def erase(self, session_id: SessionId) -> RunId | None:
+        """Delete a session and publish an ErasedRecord; returns a run that was active."""
+        ...
+
+    async def trim_due(self, limit: int) -> int:
+        """Trim logs whose reconnect window has passed; returns how many."""
+        ...
+
+    async def forget_run_hint(self, session_id: SessionId, run_id: RunId) -> None:
+        """Remove a stale lease hint."""
+        ...
+
+    def channel(self) -> AbstractAsyncContextManager[Channel]:
+        """Open this process's subscription, on a connection of its own."""
+        ...
+
+    @property
+    def healthy_since(self) -> float | None:
+        """`time.monotonic()` since when commands succeed; None while they fail.
+
+        A take-over waits until this is a full lease ago: after an outage every lease has
+        expired, and the first reaper would kill every living run (REDIS.md §1).
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailableError unless Redis answers."""
+        ...
