@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from protocol.chunks import AnyChunk
+from protocol.chunks import TextDeltaChunk
+from protocol.codec import decode, encode, encode_lines
+from protocol.vocabulary import accept, level_of_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from protocol.chunks import AnyChunk
+
+_TEXT_DELTA = b'{"type":"text-delta",'
 
 
 class Encoding(StrEnum):
     """How a reader wants its chunks."""
 
     SSE = "sse"
+    """One event a chunk, its sequence as the event's id."""
     TEXT = "text"
+    """The text deltas' text as UTF-8, and nothing else."""
 
 
 class ChunkBatch:
@@ -27,26 +38,85 @@ class ChunkBatch:
 
     Attributes:
         payload: one chunk's JSON a line, each ended by a newline; no newline within one.
-        level: the lowest AI SDK major version (5, 6, 7) that accepts every chunk in it.
+            The lines are those of `encode_lines`.
+        level: the lowest level (see `vocabulary.py`) that accepts every chunk in it.
     """
 
     __slots__ = ("_frames", "aggregated", "count", "first", "last", "level", "payload")
 
-    def __init__(self, *, first: int, count: int, payload: bytes, level: int) -> None: ...
+    def __init__(self, *, first: int, count: int, payload: bytes, level: int) -> None:
+        self.first = first
+        self.count = count
+        self.last = first + count - 1
+        self.payload = payload
+        self.level = level
+        self.aggregated = False
+        self._frames: dict[tuple[Encoding, int], bytes] = {}
 
     @classmethod
     def aggregate(cls, chunks: Sequence[AnyChunk], last: int) -> ChunkBatch:
         """Make the aggregated batch of a state (see `Assembler.replay`)."""
-        ...
+        batch = cls(
+            first=0,
+            count=len(chunks),
+            payload=encode_lines(chunks),
+            level=level_of_chunks(chunks),
+        )
+        batch.last = last
+        batch.aggregated = True
+        return batch
 
     def since(self, sequence: int) -> ChunkBatch:
-        """Return the part from `sequence` on: self, or a raw batch of its tail."""
-        ...
+        """Return the part from `sequence` on: self, or a raw batch of its tail.
+
+        The tail is empty if all of the batch comes before `sequence`, and keeps the level
+        of the whole. An aggregated batch cannot be cut and is returned as it is.
+        """
+        skipped = sequence - self.first
+        if self.aggregated or skipped <= 0:
+            return self
+        lines = self.payload.splitlines(keepends=True)[skipped:]
+        return ChunkBatch(
+            first=sequence, count=len(lines), payload=b"".join(lines), level=self.level
+        )
 
     def lines(self, level: int) -> list[bytes]:
         """Return the chunks' JSON that a client of `level` accepts, without newlines."""
-        ...
+        return [line for _, line in self._numbered(level)]
 
     def frame(self, encoding: Encoding, level: int) -> bytes:
-        """Return the bytes for a client of `level`; made once, then shared."""
-        ...
+        """Return the bytes for a client of `level`; made once, then shared.
+
+        Empty if nothing in the batch is for such a client.
+        """
+        key = (encoding, min(level, self.level))
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = self._text() if encoding is Encoding.TEXT else self._sse(level)
+            self._frames[key] = frame
+        return frame
+
+    def _numbered(self, level: int) -> list[tuple[int, bytes]]:
+        numbered = list(enumerate(self.payload.split(b"\n"), self.first))
+        numbered.pop()  # what follows the last newline
+        if level >= self.level:
+            return numbered
+        accepted = [(number, accept(decode(line), level)) for number, line in numbered]
+        return [(number, encode(chunk)) for number, chunk in accepted if chunk is not None]
+
+    def _sse(self, level: int) -> bytes:
+        numbered = self._numbered(level)
+        if not self.aggregated:
+            return b"".join([b"id: %d\ndata: %b\n\n" % event for event in numbered])
+        events = [b"data: %b\n\n" % line for _, line in numbered]
+        if events and self.last >= 0:
+            events[-1] = b"id: %d\n%b" % (self.last, events[-1])
+        return b"".join(events)
+
+    def _text(self) -> bytes:
+        deltas = [
+            chunk.delta
+            for line in self.payload.split(b"\n")
+            if line.startswith(_TEXT_DELTA) and isinstance(chunk := decode(line), TextDeltaChunk)
+        ]
+        return "".join(deltas).encode()

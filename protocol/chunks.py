@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 Json: TypeAlias = Raw
@@ -32,7 +31,13 @@ FinishReason: TypeAlias = Literal[
 
 
 class Chunk(
-    Struct, frozen=True, gc=False, kw_only=True, tag_field="type", rename="camel", omit_defaults=True
+    Struct,
+    frozen=True,
+    gc=False,
+    kw_only=True,
+    tag_field="type",
+    rename="camel",
+    omit_defaults=True,
 ):
     """Base of all chunks. `type` on the wire is the Struct's tag."""
 
@@ -304,14 +309,3 @@ KNOWN_CHUNKS: Final[dict[str, type[Chunk]]] = {
     str(kind.__struct_config__.tag): kind for kind in Chunk.__subclasses__()
 }
 """Wire type -> Struct."""
-
-
-class _Head(Struct):
-    type: str
-    id: str | None = None
-    transient: bool | None = None
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-_type_decoders = {tag: msgspec.json.Decoder(kind) for tag, kind in KNOWN_CHUNKS.items()}
-_encoder = msgspec.json.Encoder()

@@ -1,11 +1,11 @@
 """Errors of the protocol: ours, or the peer's.
 
-    ProtocolError                     abstract
-      LocalProtocolError              we broke the order: a bug
-      RemoteProtocolError             a client, an agent or a provider did
-        MalformedFrameError           bytes that are not what the wire says
-        InvalidPositionError          a token that is not a position
-        IllegalChunkError             a chunk of an agent that the order forbids
+ProtocolError                     abstract
+  LocalProtocolError              we broke the order: a bug
+  RemoteProtocolError             a client, an agent or a provider did
+    MalformedFrameError           bytes that are not what the wire says
+    InvalidPositionError          a token that is not a position
+    IllegalChunkError             a chunk of an agent that the order forbids
 """
 
 from __future__ import annotations

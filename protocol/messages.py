@@ -7,14 +7,17 @@ are those of ai 7.0.173, `src/ui/ui-messages.ts`; ai 5 and 6 write subsets of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.chunks import Json
+from protocol.chunks import Json  # noqa: TC001 - msgspec reads the annotations
+from protocol.codec import UNREADABLE, one_line
 from protocol.errors import MalformedFrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MessageRole: TypeAlias = Literal["system", "user", "assistant"]
 ToolState: TypeAlias = Literal[
@@ -28,7 +31,9 @@ ToolState: TypeAlias = Literal[
 ]
 
 
-class _Part(Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
+class _Part(
+    Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True
+):
     pass
 
 
@@ -174,7 +179,7 @@ class _MessageHead(Struct):
 _part_head = msgspec.json.Decoder(_PartHead)
 _message_head = msgspec.json.Decoder(_MessageHead)
 _tool_decoder = msgspec.json.Decoder(ToolPart)
-_part_decoders: Final = {
+_part_decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     str(kind.__struct_config__.tag): msgspec.json.Decoder(kind) for kind in _Part.__subclasses__()
 }
 
@@ -189,13 +194,14 @@ def parse_part(raw: bytes | Raw) -> Part:
         head = _part_head.decode(raw)
         decoder = _part_decoders.get(head.type)
         if decoder is not None:
-            return decoder.decode(raw)
+            part: Part = decoder.decode(raw)
+            return part
         if head.type == "dynamic-tool":
             return _tool_decoder.decode(raw)
         if head.type.startswith("tool-"):
             return msgspec.structs.replace(_tool_decoder.decode(raw), tool_name=head.type[5:])
         return OpaquePart(type=head.type, raw=Raw(bytes(raw)), id=head.id)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise MalformedFrameError(f"unable to read a message part; {error}") from None
 
 
@@ -221,9 +227,10 @@ class UIMessage(Struct, frozen=True, kw_only=True):
             MalformedFrameError: not an object with `id`, `role` and `parts`.
         """
         try:
-            compact = msgspec.json.format(bytes(raw), indent=-1)
+            compact = one_line(bytes(raw).strip())
+            compact.decode()
             head = _message_head.decode(compact)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise MalformedFrameError(f"unable to read a message; {error}") from None
         return cls(
             id=head.id,

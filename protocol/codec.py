@@ -1,0 +1,131 @@
+"""Chunks to JSON and back: one chunk is one line, without a line break in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from protocol.chunks import KNOWN_CHUNKS, AnyChunk, Json, OpaqueChunk
+from protocol.errors import MalformedFrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that somebody else sent."""
+
+_TYPE_PREFIX: Final = b'{"type":"'
+_TYPE_AT: Final = len(_TYPE_PREFIX)
+
+
+class _Head(Struct):
+    type: str
+
+
+class _DataChunk(Struct, kw_only=True, omit_defaults=True):
+    type: str
+    id: str | UnsetType = UNSET
+    data: Json | UnsetType = UNSET
+    transient: bool = False
+
+
+_encoder = msgspec.json.Encoder()
+_head_decoder = msgspec.json.Decoder(_Head)
+_data_decoder = msgspec.json.Decoder(_DataChunk)
+_decoders: Final = {tag: msgspec.json.Decoder(kind) for tag, kind in KNOWN_CHUNKS.items()}
+_decoders_by_bytes: Final = {tag.encode(): decoder for tag, decoder in _decoders.items()}
+
+
+def one_line(json: bytes) -> bytes:
+    """Return JSON without line breaks: itself if it has none.
+
+    A string in JSON holds no raw line break, so any that is found stands between tokens.
+    """
+    if b"\n" in json or b"\r" in json:
+        return msgspec.json.format(json, indent=-1)
+    return json
+
+
+def encode(chunk: AnyChunk) -> bytes:
+    """Return a chunk's JSON: one line, no newline at its end, `type` first."""
+    if isinstance(chunk, OpaqueChunk):
+        return chunk.raw
+    return one_line(_encoder.encode(chunk))
+
+
+def encode_lines(chunks: Sequence[AnyChunk]) -> bytes:
+    """Return the chunks' JSON, one a line, each line ended by a newline."""
+    for chunk in chunks:
+        if isinstance(chunk, OpaqueChunk):
+            break
+    else:
+        payload = _encoder.encode_lines(chunks)
+        if payload.count(b"\n") == len(chunks) and b"\r" not in payload:
+            return payload
+    return b"".join([encode(chunk) + b"\n" for chunk in chunks])
+
+
+def decode(line: bytes) -> AnyChunk:
+    """Read one chunk's JSON, with or without line breaks between its tokens.
+
+    A `data-*` chunk, or one of an unknown type, becomes an `OpaqueChunk` that holds all of
+    it. Fields that a known type does not have are dropped: no client looks at them, and
+    older ones refuse them.
+
+    Raises:
+        MalformedFrameError: not UTF-8, not a JSON object with a `type`, or not of its
+            type's shape.
+    """
+    try:
+        if not line.isascii():
+            line.decode()
+        if line.startswith(_TYPE_PREFIX):
+            decoder = _decoders_by_bytes.get(line[_TYPE_AT : line.find(b'"', _TYPE_AT)])
+            if decoder is not None:
+                return decoder.decode(line)
+        kind = _head_decoder.decode(line).type
+        decoder = _decoders.get(kind)
+        if decoder is not None:
+            return decoder.decode(line)
+        return _decode_opaque(kind, one_line(line.strip()))
+    except UNREADABLE as error:
+        raise MalformedFrameError(f"unable to read a chunk; {error}") from None
+
+
+def _decode_opaque(kind: str, line: bytes) -> OpaqueChunk:
+    if not kind.startswith("data-"):
+        return OpaqueChunk(type=kind, raw=line)
+    chunk = _data_decoder.decode(line)
+    return OpaqueChunk(
+        type=kind,
+        raw=line,
+        id=None if chunk.id is UNSET else chunk.id,
+        transient=chunk.transient,
+    )
+
+
+def decode_lines(payload: bytes) -> list[AnyChunk]:
+    """Read chunks, one a line; empty lines are skipped.
+
+    Raises:
+        MalformedFrameError: one of the lines is not a chunk.
+    """
+    return [decode(line) for line in payload.split(b"\n") if line]
+
+
+def data_chunk(
+    name: str, data: Json, *, id: str | None = None, transient: bool = False
+) -> OpaqueChunk:
+    """Make a `data-NAME` chunk.
+
+    Args:
+        name: what follows `data-` in the chunk's type.
+        data: any JSON.
+        id: a later chunk with the same name and id replaces this one's data.
+        transient: shown to who is there now, never part of the message.
+    """
+    kind = f"data-{name}"
+    chunk = _DataChunk(type=kind, id=UNSET if id is None else id, data=data, transient=transient)
+    return OpaqueChunk(type=kind, raw=one_line(_encoder.encode(chunk)), id=id, transient=transient)

@@ -1,0 +1,138 @@
+"""Server-sent events: the constants that we write, and a decoder for what others do.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (parsing).
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+from msgspec import Struct
+
+from protocol.errors import MalformedFrameError
+
+HEARTBEAT: Final = b":\n\n"
+"""A comment: keeps proxies from closing a silent connection, and clients ignore it."""
+
+DONE: Final = b"data: [DONE]\n\n"
+"""The last event of every stream."""
+
+DONE_DATA: Final = b"[DONE]"
+"""The `data` of the event that OpenAI and the AI SDK end their streams with."""
+
+DEFAULT_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""More than any provider sends in one event (an image as base64 is a few MB)."""
+
+_BLANK_LINE: Final = b"\n\n"
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One event.
+
+    Attributes:
+        data: its data lines, joined by newlines.
+        name: its `event` field; `message` if it has none.
+        id: the last `id` field of the stream so far.
+    """
+
+    data: bytes
+    name: str = "message"
+    id: str = ""
+
+
+class SseDecoder:
+    """Bytes in, events out; the bytes may be cut anywhere.
+
+    An event that the stream's end cuts off is never returned, as the standard wants.
+
+    Args:
+        max_event_bytes: of one event, as sent.
+    """
+
+    __slots__ = ("_at_start", "_id", "_max_event_bytes", "_pending", "_pending_bytes", "_skip_lf")
+
+    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._at_start = True
+        self._skip_lf = False
+        self._id = ""
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take the next bytes and return the events that they complete, in order.
+
+        Raises:
+            MalformedFrameError: an event is larger than the limit; decode nothing more.
+        """
+        if self._at_start or self._skip_lf or b"\r" in data:
+            data = self._normalized(data)
+        pending = self._pending
+        # The blank line may be cut in two, so the last byte before is looked at again.
+        seam = pending[-1][-1:] + data[:1] if pending else b""
+        if _BLANK_LINE not in data and seam != _BLANK_LINE:
+            if data:
+                pending.append(data)
+                self._count(len(data))
+            return []
+        *blocks, rest = b"".join((*pending, data)).split(_BLANK_LINE)
+        self._pending = [rest] if rest else []
+        self._pending_bytes = 0
+        self._count(max(len(rest), max(map(len, blocks))))
+        self._pending_bytes = len(rest)
+        events = []
+        for block in blocks:
+            event = self._event(block)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _count(self, size: int) -> None:
+        self._pending_bytes += size
+        if self._pending_bytes > self._max_event_bytes:
+            raise MalformedFrameError(
+                f"unable to read the event stream; an event is over {self._max_event_bytes} bytes"
+            )
+
+    def _normalized(self, data: bytes) -> bytes:
+        """Drop a byte order mark at the start, and end every line with LF alone."""
+        if self._at_start:
+            data = b"".join((*self._pending, data))
+            self._pending = []
+            if len(data) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(data):
+                self._pending = [data]
+                return b""
+            self._at_start = False
+            data = data.removeprefix(codecs.BOM_UTF8)
+        if self._skip_lf and data:
+            self._skip_lf = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self._skip_lf = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _event(self, block: bytes) -> Event | None:
+        """Read one event's lines; None if they hold no data."""
+        first, newline, rest = block.partition(b"\n")
+        # What providers send, so the way that must be short: `data`, or `event` and `data`.
+        if not newline and first.startswith(b"data: "):
+            return Event(first[6:], "message", self._id)
+        if first.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
+            return Event(rest[6:], first[7:].decode("utf-8", "replace"), self._id)
+        return self._any_event(block)
+
+    def _any_event(self, block: bytes) -> Event | None:
+        name = ""
+        data: list[bytes] = []
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"data":
+                data.append(value)
+            elif field == b"event":
+                name = value.decode("utf-8", "replace")
+            elif field == b"id" and b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+        return Event(b"\n".join(data), name or "message", self._id) if data else None

@@ -1,0 +1,98 @@
+"""What each major version of the AI SDK accepts, and what is sent in place of the rest.
+
+One chunk of an unknown type, or with an unknown enum value, stops a client of any version.
+The log holds the richest form; a client gets what its level accepts. Levels are 5, 6 and 7,
+and 8 for what not every 7.x accepts: a bare `v=7` may be 7.0.0, which knows neither
+`steering-message` (7.0.78) nor the finish reason `interrupted` (7.0.149).
+
+Source: `uiMessageChunkSchema` of ai 5.0.277, 6.0.326, 7.0.0, 7.0.77 and 7.0.173. Unknown
+*fields* are tolerated since 5.0.217, 6.0.231 and 7.0.32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from protocol.chunks import (
+    AnyChunk,
+    Chunk,
+    CustomChunk,
+    FinishChunk,
+    FinishReason,
+    OpaqueChunk,
+    ReasoningFileChunk,
+    ResetStepChunk,
+    SteeringMessageChunk,
+    ToolApprovalRequestChunk,
+    ToolApprovalResponseChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from msgspec import UnsetType
+
+LOWEST_LEVEL: Final = 5
+HIGHEST_LEVEL: Final = 7
+BEYOND_LEVELS: Final = 8
+"""The level of what no level is sure to accept."""
+
+_TYPE_SINCE: Final[dict[type[Chunk], int]] = {
+    ToolApprovalRequestChunk: 6,
+    ToolOutputDeniedChunk: 6,
+    ToolApprovalResponseChunk: 7,
+    ReasoningFileChunk: 7,
+    CustomChunk: 7,
+    ResetStepChunk: 7,
+    SteeringMessageChunk: BEYOND_LEVELS,
+}
+"""The first level that knows a type; 5 for those that are not listed."""
+
+_REASON_SINCE: Final[dict[FinishReason | UnsetType, int]] = {
+    "interrupted": BEYOND_LEVELS,
+    # Only ai 5 knows it.
+    "unknown": BEYOND_LEVELS,
+}
+
+
+def _denied_as_error(chunk: ToolOutputDeniedChunk) -> ToolOutputErrorChunk:
+    return ToolOutputErrorChunk(
+        tool_call_id=chunk.tool_call_id, error_text="The tool call was not approved."
+    )
+
+
+def _reason_as_other(chunk: FinishChunk) -> FinishChunk:
+    return msgspec.structs.replace(chunk, finish_reason="other")
+
+
+_OLDER_FORM: Final[dict[type[AnyChunk], Callable[[Any], Chunk]]] = {
+    ToolOutputDeniedChunk: _denied_as_error,
+    FinishChunk: _reason_as_other,
+}
+"""What is sent to a level that does not know the chunk; types not listed are left out."""
+
+
+def level_of(chunk: AnyChunk) -> int:
+    """Return the lowest level that accepts the chunk, as all above it do."""
+    if isinstance(chunk, OpaqueChunk):
+        return LOWEST_LEVEL if chunk.is_data else BEYOND_LEVELS
+    if isinstance(chunk, FinishChunk):
+        return _REASON_SINCE.get(chunk.finish_reason, LOWEST_LEVEL)
+    return _TYPE_SINCE.get(type(chunk), LOWEST_LEVEL)
+
+
+def level_of_chunks(chunks: Iterable[AnyChunk]) -> int:
+    """Return the lowest level that accepts all of the chunks."""
+    return max(map(level_of, chunks), default=LOWEST_LEVEL)
+
+
+def accept(chunk: AnyChunk, level: int) -> AnyChunk | None:
+    """Return what a client of `level` gets for a chunk, or None for nothing."""
+    if level_of(chunk) <= level:
+        return chunk
+    older_form = _OLDER_FORM.get(type(chunk))
+    return None if older_form is None else older_form(chunk)
