@@ -1,0 +1,1 @@
+"""Sans-IO translators: one module for each wire that a provider speaks."""
