@@ -1,0 +1,302 @@
+"""Settings: their sections, defaults and bounds, as frozen Structs.
+
+Settings name secrets (the environment variables that hold them) and never contain one; the
+password in a Redis URL is the exception, and is never logged. `settings_source.py` reads
+and checks them; docs/settings.md is made from the descriptions here by `midstream settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 (msgspec reads the annotations)
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+PREFIX: Final = "MIDSTREAM_"
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
+Count = Annotated[int, Meta(ge=1)]
+Bytes = Annotated[int, Meta(ge=1024)]
+Text = Annotated[str, Meta(min_length=1)]
+Level = Annotated[int, Meta(ge=5, le=7)]
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ServerSettings(_Section, frozen=True, kw_only=True):
+    """Where the gateway listens, and how long it waits for its clients."""
+
+    host: Annotated[
+        Text,
+        Meta(description="Address to listen on. Other than loopback needs `auth`, or --insecure."),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ] = 8000
+    workers: Annotated[
+        int, Meta(ge=1, le=256, description="Processes that serve. One for each core is enough.")
+    ] = 1
+    insecure: Annotated[
+        bool,
+        Meta(description="Serve other addresses than loopback though `auth.mode` is `none`."),
+    ] = False
+    demo: Annotated[
+        bool, Meta(description="Serve the live demo at `/`, with simulated models only.")
+    ] = False
+    max_body_bytes: Annotated[
+        Bytes, Meta(description="Largest request body, and largest WebSocket message.")
+    ] = 8 * 1024 * 1024
+    max_socket_requests: Annotated[
+        Count, Meta(description="Streams that one WebSocket may have open at the same time.")
+    ] = 32
+    heartbeat_interval_s: Annotated[
+        Seconds, Meta(description="A stream that has nothing to say sends a comment this often.")
+    ] = 15.0
+    write_deadline_s: Annotated[
+        Seconds, Meta(description="A client that takes nothing for this long is disconnected.")
+    ] = 60.0
+    drain_limit_s: Annotated[
+        float,
+        Meta(ge=0, description="At a shutdown, how long runs under way may take to finish."),
+    ] = 30.0
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origins of web pages that may call the gateway, besides its own. "
+            "`*` stands for any text: `https://*.example.com`. Also checked for WebSockets."
+        ),
+    ] = ("http://localhost:*", "http://127.0.0.1:*")
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names that requests may name. Empty: loopback names while it "
+            "listens on loopback without `auth` (so that no web page can rebind its name to "
+            "your machine), any otherwise."
+        ),
+    ] = ()
+    client_level: Annotated[
+        Level,
+        Meta(
+            description="Major version of the AI SDK (5, 6, 7) that clients are taken for, "
+            "unless they say `x-ai-sdk-version` or `?v=`."
+        ),
+    ] = 5
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="What is logged.")
+    ] = "info"
+
+
+class RedisSettings(_Section, frozen=True, kw_only=True):
+    """Where sessions are kept."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="`redis://`, `rediss://` or `unix://` URL of a server of yours. Also "
+            "REDIS_URL. Empty: the gateway starts a Redis of its own in `data_dir`."
+        ),
+    ] = ""
+    cluster: Annotated[bool, Meta(description="The URL is a node of a Redis Cluster.")] = False
+    data_dir: Annotated[
+        Text, Meta(description="Where the gateway's own Redis keeps its append-only file.")
+    ] = ".midstream"
+    appendfsync: Annotated[
+        Literal["everysec", "always"],
+        Meta(
+            description="How the gateway's own Redis writes to disk. `everysec` survives a "
+            "crash; a power failure may cost the last second. `always` survives both."
+        ),
+    ] = "everysec"
+    key_prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[A-Za-z0-9_\-]{1,32}\Z",
+            description="All keys begin with it: gateways with another one see nothing of ours.",
+        ),
+    ] = "ms"
+    session_ttl_s: Annotated[
+        Seconds, Meta(description="A session is forgotten this long after its last run.")
+    ] = 604_800.0
+    reconnect_window_s: Annotated[
+        Seconds,
+        Meta(description="How long an ended run's chunks stay readable one by one."),
+    ] = 3_600.0
+    command_timeout_s: Annotated[
+        Seconds, Meta(description="How long one command may take before Redis counts as away.")
+    ] = 5.0
+
+
+class RunSettings(_Section, frozen=True, kw_only=True):
+    """How runs are kept alive, and closed when their producer is gone."""
+
+    lease_s: Annotated[
+        Seconds, Meta(description="A producer that does not renew for this long loses its run.")
+    ] = 8.0
+    renew_interval_s: Annotated[Seconds, Meta(description="How often producers renew.")] = 2.5
+    reaper_tick_s: Annotated[
+        Seconds, Meta(description="How often gateways look for runs without a producer.")
+    ] = 2.0
+    producer_outage_limit_s: Annotated[
+        Seconds,
+        Meta(description="With Redis away, how long a run goes on before it is given up."),
+    ] = 60.0
+    reader_outage_limit_s: Annotated[
+        Seconds,
+        Meta(description="With Redis away, how long a client is kept before it is told."),
+    ] = 30.0
+    max_pending_bytes: Annotated[
+        Bytes,
+        Meta(description="Chunks of one run held while Redis is away; its agent waits beyond."),
+    ] = 4 * 1024 * 1024
+
+
+class AuthSettings(_Section, frozen=True, kw_only=True):
+    """Who may call. `jwt`: bearer tokens of your own issuer; the `sub` claim owns sessions."""
+
+    mode: Annotated[
+        Literal["none", "jwt"],
+        Meta(description="`none`: everybody is the same anonymous user. `jwt`: tokens."),
+    ] = "none"
+    secret_env: Annotated[
+        Text,
+        Meta(description="Environment variable with the HS256 secret, at least 32 bytes."),
+    ] = "MIDSTREAM_AUTH_SECRET"  # noqa: S105 (a name)
+    jwks: Annotated[
+        str,
+        Meta(description="File or https:// URL of a JWKS: RS256 and ES256 tokens. No secret then."),
+    ] = ""
+    jwks_max_age_s: Annotated[
+        Seconds, Meta(description="A JWKS is read again after this long; an unknown key sooner.")
+    ] = 300.0
+    audience: Annotated[str, Meta(description="The `aud` claim that is required, if any.")] = ""
+    issuer: Annotated[str, Meta(description="The `iss` claim that is required, if any.")] = ""
+    leeway_s: Annotated[
+        float, Meta(ge=0, le=300, description="Allowed difference of clocks, for exp and nbf.")
+    ] = 10.0
+    cookie: Annotated[
+        str, Meta(description="Name of a cookie that may hold the token. Empty: none.")
+    ] = ""
+
+
+class AgentSettings(_Section, frozen=True, kw_only=True):
+    """An agent, `[agents.NAME]`: a model with its instructions; or code of yours."""
+
+    provider: Annotated[
+        str, Meta(description="Name of a `[providers.NAME]`: `anthropic`, `openai`, …")
+    ] = ""
+    model: Annotated[str, Meta(description="The model that answers, in the provider's name.")] = ""
+    models: Annotated[
+        tuple[str, ...], Meta(description="Other models that a client may ask for.")
+    ] = ()
+    python: Annotated[
+        str,
+        Meta(
+            description="`package.module:name` of an agent in Python, instead of a provider: an "
+            "async generator function of chunks, or an object with `name` and `stream`."
+        ),
+    ] = ""
+    url: Annotated[
+        str,
+        Meta(
+            description="Instead of a provider, a backend that answers a POST with a UI message "
+            "stream."
+        ),
+    ] = ""
+    system: Annotated[str | None, Meta(description="The system prompt.")] = None
+    parameters: Annotated[
+        Mapping[str, object],
+        Meta(description="`max_output_tokens`, `temperature`, `top_p`, `stop_sequences`, …"),
+    ] = {}
+    provider_options: Annotated[
+        Mapping[str, object],
+        Meta(description="Merged over the request, in the provider's own spelling."),
+    ] = {}
+    send_reasoning: Annotated[bool, Meta(description="Show the model's reasoning.")] = True
+    send_sources: Annotated[bool, Meta(description="Show the sources of the answer.")] = False
+    message_metadata: Annotated[
+        bool, Meta(description="Put model, tokens and times into the message's metadata.")
+    ] = True
+    max_steps: Annotated[
+        Count, Meta(description="Calls of the model in one run, tool results between them.")
+    ] = 20
+
+
+class ProviderSettings(_Section, frozen=True, kw_only=True):
+    """A model provider, `[providers.NAME]`; `anthropic`, `openai` and `openai-chat` exist."""
+
+    kind: Annotated[
+        Literal["", "anthropic", "openai", "openai-chat"],
+        Meta(
+            description="The API it speaks: `anthropic` (Messages), `openai` (Responses) or "
+            "`openai-chat` (Chat Completions). Empty: its name says so."
+        ),
+    ] = ""
+    base_url: Annotated[str, Meta(description="Where its API is. Empty: where its SDK looks.")] = ""
+    api_key_env: Annotated[
+        str, Meta(description="Environment variable with its key. Empty: the usual one.")
+    ] = ""
+    connect_timeout_s: Annotated[Seconds, Meta(description="For one connection.")] = 10.0
+    first_byte_timeout_s: Annotated[
+        Seconds, Meta(description="For the answer to begin, retries included.")
+    ] = 120.0
+    between_bytes_timeout_s: Annotated[
+        Seconds, Meta(description="For silence within an answer. Models may think for minutes.")
+    ] = 300.0
+    max_retries: Annotated[
+        int, Meta(ge=0, le=10, description="Retries before the answer begins.")
+    ] = 2
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    """Everything, checked."""
+
+    server: ServerSettings = ServerSettings()
+    redis: RedisSettings = RedisSettings()
+    runs: RunSettings = RunSettings()
+    auth: AuthSettings = AuthSettings()
+    default_agent: Annotated[
+        str,
+        Meta(description="Agent of requests that name none. Empty: the first one configured."),
+    ] = ""
+    agents: Mapping[str, AgentSettings] = {}
+    providers: Mapping[str, ProviderSettings] = {}
+
+
+SECTIONS: Final[dict[str, type[Struct]]] = {
+    "server": ServerSettings,
+    "redis": RedisSettings,
+    "runs": RunSettings,
+    "auth": AuthSettings,
+}
+"""The sections whose fields have environment variables."""
+
+NAMED_TABLES: Final[dict[str, type[Struct]]] = {
+    "agents": AgentSettings,
+    "providers": ProviderSettings,
+}
+"""The tables of which there may be many, `[agents.NAME]`."""
+
+PROVIDER_KINDS: Final = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "openai-chat": "OPENAI_API_KEY",
+}
+"""Kind of provider -> the environment variable that usually holds its key."""
+
+
+def environment_name(section: str, field: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{PREFIX}{section}_{field}".upper()
+
+
+def provider_kind(name: str, provider: ProviderSettings) -> str:
+    """Return the API that a provider speaks; `simulator` is one of the gateway's own."""
+    return provider.kind or name
+
+
+def api_key_variable(name: str, provider: ProviderSettings) -> str:
+    """Return the environment variable that holds a provider's key."""
+    return provider.api_key_env or PROVIDER_KINDS.get(provider_kind(name, provider), "")

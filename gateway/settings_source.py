@@ -1,0 +1,224 @@
+"""Where settings come from: one file and the environment, checked at start.
+
+Precedence: command line, environment, file, default. Every field of every section has an
+environment variable, `MIDSTREAM_SECTION_FIELD`; agents and providers are configured in the
+file only. Whatever is wrong is one sentence, before anything has started.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from gateway.errors import SettingsError
+from gateway.settings import (
+    LOOPBACK,
+    NAMED_TABLES,
+    PREFIX,
+    PROVIDER_KINDS,
+    SECTIONS,
+    Settings,
+    environment_name,
+    provider_kind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.settings import AuthSettings
+
+T = TypeVar("T")
+
+DEFAULT_FILE: Final = Path("midstream.toml")
+MIN_SECRET_BYTES: Final = 32
+"""HS256 is as strong as its key; RFC 7518 §3.2 wants at least the hash's size."""
+
+_ALIASES: Final = {"REDIS_URL": ("redis", "url")}
+_OTHER_VARIABLES: Final = frozenset({"MIDSTREAM_CONFIG"})
+_SECRETS: Final = ("_SECRET", "_KEY")
+"""Ends of names that settings may refer to (`auth.secret_env`, `api_key_env`)."""
+
+
+def load_settings(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, object]] | None = None,
+) -> Settings:
+    """Read and check all settings.
+
+    Args:
+        file: a TOML file that must exist; None reads `midstream.toml` if there is one.
+        environment: `os.environ` if None.
+        overrides: section -> field -> value, over everything else (the command line).
+
+    Raises:
+        SettingsError: with one sentence that names the setting and what it may be.
+    """
+    environment = os.environ if environment is None else environment
+    tree = _read_file(file)
+    for (section, field), value in _from_environment(environment):
+        _section(tree, section)[field] = value
+    for section, values in (overrides or {}).items():
+        _section(tree, section).update(values)
+    for table, struct in NAMED_TABLES.items():
+        for name, fields in _section(tree, table).items():
+            _convert(fields, struct, f"{table}.{name}")
+    settings = _convert(tree, Settings, "")
+    _check(settings, environment)
+    return settings
+
+
+def _read_file(file: Path | None) -> dict[str, object]:
+    if file is None and not DEFAULT_FILE.is_file():
+        return {}
+    path = file or DEFAULT_FILE
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"unable to read the settings file {path}; {error.strerror or error}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"unable to read the settings file {path}; {error}") from None
+
+
+def _section(tree: dict[str, object], name: str) -> dict[str, object]:
+    section = tree.setdefault(name, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"unable to use the setting `{name}`; it must be a table, `[{name}]`")
+    return section
+
+
+def _from_environment(
+    environment: Mapping[str, str],
+) -> Iterator[tuple[tuple[str, str], object]]:
+    """Yield (section, field) and value, aliases first so that the longer name wins."""
+    names = {
+        environment_name(section, info.name): (section, info.name, info.type)
+        for section, struct in SECTIONS.items()
+        for info in msgspec.structs.fields(struct)
+    }
+    for alias, where in _ALIASES.items():
+        if environment.get(alias):
+            yield where, environment[alias]
+    for name, text in environment.items():
+        if not name.startswith(PREFIX) or name in _OTHER_VARIABLES or name.endswith(_SECRETS):
+            continue
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else "`midstream settings` lists them all"
+            raise SettingsError(f"unable to use the environment variable {name}; {hint}")
+        section, field, kind = names[name]
+        yield (section, field), _from_text(name, text, kind)
+
+
+def _from_text(name: str, text: str, kind: type) -> object:
+    """Convert a variable's text; lists are separated by commas."""
+    value: object = text
+    info = msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    if isinstance(info, msgspec.inspect.VarTupleType):
+        value = [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
+    except msgspec.ValidationError as error:
+        raise SettingsError(
+            f"unable to use the environment variable {name}; {_lower(str(error))}"
+        ) from None
+
+
+def _convert(value: object, kind: type[T], where: str) -> T:
+    """Convert a table; msgspec says `Expected … - at `$.server.port``, we name the setting."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at ")
+        path = (where + path.strip("`").removeprefix("$")).lstrip(".") or "the file's top level"
+        raise SettingsError(f"unable to use the setting `{path}`; {_lower(problem)}") from None
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Check what no single type can say."""
+    _check_exposure(settings)
+    _check_auth(settings.auth, environment)
+    _check_agents(settings)
+    runs = settings.runs
+    if runs.renew_interval_s * 2 > runs.lease_s:
+        raise SettingsError(
+            "unable to use the setting `runs.renew_interval_s`; it must be at most half of "
+            f"`runs.lease_s` ({runs.lease_s:g}), so that one late renewal loses no run"
+        )
+    url = settings.redis.url
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(
+            "unable to use the setting `redis.url`; it must begin with redis://, rediss:// or "
+            "unix://"
+        )
+
+
+def _check_exposure(settings: Settings) -> None:
+    server = settings.server
+    if server.host in LOOPBACK or settings.auth.mode != "none" or server.insecure:
+        return
+    raise SettingsError(
+        f"unable to listen on {server.host} without authentication; set `auth.mode` to `jwt`, "
+        "or pass --insecure if something before the gateway authenticates"
+    )
+
+
+def _check_auth(auth: AuthSettings, environment: Mapping[str, str]) -> None:
+    if auth.mode == "none":
+        return
+    if auth.jwks:
+        if auth.jwks.startswith("http://"):
+            raise SettingsError(
+                "unable to use the setting `auth.jwks`; keys must come over https:// or from a file"
+            )
+        return
+    secret = environment.get(auth.secret_env, "")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        problem = f"is shorter than {MIN_SECRET_BYTES} bytes" if secret else "is not set"
+        raise SettingsError(
+            f"unable to check tokens; {auth.secret_env} {problem}: set it to the issuer's HS256 "
+            "secret, or set `auth.jwks`"
+        )
+
+
+def _check_agents(settings: Settings) -> None:
+    for name, provider in settings.providers.items():
+        if provider_kind(name, provider) not in PROVIDER_KINDS:
+            raise SettingsError(
+                f"unable to use the setting `providers.{name}.kind`; it must be one of "
+                f"{', '.join(PROVIDER_KINDS)}"
+            )
+    for name, agent in settings.agents.items():
+        sources = [bool(agent.provider), bool(agent.python), bool(agent.url)]
+        if sum(sources) != 1:
+            raise SettingsError(
+                f"unable to use the agent `{name}`; it must have exactly one of `provider`, "
+                "`python` and `url`"
+            )
+        if not agent.provider:
+            continue
+        if not agent.model:
+            raise SettingsError(f"unable to use the agent `{name}`; set its `model`")
+        if agent.provider not in {*settings.providers, *PROVIDER_KINDS, "simulator"}:
+            raise SettingsError(
+                f"unable to use the setting `agents.{name}.provider`; there is no "
+                f"`[providers.{agent.provider}]`"
+            )
+    if settings.default_agent and settings.agents and settings.default_agent not in settings.agents:
+        raise SettingsError(
+            "unable to use the setting `default_agent`; there is no "
+            f"`[agents.{settings.default_agent}]`"
+        )

@@ -1,0 +1,150 @@
+"""Logs and metrics: what an operator sees, and never a secret.
+
+A log line is one event: `2026-01-31T12:00:00.123Z info run_opened session=c1 run=run_01`.
+Values are quoted when they hold a blank, a quote or a control character, so that nothing a
+client sends can begin a line of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from prometheus_client import Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLAIN: Final = re.compile(r"[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+")
+_SECRET_PARAMETER: Final = re.compile(r"((?:^|[?&;\s\"'])token=)[^&\s\"'#]+", re.IGNORECASE)
+_BEARER: Final = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
+MAX_VALUE_LENGTH: Final = 500
+"""Of one logged value; tracebacks are whole."""
+
+# -- metrics ------------------------------------------------------------------------------
+
+RUNS_ACTIVE: Final = Gauge(
+    "midstream_runs_active", "Runs that this gateway produces", multiprocess_mode="livesum"
+)
+RUNS_ENDED: Final = Counter("midstream_runs_ended_total", "Runs that ended", ["outcome"])
+READERS: Final = Gauge(
+    "midstream_readers", "Open streams to clients", ["kind"], multiprocess_mode="livesum"
+)
+READERS_CUT: Final = Counter(
+    "midstream_readers_cut_total", "Streams cut by the gateway", ["reason"]
+)
+CHUNKS_APPENDED: Final = Counter("midstream_chunks_appended_total", "Chunks committed to Redis")
+APPEND_SECONDS: Final = Histogram(
+    "midstream_append_seconds",
+    "Round trip of one pipeline of appends",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+STOPS: Final = Counter("midstream_stops_total", "Runs that a person stopped")
+ORPHANS_CLOSED: Final = Counter(
+    "midstream_orphans_closed_total", "Runs closed for a producer that died"
+)
+ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
+
+
+# -- logs ---------------------------------------------------------------------------------
+
+
+class EventLogger:
+    """Writes events of one part of the gateway.
+
+    Args:
+        name: of the part, for example `sessions`; the logger is `midstream.NAME`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(f"midstream.{name}")
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log what only somebody who searches for a fault wants to see."""
+        self._logger.debug(event, extra={"fields": fields})
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what happened as it should."""
+        self._logger.info(event, extra={"fields": fields})
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what an operator may want to look at."""
+        self._logger.warning(event, extra={"fields": fields})
+
+    def error(self, event: str, *, exc_info: BaseException | None = None, **fields: object) -> None:
+        """Log a fault, with its traceback if there is one."""
+        self._logger.error(event, extra={"fields": fields}, exc_info=exc_info)
+
+
+class LineFormatter(logging.Formatter):
+    """One record, one line; a traceback is one more value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without secrets."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        event = record.getMessage()
+        if not hasattr(record, "fields"):
+            fields = {"logger": record.name, "message": event}
+            event = "log"
+        pairs = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
+        if record.exc_info:
+            pairs.append(f"exception={json.dumps(self.formatException(record.exc_info))}")
+        head = f"{stamp}.{int(record.msecs):03d}Z {record.levelname.lower()} {event}"
+        return redact(" ".join((head, *pairs)))
+
+
+class _ExpectedCuts(logging.Filter):
+    """Drops uvicorn's complaint about a response that we left unfinished on purpose.
+
+    A live run's response must never end cleanly without `finish` (to a client that is
+    success), and returning without a last body is how an ASGI application breaks a
+    connection off. `api/sse.py` logs each with its reason.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "ASGI callable returned without completing response."
+
+
+def configure_logging(level: str) -> None:
+    """Send all logs of this process to stderr, as lines.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`, for the gateway's own.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    handler.addFilter(_ExpectedCuts())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in ("midstream", "gateway"):
+        logging.getLogger(name).setLevel(level.upper())
+    # At `info` it logs the addresses of WebSockets with their query, where a token may be.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def redact(text: str) -> str:
+    """Return `text` without the values of `token=` parameters and bearer headers."""
+    return _BEARER.sub(r"\1[redacted]", _SECRET_PARAMETER.sub(r"\1[redacted]", text))
+
+
+def redact_url(url: str) -> str:
+    """Return a URL without its password and query, for a log or an error."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if at:
+        user = f"{user.partition(':')[0]}:***" if ":" in user else "***"
+    return urlunsplit((parts.scheme, f"{user}{at}{host}", parts.path, "", ""))
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    if len(text) > MAX_VALUE_LENGTH:
+        text = text[:MAX_VALUE_LENGTH] + "…"
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
