@@ -1,0 +1,118 @@
+# Everything a person does here is a target; `make help` lists them. Each sets up what it
+# lacks (scripts/bootstrap.py), and works offline once it has worked.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Recipes find the environment's programs first; setting it up must not run on its own Python.
+OUTSIDE := PATH='$(PATH)'
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# The first of these that starts and is new enough (a version manager's shim may do neither).
+PYTHON = $(or $(shell export $(OUTSIDE); for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done),$(error Midstream needs Python 3.11 or newer: install it, \
+	or say `make PYTHON=/path/to/python3 ...`))
+BOOTSTRAP = @$(OUTSIDE) $(PYTHON) scripts/bootstrap.py
+
+# A process for each core, at most four: each brings a Redis and gateways of its own. A file's
+# tests stay together, and share what its fixtures start.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+##@ Use
+
+.PHONY: run
+run: ## Serve the gateway at the address it prints; no keys, no servers to install
+	$(BOOTSTRAP) run
+	@exec midstream serve
+
+.PHONY: test
+test: lint ## Check the source and run the whole test suite, as CI does
+	$(BOOTSTRAP) test
+	pytest $(PARALLEL) --durations=10
+
+##@ Develop
+
+.PHONY: dev
+dev: ## Serve, and restart when the source changes (Procfile)
+	$(BOOTSTRAP) dev
+	@exec honcho start
+
+.PHONY: check
+check: lint unit ## Check the source and run the unit tests: before every commit
+
+.PHONY: lint
+lint: ## Check format, style, types and import direction
+	$(BOOTSTRAP) dev
+	ruff format --check
+	ruff check
+	mypy
+	lint-imports --no-logo
+
+.PHONY: format
+format: ## Format the source and apply the safe fixes
+	$(BOOTSTRAP) dev
+	ruff format
+	ruff check --fix
+
+.PHONY: unit
+unit: ## Run the unit tests
+	$(BOOTSTRAP) dev
+	pytest tests/unit
+
+.PHONY: conformance integration faults e2e
+conformance: ## Run the real AI SDK clients against the gateway
+integration: ## Run the tests against a real redis-server
+faults: ## Cut connections, kill processes, restart Redis
+e2e: ## Do as a person does: the README's commands, a browser
+conformance integration faults e2e:
+	$(BOOTSTRAP) test
+	pytest tests/$@
+
+.PHONY: coverage
+coverage: ## Measure branch coverage against its targets
+	$(BOOTSTRAP) test
+	pytest $(PARALLEL) --cov --cov-report=
+	coverage report --show-missing --skip-covered --include='protocol/*' --fail-under=100
+	coverage report --show-missing --skip-covered --include='gateway/*' --fail-under=95
+
+.PHONY: bench
+bench: ## Measure against the peers and the figures of docs/performance.md
+	$(BOOTSTRAP) bench
+	python -m tests.bench
+
+##@ Maintain
+
+.PHONY: ci
+ci: test ## Exactly what CI runs
+
+.PHONY: lock
+lock: ## Resolve every dependency anew, into requirements/ and the package-lock.json files
+	$(BOOTSTRAP) dev
+	uv pip compile $(LOCK) --group build --output-file requirements/run.txt
+	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	for folder in tests/conformance/node tests/bench/node; do \
+		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
+LOCK := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
+	--extra embedded pyproject.toml
+
+.PHONY: dist
+dist: ## Build the wheel, into dist/
+	$(BOOTSTRAP) dev
+	python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+.PHONY: hooks
+hooks: ## Run the fast half of `make check` before every git commit
+	$(BOOTSTRAP) dev
+	prek install
+
+.PHONY: clean
+clean: ## Remove all that these targets have installed and built
+	rm -rf .venv build dist *.egg-info .*_cache .coverage* tests/*/node/node_modules
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

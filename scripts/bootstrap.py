@@ -1,0 +1,157 @@
+"""Sets up what a make target needs, and nothing when nothing is missing.
+
+    python3 scripts/bootstrap.py run|dev|test|bench
+
+The Makefile says which. Only the standard library of Python >= 3.11 is used here. Each step
+leaves a stamp: the hash of what it was made from. A step whose stamp still matches costs a
+file read and no network, so every target works offline once it has worked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMPS = VENV / "stamps"
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class SetupError(Exception):
+    """Something that only a person can provide; the message says what to do."""
+
+
+def say(text: str) -> None:
+    """Tell what takes the time."""
+    print(f"midstream: {text}", flush=True)
+
+
+def call(command: Sequence[str | Path], cwd: Path = ROOT) -> None:
+    """Run a program with the environment's own programs first on PATH.
+
+    Raises:
+        SetupError: it failed; what it printed stands above.
+    """
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, "PATH": path}, check=False)
+    if done.returncode != 0:
+        shown = " ".join(map(str, command))
+        raise SetupError(f"unable to set up; `{shown}` failed with exit code {done.returncode}")
+
+
+def fingerprint(*inputs: Path | str) -> str:
+    """Hash files and words; in a moved tree, or under another Python, nothing matches."""
+    digest = hashlib.sha256(f"{ROOT}\0{sys.version}".encode())
+    for item in inputs:
+        digest.update(b"\0" + (item.read_bytes() if isinstance(item, Path) else item.encode()))
+    return digest.hexdigest()
+
+
+def once(stamp: Path, made_from: str, make: Callable[[], None]) -> None:
+    """Call `make` unless it was done for the same inputs; an interrupted one is done again."""
+    if stamp.is_file() and stamp.read_text() == made_from:
+        return
+    stamp.unlink(missing_ok=True)
+    make()
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(made_from)
+
+
+def environment() -> None:
+    """`.venv`, with pip."""
+    stamp = STAMPS / "environment"
+
+    def make() -> None:
+        say(f"creating .venv with Python {sys.version.split()[0]}")
+        # One that was made elsewhere or by another Python holds programs that cannot start.
+        clear = ["--clear"] if STAMPS.is_dir() else []
+        try:
+            call([sys.executable, "-m", "venv", *clear, VENV])
+        except SetupError as error:
+            raise SetupError(f"{error}; on Debian and Ubuntu, install python3-venv") from None
+
+    once(stamp, fingerprint(), make)
+
+
+def requirements(name: str) -> None:
+    """The locked packages of `requirements/{name}.txt`, and the `midstream` command."""
+    lock = ROOT / "requirements" / f"{name}.txt"
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip += ["install", "--no-deps"]
+
+    def install_packages() -> None:
+        say(f"installing requirements/{name}.txt")
+        call([*pip, "--require-hashes", "--requirement", lock])
+
+    def install_project() -> None:
+        # The build backend is one of the locked packages.
+        call([*pip, "--no-build-isolation", "--editable", ROOT])
+
+    once(STAMPS / name, fingerprint(lock), install_packages)
+    once(STAMPS / "midstream", fingerprint(ROOT / "pyproject.toml"), install_project)
+
+
+def node_packages(folder: str) -> None:
+    """The locked npm packages of one folder; its .npmrc has the options."""
+    where = ROOT / folder
+    lock = where / "package-lock.json"
+
+    def install() -> None:
+        say(f"installing {folder}/package-lock.json")
+        call([VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], where)
+
+    made_from = fingerprint(lock, where / "package.json", where / ".npmrc")
+    once(where / "node_modules" / ".midstream-stamp", made_from, install)
+
+
+def chromium() -> None:
+    """A browser, from the distribution's packages: its own downloads are not reproducible."""
+    if any(shutil.which(name) for name in CHROMIUM_NAMES):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SetupError(
+            "unable to find Chromium, which the end-to-end tests drive; install your"
+            " distribution's package (Debian: `sudo apt-get install chromium`), and try again"
+        )
+    say("installing chromium with apt-get")
+    call(["apt-get", "update", "-qq"])
+    call(["apt-get", "install", "-qq", "--no-install-recommends", "--yes", "chromium"])
+
+
+def set_up(target: str) -> None:
+    """Set up one target."""
+    environment()
+    requirements("run" if target == "run" else "dev")
+    if target == "test":
+        node_packages("tests/conformance/node")
+        chromium()
+    if target == "bench":
+        node_packages("tests/bench/node")
+
+
+def main() -> int:
+    """Set up the target named on the command line, one process at a time."""
+    try:
+        with Path(__file__).open("rb") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            set_up(sys.argv[1])
+    except SetupError as error:
+        print(f"midstream: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
