@@ -1,0 +1,129 @@
+"""The legal order of a run's chunks, as tables and nothing else; `writer.py` consults them.
+
+Two rules on what may stand here. It forbids what a client of any version fails on, or what
+leaves it with half a call: a delta for a part that is not open, a result for a call whose
+input the message does not have. And it forbids what would leave something open behind a
+run's end. All else is allowed, also what
+the AI SDK never does by itself: steps that overlap come from streams that it merged.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Final, TypeAlias
+
+from protocol.chunks import (
+    AbortChunk,
+    AnyChunk,
+    ErrorChunk,
+    FinishChunk,
+    FinishStepChunk,
+    ReasoningDeltaChunk,
+    ReasoningEndChunk,
+    ReasoningStartChunk,
+    ResetStepChunk,
+    StartChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+    ToolApprovalRequestChunk,
+    ToolApprovalResponseChunk,
+    ToolInputAvailableChunk,
+    ToolInputDeltaChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
+)
+
+
+class Phase(StrEnum):
+    """How far a run's stream is. Chunks without a row in TURNS are for RUNNING."""
+
+    UNSTARTED = "before its start"
+    RUNNING = "after its start"
+    ENDING = "after its abort or error"
+    ENDED = "after its finish"
+
+
+class Thing(StrEnum):
+    """What a stream has several of, each under a key."""
+
+    TEXT = "text part"
+    REASONING = "reasoning part"
+    INPUT = "tool input"
+    STEP = "step"
+    CALL = "tool call with its input"
+    APPROVAL = "approval"
+
+
+class Verb(Enum):
+    """What a chunk does to the thing under its key."""
+
+    OPENS = "it must not be open; then it is"
+    NEEDS = "it must be there"
+    EXTENDS = "it must be open, and the chunk is a piece of it"
+    CLOSES = "it must be open; then it is not"
+    ADDS = "it is there then, whether or not it was"
+    DROPS = "it is not there then, whether or not it was"
+    CLEARS = "none is there then"
+    RESETS = "none that the current step brought is there then"
+
+
+Turn: TypeAlias = tuple[frozenset[Phase], Phase]
+Move: TypeAlias = tuple[Verb, Thing, str]
+"""What happens to which thing, and the chunk's field that holds the key (empty: no key)."""
+
+TURNS: Final[dict[type[AnyChunk], Turn]] = {
+    StartChunk: (frozenset({Phase.UNSTARTED}), Phase.RUNNING),
+    AbortChunk: (frozenset({Phase.RUNNING}), Phase.ENDING),
+    ErrorChunk: (frozenset({Phase.RUNNING}), Phase.ENDING),
+    FinishChunk: (frozenset({Phase.RUNNING, Phase.ENDING}), Phase.ENDED),
+}
+"""Chunk -> the phases in which it is legal, and the phase after it."""
+
+CLOSED_AT_THE_END: Final = (Thing.TEXT, Thing.REASONING, Thing.INPUT, Thing.STEP)
+"""What may not be open at an abort, error or finish, in the order in which it is closed."""
+
+MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
+    StartStepChunk: ((Verb.ADDS, Thing.STEP, ""),),
+    FinishStepChunk: ((Verb.DROPS, Thing.STEP, ""),),
+    ResetStepChunk: (
+        (Verb.NEEDS, Thing.STEP, ""),
+        (Verb.CLEARS, Thing.TEXT, ""),
+        (Verb.CLEARS, Thing.REASONING, ""),
+        (Verb.CLEARS, Thing.INPUT, ""),
+        (Verb.RESETS, Thing.CALL, ""),
+        (Verb.RESETS, Thing.APPROVAL, ""),
+    ),
+    TextStartChunk: ((Verb.OPENS, Thing.TEXT, "id"),),
+    TextDeltaChunk: ((Verb.NEEDS, Thing.TEXT, "id"),),
+    TextEndChunk: ((Verb.CLOSES, Thing.TEXT, "id"),),
+    ReasoningStartChunk: ((Verb.OPENS, Thing.REASONING, "id"),),
+    ReasoningDeltaChunk: ((Verb.NEEDS, Thing.REASONING, "id"),),
+    ReasoningEndChunk: ((Verb.CLOSES, Thing.REASONING, "id"),),
+    ToolInputStartChunk: (
+        (Verb.OPENS, Thing.INPUT, "tool_call_id"),
+        (Verb.DROPS, Thing.CALL, "tool_call_id"),
+    ),
+    ToolInputDeltaChunk: ((Verb.EXTENDS, Thing.INPUT, "tool_call_id"),),
+    ToolInputAvailableChunk: (
+        (Verb.DROPS, Thing.INPUT, "tool_call_id"),
+        (Verb.ADDS, Thing.CALL, "tool_call_id"),
+    ),
+    ToolInputErrorChunk: (
+        (Verb.DROPS, Thing.INPUT, "tool_call_id"),
+        (Verb.ADDS, Thing.CALL, "tool_call_id"),
+    ),
+    ToolApprovalRequestChunk: (
+        (Verb.NEEDS, Thing.CALL, "tool_call_id"),
+        (Verb.ADDS, Thing.APPROVAL, "approval_id"),
+    ),
+    ToolApprovalResponseChunk: ((Verb.NEEDS, Thing.APPROVAL, "approval_id"),),
+    ToolOutputAvailableChunk: ((Verb.NEEDS, Thing.CALL, "tool_call_id"),),
+    ToolOutputErrorChunk: ((Verb.NEEDS, Thing.CALL, "tool_call_id"),),
+    ToolOutputDeniedChunk: ((Verb.NEEDS, Thing.CALL, "tool_call_id"),),
+}
+"""Chunk -> what it does, in order; what can be refused stands first in a row."""
