@@ -1,0 +1,87 @@
+"""Runs and sessions: accepted, produced, kept, read, stopped.
+
+The main flow: `sessions.Sessions.start` decides what a POST means (`accept`), opens a run in
+the store, and has `runs` drive it with a `Producer`. The producer's chunks go through the
+`committer` into the log; the log's records come back through the `hub` into a `Feed` per
+session, whose `RunLog`s the `readers` of this process follow. The `reaper` keeps leases and
+closes the runs of the dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gateway.sessions.committer import Committer
+from gateway.sessions.hub import Hub
+from gateway.sessions.producer import ProducerLimits
+from gateway.sessions.readers import Draining, ReaderLimits
+from gateway.sessions.reaper import LeaseLimits, Reaper
+from gateway.sessions.runs import Runs
+from gateway.sessions.sessions import AgentFinder, SessionLimits, Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.store.store import SessionStore
+
+__all__ = [
+    "AgentFinder",
+    "LeaseLimits",
+    "Limits",
+    "ProducerLimits",
+    "ReaderLimits",
+    "SessionLimits",
+    "Sessions",
+    "open_sessions",
+]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """All bounds of this layer; each part documents its own."""
+
+    sessions: SessionLimits = SessionLimits()
+    readers: ReaderLimits = ReaderLimits()
+    producers: ProducerLimits = ProducerLimits()
+    leases: LeaseLimits = LeaseLimits()
+
+
+@asynccontextmanager
+async def open_sessions(
+    store: SessionStore, agents: AgentFinder, limits: Limits
+) -> AsyncIterator[Sessions]:
+    """Run this process's share of the sessions; leaving cancels what `drain` has left.
+
+    Enters once the channel is open. If one of the layer's own tasks fails, which is a bug,
+    the body is cancelled and the failure raised: a process that cannot commit must end.
+    """
+    hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3)
+    committer = Committer(store)
+    runs = Runs(store, hub, committer, limits.producers)
+    reaper = Reaper(store, limits.leases, runs.active)
+    sessions = Sessions(
+        store,
+        agents,
+        hub,
+        runs,
+        reaper,
+        Draining(),
+        limits=limits.sessions,
+        reader_limits=limits.readers,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        own = [
+            tasks.create_task(hub.run(), name="hub"),
+            tasks.create_task(committer.run(), name="committer"),
+            tasks.create_task(reaper.run(), name="reaper"),
+        ]
+        try:
+            await hub.ready()
+            yield sessions
+        finally:
+            await runs.cancel()
+            for task in own:
+                task.cancel()

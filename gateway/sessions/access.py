@@ -32,6 +32,4 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     def may_write(self, session_id: SessionId, owner: UserId) -> bool:
         """Whether the caller may send, stop and erase."""
-        return (
-            owner == self.user or session_id in self.granted or self.role is Role.OPERATOR
-        )
+        return owner == self.user or session_id in self.granted or self.role is Role.OPERATOR

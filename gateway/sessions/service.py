@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Raw, Struct
 
 from gateway.ids import MessageId, RunId, SessionId
-from gateway.sessions.access import Caller
 from gateway.store.records import RunInfo, SessionMeta, Trigger
-from protocol.batch import ChunkBatch
 from protocol.messages import UIMessage
 from protocol.position import Position
+
+if TYPE_CHECKING:
+    from gateway.sessions.access import Caller
+    from protocol.batch import ChunkBatch
 
 
 class Idle(Enum):
@@ -70,8 +72,13 @@ class RunReader(Protocol):
 
 
 class FeedEvent(Struct, frozen=True, gc=False):
-    """One event of the session feed: `event` is `snapshot`, `message`, `run`, `chunks` or
-    `erased`; `data` its JSON on one line; `position` where a reader stands after it."""
+    """One event of the session feed.
+
+    Attributes:
+        event: `snapshot`, `message`, `run` or `chunks`.
+        data: its JSON, on one line.
+        position: where a reader stands after it; None while there is no session.
+    """
 
     event: str
     data: bytes
@@ -87,8 +94,10 @@ class FeedReader(Protocol):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A session at one moment: `{id, epoch, offset, title, messages, runs}`. While a run is
-    open, `messages` leaves out the message that it writes."""
+    """A session at one moment: `{id, epoch, offset, title, messages, runs}`.
+
+    While a run is open, `messages` leaves out the message that it writes.
+    """
 
     id: SessionId
     epoch: str
@@ -142,7 +151,6 @@ class SessionService(Protocol):
     ) -> list[RunId]:
         """Stop, and return the runs that this ended, once their terminal is committed."""
         ...
-
 
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
         """Raises SessionNotFoundError."""

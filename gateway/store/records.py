@@ -103,7 +103,8 @@ Record: TypeAlias = ChunksRecord | MessageRecord | RunRecord | ErasedRecord
 
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
     """A record and where it stands. `offset` and `previous` are stream ids (`ms-seq`);
-    the first record's predecessor is `0-0`."""
+    the first record's predecessor is `0-0`.
+    """
 
     offset: str
     previous: str
@@ -153,7 +154,8 @@ class SessionState(Struct, frozen=True, kw_only=True):
 
     `path`: the messages from the first to the head, by parent. `run`: the active run, or
     the last one, or None. `run_next`: that run's next sequence; `run_opened`: the offset of
-    its opening record.
+    its opening record; `run_expired`: it is under way and its lease has expired.
+    `off_path`: the ids of all other messages of the tree (older branches).
     """
 
     meta: SessionMeta
@@ -161,6 +163,8 @@ class SessionState(Struct, frozen=True, kw_only=True):
     run: RunInfo | None
     run_next: int = 0
     run_opened: str = "0-0"
+    run_expired: bool = False
+    off_path: frozenset[MessageId] = frozenset()
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):
@@ -186,6 +190,9 @@ class OpenRun(Struct, frozen=True, kw_only=True):
         new_epoch: used if the session does not exist.
         request_key: the client's key for this send; a send with a known key never starts
             a second run.
+        expected_offset: the log's head when the caller read it (`0-0` if there was no
+            session): what it decided holds only while nothing has changed since. None: open
+            whatever the log holds.
     """
 
     session_id: SessionId
@@ -197,6 +204,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     new_epoch: str
     title: str
     request_key: str | None = None
+    expected_offset: str | None = None
     lease_ms: int = 8_000
 
 
@@ -210,13 +218,16 @@ class OpenStatus(StrEnum):
     """Another run is under way: `run` is that one."""
     ORPHAN = "orphan"
     """The active run's lease has expired: take it over, close it, and open again."""
+    STALE = "stale"
+    """The log's head is not `expected_offset`, and none of the above: load and decide again."""
     DENIED = "denied"
     """The session's owner is not `expected_owner`."""
 
 
 class Opened(Struct, frozen=True, kw_only=True):
     """Answer of `open_run`. `stop_requested`: a stop for this message came first; the run
-    is open, and must end as stopped without calling the provider."""
+    is open, and must end as stopped without calling the provider.
+    """
 
     status: OpenStatus
     run: RunInfo | None = None

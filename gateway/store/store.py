@@ -37,7 +37,6 @@ from gateway.store.records import (
 from protocol.position import Position
 
 
-
 class Channel(Protocol):
     """One process's subscription to the sessions it has readers for."""
 
@@ -74,7 +73,8 @@ class SessionStore(Protocol):
         Decides, in this order: owner; a known `request_key`; a tombstone left by a stop;
         the same user message with the same `content_hash` whose run is active or finished
         well (`KNOWN`; after a stop or a failure the same send is a retry and opens a new
-        run); another active run; then opens. One run at a time.
+        run); another active run (`ACTIVE`, `ORPHAN`); a head that is not `expected_offset`
+        (`STALE`); then opens. One run at a time.
 
         A regenerate, or a continuation (`replaced_message`), is KNOWN only by its key.
         The hints (`ms:leases`, `ms:user:*`) are written before.
@@ -88,6 +88,7 @@ class SessionStore(Protocol):
 
         Returns:
             One answer a batch, in order.
+
         Raises:
             StoreUnavailableError: outcome unknown for all; send the same batches again.
         """
@@ -139,9 +140,7 @@ class SessionStore(Protocol):
 
     # -- reading ------------------------------------------------------------------------
 
-    async def read_log(
-        self, session_id: SessionId, after: Position, *, count: int
-    ) -> LogPage:
+    async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
         """Read at most `count` records after a position.
 
         Recovered only if nothing after `after` is missing: the epoch is the log's, and the
@@ -163,7 +162,9 @@ class SessionStore(Protocol):
         """Read a session without its messages; None if it does not exist."""
         ...
 
-    async def load_run(self, session_id: SessionId, run_id: RunId) -> tuple[RunInfo, int, str] | None:
+    async def load_run(
+        self, session_id: SessionId, run_id: RunId
+    ) -> tuple[RunInfo, int, str] | None:
         """Read one run: info, next sequence, offset of its opening record."""
         ...
 

@@ -1,0 +1,229 @@
+"""What a POST means, given what the session holds.
+
+A send, an edit, a retry, a regenerate, or going on with a message whose tools were answered.
+
+Pure decisions; the store repeats the ones that two tabs can race for. The client's copy of
+the history is not trusted: only its ids are looked at, to find where the new message goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from protocol.continuation import merge_results
+
+from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
+from gateway.ids import MessageId, check_id
+from gateway.store.records import NewMessage, StoredMessage, Trigger
+from protocol.messages import TextPart, UIMessage, parse_part
+
+if TYPE_CHECKING:
+    from gateway.sessions.service import StartRequest
+    from gateway.store.records import SessionState
+
+TITLE_LENGTH = 80
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What to open, and what the agent is to answer.
+
+    Attributes:
+        user_message_id: the message that the run answers.
+        user_message: that message, where it is new or edited.
+        continued: the assistant message to go on with, results merged; then
+            `replaced_message` is what to store of it.
+        history: for the agent, oldest first.
+    """
+
+    user_message_id: MessageId
+    user_message: NewMessage | None
+    continued: UIMessage | None
+    replaced_message: NewMessage | None
+    content_hash: str
+    history: Sequence[UIMessage]
+
+
+def accept(request: StartRequest, state: SessionState | None, *, refuse_foreign: bool) -> Plan:
+    """Decide what a request asks for.
+
+    Args:
+        state: the session as just read; None if there is none.
+        refuse_foreign: refuse a history with assistant messages that the session does not
+            have; otherwise they are passed over.
+
+    Raises:
+        MessageNotFoundError: it names an assistant message that the server never wrote, or
+            regenerates one that is not there.
+        ConflictError: it goes on with a message that has nothing left to answer.
+        InvalidRequestError: its last message is no user's or assistant's, or says nothing.
+    """
+    path = () if state is None else state.path
+    known = {message.id: index for index, message in enumerate(path)}
+    older = frozenset() if state is None else state.off_path
+    if refuse_foreign:
+        _refuse_foreign(request.messages, known.keys() | older)
+    last = request.messages[-1]
+    if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
+        return _go_on(last, path, known)
+    if last.role != "user":
+        raise InvalidRequestError(
+            "unable to answer; the last message must be a user's, or the assistant's with its "
+            "tools answered"
+        )
+    if request.trigger is Trigger.REGENERATE and (last.id in known or request.message_id in known):
+        return _regenerate(request, path, known)
+    return _send(request, path, known)
+
+
+def _refuse_foreign(messages: Sequence[UIMessage], known: frozenset[str] | set[str]) -> None:
+    for message in messages:
+        if message.role == "assistant" and message.id not in known:
+            raise MessageNotFoundError(
+                "unable to accept an assistant message that this session does not have; load "
+                "its messages and send again",
+                messageId=message.id[:128],
+            )
+
+
+def _send(
+    request: StartRequest, path: Sequence[StoredMessage], known: dict[MessageId, int]
+) -> Plan:
+    """A new message, the same one again, or (same id, other content) an edit."""
+    last = request.messages[-1]
+    message_id = MessageId(check_id(last.id, "message id"))
+    if not last.parts:
+        raise InvalidRequestError("unable to send an empty message; it needs at least one part")
+    content_hash = hash_content(last)
+    index = known.get(message_id)
+    if index is not None:
+        parent_id = path[index].parent_id
+        if path[index].content_hash == content_hash:
+            return Plan(
+                user_message_id=message_id,
+                user_message=_new(last, parent_id, content_hash),
+                continued=None,
+                replaced_message=None,
+                content_hash=content_hash,
+                history=_history(path[: index + 1]),
+            )
+        before = path[:index]
+    else:
+        before = path[: _insertion(request.messages[:-1], path, known)]
+        parent_id = before[-1].id if before else None
+    return Plan(
+        user_message_id=message_id,
+        user_message=_new(last, parent_id, content_hash),
+        continued=None,
+        replaced_message=None,
+        content_hash=content_hash,
+        history=(*_history(before), last),
+    )
+
+
+def _insertion(
+    earlier: Sequence[UIMessage], path: Sequence[StoredMessage], known: dict[MessageId, int]
+) -> int:
+    """Return how much of the path a new message follows: up to the last answer its client saw.
+
+    A client that names none, or only ones of an older branch, goes on at the end.
+    """
+    for message in reversed(earlier):
+        if message.role == "assistant" and MessageId(message.id) in known:
+            return known[MessageId(message.id)] + 1
+    return len(path)
+
+
+def _regenerate(
+    request: StartRequest, path: Sequence[StoredMessage], known: dict[MessageId, int]
+) -> Plan:
+    """Answer a known user message again."""
+    target = request.message_id
+    if target is not None and target not in known:
+        raise MessageNotFoundError(
+            "unable to regenerate; the session has no such message", messageId=target[:128]
+        )
+    index = known[target] if target is not None else known[MessageId(request.messages[-1].id)]
+    while index >= 0 and _role(path[index]) != "user":
+        index -= 1
+    if index < 0:
+        raise InvalidRequestError("unable to regenerate; no user message comes before it")
+    return Plan(
+        user_message_id=path[index].id,
+        user_message=None,
+        continued=None,
+        replaced_message=None,
+        content_hash=path[index].content_hash,
+        history=_history(path[: index + 1]),
+    )
+
+
+def _go_on(client: UIMessage, path: Sequence[StoredMessage], known: dict[MessageId, int]) -> Plan:
+    """Go on with the last answer, after its tools were answered."""
+    index = known.get(MessageId(client.id))
+    if index is None:
+        raise MessageNotFoundError(
+            "unable to go on with this message; the session does not have it",
+            messageId=client.id[:128],
+        )
+    stored = path[index]
+    merged = merge_results(UIMessage.parse(stored.message), client)
+    if index != len(path) - 1 or merged is None or stored.parent_id is None:
+        raise ConflictError(
+            "unable to go on with this message; nothing in it waits for an answer. Send a new "
+            "message instead",
+            messageId=stored.id,
+        )
+    content_hash = hash_content(merged)
+    return Plan(
+        user_message_id=stored.parent_id,
+        user_message=None,
+        continued=merged,
+        replaced_message=_new(merged, stored.parent_id, content_hash),
+        content_hash=content_hash,
+        history=(*_history(path[:index]), merged),
+    )
+
+
+def _history(path: Sequence[StoredMessage]) -> tuple[UIMessage, ...]:
+    """Return the messages for the agent.
+
+    An answer that was stopped before its first word says nothing, and providers refuse empty
+    messages.
+    """
+    messages = (UIMessage.parse(message.message) for message in path)
+    return tuple(message for message in messages if message.parts)
+
+
+def _role(message: StoredMessage) -> str:
+    return UIMessage.parse(message.message).role
+
+
+def _new(message: UIMessage, parent_id: MessageId | None, content_hash: str) -> NewMessage:
+    return NewMessage(
+        id=MessageId(message.id),
+        parent_id=parent_id,
+        content_hash=content_hash,
+        message=message.raw,
+    )
+
+
+def hash_content(message: UIMessage) -> str:
+    """Return what tells an edit from a repeated send: a hash of the parts, as sent."""
+    digest = hashlib.sha256()
+    for part in message.parts:
+        digest.update(bytes(part))
+        digest.update(b"\n")
+    return digest.hexdigest()[:32]
+
+
+def title_of(message: UIMessage) -> str:
+    """Return the first line of a message's text, cut short; a session is listed by it."""
+    for raw in message.parts:
+        part = parse_part(raw)
+        if isinstance(part, TextPart) and part.text.strip():
+            line = part.text.strip().splitlines()[0]
+            return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
+    return ""

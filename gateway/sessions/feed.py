@@ -1,0 +1,214 @@
+"""A session's records as one process receives them: each once, in order, or a reset.
+
+The channel may lose, repeat and reorder what it brings; the log does not. A record is
+delivered only if it names the last delivered one as its predecessor. Otherwise the log is
+read after that one; and if that cannot be done (trimmed, erased, another epoch), the feed
+starts again from the session's state: a reset (REDIS.md §2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StoreUnavailableError
+from gateway.sessions.run_log import Pulse, RunLog
+from gateway.store.records import (
+    ChunksRecord,
+    ErasedRecord,
+    LogEntry,
+    RunRecord,
+    RunState,
+    SessionState,
+)
+from protocol.position import Position
+
+if TYPE_CHECKING:
+    from gateway.ids import RunId, SessionId
+    from gateway.store.records import RunInfo
+    from gateway.store.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+RING_ENTRIES: Final = 512
+"""Records kept for followers of the session feed; one further behind reads the log."""
+
+PAGE_RECORDS: Final = 200
+
+START: Final = "0-0"
+
+
+class Feed:
+    """One session, for all its readers in this process.
+
+    Attributes:
+        head: the position of the last delivered record; None while there is no session.
+        runs: the runs met since the feed began, newest last; readers keep older ones.
+        generation: counts resets: a follower that has seen another one needs a snapshot.
+        entries: the newest records, oldest first, while somebody follows.
+        followers: readers of the records themselves (not of a run).
+    """
+
+    def __init__(self, store: SessionStore, session_id: SessionId) -> None:
+        self.session_id = session_id
+        self.head: Position | None = None
+        self.runs: dict[RunId, RunLog] = {}
+        self.generation = 0
+        self.entries: deque[LogEntry] = deque(maxlen=RING_ENTRIES)
+        self.followers = 0
+        self.pulse = Pulse()
+        self._store = store
+        self._behind = False
+        self._catching_up: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+
+    # -- what the channel brings ----------------------------------------------------------
+
+    def receive(self, entry: LogEntry) -> None:
+        """Take an entry from the channel: deliver it, drop it, or read the log."""
+        if isinstance(entry.record, ErasedRecord):
+            self._reset(None)
+            return
+        if self._catching_up is None and self.head is not None:
+            if entry.previous == self.head.offset:
+                self._deliver(entry)
+                return
+            if _order(entry.offset) <= _order(self.head.offset):
+                return
+        self.check()
+
+    def check(self) -> None:
+        """Compare with the log, now or after the comparison that is under way."""
+        self._behind = True
+        if self._catching_up is None:
+            self._catching_up = asyncio.create_task(
+                self._catch_up(), name=f"catch-up {self.session_id}"
+            )
+
+    async def load(self) -> SessionState | None:
+        """Begin, or begin again, from the session's state."""
+        async with self._lock:
+            state = await self._store.load(self.session_id)
+            if not self._has_reached(state):
+                self._reset(state)
+            return state
+
+    def _has_reached(self, state: SessionState | None) -> bool:
+        """Whether what was delivered includes `state`: records arrive while it is read."""
+        if self.head is None or state is None:
+            return False
+        position = state.meta.position
+        return position.epoch == self.head.epoch and _order(position.offset) <= _order(
+            self.head.offset
+        )
+
+    async def close(self) -> None:
+        """End the catch-up, if one is under way."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.wait({self._catching_up})
+
+    async def _catch_up(self) -> None:
+        try:
+            while self._behind:
+                self._behind = False
+                async with self._lock:
+                    await self._read_on()
+        except StoreUnavailableError as error:
+            # The next audit, or the channel's reconnection, asks again.
+            logger.info("catch_up_failed session=%s reason=%s", self.session_id, error)
+        finally:
+            self._catching_up = None
+
+    async def _read_on(self) -> None:
+        while self.head is not None:
+            page = await self._store.read_log(self.session_id, self.head, count=PAGE_RECORDS)
+            if not page.recovered:
+                break
+            for entry in page.entries:
+                self._deliver(entry)
+            if len(page.entries) < PAGE_RECORDS:
+                return
+        state = await self._store.load(self.session_id)
+        if state is not None or self.head is not None:
+            self._reset(state)
+
+    # -- what readers see -----------------------------------------------------------------
+
+    def _deliver(self, entry: LogEntry) -> None:
+        record = entry.record
+        if self.head is not None:
+            self.head = Position(self.head.epoch, entry.offset)
+        if isinstance(record, ChunksRecord):
+            run = self.runs.get(record.run_id)
+            if run is not None:
+                run.deliver(entry.offset, record)
+        elif isinstance(record, RunRecord):
+            self._deliver_run(entry.offset, record)
+        if self.followers:
+            self.entries.append(entry)
+            self.pulse.send()
+
+    def _deliver_run(self, offset: str, record: RunRecord) -> None:
+        run = self.runs.get(record.run.id)
+        if run is not None:
+            run.update(record.run)
+        else:
+            self._add(
+                RunLog(self._store, self.session_id, record.run, next_sequence=0, opened=offset)
+            )
+        self.pulse.send()
+
+    def _reset(self, state: SessionState | None) -> None:
+        self.generation += 1
+        self.entries.clear()
+        self.head = None if state is None else state.meta.position
+        current = None if state is None else state.run
+        for run in self.runs.values():
+            if current is None or run.info.id != current.id:
+                run.lose()
+        if state is not None and current is not None:
+            known = self.runs.get(current.id)
+            if known is None:
+                self._add(
+                    RunLog(
+                        self._store,
+                        self.session_id,
+                        current,
+                        next_sequence=state.run_next,
+                        opened=state.run_opened,
+                    )
+                )
+            else:
+                known.skip_to(state.run_next)
+                known.update(current)
+        self.pulse.send()
+
+    def _add(self, run: RunLog) -> None:
+        self.runs = {
+            run_id: log for run_id, log in self.runs.items() if not log.ended or log.readers
+        }
+        self.runs[run.info.id] = run
+
+    def adopt(self, info: RunInfo, opened: str) -> RunLog:
+        """Return the log of a run that was just opened here, heard of already or not."""
+        run = self.runs.get(info.id)
+        if run is None:
+            run = RunLog(self._store, self.session_id, info, next_sequence=0, opened=opened)
+            self._add(run)
+        return run
+
+    @property
+    def active(self) -> RunLog | None:
+        """The run under way, as far as this process has heard."""
+        for run in self.runs.values():
+            if run.info.state is not RunState.ENDED:
+                return run
+        return None
+
+
+def _order(offset: str) -> tuple[int, int]:
+    milliseconds, _, sequence = offset.partition("-")
+    return int(milliseconds), int(sequence)

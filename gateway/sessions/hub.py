@@ -1,0 +1,167 @@
+"""The feeds of the sessions that this process has readers or producers for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StoreUnavailableError
+from gateway.sessions.feed import Feed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.ids import SessionId
+    from gateway.store.records import LogEntry
+    from gateway.store.store import Channel, SessionStore
+
+logger = logging.getLogger(__name__)
+
+AUDIT_INTERVAL_S: Final = 5.0
+"""How often feeds compare heads with the log: a process that only listens never hears that
+a slot moved, and nothing follows the last message of a run to expose its loss (REDIS.md §2)."""
+
+AUDIT_SHARES: Final = 10
+"""An audit of all sessions at once would be a burst that delays their chunks."""
+
+CHANNEL_RETRY_S: Final = 0.5
+
+
+class _Attachment:
+    __slots__ = ("feed", "lock", "users")
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.users = 0
+        self.lock = asyncio.Lock()
+
+
+class Hub:
+    """Keeps a feed for each session somebody is attached to, and fills it from the channel.
+
+    Args:
+        tick_s: how often waiting readers are woken to see whether a heartbeat is due.
+    """
+
+    def __init__(self, store: SessionStore, *, tick_s: float) -> None:
+        self._store = store
+        self._tick_s = tick_s
+        self._attached: dict[SessionId, _Attachment] = {}
+        self._channel: Channel | None = None
+        self._connected = asyncio.Event()
+        self.offline_since: float | None = None
+        """`time.monotonic()` since when Redis could not be asked; None while it answers."""
+
+    @asynccontextmanager
+    async def attach(self, session_id: SessionId) -> AsyncIterator[Feed]:
+        """Hold a session's feed, subscribed and loaded.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        if session_id not in self._attached:
+            self._attached[session_id] = _Attachment(Feed(self._store, session_id))
+        attachment = self._attached[session_id]
+        attachment.users += 1
+        try:
+            async with attachment.lock:
+                if attachment.feed.generation == 0:
+                    await self._begin(attachment.feed)
+            yield attachment.feed
+        finally:
+            attachment.users -= 1
+            if attachment.users == 0:
+                await self._release(session_id, attachment)
+
+    async def _begin(self, feed: Feed) -> None:
+        if self._channel is None:
+            raise StoreUnavailableError(
+                "unable to reach the session log; try again in a few seconds"
+            )
+        await self._channel.join(feed.session_id)
+        # Records that arrive between the two are after the state that is read, or in it.
+        await feed.load()
+
+    async def _release(self, session_id: SessionId, attachment: _Attachment) -> None:
+        async with attachment.lock:
+            if attachment.users or self._attached.get(session_id) is not attachment:
+                return
+            del self._attached[session_id]
+            await attachment.feed.close()
+            if self._channel is not None and session_id not in self._attached:
+                try:
+                    await self._channel.leave(session_id)
+                except StoreUnavailableError:
+                    return  # the channel rejoins only what is attached when it reconnects
+
+    async def run(self) -> None:
+        """Listen, audit and tick until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="hub listen")
+            tasks.create_task(self._audit(), name="hub audit")
+            tasks.create_task(self._tick(), name="hub tick")
+
+    async def ready(self) -> None:
+        """Wait until the channel is open for the first time."""
+        await self._connected.wait()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._store.channel() as channel:
+                    self._channel = channel
+                    self._connected.set()
+                    for attached in list(self._attached):
+                        await channel.join(attached)
+                        self._receive(attached, None)
+                    async for session_id, entry in channel:
+                        self._receive(session_id, entry)
+            except StoreUnavailableError as error:
+                logger.warning("channel_lost reason=%s", error)
+            self._channel = None
+            await asyncio.sleep(CHANNEL_RETRY_S)
+
+    def _receive(self, session_id: SessionId | None, entry: LogEntry | None) -> None:
+        if session_id is None:
+            for attachment in self._attached.values():
+                attachment.feed.check()
+            return
+        attached = self._attached.get(session_id)
+        if attached is None:
+            return
+        if entry is None:
+            attached.feed.check()
+        else:
+            attached.feed.receive(entry)
+
+    async def _audit(self) -> None:
+        """Ping, and compare each feed's head with its log once in an interval."""
+        share = 0
+        while True:
+            await asyncio.sleep(AUDIT_INTERVAL_S / AUDIT_SHARES)
+            try:
+                await self._store.ping()
+            except StoreUnavailableError:
+                if self.offline_since is None:
+                    self.offline_since = time.monotonic()
+                continue
+            share = (share + 1) % AUDIT_SHARES
+            for index, attached in enumerate(list(self._attached.values())):
+                if self.offline_since is not None or index % AUDIT_SHARES == share:
+                    attached.feed.check()
+            self.offline_since = None
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick_s)
+            self.wake_all()
+
+    def wake_all(self) -> None:
+        """Have every waiting reader look around: a heartbeat, an outage, a shutdown."""
+        for attachment in self._attached.values():
+            attachment.feed.pulse.send()
+            for run in attachment.feed.runs.values():
+                run.pulse.send()

@@ -1,0 +1,337 @@
+"""The task that drives one run: it asks the agent, and ends the run exactly once.
+
+    generate   the agent's chunks, checked by the writer, into the run's lane
+    close      parts closed, abort or error, finish, the final message: one atomic step
+
+Whatever happens to a run comes in by one of four doors: the agent ends or fails; `stop`
+(a person's decision, read from the log); `interrupt` (this process shuts down, or Redis
+is away for too long); `lost` (another producer took over, or the run is gone), after which
+nothing more is written. A reader's disconnect is none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from contextlib import aclosing
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+from protocol.assembler import Assembler
+
+from gateway.errors import GatewayError, StoreUnavailableError
+from gateway.sessions.committer import RETRY_DELAYS_S, Committer, Lane
+from gateway.store.records import (
+    Appended,
+    AppendStatus,
+    ChunksRecord,
+    CloseRun,
+    NewMessage,
+    RunInfo,
+    RunKey,
+    RunOutcome,
+)
+from protocol.chunks import FinishChunk, StartChunk
+from protocol.codec import encode_lines
+from protocol.errors import IllegalChunkError
+from protocol.vocabulary import level_of_chunks
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.agents.base import Agent, AgentRequest
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+logger = logging.getLogger(__name__)
+
+INTERNAL_SENTENCE: Final = "The answer failed because of an internal error. Send it again."
+INTERRUPTED_SENTENCE: Final = (
+    "The answer was interrupted because the server is restarting. Send it again."
+)
+OUTAGE_SENTENCE: Final = (
+    "The answer was interrupted because the session log could not be reached. Send it again."
+)
+
+
+_T = TypeVar("_T")
+
+AGENT_GRACE_S: Final = 5.0
+"""How long a cancelled agent may take to let go before its run is closed without it."""
+
+
+class ProducerLimits(Struct, frozen=True, kw_only=True):
+    """Bounds of one run.
+
+    Attributes:
+        max_pending_bytes: chunks held while Redis is away; the agent waits beyond it.
+        outage_limit_s: how long the agent may wait so before the run is given up.
+        close_limit_s: how long the terminal is tried; after it the lease runs out, and
+            whoever notices closes the run.
+        reconnect_window_s: how long chunks of ended runs are kept.
+    """
+
+    max_pending_bytes: int = 4 * 1024 * 1024
+    outage_limit_s: float = 60.0
+    close_limit_s: float = 600.0
+    reconnect_window_s: float = 3600.0
+
+
+class _Reason(Enum):
+    AGENT = auto()
+    STOPPED = auto()
+    INTERRUPTED = auto()
+    LOST = auto()
+
+
+class Producer:
+    """Drives one run. `run()` is its task; the other methods may be called at any time."""
+
+    def __init__(
+        self,
+        key: RunKey,
+        run: RunInfo,
+        *,
+        agent: Agent,
+        request: AgentRequest,
+        continued: UIMessage | None,
+        committer: Committer,
+        store: SessionStore,
+        limits: ProducerLimits,
+    ) -> None:
+        self.key = key
+        self.run_info = run
+        self._agent = agent
+        self._request = request
+        self._store = store
+        self._limits = limits
+        self._committer = committer
+        self._lane = Lane(key, self)
+        self._writer = ChunkWriter(run.message_id, continued)
+        self._assembler = Assembler(run.message_id, continued)
+        self._committed = -1
+        self._before_close: list[AnyChunk] | None = None
+        self._finish = FinishChunk()
+        self._failure: str | None = None
+        self._reason = _Reason.AGENT
+        self._pump: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+
+    # -- the doors --------------------------------------------------------------------------
+
+    def stop(self, by: str) -> None:
+        """A stop is recorded for the run: end it. `by` is for the log line only."""
+        if self._end_pump(_Reason.STOPPED):
+            logger.info(
+                "run_stopping run=%s session=%s by=%s", self.key.run_id, self.key.session_id, by
+            )
+
+    def interrupt(self, sentence: str = INTERRUPTED_SENTENCE) -> None:
+        """End the run early, with an error that says why."""
+        if self._end_pump(_Reason.INTERRUPTED):
+            self._failure = sentence
+
+    def lost(self, status: AppendStatus) -> None:
+        """The run is not ours any more: end without writing."""
+        if self._before_close is not None:
+            return  # the answer to our own close decides
+        logger.warning(
+            "run_lost run=%s session=%s status=%s", self.key.run_id, self.key.session_id, status
+        )
+        self._reason = _Reason.LOST
+        self._cancel_pump()
+
+    def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
+        """Take over into the state what is in the log now."""
+        self._assembler.apply_all(chunks)
+        self._committed += len(chunks)
+        if answer.stopped_by is not None:
+            self.stop(answer.stopped_by)
+
+    def state(self) -> tuple[list[AnyChunk], int]:
+        """Return the message as committed so far, and the sequence that it includes (-1: none)."""
+        if self._before_close is not None:
+            return self._before_close, self._committed
+        return self._assembler.replay(), self._committed
+
+    def _end_pump(self, reason: _Reason) -> bool:
+        """Cancel the agent, once; what came first decides how the run ends."""
+        if self._reason is not _Reason.AGENT or self._ended.is_set():
+            return False
+        self._reason = reason
+        self._cancel_pump()
+        return True
+
+    def _cancel_pump(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+            asyncio.get_running_loop().call_later(AGENT_GRACE_S, self._ended.set)
+
+    # -- the run ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Generate, and close; returns when the terminal is committed, or the run lost."""
+        self._emit([StartChunk(message_id=self.run_info.message_id)])
+        pump = asyncio.create_task(self._generate(), name=f"agent {self.key.run_id}")
+        pump.add_done_callback(lambda _: self._ended.set())
+        self._pump = pump
+        if self._reason is not _Reason.AGENT:
+            self._cancel_pump()
+        try:
+            await self._ended.wait()
+        except asyncio.CancelledError:
+            pump.cancel()
+            await asyncio.wait({pump}, timeout=AGENT_GRACE_S)
+            raise
+        self._look_at(pump)
+        await self._lane.drained()
+        if self._reason is not _Reason.LOST:
+            await self._close()
+
+    async def _generate(self) -> None:
+        async with aclosing(self._agent.stream(self._request)) as stream:  # type: ignore[type-var]
+            async for chunks in stream:
+                self._emit(chunks)
+                if self._lane.pending_bytes > self._limits.max_pending_bytes:
+                    await self._wait_for_room()
+
+    def _emit(self, chunks: Sequence[AnyChunk]) -> None:
+        """Check, encode and hand to the committer; the terminal is kept for the close."""
+        if self._reason is not _Reason.AGENT and self._pump is not None:
+            raise asyncio.CancelledError  # an agent that took no notice of its cancellation
+        if chunks and isinstance(chunks[-1], FinishChunk):
+            self._finish = chunks[-1]
+            chunks = chunks[:-1]
+        write = self._writer.write
+        for chunk in chunks:
+            write(chunk)
+        if chunks:
+            self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
+            self._committer.notify(self._lane)
+
+    async def _wait_for_room(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.outage_limit_s):
+                await self._lane.below(self._limits.max_pending_bytes)
+        except TimeoutError:
+            self.interrupt(OUTAGE_SENTENCE)
+            await asyncio.sleep(0)  # the cancellation arrives here
+
+    def _look_at(self, pump: asyncio.Task[None]) -> None:
+        """Turn the agent's own failure into a sentence; a bug is logged, and not shown."""
+        if not pump.done():
+            logger.error("agent_ignores_cancellation run=%s", self.key.run_id)
+            return
+        if pump.cancelled():
+            return
+        error = pump.exception()
+        if error is None or self._reason is not _Reason.AGENT:
+            return
+        if isinstance(error, GatewayError):
+            self._failure = error.message
+        elif isinstance(error, IllegalChunkError):
+            self._failure = str(error)
+        else:
+            self._failure = INTERNAL_SENTENCE
+            logger.error("agent_failed run=%s", self.key.run_id, exc_info=error)
+            return
+        logger.warning("run_failing run=%s reason=%s", self.key.run_id, self._failure)
+
+    # -- the terminal -------------------------------------------------------------------------
+
+    def _terminal(self) -> tuple[RunOutcome, list[AnyChunk]]:
+        if self._reason is _Reason.STOPPED:
+            return RunOutcome.STOPPED, self._writer.abort()
+        if self._failure is not None:
+            interrupted = self._reason is _Reason.INTERRUPTED
+            outcome = RunOutcome.INTERRUPTED if interrupted else RunOutcome.FAILED
+            return outcome, self._writer.fail(
+                self._failure, _or_none(self._finish.message_metadata)
+            )
+        finish = self._finish
+        closing = self._writer.finish(
+            _or_none(finish.finish_reason), _or_none(finish.message_metadata)
+        )
+        return RunOutcome.FINISHED, closing
+
+    async def _close(self) -> None:
+        outcome, chunks = self._terminal()
+        # What is applied now is not in the log yet, and no late joiner may see it.
+        self._before_close = self._assembler.replay()
+        self._assembler.apply_all(chunks)
+        request = close_request(
+            self.key,
+            self.run_info,
+            chunks,
+            first=self._lane.next_sequence,
+            outcome=outcome,
+            assembler=self._assembler,
+            reconnect_window_s=self._limits.reconnect_window_s,
+        )
+        answer = await commit_close(self._store, request, limit_s=self._limits.close_limit_s)
+        logger.info(
+            "run_ended run=%s session=%s outcome=%s chunks=%d status=%s",
+            self.key.run_id,
+            self.key.session_id,
+            outcome,
+            request.chunks.first + request.chunks.count,
+            "unknown" if answer is None else answer.status,
+        )
+
+
+def _or_none(value: _T | UnsetType) -> _T | None:
+    return None if value is UNSET else value
+
+
+def close_request(
+    key: RunKey,
+    run: RunInfo,
+    chunks: Sequence[AnyChunk],
+    *,
+    first: int,
+    outcome: RunOutcome,
+    assembler: Assembler,
+    reconnect_window_s: float,
+) -> CloseRun:
+    """Put a run's terminal together; `assembler` has the closing chunks applied."""
+    return CloseRun(
+        key=key,
+        chunks=ChunksRecord(
+            run_id=key.run_id,
+            first=first,
+            count=len(chunks),
+            level=level_of_chunks(chunks),
+            payload=encode_lines(chunks),
+        ),
+        outcome=outcome,
+        message=NewMessage(
+            id=run.message_id,
+            parent_id=run.user_message_id,
+            content_hash="",
+            message=Raw(assembler.message()),
+        ),
+        trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
+    )
+
+
+async def commit_close(
+    store: SessionStore, request: CloseRun, *, limit_s: float
+) -> Appended | None:
+    """Close until the outcome is known; None if Redis stayed away for `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s):
+            attempt = 0
+            while True:
+                try:
+                    return await store.close_run(request)
+                except StoreUnavailableError:
+                    delay_s = RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)]
+                    attempt += 1
+                    await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+    except TimeoutError:
+        return None

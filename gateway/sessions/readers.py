@@ -1,0 +1,280 @@
+"""One client's way through a run, or through a session's feed: a cursor and a wait.
+
+A reader holds no queue. It pulls what the run's ring has from its cursor on; what has left
+the ring it reads from Redis; and when it is at the end it waits for a pulse.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import DrainingError, NotRecoveredError, StoreUnavailableError
+from gateway.ids import RunId
+from gateway.sessions.service import FeedEvent, Idle
+from gateway.store.records import ChunksRecord, MessageRecord, RunRecord
+from protocol.batch import ChunkBatch
+from protocol.chunks import ErrorChunk, FinishChunk
+from protocol.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AsyncExitStack
+
+    from gateway.sessions.feed import Feed
+    from gateway.sessions.hub import Hub
+    from gateway.sessions.run_log import RunLog
+    from gateway.store.records import LogEntry, RunInfo
+    from gateway.store.store import SessionStore
+
+FEED_PAGE: Final = 200
+
+LOG_UNREADABLE: Final = (
+    "unable to reach the session's log; the answer may go on without you. Load the session again"
+)
+LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
+
+
+class ReaderLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a reader waits: for a sign of life to send, and for Redis to come back."""
+
+    heartbeat_interval_s: float = 15.0
+    outage_limit_s: float = 30.0
+
+
+class Draining:
+    """Whether this process is shutting down; readers look when they are woken."""
+
+    def __init__(self) -> None:
+        self.started = False
+
+    def check(self) -> None:
+        """Raise DrainingError once the shutdown has begun."""
+        if self.started:
+            raise DrainingError("this gateway is shutting down; connect again")
+
+
+class LogReader:
+    """Reads one run from a sequence on. See `service.RunReader`.
+
+    Args:
+        first: what to yield before everything else: the state of a late joiner.
+        cursor: the sequence to go on with.
+        resources: what keeps the run's feed attached; closed with the reader.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        *,
+        cursor: int,
+        first: ChunkBatch | None,
+        hub: Hub,
+        draining: Draining,
+        limits: ReaderLimits,
+        resources: AsyncExitStack,
+    ) -> None:
+        self.run: RunInfo = log.info
+        self._log = log
+        self._cursor = cursor
+        self._offset = log.opened
+        self._first = first
+        self._hub = hub
+        self._draining = draining
+        self._limits = limits
+        self._resources = resources
+        log.readers += 1
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._log.readers -= 1
+        await self._resources.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]:
+        """Yield batches, heartbeats, and at last the batch with `finish`."""
+        log = self._log
+        if self._first is not None and self._first.count:
+            yield self._first
+        sent_at = time.monotonic()
+        while True:
+            try:
+                async for offset, batch in self._available():
+                    yield batch
+                    self._cursor, self._offset = batch.last + 1, offset
+                    sent_at = time.monotonic()
+                if log.ended and self._cursor >= log.next:
+                    return
+                if log.lost:
+                    if not await log.find_again():
+                        yield failure(LOG_LOST)
+                        return
+                    continue
+            except NotRecoveredError as error:
+                yield failure(error.message)
+                return
+            except StoreUnavailableError:
+                pass  # the hub says for how long already
+            if self._is_cut_off():
+                yield failure(LOG_UNREADABLE)
+                return
+            await log.pulse.wait()
+            if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
+                yield Idle.HEARTBEAT
+                sent_at = time.monotonic()
+
+    async def _available(self) -> AsyncIterator[tuple[str, ChunkBatch]]:
+        """Yield what is there from the cursor on, from Redis and then from the ring.
+
+        The caller moves the cursor before it asks for more: while it was away, sending,
+        the ring may have dropped what came next.
+        """
+        log = self._log
+        while self._cursor < log.next:
+            if self._cursor < log.base:
+                async for item in log.read_back(self._cursor, self._offset):
+                    yield item
+            else:
+                yield log.after(self._cursor)
+
+    def _is_cut_off(self) -> bool:
+        """Whether waiting on is in vain; raises DrainingError if another gateway can serve."""
+        if self._log.producer is None:
+            # Runs of this process are drained; those of others go on without us.
+            self._draining.check()
+        since = self._hub.offline_since
+        return since is not None and time.monotonic() - since > self._limits.outage_limit_s
+
+
+def failure(sentence: str) -> ChunkBatch:
+    """Return the last batch of a reader that cannot go on. It is not part of the run."""
+    return ChunkBatch.aggregate([ErrorChunk(error_text=sentence), FinishChunk()], -1)
+
+
+class SessionReader:
+    """Follows a session's records. See `service.FeedReader`.
+
+    Args:
+        position: where the client stands, or None: it gets a snapshot first.
+        snapshot: reads the session as this caller may see it: the event, and the position
+            after it; None in its place while there is nothing that the caller may see.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        store: SessionStore,
+        *,
+        position: Position | None,
+        snapshot: Callable[[], Awaitable[FeedEvent]],
+        hub: Hub,
+        draining: Draining,
+        limits: ReaderLimits,
+        resources: AsyncExitStack,
+    ) -> None:
+        self._feed = feed
+        self._store = store
+        self._position = position
+        self._generation = feed.generation if position is not None else -1
+        self._snapshot = snapshot
+        self._hub = hub
+        self._draining = draining
+        self._limits = limits
+        self._resources = resources
+        feed.followers += 1
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._feed.followers -= 1
+        if self._feed.followers == 0:
+            self._feed.entries.clear()
+        await self._resources.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]:
+        """Yield events and heartbeats; ends only with the connection, or a shutdown."""
+        feed = self._feed
+        sent_at = time.monotonic()
+        while True:
+            try:
+                if self._generation != feed.generation:
+                    yield await self._begin_again()
+                    sent_at = time.monotonic()
+                async for event in self._available():
+                    yield event
+                    sent_at = time.monotonic()
+            except StoreUnavailableError:
+                pass  # read on when it is back; the client sees heartbeats meanwhile
+            if self._generation != feed.generation:
+                continue
+            self._draining.check()
+            await feed.pulse.wait()
+            if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
+                yield Idle.HEARTBEAT
+                sent_at = time.monotonic()
+
+    async def _begin_again(self) -> FeedEvent:
+        generation = self._feed.generation
+        event = await self._snapshot()
+        self._generation = generation
+        self._position = event.position
+        return event
+
+    async def _available(self) -> AsyncIterator[FeedEvent]:
+        """Yield what follows the position, from the ring or else from the log."""
+        while self._position is not None and self._position != self._feed.head:
+            entries = self._in_ring() or await self._in_log()
+            for entry in entries:
+                self._position = Position(self._position.epoch, entry.offset)
+                yield feed_event(entry, self._position)
+            if not entries:
+                return
+
+    def _in_ring(self) -> tuple[LogEntry, ...]:
+        ring = self._feed.entries
+        for index in range(len(ring) - 1, -1, -1):
+            if self._position is not None and ring[index].previous == self._position.offset:
+                return tuple(ring)[index:]
+        return ()
+
+    async def _in_log(self) -> tuple[LogEntry, ...]:
+        if self._position is None:
+            return ()
+        page = await self._store.read_log(self._feed.session_id, self._position, count=FEED_PAGE)
+        if not page.recovered:
+            self._generation = -1
+        return page.entries
+
+
+def feed_event(entry: LogEntry, position: Position) -> FeedEvent:
+    """Return what followers get for a record."""
+    record = entry.record
+    if isinstance(record, ChunksRecord):
+        data = b'{"runId":"%b","first":%d,"chunks":[%b]}' % (
+            record.run_id.encode(),
+            record.first,
+            record.payload.rstrip(b"\n").replace(b"\n", b","),
+        )
+        return FeedEvent("chunks", data, position)
+    if isinstance(record, MessageRecord):
+        return FeedEvent("message", _encode_message(record), position)
+    if isinstance(record, RunRecord):
+        return FeedEvent("run", msgspec.json.encode(record.run), position)
+    return FeedEvent("erased", b"{}", position)
+
+
+class _MessageEvent(msgspec.Struct, rename="camel", omit_defaults=True):
+    message: Raw
+    parent_id: str | None
+    run_id: RunId | None = None
+
+
+def _encode_message(record: MessageRecord) -> bytes:
+    return msgspec.json.encode(
+        _MessageEvent(message=record.message, parent_id=record.parent_id, run_id=record.run_id)
+    )

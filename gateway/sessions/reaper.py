@@ -1,0 +1,193 @@
+"""Leases: renewed for the runs of this process, and taken over where a producer died.
+
+A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send, a
+stop or a probe that meets it) raises its fence and writes its terminal, so that no client
+waits for ever. Not before this process has had a working Redis for one full lease: after
+an outage all leases have expired, and their producers are alive (REDIS.md §1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from protocol.assembler import Assembler
+
+from gateway.errors import StoreUnavailableError
+from gateway.sessions.producer import close_request, commit_close
+from gateway.store.records import AppendStatus, ChunksRecord, RunOutcome
+from protocol.codec import decode_lines
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.ids import RunId, SessionId
+    from gateway.sessions.producer import Producer
+    from gateway.store.records import TakenOver
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+logger = logging.getLogger(__name__)
+
+ORPHAN_SENTENCE: Final = (
+    "The answer was interrupted because the process that produced it stopped. Send it again."
+)
+PAGE_RECORDS: Final = 500
+ORPHANS_A_TICK: Final = 50
+CLOSE_LIMIT_S: Final = 5.0
+
+
+class LeaseLimits(Struct, frozen=True, kw_only=True):
+    """How long a silent producer keeps a run, and how often leases are looked at.
+
+    With the defaults an orphan is closed 8 to 12 s after its producer's last renewal.
+    """
+
+    lease_s: float = 8.0
+    renew_interval_s: float = 2.5
+    tick_s: float = 2.0
+    reconnect_window_s: float = 3600.0
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease as Redis takes it."""
+        return int(self.lease_s * 1000)
+
+
+class Reaper:
+    """Renews, takes over and trims. One for each process; `run` is its task.
+
+    Args:
+        producers: the runs of this process, now.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        limits: LeaseLimits,
+        producers: Callable[[], Iterable[Producer]],
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._producers = producers
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renew(), name="lease renewal")
+            tasks.create_task(self._reap(), name="reaper")
+
+    @property
+    def may_take_over(self) -> bool:
+        """Whether Redis has worked for long enough that an expired lease means a death."""
+        since = self._store.healthy_since
+        return since is not None and time.monotonic() - since >= self._limits.lease_s
+
+    async def close_orphan(self, session_id: SessionId, run_id: RunId) -> bool:
+        """Take a run over and write its terminal.
+
+        Returns:
+            False if it is not ours to close (now): it lives, has ended, or we may not yet.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached; it stays an orphan.
+        """
+        if not self.may_take_over:
+            return False
+        taken = await self._store.take_over(session_id, run_id, self._limits.lease_ms)
+        if taken is None:
+            return False
+        logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
+        await self._close(taken)
+        return True
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.renew_interval_s)
+            producers = list(self._producers())
+            if not producers:
+                continue
+            try:
+                answers = await self._store.renew(
+                    [producer.key for producer in producers], self._limits.lease_ms
+                )
+            except StoreUnavailableError:
+                continue  # nobody else can take the runs over either
+            for producer, answer in zip(producers, answers, strict=True):
+                if answer.stopped_by is not None:
+                    producer.stop(answer.stopped_by)
+                elif not answer.held:
+                    producer.lost(AppendStatus.FENCED)
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.tick_s)
+            try:
+                if self.may_take_over:
+                    for session_id, run_id in await self._store.expired_leases(ORPHANS_A_TICK):
+                        await self.close_orphan(session_id, run_id)
+                await self._store.trim_due(ORPHANS_A_TICK)
+            except StoreUnavailableError as error:
+                logger.info("reaper_waits reason=%s", error)
+
+    async def _close(self, taken: TakenOver) -> None:
+        base = await self._continued_message(taken)
+        chunks = await self._chunks(taken)
+        writer = ChunkWriter.resume_from(chunks, taken.run.message_id, base)
+        assembler = Assembler(taken.run.message_id, base)
+        assembler.apply_all(chunks)
+        if taken.stopped_by is not None:
+            outcome, closing = RunOutcome.STOPPED, writer.abort()
+        else:
+            outcome, closing = RunOutcome.INTERRUPTED, writer.fail(ORPHAN_SENTENCE)
+        assembler.apply_all(closing)
+        request = close_request(
+            taken.key,
+            taken.run,
+            closing,
+            first=taken.next,
+            outcome=outcome,
+            assembler=assembler,
+            reconnect_window_s=self._limits.reconnect_window_s,
+        )
+        await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
+
+    async def _continued_message(self, taken: TakenOver) -> UIMessage | None:
+        if not taken.run.continues:
+            return None
+        return await continued_message(self._store, taken.key.session_id, taken.run.message_id)
+
+    async def _chunks(self, taken: TakenOver) -> list[AnyChunk]:
+        """Read all that the dead producer has stored."""
+        chunks: list[AnyChunk] = []
+        offset = taken.opened
+        while len(chunks) < taken.next:
+            entries = await self._store.read_run(taken.key.session_id, offset, count=PAGE_RECORDS)
+            before = len(chunks)
+            for entry in entries:
+                record = entry.record
+                if isinstance(record, ChunksRecord) and record.run_id == taken.run.id:
+                    new = decode_lines(record.payload)
+                    chunks += new[max(0, len(chunks) - record.first) :]
+            if not entries or (len(chunks) == before and entries[-1].offset == offset):
+                break
+            offset = entries[-1].offset
+        return chunks
+
+
+async def continued_message(
+    store: SessionStore, session_id: SessionId, message_id: str
+) -> UIMessage | None:
+    """Return a message as it was before the run that goes on with it."""
+    from protocol.messages import UIMessage
+
+    state = await store.load(session_id)
+    for message in () if state is None else state.path:
+        if message.id == message_id:
+            return UIMessage.parse(message.message)
+    return None

@@ -1,0 +1,297 @@
+"""One run as a process follows it: its newest batches, and the state for late joiners.
+
+Readers hold cursors into it and are woken by a pulse; what has left the ring they read
+from Redis (DESIGN §4, "Reading"). Everything is by (run, sequence), so that whatever the
+session's feed goes through, no reader sees a chunk twice or misses one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final, Protocol
+
+from protocol.assembler import Assembler
+
+from gateway.errors import NotRecoveredError
+from gateway.store.records import ChunksRecord, RunInfo, RunState
+from protocol.batch import ChunkBatch
+from protocol.codec import decode_lines
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Sequence
+
+    from gateway.ids import RunId, SessionId
+    from gateway.store.records import LogEntry
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+RING_BYTES: Final = 256 * 1024
+"""Batches a run keeps in memory; a reader further behind reads from Redis."""
+
+PAGE_RECORDS: Final = 200
+"""Records a catch-up reads at a time: about 10 ms of Redis and of us (REDIS.md §8)."""
+
+PAGE_BYTES: Final = 64 * 1024
+"""A catch-up joins small records into batches of about this size: one send each."""
+
+
+class Pulse:
+    """Wakes all who wait, and is at once ready for the next who do."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def send(self) -> None:
+        """Wake everybody who waits now."""
+        self._event.set()
+        self._event.clear()
+
+    async def wait(self) -> None:
+        """Wait for the next pulse."""
+        await self._event.wait()
+
+
+class LiveState(Protocol):
+    """The producer, where a run is produced in this process."""
+
+    def state(self) -> tuple[list[AnyChunk], int]:
+        """Return the message as committed so far, and the sequence that it includes.
+
+        The message is told as by `Assembler.replay`; the sequence is -1 before the first.
+        """
+        ...
+
+    def stop(self, by: str) -> None:
+        """A stop was recorded."""
+        ...
+
+
+class RunLog:
+    """A run in this process. Filled by the session's feed, read by any number of readers.
+
+    Attributes:
+        info: the run as last recorded.
+        next: the sequence of the next chunk to arrive.
+        base: the first sequence in the ring; `base == next` when it is empty.
+        opened: the offset of the run's opening record, where a cold read begins.
+        producer: set while the run is produced here.
+        lost: the run was open and the session's state does not name it; see `find_again`.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        session_id: SessionId,
+        info: RunInfo,
+        *,
+        next_sequence: int,
+        opened: str,
+    ) -> None:
+        self.session_id = session_id
+        self.info = info
+        self.next = next_sequence
+        self.base = next_sequence
+        self.opened = opened
+        self.producer: LiveState | None = None
+        self.pulse = Pulse()
+        self.readers = 0
+        self.lost = False
+        self._store = store
+        self._ring: deque[tuple[str, ChunkBatch]] = deque()
+        self._ring_bytes = 0
+        self._assembler: Assembler | None = None
+        self._assembled = -1
+        self._assembling = asyncio.Lock()
+        self._replay: ChunkBatch | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal is committed, and so `next` final."""
+        return self.info.state is RunState.ENDED
+
+    def deliver(self, offset: str, record: ChunksRecord) -> None:
+        """Take the record at `offset`. What is known already is dropped."""
+        if record.first + record.count <= self.next:
+            return
+        batch = ChunkBatch(
+            first=record.first, count=record.count, payload=record.payload, level=record.level
+        )
+        if record.first < self.next:
+            batch = batch.since(self.next)
+        elif record.first > self.next:
+            # The feed fills holes before it delivers; this is a run that we met half-way.
+            self._drop_ring(record.first)
+        self._ring.append((offset, batch))
+        self._ring_bytes += len(batch.payload)
+        self.next = batch.last + 1
+        while self._ring_bytes > RING_BYTES and len(self._ring) > 1:
+            self._evict()
+        self.pulse.send()
+
+    def update(self, info: RunInfo) -> None:
+        """Take the run's newest record."""
+        if self.ended:
+            return
+        self.info = info
+        if info.state is RunState.STOPPING and self.producer is not None:
+            self.producer.stop(info.stopped_by or "")
+        self.pulse.send()
+
+    def skip_to(self, next_sequence: int) -> None:
+        """Take from the session's state how far the run is; readers fetch what they miss."""
+        if next_sequence > self.next:
+            self._drop_ring(next_sequence)
+            self.pulse.send()
+
+    def lose(self) -> None:
+        """The session's state does not name this run: it ended unheard, or is gone."""
+        if not self.ended:
+            self.lost = True
+            self.pulse.send()
+
+    async def find_again(self) -> bool:
+        """Ask Redis what became of a lost run; False if it is gone.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        found = await self._store.load_run(self.session_id, self.info.id)
+        if found is None:
+            return False
+        info, next_sequence, _ = found
+        self.lost = False
+        self.skip_to(next_sequence)
+        self.update(info)
+        return True
+
+    def after(self, sequence: int) -> tuple[str, ChunkBatch]:
+        """Return the ring's batch that begins with `sequence`, and the offset of its record.
+
+        `base <= sequence < next` must hold.
+        """
+        # Readers are nearly always at the end: look from there.
+        for offset, batch in reversed(self._ring):
+            if batch.first <= sequence:
+                return offset, batch.since(sequence)
+        raise AssertionError("the ring has a hole")
+
+    async def read_back(self, sequence: int, offset: str) -> AsyncGenerator[tuple[str, ChunkBatch]]:
+        """Read from Redis, from `sequence` on, up to what was stored when this was called.
+
+        Yields joined batches with the offset of the last record in each.
+
+        Args:
+            offset: a record of this run at or before the one that holds `sequence`.
+
+        Raises:
+            NotRecoveredError: the chunks were trimmed.
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        until = self.next
+        while sequence < until:
+            entries = await self._store.read_run(self.session_id, offset, count=PAGE_RECORDS)
+            fresh = False
+            for last_offset, batch in _join(entries, self.info.id, sequence):
+                yield last_offset, batch
+                sequence, offset, fresh = batch.last + 1, last_offset, True
+            if not fresh and len(entries) < PAGE_RECORDS:
+                raise NotRecoveredError(
+                    "unable to continue this answer; its parts are no longer kept. Load the "
+                    "session's messages",
+                    run_id=self.info.id,
+                )
+            if not fresh:
+                offset = entries[-1].offset
+
+    async def probe(self, sequence: int) -> None:
+        """Make sure that chunks from `sequence` on can be read, before a client is told so.
+
+        Raises:
+            NotRecoveredError: they were trimmed.
+        """
+        if sequence < self.base:
+            async with aclosing(self.read_back(sequence, self.opened)) as batches:
+                async for _ in batches:
+                    break
+
+    async def replay(self, base: UIMessage | None) -> ChunkBatch:
+        """Return the state of the whole message, as one aggregated batch.
+
+        Args:
+            base: for a run that continues a message, that message as it was before.
+        """
+        if self.producer is not None:
+            chunks, last = self.producer.state()
+        else:
+            async with self._assembling:
+                assembler = await self._assemble(base)
+                chunks, last = assembler.replay(), self._assembled
+        if self._replay is None or self._replay.last != last:
+            nothing_said = last < 0 and not self.info.continues
+            self._replay = ChunkBatch.aggregate([] if nothing_said else chunks, last)
+        return self._replay
+
+    async def _assemble(self, base: UIMessage | None) -> Assembler:
+        if self._assembler is None:
+            self._assembler = Assembler(self.info.message_id, base)
+        if self._assembled + 1 < self.base:
+            async for _, batch in self.read_back(self._assembled + 1, self.opened):
+                self._apply(batch)
+        while self._assembled + 1 < self.next:
+            self._apply(self.after(self._assembled + 1)[1])
+        return self._assembler
+
+    def _apply(self, batch: ChunkBatch) -> None:
+        if self._assembler is not None:
+            self._assembler.apply_all(decode_lines(batch.payload))
+            self._assembled = batch.last
+
+    def _evict(self) -> None:
+        _, batch = self._ring.popleft()
+        self._ring_bytes -= len(batch.payload)
+        self.base = batch.last + 1
+        if self._assembler is not None and batch.first <= self._assembled + 1 <= batch.last:
+            self._apply(batch.since(self._assembled + 1))
+
+    def _drop_ring(self, next_sequence: int) -> None:
+        self._ring.clear()
+        self._ring_bytes = 0
+        self.base = self.next = next_sequence
+
+
+def _join(
+    entries: Sequence[LogEntry], run_id: RunId, sequence: int
+) -> Iterator[tuple[str, ChunkBatch]]:
+    """Join a run's small records into batches that begin with `sequence`, in order."""
+    first, count, level, size, offset = sequence, 0, 0, 0, ""
+    pieces: list[bytes] = []
+    for entry in entries:
+        record = entry.record
+        if not isinstance(record, ChunksRecord) or record.run_id != run_id:
+            continue
+        if record.first + record.count <= first + count:
+            continue
+        payload, records = record.payload, record.count
+        if record.first < first + count:
+            tail = ChunkBatch(
+                first=record.first, count=records, payload=payload, level=record.level
+            ).since(first + count)
+            payload, records = tail.payload, tail.count
+        elif record.first > first + count:
+            break
+        pieces.append(payload)
+        count, size, offset = count + records, size + len(payload), entry.offset
+        level = max(level, record.level)
+        if size >= PAGE_BYTES:
+            yield (
+                offset,
+                ChunkBatch(first=first, count=count, payload=b"".join(pieces), level=level),
+            )
+            first, count, level, size, pieces = first + count, 0, 0, 0, []
+    if pieces:
+        yield offset, ChunkBatch(first=first, count=count, payload=b"".join(pieces), level=level)

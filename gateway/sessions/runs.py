@@ -1,0 +1,147 @@
+"""The runs that this process produces: each a task, each with an end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.agents.base import AgentRequest
+from gateway.ids import new_id
+from gateway.sessions.producer import Producer, ProducerLimits
+from gateway.store.records import RunKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.agents.base import Agent
+    from gateway.ids import RunId
+    from gateway.sessions.accept import Plan
+    from gateway.sessions.access import Caller
+    from gateway.sessions.committer import Committer
+    from gateway.sessions.hub import Hub
+    from gateway.sessions.run_log import RunLog
+    from gateway.sessions.service import StartRequest
+    from gateway.store.records import Opened
+    from gateway.store.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+HEAR_OWN_END_S: Final = 5.0
+"""How long a run's task stays, after its terminal is committed, to hear of it on the feed."""
+
+CLOSE_AFTER_DRAIN_S: Final = 10.0
+"""What runs that are interrupted by a shutdown get to write their terminals."""
+
+
+class Runs:
+    """Starts producers, knows them, and ends them at shutdown."""
+
+    def __init__(
+        self, store: SessionStore, hub: Hub, committer: Committer, limits: ProducerLimits
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._committer = committer
+        self._limits = limits
+        self._producers: dict[RunId, Producer] = {}
+        self._tasks: dict[RunId, asyncio.Task[None]] = {}
+
+    def active(self) -> Iterable[Producer]:
+        """The producers of this process."""
+        return self._producers.values()
+
+    def begin(
+        self,
+        log: RunLog,
+        opened: Opened,
+        plan: Plan,
+        request: StartRequest,
+        agent: Agent,
+        caller: Caller,
+    ) -> None:
+        """Start to produce a run that was just opened. Its feed must be attached."""
+        run = log.info
+        producer = Producer(
+            RunKey(session_id=log.session_id, run_id=run.id, fence=opened.fence),
+            run,
+            agent=agent,
+            request=AgentRequest(
+                session_id=log.session_id,
+                run_id=run.id,
+                message_id=run.message_id,
+                user=caller.user,
+                history=plan.history,
+                model=request.model,
+                body=request.body,
+                new_id=_part_id,
+            ),
+            continued=plan.continued,
+            committer=self._committer,
+            store=self._store,
+            limits=self._limits,
+        )
+        if opened.stop_requested:
+            producer.stop("before it was sent")
+        log.producer = producer
+        self._producers[run.id] = producer
+        task = asyncio.create_task(self._drive(producer, log), name=f"run {run.id}")
+        self._tasks[run.id] = task
+        logger.info(
+            "run_opened run=%s session=%s agent=%s trigger=%s",
+            run.id,
+            log.session_id,
+            run.agent,
+            run.trigger,
+        )
+
+    async def _drive(self, producer: Producer, log: RunLog) -> None:
+        run_id = producer.key.run_id
+        try:
+            async with self._hub.attach(log.session_id):
+                try:
+                    await producer.run()
+                finally:
+                    self._producers.pop(run_id, None)
+                await _until_heard(log)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # The lease runs out, and whoever notices closes the run.
+            logger.exception("run_crashed run=%s session=%s", run_id, log.session_id)
+        finally:
+            log.producer = None
+            log.pulse.send()
+            self._tasks.pop(run_id, None)
+
+    async def drain(self, limit_s: float) -> None:
+        """Let runs finish for `limit_s`, then end them with an error, then give them up."""
+        if self._tasks:
+            logger.info("draining runs=%d limit_s=%s", len(self._tasks), limit_s)
+            await asyncio.wait(set(self._tasks.values()), timeout=limit_s)
+        for producer in list(self._producers.values()):
+            producer.interrupt()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()), timeout=CLOSE_AFTER_DRAIN_S)
+        await self.cancel()
+
+    async def cancel(self) -> None:
+        """End all tasks at once; their runs are closed by whoever takes them over."""
+        tasks = set(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def _until_heard(log: RunLog) -> None:
+    try:
+        async with asyncio.timeout(HEAR_OWN_END_S):
+            while not (log.ended or log.lost):
+                await log.pulse.wait()
+    except TimeoutError:
+        return
+
+
+def _part_id() -> str:
+    return new_id("part")
