@@ -1,0 +1,142 @@
+"""Round trips: pipelines, a time limit for each, one translation of errors, and health.
+
+redis-py's own retries are off. They would re-send through an outage silently, and whoever
+waits could not know of it (REDIS.md §4); here a failure is told at once and its outcome is
+unknown, and whoever asked sends the same again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from msgspec import Struct
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, ReadOnlyError
+
+from gateway.errors import SettingsError, StoreUnavailableError
+from gateway.store.errors import map_redis_errors
+from gateway.store.scripts import Scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from gateway.store.scripts import Command
+
+Reply: TypeAlias = Any
+"""What Redis answers: bytes, int, None, or lists of these."""
+
+MAX_CONNECTIONS: Final = 32
+"""A process's connections for commands. Calls are short and wait for one; more would only
+queue inside Redis."""
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """How the store uses Redis.
+
+    Attributes:
+        key_prefix: of every key and channel, so that two deployments can share a Redis.
+        session_ttl_s: a session that was not written for so long expires.
+        reconnect_window_s: an ended run's chunks can be read again for so long.
+        command_timeout_s: a round trip that takes longer has an unknown outcome.
+        sharded: publish by SPUBLISH, for a cluster.
+    """
+
+    key_prefix: str = "ms"
+    session_ttl_s: int = 7 * 24 * 3_600
+    reconnect_window_s: int = 3_600
+    command_timeout_s: float = 5.0
+    sharded: bool = False
+
+
+class RedisClient:
+    """Commands to one Redis. `healthy_since` is as in SessionStore."""
+
+    def __init__(self, url: str, settings: StoreSettings) -> None:
+        self.scripts: Final = Scripts(sharded=settings.sharded)
+        self.healthy_since: float | None = None
+        self._timeout_s = settings.command_timeout_s
+        try:
+            # socket_timeout: redis-py 8 defaults to 5 s a read, which costs a timer for each
+            # reply and would cut the channel's idle wait. RESP 2 and no driver_info save two
+            # round trips a connection.
+            self._pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=MAX_CONNECTIONS,
+                timeout=None,
+                socket_timeout=None,
+                socket_connect_timeout=settings.command_timeout_s,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+                driver_info=None,
+            )
+        except ValueError:
+            raise SettingsError(
+                "unable to use the Redis URL; it must begin with redis://, rediss:// or unix://"
+            ) from None
+        self._redis: Redis = Redis(connection_pool=self._pool)
+        # Replies as Redis gives them: redis-py would make a dict of each stream entry.
+        self._redis.response_callbacks.clear()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+        await self._pool.aclose()
+
+    def new_connection(self) -> AbstractConnection:
+        """Return a connection outside the pool; the caller connects and closes it."""
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def run(self, command: Command) -> Reply:
+        """Run one command; see `run_all`."""
+        return (await self.run_all((command,)))[0]
+
+    async def run_all(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run independent commands in one round trip, in order.
+
+        Raises:
+            StoreUnavailableError: the outcome of all is unknown.
+            StoreError: Redis refused one.
+        """
+        try:
+            with map_redis_errors():
+                async with asyncio.timeout(self._timeout_s):
+                    replies = await self._run_loaded(commands)
+        except StoreUnavailableError:
+            self.healthy_since = None
+            raise
+        if self.healthy_since is None:
+            self.healthy_since = time.monotonic()
+        return replies
+
+    async def _run_loaded(self, commands: Sequence[Command]) -> list[Reply]:
+        replies = await self._send(commands)
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            # Nothing of these was applied: a restarted server has forgotten the scripts.
+            again = [commands[i] for i in unknown]
+            sources = self.scripts.sources(again)
+            await self._send([("SCRIPT", "LOAD", source) for source in sources])
+            for i, reply in zip(unknown, await self._send(again), strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                if isinstance(reply, ReadOnlyError):
+                    # A demoted primary keeps its connections: look its name up again.
+                    await self._pool.disconnect(inuse_connections=False)
+                raise reply
+        return replies
+
+    async def _send(self, commands: Sequence[Command]) -> list[Reply]:
+        # Cancelled anywhere in here, redis-py closes the connection before it goes back to
+        # the pool, so that nobody reads this call's replies (tests: client).
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute(raise_on_error=False)

@@ -1,0 +1,135 @@
+"""How records are written in the log and on the channel.
+
+A record is a kind, header lines, and a payload that may be of any size; the log and the
+channel hold the same bytes. Chunks are the hot path, so a header is split, never parsed.
+
+    c NL run NL first NL count NL level NL payload
+    m NL id NL parent NL run NL message JSON
+    r NL state NL outcome NL by NL started NL ended NL info JSON
+    e
+
+`by` is a JSON string (a user's id may hold anything); the other header fields hold no
+newline. `info` is the run as it was when it was asked for; the fields before it are what
+changes. Only the Lua scripts write records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from gateway.ids import MessageId, RunId
+from gateway.store.records import (
+    ChunksRecord,
+    ErasedRecord,
+    LogEntry,
+    MessageRecord,
+    RunInfo,
+    RunOutcome,
+    RunRecord,
+    RunState,
+)
+
+if TYPE_CHECKING:
+    from gateway.store.records import Record
+
+_info: Final = msgspec.json.Decoder(RunInfo)
+_by: Final = msgspec.json.Decoder(str)
+
+
+class KeptRun(NamedTuple):
+    """A run as the `runs` hash holds it. `next` is exact once the run has ended."""
+
+    fence: int
+    next: int
+    opened: str
+    run: RunInfo
+
+
+def encode_info(run: RunInfo) -> bytes:
+    """Encode what never changes of a run."""
+    return msgspec.json.encode(run)
+
+
+def encode_by(user: str) -> bytes:
+    """Encode who stopped a run."""
+    return msgspec.json.encode(user)
+
+
+def decode_by(value: bytes) -> str | None:
+    """Decode who stopped a run; None if nobody did."""
+    return _by.decode(value) if value else None
+
+
+def decode_record(data: bytes) -> Record:
+    """Decode a record of the log."""
+    kind = data[:1]
+    if kind == b"c":
+        _, run, first, count, level, payload = data.split(b"\n", 5)
+        return ChunksRecord(
+            run_id=RunId(run.decode()),
+            first=int(first),
+            count=int(count),
+            level=int(level),
+            payload=payload,
+        )
+    if kind == b"m":
+        _, message_id, parent, run, message = data.split(b"\n", 4)
+        return MessageRecord(
+            id=MessageId(message_id.decode()),
+            parent_id=MessageId(parent.decode()) if parent else None,
+            run_id=RunId(run.decode()) if run else None,
+            message=Raw(message),
+        )
+    if kind == b"r":
+        return RunRecord(run=decode_run(data))
+    return ErasedRecord()
+
+
+def decode_run(data: bytes) -> RunInfo:
+    """Decode a run's record."""
+    _, state, outcome, by, started, ended, info = data.split(b"\n", 6)
+    return msgspec.structs.replace(
+        _info.decode(info),
+        state=RunState(state.decode()),
+        outcome=RunOutcome(outcome.decode()) if outcome else None,
+        stopped_by=decode_by(by),
+        started_at_ms=int(started),
+        ended_at_ms=int(ended) if ended else None,
+    )
+
+
+def decode_kept_run(data: bytes) -> KeptRun:
+    """Decode a value of the `runs` hash."""
+    fence, after, opened, record = data.split(b"\n", 3)
+    return KeptRun(int(fence), int(after), opened.decode(), decode_run(record))
+
+
+def decode_entry(entry: tuple[bytes, tuple[bytes, bytes, bytes, bytes]]) -> LogEntry:
+    """Decode an entry of the stream: its id, and `p`, predecessor, `r`, record."""
+    offset, (_, previous, _, record) = entry
+    return LogEntry(
+        offset=offset.decode(), previous=previous.decode(), record=decode_record(record)
+    )
+
+
+def decode_published(data: bytes) -> LogEntry:
+    """Decode a message of the channel."""
+    parts = data.split(b"\n", 7)
+    if parts[2] == b"c":
+        previous, offset, _, run, first, count, level, payload = parts
+        return LogEntry(
+            offset=offset.decode(),
+            previous=previous.decode(),
+            record=ChunksRecord(
+                run_id=RunId(run.decode()),
+                first=int(first),
+                count=int(count),
+                level=int(level),
+                payload=payload,
+            ),
+        )
+    before, offset, record = data.split(b"\n", 2)
+    return LogEntry(offset=offset.decode(), previous=before.decode(), record=decode_record(record))

@@ -1,0 +1,85 @@
+"""The indexes outside a session's slot: which leases, trims and sessions to look at.
+
+They are hints. The truth is in the session; who meets a stale hint removes it. Scores are
+Redis's clock, so that processes whose clocks differ agree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.ids import RunId, SessionId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.ids import UserId
+    from gateway.store.client import RedisClient
+    from gateway.store.keys import Keys
+    from gateway.store.scripts import Command
+
+STALE_AFTER_MS: Final = 60_000
+"""A user's hint is written before the session: one younger than this may be of a session
+that is just being opened, and is not stale for want of one."""
+
+
+class Hints:
+    """Commands that write hints, and calls that read them."""
+
+    def __init__(self, client: RedisClient, keys: Keys, ttl_s: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._ttl_s = ttl_s
+
+    def lease(self, runs: Iterable[tuple[SessionId, RunId]], lease_ms: int) -> Command:
+        """Note when these leases end."""
+        members = [f"{session}|{run}" for session, run in runs]
+        return self._note(self._keys.leases, lease_ms, members)
+
+    def forget_lease(self, runs: Iterable[tuple[SessionId, RunId]]) -> Command:
+        """Remove leases' hints."""
+        return ("ZREM", self._keys.leases, *(f"{session}|{run}" for session, run in runs))
+
+    def activity(self, user: UserId, session_id: SessionId) -> Command:
+        """Note that a user's session was active now."""
+        return self._note(self._keys.user(user), 0, [session_id])
+
+    def trim(self, session_id: SessionId, after_ms: int) -> Command:
+        """Note when a session's log is to be trimmed."""
+        return self._note(self._keys.trim, after_ms, [session_id])
+
+    def forget_session(self, user: UserId, session_ids: Iterable[SessionId]) -> Command:
+        """Remove sessions from a user's list."""
+        return ("ZREM", self._keys.user(user), *session_ids)
+
+    def forget_trim(self, session_ids: Iterable[SessionId]) -> Command:
+        """Remove trims' hints."""
+        return ("ZREM", self._keys.trim, *session_ids)
+
+    async def due_leases(self, limit: int) -> list[tuple[SessionId, RunId]]:
+        """Return runs whose lease seems to have ended, the longest ago first."""
+        due = await self._client.run(self._client.scripts.due.call((self._keys.leases,), limit))
+        pairs = (member.decode().partition("|") for member in due)
+        return [(SessionId(session), RunId(run)) for session, _, run in pairs]
+
+    async def due_trims(self, limit: int) -> list[SessionId]:
+        """Return sessions whose reconnect window has passed."""
+        due = await self._client.run(self._client.scripts.due.call((self._keys.trim,), limit))
+        return [SessionId(member.decode()) for member in due]
+
+    async def sessions(
+        self, user: UserId, before_ms: int | None, start: int, limit: int
+    ) -> list[tuple[SessionId, int]]:
+        """Return a page of a user's sessions with their last activity, newest first."""
+        newest = "+inf" if before_ms is None else f"({before_ms}"
+        pairs = await self._client.run(
+            ("ZREVRANGEBYSCORE", self._keys.user(user), newest, "-inf", "WITHSCORES",
+             "LIMIT", start, limit)
+        )  # fmt: skip
+        return [
+            (SessionId(member.decode()), int(score))
+            for member, score in zip(pairs[::2], pairs[1::2], strict=True)
+        ]
+
+    def _note(self, key: bytes, delay_ms: int, members: Iterable[str]) -> Command:
+        return self._client.scripts.hint.call((key,), delay_ms, self._ttl_s, *members)

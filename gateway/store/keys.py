@@ -1,0 +1,67 @@
+"""Every name that we use in Redis.
+
+All of a session is tagged `{session}`, so that it lives in one cluster slot and one script
+may touch it. No key is named by a run or a message: a script can only be given the keys
+that its caller knows, and which run is active is known inside.
+
+    ms:{s}:meta   hash      the session's facts, its log's head, and its newest run
+    ms:{s}:log    stream    p: the predecessor's id, r: the record (codec.py)
+    ms:{s}:feed   channel   `previous NL id NL record`
+    ms:{s}:runs   hash      run -> `fence NL next NL opened NL record` when it last changed
+    ms:{s}:msg    hash      message| -> `parent NL content hash NL run`, message -> its JSON
+    ms:{s}:req    hash      request key -> run
+    ms:{s}:stop   hash      message -> `deadline NL by`: tombstones of stops that came first
+    ms:leases     zset      session|run -> when its lease ends: a hint
+    ms:trim       zset      session -> when its reconnect window ends: a hint
+    ms:user:{u}   zset      session -> last activity: a hint
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.ids import SessionId, UserId
+
+CACHED_SESSIONS: Final = 4_096
+"""Names kept at hand, about 1 KB a session: more than one process has active runs."""
+
+
+class SessionKeys(NamedTuple):
+    """A session's names, in the order in which every script takes its KEYS."""
+
+    meta: bytes
+    log: bytes
+    feed: bytes
+    runs: bytes
+    messages: bytes
+    requests: bytes
+    stops: bytes
+
+
+class Keys:
+    """The names under one prefix."""
+
+    def __init__(self, prefix: str = "ms") -> None:
+        self._prefix = prefix
+        self.leases: Final = f"{prefix}:leases".encode()
+        self.trim: Final = f"{prefix}:trim".encode()
+        self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)
+
+    def _session(self, session_id: SessionId) -> SessionKeys:
+        tagged = f"{self._prefix}:{{{session_id}}}:"
+        return SessionKeys(
+            *(
+                (tagged + name).encode()
+                for name in ("meta", "log", "feed", "runs", "msg", "req", "stop")
+            )
+        )
+
+    def user(self, user: UserId) -> bytes:
+        """Name the hint that lists a user's sessions."""
+        return f"{self._prefix}:user:{{{user}}}".encode()
+
+    def session_of(self, feed: bytes) -> str:
+        """Return the session whose channel this is."""
+        return feed[len(self._prefix) + 2 : -len("}:feed")].decode()

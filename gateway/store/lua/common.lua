@@ -1,0 +1,47 @@
+-- Prepended to every script but append.lua, which is too hot for it (scripts.py).
+--
+-- All scripts: KEYS 1 meta  2 log  3 feed (channel)  4 runs  5 msg  6 req  7 stop
+-- (a script that needs fewer is given the first ones). Integers are decimal text, absent
+-- values are the empty string, and `by` is a JSON string, so that no value has a newline.
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Append one record and publish it. Returns its stream id.
+local function commit(record)
+  local previous = redis.call('HGET', KEYS[1], 'offset')
+  local id = redis.call('XADD', KEYS[2], '*', 'p', previous, 'r', record)
+  redis.call('HSET', KEYS[1], 'offset', id)
+  redis.call('PUBLISH', KEYS[3], previous .. '\n' .. id .. '\n' .. record)
+  return id
+end
+
+-- Commit the newest run as it is now, and keep it as `fence next opened record` by its id.
+local function commit_run()
+  local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'next', 'opened',
+    'state', 'outcome', 'stop', 'started', 'ended', 'info')
+  local record = 'r\n' .. table.concat(m, '\n', 5)
+  local id = commit(record)
+  if m[4] == '' then
+    m[4] = id
+    redis.call('HSET', KEYS[1], 'opened', id)
+  end
+  redis.call('HSET', KEYS[4], m[1], table.concat({m[2], m[3], m[4], record}, '\n'))
+  return id
+end
+
+local function commit_stop(by)
+  redis.call('HSET', KEYS[1], 'state', 'stopping', 'stop', by)
+  commit_run()
+end
+
+-- One deadline for all of a session, so that it expires as a whole.
+local function refresh(ttl_s)
+  for i = 1, #KEYS do
+    if i ~= 3 then
+      redis.call('EXPIRE', KEYS[i], ttl_s)
+    end
+  end
+end

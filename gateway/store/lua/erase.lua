@@ -1,0 +1,15 @@
+-- Delete a session, and tell its readers with a record that follows the head.
+-- Returns {owner, the run that was under way or ''}, or nil if it does not exist
+local m = redis.call('HMGET', KEYS[1], 'owner', 'run', 'state', 'offset')
+if not m[1] then
+  return nil
+end
+for i = 1, #KEYS do
+  if i ~= 3 then
+    redis.call('UNLINK', KEYS[i])
+  end
+end
+local time, sequence = m[4]:match('(.-)-(.*)')
+local id = time .. '-' .. sequence + 1
+redis.call('PUBLISH', KEYS[3], m[4] .. '\n' .. id .. '\ne')
+return {m[1], m[3] ~= 'ended' and m[2] or ''}

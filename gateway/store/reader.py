@@ -1,0 +1,164 @@
+"""The reading half of the store."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Raw
+
+from gateway.ids import MessageId, RunId, UserId
+from gateway.store.codec import decode_entry, decode_kept_run
+from gateway.store.hints import STALE_AFTER_MS, Hints
+from gateway.store.records import (
+    LogPage,
+    RunInfo,
+    RunState,
+    SessionMeta,
+    SessionState,
+    StoredMessage,
+)
+from protocol.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.ids import SessionId
+    from gateway.store.client import RedisClient, Reply, StoreSettings
+    from gateway.store.keys import Keys
+    from gateway.store.records import LogEntry
+    from gateway.store.scripts import Command
+
+# The order in which load.lua answers.
+FACTS: Final = (
+    "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next"
+)  # fmt: skip
+
+
+class SessionReader:
+    """Reads logs, sessions and runs. `redis_store.RedisStore` adds what writes."""
+
+    def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
+        self._client = client
+        self._scripts = client.scripts
+        self._keys = keys
+        self._settings = settings
+        self._hints = Hints(client, keys, settings.session_ttl_s)
+
+    async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
+        """See SessionStore."""
+        keys = self._keys.session(session_id)
+        epoch, head, recovered, entries = await self._client.run(
+            self._scripts.read.call(keys[:2], after.epoch, after.offset, count)
+        )
+        return LogPage(
+            recovered=bool(recovered),
+            head=Position(epoch.decode(), head.decode()) if epoch else None,
+            entries=tuple(map(decode_entry, entries)),
+        )
+
+    async def read_run(
+        self, session_id: SessionId, offset: str, *, count: int
+    ) -> tuple[LogEntry, ...]:
+        """See SessionStore."""
+        log = self._keys.session(session_id).log
+        entries = await self._client.run(("XRANGE", log, offset, "+", "COUNT", count))
+        return tuple(map(decode_entry, entries))
+
+    async def load(self, session_id: SessionId) -> SessionState | None:
+        """See SessionStore."""
+        keys = self._keys.session(session_id)
+        reply = await self._client.run(self._scripts.load.call(keys[:5]))
+        if reply is None:
+            return None
+        facts, kept, path, others, expired = reply
+        run = decode_kept_run(kept)
+        return SessionState(
+            meta=_session_meta(session_id, facts),
+            path=_path(path),
+            run=run.run,
+            run_next=int(facts[9]),
+            run_opened=run.opened,
+            run_expired=bool(expired),
+            off_path=frozenset(MessageId(other.decode()) for other in others),
+        )
+
+    async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
+        """See SessionStore."""
+        facts = await self._client.run(self._load_facts(session_id))
+        return None if facts[0] is None else _session_meta(session_id, facts)
+
+    async def load_run(
+        self, session_id: SessionId, run_id: RunId
+    ) -> tuple[RunInfo, int, str] | None:
+        """See SessionStore."""
+        keys = self._keys.session(session_id)
+        reply = await self._client.run(self._scripts.load_run.call(keys[:4], run_id))
+        if reply is None:
+            return None
+        kept = decode_kept_run(reply[0])
+        return kept.run, int(reply[1]), kept.opened
+
+    async def list_sessions(
+        self, user: UserId, *, limit: int, before_ms: int | None
+    ) -> list[SessionMeta]:
+        """See SessionStore."""
+        found: list[SessionMeta] = []
+        stale: list[SessionId] = []
+        young = time.time() * 1_000 - STALE_AFTER_MS
+        start = 0
+        while len(found) < limit:
+            wanted = limit - len(found)
+            hints = await self._hints.sessions(user, before_ms, start, wanted)
+            start += len(hints)
+            if not hints:
+                break
+            replies = await self._client.run_all([self._load_facts(id_) for id_, _ in hints])
+            for (session_id, score), facts in zip(hints, replies, strict=True):
+                if facts[0] is not None and facts[1].decode() == user:
+                    # The score, so that the last one's time is where the next page begins.
+                    found.append(_session_meta(session_id, facts, updated_at_ms=score))
+                elif score < young:
+                    stale.append(session_id)
+        if stale:
+            await self._client.run(self._hints.forget_session(user, stale))
+        return found
+
+    def _load_facts(self, session_id: SessionId) -> Command:
+        return ("HMGET", self._keys.session(session_id).meta, *FACTS)
+
+
+def _session_meta(
+    session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
+) -> SessionMeta:
+    epoch, owner, title, created, updated, offset, head, run, state, *_ = facts
+    run_id = RunId(run.decode())
+    return SessionMeta(
+        id=session_id,
+        owner=UserId(owner.decode()),
+        position=Position(epoch.decode(), offset.decode()),
+        title=title.decode(),
+        created_at_ms=int(created),
+        updated_at_ms=int(updated) if updated_at_ms is None else updated_at_ms,
+        head_message_id=MessageId(head.decode()) if head else None,
+        active_run_id=None if state.decode() == RunState.ENDED else run_id,
+        last_run_id=run_id,
+    )
+
+
+def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:
+    """Build the messages from (id, header, JSON), newest first."""
+    messages = []
+    for i in range(len(flat) - 3, -1, -3):
+        message_id, header, message = flat[i : i + 3]
+        parent, content_hash, run = header.decode().split("\n")
+        messages.append(
+            StoredMessage(
+                id=MessageId(message_id.decode()),
+                parent_id=MessageId(parent) if parent else None,
+                content_hash=content_hash,
+                run_id=RunId(run) if run else None,
+                message=Raw(message),
+            )
+        )
+    return tuple(messages)

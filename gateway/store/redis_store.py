@@ -1,0 +1,302 @@
+"""The session log in Redis: `SessionStore` as commands and scripts (`lua/`).
+
+    RedisStore          what writes: this file
+      SessionReader     what reads: reader.py
+      Hints             the indexes in other slots: hints.py
+      RedisClient       round trips, time limit, errors, health: client.py
+      RedisChannel      the subscription: channel.py
+
+Decisions are taken in the scripts, each of which is one atomic step; here arguments are
+encoded and answers decoded (`codec.py`).
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+from gateway.ids import RunId, SessionId, UserId
+from gateway.store.channel import RedisChannel
+from gateway.store.client import RedisClient, Reply, StoreSettings
+from gateway.store.codec import decode_by, decode_kept_run, encode_by, encode_info
+from gateway.store.keys import Keys
+from gateway.store.reader import SessionReader
+from gateway.store.records import (
+    Appended,
+    AppendStatus,
+    Opened,
+    OpenStatus,
+    Renewed,
+    RunKey,
+    StopRequested,
+    StopStatus,
+    TakenOver,
+)
+from protocol.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from gateway.ids import MessageId
+    from gateway.store.records import AppendBatch, CloseRun, NewMessage, OpenRun
+    from gateway.store.scripts import Command
+
+_APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
+
+
+class RedisStore(SessionReader):
+    """Keeps the contract of `SessionStore`; its docstrings are there."""
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, url: str, *, settings: StoreSettings | None = None
+    ) -> AsyncIterator[Self]:
+        """Open a store, and close its connections at the end.
+
+        Redis need not be there yet: `healthy_since` is None until a command succeeds.
+
+        Raises:
+            SettingsError: not a Redis URL.
+        """
+        settings = settings or StoreSettings()
+        client = RedisClient(url, settings)
+        try:
+            yield cls(client, Keys(settings.key_prefix), settings)
+        finally:
+            await client.aclose()
+
+    @property
+    def healthy_since(self) -> float | None:
+        """See SessionStore."""
+        return self._client.healthy_since
+
+    async def ping(self) -> None:
+        """See SessionStore."""
+        await self._client.run(("PING",))
+
+    def channel(self) -> RedisChannel:
+        """See SessionStore."""
+        return RedisChannel(self._client, self._keys, self._settings)
+
+    # -- a run's life -------------------------------------------------------------------
+
+    async def open_run(self, request: OpenRun) -> Opened:
+        """See SessionStore."""
+        session_id, run = request.session_id, request.run
+        keys = self._keys.session(session_id)
+        message = request.user_message or request.replaced_message
+        opening = self._scripts.open.call(
+            keys,
+            request.expected_owner,
+            request.new_epoch,
+            request.title,
+            self._settings.session_ttl_s,
+            request.lease_ms,
+            run.id,
+            encode_info(run),
+            run.user_message_id,
+            run.message_id,
+            request.request_key or "",
+            request.content_hash,
+            *_message_arguments(message),
+            int(request.user_message is not None),
+            request.expected_offset or "",
+        )
+        hints = [
+            self._hints.lease([(session_id, run.id)], request.lease_ms),
+            self._hints.activity(request.expected_owner, session_id),
+        ]
+        status, kept, epoch, offset = await self._after_hints(hints, opening)
+        found = decode_kept_run(kept) if kept else None
+        return Opened(
+            status=OpenStatus(status.decode()),
+            run=found.run if found else None,
+            fence=found.fence if found else 0,
+            position=Position(epoch.decode(), offset.decode()) if epoch else None,
+            opened=found.opened if found else "0-0",
+            stop_requested=found is not None and found.run.stopped_by is not None,
+        )
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        """See SessionStore."""
+        session, script = self._keys.session, self._scripts.append
+        replies = await self._client.run_all(
+            [
+                script.call(
+                    session(batch.key.session_id)[:4],
+                    batch.key.run_id,
+                    batch.key.fence,
+                    batch.chunks.first,
+                    batch.chunks.count,
+                    batch.chunks.level,
+                    batch.chunks.payload,
+                )
+                for batch in batches
+            ]
+        )
+        return list(map(_appended, replies))
+
+    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
+        """See SessionStore."""
+        if not keys:
+            return []
+        renewals = [
+            self._scripts.renew.call(
+                self._keys.session(key.session_id),
+                key.run_id,
+                key.fence,
+                lease_ms,
+                self._settings.session_ttl_s,
+            )
+            for key in keys
+        ]
+        hint = self._hints.lease([(key.session_id, key.run_id) for key in keys], lease_ms)
+        _, *replies = await self._client.run_all([hint, *renewals])
+        lost = [
+            (key.session_id, key.run_id)
+            for key, (held, _) in zip(keys, replies, strict=True)
+            if not held
+        ]
+        if lost:
+            await self._client.run(self._hints.forget_lease(lost))
+        return [Renewed(held=bool(held), stopped_by=decode_by(by)) for held, by in replies]
+
+    async def request_stop(
+        self,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None,
+        message_id: MessageId | None,
+        by: str,
+        tombstone_ms: int,
+    ) -> StopRequested:
+        """See SessionStore."""
+        status, run = await self._client.run(
+            self._scripts.request_stop.call(
+                self._keys.session(session_id),
+                run_id or "",
+                message_id or "",
+                encode_by(by),
+                tombstone_ms,
+                self._settings.session_ttl_s,
+            )
+        )
+        return StopRequested(
+            status=StopStatus(status.decode()), run_id=RunId(run.decode()) if run else None
+        )
+
+    async def close_run(self, request: CloseRun) -> Appended:
+        """See SessionStore."""
+        key, chunks, message = request.key, request.chunks, request.message
+        reply = await self._client.run(
+            self._scripts.close.call(
+                self._keys.session(key.session_id),
+                key.run_id,
+                key.fence,
+                chunks.first,
+                chunks.count,
+                chunks.level,
+                chunks.payload,
+                request.outcome,
+                request.trim_before_ms,
+                self._settings.session_ttl_s,
+                *_message_arguments(message),
+            )
+        )
+        appended = _appended(reply[:4])
+        if appended.status in {AppendStatus.APPENDED, AppendStatus.DUPLICATE}:
+            await self._client.run_all(
+                [
+                    self._hints.forget_lease([(key.session_id, key.run_id)]),
+                    self._hints.trim(key.session_id, self._settings.reconnect_window_s * 1_000),
+                    self._hints.activity(UserId(reply[4].decode()), key.session_id),
+                ]
+            )
+        return appended
+
+    async def take_over(
+        self, session_id: SessionId, run_id: RunId, lease_ms: int
+    ) -> TakenOver | None:
+        """See SessionStore."""
+        reply = await self._client.run(
+            self._scripts.take_over.call(
+                self._keys.session(session_id), run_id, lease_ms, self._settings.session_ttl_s
+            )
+        )
+        hinted = [(session_id, run_id)]
+        if reply is None:
+            await self._client.run(self._hints.forget_lease(hinted))
+            return None
+        if isinstance(reply, int):
+            # Renewed since: its hint comes back with the time that is left.
+            await self._client.run(self._hints.lease(hinted, reply))
+            return None
+        kept = decode_kept_run(reply[0])
+        await self._client.run(self._hints.lease(hinted, lease_ms))
+        return TakenOver(
+            key=RunKey(session_id=session_id, run_id=run_id, fence=reply[1]),
+            run=kept.run,
+            next=reply[2],
+            opened=kept.opened,
+            stopped_by=kept.run.stopped_by,
+        )
+
+    async def expired_leases(self, limit: int) -> list[tuple[SessionId, RunId]]:
+        """See SessionStore."""
+        return await self._hints.due_leases(limit)
+
+    async def forget_run_hint(self, session_id: SessionId, run_id: RunId) -> None:
+        """See SessionStore."""
+        await self._client.run(self._hints.forget_lease([(session_id, run_id)]))
+
+    # -- housekeeping -------------------------------------------------------------------
+
+    async def erase(self, session_id: SessionId) -> RunId | None:
+        """See SessionStore."""
+        reply = await self._client.run(self._scripts.erase.call(self._keys.session(session_id)))
+        if reply is None:
+            return None
+        owner, run = reply
+        stale = [
+            self._hints.forget_session(UserId(owner.decode()), [session_id]),
+            self._hints.forget_trim([session_id]),
+        ]
+        if run:
+            stale.append(self._hints.forget_lease([(session_id, RunId(run.decode()))]))
+        await self._client.run_all(stale)
+        return RunId(run.decode()) if run else None
+
+    async def trim_due(self, limit: int) -> int:
+        """See SessionStore."""
+        due = await self._hints.due_trims(limit)
+        if not due:
+            return 0
+        window_ms = self._settings.reconnect_window_s * 1_000
+        trim = self._scripts.trim
+        commands = [trim.call(self._keys.session(id_)[:2], window_ms) for id_ in due]
+        await self._client.run_all([*commands, self._hints.forget_trim(due)])
+        return len(due)
+
+    async def _after_hints(self, hints: list[Command], command: Command) -> Reply:
+        """Run hints, then a command: one round trip where Redis keeps their order."""
+        if self._settings.sharded:
+            await self._client.run_all(hints)
+            return await self._client.run(command)
+        return (await self._client.run_all([*hints, command]))[-1]
+
+
+def _message_arguments(message: NewMessage | None) -> tuple[str | bytes, str, str, bytes]:
+    if message is None:
+        return "", "", "", b""
+    return message.id, message.parent_id or "", message.content_hash, bytes(message.message)
+
+
+def _appended(reply: Reply) -> Appended:
+    status, after, offset, by = reply
+    return Appended(
+        status=_APPEND_STATUS[status],
+        next=after,
+        offset=offset.decode(),
+        stopped_by=decode_by(by),
+    )

@@ -1,0 +1,85 @@
+"""The Lua scripts, as commands.
+
+Scripts are called by their hash; `client.py` loads one that the server does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Argument: TypeAlias = str | bytes | int
+Command: TypeAlias = tuple[Argument, ...]
+
+# Each script, and what is prepended to it.
+PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "append": (),
+    "close": ("common", "messages"),
+    "due": ("common",),
+    "erase": (),
+    "hint": ("common",),
+    "load": ("common",),
+    "load_run": (),
+    "open": ("common", "messages"),
+    "read": (),
+    "renew": ("common",),
+    "request_stop": ("common",),
+    "take_over": ("common",),
+    "trim": ("common",),
+}
+
+
+def _source(name: str) -> str:
+    folder = files("gateway.store") / "lua"
+    parts = (*PARTS[name], name)
+    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
+
+
+# Read on import: reading a file would stall an event loop.
+_SOURCES: Final = {name: _source(name) for name in PARTS}
+
+
+class Script:
+    """One script. `sharded`: publish by SPUBLISH, for a cluster."""
+
+    def __init__(self, name: str, *, sharded: bool) -> None:
+        source = _SOURCES[name]
+        if sharded:
+            source = source.replace("'PUBLISH'", "'SPUBLISH'")
+        self.name: Final = name
+        self.source: Final = source
+        # Redis names scripts by their SHA-1; nothing is protected by it.
+        self.sha: Final = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: tuple[bytes, ...], *args: Argument) -> Command:
+        """Return the command that runs it."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+
+class Scripts:
+    """All scripts: `scripts.open.call(keys, ...)`."""
+
+    def __init__(self, *, sharded: bool = False) -> None:
+        made = {name: Script(name, sharded=sharded) for name in PARTS}
+        self.append = made["append"]
+        self.close = made["close"]
+        self.due = made["due"]
+        self.erase = made["erase"]
+        self.hint = made["hint"]
+        self.load = made["load"]
+        self.load_run = made["load_run"]
+        self.open = made["open"]
+        self.read = made["read"]
+        self.renew = made["renew"]
+        self.request_stop = made["request_stop"]
+        self.take_over = made["take_over"]
+        self.trim = made["trim"]
+        self._by_sha = {script.sha: script for script in made.values()}
+
+    def sources(self, commands: Iterable[Command]) -> set[str]:
+        """Return the sources of the scripts that these commands call."""
+        return {self._by_sha[str(command[1])].source for command in commands}
