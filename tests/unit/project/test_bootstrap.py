@@ -1,0 +1,75 @@
+"""The set-up of the make targets: each step once, and again when it has to be."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts import bootstrap
+from scripts.bootstrap import SetupError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_step_is_done_once_for_the_same_inputs(tmp_path: Path) -> None:
+    """A second run of a target has nothing to do, and so needs no network."""
+    done: list[str] = []
+    for _ in range(2):
+        bootstrap.once(tmp_path / "stamps" / "step", "a", lambda: done.append("step"))
+    assert done == ["step"]
+
+
+def test_a_step_is_done_again_when_its_inputs_change(tmp_path: Path) -> None:
+    """A changed lock is installed by the next target that needs it."""
+    done: list[str] = []
+    for inputs in ("a", "b", "b", "a"):
+        bootstrap.once(tmp_path / "step", inputs, partial(done.append, inputs))
+    assert done == ["a", "b", "a"]
+
+
+def test_a_failed_step_is_done_again(tmp_path: Path) -> None:
+    """A step that broke off half-way is not taken for done, not even with its old inputs."""
+    done: list[str] = []
+
+    def fail() -> None:
+        raise SetupError("no network")
+
+    bootstrap.once(tmp_path / "step", "a", lambda: done.append("first"))
+    with pytest.raises(SetupError):
+        bootstrap.once(tmp_path / "step", "b", fail)
+    bootstrap.once(tmp_path / "step", "a", lambda: done.append("again"))
+    assert done == ["first", "again"]
+
+
+def test_a_fingerprint_changes_with_a_file_and_with_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock's content counts, and so does the tree's folder: programs in .venv name it."""
+    lock = tmp_path / "lock"
+    lock.write_text("a==1")
+    first = bootstrap.fingerprint(lock)
+    assert bootstrap.fingerprint(lock) == first
+    lock.write_text("a==2")
+    assert bootstrap.fingerprint(lock) != first
+    lock.write_text("a==1")
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    assert bootstrap.fingerprint(lock) != first
+
+
+def test_a_missing_browser_that_cannot_be_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without root, a person is told which package to install."""
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    with pytest.raises(SetupError, match="install chromium"):
+        bootstrap.chromium()
+
+
+def test_a_failing_program_is_named(tmp_path: Path) -> None:
+    """What failed, and how, stands in the last line that a person reads."""
+    with pytest.raises(SetupError, match=r"`false` failed with exit code 1"):
+        bootstrap.call(["false"], tmp_path)
