@@ -5,6 +5,9 @@ The gateway knows the protocol by the names that are exported here.
 
 from __future__ import annotations
 
+from protocol.assembler import (
+    Assembler,
+)
 from protocol.batch import (
     ChunkBatch,
     Encoding,
@@ -97,6 +100,9 @@ from protocol.vocabulary import (
     level_of,
     level_of_chunks,
 )
+from protocol.writer import (
+    ChunkWriter,
+)
 
 __all__ = [
     "BEYOND_LEVELS",
@@ -107,8 +113,10 @@ __all__ = [
     "LOWEST_LEVEL",
     "AbortChunk",
     "AnyChunk",
+    "Assembler",
     "Chunk",
     "ChunkBatch",
+    "ChunkWriter",
     "CustomChunk",
     "CustomPart",
     "Encoding",

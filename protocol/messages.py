@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.chunks import Json  # noqa: TC001 - msgspec reads the annotations
+from protocol.chunks import Json
 from protocol.codec import UNREADABLE, one_line
 from protocol.errors import MalformedFrameError
 
@@ -42,6 +42,7 @@ class TextPart(_Part, frozen=True, kw_only=True, tag="text"):
 
     text: str
     state: Literal["streaming", "done"] | UnsetType = UNSET
+    citations: Json | UnsetType = UNSET
     provider_metadata: Json | UnsetType = UNSET
 
 
@@ -108,6 +109,7 @@ class ToolApproval(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     id: str
     approved: bool | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    request_reason: str | UnsetType = UNSET
     is_automatic: bool | UnsetType = UNSET
     signature: str | UnsetType = UNSET
 

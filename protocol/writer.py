@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct
 
 from protocol.chunks import (
     AbortChunk,
+    AnyChunk,
     ErrorChunk,
     FinishChunk,
     FinishStepChunk,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from msgspec import UnsetType
 
-    from protocol.chunks import AnyChunk, FinishReason, Json
+    from protocol.chunks import FinishReason, Json
     from protocol.grammar import Turn
     from protocol.messages import UIMessage
 
