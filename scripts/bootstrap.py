@@ -126,8 +126,9 @@ def chromium() -> None:
             " distribution's package (Debian: `sudo apt-get install chromium`), and try again"
         )
     say("installing chromium with apt-get")
-    call(["apt-get", "update", "-qq"])
-    call(["apt-get", "install", "-qq", "--no-install-recommends", "--yes", "chromium"])
+    apt_get: list[str | Path] = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    call([*apt_get, "update"])
+    call([*apt_get, "install", "--yes", "--no-install-recommends", "chromium"])
 
 
 def set_up(target: str) -> None:
