@@ -1,0 +1,214 @@
+"""Chat Completions chunks to UI message chunks.
+
+One text part for the whole stream, closed at its end; tool calls are completed there, too.
+Only the first choice counts. Nothing is shown before the first real output: an error until
+then is an error of the request.
+
+Source: @ai-sdk/openai 4.0.118, `chat/openai-chat-language-model.ts`. Deviation: an event
+that cannot be read makes no `error` chunk, which would end the message for the client, but
+a warning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.providers.base import StepResult
+from gateway.providers.part_ids import PartIds
+from gateway.providers.translate.openai_chat_tools import ToolCallDelta, ToolCallDeltas
+from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, stream_failure
+from gateway.providers.translate.openai_usage import chat_usage
+from protocol.chunks import (
+    AnyChunk,
+    FinishReason,
+    SourceUrlChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+)
+from protocol.codec import UNREADABLE
+from protocol.sse import DONE_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.providers.translate.tool_calls import ToolCalls
+
+_FINISH_REASONS: Final[dict[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content-filter",
+    "function_call": "tool-calls",
+    "tool_calls": "tool-calls",
+}
+
+
+class _UrlCitation(Struct):
+    url: str
+    title: str | UnsetType = UNSET
+
+
+class _Annotation(Struct):
+    url_citation: _UrlCitation | None = None
+
+
+class _Delta(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    annotations: list[_Annotation] | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(Struct):
+    id: str | None = None
+    model: str | None = None
+    choices: list[_Choice] | UnsetType | None = UNSET
+    usage: Raw = Raw()
+    error: Raw = Raw()
+
+
+class _Error(Struct):
+    code: str | int | None = None
+    type: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
+_error_decoder = msgspec.json.Decoder(_Error)
+
+
+class OpenAIChatTranslator:
+    """Turns one completion's events into chunks.
+
+    Args:
+        calls: the step's tool calls; knows the declared tools.
+        new_id: makes ids of sources, and of calls that have none.
+        part_ids: the run's, so that no step uses an id of another.
+        send_sources: whether sources are wanted.
+    """
+
+    def __init__(
+        self,
+        calls: ToolCalls,
+        *,
+        new_id: Callable[[], str],
+        part_ids: PartIds | None = None,
+        send_sources: bool = False,
+    ) -> None:
+        """Begin a step."""
+        self.result = StepResult(finish_reason="interrupted")
+        self._calls = calls
+        self._deltas = ToolCallDeltas(calls, new_id)
+        self._new_id = new_id
+        self._part_ids = part_ids or PartIds()
+        self._text_id = ""
+        self._send_sources = send_sources
+        self._held: list[AnyChunk] | None = [StartStepChunk()]
+        self._text_open = False
+        self._refused = False
+
+    def receive(self, event: bytes) -> list[AnyChunk]:
+        """Take one event's JSON and return its chunks. See `Translator.receive`."""
+        if event == DONE_DATA:
+            return []
+        try:
+            chunk = _decoder.decode(event)
+            if chunk.choices is UNSET:
+                return self._without_choices(chunk)
+            if bytes(chunk.usage) or self.result.response_id is None:
+                self._take_metadata(chunk)
+            return self._translate(chunk.choices[0]) if chunk.choices else []
+        except (*UNREADABLE, ValueError):
+            self.result.warning = UNREADABLE_EVENT
+            self.result.finish_reason = "error"
+            self.result.raw_finish_reason = None
+            return []
+
+    def receive_eof(self) -> list[AnyChunk]:
+        """The response ended. See `Translator.receive_eof`."""
+        chunks: list[AnyChunk] = []
+        if self._text_open:
+            self._text_open = False
+            chunks.append(TextEndChunk(id=self._text_id))
+        chunks += self._deltas.complete()
+        result = self.result
+        result.tool_calls = tuple(self._calls.pending)
+        if result.raw_finish_reason is not None:
+            result.finish_reason = _FINISH_REASONS.get(result.raw_finish_reason, "other")
+            if result.finish_reason == "stop" and self._refused:
+                result.finish_reason = "content-filter"
+        if self._held is not None:
+            chunks = [*self._held, *chunks]
+            self._held = None
+        return chunks
+
+    def _without_choices(self, chunk: _Chunk) -> list[AnyChunk]:
+        """Take an error, or what a compatible server sends besides."""
+        if bytes(chunk.error) in (b"", b"null"):
+            raise ValueError("neither choices nor an error")
+        error = _Error()
+        if bytes(chunk.error).startswith(b"{"):
+            error = _error_decoder.decode(chunk.error)
+        result = self.result
+        result.failure = stream_failure(error.code, error.type)
+        result.finish_reason = "error"
+        result.raw_finish_reason = None
+        return []
+
+    def _take_metadata(self, chunk: _Chunk) -> None:
+        if self.result.response_id is None:
+            self.result.response_id = chunk.id
+            self.result.model = chunk.model
+        self.result.usage = chat_usage(chunk.usage) or self.result.usage
+
+    def _translate(self, choice: _Choice) -> list[AnyChunk]:
+        if choice.finish_reason is not None:
+            self.result.raw_finish_reason = choice.finish_reason
+        delta = choice.delta
+        if delta is None:
+            return []
+        chunks: list[AnyChunk] = []
+        if delta.content is not None:
+            self._text(delta.content, chunks)
+        if delta.refusal:
+            self._refused = True
+            self._text(delta.refusal, chunks)
+        for call in delta.tool_calls or ():
+            chunks += self._deltas.receive(call)
+        if delta.annotations and self._send_sources:
+            chunks += self._sources(delta.annotations)
+        if self._held is None:
+            return chunks
+        self._held += chunks
+        if not (delta.content or delta.refusal or delta.tool_calls or delta.annotations):
+            return []
+        held, self._held = self._held, None
+        return held
+
+    def _text(self, text: str, chunks: list[AnyChunk]) -> None:
+        """Write text; an empty one opens the part all the same."""
+        if not self._text_open:
+            self._text_open = True
+            self._text_id = self._part_ids.text("0", self._new_id)
+            chunks.append(TextStartChunk(id=self._text_id))
+        if text:
+            chunks.append(TextDeltaChunk(id=self._text_id, delta=text))
+
+    def _sources(self, annotations: list[_Annotation]) -> list[AnyChunk]:
+        return [
+            SourceUrlChunk(
+                source_id=self._new_id(),
+                url=annotation.url_citation.url,
+                title=annotation.url_citation.title,
+            )
+            for annotation in annotations
+            if annotation.url_citation is not None
+        ]

@@ -1,0 +1,88 @@
+"""The `parallel` wrapper: several function calls that a model writes as one.
+
+Models sometimes call an internal tool named `parallel` whose input lists the real calls.
+It is opened only if every call in it is one of a declared function; else it stays what it
+looks like, a call of an undeclared tool.
+
+Source: @ai-sdk/openai 4.0.118, `responses/expand-parallel-tool-call.ts`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.providers.translate.openai_metadata import openai_metadata
+from protocol.chunks import Json
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gateway.providers.translate.openai_responses_wire import FunctionCall
+
+WRAPPER: Final = "parallel"
+_RECIPIENT_PREFIX: Final = "functions."
+
+
+class _ToolUse(Struct):
+    recipient_name: str
+    parameters: Raw
+
+
+class _WrapperInput(Struct):
+    tool_uses: list[_ToolUse]
+
+
+class ChildCall(Struct, frozen=True, kw_only=True):
+    """One call out of a wrapper."""
+
+    call_id: str
+    name: str
+    arguments: str
+    metadata: Json
+
+
+_decoder = msgspec.json.Decoder(_WrapperInput)
+
+
+def is_parallel_wrapper(name: str, functions: Collection[str]) -> bool:
+    """Whether a call is the wrapper, and not a declared function of that name."""
+    return name == WRAPPER and WRAPPER not in functions
+
+
+def expand_parallel(item: FunctionCall, functions: Collection[str]) -> list[ChildCall]:
+    """Return the calls inside a wrapper; none if it cannot be opened."""
+    try:
+        uses = _decoder.decode(item.arguments).tool_uses
+    except UNREADABLE:
+        return []
+    names = [use.recipient_name.removeprefix(_RECIPIENT_PREFIX) for use in uses]
+    understood = all(
+        use.recipient_name.startswith(_RECIPIENT_PREFIX)
+        and name in functions
+        and bytes(use.parameters).startswith(b"{")
+        for name, use in zip(names, uses, strict=True)
+    )
+    if not understood:
+        return []
+    return [
+        ChildCall(
+            call_id=f"{item.call_id}_{index}",
+            name=name,
+            arguments=msgspec.json.format(bytes(use.parameters), indent=-1).decode(),
+            metadata=openai_metadata(
+                parallelToolCall={
+                    "itemId": item.id,
+                    "toolCallId": item.call_id,
+                    "toolName": item.name,
+                    **({"input": item.arguments} if index == 0 else {}),
+                    "index": index,
+                    "count": len(uses),
+                }
+            ),
+        )
+        for index, (name, use) in enumerate(zip(names, uses, strict=True))
+    ]

@@ -1,0 +1,346 @@
+"""OpenAI Responses events to chunks.
+
+A response is a list of output items that stream one after another: messages (text and
+refusals), reasoning, tool calls and their results. Items are told apart by `output_index`:
+some compatible servers change an item's id from event to event.
+
+Source: @ai-sdk/openai 4.0.118, `responses/openai-responses-language-model.ts`. Deviations:
+an event that cannot be read makes no `error` chunk, which would end the message for the
+client, but a warning; what is not open is never written to or closed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.providers.base import StepResult
+from gateway.providers.errors import Fault
+from gateway.providers.part_ids import PartIds
+from gateway.providers.translate import openai_responses_client_tools as client_tools
+from gateway.providers.translate import openai_responses_hosted_tools as hosted_tools
+from gateway.providers.translate import openai_responses_wire as wire
+from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, stream_failure
+from gateway.providers.translate.openai_metadata import openai_metadata
+from gateway.providers.translate.openai_responses_annotations import Annotations
+from gateway.providers.translate.openai_responses_reasoning import ReasoningItems
+from gateway.providers.translate.openai_responses_step import StepTools, Tooling
+from gateway.providers.translate.openai_usage import responses_usage
+from protocol.chunks import (
+    AnyChunk,
+    FinishReason,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+)
+from protocol.codec import UNREADABLE
+from protocol.sse import DONE_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.errors import ProviderError
+    from gateway.providers.translate.tool_calls import ToolCalls
+
+_event_decoder = msgspec.json.Decoder(wire.Event)
+_head_decoder = msgspec.json.Decoder(wire.Head)
+_message_decoder = msgspec.json.Decoder(wire.Message)
+_reasoning_decoder = msgspec.json.Decoder(wire.Reasoning)
+_created_decoder = msgspec.json.Decoder(wire.Created)
+_ended_decoder = msgspec.json.Decoder(wire.Ended)
+_error_decoder = msgspec.json.Decoder(wire.StreamError)
+
+_ADDED: Final = client_tools.ADDED | hosted_tools.ADDED
+_DONE: Final = client_tools.DONE | hosted_tools.DONE
+
+_INCOMPLETE_REASONS: Final[dict[str, FinishReason]] = {
+    "max_output_tokens": "length",
+    "content_filter": "content-filter",
+}
+
+
+class OpenAIResponsesTranslator:
+    """Turns one response's events into chunks.
+
+    Args:
+        calls: the step's tool calls; knows the declared tools.
+        tooling: what the request says about tools.
+        new_id: makes ids of sources, and of calls that wait for approval.
+        stored: the request asked the provider to store the response.
+        part_ids: the run's, so that no step uses an id of another.
+        send_reasoning, send_sources: whether their chunks are wanted.
+    """
+
+    def __init__(
+        self,
+        calls: ToolCalls,
+        *,
+        new_id: Callable[[], str],
+        tooling: Tooling | None = None,
+        stored: bool = False,
+        part_ids: PartIds | None = None,
+        send_reasoning: bool = True,
+        send_sources: bool = False,
+    ) -> None:
+        """Begin a step."""
+        self.result = StepResult(finish_reason="interrupted")
+        self._new_id = new_id
+        self._annotations = Annotations(new_id, send=send_sources)
+        self._part_ids = part_ids or PartIds()
+        self._reasoning = ReasoningItems(self._part_ids, new_id, stored=stored)
+        self._send_reasoning = send_reasoning
+        tooling = tooling or Tooling()
+        self._tools = StepTools(
+            calls=calls,
+            tooling=tooling,
+            annotations=self._annotations,
+            new_id=new_id,
+            approvals=dict(tooling.approved),
+        )
+        self._begun = False
+        self._refused = False
+        self._phase: str | None = None
+        self._item_ids: dict[int, str] = {}
+        self._text_ids: dict[str, str] = {}
+
+    def receive(self, event: bytes) -> list[AnyChunk]:
+        """Take one event's JSON and return its chunks. See `Translator.receive`."""
+        try:
+            head = _event_decoder.decode(event)
+            handler = _HANDLERS.get(head.type)
+            chunks = [] if handler is None else handler(self, head)
+        except UNREADABLE:
+            chunks = []
+            self._note_unreadable(event)
+        if chunks and not self._begun:
+            self._begun = True
+            return [StartStepChunk(), *chunks]
+        return chunks
+
+    def receive_eof(self) -> list[AnyChunk]:
+        """The response ended. See `Translator.receive_eof`."""
+        chunks = self._annotations.remaining_sources()
+        chunks += client_tools.withheld_inputs(self._tools)
+        self.result.tool_calls = tuple(self._tools.calls.pending)
+        if not self._begun and self.result.failure is None:
+            self._begun = True
+            return [StartStepChunk(), *chunks]
+        return chunks
+
+    def _note_unreadable(self, event: bytes) -> None:
+        """Remember that an event could not be read, unless it would have been ignored."""
+        if event == DONE_DATA:
+            return
+        try:
+            head = _head_decoder.decode(event)
+        except UNREADABLE:
+            head = wire.Head()
+        if head.type == "error":
+            self._fail(Fault.FAILED.error())
+        elif head.choices != wire.NO_JSON and not head.type:
+            # A Chat Completions stream: the address is of another API than configured.
+            self._fail(Fault.MISCONFIGURED.error())
+        elif not head.type or head.type in _HANDLERS:
+            self.result.warning = UNREADABLE_EVENT
+            self.result.finish_reason = "error"
+
+    # -- the response
+
+    def _created(self, event: wire.Event) -> list[AnyChunk]:
+        response = _created_decoder.decode(event.response)
+        self.result.response_id = response.id
+        self.result.model = response.model
+        if self._begun:
+            return []
+        self._begun = True
+        return [StartStepChunk()]
+
+    def _ended(self, event: wire.Event) -> list[AnyChunk]:
+        response = _ended_decoder.decode(event.response)
+        result = self.result
+        result.usage = responses_usage(response.usage)
+        details = response.incomplete_details
+        reason = None if details is None else details.reason
+        failed = event.type == "response.failed"
+        if result.failure is None and result.warning is None:
+            result.raw_finish_reason = reason or ("error" if failed else None)
+            result.finish_reason = "error" if failed and not reason else self._unified(reason)
+        if failed and response.error is not None:
+            self._fail(stream_failure(response.error.code, "response.failed"))
+        return []
+
+    def _unified(self, incomplete_reason: str | None) -> FinishReason:
+        if incomplete_reason is None:
+            # A call goes before a refusal: the tools are executed all the same.
+            if self._tools.called_client:
+                return "tool-calls"
+            return "content-filter" if self._refused else "stop"
+        default: FinishReason = "tool-calls" if self._tools.called_client else "other"
+        return _INCOMPLETE_REASONS.get(incomplete_reason, default)
+
+    def _error(self, event: wire.Event) -> list[AnyChunk]:
+        # The API documents the fields at the top; it also sends them in an `error` object.
+        nested = event.error not in (wire.NO_JSON, msgspec.Raw(b"null"))
+        error = _error_decoder.decode(event.error) if nested else wire.StreamError(event.code)
+        self._fail(stream_failure(error.code, error.type))
+        return []
+
+    def _fail(self, failure: ProviderError) -> None:
+        if self.result.failure is None:
+            self.result.failure = failure
+            self.result.finish_reason = "error"
+            self.result.raw_finish_reason = "error"
+
+    # -- output items
+
+    def _item_added(self, event: wire.Event) -> list[AnyChunk]:
+        kind = _head_decoder.decode(event.item).type
+        index = -1 if event.output_index is None else event.output_index
+        if kind == "message":
+            message = _message_decoder.decode(event.item)
+            self._item_ids[index] = message.id
+            self._annotations.begin_text()
+            self._phase = message.phase
+            return [self._open_text(message.id)]
+        if kind == "reasoning":
+            reasoning = _reasoning_decoder.decode(event.item)
+            self._item_ids[index] = reasoning.id
+            return self._shown(self._reasoning.begin(reasoning))
+        handler = _ADDED.get(kind)
+        return [] if handler is None else handler(self._tools, index, event.item)
+
+    def _item_done(self, event: wire.Event) -> list[AnyChunk]:
+        kind = _head_decoder.decode(event.item).type
+        index = -1 if event.output_index is None else event.output_index
+        if kind == "message":
+            message = _message_decoder.decode(event.item)
+            return self._close_text(self._item_ids.pop(index, message.id), message.phase)
+        if kind == "reasoning":
+            reasoning = _reasoning_decoder.decode(event.item)
+            item_id = self._item_ids.pop(index, reasoning.id)
+            return self._shown(self._reasoning.end(item_id, reasoning.encrypted_content))
+        if kind == "compaction":
+            return hosted_tools.compaction(event.item)
+        handler = _DONE.get(kind)
+        chunks = [] if handler is None else handler(self._tools, index, event.item)
+        self._tools.streaming.pop(index, None)
+        return chunks
+
+    def _item_id(self, event: wire.Event) -> str:
+        """Return the id that an event's item had when it was added."""
+        if event.output_index is None:
+            return event.item_id
+        return self._item_ids.get(event.output_index, event.item_id)
+
+    # -- text
+
+    def _open_text(self, item_id: str) -> AnyChunk:
+        text_id = self._part_ids.text(item_id, self._new_id)
+        self._text_ids[item_id] = text_id
+        phase = UNSET if self._phase is None else self._phase
+        return TextStartChunk(
+            id=text_id, provider_metadata=openai_metadata(itemId=item_id, phase=phase)
+        )
+
+    def _close_text(self, item_id: str, phase: str | None) -> list[AnyChunk]:
+        text_id = self._text_ids.pop(item_id, None)
+        phase = phase or self._phase
+        self._phase = None
+        if text_id is None:
+            return []
+        metadata = openai_metadata(
+            itemId=item_id,
+            phase=UNSET if phase is None else phase,
+            annotations=self._annotations.of_text() or UNSET,
+        )
+        return [
+            TextEndChunk(
+                id=text_id, citations=self._annotations.citations(), provider_metadata=metadata
+            )
+        ]
+
+    def _text_delta(self, event: wire.Event) -> list[AnyChunk]:
+        index = event.output_index
+        item_id = event.item_id
+        if index is not None:
+            item_id = self._item_ids.get(index, item_id)
+        text_id = self._text_ids.get(item_id)
+        if text_id is None or not event.delta:
+            return []
+        return [TextDeltaChunk(id=text_id, delta=event.delta)]
+
+    def _refusal_delta(self, event: wire.Event) -> list[AnyChunk]:
+        self._refused = True
+        return self._text_delta(event)
+
+    def _refusal_done(self, event: wire.Event) -> list[AnyChunk]:
+        self._refused = True
+        return []
+
+    def _annotation_added(self, event: wire.Event) -> list[AnyChunk]:
+        return self._annotations.add(event.annotation)
+
+    # -- reasoning
+
+    def _shown(self, chunks: list[AnyChunk]) -> list[AnyChunk]:
+        return chunks if self._send_reasoning else []
+
+    def _summary_part_added(self, event: wire.Event) -> list[AnyChunk]:
+        return self._shown(self._reasoning.begin_part(self._item_id(event), event.summary_index))
+
+    def _summary_delta(self, event: wire.Event) -> list[AnyChunk]:
+        text = event.delta or ""
+        return self._shown(self._reasoning.add(self._item_id(event), event.summary_index, text))
+
+    def _summary_part_done(self, event: wire.Event) -> list[AnyChunk]:
+        return self._shown(self._reasoning.end_part(self._item_id(event), event.summary_index))
+
+    # -- tool inputs
+
+    def _input_delta(self, event: wire.Event) -> list[AnyChunk]:
+        return client_tools.input_delta(self._tools, event.output_index, event.delta or "")
+
+    def _patch_delta(self, event: wire.Event) -> list[AnyChunk]:
+        return client_tools.patch_delta(self._tools, event.output_index, event.delta or "")
+
+    def _patch_done(self, event: wire.Event) -> list[AnyChunk]:
+        return client_tools.patch_done(self._tools, event.output_index, event.diff)
+
+    def _code_delta(self, event: wire.Event) -> list[AnyChunk]:
+        return hosted_tools.code_delta(self._tools, event.output_index, event.delta or "")
+
+    def _code_done(self, event: wire.Event) -> list[AnyChunk]:
+        return hosted_tools.code_done(self._tools, event.output_index, event.code or "")
+
+    def _partial_image(self, event: wire.Event) -> list[AnyChunk]:
+        return hosted_tools.partial_image(event.item_id, event.partial_image_b64)
+
+
+_T = OpenAIResponsesTranslator
+_HANDLERS: Final[dict[str, Callable[[_T, wire.Event], list[AnyChunk]]]] = {
+    "response.output_text.delta": _T._text_delta,
+    "response.function_call_arguments.delta": _T._input_delta,
+    "response.custom_tool_call_input.delta": _T._input_delta,
+    "response.reasoning_summary_text.delta": _T._summary_delta,
+    "response.reasoning_summary_part.added": _T._summary_part_added,
+    "response.reasoning_summary_part.done": _T._summary_part_done,
+    "response.refusal.delta": _T._refusal_delta,
+    "response.refusal.done": _T._refusal_done,
+    "response.output_text.annotation.added": _T._annotation_added,
+    "response.output_item.added": _T._item_added,
+    "response.output_item.done": _T._item_done,
+    "response.apply_patch_call_operation_diff.delta": _T._patch_delta,
+    "response.apply_patch_call_operation_diff.done": _T._patch_done,
+    "response.code_interpreter_call_code.delta": _T._code_delta,
+    "response.code_interpreter_call_code.done": _T._code_done,
+    "response.image_generation_call.partial_image": _T._partial_image,
+    "response.created": _T._created,
+    "response.completed": _T._ended,
+    "response.incomplete": _T._ended,
+    "response.failed": _T._ended,
+    "error": _T._error,
+}
+"""The events that we understand; every other one is ignored."""
