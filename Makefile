@@ -95,7 +95,7 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 	for folder in tests/conformance/node tests/bench/node; do \
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
 LOCK := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-	--extra embedded pyproject.toml
+	--python-version 3.11 --extra embedded pyproject.toml
 
 .PHONY: dist
 dist: ## Build the wheel, into dist/

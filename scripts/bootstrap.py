@@ -9,6 +9,7 @@ file read and no network, so every target works offline once it has worked.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -144,10 +145,13 @@ def set_up(target: str) -> None:
 
 def main() -> int:
     """Set up the target named on the command line, one process at a time."""
+    parser = argparse.ArgumentParser(description="Set up what a make target needs.")
+    parser.add_argument("target", choices=["run", "dev", "test", "bench"])
+    target = parser.parse_args().target
     try:
         with Path(__file__).open("rb") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
-            set_up(sys.argv[1])
+            set_up(target)
     except SetupError as error:
         print(f"midstream: {error}", file=sys.stderr)
         return 1
