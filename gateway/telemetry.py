@@ -1,8 +1,7 @@
 """Logs and metrics: what an operator sees, and never a secret.
 
-A log line is one event: `2026-01-31T12:00:00.123Z info run_opened session=c1 run=run_01`.
-Values are quoted when they hold a blank, a quote or a control character, so that nothing a
-client sends can begin a line of its own.
+A log line is one event: `2026-01-31T12:00:00.123Z info run_opened run=run_01 session=c1`.
+Modules write with the standard library's loggers; what is here makes lines of it.
 """
 
 from __future__ import annotations
@@ -12,19 +11,15 @@ import logging
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from prometheus_client import Counter, Gauge, Histogram
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_PLAIN: Final = re.compile(r"[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+")
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+"""So that nothing that somebody sends can begin a line of its own."""
 _SECRET_PARAMETER: Final = re.compile(r"((?:^|[?&;\s\"'])token=)[^&\s\"'#]+", re.IGNORECASE)
 _BEARER: Final = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
-MAX_VALUE_LENGTH: Final = 500
-"""Of one logged value; tracebacks are whole."""
 
 # -- metrics ------------------------------------------------------------------------------
 
@@ -35,8 +30,8 @@ RUNS_ENDED: Final = Counter("midstream_runs_ended_total", "Runs that ended", ["o
 READERS: Final = Gauge(
     "midstream_readers", "Open streams to clients", ["kind"], multiprocess_mode="livesum"
 )
-READERS_CUT: Final = Counter(
-    "midstream_readers_cut_total", "Streams cut by the gateway", ["reason"]
+READERS_GONE: Final = Counter(
+    "midstream_readers_gone_total", "Streams that ended before what they read did", ["reason"]
 )
 CHUNKS_APPENDED: Final = Counter("midstream_chunks_appended_total", "Chunks committed to Redis")
 APPEND_SECONDS: Final = Histogram(
@@ -54,49 +49,19 @@ ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an err
 # -- logs ---------------------------------------------------------------------------------
 
 
-class EventLogger:
-    """Writes events of one part of the gateway.
-
-    Args:
-        name: of the part, for example `sessions`; the logger is `midstream.NAME`.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(f"midstream.{name}")
-
-    def debug(self, event: str, **fields: object) -> None:
-        """Log what only somebody who searches for a fault wants to see."""
-        self._logger.debug(event, extra={"fields": fields})
-
-    def info(self, event: str, **fields: object) -> None:
-        """Log what happened as it should."""
-        self._logger.info(event, extra={"fields": fields})
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Log what an operator may want to look at."""
-        self._logger.warning(event, extra={"fields": fields})
-
-    def error(self, event: str, *, exc_info: BaseException | None = None, **fields: object) -> None:
-        """Log a fault, with its traceback if there is one."""
-        self._logger.error(event, extra={"fields": fields}, exc_info=exc_info)
-
-
 class LineFormatter(logging.Formatter):
-    """One record, one line; a traceback is one more value."""
+    """One record, one line: time, level, and the message as its writer made it.
+
+    Messages are an event and its fields, `run_opened run=run_01 session=c1`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without secrets."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        fields: Mapping[str, object] = getattr(record, "fields", {})
-        event = record.getMessage()
-        if not hasattr(record, "fields"):
-            fields = {"logger": record.name, "message": event}
-            event = "log"
-        pairs = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
+        line = f"{stamp}.{int(record.msecs):03d}Z {record.levelname.lower()} {record.getMessage()}"
         if record.exc_info:
-            pairs.append(f"exception={json.dumps(self.formatException(record.exc_info))}")
-        head = f"{stamp}.{int(record.msecs):03d}Z {record.levelname.lower()} {event}"
-        return redact(" ".join((head, *pairs)))
+            line += f" traceback={json.dumps(self.formatException(record.exc_info))}"
+        return redact(line.translate(_CONTROLS))
 
 
 class _ExpectedCuts(logging.Filter):
@@ -123,8 +88,7 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("midstream", "gateway"):
-        logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("gateway").setLevel(level.upper())
     # At `info` it logs the addresses of WebSockets with their query, where a token may be.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
@@ -141,10 +105,3 @@ def redact_url(url: str) -> str:
     if at:
         user = f"{user.partition(':')[0]}:***" if ":" in user else "***"
     return urlunsplit((parts.scheme, f"{user}{at}{host}", parts.path, "", ""))
-
-
-def _value(value: object) -> str:
-    text = str(value)
-    if len(text) > MAX_VALUE_LENGTH:
-        text = text[:MAX_VALUE_LENGTH] + "…"
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)

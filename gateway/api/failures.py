@@ -1,0 +1,113 @@
+"""Every failure becomes one `GatewayError`, and that one error's JSON.
+
+Nothing of an unexpected exception reaches a client: it gets a request id that is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response
+from litestar.exceptions import HTTPException
+from msgspec import json
+
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    InvalidRequestError,
+    TooLargeError,
+    UnauthorizedError,
+)
+from gateway.telemetry import ERRORS
+from protocol.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from litestar import Request
+    from litestar.types import ExceptionHandlersMap
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S: Final = "1"
+"""For what is temporary: long enough for another process to take the address over."""
+
+
+class InternalError(GatewayError):
+    """A bug. The sentence says nothing of it but where to find it in the log."""
+
+
+class RouteNotFoundError(GatewayError):
+    """No such address."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class MethodNotAllowedError(GatewayError):
+    """The address knows other methods."""
+
+    code = "method_not_allowed"
+    http_status = 405
+
+
+_BY_STATUS: Final[dict[int, tuple[type[GatewayError], str]]] = {
+    400: (InvalidRequestError, "unable to read the request; see docs/http-api.md"),
+    401: (UnauthorizedError, "unable to tell who calls; send a bearer token"),
+    403: (ForbiddenError, "unable to allow the request"),
+    404: (RouteNotFoundError, "unable to find this address; see docs/http-api.md"),
+    405: (MethodNotAllowedError, "unable to use this method here; see docs/http-api.md"),
+    413: (TooLargeError, "unable to take the request; its body is over the limit"),
+}
+
+
+def as_gateway_error(error: BaseException) -> GatewayError:
+    """Return the public form of any exception; logs the ones that are bugs."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, RemoteProtocolError):
+        return InvalidRequestError(str(error))
+    if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
+        kind, sentence = _BY_STATUS[error.status_code]
+        return kind(sentence)
+    request_id = f"req_{secrets.token_hex(8)}"
+    logger.error("internal_error request=%s", request_id, exc_info=error)
+    return InternalError(
+        f"unable to go on because of a fault in the gateway; its log has it as {request_id}",
+        requestId=request_id,
+    )
+
+
+def error_body(error: GatewayError) -> bytes:
+    """Return `{"error": {"code", "message", "temporary", …details}}`."""
+    return json.encode(
+        {
+            "error": {
+                **error.details,
+                "code": error.code,
+                "message": error.message,
+                "temporary": error.temporary,
+            }
+        }
+    )
+
+
+def answer_failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a failed request; Litestar's exception handler for everything."""
+    failure = as_gateway_error(error)
+    ERRORS.labels(failure.code).inc()
+    headers = {"retry-after": RETRY_AFTER_S} if failure.http_status == 503 else {}
+    if isinstance(failure, UnauthorizedError):
+        headers["www-authenticate"] = "Bearer"
+    return Response(
+        error_body(failure),
+        status_code=failure.http_status,
+        media_type="application/json",
+        headers=headers,
+    )
+
+
+EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
+    **dict.fromkeys(_BY_STATUS, answer_failure),
+    Exception: answer_failure,
+}

@@ -1,0 +1,107 @@
+"""What a request must pass before anything is done for it: host, origin, caller.
+
+Browsers let any page send a POST with `text/plain`, or open a WebSocket, to any address,
+cookies included; and the gateway reads JSON whatever its declared type is, because one of
+the AI SDK's transports declares `text/plain`. So the page's origin is checked, not only
+CORS applied. A page can also rebind its own name to 127.0.0.1 and be of the same origin;
+checking the host name ends that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from gateway.errors import ForbiddenError
+from gateway.settings import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from litestar.connection import ASGIConnection
+
+    from gateway.api.auth import Authenticator
+    from gateway.sessions.access import Caller
+    from gateway.settings import Settings
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_BEARER: Final = "bearer "
+
+
+class Gate:
+    """Admits requests.
+
+    Args:
+        authenticator: tells who calls.
+        origins: patterns of other origins that may call; `*` stands for any text.
+        hosts: names that requests may name; empty for any.
+        cookie: name of a cookie that may hold the token, or empty.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        *,
+        origins: Iterable[str],
+        hosts: Iterable[str],
+        cookie: str,
+    ) -> None:
+        self._authenticator = authenticator
+        self._origins = re.compile(origin_regex(origins))
+        self._hosts = frozenset(hosts)
+        self._cookie = cookie
+
+    async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+        """Return who calls.
+
+        Raises:
+            ForbiddenError: the host or the page's origin is not ours.
+            UnauthorizedError, KeysUnavailableError: from the authenticator.
+        """
+        self._check_host(connection)
+        self._check_origin(connection)
+        return await self._authenticator.identify(self._token(connection))
+
+    def _check_host(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        if not self._hosts:
+            return
+        host = connection.headers.get("host", "")
+        if urlsplit(f"//{host}").hostname not in self._hosts:
+            raise ForbiddenError("unable to serve this host name; add it to `server.allowed_hosts`")
+
+    def _check_origin(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        origin = connection.headers.get("origin")
+        if origin is None or connection.scope.get("method") in _SAFE_METHODS:
+            return
+        same = urlsplit(origin).netloc == connection.headers.get("host")
+        if not same and self._origins.fullmatch(origin) is None:
+            raise ForbiddenError(
+                "unable to accept requests of this page's origin; add it to `server.cors_origins`"
+            )
+
+    def _token(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+        """Return the token: header first, then cookie, then `?token=` where no header can be."""
+        header = connection.headers.get("authorization", "")
+        if header[: len(_BEARER)].lower() == _BEARER:
+            return header[len(_BEARER) :].strip()
+        if self._cookie and (cookie := connection.cookies.get(self._cookie)):
+            return cookie
+        if connection.scope.get("method", "GET") == "GET":
+            return connection.query_params.get("token")
+        return None
+
+
+def origin_regex(patterns: Iterable[str]) -> str:
+    """Return a regular expression that matches any of the patterns, whole."""
+    alternatives = [re.escape(pattern).replace(r"\*", ".*") for pattern in patterns]
+    return "|".join(alternatives) if alternatives else r"(?!)"
+
+
+def served_hosts(settings: Settings) -> tuple[str, ...]:
+    """Return the names that requests may name; see `server.allowed_hosts`."""
+    server = settings.server
+    if server.allowed_hosts:
+        return server.allowed_hosts
+    exposed = server.host not in LOOPBACK or settings.auth.mode != "none" or server.insecure
+    return () if exposed else tuple(LOOPBACK)

@@ -1,0 +1,120 @@
+"""Headers and query parameters of the AI SDK's transports and ours, read and checked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.errors import InvalidRequestError
+from gateway.ids import RunId, SessionId, check_id
+from protocol.position import Position
+from protocol.vocabulary import HIGHEST_LEVEL, LOWEST_LEVEL
+
+if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
+
+
+RUN_PREFIX: Final = "run_"
+"""Every run id of ours begins with it."""
+
+_VERSION: Final = re.compile(r"v?(\d{1,3})(?:\.[0-9A-Za-z.+-]{0,64})?")
+_SEQUENCE: Final = re.compile(r"\d{1,15}")
+_INDEX: Final = re.compile(r"-?\d{1,15}")
+
+
+def session_id(value: str) -> SessionId:
+    """Return a chat id from a path, checked."""
+    return SessionId(check_id(value, "chat id"))
+
+
+def run_id(value: str | None) -> RunId | None:
+    """Return a run id from a request, checked."""
+    return None if value is None else RunId(check_id(value, "run id"))
+
+
+def client_level(connection: ASGIConnection[Any, Any, Any, Any], default: int) -> int:
+    """Return the AI SDK's major version that the client says it is, else the default.
+
+    From `?v=`, or `x-ai-sdk-version`. Versions that are newer than we know count as the
+    newest one; what is older than 5 reads what 5 reads, or nothing.
+
+    Raises:
+        InvalidRequestError: not a version.
+    """
+    version = connection.query_params.get("v") or connection.headers.get("x-ai-sdk-version")
+    if version is None:
+        return default
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise InvalidRequestError(
+            "unable to read the client's version; it must be a version of the AI SDK, such as 7"
+        )
+    return max(LOWEST_LEVEL, min(HIGHEST_LEVEL, int(match[1])))
+
+
+def sequence_after(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None:
+    """Return the sequence of the last chunk that the client has, if it says so.
+
+    From `?after=`, or `Last-Event-ID`.
+
+    Raises:
+        InvalidRequestError: not one that the gateway sent.
+    """
+    token = _last_seen(connection)
+    if not token:
+        return None
+    if _SEQUENCE.fullmatch(token) is None:
+        raise InvalidRequestError(
+            "unable to read the position; it must be the id of a chunk that the gateway sent"
+        )
+    return int(token)
+
+
+def position_after(connection: ASGIConnection[Any, Any, Any, Any]) -> Position | None:
+    """Return the position in the log that the client has seen, if it says so.
+
+    Raises:
+        InvalidPositionError: not of the form `epoch:offset`.
+    """
+    token = _last_seen(connection)
+    return Position.parse(token) if token else None
+
+
+def start_index(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None:
+    """Return `?startIndex=`, which may be negative: so many from the end.
+
+    Raises:
+        InvalidRequestError: not a number.
+    """
+    text = connection.query_params.get("startIndex")
+    if text is None:
+        return None
+    if _INDEX.fullmatch(text) is None:
+        raise InvalidRequestError("unable to read startIndex; it must be a whole number")
+    return int(text)
+
+
+def number(
+    connection: ASGIConnection[Any, Any, Any, Any], name: str, default: int | None
+) -> int | None:
+    """Return a query parameter that is a whole number from 1.
+
+    Raises:
+        InvalidRequestError: it is not.
+    """
+    text = connection.query_params.get(name)
+    if text is None:
+        return default
+    if _SEQUENCE.fullmatch(text) is None or int(text) < 1:
+        raise InvalidRequestError(f"unable to read {name}; it must be a whole number from 1")
+    return int(text)
+
+
+def split_workflow_id(value: str) -> tuple[str, str | None]:
+    """Split `SESSION~RUN`, the id that we give `WorkflowChatTransport`; or a bare chat id."""
+    session, tilde, run = value.rpartition("~")
+    return (session, run) if tilde and run.startswith(RUN_PREFIX) else (value, None)
+
+
+def _last_seen(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    return connection.query_params.get("after") or connection.headers.get("last-event-id")

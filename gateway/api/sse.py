@@ -1,0 +1,179 @@
+"""The streaming shell: a reader's items become one response body, written as they come.
+
+Litestar routes the request and writes the response's head; the body goes to the server's
+own `send`. What wraps `send` on the way (Litestar's exception handler, CORS) looks at the
+head only, and would cost 4 µs a chunk and reader (REDIS.md §6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from gateway.errors import DrainingError
+from gateway.sessions.service import Idle
+from gateway.telemetry import READERS, READERS_GONE
+from protocol.sse import DONE, HEARTBEAT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from litestar.types import Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item", covariant=True)
+T = TypeVar("T")
+
+SERVER_SEND: Final = "midstream.send"
+"""Key of the ASGI scope with the server's own `send` (see `app.py`)."""
+
+WATCH_INTERVALS: Final = 4
+"""How often in a write deadline a stuck write is looked for: it is noticed a quarter late."""
+
+
+class Reader(Protocol[Item]):
+    """What a stream is made of: `RunReader` and `FeedReader`."""
+
+    async def __aenter__(self) -> object: ...
+    async def __aexit__(self, *exc: object) -> object: ...
+    def __aiter__(self) -> AsyncIterator[Item | Idle]: ...
+
+
+class CutError(Exception):
+    """Raised by an encoder: write `data`, then break off, so that the client sees a failure."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.data = data
+
+
+class Framing(Struct, frozen=True, kw_only=True):
+    """The bytes of a stream that are not its items.
+
+    Attributes:
+        heartbeat: sent at once, and when nothing came; empty where the encoding has none.
+        last: ends a stream that ended as it should.
+    """
+
+    media_type: str
+    heartbeat: bytes
+    last: bytes
+
+
+RUN_EVENTS: Final = Framing(media_type="text/event-stream", heartbeat=HEARTBEAT, last=DONE)
+FEED_EVENTS: Final = Framing(media_type="text/event-stream", heartbeat=HEARTBEAT, last=b"")
+PLAIN_TEXT: Final = Framing(media_type="text/plain; charset=utf-8", heartbeat=b"", last=b"")
+
+
+class _GoneError(Exception):
+    """The client has left, or takes nothing any more."""
+
+
+class StreamResponse(Generic[T]):
+    """An ASGI application that writes one reader's items.
+
+    The first bytes go out at once, before the first item. The response ends cleanly only
+    when the reader does; when the reader raises, or the client takes nothing for the
+    deadline, it is broken off. The run never notices.
+
+    Args:
+        reader: not entered yet.
+        encode: an item's bytes; empty ones are skipped. May raise CutError.
+        framing: of the encoding.
+        headers: besides the framing's.
+        write_deadline_s: for one write to be taken by the client.
+        kind: names the stream in metrics: `run` or `feed`.
+    """
+
+    def __init__(
+        self,
+        reader: Reader[T],
+        encode: Callable[[T], bytes],
+        framing: Framing,
+        *,
+        headers: Mapping[str, str],
+        write_deadline_s: float,
+        kind: str,
+    ) -> None:
+        self._reader = reader
+        self._encode = encode
+        self._framing = framing
+        self._headers = headers
+        self._write_deadline_s = write_deadline_s
+        self._kind = kind
+        self._writing_since: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write the response; returns when it is complete or broken off."""
+        headers = {
+            "content-type": self._framing.media_type,
+            "cache-control": "no-cache, no-transform",
+            # nginx and others buffer responses unless told otherwise.
+            "x-accel-buffering": "no",
+            **self._headers,
+        }
+        encoded = [
+            (name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()
+        ]
+        with READERS.labels(self._kind).track_inprogress():
+            try:
+                async with self._reader, asyncio.TaskGroup() as tasks:
+                    await send({"type": "http.response.start", "status": 200, "headers": encoded})
+                    watcher = tasks.create_task(self._watch(receive), name="watch-client")
+                    await self._pump(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
+                    watcher.cancel()
+            except* _GoneError as gone:
+                self._gone(str(gone.exceptions[0]))
+            except* DrainingError:
+                self._gone("draining")
+            except* CutError:
+                self._gone("failed")
+
+    async def _pump(self, send: Send) -> None:
+        framing, encode = self._framing, self._encode
+        if framing.heartbeat:
+            await self._write(send, framing.heartbeat)
+        async for item in self._reader:
+            try:
+                data = framing.heartbeat if isinstance(item, Idle) else encode(item)
+            except CutError as cut:
+                await self._write(send, cut.data)
+                raise
+            if data:
+                await self._write(send, data)
+        await self._write(send, framing.last, more=False)
+
+    async def _write(self, send: Send, data: bytes, *, more: bool = True) -> None:
+        self._writing_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": data, "more_body": more})
+        self._writing_since = None
+
+    async def _watch(self, receive: Receive) -> None:
+        """Wait until the client is gone, or a write is over its deadline.
+
+        uvicorn's `send` after a disconnect returns silently, so `receive` must be asked.
+
+        Raises:
+            _GoneError: always, in the end.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(self._write_deadline_s / WATCH_INTERVALS):
+                    message = await receive()
+            except TimeoutError:
+                since = self._writing_since
+                if since is not None and loop.time() - since >= self._write_deadline_s:
+                    raise _GoneError("slow") from None
+                continue
+            if message["type"] == "http.disconnect":
+                raise _GoneError("disconnected")
+
+    def _gone(self, reason: str) -> None:
+        """Count a stream that ended early; returning without a last body is what breaks it."""
+        READERS_GONE.labels(reason).inc()
+        logger.debug("stream_gone reason=%s kind=%s", reason, self._kind)
