@@ -57,6 +57,9 @@ from protocol.codec import (
     encode_lines,
     one_line,
 )
+from protocol.continuation import (
+    merge_results,
+)
 from protocol.errors import (
     IllegalChunkError,
     InvalidPositionError,
@@ -86,6 +89,10 @@ from protocol.messages import (
 from protocol.position import (
     Position,
 )
+from protocol.requests import (
+    ChatRequest,
+    decode_chat_request,
+)
 from protocol.sse import (
     DONE,
     HEARTBEAT,
@@ -103,6 +110,18 @@ from protocol.vocabulary import (
 from protocol.writer import (
     ChunkWriter,
 )
+from protocol.ws import (
+    AbortFrame,
+    ClientFrame,
+    ResumeFrame,
+    SendFrame,
+    chunk_frames,
+    decode_client_frame,
+    end_frame,
+    error_frame,
+    no_active_frame,
+    start_frame,
+)
 
 __all__ = [
     "BEYOND_LEVELS",
@@ -112,11 +131,14 @@ __all__ = [
     "KNOWN_CHUNKS",
     "LOWEST_LEVEL",
     "AbortChunk",
+    "AbortFrame",
     "AnyChunk",
     "Assembler",
+    "ChatRequest",
     "Chunk",
     "ChunkBatch",
     "ChunkWriter",
+    "ClientFrame",
     "CustomChunk",
     "CustomPart",
     "Encoding",
@@ -147,6 +169,8 @@ __all__ = [
     "ReasoningStartChunk",
     "RemoteProtocolError",
     "ResetStepChunk",
+    "ResumeFrame",
+    "SendFrame",
     "SourceDocumentChunk",
     "SourceDocumentPart",
     "SourceUrlChunk",
@@ -174,13 +198,21 @@ __all__ = [
     "ToolState",
     "UIMessage",
     "accept",
+    "chunk_frames",
     "data_chunk",
     "decode",
+    "decode_chat_request",
+    "decode_client_frame",
     "decode_lines",
     "encode",
     "encode_lines",
+    "end_frame",
+    "error_frame",
     "level_of",
     "level_of_chunks",
+    "merge_results",
+    "no_active_frame",
     "one_line",
     "parse_part",
+    "start_frame",
 ]

@@ -1,0 +1,102 @@
+"""The body that the AI SDK's transports send for a message.
+
+`DefaultChatTransport` sends `{...body, id, messages, trigger, messageId}`; its `body` is the
+application's and holds our own fields too. `WorkflowChatTransport` sends `{...body, messages}`
+and no id. Transports that an application prepares itself often send `message`, the last one.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from protocol.codec import UNREADABLE
+from protocol.errors import MalformedFrameError
+from protocol.messages import UIMessage
+from protocol.parts import Fields, fields_of, json_of
+
+SendTrigger: TypeAlias = Literal["submit-message", "regenerate-message"]
+OnActive: TypeAlias = Literal["refuse", "interrupt"]
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    """A request for an answer.
+
+    Attributes:
+        id: the chat's, or None (`WorkflowChatTransport`).
+        messages: the client's copy of the conversation, oldest first, never empty; or only
+            its last message.
+        trigger: `submit-message` unless said otherwise.
+        message_id: the message to edit, regenerate or continue.
+        on_active: what to do with a run under way.
+        agent: the agent asked for, or None.
+        model: the model asked for, or None.
+        request_key: the client's own key of this send (`requestId` in the body), or None.
+        rest: all other fields of the body, as a JSON object.
+    """
+
+    id: str | None
+    messages: tuple[UIMessage, ...]
+    trigger: SendTrigger
+    message_id: str | None
+    on_active: OnActive
+    agent: str | None
+    model: str | None
+    request_key: str | None
+    rest: Raw
+
+
+class _Known(Struct, rename="camel"):
+    id: str | None = None
+    messages: list[Raw] | None = None
+    message: Raw | UnsetType = UNSET
+    trigger: SendTrigger | None = None
+    message_id: str | None = None
+    on_active: OnActive | None = None
+    agent: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+
+
+_known_decoder: Final = msgspec.json.Decoder(_Known)
+_KNOWN_FIELDS: Final = frozenset(_Known.__struct_encode_fields__)
+
+
+def decode_chat_request(body: bytes) -> ChatRequest:
+    """Read the body of a POST. Fields that are null count as absent.
+
+    Raises:
+        MalformedFrameError: not a JSON object, no messages, or a field of another type.
+    """
+    try:
+        return chat_request(fields_of(body))
+    except UNREADABLE as error:
+        raise MalformedFrameError(f"unable to read the request; {error}") from None
+
+
+def chat_request(fields: Fields) -> ChatRequest:
+    """Read a request from the fields of its body.
+
+    Raises:
+        MalformedFrameError: no messages, or one that is none.
+        msgspec.ValidationError: a field of another type.
+    """
+    known = _known_decoder.decode(json_of(fields))
+    messages = known.messages
+    if messages is None:
+        messages = [] if known.message is UNSET else [known.message]
+    if not messages:
+        raise MalformedFrameError("unable to read the request; it holds no messages")
+    return ChatRequest(
+        id=known.id,
+        messages=tuple(map(UIMessage.parse, messages)),
+        trigger=known.trigger or "submit-message",
+        message_id=known.message_id,
+        on_active=known.on_active or "refuse",
+        agent=known.agent,
+        model=known.model,
+        request_key=known.request_id,
+        rest=json_of({k: v for k, v in fields.items() if k not in _KNOWN_FIELDS}),
+    )
