@@ -20,7 +20,6 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
-from protocol.assembler import Assembler
 
 from gateway.errors import GatewayError, StoreUnavailableError
 from gateway.sessions.committer import RETRY_DELAYS_S, Committer, Lane
@@ -34,6 +33,7 @@ from gateway.store.records import (
     RunKey,
     RunOutcome,
 )
+from protocol.assembler import Assembler
 from protocol.chunks import FinishChunk, StartChunk
 from protocol.codec import encode_lines
 from protocol.errors import IllegalChunkError

@@ -14,11 +14,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
-from protocol.assembler import Assembler
 
 from gateway.errors import StoreUnavailableError
 from gateway.sessions.producer import close_request, commit_close
 from gateway.store.records import AppendStatus, ChunksRecord, RunOutcome
+from protocol.assembler import Assembler
 from protocol.codec import decode_lines
 from protocol.writer import ChunkWriter
 

@@ -12,10 +12,9 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, Protocol
 
-from protocol.assembler import Assembler
-
 from gateway.errors import NotRecoveredError
 from gateway.store.records import ChunksRecord, RunInfo, RunState
+from protocol.assembler import Assembler
 from protocol.batch import ChunkBatch
 from protocol.codec import decode_lines
 

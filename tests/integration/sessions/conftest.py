@@ -1,0 +1,48 @@
+"""One or two gateways' session layers over one real Redis."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.sessions import Sessions, open_sessions
+from gateway.store.redis_store import RedisStore
+from tests.support.played import FAST, Script
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+
+@pytest.fixture
+def script() -> Script:
+    """The agent of all gateways of a test."""
+    return Script()
+
+
+@pytest.fixture
+async def gateways(
+    redis_url: str, script: Script
+) -> AsyncIterator[Callable[[], Awaitable[Sessions]]]:
+    """Opens session layers, each on a store of its own, as processes have them."""
+    async with AsyncExitStack() as stack:
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Sessions]:
+            async with (
+                RedisStore.connect(redis_url) as store,
+                open_sessions(store, script, FAST) as sessions,
+            ):
+                yield sessions
+
+        async def another() -> Sessions:
+            return await stack.enter_async_context(opened())
+
+        yield another
+
+
+@pytest.fixture
+async def sessions(gateways: Callable[[], Awaitable[Sessions]]) -> Sessions:
+    """A gateway's session layer."""
+    return await gateways()

@@ -1,0 +1,329 @@
+"""Runs on one gateway: accepted, streamed, resumed, stopped, retried, refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from gateway.errors import (
+    ConflictError,
+    MessageNotFoundError,
+    ProviderUnavailableError,
+    RunActiveError,
+)
+from gateway.ids import MessageId, RunId, SessionId
+from gateway.store.records import RunOutcome, Trigger
+from protocol.messages import UIMessage
+from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
+
+if TYPE_CHECKING:
+    from gateway.sessions import Sessions
+
+pytestmark = pytest.mark.anyio
+S = SessionId("chat-1")
+HELLO = user_message("u1", "hello")
+
+
+async def answer(sessions: Sessions, script: Script, *texts: str) -> list[dict[str, object]]:
+    """Send `HELLO` and play a whole answer."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell(*texts)
+    run.end()
+    return await reading.end()
+
+
+async def test_run_is_streamed_and_kept(sessions: Sessions, script: Script) -> None:
+    """A reader gets start, the agent's chunks and finish; the snapshot then holds both
+    messages, the answer with what was said."""
+    chunks = await answer(sessions, script, "Hi", " there")
+
+    assert types(chunks) == [
+        "start", "start-step", "text-start", "text-delta", "text-delta", "text-end",
+        "finish-step", "finish",
+    ]  # fmt: skip
+    snapshot = await sessions.snapshot(ALICE, S)
+    messages = [msgspec.json.decode(raw) for raw in snapshot.messages]
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+    assert messages[1]["id"] == chunks[0]["messageId"]
+    assert messages[1]["parts"][1]["text"] == "Hi there"
+    assert snapshot.runs[0].outcome is RunOutcome.FINISHED
+    assert snapshot.title == "hello"
+
+
+async def test_resume_between_accept_and_first_token_attaches(
+    sessions: Sessions, script: Script
+) -> None:
+    """The run exists once the send is accepted: a resume gets all of it."""
+    sent = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    reader = await sessions.resume(ALICE, S)
+    assert reader is not None
+    resumed = Reading(reader)
+    run = await script.next()
+    run.open()
+    run.tell("Hi")
+    run.end()
+
+    assert await resumed.end() == await sent.end()
+
+
+async def test_late_joiner_gets_the_state_then_live(sessions: Sessions, script: Script) -> None:
+    """A resume mid-run begins with one delta a part, and goes on live, nothing twice."""
+    sent = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell(*"abcdef")
+    await sent.until(lambda r: r.text == "abcdef")
+    reader = await sessions.resume(ALICE, S)
+    assert reader is not None
+    joined = Reading(reader)
+    await joined.until(lambda r: r.text == "abcdef")
+    deltas_so_far = types(joined.chunks).count("text-delta")
+    run.tell("g", "h")
+    run.end()
+    await joined.end()
+
+    assert deltas_so_far == 1
+    assert joined.chunks[0] == sent.chunks[0]
+    assert joined.text == "abcdefgh"
+    assert (await sent.end())[-4:] == joined.chunks[-4:]
+
+
+async def test_resume_after_a_sequence_continues_there(sessions: Sessions, script: Script) -> None:
+    """With the last sequence it saw, a client gets exactly the rest, also of an ended run."""
+    chunks = await answer(sessions, script, *"abc")
+    for after in range(len(chunks)):
+        reader = await sessions.resume(ALICE, S, after=after)
+        assert reader is not None
+        assert await Reading(reader).end() == chunks[after + 1 :]
+
+
+async def test_resume_finds_nothing_when_nothing_runs(sessions: Sessions, script: Script) -> None:
+    """No session, somebody else's, and an ended run all look the same: None."""
+    assert await sessions.resume(ALICE, S) is None
+    await answer(sessions, script, "x")
+    assert await sessions.resume(ALICE, S) is None
+    assert await sessions.resume(BOB, S, after=0) is None
+
+
+async def test_stop_ends_the_run_and_keeps_what_was_said(
+    sessions: Sessions, script: Script
+) -> None:
+    """A stop cancels the agent, closes what is open, and ends in abort and a bare finish."""
+    sent = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("partial")
+    await sent.until(lambda r: r.text == "partial")
+    stopped = await sessions.stop(ALICE, S)
+    chunks = await sent.end()
+
+    assert stopped == [sent.reader.run.id]
+    assert run.cancelled
+    assert types(chunks)[-4:] == ["text-end", "finish-step", "abort", "finish"]
+    assert "finishReason" not in chunks[-1]
+    snapshot = await sessions.snapshot(ALICE, S)
+    assert b"partial" in bytes(snapshot.messages[1])
+    assert snapshot.runs[0].outcome is RunOutcome.STOPPED
+    assert await sessions.stop(ALICE, S) == []
+    assert await sessions.stop(ALICE, S, run_id=stopped[0]) == []
+
+
+async def test_stop_for_an_older_run_leaves_a_newer_one(sessions: Sessions, script: Script) -> None:
+    """A stop names its run; another one goes on."""
+    await answer(sessions, script, "x")
+    old = (await sessions.snapshot(ALICE, S)).runs[0].id
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO, user_message("u2", "more"))))
+    run = await script.next()
+    assert await sessions.stop(ALICE, S, run_id=old) == []
+    assert await sessions.stop(ALICE, S, run_id=RunId("run_unknown")) == []
+    run.open()
+    run.end()
+    assert types(await reading.end())[-1] == "finish"
+
+
+async def test_stop_before_the_send_prevents_it(sessions: Sessions, script: Script) -> None:
+    """A stop that names a message without a run ends its next send at once, unanswered."""
+    await answer(sessions, script, "x")
+    assert await sessions.stop(ALICE, S, message_id=MessageId("u2")) == []
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO, user_message("u2", "more"))))
+
+    assert types(await reading.end()) == ["start", "abort", "finish"]
+
+
+async def test_fifty_sends_of_one_message_are_one_run(sessions: Sessions, script: Script) -> None:
+    """However often a message arrives, it has one run, and all its senders read the same."""
+    readers = await asyncio.gather(*(sessions.start(ALICE, send(S, HELLO)) for _ in range(50)))
+    readings = [Reading(reader) for reader in readers]
+    run = await script.next()
+    run.open()
+    run.tell("one")
+    run.end()
+    streams = [await reading.end() for reading in readings]
+
+    assert len({reader.run.id for reader in readers}) == 1
+    assert all(stream == streams[0] for stream in streams)
+    assert script.runs.empty()
+
+
+async def test_two_messages_at_once_are_one_run_and_one_refusal(
+    sessions: Sessions, script: Script
+) -> None:
+    """The second of two different messages is told that a run is active."""
+    results = await asyncio.gather(
+        sessions.start(ALICE, send(S, HELLO)),
+        sessions.start(ALICE, send(S, user_message("u2", "other"))),
+        return_exceptions=True,
+    )
+    refused = [result for result in results if isinstance(result, RunActiveError)]
+    assert len(refused) == 1
+    (await script.next()).end()
+
+
+async def test_interrupting_send_stops_the_run_and_starts_its_own(
+    sessions: Sessions, script: Script
+) -> None:
+    """With `interrupt`, the active run is stopped first; the new one has it in its history."""
+    first = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("cut")
+    await first.until(lambda r: r.text == "cut")
+    second = Reading(
+        await sessions.start(
+            ALICE, send(S, HELLO, user_message("u2", "now this"), on_active="interrupt")
+        )
+    )
+    following = await script.next()
+    following.end()
+
+    assert types(await first.end())[-2:] == ["abort", "finish"]
+    await second.end()
+    assert [message.role for message in following.request.history] == ["user", "assistant", "user"]
+    assert b"cut" in bytes(following.request.history[1].raw)
+
+
+async def test_failed_run_says_why_and_may_be_sent_again(
+    sessions: Sessions, script: Script
+) -> None:
+    """An agent's error closes the parts and is shown; the same message then starts anew."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.fail(ProviderUnavailableError("The model is away."))
+    chunks = await reading.end()
+    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert chunks[-2]["errorText"] == "The model is away."
+
+    again = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    (await script.next()).end()
+    await again.end()
+    assert again.reader.run.id != reading.reader.run.id
+
+
+async def test_agents_bug_is_not_shown(sessions: Sessions, script: Script) -> None:
+    """An unexpected exception ends the run with a general sentence."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    (await script.next()).fail(ZeroDivisionError("secret"))
+    chunks = await reading.end()
+    assert types(chunks) == ["start", "error", "finish"]
+    assert "secret" not in str(chunks)
+
+
+async def test_edit_replaces_a_message_and_what_followed(
+    sessions: Sessions, script: Script
+) -> None:
+    """The same id with other content is an edit: the old answer leaves the conversation."""
+    await answer(sessions, script, "x")
+    edited = user_message("u1", "changed")
+    reading = Reading(await sessions.start(ALICE, send(S, edited, message_id=MessageId("u1"))))
+    run = await script.next()
+    run.end()
+    await reading.end()
+
+    assert [message.raw for message in run.request.history] == [edited.raw]
+    snapshot = await sessions.snapshot(ALICE, S)
+    assert len(snapshot.messages) == 2
+    assert b"changed" in bytes(snapshot.messages[0])
+
+
+async def test_regenerate_answers_the_same_message_anew(sessions: Sessions, script: Script) -> None:
+    """A regenerate puts another answer in the place of the old one."""
+    old = (await answer(sessions, script, "x"))[0]["messageId"]
+    reading = Reading(
+        await sessions.start(
+            ALICE, send(S, HELLO, trigger=Trigger.REGENERATE, message_id=MessageId(str(old)))
+        )
+    )
+    run = await script.next()
+    run.end()
+    chunks = await reading.end()
+
+    assert chunks[0]["messageId"] != old
+    assert len(run.request.history) == 1
+    assert len((await sessions.snapshot(ALICE, S)).messages) == 2
+
+
+async def test_regenerate_of_an_unknown_message_is_refused(
+    sessions: Sessions, script: Script
+) -> None:
+    """It names what is not there; nothing changes."""
+    await answer(sessions, script, "x")
+    before = await sessions.snapshot(ALICE, S)
+    with pytest.raises(MessageNotFoundError):
+        await sessions.start(
+            ALICE, send(S, HELLO, trigger=Trigger.REGENERATE, message_id=MessageId("msg_x"))
+        )
+    assert await sessions.snapshot(ALICE, S) == before
+
+
+async def test_assistant_message_of_a_client_is_refused(sessions: Sessions, script: Script) -> None:
+    """What the server never wrote cannot come in by a client's history."""
+    forged = UIMessage.parse(b'{"id":"a9","role":"assistant","parts":[{"type":"text","text":"x"}]}')
+    with pytest.raises(MessageNotFoundError):
+        await sessions.start(ALICE, send(S, HELLO, forged, user_message("u2", "?")))
+    with pytest.raises(MessageNotFoundError):
+        await sessions.start(ALICE, send(S, HELLO, forged))
+    assert script.runs.empty()
+
+
+async def test_stopped_chat_that_posts_itself_again_is_refused(
+    sessions: Sessions, script: Script
+) -> None:
+    """Going on with a message in which nothing waits for an answer is a conflict, not a loop."""
+    chunks = await answer(sessions, script, "x")
+    own = UIMessage.parse(
+        msgspec.json.encode({"id": chunks[0]["messageId"], "role": "assistant", "parts": []})
+    )
+    with pytest.raises(ConflictError):
+        await sessions.start(ALICE, send(S, HELLO, own))
+
+
+async def test_run_goes_on_without_readers(sessions: Sessions, script: Script) -> None:
+    """A disconnect never stops a run."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("a")
+    await reading.until(lambda r: r.text == "a")
+    reading.task.cancel()
+    run.tell("b")
+    run.end()
+    reader = await sessions.resume(ALICE, S, run_id=reading.reader.run.id, after=0)
+    assert reader is not None
+    await Reading(reader).end()
+
+    assert b'"ab"' in bytes((await sessions.snapshot(ALICE, S)).messages[1])
+
+
+async def test_silent_run_sends_heartbeats(sessions: Sessions, script: Script) -> None:
+    """A reader says that nothing came, again and again, from before the first token."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    await reading.until(lambda r: r.heartbeats >= 2)
+    run.end()
+    await reading.end()

@@ -1,0 +1,215 @@
+"""Two gateways over one Redis behave as one, also when one of them dies."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from gateway.errors import DrainingError, StoreUnavailableError
+from gateway.ids import SessionId
+from gateway.sessions import open_sessions
+from gateway.sessions.service import FeedEvent
+from gateway.store.records import RunOutcome
+from gateway.store.redis_store import RedisStore
+from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from gateway.sessions import Sessions
+    from gateway.store.records import AppendBatch, Appended, CloseRun, Renewed, RunKey
+
+pytestmark = pytest.mark.anyio
+S = SessionId("chat-1")
+HELLO = user_message("u1", "hello")
+
+
+class DyingStore(RedisStore):
+    """A store whose process can seem to die: what it writes no longer arrives."""
+
+    dead = False
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        """Fail once dead."""
+        self._check()
+        return await super().append(batches)
+
+    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
+        """Fail once dead."""
+        self._check()
+        return await super().renew(keys, lease_ms)
+
+    async def close_run(self, request: CloseRun) -> Appended:
+        """Fail once dead."""
+        self._check()
+        return await super().close_run(request)
+
+    def _check(self) -> None:
+        if self.dead:
+            raise StoreUnavailableError("played dead")
+
+
+@asynccontextmanager
+async def mortal(redis_url: str, script: Script) -> AsyncIterator[tuple[Sessions, DyingStore]]:
+    """A gateway whose writes can be cut off."""
+    async with (
+        DyingStore.connect(redis_url) as store,
+        open_sessions(store, script, FAST) as sessions,
+    ):
+        yield sessions, store
+
+
+async def test_other_gateway_reads_resumes_and_stops(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """A reader on another gateway sees the run live, and a stop there ends it here."""
+    here, there = await gateways(), await gateways()
+    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("a", "b")
+    await sent.until(lambda r: r.text == "ab")
+    reader = await there.resume(ALICE, S)
+    assert reader is not None
+    watching = Reading(reader)
+    run.tell("c")
+    await watching.until(lambda r: r.text == "abc")
+    await there.stop(ALICE, S)
+
+    assert types(await watching.end())[-3:] == ["finish-step", "abort", "finish"]
+    assert types(await sent.end())[-3:] == ["finish-step", "abort", "finish"]
+    assert run.cancelled
+
+
+async def test_same_send_on_two_gateways_is_one_run(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """A send that is repeated elsewhere attaches to the run, from its first chunk."""
+    here, there = await gateways(), await gateways()
+    first = Reading(await here.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("a")
+    second = Reading(await there.start(ALICE, send(S, HELLO)))
+    run.end()
+
+    assert await second.end() == await first.end()
+
+
+async def test_orphan_is_closed_by_whoever_notices(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script, redis_url: str
+) -> None:
+    """When a producer's process dies, another closes the parts and says why; then a new run
+    can start, and what the dead one still sends is refused."""
+    survivor = await gateways()
+    async with mortal(redis_url, script) as (doomed, store):
+        await doomed.start(ALICE, send(S, HELLO))
+        run = await script.next()
+        run.open()
+        run.tell("so far")
+        reader = await survivor.resume(ALICE, S)
+        assert reader is not None
+        watching = Reading(reader)
+        await watching.until(lambda r: r.text == "so far")
+        store.dead = True
+        chunks = await watching.end()
+        before = await survivor.snapshot(ALICE, S)
+        run.tell("too late")
+        store.dead = False
+        await asyncio.wait_for(run.ended.wait(), 10)
+
+    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert before.runs[0].outcome is RunOutcome.INTERRUPTED
+    assert await survivor.snapshot(ALICE, S) == before
+    again = Reading(await survivor.start(ALICE, send(S, HELLO)))
+    (await script.next()).end()
+    assert types(await again.end())[-1] == "finish"
+
+
+async def test_draining_gateway_lets_its_run_finish_and_sends_others_readers_away(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """A drain waits for own runs, refuses new ones, and cuts readers of runs elsewhere."""
+    here, there = await gateways(), await gateways()
+    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    reader = await there.resume(ALICE, S)
+    assert reader is not None
+    cut = Reading(reader)
+    await there.drain(5)
+    with pytest.raises(DrainingError):
+        await cut.end()
+    with pytest.raises(DrainingError):
+        await there.start(ALICE, send(SessionId("chat-2"), HELLO))
+    draining = asyncio.create_task(here.drain(5))
+    run.tell("the end")
+    run.end()
+    await draining
+    assert sent.reader.run.id
+    assert types(await sent.end())[-1] == "finish"
+
+
+async def test_drain_interrupts_what_does_not_finish(sessions: Sessions, script: Script) -> None:
+    """After the limit a run ends with an error that says that the server restarts."""
+    sent = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    await sent.until(lambda r: "text-start" in types(r.chunks))
+    await sessions.drain(0.05)
+    assert types(await sent.end())[-4:] == ["text-end", "finish-step", "error", "finish"]
+
+
+async def test_feed_brings_other_tabs_everything(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """A follower on another gateway, of a session that does not exist yet, gets a snapshot,
+    then messages, runs and chunks as they commit, and continues from a position."""
+    here, there = await gateways(), await gateways()
+    events: list[FeedEvent] = []
+    following_since = asyncio.Event()
+
+    async def follow() -> None:
+        async with await there.follow(ALICE, S, None) as feed:
+            async for event in feed:
+                if isinstance(event, FeedEvent):
+                    events.append(event)
+                    following_since.set()
+                    if event.event == "run" and b'"ended"' in event.data:
+                        return
+
+    following = asyncio.create_task(follow())
+    await asyncio.wait_for(following_since.wait(), 5)
+    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("hi")
+    run.end()
+    await sent.end()
+    await asyncio.wait_for(following, 10)
+
+    kinds = [event.event for event in events if event.event != "snapshot"]
+    assert events[0].event == "snapshot"
+    assert "run" in kinds
+    assert kinds[-1] == "run"
+    texts = [
+        chunk["delta"]
+        for event in events
+        if event.event == "chunks"
+        for chunk in msgspec.json.decode(event.data)["chunks"]
+        if chunk["type"] == "text-delta"
+    ]
+    assert texts == ["hi"]
+    middle = events[len(events) // 2].position
+    rest: list[FeedEvent] = []
+    async with await there.follow(ALICE, S, middle) as feed:
+        async for item in feed:
+            if isinstance(item, FeedEvent):
+                rest.append(item)
+                if item.position == events[-1].position:
+                    break
+    assert rest == events[len(events) // 2 + 1 :]

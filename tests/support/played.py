@@ -1,0 +1,183 @@
+"""Agents that tests play, sends, and readers that tests look at."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.ids import SessionId, UserId
+from gateway.sessions import (
+    LeaseLimits,
+    Limits,
+    ReaderLimits,
+    SessionLimits,
+)
+from gateway.sessions.access import Caller
+from gateway.sessions.service import Idle, StartRequest
+from gateway.store.records import Trigger
+from protocol.chunks import (
+    AnyChunk,
+    FinishChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+)
+from protocol.messages import UIMessage
+from protocol.vocabulary import HIGHEST_LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from gateway.agents.base import Agent, AgentRequest
+    from gateway.sessions.readers import LogReader
+
+ALICE = Caller(user=UserId("alice"))
+BOB = Caller(user=UserId("bob"))
+
+FAST = Limits(
+    sessions=SessionLimits(lease_ms=1_000, stop_wait_s=10),
+    readers=ReaderLimits(heartbeat_interval_s=0.3, outage_limit_s=5),
+    leases=LeaseLimits(lease_s=1, renew_interval_s=0.3, tick_s=0.2),
+)
+
+
+class Played:
+    """One run of a `Script`: the test says what the agent yields, and sees how it ended."""
+
+    def __init__(self, request: AgentRequest) -> None:
+        self.request = request
+        self.ended = asyncio.Event()
+        self.cancelled = False
+        self._chunks: asyncio.Queue[Sequence[AnyChunk] | Exception | None] = asyncio.Queue()
+
+    def say(self, *chunks: AnyChunk) -> None:
+        """Yield these."""
+        self._chunks.put_nowait(chunks)
+
+    def tell(self, *texts: str) -> None:
+        """Yield a step with one open text part, or more of it."""
+        for text in texts:
+            self.say(TextDeltaChunk(id="t", delta=text))
+
+    def open(self) -> None:
+        """Begin a step and a text part."""
+        self.say(StartStepChunk(), TextStartChunk(id="t"))
+
+    def end(self) -> None:
+        """Close the part, and finish."""
+        self.say(TextEndChunk(id="t"), FinishChunk(finish_reason="stop"))
+        self._chunks.put_nowait(None)
+
+    def fail(self, error: Exception) -> None:
+        """Raise."""
+        self._chunks.put_nowait(error)
+
+    async def stream(self) -> AsyncIterator[Sequence[AnyChunk]]:
+        """Yield what the test says."""
+        try:
+            while (chunks := await self._chunks.get()) is not None:
+                if isinstance(chunks, Exception):
+                    raise chunks
+                yield chunks
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.ended.set()
+
+
+class Script:
+    """An agent that tests play, and the finder of it."""
+
+    name = "played"
+
+    def __init__(self) -> None:
+        self.runs: asyncio.Queue[Played] = asyncio.Queue()
+
+    def find(self, name: str | None, model: str | None) -> Agent:
+        """Any name is this one."""
+        return self
+
+    async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
+        """Hand the run to the test, and yield what it says."""
+        run = Played(request)
+        self.runs.put_nowait(run)
+        async for chunks in run.stream():
+            yield chunks
+
+    async def next(self) -> Played:
+        """Return the next run that was started."""
+        return await asyncio.wait_for(self.runs.get(), 5)
+
+
+def user_message(message_id: str, text: str) -> UIMessage:
+    """A person's message."""
+    return UIMessage.parse(
+        msgspec.json.encode(
+            {"id": message_id, "role": "user", "parts": [{"type": "text", "text": text}]}
+        )
+    )
+
+
+def send(
+    session: str, *messages: UIMessage, trigger: Trigger = Trigger.SUBMIT, **rest: object
+) -> StartRequest:
+    """A POST with these messages."""
+    return StartRequest(
+        session_id=SessionId(session),
+        messages=messages,
+        trigger=trigger,
+        **rest,  # type: ignore[arg-type]
+    )
+
+
+class Reading:
+    """Reads a run in a task, so that tests can look at what has come so far."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self.reader = reader
+        self.lines: list[bytes] = []
+        self.aggregated = 0
+        self.heartbeats = 0
+        self._more = asyncio.Event()
+        self.task = asyncio.create_task(self._read())
+
+    async def _read(self) -> list[dict[str, object]]:
+        async with self.reader as reader:
+            async for item in reader:
+                if isinstance(item, Idle):
+                    self.heartbeats += 1
+                else:
+                    self.lines += item.lines(HIGHEST_LEVEL)
+                    self.aggregated += item.aggregated
+                self._more.set()
+        return self.chunks
+
+    @property
+    def chunks(self) -> list[dict[str, object]]:
+        """What has come so far."""
+        return [msgspec.json.decode(line) for line in self.lines]
+
+    @property
+    def text(self) -> str:
+        """The text that has come so far."""
+        return "".join(str(c["delta"]) for c in self.chunks if c["type"] == "text-delta")
+
+    async def until(self, condition: Callable[[Reading], bool]) -> None:
+        """Wait until a condition holds."""
+        async with asyncio.timeout(10):
+            while not condition(self):
+                self._more.clear()
+                await self._more.wait()
+
+    async def end(self) -> list[dict[str, object]]:
+        """Wait for the end of the run, and return all chunks."""
+        return await asyncio.wait_for(self.task, 20)
+
+
+def types(chunks: Sequence[dict[str, object]]) -> list[object]:
+    """The chunks' types."""
+    return [chunk["type"] for chunk in chunks]

@@ -1,0 +1,143 @@
+"""A run's way into the log: batches, repetition, loss."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.ids import RunId, SessionId
+from gateway.sessions.committer import MAX_BATCH_BYTES, Lane
+from gateway.store.records import AppendBatch, Appended, AppendStatus, RunKey
+from protocol.chunks import TextDeltaChunk
+from protocol.codec import encode_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from protocol.chunks import AnyChunk
+
+KEY = RunKey(session_id=SessionId("s"), run_id=RunId("r"), fence=1)
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.told: list[AnyChunk] = []
+        self.ended: AppendStatus | None = None
+
+    def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
+        self.told += chunks
+
+    def lost(self, status: AppendStatus) -> None:
+        self.ended = status
+
+
+def put(lane: Lane, *texts: str) -> list[TextDeltaChunk]:
+    chunks = [TextDeltaChunk(id="t", delta=text) for text in texts]
+    lane.put(encode_lines(chunks), chunks, 5)
+    return chunks
+
+
+def stored(batch: AppendBatch) -> Appended:
+    return Appended(
+        status=AppendStatus.APPENDED, next=batch.chunks.first + batch.chunks.count, offset="1-0"
+    )
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner()
+
+
+@pytest.fixture
+def lane(owner: Owner) -> Lane:
+    return Lane(KEY, owner)
+
+
+def test_lane_joins_what_gathered_while_a_batch_was_under_way(lane: Lane, owner: Owner) -> None:
+    """Chunks put during a flush go together into the next batch, in order."""
+    first = put(lane, "a")
+    batch = lane.freeze()
+    rest = put(lane, "b") + put(lane, "c", "d")
+    lane.acknowledge(stored(batch))
+    following = lane.freeze()
+
+    assert (batch.chunks.first, batch.chunks.count) == (0, 1)
+    assert (following.chunks.first, following.chunks.count) == (1, 3)
+    assert following.chunks.payload == encode_lines(rest)
+    assert owner.told == first
+
+
+def test_lane_bounds_a_batch(lane: Lane) -> None:
+    """What is over the limit of one record goes into the next."""
+    put(lane, "x" * (MAX_BATCH_BYTES - 100))
+    put(lane, "y" * 200)
+
+    batch = lane.freeze()
+    assert batch.chunks.count == 1
+    lane.acknowledge(stored(batch))
+    assert lane.freeze().chunks.first == 1
+
+
+def test_lane_tells_its_owner_once_when_a_batch_was_stored_before(lane: Lane, owner: Owner) -> None:
+    """A duplicate answer means success."""
+    chunks = put(lane, "a")
+    lane.freeze()
+    lane.acknowledge(Appended(status=AppendStatus.DUPLICATE, next=1))
+
+    assert owner.told == chunks
+    assert not lane.busy
+    assert lane.pending_bytes == 0
+
+
+def test_lane_appends_again_what_a_failover_lost(lane: Lane, owner: Owner) -> None:
+    """When the log expects an acknowledged sequence, batches from there on go out again, the
+    same, and their owner is not told of them twice."""
+    batches = []
+    for text in "abc":
+        put(lane, text)
+        batches.append(lane.freeze())
+        lane.acknowledge(stored(batches[-1]))
+    put(lane, "d")
+    fourth = lane.freeze()
+    lane.acknowledge(Appended(status=AppendStatus.GAP, next=1))
+
+    again = []
+    while lane.busy:
+        again.append(lane.freeze())
+        lane.acknowledge(stored(again[-1]))
+    assert again == [batches[1], batches[2], fourth]
+    assert [chunk.delta for chunk in owner.told if isinstance(chunk, TextDeltaChunk)] == list(
+        "abcd"
+    )
+    assert owner.ended is None
+
+
+def test_lane_gives_a_run_up_when_the_lost_batches_are_not_kept(lane: Lane, owner: Owner) -> None:
+    """A log that begins before what is retained cannot be made whole."""
+    put(lane, "a", "b")
+    lane.acknowledge(stored(lane.freeze()))
+    put(lane, "c")
+    lane.freeze()
+    lane.acknowledge(Appended(status=AppendStatus.GAP, next=1))
+
+    assert owner.ended is AppendStatus.GONE
+    assert not lane.busy
+
+
+def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:
+    """After a take-over what is pending is dropped, and nobody waits for it."""
+
+    async def scenario() -> None:
+        put(lane, "a")
+        lane.freeze()
+        put(lane, "b")
+        waiting = asyncio.create_task(lane.drained())
+        lane.acknowledge(Appended(status=AppendStatus.FENCED))
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(scenario())
+    assert owner.ended is AppendStatus.FENCED
+    assert not lane.busy
+    assert owner.told == []

@@ -1,0 +1,191 @@
+"""A feed over a channel that loses, repeats and reorders what it brings."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.sessions.feed import Feed
+from gateway.store.records import (
+    ChunksRecord,
+    LogEntry,
+    LogPage,
+    RunInfo,
+    RunRecord,
+    RunState,
+    SessionMeta,
+    SessionState,
+    Trigger,
+)
+from protocol.chunks import TextDeltaChunk
+from protocol.codec import decode_lines, encode_lines
+from protocol.position import Position
+
+if TYPE_CHECKING:
+    from gateway.store.store import SessionStore
+
+SESSION = SessionId("s")
+RUN = RunInfo(
+    id=RunId("r"),
+    state=RunState.OPEN,
+    message_id=MessageId("a"),
+    user_message_id=MessageId("u"),
+    trigger=Trigger.SUBMIT,
+)
+
+
+class Log:
+    """A log with a run of `count` records; what the store says of it, and nothing else."""
+
+    def __init__(self, count: int, trimmed: int = 0) -> None:
+        self.entries = [
+            LogEntry(offset="1-0", previous="0-0", record=RunRecord(run=RUN)),
+            *(
+                LogEntry(
+                    offset=f"{i + 2}-0",
+                    previous=f"{i + 1}-0",
+                    record=ChunksRecord(
+                        run_id=RUN.id,
+                        first=i,
+                        count=1,
+                        level=5,
+                        payload=encode_lines([TextDeltaChunk(id="t", delta=str(i))]),
+                    ),
+                )
+                for i in range(count)
+            ),
+        ]
+        self.kept = self.entries[trimmed:]
+        self.visible = len(self.entries)
+
+    async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
+        await asyncio.sleep(0)
+        seen = [e for e in self.kept if e in self.entries[: self.visible]]
+        later = [e for e in seen if int(e.offset[:-2]) > int(after.offset[:-2])]
+        head = Position("e", self.entries[self.visible - 1].offset)
+        whole = later[0].previous == after.offset if later else after == head
+        return LogPage(recovered=whole, head=head, entries=tuple(later[:count]) if whole else ())
+
+    async def read_run(
+        self, session_id: SessionId, offset: str, *, count: int
+    ) -> tuple[LogEntry, ...]:
+        await asyncio.sleep(0)
+        start = int(offset[:-2])
+        return tuple(e for e in self.kept if int(e.offset[:-2]) >= start)[:count]
+
+    async def load(self, session_id: SessionId) -> SessionState:
+        await asyncio.sleep(0)
+        return SessionState(
+            meta=SessionMeta(
+                id=SESSION,
+                owner=UserId(""),
+                position=Position("e", self.entries[self.visible - 1].offset),
+                title="",
+                created_at_ms=0,
+                updated_at_ms=0,
+                head_message_id=None,
+                active_run_id=RUN.id,
+                last_run_id=RUN.id,
+            ),
+            path=(),
+            run=RUN,
+            run_next=self.visible - 1,
+            run_opened="1-0",
+        )
+
+
+async def settle(feed: Feed) -> None:
+    """Let the catch-up end."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+    await feed.close()
+
+
+async def read_all(feed: Feed) -> list[str]:
+    """Read the run as a client does that was there from the beginning."""
+    log = feed.runs[RUN.id]
+    texts: list[str] = []
+    cursor = 0
+    while cursor < log.next:
+        if cursor < log.base:
+            batches = [batch async for _, batch in log.read_back(cursor, log.opened)]
+        else:
+            batches = [log.after(cursor)[1]]
+        for batch in batches:
+            assert batch.first == cursor
+            texts += [cast("TextDeltaChunk", c).delta for c in decode_lines(batch.payload)]
+            cursor = batch.last + 1
+    return texts
+
+
+@given(
+    count=st.integers(1, 6),
+    met=st.integers(1, 7),
+    data=st.data(),
+)
+def test_feed_delivers_each_record_once_in_order_whatever_the_channel_does(
+    count: int, met: int, data: st.DataObject
+) -> None:
+    """Any subset, repetition and order of published records, met at any point of the log,
+    ends, after one comparison with the log, in the whole run, once and in order."""
+    published = data.draw(st.lists(st.integers(0, count), max_size=12))
+
+    async def scenario() -> list[str]:
+        log = Log(count)
+        log.visible = min(met, len(log.entries))
+        feed = Feed(cast("SessionStore", log), SESSION)
+        await feed.load()
+        log.visible = len(log.entries)
+        for index in published:
+            feed.receive(log.entries[index])
+            if data.draw(st.booleans()):
+                await asyncio.sleep(0)
+        feed.check()
+        await settle(feed)
+        return await read_all(feed)
+
+    assert asyncio.run(scenario()) == [str(i) for i in range(count)]
+
+
+def test_feed_starts_again_when_its_position_was_trimmed() -> None:
+    """A head that the log cannot continue from is a reset: a new generation, at the state."""
+
+    async def scenario() -> tuple[int, Position | None, int]:
+        log = Log(8)
+        log.visible = 2
+        feed = Feed(cast("SessionStore", log), SESSION)
+        await feed.load()
+        before = feed.generation
+        log.visible = len(log.entries)
+        log.kept = log.entries[5:]
+        feed.check()
+        await settle(feed)
+        return feed.generation - before, feed.head, feed.runs[RUN.id].next
+
+    assert asyncio.run(scenario()) == (1, Position("e", "9-0"), 8)
+
+
+def test_feed_hears_of_an_end_that_came_while_it_was_away() -> None:
+    """A run that the state does not name any more is marked for its readers to look up."""
+
+    async def scenario() -> bool:
+        log = Log(2)
+        feed = Feed(cast("SessionStore", log), SESSION)
+        await feed.load()
+        run = feed.runs[RUN.id]
+
+        async def gone(session_id: SessionId) -> None:
+            return None
+
+        log.load = gone  # type: ignore[method-assign, assignment]
+        log.kept = []
+        log.visible = 1
+        feed.check()
+        await settle(feed)
+        return run.lost and feed.head is None
+
+    assert asyncio.run(scenario())
