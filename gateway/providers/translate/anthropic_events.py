@@ -1,0 +1,289 @@
+"""Anthropic Messages, as streamed: the events, their deltas and citations, and their decoder.
+
+Source: @ai-sdk/anthropic 4.0.105, `anthropic-api.ts` (`anthropicChunkSchema`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.providers.translate.anthropic_wire import ContentBlock, ToolUseBlock, Wire
+from protocol.codec import UNREADABLE
+
+# --- citations ------------------------------------------------------------------------------
+
+
+class WebCitation(Wire, frozen=True, tag="web_search_result_location"):
+    """A page that a web search found."""
+
+    cited_text: str
+    url: str
+    title: str | None
+    encrypted_index: str
+
+
+class PageCitation(Wire, frozen=True, tag="page_location"):
+    """Pages of a document; their numbers begin at 1, the end is excluded."""
+
+    cited_text: str
+    document_index: int
+    document_title: str | None
+    start_page_number: int
+    end_page_number: int
+    file_id: str | UnsetType | None = UNSET
+
+
+class CharCitation(Wire, frozen=True, tag="char_location"):
+    """Characters of a text document; the end is excluded."""
+
+    cited_text: str
+    document_index: int
+    document_title: str | None
+    start_char_index: int
+    end_char_index: int
+    file_id: str | UnsetType | None = UNSET
+
+
+class BlockCitation(Wire, frozen=True, tag="content_block_location"):
+    """Blocks of a document that was given as such; the end is excluded."""
+
+    cited_text: str
+    document_index: int
+    document_title: str | None
+    start_block_index: int
+    end_block_index: int
+    file_id: str | UnsetType | None = UNSET
+
+
+class SearchCitation(Wire, frozen=True, tag="search_result_location"):
+    """Blocks of a search result that was given as such."""
+
+    cited_text: str
+    search_result_index: int
+    source: str
+    title: str | None
+    start_block_index: int
+    end_block_index: int
+
+
+DocumentCitation: TypeAlias = PageCitation | CharCitation | BlockCitation
+Citation: TypeAlias = WebCitation | DocumentCitation | SearchCitation
+
+
+# --- deltas ---------------------------------------------------------------------------------
+
+
+class TextDelta(Wire, frozen=True, gc=False, tag="text_delta"):
+    """More text."""
+
+    text: str
+
+
+class ThinkingDelta(Wire, frozen=True, gc=False, tag="thinking_delta"):
+    """More of a thought."""
+
+    thinking: str
+
+
+class SignatureDelta(Wire, frozen=True, gc=False, tag="signature_delta"):
+    """What proves a thought to be the provider's."""
+
+    signature: str
+
+
+class InputJsonDelta(Wire, frozen=True, gc=False, tag="input_json_delta"):
+    """More of a tool call's input."""
+
+    partial_json: str
+
+
+class CompactionDelta(Wire, frozen=True, gc=False, tag="compaction_delta"):
+    """More of a summary."""
+
+    content: str | None = None
+
+
+class CitationsDelta(Wire, frozen=True, tag="citations_delta"):
+    """A source of the text so far."""
+
+    citation: Citation
+
+
+Delta: TypeAlias = (
+    TextDelta | ThinkingDelta | SignatureDelta | InputJsonDelta | CompactionDelta | CitationsDelta
+)
+
+
+# --- usage ----------------------------------------------------------------------------------
+
+
+class OutputTokensDetails(Struct, frozen=True):
+    """What output tokens were for."""
+
+    thinking_tokens: int | UnsetType | None = UNSET
+
+
+class Iteration(Struct, frozen=True):
+    """One of the calls behind a response, by what it was for."""
+
+    type: str
+    input_tokens: int
+    output_tokens: int
+    model: str | UnsetType | None = UNSET
+    cache_creation_input_tokens: int | UnsetType | None = UNSET
+    cache_read_input_tokens: int | UnsetType | None = UNSET
+
+
+class StartUsage(Struct, frozen=True):
+    """Usage as the message begins."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class DeltaUsage(Struct, frozen=True):
+    """Usage as the message ends; what it does not name stays."""
+
+    output_tokens: int
+    input_tokens: int | None = None
+    output_tokens_details: OutputTokensDetails | UnsetType | None = UNSET
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    iterations: list[Iteration] | UnsetType | None = UNSET
+
+
+# --- events ---------------------------------------------------------------------------------
+
+
+class Message(Struct, frozen=True):
+    """The message that begins. `content`: calls that the provider made before it."""
+
+    usage: Raw
+    id: str | None = None
+    model: str | None = None
+    content: list[ToolUseBlock] | None = None
+    stop_reason: str | None = None
+
+
+class MessageStart(Wire, frozen=True, tag="message_start"):
+    """A message begins."""
+
+    message: Message
+
+
+class ContentBlockStart(Wire, frozen=True, tag="content_block_start"):
+    """A block begins."""
+
+    index: int
+    content_block: ContentBlock
+
+
+class ContentBlockDelta(Wire, frozen=True, gc=False, tag="content_block_delta"):
+    """A block goes on."""
+
+    index: int
+    delta: Delta
+
+
+class ContentBlockStop(Wire, frozen=True, tag="content_block_stop"):
+    """A block ends."""
+
+    index: int
+
+
+class Stop(Struct, frozen=True):
+    """How the message ended."""
+
+    stop_reason: str | None = None
+
+
+class MessageDelta(Wire, frozen=True, tag="message_delta"):
+    """The message is about to end."""
+
+    delta: Stop
+    usage: Raw
+
+
+class MessageStop(Wire, frozen=True, tag="message_stop"):
+    """The message ended."""
+
+
+class Ping(Wire, frozen=True, tag="ping"):
+    """The provider is still there."""
+
+
+class StreamError(Struct, frozen=True):
+    """What went wrong, by the provider's name for it."""
+
+    type: str = ""
+
+
+class ErrorEvent(Wire, frozen=True, tag="error"):
+    """The provider failed."""
+
+    error: StreamError
+
+
+Event: TypeAlias = (
+    MessageStart
+    | ContentBlockStart
+    | ContentBlockDelta
+    | ContentBlockStop
+    | MessageDelta
+    | MessageStop
+    | Ping
+    | ErrorEvent
+)
+
+event_decoder: Final = msgspec.json.Decoder(Event)
+
+
+def _tags() -> frozenset[str]:
+    pending: list[type[Wire]] = [Wire]
+    tags: set[str] = set()
+    while pending:
+        children = pending.pop().__subclasses__()
+        tags.update(str(child.__struct_config__.tag) for child in children)
+        pending += children
+    return frozenset(tags)
+
+
+_KNOWN_TYPES: Final = _tags()
+
+
+class _Inner(Struct):
+    type: str | None = None
+
+
+class _Middle(Struct):
+    type: str | None = None
+    content: _Inner | str | list[Raw] | None = None
+    citation: _Inner | None = None
+
+
+class _Outline(Struct):
+    type: str
+    content_block: _Middle | None = None
+    delta: _Middle | None = None
+
+
+_outline_decoder: Final = msgspec.json.Decoder(_Outline)
+
+
+def is_unknown(event: bytes) -> bool:
+    """Whether an event that does not decode is of a type that we do not know.
+
+    False for one that is not JSON, or that is of a known type and has another shape.
+    """
+    try:
+        outline = _outline_decoder.decode(event)
+    except UNREADABLE:
+        return False
+    middle = outline.content_block or outline.delta or _Middle()
+    inner = middle.content if isinstance(middle.content, _Inner) else middle.citation
+    types = {outline.type, middle.type, inner.type if inner is not None else None}
+    return not types - {None} <= _KNOWN_TYPES

@@ -1,0 +1,353 @@
+"""Anthropic Messages, as streamed: one tagged Struct for each event, block, delta and result.
+
+Only what becomes a chunk is declared: unknown fields are skipped while decoding. Names are
+the API's. What a Struct of a tool result holds is also what its output shows, so a field
+that may be absent is UNSET, and one that may be null is None.
+
+Source: @ai-sdk/anthropic 4.0.105, `anthropic-api.ts` (`anthropicChunkSchema`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+NO_JSON: Final = Raw()
+
+
+class Wire(Struct, frozen=True, tag_field="type"):
+    """Base of everything with a `type`."""
+
+
+# --- who called a tool ----------------------------------------------------------------------
+
+
+class Caller(Struct, frozen=True):
+    """Who called a tool: the model (`direct`), or code that it runs."""
+
+    type: str
+    tool_id: str | UnsetType = UNSET
+
+
+# --- results of the provider's own tools ----------------------------------------------------
+
+
+class WebFetchSource(Struct, frozen=True):
+    """A fetched document's content."""
+
+    type: str
+    media_type: str
+    data: str
+
+
+class FetchedDocument(Struct, frozen=True):
+    """A fetched document."""
+
+    type: str
+    title: str | None
+    source: WebFetchSource
+    citations: Raw | UnsetType = UNSET
+
+
+class WebFetchResult(Wire, frozen=True, tag="web_fetch_result"):
+    """A page or document that was fetched."""
+
+    url: str
+    retrieved_at: str | None
+    content: FetchedDocument
+
+
+class WebFetchError(Wire, frozen=True, tag="web_fetch_tool_result_error"):
+    """A fetch that failed."""
+
+    error_code: str
+
+
+class WebSearchResult(Struct, frozen=True):
+    """One page that a search found."""
+
+    type: str
+    url: str
+    title: str | None
+    encrypted_content: str
+    page_age: str | None = None
+
+
+class WebSearchError(Wire, frozen=True, tag="web_search_tool_result_error"):
+    """A search that failed."""
+
+    error_code: str
+
+
+class OutputFile(Struct, frozen=True):
+    """A file that code left behind."""
+
+    type: str
+    file_id: str
+
+
+class CodeResult(Wire, frozen=True, tag="code_execution_result"):
+    """What code printed."""
+
+    stdout: str
+    stderr: str
+    return_code: int
+    content: list[OutputFile] = []
+
+
+class EncryptedCodeResult(Wire, frozen=True, tag="encrypted_code_execution_result"):
+    """What code printed, for the provider's eyes."""
+
+    encrypted_stdout: str
+    stderr: str
+    return_code: int
+    content: list[OutputFile] = []
+
+
+class CodeError(Wire, frozen=True, tag="code_execution_tool_result_error"):
+    """Code that could not be run."""
+
+    error_code: str
+
+
+class BashResult(Wire, frozen=True, tag="bash_code_execution_result"):
+    """What a shell command printed."""
+
+    content: list[OutputFile]
+    stdout: str
+    stderr: str
+    return_code: int
+
+
+class BashError(Wire, frozen=True, tag="bash_code_execution_tool_result_error"):
+    """A shell command that could not be run."""
+
+    error_code: str
+
+
+class EditorError(Wire, frozen=True, tag="text_editor_code_execution_tool_result_error"):
+    """An edit that failed."""
+
+    error_code: str
+
+
+class EditorView(Wire, frozen=True, tag="text_editor_code_execution_view_result"):
+    """A file that was looked at."""
+
+    content: str
+    file_type: str
+    num_lines: int | None
+    start_line: int | None
+    total_lines: int | None
+
+
+class EditorCreate(Wire, frozen=True, tag="text_editor_code_execution_create_result"):
+    """A file that was written."""
+
+    is_file_update: bool
+
+
+class EditorReplace(Wire, frozen=True, tag="text_editor_code_execution_str_replace_result"):
+    """A file in which text was replaced."""
+
+    lines: list[str] | None
+    new_lines: int | None
+    new_start: int | None
+    old_lines: int | None
+    old_start: int | None
+
+
+class ToolReference(Struct, frozen=True):
+    """A tool that a tool search found."""
+
+    type: str
+    tool_name: str
+
+
+class ToolSearchResult(Wire, frozen=True, tag="tool_search_tool_search_result"):
+    """The tools that a tool search found."""
+
+    tool_references: list[ToolReference]
+
+
+class ToolSearchError(Wire, frozen=True, tag="tool_search_tool_result_error"):
+    """A tool search that failed."""
+
+    error_code: str
+
+
+class AdvisorResult(Wire, frozen=True, tag="advisor_result"):
+    """What the advisor said."""
+
+    text: str
+    stop_reason: str | None = None
+
+
+class AdvisorRedacted(Wire, frozen=True, tag="advisor_redacted_result"):
+    """What the advisor said, for the provider's eyes."""
+
+    encrypted_content: str
+    stop_reason: str | None = None
+
+
+class AdvisorError(Wire, frozen=True, tag="advisor_tool_result_error"):
+    """Advice that could not be had."""
+
+    error_code: str
+
+
+class McpText(Struct, frozen=True):
+    """A text of an MCP tool's result."""
+
+    type: str
+    text: str
+    citations: Raw | UnsetType = UNSET
+
+
+# --- content blocks -------------------------------------------------------------------------
+
+
+class TextBlock(Wire, frozen=True, tag="text"):
+    """A text begins."""
+
+
+class ThinkingBlock(Wire, frozen=True, tag="thinking"):
+    """A thought begins."""
+
+
+class RedactedThinkingBlock(Wire, frozen=True, tag="redacted_thinking"):
+    """A thought that only the provider can read."""
+
+    data: str
+
+
+class CompactionBlock(Wire, frozen=True, tag="compaction"):
+    """A summary of the conversation begins."""
+
+    content: str | None = None
+    signature: str | None = None
+
+
+class ToolUseBlock(Wire, frozen=True, tag="tool_use"):
+    """A call of one of our tools begins."""
+
+    id: str
+    name: str
+    input: Raw = NO_JSON
+    caller: Caller | None = None
+    toolset_name: str | None = None
+
+
+class ServerToolUseBlock(Wire, frozen=True, tag="server_tool_use"):
+    """A call of one of the provider's tools begins."""
+
+    id: str
+    name: str
+    input: Raw = NO_JSON
+    caller: Caller | None = None
+
+
+class McpToolUseBlock(Wire, frozen=True, tag="mcp_tool_use"):
+    """A call of a tool of an MCP server, complete."""
+
+    id: str
+    name: str
+    server_name: str
+    input: Raw = NO_JSON
+
+
+class McpToolResultBlock(Wire, frozen=True, tag="mcp_tool_result"):
+    """What an MCP tool answered."""
+
+    tool_use_id: str
+    is_error: bool
+    content: str | list[str | McpText]
+
+
+class WebFetchBlock(Wire, frozen=True, tag="web_fetch_tool_result"):
+    """The result of a web_fetch call."""
+
+    tool_use_id: str
+    content: WebFetchResult | WebFetchError
+    caller: Caller | None = None
+
+
+class WebSearchBlock(Wire, frozen=True, tag="web_search_tool_result"):
+    """The result of a web_search call."""
+
+    tool_use_id: str
+    content: list[WebSearchResult] | WebSearchError
+    caller: Caller | None = None
+
+
+class CodeExecutionBlock(Wire, frozen=True, tag="code_execution_tool_result"):
+    """The result of a code_execution call."""
+
+    tool_use_id: str
+    content: CodeResult | EncryptedCodeResult | CodeError
+
+
+class BashBlock(Wire, frozen=True, tag="bash_code_execution_tool_result"):
+    """The result of a bash_code_execution call."""
+
+    tool_use_id: str
+    content: BashResult | BashError
+
+
+class EditorBlock(Wire, frozen=True, tag="text_editor_code_execution_tool_result"):
+    """The result of a text_editor_code_execution call."""
+
+    tool_use_id: str
+    content: EditorError | EditorView | EditorCreate | EditorReplace
+
+
+class ToolSearchBlock(Wire, frozen=True, tag="tool_search_tool_result"):
+    """The result of a tool search."""
+
+    tool_use_id: str
+    content: ToolSearchResult | ToolSearchError
+
+
+class AdvisorBlock(Wire, frozen=True, tag="advisor_tool_result"):
+    """The result of an advisor call."""
+
+    tool_use_id: str
+    content: AdvisorResult | AdvisorRedacted | AdvisorError
+
+
+class FallbackModel(Struct, frozen=True):
+    """One side of a fallback."""
+
+    model: str
+
+
+class FallbackBlock(Wire, frozen=True, tag="fallback"):
+    """Another model took over."""
+
+    from_: FallbackModel = msgspec.field(name="from")
+    to: FallbackModel
+
+
+ResultBlock: TypeAlias = (
+    WebFetchBlock
+    | WebSearchBlock
+    | CodeExecutionBlock
+    | BashBlock
+    | EditorBlock
+    | ToolSearchBlock
+    | AdvisorBlock
+)
+ContentBlock: TypeAlias = (
+    TextBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | CompactionBlock
+    | ToolUseBlock
+    | ServerToolUseBlock
+    | McpToolUseBlock
+    | McpToolResultBlock
+    | FallbackBlock
+    | ResultBlock
+)
