@@ -1,0 +1,28 @@
+"""Model providers, simulated: three real wires over HTTP, without a key or a network.
+
+An ASGI application that answers as Anthropic's Messages API (`/anthropic/v1/messages`),
+OpenAI's Responses API (`/openai/v1/responses`) and OpenAI's Chat Completions
+(`/openai/v1/chat/completions`) do, byte for byte enough for their own SDKs. What it
+answers follows from the model's name and from directives in the prompt such as
+`[[tokens=500 rate=50]]`: the grammar is in `directives`, the table in docs/simulator.md.
+
+One request goes: a wire reads it (`*_request`, `chat_wire`) -> `turn` plans the answer ->
+the wire makes events of it -> `player` sends them at their pace -> `journal` remembers.
+"""
+
+from __future__ import annotations
+
+from gateway.providers.simulator.app import Simulator, create_simulator
+from gateway.providers.simulator.directives import MODELS
+from gateway.providers.simulator.journal import Journal, RequestRecord
+from gateway.providers.simulator.player import Clock, SystemClock
+
+__all__ = [
+    "MODELS",
+    "Clock",
+    "Journal",
+    "RequestRecord",
+    "Simulator",
+    "SystemClock",
+    "create_simulator",
+]

@@ -1,0 +1,280 @@
+"""The simulator's ASGI application: routes, credentials, and the life of a request."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from itertools import count
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from gateway.providers.simulator.anthropic_request import answer_count_request
+from gateway.providers.simulator.anthropic_wire import AnthropicWire
+from gateway.providers.simulator.chat_wire import ChatWire
+from gateway.providers.simulator.connection import (
+    Connection,
+    CutError,
+    DisconnectedError,
+    Receive,
+    Scope,
+    Send,
+    serve_lifespan,
+)
+from gateway.providers.simulator.directives import (
+    MISSING_MODEL,
+    DirectiveError,
+    Script,
+    script_for,
+)
+from gateway.providers.simulator.failures import RequestError, kind_of_status
+from gateway.providers.simulator.journal import Ended, Journal, Observer, RequestRecord
+from gateway.providers.simulator.models import answer_models
+from gateway.providers.simulator.player import Clock, Emit, Player, SystemClock
+from gateway.providers.simulator.responses_store import ResponseStore
+from gateway.providers.simulator.responses_wire import ResponsesWire
+from gateway.providers.simulator.turn import Conversation, Turn, plan_turn
+from gateway.providers.simulator.wire import Exchange, Wire, encode_json, opaque_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_COUNTED_PROMPTS = 1000
+# A real service knows its keys; this one takes any but this.
+_INVALID_KEY = "invalid"
+
+_MESSAGES = "/anthropic/v1/messages"
+_RESPONSES = "/openai/v1/responses"
+_CHAT = "/openai/v1/chat/completions"
+
+_SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+
+
+def create_simulator(
+    *,
+    journal_enabled: bool = False,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+    seed: str | None = None,
+) -> Simulator:
+    """Return the simulator as an ASGI application.
+
+    Args:
+        journal_enabled: serve `GET` and `DELETE /sim/requests`; for tests, since requests'
+            bodies are in it.
+        observer: called with each request's record when it begins and when it ends.
+        clock: the time; the machine's own by default.
+        seed: what ids are made from; a random one by default.
+    """
+    return Simulator(
+        journal=Journal(observer=observer),
+        journal_enabled=journal_enabled,
+        clock=clock or SystemClock(),
+        seed=seed or os.urandom(8).hex(),
+    )
+
+
+class Simulator:
+    """ASGI application; `journal` holds what was asked of it."""
+
+    def __init__(self, *, journal: Journal, journal_enabled: bool, clock: Clock, seed: str) -> None:
+        self.journal = journal
+        self._journal_enabled = journal_enabled
+        self._clock = clock
+        self._seed = seed
+        self._ids = count()
+        self._failed: OrderedDict[str, int] = OrderedDict()
+        self._responses = ResponseStore()
+        self._wires: Mapping[str, Wire] = {
+            _MESSAGES: AnthropicWire(),
+            _RESPONSES: ResponsesWire(self._responses),
+            _CHAT: ChatWire(),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection: HTTP, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await serve_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(Connection(scope, receive, send))
+
+    async def _serve(self, connection: Connection) -> None:
+        request_id = self._new_id("req_")
+        wire = self._wire_for(connection.path)
+        try:
+            body = await connection.read_body()
+            _check_key(connection)
+            if connection.method == "POST" and connection.path in self._wires:
+                await self._serve_model_call(connection, wire, body, request_id)
+            else:
+                answer = self._answer_lookup(connection, body)
+                await connection.respond(200, answer, _request_id_header(wire, request_id))
+        except RequestError as error:
+            await _refuse(connection, wire, error, request_id)
+        except DisconnectedError:
+            return
+        except CutError:
+            await connection.reset()
+
+    def _wire_for(self, path: str) -> Wire:
+        """Return the wire in whose shape errors of a path are told."""
+        return self._wires.get(path, self._wires[_MESSAGES if "/anthropic/" in path else _CHAT])
+
+    async def _serve_model_call(
+        self, connection: Connection, wire: Wire, body: bytes, request_id: str
+    ) -> None:
+        record = RequestRecord(
+            id=request_id,
+            provider=wire.name,
+            path=connection.path,
+            started_at=self._clock.unix_time(),
+            body_bytes=len(body),
+        )
+        try:
+            try:
+                conversation = wire.read_request(body, connection.headers)
+                record.model, record.body = conversation.model, Raw(body)
+            finally:
+                self.journal.open(record)
+            await connection.run_while_connected(
+                self._answer(connection, wire, conversation, record)
+            )
+            self._close(record, "completed")
+        except RequestError as error:
+            record.status = error.status
+            self._close(record, "completed")
+            raise
+        except DisconnectedError:
+            self._close(record, "disconnected")
+            raise
+        finally:
+            # Still open: reset, or cancelled with the server; both are a cut to the client.
+            self._close(record, "cut")
+
+    async def _answer(
+        self,
+        connection: Connection,
+        wire: Wire,
+        conversation: Conversation,
+        record: RequestRecord,
+    ) -> None:
+        if conversation.model == MISSING_MODEL:
+            raise RequestError("not_found", f"model: {conversation.model}", param="model")
+        try:
+            script, text = script_for(conversation.model, conversation.prompt)
+        except DirectiveError as error:
+            raise RequestError("invalid", str(error)) from error
+        await self._clock.sleep(script.headers_s)
+        if (failure := self._http_failure(wire, script, conversation.prompt)) is not None:
+            raise failure
+        turn = plan_turn(conversation, script, text)
+        exchange = Exchange(conversation, int(self._clock.unix_time()), self._new_id)
+        headers = _request_id_header(wire, record.id)
+        record.status = 200
+        if conversation.stream:
+            await connection.start(200, _SSE_HEADERS | headers)
+            emit = _emit_to(connection, record)
+            events = wire.stream(turn, exchange)
+            ending = await Player(script, self._clock, emit).play(events, wire.error_event)
+            if ending == "cut":
+                raise CutError
+            self._close(record, "completed")
+            await connection.send(b"", more=False)
+            return
+        await self._delay_whole(script, turn)
+        await connection.respond(200, wire.body(turn, exchange), headers)
+
+    async def _delay_whole(self, script: Script, turn: Turn) -> None:
+        """Take the time that a stream would, and meet the incidents that one would meet."""
+        pace_s = turn.output_tokens / script.rate if script.rate else 0.0
+        stalls_s = sum(incident.duration_s for incident in script.incidents)
+        await self._clock.sleep(script.first_s + pace_s + stalls_s)
+        for incident in script.incidents:
+            if incident.after > turn.output_tokens:
+                continue
+            if incident.kind == "error":
+                raise RequestError(incident.name)
+            if incident.kind in ("cut", "eof"):
+                raise CutError
+
+    def _answer_lookup(self, connection: Connection, body: bytes) -> bytes:
+        """Answer what is not a call of a model.
+
+        Raises:
+            RequestError: there is nothing at that path, or not with that method.
+        """
+        method, path = connection.method, connection.path
+        if path in self._wires:
+            raise RequestError("invalid", f"Not allowed to {method} on {path}.", status=405)
+        if path == f"{_MESSAGES}/count_tokens" and method == "POST":
+            return answer_count_request(body)
+        if path == "/sim/requests" and self._journal_enabled:
+            if method == "DELETE":
+                self.journal.clear()
+            return encode_json({"requests": self.journal.records})
+        if method == "GET" and (answer := answer_models(path)) is not None:
+            return answer
+        if method == "GET" and path.startswith(f"{_RESPONSES}/"):
+            response_id = path.removeprefix(f"{_RESPONSES}/")
+            if (stored := self._responses.response(response_id)) is not None:
+                return stored.body
+            raise RequestError("not_found", f"Response with id '{response_id}' not found.")
+        raise RequestError("not_found", f"Invalid URL ({method} {path})")
+
+    def _http_failure(self, wire: Wire, script: Script, prompt: str) -> RequestError | None:
+        """Return the failure that a directive asks for, counted for each prompt."""
+        failure = script.http
+        if failure is None:
+            return None
+        key = f"{wire.name}:{prompt}"
+        failed = self._failed.pop(key, 0)
+        if failure.times is not None and failed >= failure.times:
+            # Forgotten with the success: the same prompt sent again fails again.
+            return None
+        self._failed[key] = failed + 1
+        while len(self._failed) > _MAX_COUNTED_PROMPTS:
+            self._failed.popitem(last=False)
+        return RequestError(
+            kind_of_status(failure.status),
+            status=failure.status,
+            retry_after_s=failure.retry_after_s,
+        )
+
+    def _new_id(self, prefix: str) -> str:
+        return prefix + opaque_text(f"{self._seed}:{next(self._ids)}", 24)
+
+    def _close(self, record: RequestRecord, ended: Ended) -> None:
+        self.journal.close(record, ended, self._clock.unix_time())
+
+
+def _check_key(connection: Connection) -> None:
+    headers = connection.headers
+    bearer = headers.get("authorization", "").removeprefix("Bearer").strip()
+    key = headers.get("x-api-key", "") or bearer
+    if connection.path.startswith("/sim/"):
+        return
+    if not key:
+        raise RequestError("auth", "You did not provide an API key.")
+    if key == _INVALID_KEY:
+        raise RequestError("auth")
+
+
+async def _refuse(connection: Connection, wire: Wire, error: RequestError, request_id: str) -> None:
+    headers = _request_id_header(wire, request_id)
+    if error.retry_after_s is not None:
+        # Both SDKs prefer the first one; other clients know only the second.
+        headers["retry-after-ms"] = f"{error.retry_after_s * 1000:.0f}"
+        headers["retry-after"] = f"{error.retry_after_s:.0f}"
+    await connection.respond(error.status, wire.error_body(error, request_id), headers)
+
+
+def _request_id_header(wire: Wire, request_id: str) -> dict[str, str]:
+    return {"request-id" if wire.name == "anthropic" else "x-request-id": request_id}
+
+
+def _emit_to(connection: Connection, record: RequestRecord) -> Emit:
+    async def emit(frames: list[bytes]) -> None:
+        record.events_sent += len(frames)
+        await connection.send(b"".join(frames), more=True)
+
+    return emit

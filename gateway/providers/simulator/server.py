@@ -1,0 +1,60 @@
+"""The simulator on a socket of its own: for the command, the gateway's demo, and tests."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+import uvicorn
+from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.providers.simulator.app import Simulator
+
+
+@asynccontextmanager
+async def serve_simulator(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, uds: str | None = None
+) -> AsyncIterator[str]:
+    """Serve `simulator` in this event loop while the context is open.
+
+    uvicorn's own `Server` takes the process's signals and polls; its protocol alone is all
+    that is needed. Leaving the context drops every connection at once.
+
+    Yields:
+        Its base URL: `/anthropic` and `/openai/v1` come after it. Over a Unix socket the
+        host in it means nothing.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    config = uvicorn.Config(simulator, access_log=False, log_config=None, lifespan="off")
+    config.load()
+    state = ServerState()
+
+    def create_protocol() -> asyncio.Protocol:
+        # uvicorn types the class as a bare `asyncio.Protocol`; its own server says the same.
+        make = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
+        return make(config=config, server_state=state, app_state={})
+
+    loop = asyncio.get_running_loop()
+    if uds is not None:
+        server = await loop.create_unix_server(create_protocol, path=uds)
+        base_url = "http://simulator"
+    else:
+        server = await loop.create_server(create_protocol, host=host, port=port)
+        base_url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield base_url
+    finally:
+        server.close()
+        tasks = list(state.tasks)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()

@@ -1,0 +1,332 @@
+"""One answer, before it is put on a wire: what was asked, and the parts that answer it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Raw, Struct
+from msgspec import json as msgspec_json
+
+from gateway.providers.simulator.prose import (
+    Dice,
+    split_pieces,
+    take_pieces,
+    take_sized,
+    take_whole,
+    write_answer,
+    write_thoughts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.providers.simulator.directives import Script, ToolAsk
+
+StopKind = Literal["end", "length", "tools", "refusal", "stop_sequence"]
+
+# What a thinking budget asked for in a request gets when no directive says how much.
+REQUESTED_REASONING = 40
+
+
+class Line(Struct, frozen=True):
+    """One message, or one part of it that is not text, as the simulator understood it."""
+
+    role: str
+    text: str
+
+
+class DeclaredTool(Struct, frozen=True):
+    """A tool of the request; `schema` is its JSON Schema."""
+
+    name: str
+    schema: Raw = Raw(b"{}")
+
+
+class ToolOutcome(Struct, frozen=True):
+    """A tool's result that the history holds after the prompt."""
+
+    name: str
+    text: str
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """A request, whatever its wire.
+
+    Attributes:
+        lines: the history, oldest first, for `[[echo]]` and to count input tokens.
+        prompt: the last text that a person wrote.
+        outcomes: tool results after it, in order.
+        stream_usage: a stream tells its usage (Chat Completions only on request).
+        rounds: how many times the assistant called tools after it.
+        wants_reasoning: the request turned reasoning on.
+        shows_reasoning: it may be shown (Responses: a summary was asked for, or nothing said).
+        seals_reasoning: it is handed out sealed as well (Responses: `include`).
+        background: it goes on without its client (Responses).
+        kept: the input's items, to be stored with the answer; None if it is not to be.
+    """
+
+    model: str
+    lines: tuple[Line, ...]
+    prompt: str
+    stream: bool = False
+    stream_usage: bool = True
+    max_tokens: int | None = None
+    stop_sequences: tuple[str, ...] = ()
+    tools: tuple[DeclaredTool, ...] = ()
+    outcomes: tuple[ToolOutcome, ...] = ()
+    rounds: int = 0
+    wants_reasoning: bool = False
+    shows_reasoning: bool = True
+    seals_reasoning: bool = False
+    background: bool = False
+    kept: tuple[Raw, ...] | None = None
+
+
+class Source(Struct, frozen=True):
+    """A page that the simulated search found."""
+
+    title: str
+    url: str
+    excerpt: str
+
+
+class Reasoning(Struct, frozen=True):
+    """Thinking, before anything else."""
+
+    pieces: tuple[str, ...]
+
+
+class Search(Struct, frozen=True):
+    """A web search that the provider makes itself."""
+
+    query: str
+    sources: tuple[Source, ...]
+
+
+class Text(Struct, frozen=True):
+    """Text; `cited` is the page that it quotes."""
+
+    pieces: tuple[str, ...]
+    cited: Source | None = None
+
+
+class Call(Struct, frozen=True):
+    """A call of a tool that the client executes; the pieces are its input's JSON."""
+
+    name: str
+    pieces: tuple[str, ...]
+
+
+Part: TypeAlias = Reasoning | Search | Text | Call
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """The whole answer. Token counts add up: a piece is a token."""
+
+    parts: tuple[Part, ...]
+    stop: StopKind
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    refusal: tuple[str, ...] = ()
+    stop_sequence: str | None = None
+
+
+_REFUSAL = "I cannot help with that request, but I am glad to help with something else."
+
+
+def plan_turn(conversation: Conversation, script: Script, text: str) -> Turn:
+    """Decide the answer to a request.
+
+    Args:
+        conversation: the request.
+        script: its directives.
+        text: its prompt without them; with the model's parts it seeds the answer.
+    """
+    parts: list[Part] = []
+    stop: StopKind = "end"
+    refusal: tuple[str, ...] = ()
+    thinking = script.reasoning or (REQUESTED_REASONING if conversation.wants_reasoning else 0)
+    if thinking:
+        parts.append(Reasoning(take_pieces(write_thoughts(text), thinking)))
+    calls = _calls(conversation, script)
+    if script.refuse:
+        stop, refusal = "refusal", tuple(split_pieces(_REFUSAL))
+    elif calls:
+        stop = "tools"
+        parts += calls
+    elif script.sources:
+        parts += _searched(script, text)
+    else:
+        parts.append(Text(_answer(conversation, script, text)))
+    return _measured(conversation, parts, stop, refusal)
+
+
+def count_tokens(lines: Iterable[Line]) -> int:
+    """Return the tokens of a history, at about four characters each."""
+    return sum(4 + len(line.text) // 4 for line in lines)
+
+
+def _answer(conversation: Conversation, script: Script, text: str) -> tuple[str, ...]:
+    if script.echo:
+        lines = (f"{line.role}: {_one_line(line.text)}" for line in conversation.lines)
+        return tuple(split_pieces("\n".join(lines)))
+    count = script.tokens
+    if script.long_s is not None:
+        # At full speed a duration has no meaning; take the pace that people read at.
+        count = min(round(script.long_s * (script.rate or 60.0)), 250_000)
+    if script.size is not None:
+        return take_sized(write_answer(text), 150 if count is None else count, script.size)
+    used = tuple(p for outcome in conversation.outcomes for p in split_pieces(_report(outcome)))
+    if count is None:
+        return used + take_whole(write_answer(text), 90 + Dice(text).below(120))
+    return (used + take_pieces(write_answer(text), count))[:count]
+
+
+def _report(outcome: ToolOutcome) -> str:
+    return f"The tool `{outcome.name}` answered: {_one_line(outcome.text)[:2000]}\n\n"
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _calls(conversation: Conversation, script: Script) -> list[Part]:
+    if conversation.rounds >= script.steps:
+        return []
+    calls: list[Part] = []
+    for ask in script.tools:
+        tool = _chosen(ask, conversation.tools)
+        if tool is not None:
+            arguments = ask.input if ask.input is not None else _example_input(tool.schema)
+            calls.append(Call(tool.name, tuple(split_pieces(arguments))))
+    return calls
+
+
+def _chosen(ask: ToolAsk, declared: tuple[DeclaredTool, ...]) -> DeclaredTool | None:
+    """A name that nobody declared is called all the same: gateways must survive it."""
+    if ask.name is None:
+        return declared[0] if declared else None
+    return next((tool for tool in declared if tool.name == ask.name), DeclaredTool(ask.name))
+
+
+class _Property(Struct):
+    type: str | list[str] = "string"
+    enum: list[object] | None = None
+
+
+class _ObjectSchema(Struct):
+    properties: dict[str, _Property] = {}
+    required: list[str] = []
+
+
+_EXAMPLES: dict[str, object] = {
+    "string": "example",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+    "null": None,
+}
+
+
+def _example_input(schema: Raw) -> str:
+    """Make an input that a simple schema accepts: its required properties."""
+    wanted = msgspec_json.decode(schema, type=_ObjectSchema)
+    example: dict[str, object] = {}
+    for name in wanted.required:
+        field = wanted.properties.get(name, _Property())
+        kind = field.type if isinstance(field.type, str) else field.type[0]
+        example[name] = field.enum[0] if field.enum else _EXAMPLES.get(kind)
+    return json.dumps(example)
+
+
+def _searched(script: Script, text: str) -> list[Part]:
+    """A search, and an answer that quotes each page once."""
+    dice = Dice(f"sources:{text}")
+    sources = tuple(
+        Source(
+            title=f"{dice.pick(_TITLES)} ({number})",
+            url=f"https://sim.example/{dice.below(10**6):06d}/{number}",
+            excerpt=dice.pick(_EXCERPTS),
+        )
+        for number in range(1, script.sources + 1)
+    )
+    parts: list[Part] = [
+        Search(" ".join(text.split())[:80] or "latest news", sources),
+        Text(tuple(split_pieces("Here is what the pages say.\n\n"))),
+    ]
+    for source in sources:
+        parts.append(Text(tuple(split_pieces(source.excerpt)), cited=source))
+        parts.append(Text(tuple(split_pieces(f" That is from “{source.title}”.\n\n"))))
+    return parts
+
+
+_TITLES = ("Field notes", "The streaming handbook", "A history of retries", "Order, explained")
+_EXCERPTS = (
+    "A stream that cannot be resumed is a stream that will be lost.",
+    "Most disconnections last less than ten seconds.",
+    "Readers forgive a pause, but not a missing sentence.",
+    "Logs are append-only because memory should be.",
+)
+
+
+def _measured(
+    conversation: Conversation, parts: list[Part], stop: StopKind, refusal: tuple[str, ...]
+) -> Turn:
+    """Apply the request's limits to the parts, and count."""
+    parts, sequence = _until_stop_sequence(parts, conversation.stop_sequences)
+    if sequence is not None:
+        stop = "stop_sequence"
+    kept: list[Part] = []
+    left = conversation.max_tokens if conversation.max_tokens is not None else 10**9
+    spent = reasoning = 0
+    for part in parts:
+        if isinstance(part, Search):
+            kept.append(part)
+            continue
+        pieces = part.pieces[: left - spent]
+        spent += len(pieces)
+        reasoning += len(pieces) if isinstance(part, Reasoning) else 0
+        kept.append(_with_pieces(part, pieces))
+        if len(pieces) < len(part.pieces):
+            stop, sequence = "length", None
+            break
+    return Turn(
+        parts=tuple(kept),
+        stop=stop,
+        input_tokens=count_tokens(conversation.lines),
+        output_tokens=spent + len(refusal),
+        reasoning_tokens=reasoning,
+        refusal=refusal,
+        stop_sequence=sequence,
+    )
+
+
+def _with_pieces(part: Reasoning | Text | Call, pieces: tuple[str, ...]) -> Part:
+    match part:
+        case Reasoning():
+            return Reasoning(pieces)
+        case Text():
+            return Text(pieces, part.cited)
+        case Call():
+            return Call(part.name, pieces)
+
+
+def _until_stop_sequence(
+    parts: list[Part], sequences: tuple[str, ...]
+) -> tuple[list[Part], str | None]:
+    if not sequences:
+        return parts, None
+    for index, part in enumerate(parts):
+        if not isinstance(part, Text):
+            continue
+        text = "".join(part.pieces)
+        found = [(text.find(s), s) for s in sequences if s and s in text]
+        if found:
+            at, sequence = min(found)
+            cut = Text(tuple(split_pieces(text[:at])), part.cited)
+            return [*parts[:index], cut], sequence
+    return parts, None

@@ -1,0 +1,133 @@
+"""What each of the three wires is to the rest of the simulator."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from gateway.providers.simulator.failures import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gateway.providers.simulator.turn import Conversation, Turn
+
+T = TypeVar("T")
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+encode_json = msgspec.json.Encoder().encode
+
+
+class Event(NamedTuple):
+    """One server-sent event, framed; `delta` says that it carries a piece of the answer.
+
+    Without bytes it is a piece that the wire does not show: it takes its time all the same.
+    """
+
+    frame: bytes
+    delta: bool = False
+
+
+class Exchange(NamedTuple):
+    """What an answer needs to know beside its turn.
+
+    Attributes:
+        request: the conversation.
+        created: seconds since 1970.
+        new_id: makes an id with the prefix given; never the same twice.
+    """
+
+    request: Conversation
+    created: int
+    new_id: Callable[[str], str]
+
+
+class Wire(Protocol):
+    """A provider's request, response and error shapes. Sans-IO and without state."""
+
+    @property
+    def name(self) -> str:
+        """`anthropic`, `openai` or `openai-chat`."""
+        ...
+
+    def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
+        """Check and understand a request.
+
+        Raises:
+            RequestError: as the provider would refuse it.
+        """
+        ...
+
+    def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
+        """Yield the whole answer's events, terminal included."""
+        ...
+
+    def body(self, turn: Turn, exchange: Exchange) -> bytes:
+        """Return the answer to a request that does not stream."""
+        ...
+
+    def error_event(self, error: RequestError, sequence: int) -> bytes:
+        """Return the event of an error after `sequence` events, framed."""
+        ...
+
+    def error_body(self, error: RequestError, request_id: str) -> bytes:
+        """Return the body of an error status."""
+        ...
+
+
+def sse(name: str | None, payload: object) -> bytes:
+    """Frame an event as both providers do: `event` (if named), `data`, empty line."""
+    head = b"" if name is None else b"event: " + name.encode() + b"\n"
+    return head + b"data: " + encode_json(payload) + b"\n\n"
+
+
+def opaque_text(seed: str, length: int) -> str:
+    """Return `length` base-62 characters that follow from `seed`: ids, sealed reasoning."""
+    number = int.from_bytes(b"".join(_blocks(seed, length)), "big")
+    digits: list[str] = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "".join(digits)
+
+
+def _blocks(seed: str, length: int) -> Iterator[bytes]:
+    # Six bits or less a character, 64 bytes a block.
+    for index in range(length * 6 // 512 + 1):
+        yield blake2b(f"{index}:{seed}".encode()).digest()
+
+
+def seal(kind: str, text: str) -> str:
+    """Return what stands for sealed reasoning: the same for the same text, and checkable."""
+    return opaque_text(f"{kind}:{text}", 240 + min(len(text), 1200) // 4 * 2)
+
+
+def decode_request(body: bytes, kind: type[T]) -> T:
+    """Decode a request body.
+
+    Raises:
+        RequestError: it is not JSON, or not of that shape.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise RequestError("invalid", f"{error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(
+            "invalid", "We could not parse the JSON body of your request."
+        ) from error
+
+
+def openai_error(error: RequestError) -> dict[str, object]:
+    """Return an error in OpenAI's shape, for a body and for a Chat Completions event."""
+    failure = error.failure
+    detail = {
+        "message": error.message,
+        "type": failure.openai_type,
+        "param": error.param,
+        "code": failure.openai_code,
+    }
+    return {"error": detail}
