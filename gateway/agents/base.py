@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw, Struct
 
 from gateway.ids import RunId, SessionId, UserId
-from protocol.chunks import AnyChunk
 from protocol.messages import UIMessage
+
+if TYPE_CHECKING:
+    from protocol.chunks import AnyChunk
 
 
 class AgentRequest(Struct, frozen=True, kw_only=True):

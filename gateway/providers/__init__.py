@@ -1,0 +1,1 @@
+"""Model providers: their events as chunks, our messages as their requests."""

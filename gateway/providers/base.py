@@ -8,8 +8,7 @@ the provider's SDK, reads its bytes, and feeds the translator.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw, Struct
 
@@ -17,10 +16,18 @@ from gateway.errors import ProviderError
 from protocol.chunks import AnyChunk, FinishReason
 from protocol.messages import UIMessage
 
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
 
 class ToolSpec(Struct, frozen=True, kw_only=True):
-    """A tool as the model is told of it. `input_schema`: JSON Schema. `provider_type`: set
-    for the provider's own tools, with `provider_args` in the provider's spelling."""
+    """A tool as the model is told of it.
+
+    Attributes:
+        input_schema: JSON Schema.
+        provider_type: set for the provider's own tools, with `provider_args` in the
+            provider's spelling.
+    """
 
     name: str
     description: str = ""

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from protocol.continuation import merge_results
 
 from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
 from gateway.ids import MessageId, check_id
 from gateway.store.records import NewMessage, StoredMessage, Trigger
+from protocol.continuation import merge_results
+from protocol.errors import MalformedFrameError
 from protocol.messages import TextPart, UIMessage, parse_part
 
 if TYPE_CHECKING:
@@ -94,8 +95,7 @@ def _send(
     """A new message, the same one again, or (same id, other content) an edit."""
     last = request.messages[-1]
     message_id = MessageId(check_id(last.id, "message id"))
-    if not last.parts:
-        raise InvalidRequestError("unable to send an empty message; it needs at least one part")
+    _check_parts(last)
     content_hash = hash_content(last)
     index = known.get(message_id)
     if index is not None:
@@ -121,6 +121,17 @@ def _send(
         content_hash=content_hash,
         history=(*_history(before), last),
     )
+
+
+def _check_parts(message: UIMessage) -> None:
+    """Refuse a message that says nothing, or that no prompt could be made of."""
+    if not message.parts:
+        raise InvalidRequestError("unable to send an empty message; it needs at least one part")
+    try:
+        for _ in message.decoded_parts():
+            pass
+    except MalformedFrameError as error:
+        raise InvalidRequestError(str(error)) from None
 
 
 def _insertion(

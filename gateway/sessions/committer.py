@@ -256,5 +256,5 @@ class Committer:
                 delay_s = RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)]
                 if attempt == 0:
                     logger.warning("append_failed runs=%d reason=%s", len(batches), error)
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable")

@@ -332,6 +332,6 @@ async def commit_close(
                 except StoreUnavailableError:
                     delay_s = RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)]
                     attempt += 1
-                    await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                    await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))
     except TimeoutError:
         return None
