@@ -1,0 +1,1 @@
+"""The gateway's HTTP and WebSocket interface. Litestar lives here and in `app.py` only."""

@@ -51,6 +51,14 @@ class MethodNotAllowedError(GatewayError):
     http_status = 405
 
 
+class TooManyRequestsError(GatewayError):
+    """More open streams on one WebSocket than it may have."""
+
+    code = "too_many_requests"
+    http_status = 429
+    temporary = True
+
+
 _BY_STATUS: Final[dict[int, tuple[type[GatewayError], str]]] = {
     400: (InvalidRequestError, "unable to read the request; see docs/http-api.md"),
     401: (UnauthorizedError, "unable to tell who calls; send a bearer token"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
 
+VERSION_HEADER: Final = "x-ai-sdk-version"
 RUN_PREFIX: Final = "run_"
 """Every run id of ours begins with it."""
 
@@ -41,9 +42,16 @@ def client_level(connection: ASGIConnection[Any, Any, Any, Any], default: int) -
     Raises:
         InvalidRequestError: not a version.
     """
-    version = connection.query_params.get("v") or connection.headers.get("x-ai-sdk-version")
-    if version is None:
-        return default
+    version = connection.query_params.get("v") or connection.headers.get(VERSION_HEADER)
+    return default if version is None else level_of_version(version)
+
+
+def level_of_version(version: str) -> int:
+    """Return the level of a version of the AI SDK, `7` or `7.0.173`.
+
+    Raises:
+        InvalidRequestError: not a version.
+    """
     match = _VERSION.fullmatch(version)
     if match is None:
         raise InvalidRequestError(

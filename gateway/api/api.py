@@ -1,0 +1,49 @@
+"""What every handler has: the sessions, who may come in, and the server's limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import DrainingError
+
+if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
+
+    from gateway.api.gate import Gate
+    from gateway.sessions.access import Caller
+    from gateway.sessions.service import SessionService
+    from gateway.settings import ServerSettings
+
+
+class Api:
+    """Given to handlers as the dependency `api`.
+
+    Attributes:
+        sessions: set while the application is up (see `app.py`).
+    """
+
+    def __init__(
+        self, settings: ServerSettings, gate: Gate, sessions: SessionService | None = None
+    ) -> None:
+        self.settings = settings
+        self._gate = gate
+        self._sessions = sessions
+
+    @property
+    def sessions(self) -> SessionService:
+        """The session service.
+
+        Raises:
+            DrainingError: the application is not up (any more).
+        """
+        if self._sessions is None:
+            raise DrainingError("unable to serve now; try again")
+        return self._sessions
+
+    @sessions.setter
+    def sessions(self, sessions: SessionService | None) -> None:
+        self._sessions = sessions
+
+    async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+        """Return who calls; see `Gate.admit`."""
+        return await self._gate.admit(connection)

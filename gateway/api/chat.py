@@ -1,0 +1,205 @@
+"""`/api/chat`: send, resume, stop, look, erase, list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.exceptions import InternalServerException
+from litestar.params import Dependency
+from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
+from msgspec import Struct
+
+from gateway.api import parameters
+from gateway.api.api import Api
+from gateway.api.run_stream import View, nothing_left, run_stream
+from gateway.api.start import read_start
+from gateway.errors import InvalidRequestError, RunNotFoundError
+from gateway.ids import MessageId, RunId, SessionId, check_id
+from gateway.sessions.access import Caller
+
+if TYPE_CHECKING:
+    from gateway.sessions.service import RunReader
+    from gateway.store.records import SessionMeta
+
+JSON: Final = "application/json"
+DEFAULT_PAGE: Final = 50
+MAX_PAGE: Final = 200
+
+AnyRequest = Request[Any, Any, Any]
+ApiDependency = Annotated[Api, Dependency(skip_validation=True)]
+CallerDependency = Annotated[Caller, Dependency(skip_validation=True)]
+
+
+class StopBody(Struct, frozen=True, rename="camel"):
+    """Which run to stop. With neither: the one under way."""
+
+    run_id: str | None = None
+    message_id: str | None = None
+
+
+class Stopped(Struct, frozen=True):
+    """The runs that the stop ended; empty if nothing ran."""
+
+    stopped: list[RunId]
+
+
+class ChatSummary(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A session in a list."""
+
+    id: SessionId
+    title: str
+    created_at_ms: int
+    updated_at_ms: int
+    active_run_id: RunId | None
+
+    @classmethod
+    def of(cls, meta: SessionMeta) -> ChatSummary:
+        """Return what a list shows of a session."""
+        return cls(
+            id=meta.id,
+            title=meta.title,
+            created_at_ms=meta.created_at_ms,
+            updated_at_ms=meta.updated_at_ms,
+            active_run_id=meta.active_run_id,
+        )
+
+
+class Chats(Struct, frozen=True):
+    """A page of sessions; the next one is `?before=` the last `updatedAtMs`."""
+
+    chats: list[ChatSummary]
+
+
+class ChatController(Controller):
+    """One session."""
+
+    path = "/api/chat"
+    tags = ["chat"]  # noqa: RUF012 (Litestar's own attribute)
+
+    @post("/", status_code=200, operation_id="send")
+    async def send(
+        self, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+    ) -> ASGIApp:
+        """Send a message, and stream the answer.
+
+        Also regenerates an answer, edits a message, and goes on after tool results, as the
+        AI SDK's `DefaultChatTransport` asks for it.
+        """
+        view = View.asked_for(request, api.settings)
+        start = read_start(await read_body(request))
+        reader = await api.sessions.start(caller, start)
+        return run_stream(
+            view, reader, start.session_id, write_deadline_s=api.settings.write_deadline_s
+        )
+
+    @get("/{chat_id:str}/stream", operation_id="resume")
+    async def resume(
+        self, chat_id: str, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+    ) -> ASGIApp:
+        """Follow the run under way: its state so far, then live. 204 if nothing runs."""
+        view = View.asked_for(request, api.settings)
+        if view.from_index is not None:
+            session_id, reader = await _from_index(chat_id, api, caller)
+        else:
+            session_id = parameters.session_id(chat_id)
+            reader = await api.sessions.resume(
+                caller,
+                session_id,
+                run_id=parameters.run_id(request.query_params.get("runId")),
+                after=parameters.sequence_after(request),
+            )
+        if reader is not None:
+            return run_stream(
+                view, reader, session_id, write_deadline_s=api.settings.write_deadline_s
+            )
+        if view.from_index is not None:
+            return nothing_left(request)
+        return Response(None, status_code=204).to_asgi_response(app=None, request=request)
+
+    @post("/{chat_id:str}/stop", status_code=200, operation_id="stop")
+    async def stop(
+        self, chat_id: str, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+    ) -> Response[bytes]:
+        """Stop the run under way, or the one named; answers once it has ended."""
+        session_id = parameters.session_id(chat_id)
+        body = await read_body(request)
+        try:
+            wanted = msgspec.json.decode(body or b"{}", type=StopBody)
+        except msgspec.MsgspecError as error:
+            raise InvalidRequestError(f"unable to read the stop; {error}") from None
+        message_id = wanted.message_id
+        stopped = await api.sessions.stop(
+            caller,
+            session_id,
+            run_id=parameters.run_id(wanted.run_id),
+            message_id=None
+            if message_id is None
+            else MessageId(check_id(message_id, "message id")),
+        )
+        return _json(Stopped(stopped))
+
+    @get("/{chat_id:str}", operation_id="snapshot")
+    async def snapshot(
+        self, chat_id: str, api: ApiDependency, caller: CallerDependency
+    ) -> Response[bytes]:
+        """Look at the session: its messages, its run, and the position to follow it from."""
+        return _json(await api.sessions.snapshot(caller, parameters.session_id(chat_id)))
+
+    @delete("/{chat_id:str}", operation_id="erase")
+    async def erase(self, chat_id: str, api: ApiDependency, caller: CallerDependency) -> None:
+        """Stop what runs, and erase the session."""
+        await api.sessions.erase(caller, parameters.session_id(chat_id))
+
+
+@get("/api/chats", operation_id="list", tags=["chat"])
+async def list_chats(
+    request: AnyRequest, api: ApiDependency, caller: CallerDependency
+) -> Response[bytes]:
+    """List the caller's sessions, the newest activity first."""
+    limit = parameters.number(request, "limit", DEFAULT_PAGE) or DEFAULT_PAGE
+    found = await api.sessions.list_sessions(
+        caller,
+        limit=min(limit, MAX_PAGE),
+        before_ms=parameters.number(request, "before", None),
+    )
+    return _json(Chats([ChatSummary.of(meta) for meta in found]))
+
+
+async def read_body(request: AnyRequest) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        RequestEntityTooLarge: over the limit; not read further.
+        InvalidRequestError: the client went away in the middle of it.
+    """
+    try:
+        return await request.body()
+    except InternalServerException:
+        raise InvalidRequestError("unable to read the request; it was cut short") from None
+
+
+async def _from_index(chat_id: str, api: Api, caller: Caller) -> tuple[SessionId, RunReader | None]:
+    """Find what `WorkflowChatTransport` asks for: all chunks of a run, one by one.
+
+    It names a run as we named it to it (`SESSION~RUN`), or after a reload the chat.
+    """
+    session, run = parameters.split_workflow_id(chat_id)
+    session_id = parameters.session_id(session)
+    try:
+        reader = await api.sessions.resume(
+            caller,
+            session_id,
+            run_id=parameters.run_id(run),
+            # From before the first chunk: also those of a run that has ended meanwhile.
+            after=None if run is None else -1,
+            raw=True,
+        )
+    except RunNotFoundError:
+        reader = None
+    return session_id, reader
+
+
+def _json(content: object) -> Response[bytes]:
+    return Response(msgspec.json.encode(content), media_type=JSON)

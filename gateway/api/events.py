@@ -1,0 +1,43 @@
+"""`/api/chat/{id}/events`: everything that happens in a session, as it is committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import get
+from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
+
+from gateway.api import parameters
+from gateway.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
+    AnyRequest,
+    ApiDependency,
+    CallerDependency,
+)
+from gateway.api.sse import FEED_EVENTS, StreamResponse
+
+if TYPE_CHECKING:
+    from gateway.sessions.service import FeedEvent
+
+
+@get("/api/chat/{chat_id:str}/events", operation_id="follow", tags=["chat"])
+async def follow_session(
+    chat_id: str, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+) -> ASGIApp:
+    """Follow a session: a snapshot if the position is absent or not recovered, then live."""
+    reader = await api.sessions.follow(
+        caller, parameters.session_id(chat_id), parameters.position_after(request)
+    )
+    return StreamResponse(
+        reader,
+        encode_event,
+        FEED_EVENTS,
+        headers={},
+        write_deadline_s=api.settings.write_deadline_s,
+        kind="feed",
+    )
+
+
+def encode_event(event: FeedEvent) -> bytes:
+    """Return an event's bytes; its id is the position after it."""
+    position = b"" if event.position is None else b"id: %b\n" % str(event.position).encode()
+    return b"event: %b\n%bdata: %b\n\n" % (event.event.encode(), position, event.data)

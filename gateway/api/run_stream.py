@@ -1,0 +1,135 @@
+"""Responses that stream a run: which encoding, which chunks, which headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response
+from msgspec import Struct
+
+from gateway.api.parameters import client_level, start_index
+from gateway.api.sse import PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
+from gateway.errors import InvalidRequestError
+from protocol.batch import Encoding
+from protocol.sse import DONE
+from protocol.vocabulary import LOWEST_LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from litestar import Request
+    from litestar.types import ASGIApp
+
+    from gateway.ids import SessionId
+    from gateway.sessions.service import RunReader
+    from gateway.settings import ServerSettings
+    from protocol.batch import ChunkBatch
+
+PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"
+RUN_HEADER: Final = "x-midstream-run-id"
+WORKFLOW_RUN_HEADER: Final = "x-workflow-run-id"
+WORKFLOW_TAIL_HEADER: Final = "x-workflow-stream-tail-index"
+EXPOSED_HEADERS: Final = (PROTOCOL_HEADER, RUN_HEADER, WORKFLOW_RUN_HEADER, WORKFLOW_TAIL_HEADER)
+"""What pages of other origins may read."""
+
+_FINISH: Final = b'data: {"type":"finish"}\n\n'
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """How a client wants to see a run.
+
+    Attributes:
+        level: the AI SDK's major version that it speaks.
+        text: as plain text.
+        from_index: its chunks one by one, without so many of those it would get; negative:
+            so many from the end.
+    """
+
+    level: int
+    text: bool
+    from_index: int | None
+
+    @classmethod
+    def asked_for(cls, request: Request[Any, Any, Any], settings: ServerSettings) -> View:
+        """Read what a request asks for.
+
+        Raises:
+            InvalidRequestError: a parameter that cannot be read.
+        """
+        protocol = request.query_params.get("protocol", "data")
+        if protocol not in {"data", "text"}:
+            raise InvalidRequestError("unable to use this protocol; it must be `data` or `text`")
+        return cls(
+            level=client_level(request, settings.client_level),
+            text=protocol == "text",
+            from_index=start_index(request),
+        )
+
+
+def run_stream(
+    view: View, reader: RunReader, session_id: SessionId, *, write_deadline_s: float
+) -> ASGIApp:
+    """Return the response that streams a run as its client wants it."""
+    headers = {
+        RUN_HEADER: reader.run.id,
+        WORKFLOW_RUN_HEADER: f"{session_id}~{reader.run.id}",
+    }
+    if not view.text:
+        headers[PROTOCOL_HEADER] = "v1"
+    if view.from_index is not None and view.from_index < 0:
+        # We answer with all of them, and a tail that makes the client count from 0: it drops
+        # what it has no beginning of.
+        headers[WORKFLOW_TAIL_HEADER] = str(-view.from_index - 1)
+    return StreamResponse(
+        reader,
+        _encoder(view),
+        PLAIN_TEXT if view.text else RUN_EVENTS,
+        headers=headers,
+        write_deadline_s=write_deadline_s,
+        kind="run",
+    )
+
+
+def nothing_left(request: Request[Any, Any, Any]) -> ASGIApp:
+    """Return a stream of `finish` alone."""
+    return Response(
+        _FINISH + DONE,
+        media_type=RUN_EVENTS.media_type,
+        headers={PROTOCOL_HEADER: "v1", "cache-control": "no-cache, no-transform"},
+    ).to_asgi_response(app=None, request=request)
+
+
+def holds(batch: ChunkBatch, kind: str) -> bool:
+    """Return whether a batch has a chunk of one of our own types, without decoding any."""
+    head = b'{"type":"%b"' % kind.encode()
+    return batch.payload.startswith(head) or b"\n" + head in batch.payload
+
+
+def _encoder(view: View) -> Callable[[ChunkBatch], bytes]:
+    if view.text:
+        return _text
+    if view.from_index is not None:
+        return _Tail(view.level, max(0, view.from_index))
+    return lambda batch: batch.frame(Encoding.SSE, view.level)
+
+
+def _text(batch: ChunkBatch) -> bytes:
+    """Encode the text of a batch; a failed run has no other way to say so than to break off."""
+    text = batch.frame(Encoding.TEXT, LOWEST_LEVEL)
+    if holds(batch, "error"):
+        raise CutError(text)
+    return text
+
+
+class _Tail:
+    """The chunks from an index on, counted as this client sees them."""
+
+    def __init__(self, level: int, index: int) -> None:
+        self._level = level
+        self._left_out = index
+
+    def __call__(self, batch: ChunkBatch) -> bytes:
+        lines = batch.lines(self._level)
+        left_out = min(self._left_out, len(lines))
+        self._left_out -= left_out
+        return b"".join([b"data: %b\n\n" % line for line in lines[left_out:]])
