@@ -9,13 +9,12 @@ until Redis has said what became of it: `(run, fence, first)` makes that safe.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import random
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import StoreUnavailableError
+from gateway.sessions.backoff import Backoff
 from gateway.store.records import (
     AppendBatch,
     Appended,
@@ -40,8 +39,6 @@ MAX_BATCH_BYTES: Final = 256 * 1024
 
 RETAIN_BYTES: Final = 1024 * 1024
 """What a living producer can append again after a failover that lost acknowledged records."""
-
-RETRY_DELAYS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class LaneOwner(Protocol):
@@ -249,12 +246,11 @@ class Committer:
 
         Producers bound what gathers meanwhile, and decide how long is too long.
         """
-        for attempt in itertools.count():
+        backoff = Backoff()
+        while True:
             try:
                 return await self._store.append(batches)
             except StoreUnavailableError as error:
-                delay_s = RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)]
-                if attempt == 0:
+                if backoff.attempts == 0:
                     logger.warning("append_failed runs=%d reason=%s", len(batches), error)
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))
-        raise AssertionError("unreachable")
+                await backoff.wait()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from contextlib import aclosing
 from enum import Enum, auto
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import GatewayError, StoreUnavailableError
-from gateway.sessions.committer import RETRY_DELAYS_S, Committer, Lane
+from gateway.sessions.backoff import Backoff
+from gateway.sessions.committer import Committer, Lane
 from gateway.store.records import (
     Appended,
     AppendStatus,
@@ -325,13 +325,11 @@ async def commit_close(
     """Close until the outcome is known; None if Redis stayed away for `limit_s`."""
     try:
         async with asyncio.timeout(limit_s):
-            attempt = 0
+            backoff = Backoff()
             while True:
                 try:
                     return await store.close_run(request)
                 except StoreUnavailableError:
-                    delay_s = RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)]
-                    attempt += 1
-                    await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))
+                    await backoff.wait()
     except TimeoutError:
         return None
