@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import Raw, Struct
 
 from gateway.errors import ProviderError
+from gateway.providers.part_ids import PartIds
 from protocol.chunks import AnyChunk, FinishReason
 from protocol.messages import UIMessage
 
@@ -46,6 +48,7 @@ class StepRequest(Struct, frozen=True, kw_only=True):
             AI SDK's names, snake_case; absent ones are left to the provider.
         provider_options: merged over the request body, in the provider's spelling.
         new_id: makes ids where the provider gives none.
+        part_ids: the part ids of the run, shared by all its steps.
         send_reasoning, send_sources: as the AI SDK's `toUIMessageStream` options.
     """
 
@@ -57,6 +60,7 @@ class StepRequest(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, object] = {}
     provider_options: Mapping[str, object] = {}
     new_id: Callable[[], str]
+    part_ids: PartIds = msgspec.field(default_factory=PartIds)
     send_reasoning: bool = True
     send_sources: bool = False
 

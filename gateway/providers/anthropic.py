@@ -1,0 +1,121 @@
+"""Anthropic's Messages API, reached through its SDK."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.providers.errors import Fault, map_provider_errors
+from gateway.providers.http import STREAM_HEADERS, TimeLimits, open_sse
+from gateway.providers.prompts.anthropic import build_request
+from gateway.providers.translate.anthropic import AnthropicTranslator
+from gateway.providers.translate.tool_calls import ToolCalls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import anthropic
+    import httpx2
+
+    from gateway.providers.base import StepRequest
+    from gateway.providers.http import SseStep
+    from gateway.providers.prompts.anthropic import AnthropicRequest
+
+
+class AnthropicProvider:
+    """Implements `Provider`.
+
+    Args:
+        api_key: as the SDK's; None leaves it to the SDK's environment variables.
+        base_url: without `/v1`; None for Anthropic's own.
+        default_headers: added to each request.
+        max_retries: of a request that failed before its response began.
+        limits: how long the provider may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        max_retries: int = 2,
+        limits: TimeLimits | None = None,
+    ) -> None:
+        """Keep the settings; the SDK is imported by the first step."""
+        self._api_key = api_key
+        self._base_url = base_url
+        self._default_headers = default_headers
+        self._max_retries = max_retries
+        self._limits = limits or TimeLimits()
+        self._client: anthropic.AsyncAnthropic | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """As in settings."""
+        return "anthropic"
+
+    @asynccontextmanager
+    async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
+        """Start a step. See `Provider.open_step`."""
+        client = await self._connected()
+        prepared = build_request(request)
+        translator = AnthropicTranslator(
+            names=prepared.names,
+            calls=ToolCalls(tool.name for tool in request.tools),
+            new_id=request.new_id,
+            part_ids=request.part_ids,
+            documents=prepared.documents,
+            json_tool=prepared.json_tool,
+            send_reasoning=request.send_reasoning,
+            send_sources=request.send_sources,
+        )
+        async with open_sse(lambda: _send(client, prepared), translator, self._limits) as step:
+            yield step
+
+    async def close(self) -> None:
+        """Close the SDK's client; the next step would open another."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _connected(self) -> anthropic.AsyncAnthropic:
+        async with self._opening:
+            if self._client is None:
+                # In a thread: the import takes seconds, and reads hundreds of files.
+                self._client = await asyncio.to_thread(self._connect)
+            return self._client
+
+    def _connect(self) -> anthropic.AsyncAnthropic:
+        import anthropic
+
+        with map_provider_errors():
+            client = anthropic.AsyncAnthropic(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                default_headers=self._default_headers,
+                max_retries=self._max_retries,
+                timeout=self._limits.sdk_timeout(),
+                http_client=anthropic.DefaultAioHttpClient(),
+            )
+        if client.api_key is None and client.auth_token is None and client.credentials is None:
+            # The SDK would raise a TypeError with each request.
+            raise Fault.CREDENTIALS.error()
+        return client
+
+
+async def _send(client: anthropic.AsyncAnthropic, request: AnthropicRequest) -> httpx2.Response:
+    import httpx2
+
+    headers = dict(STREAM_HEADERS)
+    if request.betas:
+        headers["anthropic-beta"] = ",".join(request.betas)
+    # `messages.create` would copy the whole history into its typed parameters first.
+    return await client.post(
+        "/v1/messages",
+        cast_to=httpx2.Response,
+        body=request.body,
+        options={"headers": headers},
+    )

@@ -1,0 +1,295 @@
+"""Model messages as the Messages API's: roles, merging, and blocks in the order it wants.
+
+Source: @ai-sdk/anthropic 4.0.105, `convert-to-anthropic-prompt.ts`. Where it would send
+what the API refuses (an empty message, a call without its result, a thought with nothing
+after it), that is left out: a stopped run must not spoil the conversation.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from gateway.providers.prompts.anthropic_files import cited_document, file_block
+from gateway.providers.prompts.anthropic_hosted import (
+    Block,
+    call_block,
+    caller_field,
+    decoded,
+    result_block,
+)
+from gateway.providers.prompts.anthropic_options import CacheMarks, anthropic_options
+from gateway.providers.prompts.model_messages import (
+    AssistantMessage,
+    ModelCustom,
+    ModelMessage,
+    ModelReasoning,
+    ModelText,
+    ModelToolCall,
+    ModelToolResult,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.providers.anthropic_tools import ToolNames
+    from gateway.providers.prompts.model_files import ModelFile
+    from gateway.providers.translate.anthropic_citations import CitedDocument
+
+_MID_SYSTEM_BETA: Final = "mid-conversation-system-2026-04-07"
+_FALLBACK_BETA: Final = "server-side-fallback-2026-06-01"
+_COMPACTION_BETA: Final = "compact-2026-09-04"
+
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
+
+
+class Message(Struct):
+    """A message of the request."""
+
+    role: str
+    content: list[Block]
+
+
+class Conversation:
+    """Converts a conversation, message by message.
+
+    Attributes:
+        system: the system prompt's blocks.
+        messages: the request's messages.
+        betas: those that its blocks need.
+        documents: the files that citations may point at, in order.
+    """
+
+    def __init__(self, names: ToolNames) -> None:
+        """Begin with nothing said."""
+        self.system: list[Block] = []
+        self.messages: list[Message] = []
+        self.betas: set[str] = set()
+        self.documents: list[CitedDocument] = []
+        self._names = names
+        self._marks = CacheMarks()
+        self._last_user_index = -1
+
+    def add(self, history: Sequence[ModelMessage]) -> None:
+        """Take the whole history, oldest first."""
+        for position, (role, group) in enumerate(groupby(history, _role)):
+            if role == "system":
+                self._add_system(list(group), first=position == 0)  # type: ignore[arg-type]
+            elif role == "user":
+                self._add_user(group)
+            else:
+                self._add_assistant(group)
+        self._trim_last_text(history)
+        self._drop_lost_callers()
+
+    # --- system and user --------------------------------------------------------------------
+
+    def _add_system(self, group: Sequence[SystemMessage], *, first: bool) -> None:
+        blocks: list[Block] = [
+            {"type": "text", "text": message.text}
+            | self._marks.of(anthropic_options(message.metadata))
+            for message in group
+        ]
+        if first or not self.system:
+            self.system = blocks
+            return
+        self.betas.add(_MID_SYSTEM_BETA)
+        self.messages += [Message("system", [block]) for block in blocks]
+
+    def _add_user(self, group: Iterable[ModelMessage]) -> None:
+        content: list[Block] = []
+        for message in group:
+            if isinstance(message, UserMessage):
+                self._last_user_index = len(self.messages)
+                content += [self._user_block(part) for part in message.content]
+            elif isinstance(message, ToolMessage):
+                content += [
+                    self._tool_result(part)
+                    for part in message.content
+                    if isinstance(part, ModelToolResult)
+                ]
+        if content:
+            self.messages.append(Message("user", content))
+
+    def _user_block(self, part: ModelText | ModelFile) -> Block:
+        options = anthropic_options(part.metadata)
+        mark = self._marks.of(options)
+        if isinstance(part, ModelText):
+            return {"type": "text", "text": part.text} | mark
+        block, betas = file_block(part, options)
+        self.betas |= betas
+        if (document := cited_document(part, options)) is not None:
+            self.documents.append(document)
+        return block if block["type"] == "container_upload" else block | mark
+
+    def _tool_result(self, result: ModelToolResult) -> Block:
+        options = anthropic_options(result.metadata)
+        block: Block = {"type": "tool_result", "tool_use_id": result.call_id}
+        toolset = self._names.toolsets.get(result.name, options.toolset_name)
+        if toolset is not None:
+            block["toolset_name"] = toolset
+        block["content"] = _result_text(result)
+        if result.kind.startswith("error"):
+            block["is_error"] = True
+        return block | self._marks.of(options)
+
+    # --- assistant --------------------------------------------------------------------------
+
+    def _add_assistant(self, group: Iterable[ModelMessage]) -> None:
+        content: list[Block] = []
+        for message in group:
+            if isinstance(message, AssistantMessage):
+                content += self._step(message)
+        while content and content[-1]["type"] in _THOUGHTS:
+            content.pop()
+        if content:
+            self.messages.append(Message("assistant", _calls_last(content)))
+
+    def _step(self, message: AssistantMessage) -> list[Block]:
+        blocks: list[Block] = []
+        hosted: dict[str, tuple[ModelToolCall, Block]] = {}
+        for part in message.content:
+            options = anthropic_options(part.metadata)
+            if isinstance(part, ModelText):
+                if part.text:
+                    blocks.append(self._said(part))
+            elif isinstance(part, ModelReasoning):
+                if options.signature is not None:
+                    blocks.append(_thinking(part.text, options.signature))
+                elif options.redacted_data is not None:
+                    blocks.append({"type": "redacted_thinking", "data": options.redacted_data})
+            elif isinstance(part, ModelCustom):
+                if part.kind == "anthropic.fallback" and options.from_ and options.to:
+                    self.betas.add(_FALLBACK_BETA)
+                    blocks.append({"type": "fallback", "from": options.from_, "to": options.to})
+            elif isinstance(part, ModelToolCall):
+                if not part.provider_executed:
+                    blocks.append(self._tool_use(part))
+                elif (block := call_block(part, self._names)) is not None:
+                    hosted[part.call_id] = part, block
+            elif isinstance(part, ModelToolResult) and part.call_id in hosted:
+                blocks += self._hosted_pair(*hosted.pop(part.call_id), part)
+        return blocks
+
+    def _said(self, part: ModelText) -> Block:
+        options = anthropic_options(part.metadata)
+        block: Block
+        if options.type == "compaction":
+            block = {"type": "compaction", "content": part.text}
+            if options.signature is not None:
+                self.betas.add(_COMPACTION_BETA)
+                block["signature"] = options.signature
+        else:
+            block = {"type": "text", "text": part.text}
+            if options.citations is not None:
+                block["citations"] = options.citations
+        return block | self._marks.of(options)
+
+    def _tool_use(self, call: ModelToolCall) -> Block:
+        options = anthropic_options(call.metadata)
+        given = _tool_input(decoded(call.input))
+        block: Block = {"type": "tool_use", "id": call.call_id, "name": call.name}
+        toolset = self._names.toolsets.get(call.name, options.toolset_name)
+        if toolset is not None:
+            action = given.get("action")
+            block["name"] = action if isinstance(action, str) else toolset
+            block["toolset_name"] = toolset
+        block["input"] = given
+        return block | caller_field(options) | self._marks.of(options)
+
+    def _hosted_pair(
+        self, call: ModelToolCall, call_part: Block, result: ModelToolResult
+    ) -> list[Block]:
+        mcp = call_part["type"] == "mcp_tool_use"
+        result_part = result_block(result, self._names, mcp=mcp)
+        if result_part is None:
+            return []
+        return [
+            call_part | self._marks.of(anthropic_options(call.metadata)),
+            result_part | self._marks.of(anthropic_options(result.metadata)),
+        ]
+
+    # --- the whole --------------------------------------------------------------------------
+
+    def _trim_last_text(self, history: Sequence[ModelMessage]) -> None:
+        """Trim a text that the model is to continue: the API refuses blanks at its end."""
+        if not history or not isinstance(history[-1], AssistantMessage) or not self.messages:
+            return
+        content = self.messages[-1].content
+        text = content[-1].get("text")
+        if isinstance(text, str):
+            content[-1]["text"] = text.strip()
+            if not content[-1]["text"]:
+                content.pop()
+        if not content:
+            self.messages.pop()
+
+    def _drop_lost_callers(self) -> None:
+        """Forget callers in earlier turns whose code is no longer in the conversation."""
+        said = [message for message in self.messages if message.role == "assistant"]
+        code = {
+            block["id"]
+            for message in said
+            for block in message.content
+            if block["type"] == "server_tool_use" and block["name"] == "code_execution"
+        }
+        for message in self.messages[: max(self._last_user_index, 0)]:
+            for block in message.content if message.role == "assistant" else ():
+                caller: Any = block.get("caller")
+                if caller and caller["type"] != "direct" and caller["tool_id"] not in code:
+                    del block["caller"]
+
+
+def _role(message: ModelMessage) -> str:
+    if isinstance(message, SystemMessage):
+        return "system"
+    return "assistant" if isinstance(message, AssistantMessage) else "user"
+
+
+def _thinking(text: str, signature: str) -> Block:
+    return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def _tool_input(value: Any) -> dict[str, Any]:
+    """Return an input as the object that the API wants, even of a call that failed."""
+    if isinstance(value, str):
+        try:
+            parsed = msgspec.json.decode(value)
+        except UNREADABLE:
+            parsed = None
+        if isinstance(parsed, dict):
+            return parsed
+    return value if isinstance(value, dict) else {"rawInvalidInput": value}
+
+
+def _result_text(result: ModelToolResult) -> str:
+    if result.kind == "execution-denied":
+        return result.text() or "Tool call execution denied."
+    if result.kind in ("text", "error-text"):
+        return result.text()
+    return msgspec.json.encode(decoded(result.value)).decode()
+
+
+def _calls_last(content: Sequence[Block]) -> list[Block]:
+    """Move calls behind what was said between two thoughts: results must follow them."""
+    ordered: list[Block] = []
+    segment: list[Block] = []
+    for block in content:
+        if block["type"] in (*_THOUGHTS, "fallback"):
+            ordered += sorted(segment, key=_is_call)
+            segment = []
+            ordered.append(block)
+        else:
+            segment.append(block)
+    return ordered + sorted(segment, key=_is_call)
+
+
+def _is_call(block: Block) -> bool:
+    return block["type"] == "tool_use"

@@ -1,0 +1,68 @@
+"""What Anthropic's models take: how much they answer, and which settings they refuse.
+
+Source: @ai-sdk/anthropic 4.0.105, `anthropic-model-catalog.ts` (`runtimeRules`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+
+class ModelTraits(Struct, frozen=True, kw_only=True):
+    """Traits of a model that decide over a request.
+
+    Attributes:
+        known: whether `max_output_tokens` is a fact; else it is a guess that a setting may
+            exceed.
+        samples: takes temperature, top_p and top_k.
+        forces_tools: takes a tool choice that demands a call.
+        structured_output: answers by a JSON schema without the help of a tool.
+    """
+
+    max_output_tokens: int = 4096
+    known: bool = True
+    samples: bool = True
+    forces_tools: bool = True
+    structured_output: bool = False
+
+
+_CURRENT: Final = ModelTraits(max_output_tokens=128_000, structured_output=True)
+_CURRENT_FIXED: Final = msgspec.structs.replace(_CURRENT, samples=False)
+_CURRENT_UNFORCED: Final = msgspec.structs.replace(_CURRENT_FIXED, forces_tools=False)
+
+_RULES: Final = [
+    (re.compile(pattern), traits)
+    for pattern, traits in (
+        (r"claude-(sonnet|opus)-5-5", _CURRENT_UNFORCED),
+        (r"claude-haiku-5-5|claude-opus-5", _CURRENT_FIXED),
+        (r"claude-fable-5-[12]", _CURRENT_UNFORCED),
+        (r"claude-fable-5|claude-opus-4-[78]|claude-sonnet-5", _CURRENT_FIXED),
+        (r"claude-(sonnet|opus)-4-6", _CURRENT),
+        (
+            r"claude-(sonnet|opus|haiku)-4-5",
+            ModelTraits(max_output_tokens=64_000, structured_output=True),
+        ),
+        (r"claude-opus-4-1", ModelTraits(max_output_tokens=32_000, structured_output=True)),
+        (r"claude-sonnet-4[-@]", ModelTraits(max_output_tokens=64_000)),
+        (r"claude-opus-4[-@]", ModelTraits(max_output_tokens=32_000)),
+        (r"claude-3-haiku", ModelTraits()),
+        (
+            r"claude-(instant(-|$)|v?2(?=$|[-.:])|3(?=$|[-.]))",
+            ModelTraits(known=False),
+        ),
+        (r"claude-", msgspec.structs.replace(_CURRENT_FIXED, known=False)),
+    )
+]
+"""The first that matches counts; newer models are told apart before their families."""
+
+
+def model_traits(model: str) -> ModelTraits:
+    """Return a model's traits by its name; cautious ones if it is not Anthropic's."""
+    for pattern, traits in _RULES:
+        if pattern.search(model):
+            return traits
+    return ModelTraits(known=False)
