@@ -48,8 +48,8 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     """
 
     key_prefix: str = "ms"
-    session_ttl_s: int = 7 * 24 * 3_600
-    reconnect_window_s: int = 3_600
+    session_ttl_s: float = 7 * 24 * 3_600.0
+    reconnect_window_s: float = 3_600.0
     command_timeout_s: float = 5.0
     sharded: bool = False
 

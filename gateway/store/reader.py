@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -43,7 +44,9 @@ class SessionReader:
         self._scripts = client.scripts
         self._keys = keys
         self._settings = settings
-        self._hints = Hints(client, keys, settings.session_ttl_s)
+        self._ttl_s = math.ceil(settings.session_ttl_s)
+        self._reconnect_window_ms = round(settings.reconnect_window_s * 1_000)
+        self._hints = Hints(client, keys, self._ttl_s)
 
     async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
         """See SessionStore."""

@@ -65,9 +65,9 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 
 class ChunksRecord(Struct, frozen=True, gc=False, kw_only=True):
-    """A batch of a run's chunks.
+    r"""A batch of a run's chunks.
 
-    `payload`: `count` chunks as JSON, one a line, each line ended by `\\n`; the chunk at
+    `payload`: `count` chunks as JSON, one a line, each line ended by `\n`; the chunk at
     line i has sequence `first + i`. `level`: the lowest AI SDK major version (5, 6, 7) that
     accepts all of them.
     """
@@ -102,8 +102,9 @@ Record: TypeAlias = ChunksRecord | MessageRecord | RunRecord | ErasedRecord
 
 
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
-    """A record and where it stands. `offset` and `previous` are stream ids (`ms-seq`);
-    the first record's predecessor is `0-0`.
+    """A record and where it stands.
+
+    `offset` and `previous` are stream ids (`ms-seq`); the first record's predecessor is `0-0`.
     """
 
     offset: str
@@ -225,8 +226,10 @@ class OpenStatus(StrEnum):
 
 
 class Opened(Struct, frozen=True, kw_only=True):
-    """Answer of `open_run`. `stop_requested`: a stop for this message came first; the run
-    is open, and must end as stopped without calling the provider.
+    """Answer of `open_run`.
+
+    `stop_requested`: a stop for this message came first; the run is open, and must end as
+    stopped without calling the provider.
     """
 
     status: OpenStatus

@@ -91,7 +91,7 @@ class RedisStore(SessionReader):
             request.expected_owner,
             request.new_epoch,
             request.title,
-            self._settings.session_ttl_s,
+            self._ttl_s,
             request.lease_ms,
             run.id,
             encode_info(run),
@@ -147,7 +147,7 @@ class RedisStore(SessionReader):
                 key.run_id,
                 key.fence,
                 lease_ms,
-                self._settings.session_ttl_s,
+                self._ttl_s,
             )
             for key in keys
         ]
@@ -179,7 +179,7 @@ class RedisStore(SessionReader):
                 message_id or "",
                 encode_by(by),
                 tombstone_ms,
-                self._settings.session_ttl_s,
+                self._ttl_s,
             )
         )
         return StopRequested(
@@ -200,7 +200,7 @@ class RedisStore(SessionReader):
                 chunks.payload,
                 request.outcome,
                 request.trim_before_ms,
-                self._settings.session_ttl_s,
+                self._ttl_s,
                 *_message_arguments(message),
             )
         )
@@ -209,7 +209,7 @@ class RedisStore(SessionReader):
             await self._client.run_all(
                 [
                     self._hints.forget_lease([(key.session_id, key.run_id)]),
-                    self._hints.trim(key.session_id, self._settings.reconnect_window_s * 1_000),
+                    self._hints.trim(key.session_id, self._reconnect_window_ms),
                     self._hints.activity(UserId(reply[4].decode()), key.session_id),
                 ]
             )
@@ -221,7 +221,7 @@ class RedisStore(SessionReader):
         """See SessionStore."""
         reply = await self._client.run(
             self._scripts.take_over.call(
-                self._keys.session(session_id), run_id, lease_ms, self._settings.session_ttl_s
+                self._keys.session(session_id), run_id, lease_ms, self._ttl_s
             )
         )
         hinted = [(session_id, run_id)]
@@ -272,9 +272,10 @@ class RedisStore(SessionReader):
         due = await self._hints.due_trims(limit)
         if not due:
             return 0
-        window_ms = self._settings.reconnect_window_s * 1_000
         trim = self._scripts.trim
-        commands = [trim.call(self._keys.session(id_)[:2], window_ms) for id_ in due]
+        commands = [
+            trim.call(self._keys.session(id_)[:2], self._reconnect_window_ms) for id_ in due
+        ]
         await self._client.run_all([*commands, self._hints.forget_trim(due)])
         return len(due)
 

@@ -13,28 +13,30 @@ Rules that hold for every method:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gateway.ids import MessageId, RunId, SessionId, UserId
-from gateway.store.records import (
-    AppendBatch,
-    Appended,
-    CloseRun,
-    LogEntry,
-    LogPage,
-    Opened,
-    OpenRun,
-    Renewed,
-    RunInfo,
-    RunKey,
-    SessionMeta,
-    SessionState,
-    StopRequested,
-    TakenOver,
-)
-from protocol.position import Position
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from gateway.ids import MessageId, RunId, SessionId, UserId
+    from gateway.store.records import (
+        AppendBatch,
+        Appended,
+        CloseRun,
+        LogEntry,
+        LogPage,
+        Opened,
+        OpenRun,
+        Renewed,
+        RunInfo,
+        RunKey,
+        SessionMeta,
+        SessionState,
+        StopRequested,
+        TakenOver,
+    )
+    from protocol.position import Position
 
 
 class Channel(Protocol):

@@ -20,8 +20,8 @@ local known = ARGV[10] ~= '' and redis.call('HGET', KEYS[6], ARGV[10])
 if known then
   return found('known', known)
 end
-local header = ARGV[16] == '1' and redis.call('HGET', KEYS[5], ARGV[12] .. '|')
-local hash, run = (header or ''):match('\n(.-)\n(.*)')
+local header = ARGV[16] == '1' and redis.call('HGET', KEYS[5], ARGV[12] .. '|') or ''
+local hash, run = header:match('\n(.-)\n(.*)')
 if hash == ARGV[11] then
   local kept = redis.call('HGET', KEYS[4], run) or ''
   if (busy and run == m[3]) or kept:find('\nr\nended\nfinished\n', 1, true) then
@@ -32,12 +32,11 @@ if busy then
   return found('active', m[3])
 end
 if ARGV[17] ~= '' and ARGV[17] ~= (m[6] or '0-0') then
-  return {'stale', '', m[1] or '', m[6] or '0-0'}
+  return {'stale', '', m[1], m[6]}
 end
 
 if not m[1] then
-  redis.call('DEL', unpack(KEYS, 4))
-  redis.call('DEL', KEYS[2])
+  redis.call('DEL', KEYS[2], unpack(KEYS, 4))
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'title', ARGV[3],
     'created', now, 'offset', '0-0')
 end

@@ -1,0 +1,174 @@
+"""Sessions, messages and batches as the tests of the store say them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.store.records import (
+    AppendBatch,
+    ChunksRecord,
+    CloseRun,
+    NewMessage,
+    Opened,
+    OpenRun,
+    OpenStatus,
+    RunInfo,
+    RunKey,
+    RunOutcome,
+    RunState,
+    Trigger,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.store.redis_store import RedisStore
+
+SESSION = SessionId("chat-1")
+OWNER = UserId("ada")
+EPOCH = "e1"
+HOUR_MS = 3_600_000
+EXPIRED = 0
+"""A lease that has ended when it begins."""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def message(name: str, parent: str | None = None, content: str = "hello") -> NewMessage:
+    return NewMessage(
+        id=MessageId(name),
+        parent_id=MessageId(parent) if parent else None,
+        content_hash=content,
+        message=Raw(f'{{"id":"{name}","text":"{content}"}}'.encode()),
+    )
+
+
+def submit(
+    name: str = "u1",
+    run: str = "r1",
+    *,
+    parent: str | None = None,
+    content: str = "hello",
+    session: SessionId = SESSION,
+    owner: UserId = OWNER,
+    request_key: str | None = None,
+    lease_ms: int = HOUR_MS,
+    expected_offset: str | None = None,
+) -> OpenRun:
+    """A send of a message, to be answered by `a-RUN`."""
+    return OpenRun(
+        session_id=session,
+        expected_owner=owner,
+        run=run_info(run, answers=name),
+        user_message=message(name, parent, content),
+        replaced_message=None,
+        content_hash=content,
+        new_epoch=EPOCH,
+        title="Greeting",
+        request_key=request_key,
+        lease_ms=lease_ms,
+        expected_offset=expected_offset,
+    )
+
+
+def run_info(run: str, *, answers: str, trigger: Trigger = Trigger.SUBMIT) -> RunInfo:
+    return RunInfo(
+        id=RunId(run),
+        state=RunState.OPEN,
+        message_id=MessageId(f"a-{run}"),
+        user_message_id=MessageId(answers),
+        trigger=trigger,
+        agent="poet",
+    )
+
+
+def regenerate(name: str, run: str, *, request_key: str | None = None) -> OpenRun:
+    """A request to answer a stored message again."""
+    return OpenRun(
+        session_id=SESSION,
+        expected_owner=OWNER,
+        run=run_info(run, answers=name, trigger=Trigger.REGENERATE),
+        user_message=None,
+        replaced_message=None,
+        content_hash="",
+        new_epoch="unused",
+        title="unused",
+        request_key=request_key,
+        lease_ms=HOUR_MS,
+    )
+
+
+def chunks(first: int, count: int = 1, *, run: str = "r1") -> ChunksRecord:
+    """Chunks that say their own sequence."""
+    payload = b"".join(b'{"n":%d}\n' % n for n in range(first, first + count))
+    return ChunksRecord(run_id=RunId(run), first=first, count=count, level=5, payload=payload)
+
+
+def batch(
+    first: int,
+    count: int = 1,
+    *,
+    run: str = "r1",
+    fence: int = 1,
+    session: SessionId = SESSION,
+) -> AppendBatch:
+    return AppendBatch(key=key(run, fence, session), chunks=chunks(first, count, run=run))
+
+
+def key(run: str = "r1", fence: int = 1, session: SessionId = SESSION) -> RunKey:
+    return RunKey(session_id=session, run_id=RunId(run), fence=fence)
+
+
+def close(
+    first: int,
+    count: int = 1,
+    *,
+    run: str = "r1",
+    fence: int = 1,
+    outcome: RunOutcome = RunOutcome.FINISHED,
+    answer: NewMessage | None = None,
+    trim_before_ms: int = 0,
+    session: SessionId = SESSION,
+) -> CloseRun:
+    return CloseRun(
+        key=key(run, fence, session),
+        chunks=chunks(first, count, run=run),
+        outcome=outcome,
+        message=answer,
+        trim_before_ms=trim_before_ms,
+    )
+
+
+async def opened(store: RedisStore, request: OpenRun | None = None) -> Opened:
+    """Open a run that nothing stands against."""
+    answer = await store.open_run(request or submit())
+    assert answer.status is OpenStatus.OPENED
+    return answer
+
+
+async def answered(
+    store: RedisStore,
+    name: str = "u1",
+    run: str = "r1",
+    *,
+    parent: str | None = None,
+    outcome: RunOutcome = RunOutcome.FINISHED,
+) -> Opened:
+    """Send a message and answer it by three chunks and `a-RUN`."""
+    answer = await opened(store, submit(name, run, parent=parent))
+    await store.append([batch(0, 2, run=run)])
+    await store.close_run(close(2, run=run, outcome=outcome, answer=message(f"a-{run}", name)))
+    return answer
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition; pytest-timeout ends a wait that is in vain."""
+    while not condition():  # noqa: ASYNC110 - what is awaited is in another process
+        await asyncio.sleep(0.002)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.ids import MessageId, RunId
+from gateway.store.records import (
+    OpenStatus,
+    RunOutcome,
+    RunRecord,
+    RunState,
+    StopRequested,
+    StopStatus,
+)
+
+from .scenario import (
+    EXPIRED,
+    HOUR_MS,
+    SESSION,
+    answered,
+    close,
+    key,
+    opened,
+    regenerate,
+    submit,
+)
+
+if TYPE_CHECKING:
+    import redis
+
+    from gateway.store.redis_store import RedisStore
+
+pytestmark = pytest.mark.anyio
+
+NOTHING = StopRequested(status=StopStatus.NOTHING)
+PREVENTED = StopRequested(status=StopStatus.PREVENTED)
+STOPPING = StopRequested(status=StopStatus.STOPPING, run_id=RunId("r1"))
+
+
+async def stop(
+    store: RedisStore,
+    *,
+    run: str | None = None,
+    message: str | None = None,
+    by: str = "ada",
+    tombstone_ms: int = HOUR_MS,
+) -> StopRequested:
+    return await store.request_stop(
+        SESSION,
+        run_id=RunId(run) if run else None,
+        message_id=MessageId(message) if message else None,
+        by=by,
+        tombstone_ms=tombstone_ms,
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [(None, None), ("r1", None), (None, "u1"), (None, "a-r1"), ("r1", "u9")],
+    ids=["active", "run", "answered message", "written message", "run before message"],
+)
+async def test_stop_is_recorded_for_the_run_under_way(
+    store: RedisStore, run: str | None, message: str | None
+) -> None:
+    """However a stop names the active run, the log holds that it is stopping, and by whom."""
+    opening = await opened(store)
+
+    assert await stop(store, run=run, message=message, by="eve\n}") == STOPPING
+    _, stopping = await store.read_run(SESSION, opening.opened, count=10)
+    assert isinstance(stopping.record, RunRecord)
+    assert stopping.record.run.state is RunState.STOPPING
+    assert stopping.record.run.stopped_by == "eve\n}"
+
+
+async def test_stop_twice_is_recorded_once_as_the_first(store: RedisStore) -> None:
+    """The second stop finds the first."""
+    opening = await opened(store)
+
+    assert [await stop(store), await stop(store, by="eve")] == [STOPPING, STOPPING]
+    entries = await store.read_run(SESSION, opening.opened, count=10)
+    assert len(entries) == 2
+    (renewed,) = await store.renew([key()], HOUR_MS)
+    assert (renewed.held, renewed.stopped_by) == (True, "ada")
+
+
+async def test_stop_for_an_older_run_cannot_hit_a_newer(store: RedisStore) -> None:
+    """A stop that names a run which has ended changes nothing."""
+    await answered(store)
+    await opened(store, submit("u2", "r2", parent="a-r1"))
+
+    assert await stop(store, run="r1") == NOTHING
+    state = await store.load(SESSION)
+    assert state is not None
+    assert state.run is not None
+    assert state.run.state is RunState.OPEN
+
+
+async def test_stop_finds_nothing_after_the_end(store: RedisStore) -> None:
+    """A stop that comes too late changes nothing."""
+    await answered(store)
+
+    assert [await stop(store), await stop(store, run="r1")] == [NOTHING, NOTHING]
+
+
+@pytest.mark.parametrize("message", [None, "u1"])
+async def test_stop_makes_no_session(store: RedisStore, message: str | None) -> None:
+    """Nobody can fill Redis with stops of chats that do not exist."""
+    assert await stop(store, message=message) == NOTHING
+    assert await store.load_meta(SESSION) is None
+
+
+async def test_stop_of_an_orphan_is_recorded_and_says_so(store: RedisStore) -> None:
+    """Whoever takes the run over finds the stop."""
+    await opened(store, submit(lease_ms=EXPIRED))
+    answer = await stop(store)
+    taken = await store.take_over(SESSION, key().run_id, HOUR_MS)
+
+    assert answer == StopRequested(status=StopStatus.ORPHAN, run_id=RunId("r1"))
+    assert taken is not None
+    assert (taken.stopped_by, taken.run.state) == ("ada", RunState.STOPPING)
+
+
+async def test_stop_before_the_send_stops_its_run_at_once(store: RedisStore) -> None:
+    """A stop that overtakes its message is consumed by it; the next send is not stopped."""
+    await answered(store)
+    prevented = await stop(store, message="u2", by="eve")
+    first = await store.open_run(submit("u2", "r2", parent="a-r1"))
+    await store.close_run(close(0, run="r2", outcome=RunOutcome.STOPPED))
+    retry = await store.open_run(submit("u2", "r3", parent="a-r1"))
+
+    assert prevented == PREVENTED
+    assert (first.status, first.stop_requested) == (OpenStatus.OPENED, True)
+    assert first.run is not None
+    assert (first.run.state, first.run.stopped_by) == (RunState.STOPPING, "eve")
+    assert (retry.status, retry.stop_requested) == (OpenStatus.OPENED, False)
+
+
+async def test_stop_before_the_send_shows_readers_a_run_that_opens_and_stops(
+    store: RedisStore,
+) -> None:
+    """A reader that only knows how runs begin and stop sees nothing else."""
+    await answered(store)
+    await stop(store, message="u2")
+    run = await opened(store, submit("u2", "r2", parent="a-r1"))
+    records = [entry.record for entry in await store.read_run(SESSION, run.opened, count=10)]
+
+    assert [r.run.state for r in records if isinstance(r, RunRecord)] == [
+        RunState.OPEN,
+        RunState.STOPPING,
+    ]
+
+
+async def test_stop_before_a_regenerate_stops_it(store: RedisStore) -> None:
+    """A message that is answered already can be asked for again, and stopped before that."""
+    await answered(store)
+    prevented = await stop(store, message="u1")
+    answer = await opened(store, regenerate("u1", "r2"))
+
+    assert prevented == PREVENTED
+    assert answer.stop_requested
+
+
+async def test_stop_after_the_end_does_not_undo_a_finished_answer(store: RedisStore) -> None:
+    """A late stop, then a repeated send: the send is known, not opened only to be stopped."""
+    await answered(store)
+    await stop(store, message="u1")
+
+    assert (await store.open_run(submit(run="r2"))).status is OpenStatus.KNOWN
+
+
+async def test_tombstone_is_not_consumed_by_an_open_that_opens_nothing(
+    store: RedisStore,
+) -> None:
+    """A send that meets another run tries again later, and is stopped then."""
+    await opened(store)
+    await stop(store, message="u2")
+    busy = await store.open_run(submit("u2", "r2"))
+    await store.close_run(close(0))
+    again = await store.open_run(submit("u2", "r2"))
+
+    assert (busy.status, busy.stop_requested) == (OpenStatus.ACTIVE, False)
+    assert (again.status, again.stop_requested) == (OpenStatus.OPENED, True)
+
+
+async def test_tombstone_that_has_expired_stops_nothing(store: RedisStore) -> None:
+    """A stop that nobody's send follows is forgotten."""
+    await answered(store)
+    await stop(store, message="u2", tombstone_ms=EXPIRED)
+
+    assert not (await opened(store, submit("u2", "r2"))).stop_requested
+
+
+async def test_tombstones_are_bounded(store: RedisStore, raw_redis: redis.Redis) -> None:
+    """Stops of messages that never come do not fill a session; the latest still works."""
+    await answered(store)
+    for i in range(100):
+        await stop(store, message=f"m{i}")
+
+    assert 0 < raw_redis.hlen(f"ms:{{{SESSION}}}:stop") <= 64
+    assert (await opened(store, submit("m99", "r2"))).stop_requested
