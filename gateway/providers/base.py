@@ -145,7 +145,10 @@ class Translator(Protocol):
 class StepStream(Protocol):
     """A step under way. Iterate it, then read `result`."""
 
-    result: StepResult
+    @property
+    def result(self) -> StepResult:
+        """What the step came to."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
         """Yield chunks, one list a network read, never empty."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
+from gateway.providers.prompts.openai_schema import normalized_schema
 from gateway.providers.translate.openai_responses_step import Tooling
 from gateway.providers.translate.tool_calls import ToolCalls
+from protocol.errors import MalformedFrameError
+from protocol.messages import ToolPart, parse_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.providers.base import ToolSpec
+from protocol.messages import UIMessage
 
 
 class _Environment(Struct):
@@ -24,6 +28,15 @@ class _Arguments(Struct):
     environment: _Environment | None = None
 
 
+TOOL_CHOICES: Final = ("auto", "none", "required")
+
+_USUAL_NAMES: Final = ("web_search", "web_search_preview", "programmatic_tool_calling")
+
+# What the API asks for and the AI SDK's tools leave to it.
+_DEFAULT_ARGUMENTS: Final[dict[str, dict[str, object]]] = {
+    "code_interpreter": {"container": {"type": "auto"}},
+    "mcp": {"require_approval": "never"},
+}
 _HOSTED_ENVIRONMENTS = frozenset({"container_auto", "container_reference"})
 _arguments_decoder = msgspec.json.Decoder(_Arguments)
 
@@ -31,6 +44,63 @@ _arguments_decoder = msgspec.json.Decoder(_Arguments)
 def declared_calls(tools: Sequence[ToolSpec]) -> ToolCalls:
     """Return the account of a step's calls, which knows its tools."""
     return ToolCalls(tool.name for tool in tools)
+
+
+class DeclaredTools:
+    """The tools of a request, by the names that clients know."""
+
+    def __init__(self, tools: Sequence[ToolSpec]) -> None:
+        """Take the request's tools."""
+        self._kinds = {tool.name: tool.provider_type for tool in tools}
+
+    def kind_of(self, name: str) -> str | None:
+        """Return which of the provider's tools a name means; None for a function.
+
+        A search or a program that is no longer declared is known by its usual name.
+        """
+        return self._kinds.get(name) or (name if name in _USUAL_NAMES else None)
+
+
+def request_tools(tools: Sequence[ToolSpec]) -> list[dict[str, object]]:
+    """Return the tools as a Responses request declares them."""
+    return [
+        _function(tool) if tool.provider_type is None else _provider_tool(tool) for tool in tools
+    ]
+
+
+def request_tool_choice(name: str | None, tools: DeclaredTools) -> object:
+    """Return the tool choice: a mode, or the tool that must be called."""
+    if name is None or name in TOOL_CHOICES:
+        return name or "auto"
+    kind = tools.kind_of(name)
+    if kind is None or kind == "custom":
+        return {"type": kind or "function", "name": name}
+    return {"type": kind}
+
+
+def _function(tool: ToolSpec) -> dict[str, object]:
+    function: dict[str, object] = {
+        "type": "function",
+        "name": tool.name,
+        "parameters": normalized_schema(tool.input_schema),
+        "strict": False,
+    }
+    if tool.description:
+        function["description"] = tool.description
+    return function
+
+
+def _provider_tool(tool: ToolSpec) -> dict[str, object]:
+    arguments: dict[str, object] = {}
+    if tool.provider_args is not None:
+        arguments = msgspec.json.decode(tool.provider_args, type=dict[str, object])
+    name = {"name": tool.name} if tool.provider_type == "custom" else {}
+    return {
+        "type": tool.provider_type,
+        **_DEFAULT_ARGUMENTS.get(tool.provider_type or "", {}),
+        **name,
+        **arguments,
+    }
 
 
 def tooling(tools: Sequence[ToolSpec], approved: Mapping[str, str] | None = None) -> Tooling:
@@ -51,6 +121,27 @@ def tooling(tools: Sequence[ToolSpec], approved: Mapping[str, str] | None = None
         hosts_shell=any(_is_hosted_shell(tool) for tool in tools),
         approved=approved or {},
     )
+
+
+def answered_approvals(history: Sequence[UIMessage]) -> dict[str, str]:
+    """Return tool call ids by approval id, of the calls that a person was asked about.
+
+    A call that was approved then runs under the id that it was shown with.
+    """
+    calls: dict[str, str] = {}
+    for message in history:
+        if message.role != "assistant":
+            continue
+        for raw in message.parts:
+            if b'"approval"' not in bytes(raw):
+                continue
+            try:
+                part = parse_part(raw)
+            except MalformedFrameError:
+                continue
+            if isinstance(part, ToolPart) and part.approval is not UNSET:
+                calls[part.approval.id] = part.tool_call_id
+    return calls
 
 
 def _is_hosted_shell(tool: ToolSpec) -> bool:

@@ -1,0 +1,107 @@
+"""The `openai` SDK's client, as both of its providers use it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from gateway.providers.errors import Fault
+from gateway.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import httpx2
+    import openai
+
+    from gateway.providers.base import Translator
+
+_NO_KEY: Final = "none"
+"""What is sent to a compatible server when no key is configured: the SDK insists on one."""
+
+
+class OpenAIClient:
+    """Sends requests through the SDK, which is imported by the first one.
+
+    Args:
+        api_key: None leaves it to the SDK's environment variables.
+        base_url: with `/v1`; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        default_headers: added to each request.
+        max_retries: of a request that failed before its response began.
+        limits: how long the provider may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        default_headers: Mapping[str, str] | None,
+        max_retries: int,
+        limits: TimeLimits | None,
+    ) -> None:
+        """Keep the settings."""
+        self._api_key = api_key
+        self._base_url = base_url
+        self._default_headers = default_headers
+        self._max_retries = max_retries
+        self._limits = limits or TimeLimits()
+        self._client: openai.AsyncOpenAI | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, body: bytes, translator: Translator
+    ) -> AsyncIterator[SseStep]:
+        """Post a JSON body and read the answer. See `open_sse`."""
+        client = await self._connected()
+        async with open_sse(lambda: _send(client, path, body), translator, self._limits) as step:
+            yield step
+
+    async def close(self) -> None:
+        """Close the SDK's client; the next request would open another."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _connected(self) -> openai.AsyncOpenAI:
+        async with self._opening:
+            if self._client is None:
+                # In a thread: the import takes seconds, and reads hundreds of files.
+                self._client = await asyncio.to_thread(self._connect)
+            return self._client
+
+    def _connect(self) -> openai.AsyncOpenAI:
+        import openai
+
+        try:
+            return self._make(self._api_key)
+        except openai.OpenAIError:
+            # No key, neither configured nor in the environment.
+            if self._base_url is None:
+                raise Fault.CREDENTIALS.error() from None
+            return self._make(_NO_KEY)
+
+    def _make(self, api_key: str | None) -> openai.AsyncOpenAI:
+        import openai
+
+        return openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=self._base_url,
+            default_headers=self._default_headers,
+            max_retries=self._max_retries,
+            timeout=self._limits.sdk_timeout(),
+            http_client=openai.DefaultAioHttpClient(),
+        )
+
+
+async def _send(client: openai.AsyncOpenAI, path: str, body: bytes) -> httpx2.Response:
+    import httpx2
+
+    return await client.post(
+        path,
+        cast_to=httpx2.Response,
+        content=body,
+        options={"headers": {**STREAM_HEADERS, "Content-Type": "application/json"}},
+    )

@@ -1,0 +1,120 @@
+"""The `openai` provider: the Responses API."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from gateway.providers.openai_client import OpenAIClient
+from gateway.providers.prompts.openai_responses_request import is_stored, responses_request
+from gateway.providers.prompts.openai_tools import answered_approvals, declared_calls, tooling
+from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
+from protocol.chunks import StartStepChunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from gateway.providers.base import StepRequest, StepResult, StepStream
+    from gateway.providers.http import TimeLimits
+    from protocol.chunks import AnyChunk
+
+_GRACE_S: Final = 0.05
+"""How long a step's start is held back. OpenAI begins a response before it looks at the
+account's quota, and reports an error right after: the message then stays without a step.
+Source: @ai-sdk/openai 4.0.118, `openai-stream-error.ts`, `acceptedGraceMs`."""
+
+
+class OpenAIResponsesProvider:
+    """Implements `Provider`.
+
+    Args:
+        api_key: None leaves it to the SDK's environment variables.
+        base_url: with `/v1`; None for OpenAI's own.
+        default_headers: added to each request.
+        max_retries: of a request that failed before its response began.
+        limits: how long the provider may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        max_retries: int = 2,
+        limits: TimeLimits | None = None,
+    ) -> None:
+        """Keep the settings; the SDK is imported by the first step."""
+        self._client = OpenAIClient(
+            api_key=api_key,
+            base_url=base_url,
+            default_headers=default_headers,
+            max_retries=max_retries,
+            limits=limits,
+        )
+
+    @property
+    def name(self) -> str:
+        """As in settings."""
+        return "openai"
+
+    @asynccontextmanager
+    async def open_step(self, request: StepRequest) -> AsyncIterator[StepStream]:
+        """Start a step. See `Provider.open_step`."""
+        translator = OpenAIResponsesTranslator(
+            declared_calls(request.tools),
+            new_id=request.new_id,
+            part_ids=request.part_ids,
+            tooling=tooling(request.tools, answered_approvals(request.messages)),
+            stored=is_stored(request),
+            send_reasoning=request.send_reasoning,
+            send_sources=request.send_sources,
+        )
+        async with self._client.stream(
+            "/responses", responses_request(request), translator
+        ) as step:
+            yield _AcceptedStep(step)
+
+    async def close(self) -> None:
+        """Close the SDK's client."""
+        await self._client.close()
+
+
+class _AcceptedStep:
+    """A step whose start is not shown before it is clear that it did not fail at once."""
+
+    def __init__(self, step: StepStream) -> None:
+        """Take the step as it comes from the wire."""
+        self._step = step
+
+    @property
+    def result(self) -> StepResult:
+        """What the step came to."""
+        return self._step.result
+
+    async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
+        """Yield chunks, one list a network read, never empty."""
+        chunks = aiter(self._step)
+        async for first in chunks:
+            if len(first) > 1 or not isinstance(first[0], StartStepChunk):
+                yield first
+                break
+            following = asyncio.ensure_future(anext(chunks, None))
+            try:
+                await asyncio.wait((following,), timeout=_GRACE_S)
+                if not following.done():
+                    yield first
+                    first = []
+                more = await following
+            finally:
+                following.cancel()
+                with suppress(asyncio.CancelledError):
+                    await following
+            if more is None and self.result.failure is not None:
+                return
+            if together := [*first, *(more or ())]:
+                yield together
+            break
+        async for later in chunks:
+            yield later

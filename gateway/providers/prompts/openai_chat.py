@@ -1,0 +1,200 @@
+"""A step as a Chat Completions request.
+
+Source: @ai-sdk/openai 4.0.118, `chat/convert-to-openai-chat-messages.ts` and
+`chat/openai-chat-language-model.ts`. Deviation: a file that the API does not take becomes a
+note to the model; it would fail this request and every later one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.providers.prompts.model_files import ModelFile, omission_note
+from gateway.providers.prompts.model_messages import (
+    AssistantMessage,
+    ModelMessage,
+    ModelText,
+    ModelToolCall,
+    ModelToolResult,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+    model_messages,
+)
+from gateway.providers.prompts.openai_models import ModelTraits, model_traits
+from gateway.providers.prompts.openai_options import compact, drop_sampling, part_options, renamed
+from gateway.providers.prompts.openai_results import result_text
+from gateway.providers.prompts.openai_schema import normalized_schema
+
+if TYPE_CHECKING:
+    from gateway.providers.base import StepRequest, ToolSpec
+
+_Json = dict[str, object]
+
+_PARAMETERS: Final = {
+    "max_output_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "stop_sequences": "stop",
+    "seed": "seed",
+    "reasoning": "reasoning_effort",
+}
+"""The AI SDK's names -> the API's."""
+
+_NOT_FOR_REASONING: Final = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "top_logprobs",
+)
+_AUDIO_FORMATS: Final = {"audio/wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3"}
+_TOOL_CHOICES: Final = ("auto", "none", "required")
+
+
+def chat_request(request: StepRequest) -> bytes:
+    """Return the body of `POST /chat/completions` for a step, as JSON."""
+    traits = model_traits(request.model)
+    functions = [tool for tool in request.tools if tool.provider_type is None]
+    body: _Json = {
+        "model": request.model,
+        **renamed(request.parameters, _PARAMETERS),
+        "messages": _messages(request, traits),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if functions:
+        body["tools"] = [_function(tool) for tool in functions]
+        body["tool_choice"] = _tool_choice(request.tool_choice or "auto")
+    if functions and traits.chat_tools_need_no_reasoning:
+        body["reasoning_effort"] = "none"
+    body |= request.provider_options
+    drop_sampling(body, traits, body.get("reasoning_effort"), more=_NOT_FOR_REASONING)
+    if traits.reasons and "max_tokens" in body:
+        body.setdefault("max_completion_tokens", body["max_tokens"])
+        del body["max_tokens"]
+    if not traits.chat_temperature:
+        body.pop("temperature", None)
+    return msgspec.json.encode(body)
+
+
+def _function(tool: ToolSpec) -> _Json:
+    function: _Json = {"name": tool.name, "parameters": normalized_schema(tool.input_schema)}
+    if tool.description:
+        function["description"] = tool.description
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(name: str) -> object:
+    return name if name in _TOOL_CHOICES else {"type": "function", "function": {"name": name}}
+
+
+def _messages(request: StepRequest, traits: ModelTraits) -> list[_Json]:
+    messages: list[_Json] = []
+    if request.system is not None:
+        messages.append({"role": traits.system_role, "content": request.system})
+    for message in model_messages(request.messages):
+        messages += _converted(message, traits)
+    return messages
+
+
+def _converted(message: ModelMessage, traits: ModelTraits) -> list[_Json]:
+    if isinstance(message, SystemMessage):
+        breakpoint = part_options(message.metadata).cache_breakpoint
+        content: object = message.text
+        if breakpoint:
+            content = [{"type": "text", "text": message.text, **breakpoint}]
+        return [{"role": traits.system_role, "content": content}]
+    if isinstance(message, UserMessage):
+        return [_user(message)]
+    if isinstance(message, AssistantMessage):
+        return _assistant(message)
+    return _tool(message)
+
+
+def _user(message: UserMessage) -> _Json:
+    parts = message.content
+    first = parts[0]
+    alone = len(parts) == 1 and isinstance(first, ModelText)
+    if alone and not part_options(first.metadata).cache_breakpoint:
+        return {"role": "user", "content": first.text if isinstance(first, ModelText) else ""}
+    return {"role": "user", "content": [_content(part, i) for i, part in enumerate(parts)]}
+
+
+def _content(part: ModelText | ModelFile, index: int) -> _Json:
+    options = part_options(part.metadata)
+    if isinstance(part, ModelText):
+        return {"type": "text", "text": part.text, **options.cache_breakpoint}
+    converted: _Json | None = None
+    if part.references is not None:
+        if file_id := part.references.get("openai"):
+            converted = {"type": "file", "file": {"file_id": file_id}}
+    elif part.top_level_type == "image":
+        converted = _image(part, options.image_detail)
+    elif part.base64 is not None and part.media_type in _AUDIO_FORMATS:
+        audio = {"data": part.base64, "format": _AUDIO_FORMATS[part.media_type]}
+        converted = {"type": "input_audio", "input_audio": audio}
+    elif part.base64 is not None and part.media_type == "application/pdf":
+        file = {"filename": part.filename or f"part-{index}.pdf", "file_data": part.data_url}
+        converted = {"type": "file", "file": file}
+    converted = converted or {"type": "text", "text": omission_note(part)}
+    return {**converted, **options.cache_breakpoint}
+
+
+def _image(part: ModelFile, detail: str | None) -> _Json | None:
+    url = part.url or (part.data_url if part.base64 is not None else None)
+    if url is None:
+        return None
+    image = {"url": url} if detail is None else {"url": url, "detail": detail}
+    return {"type": "image_url", "image_url": image}
+
+
+def _assistant(message: AssistantMessage) -> list[_Json]:
+    texts = [part for part in message.content if isinstance(part, ModelText)]
+    calls = [_call(part) for part in message.content if isinstance(part, ModelToolCall)]
+    text = "".join(part.text for part in texts)
+    if not text and not calls:
+        return []
+    content: object = text or None
+    if any(part_options(part.metadata).cache_breakpoint for part in texts):
+        content = [
+            {"type": "text", "text": part.text, **part_options(part.metadata).cache_breakpoint}
+            for part in texts
+        ]
+    converted: _Json = {"role": "assistant", "content": content}
+    if calls:
+        converted["tool_calls"] = calls
+    return [converted]
+
+
+def _call(part: ModelToolCall) -> _Json:
+    arguments = "{}" if part.input is UNSET else compact(part.input)
+    if arguments.startswith('"'):
+        # Input that did not parse is kept as a string; the API wants an object.
+        arguments = msgspec.json.decode(arguments, type=str)
+    function = {"name": part.name, "arguments": arguments if _is_object(arguments) else "{}"}
+    return {"id": part.call_id, "type": "function", "function": function}
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except msgspec.MsgspecError:
+        return False
+
+
+def _tool(message: ToolMessage) -> list[_Json]:
+    return [_result(part) for part in message.content if isinstance(part, ModelToolResult)]
+
+
+def _result(part: ModelToolResult) -> _Json:
+    text = result_text(part)
+    breakpoint = part_options(part.metadata).cache_breakpoint
+    content: object = text
+    if breakpoint:
+        content = [{"type": "text", "text": text, **breakpoint}]
+    return {"role": "tool", "tool_call_id": part.call_id, "content": content}

@@ -1,0 +1,97 @@
+"""What OpenAI's metadata of a part, and the settings of a request, say about a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.providers.prompts.openai_models import ModelTraits
+    from protocol.chunks import Json
+
+_SAMPLING: Final = ("temperature", "top_p")
+
+
+class Caller(Struct, rename="camel"):
+    """Who called a function: the model, or a program that it wrote."""
+
+    type: str
+    caller_id: str | None = None
+
+
+class PartOptions(Struct, rename="camel"):
+    """The metadata of a part that OpenAI made, or the options of one for it."""
+
+    item_id: str | None = None
+    phase: str | None = None
+    reasoning_encrypted_content: str | None = None
+    encrypted_content: str | None = None
+    namespace: str | None = None
+    is_async: bool | None = msgspec.field(name="async", default=None)
+    caller: Caller | None = None
+    image_detail: str | None = None
+    prompt_cache_breakpoint: Raw = Raw()
+
+    @property
+    def cache_breakpoint(self) -> dict[str, object]:
+        """The field that ends a cached prefix, if it ends here."""
+        if bytes(self.prompt_cache_breakpoint) in (b"", b"null"):
+            return {}
+        return {"prompt_cache_breakpoint": self.prompt_cache_breakpoint}
+
+
+class _Metadata(Struct):
+    openai: PartOptions | None = None
+
+
+_NO_OPTIONS: Final = PartOptions()
+_decoder = msgspec.json.Decoder(_Metadata)
+
+
+def part_options(metadata: Json | UnsetType) -> PartOptions:
+    """Read a part's metadata; what is not OpenAI's, or cannot be read, says nothing."""
+    if metadata is UNSET:
+        return _NO_OPTIONS
+    try:
+        return _decoder.decode(metadata).openai or _NO_OPTIONS
+    except UNREADABLE:
+        return _NO_OPTIONS
+
+
+def compact(value: Json) -> str:
+    """Return JSON as text, without blanks between its tokens."""
+    return msgspec.json.format(bytes(value), indent=-1).decode()
+
+
+def drop_sampling(
+    body: dict[str, object], traits: ModelTraits, effort: object, *, more: tuple[str, ...] = ()
+) -> None:
+    """Remove what a model that reasons does not take.
+
+    Args:
+        body: the request, changed in place.
+        effort: the reasoning effort that it asks for, or None.
+        more: fields that such a model never takes.
+    """
+    if not traits.reasons:
+        return
+    if not (effort == "none" and traits.samples_without_reasoning):
+        for name in _SAMPLING:
+            body.pop(name, None)
+    for name in more:
+        body.pop(name, None)
+
+
+def renamed(parameters: Mapping[str, object], names: Mapping[str, str]) -> dict[str, object]:
+    """Return the parameters that have a name at the API, under it."""
+    return {
+        api_name: parameters[name]
+        for name, api_name in names.items()
+        if parameters.get(name) is not None
+    }

@@ -1,0 +1,24 @@
+"""What a tool call came to, as the text that OpenAI's models read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import UNSET
+
+from gateway.providers.prompts.openai_options import compact
+
+if TYPE_CHECKING:
+    from gateway.providers.prompts.model_messages import ModelToolResult
+
+_DENIAL: Final = "Tool call execution denied."
+
+
+def result_text(result: ModelToolResult) -> str:
+    """Return a result as text: itself, its JSON, or what went wrong."""
+    if result.kind == "text":
+        return result.text()
+    if result.kind == "execution-denied":
+        return result.text() or _DENIAL
+    value = "null" if result.value is UNSET else compact(result.value)
+    return value if result.kind == "json" else f'{{"error":{value}}}'
