@@ -7,7 +7,7 @@ and checks them; docs/settings.md is made from the descriptions here by `midstre
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (msgspec reads the annotations)
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from litestar import Request  # noqa: TC002 (Litestar reads the annotations)
+
 from gateway.errors import DrainingError
+from gateway.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
     from gateway.api.gate import Gate
-    from gateway.sessions.access import Caller
     from gateway.sessions.service import SessionService
     from gateway.settings import ServerSettings
 
@@ -20,12 +22,14 @@ class Api:
 
     Attributes:
         sessions: set while the application is up (see `app.py`).
+        draining: this process is shutting down.
     """
 
     def __init__(
         self, settings: ServerSettings, gate: Gate, sessions: SessionService | None = None
     ) -> None:
         self.settings = settings
+        self.draining = False
         self._gate = gate
         self._sessions = sessions
 
@@ -47,3 +51,7 @@ class Api:
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
         """Return who calls; see `Gate.admit`."""
         return await self._gate.admit(connection)
+
+    async def admit_request(self, request: Request[Any, Any, Any]) -> Caller:
+        """`admit`, as Litestar calls it for the dependency `caller`."""
+        return await self._gate.admit(request)

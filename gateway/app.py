@@ -1,0 +1,215 @@
+"""Composition: settings -> store, agents -> sessions -> HTTP. The only place where all meet."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from gateway import VERSION
+from gateway.api.api import Api
+from gateway.api.auth import create_authenticator
+from gateway.api.chat import ChatController, list_chats
+from gateway.api.events import follow_session
+from gateway.api.failures import EXCEPTION_HANDLERS
+from gateway.api.gate import Gate, origin_regex, served_hosts
+from gateway.api.health import Metrics, liveness, readiness
+from gateway.api.run_stream import EXPOSED_HEADERS
+from gateway.api.sse import SERVER_SEND
+from gateway.api.ws import chat_socket
+from gateway.errors import DrainingError
+from gateway.sessions import (
+    LeaseLimits,
+    Limits,
+    ProducerLimits,
+    ReaderLimits,
+    SessionLimits,
+    open_sessions,
+)
+from gateway.settings_source import load_settings
+from gateway.store.client import StoreSettings
+from gateway.store.redis_store import RedisStore
+from gateway.wiring import open_agents
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from gateway.agents.base import Agent
+    from gateway.sessions import Sessions
+    from gateway.settings import Settings
+
+DEFAULT_REDIS_URL: Final = "redis://127.0.0.1:6379"
+"""For an application that is not started by `midstream serve`, which always sets one."""
+
+
+class Gateway:
+    """One process's gateway: an ASGI application, and what is behind it.
+
+    Either the server runs its lifespan, or `async with gateway.open()` is round the server.
+
+    Args:
+        agents: besides the configured ones.
+    """
+
+    def __init__(self, settings: Settings, agents: Sequence[Agent] = ()) -> None:
+        self._settings = settings
+        self._agents = agents
+        self._authenticator = create_authenticator(settings.auth)
+        self._sessions: Sessions | None = None
+        self._store: RedisStore | None = None
+        self._api = Api(
+            settings.server,
+            Gate(
+                self._authenticator,
+                origins=settings.server.cors_origins,
+                hosts=served_hosts(settings),
+                cookie=settings.auth.cookie,
+            ),
+        )
+        self._asgi = build_litestar(
+            self._api, settings, check_ready=self._check_ready, lifespan=self.open
+        )
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI connection."""
+        scope[SERVER_SEND] = send
+        await self._asgi(scope, receive, send)
+
+    @asynccontextmanager
+    async def open(self, _: object = None) -> AsyncIterator[None]:
+        """Connect, start the process's tasks, and serve until left.
+
+        Raises:
+            SettingsError: an agent, a key set or the Redis URL cannot be used.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            await self._authenticator.start()
+            store = await stack.enter_async_context(
+                RedisStore.connect(
+                    settings.redis.url or DEFAULT_REDIS_URL, settings=store_settings(settings)
+                )
+            )
+            agents = await stack.enter_async_context(open_agents(settings, self._agents))
+            sessions = await stack.enter_async_context(
+                open_sessions(store, agents, session_limits(settings))
+            )
+            self._store, self._sessions = store, sessions
+            self._api.sessions = sessions
+            try:
+                yield
+            finally:
+                self._api.sessions = None
+                self._store = self._sessions = None
+
+    async def drain(self) -> None:
+        """Take no new runs, send others' readers away, and let own runs finish; bounded."""
+        if self._sessions is not None:
+            self._api.draining = True
+            await self._sessions.drain(self._settings.server.drain_limit_s)
+
+    async def _check_ready(self) -> None:
+        if self._store is None or self._api.draining:
+            raise DrainingError("unable to take new work; this gateway is not up")
+        await self._store.ping()
+
+
+def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()) -> Gateway:
+    """Return the gateway as an ASGI application.
+
+    `uvicorn --factory gateway.app:create_app` serves it, over the Redis of REDIS_URL.
+    `midstream serve` does more: it owns a Redis, restarts workers, and bounds what a slow
+    client costs the kernel.
+
+    Args:
+        settings: read from midstream.toml and the environment if None.
+        agents: in Python, besides the configured ones; the first is the default if none is
+            configured.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    return Gateway(settings or load_settings(), agents)
+
+
+def build_litestar(
+    api: Api,
+    settings: Settings,
+    *,
+    check_ready: Callable[[], Awaitable[None]],
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
+) -> Litestar:
+    """Return the HTTP application over what `api` holds."""
+    return Litestar(
+        route_handlers=[
+            ChatController,
+            chat_socket,
+            follow_session,
+            list_chats,
+            liveness(),
+            readiness(check_ready),
+            Metrics,
+        ],
+        dependencies={
+            "api": Provide(lambda: api, sync_to_thread=False),
+            "caller": Provide(api.admit_request),
+        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        cors_config=CORSConfig(
+            allow_origins=[],
+            allow_origin_regex=origin_regex(settings.server.cors_origins),
+            allow_credentials=True,
+            expose_headers=list(EXPOSED_HEADERS),
+        ),
+        openapi_config=OpenAPIConfig(
+            title="Midstream",
+            version=VERSION,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        ),
+        lifespan=[lifespan],
+        request_max_body_size=settings.server.max_body_bytes,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def store_settings(settings: Settings) -> StoreSettings:
+    """Return the store's part of the settings."""
+    redis = settings.redis
+    return StoreSettings(
+        key_prefix=redis.key_prefix,
+        session_ttl_s=redis.session_ttl_s,
+        reconnect_window_s=redis.reconnect_window_s,
+        command_timeout_s=redis.command_timeout_s,
+        sharded=redis.cluster,
+    )
+
+
+def session_limits(settings: Settings) -> Limits:
+    """Return the sessions' part of the settings."""
+    runs, redis, server = settings.runs, settings.redis, settings.server
+    return Limits(
+        sessions=SessionLimits(lease_ms=int(runs.lease_s * 1000)),
+        readers=ReaderLimits(
+            heartbeat_interval_s=server.heartbeat_interval_s,
+            outage_limit_s=runs.reader_outage_limit_s,
+        ),
+        producers=ProducerLimits(
+            max_pending_bytes=runs.max_pending_bytes,
+            outage_limit_s=runs.producer_outage_limit_s,
+            reconnect_window_s=redis.reconnect_window_s,
+        ),
+        leases=LeaseLimits(
+            lease_s=runs.lease_s,
+            renew_interval_s=runs.renew_interval_s,
+            tick_s=runs.reaper_tick_s,
+            reconnect_window_s=redis.reconnect_window_s,
+        ),
+    )

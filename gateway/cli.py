@@ -1,0 +1,126 @@
+"""The command `midstream`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway import VERSION
+from gateway.errors import SettingsError, StoreError
+from gateway.settings_docs import settings_markdown
+from gateway.settings_source import load_settings
+from gateway.telemetry import configure_logging
+
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+EXIT_REDIS: Final = 3
+
+SERVE_HELP: Final = """Serve the gateway.
+
+Without any settings it listens on http://127.0.0.1:8000, starts a Redis of its own in
+.midstream, and answers with simulated models; with ANTHROPIC_API_KEY or OPENAI_API_KEY set,
+with real ones too. Frontends use it as the `api` of their transport:
+
+\b
+    new DefaultChatTransport({ api: 'http://127.0.0.1:8000/api/chat' })
+
+Settings come from these options, then the environment (MIDSTREAM_SECTION_FIELD, REDIS_URL),
+then midstream.toml; `midstream settings` explains them all.
+
+The first Ctrl-C or SIGTERM lets runs finish and sends readers elsewhere; the second ends at
+once. A run that is cut off all the same is closed by another gateway, or at the next start.
+
+\b
+Exit codes:
+  0  ended as asked
+  1  failed; the log says why
+  2  a setting or option is wrong
+  3  Redis cannot be reached or started
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="midstream")
+def main() -> None:
+    """Midstream: durable sessions for AI SDK frontends.
+
+    Reload mid-stream, switch device mid-stream, stop mid-stream: nothing is lost.
+    """
+
+
+@main.command(help=SERVE_HELP)
+@click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
+@click.option("--port", type=int, help="Port to listen on; 8000 by default, 0 for a free one.")
+@click.option("--workers", type=int, help="Processes that serve; 1 by default.")
+@click.option("--redis-url", help="A Redis of yours, instead of one of the gateway's own.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="MIDSTREAM_CONFIG",
+    help="Settings file; midstream.toml by default, if there is one.",
+)
+@click.option("--data-dir", help="Where the gateway's own Redis keeps its file; .midstream.")
+@click.option("--insecure", is_flag=True, help="Allow other addresses than loopback, without auth.")
+@click.option("--demo", is_flag=True, help="Serve the live demo at /.")
+def serve(
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    redis_url: str | None,
+    config: Path | None,
+    data_dir: str | None,
+    insecure: bool,
+    demo: bool,
+) -> None:
+    """Serve the gateway; see SERVE_HELP."""
+    chosen: dict[str, dict[str, object]] = {
+        "server": {
+            "host": host,
+            "port": port,
+            "workers": workers,
+            "insecure": insecure or None,
+            "demo": demo or None,
+        },
+        "redis": {"url": redis_url, "data_dir": data_dir},
+    }
+    overrides = {
+        section: {field: value for field, value in fields.items() if value is not None}
+        for section, fields in chosen.items()
+    }
+    try:
+        settings = load_settings(config, overrides=overrides)
+    except SettingsError as error:
+        _fail(error.message, EXIT_SETTINGS)
+    configure_logging(settings.server.log_level)
+
+    # Not before the settings are known to be right: it takes a second.
+    from gateway.serve import WorkersFailedError
+    from gateway.serve import serve as serve_until_told
+
+    try:
+        serve_until_told(settings, _announce)
+    except SettingsError as error:
+        _fail(error.message, EXIT_SETTINGS)
+    except StoreError as error:
+        _fail(error.message, EXIT_REDIS)
+    except WorkersFailedError as error:
+        _fail(error.message, error.exit_code)
+
+
+@main.command()
+def settings() -> None:
+    """Explain all settings, as Markdown."""
+    click.echo(settings_markdown(), nl=False)
+
+
+def _announce(address: str) -> None:
+    click.echo(f"Midstream serves on {address}")
+
+
+def _fail(message: str, exit_code: int) -> None:
+    if message:
+        click.echo(f"midstream: {message}", err=True)
+    sys.exit(exit_code)

@@ -1,0 +1,305 @@
+"""The parent: owns the sockets and the embedded Redis, and keeps workers alive.
+
+It serves nothing itself, so that whatever happens to a worker, the address stays bound, Redis
+stays up, and another worker closes or goes on with what the dead one left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.errors import GatewayError, SettingsError, StoreError
+from gateway.store.embedded import EmbeddedRedis
+from gateway.store.redis_store import RedisStore
+from gateway.telemetry import redact_url
+from gateway.worker import EXIT_SETTINGS, Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SEND_BUFFER_BYTES: Final = 64 * 1024
+"""Linux grows a socket's buffer to 4 MB for a client that does not read (REDIS.md §6)."""
+
+BACKLOG: Final = 2048
+MAX_FAILED_STARTS: Final = 5
+"""In a row, of one worker, before the gateway gives up."""
+RESTART_DELAY_S: Final = 0.5
+"""Doubled with each failed start; a worker that has served is replaced at once."""
+REDIS_WATCH_S: Final = 0.2
+
+
+class WorkersFailedError(GatewayError):
+    """Workers do not start.
+
+    Args:
+        exit_code: of the last one, for the command to end with.
+    """
+
+    code = "workers_failed"
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends at once.
+
+    Args:
+        announce: called with the address once the first worker serves.
+
+    Raises:
+        SettingsError: the address, the data folder or an agent cannot be used.
+        StoreError: Redis cannot be reached or started.
+        WorkersFailedError: workers end as soon as they are started.
+    """
+    with ExitStack() as stack:
+        sockets = bind(settings)
+        for listener in sockets:
+            stack.enter_context(listener)
+        if settings.server.workers > 1:
+            folder = stack.enter_context(TemporaryDirectory(prefix="midstream-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        redis = None
+        if settings.redis.url:
+            asyncio.run(check_redis(settings))
+        else:
+            redis = OwnRedis(settings)
+            stack.enter_context(redis)
+            settings = with_redis_url(settings, redis.url)
+        supervisor = Supervisor(settings, sockets, lambda: announce(address_of(sockets[0])))
+        asyncio.run(supervisor.run(redis))
+
+
+def bind(settings: Settings) -> list[socket.socket]:
+    """Bind the address; a name may have several.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    server = settings.server
+    try:
+        found = socket.getaddrinfo(
+            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        sockets: list[socket.socket] = []
+        port = server.port
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, kind, protocol)
+            sockets.append(listener)
+            _configure(listener, server.write_deadline_s)
+            listener.bind((address[0], port, *address[2:]))
+            # With port 0 the first address chooses, and the others follow.
+            port = listener.getsockname()[1]
+            listener.listen(BACKLOG)
+            listener.set_inheritable(True)
+    except OSError as error:
+        raise SettingsError(
+            f"unable to listen on {server.host}:{server.port}; {error.strerror or error}. "
+            "Choose another --port or --host"
+        ) from None
+    return sockets
+
+
+def _configure(listener: socket.socket, write_deadline_s: float) -> None:
+    """Set what accepted connections inherit."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Drops a connection whose client takes nothing, though we have closed it long since.
+        milliseconds = int(write_deadline_s * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return a bound socket's URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def check_redis(settings: Settings) -> None:
+    """Ask the configured Redis for a sign of life.
+
+    Raises:
+        StoreError: it gives none.
+    """
+    async with RedisStore.connect(settings.redis.url) as store:
+        try:
+            await store.ping()
+        except StoreError:
+            raise StoreError(
+                f"unable to reach Redis at {redact_url(settings.redis.url)}; start it, or leave "
+                "REDIS_URL unset to have the gateway start one of its own"
+            ) from None
+
+
+def with_redis_url(settings: Settings, url: str) -> Settings:
+    """Return the settings with another Redis."""
+    redis = msgspec.structs.replace(settings.redis, url=url)
+    return msgspec.structs.replace(settings, redis=redis)
+
+
+class OwnRedis:
+    """The embedded Redis, started again when it dies: its file has everything."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.redis
+        self._redis = self._new()
+
+    def _new(self) -> EmbeddedRedis:
+        return EmbeddedRedis(Path(self._settings.data_dir), appendfsync=self._settings.appendfsync)
+
+    @property
+    def url(self) -> str:
+        """Where it is; the same after a restart."""
+        return self._redis.url
+
+    def __enter__(self) -> OwnRedis:
+        self._redis.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._redis.__exit__(None, None, None)
+
+    async def keep(self) -> None:
+        """Start it again whenever it has ended, until cancelled.
+
+        Raises:
+            StoreError, SettingsError: it does not start again.
+        """
+        while True:
+            await asyncio.sleep(REDIS_WATCH_S)
+            if self._has_ended():
+                logger.error("redis_died restarting=true")
+                self._redis.__exit__(None, None, None)
+                self._redis = self._new()
+                self._redis.__enter__()
+
+    def _has_ended(self) -> bool:
+        """Look without reaping: that is for the one who started it."""
+        pid = self._redis.pid
+        if pid is None:
+            return True
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+class Supervisor:
+    """Keeps the workers, and ends them."""
+
+    def __init__(
+        self, settings: Settings, sockets: Sequence[socket.socket], announce: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._sockets = [listener.fileno() for listener in sockets]
+        self._announce: Callable[[], None] | None = announce
+        self._ending = asyncio.Event()
+        self._workers: set[asyncio.subprocess.Process] = set()
+
+    async def run(self, redis: OwnRedis | None) -> None:
+        """Keep workers alive until a signal, then let them finish.
+
+        Raises:
+            WorkersFailedError, StoreError, SettingsError: see `serve`.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                keeper = tasks.create_task(redis.keep(), name="keep-redis") if redis else None
+                async with asyncio.TaskGroup() as workers:
+                    for index in range(self._settings.server.workers):
+                        workers.create_task(self._keep(), name=f"keep-worker-{index}")
+                if keeper is not None:
+                    keeper.cancel()
+        except BaseExceptionGroup as failed:
+            raise _first_of(failed) from None
+        finally:
+            self._signal(signal.SIGKILL)
+
+    def _end(self) -> None:
+        """The first time, let workers finish; the second, do not."""
+        self._signal(signal.SIGKILL if self._ending.is_set() else signal.SIGTERM)
+        self._ending.set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for worker in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.send_signal(number)
+
+    async def _keep(self) -> None:
+        failed_starts = 0
+        while not self._ending.is_set():
+            served, code = await self._run_worker()
+            if self._ending.is_set():
+                return
+            failed_starts = 0 if served else failed_starts + 1
+            if not served and code == EXIT_SETTINGS:
+                raise WorkersFailedError("", EXIT_SETTINGS)
+            if failed_starts == MAX_FAILED_STARTS:
+                raise WorkersFailedError("unable to serve; workers end as they start", 1)
+            logger.warning("worker_died code=%s served=%s restarting=true", code, served)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESTART_DELAY_S * failed_starts):
+                    await self._ending.wait()
+
+    async def _run_worker(self) -> tuple[bool, int]:
+        """Run a worker to its end; return whether it ever served, and its exit code."""
+        read, write = os.pipe()
+        with ExitStack() as stack:
+            stack.callback(os.close, read)
+            try:
+                worker = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "gateway.worker"),
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=(*self._sockets, write),
+                    # Its own session: a Ctrl-C in the terminal is for the parent to pass on.
+                    start_new_session=True,
+                )
+            finally:
+                os.close(write)
+            launch = Launch(
+                parent_pid=os.getpid(),
+                sockets=self._sockets,
+                ready=write,
+                settings=self._settings,
+            )
+            self._workers.add(worker)
+            try:
+                if worker.stdin is not None:
+                    worker.stdin.write(msgspec.json.encode(launch) + b"\n")
+                if self._ending.is_set():
+                    worker.send_signal(signal.SIGTERM)
+                # The pipe ends with the byte, or with the worker.
+                served = bool(await asyncio.to_thread(os.read, read, 1))
+                if served and self._announce is not None:
+                    announce, self._announce = self._announce, None
+                    announce()
+                return served, await worker.wait()
+            finally:
+                self._workers.discard(worker)
+
+
+def _first_of(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended a group: what it says is what there is to say."""
+    first = failed.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

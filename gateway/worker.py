@@ -1,0 +1,153 @@
+"""A worker: one process that serves. `serve.py` starts it, and it never outlives that.
+
+It is told what to do by one line of JSON on stdin, which stays open: the end of stdin is
+the end of the parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import uvicorn
+import uvloop
+from msgspec import Struct
+
+from gateway.app import Gateway
+from gateway.errors import SettingsError
+from gateway.settings import Settings
+from gateway.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+EXIT_SETTINGS: Final = 2
+EXIT_FAILED: Final = 1
+
+KEEP_ALIVE_S: Final = 75
+"""An idle connection's life. Longer than the 60 s of common load balancers: who closes first
+must be they, or they send a request into a closing connection."""
+
+LAST_RESPONSES_S: Final = 5
+"""After the drain: for the last bytes of responses to be taken."""
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """What a worker is told.
+
+    Attributes:
+        sockets: file descriptors of listening sockets.
+        ready: file descriptor to write a byte to once it serves.
+    """
+
+    parent_pid: int
+    sockets: list[int]
+    ready: int
+    settings: Settings
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn, with a drain at its end, and a second signal that ends at once."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, ready: int) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and say so."""
+        await super().startup(sockets)
+        os.write(self._ready, b"1")
+        os.close(self._ready)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, let runs finish and their readers read them, then close."""
+        for server in self.servers:
+            server.close()
+        await self._gateway.drain()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Shut down at the first signal; the second meets the default, and ends at once."""
+        loop = asyncio.get_running_loop()
+
+        def begin_shutdown(number: signal.Signals) -> None:
+            self.should_exit = True
+            for each in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(each)
+            logger.info("shutdown_begins signal=%s", number.name)
+
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, begin_shutdown, each)
+        yield
+
+
+def main() -> None:
+    """Serve until told otherwise; exits with a code of `docs/settings.md`."""
+    launch = msgspec.json.decode(sys.stdin.buffer.readline(), type=Launch)
+    _die_with(launch.parent_pid)
+    configure_logging(launch.settings.server.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(launch))
+    except SettingsError as error:
+        logger.error("settings_refused reason=%s", error.message)
+        sys.exit(EXIT_SETTINGS)
+    except BaseExceptionGroup as failed:
+        logger.error("worker_failed", exc_info=failed)
+        sys.exit(EXIT_FAILED)
+
+
+async def _serve(launch: Launch) -> None:
+    settings = launch.settings
+    gateway = Gateway(settings)
+    config = uvicorn.Config(
+        gateway,
+        loop="none",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws_max_size=settings.server.max_body_bytes,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=LAST_RESPONSES_S,
+    )
+    sockets = [socket.socket(fileno=descriptor) for descriptor in launch.sockets]
+    async with gateway.open():
+        await WorkerServer(config, gateway, launch.ready).serve(sockets)
+
+
+def _die_with(parent_pid: int) -> None:
+    """See to it that this process ends when its parent does, even by SIGKILL."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_end_with_stdin, name="watch-parent", daemon=True).start()
+    if os.getppid() != parent_pid:
+        sys.exit(EXIT_FAILED)
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
