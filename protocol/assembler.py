@@ -54,6 +54,7 @@ from protocol.parts import (
     Fields,
     InputSoFar,
     PartSoFar,
+    StepEnd,
     StepStart,
     TextSoFar,
     ToolSoFar,
@@ -66,7 +67,7 @@ from protocol.parts import (
     merge,
     string_of,
 )
-from protocol.replay import part_of, replay_parts
+from protocol.replay import parts_of, replay_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,7 +96,6 @@ class Assembler:
         "_parts",
         "_reasoning",
         "_step_at",
-        "_step_open",
         "_step_tools",
         "_texts",
         "message_id",
@@ -105,12 +105,11 @@ class Assembler:
         self.message_id = message_id
         self._fields: Fields = {} if base is None else fields_of(base.raw)
         self._metadata: Json | UnsetType = UNSET if base is None else base.metadata
-        self._parts: list[PartSoFar] = []
-        self._step_open = False
+        self._parts: list[PartSoFar | StepEnd] = []
         self._texts: dict[str, TextSoFar] = {}
         self._reasoning: dict[str, TextSoFar] = {}
         self._inputs: dict[str, InputSoFar] = {}
-        self._reindex([] if base is None else [part_of(raw) for raw in base.parts])
+        self._reindex(() if base is None else parts_of(base.parts))
 
     def apply(self, chunk: AnyChunk) -> None:
         """Take the next chunk.
@@ -128,14 +127,14 @@ class Assembler:
     @property
     def is_empty(self) -> bool:
         """Whether the message says nothing: no part but the beginnings of steps."""
-        return all(isinstance(part, StepStart) for part in self._parts)
+        return all(isinstance(part, StepStart | StepEnd) for part in self._parts)
 
     def message(self) -> bytes:
         """Return the UIMessage as JSON, on one line."""
         fields: dict[str, object] = {**self._fields, "id": self.message_id, "role": "assistant"}
         if self._metadata is not UNSET:
             fields["metadata"] = self._metadata
-        fields["parts"] = [part.json() for part in self._parts]
+        fields["parts"] = [part.json() for part in self._parts if not isinstance(part, StepEnd)]
         return one_line(msgspec.json.encode(fields))
 
     def replay(self) -> list[AnyChunk]:
@@ -149,11 +148,11 @@ class Assembler:
         make clients run the tool again.
         """
         start = StartChunk(message_id=self.message_id, message_metadata=self._metadata)
-        return [start, *replay_parts(self._parts, self._step_open)]
+        return [start, *replay_parts(self._parts)]
 
     # -- parts ------------------------------------------------------------------------------
 
-    def _reindex(self, parts: Iterable[PartSoFar]) -> None:
+    def _reindex(self, parts: Iterable[PartSoFar | StepEnd]) -> None:
         """Make these the message's parts."""
         self._parts = []
         self._step_at = 0
@@ -164,7 +163,7 @@ class Assembler:
         for part in parts:
             self._add(part)
 
-    def _add(self, part: PartSoFar) -> None:
+    def _add(self, part: PartSoFar | StepEnd) -> None:
         self._parts.append(part)
         if isinstance(part, StepStart):
             self._step_at = len(self._parts)
@@ -201,11 +200,10 @@ class Assembler:
         self._metadata = merge(self._metadata, chunk.message_metadata)
 
     def _start_step(self, chunk: StartStepChunk) -> None:
-        self._step_open = True
         self._add(StepStart())
 
     def _finish_step(self, chunk: FinishStepChunk) -> None:
-        self._step_open = False
+        self._add(StepEnd())
 
     def _reset_step(self, chunk: ResetStepChunk) -> None:
         self._texts.clear()

@@ -64,6 +64,7 @@ class Verb(Enum):
 
     OPENS = "it must not be open; then it is"
     NEEDS = "it must be there"
+    FORBIDS = "none may be there"
     EXTENDS = "it must be open, and the chunk is a piece of it"
     CLOSES = "it must be open; then it is not"
     ADDS = "it is there then, whether or not it was"
@@ -88,8 +89,14 @@ CLOSED_AT_THE_END: Final = (Thing.TEXT, Thing.REASONING, Thing.INPUT, Thing.STEP
 """What may not be open at an abort, error or finish, in the order in which it is closed."""
 
 MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
-    StartStepChunk: ((Verb.ADDS, Thing.STEP, ""),),
-    FinishStepChunk: ((Verb.DROPS, Thing.STEP, ""),),
+    # Clients look for a call in the current step only: what streams would stay for ever.
+    StartStepChunk: ((Verb.FORBIDS, Thing.INPUT, ""), (Verb.ADDS, Thing.STEP, "")),
+    # Clients before 7 forget there what is open: its end would be an error to them.
+    FinishStepChunk: (
+        (Verb.FORBIDS, Thing.TEXT, ""),
+        (Verb.FORBIDS, Thing.REASONING, ""),
+        (Verb.DROPS, Thing.STEP, ""),
+    ),
     ResetStepChunk: (
         (Verb.NEEDS, Thing.STEP, ""),
         (Verb.CLEARS, Thing.TEXT, ""),

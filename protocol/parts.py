@@ -288,4 +288,10 @@ class StepStart:
         return Raw(b'{"type":"step-start"}')
 
 
+class StepEnd:
+    """Where a step ended; not a part, but its place counts in a replay."""
+
+    __slots__ = ()
+
+
 PartSoFar: TypeAlias = TextSoFar | ToolSoFar | DataSoFar | Whole | StepStart

@@ -34,6 +34,7 @@ from protocol.parts import (
     DataSoFar,
     Fields,
     PartSoFar,
+    StepEnd,
     StepStart,
     TextSoFar,
     ToolSoFar,
@@ -51,7 +52,38 @@ _STATES_AFTER_THE_INPUT: Final = frozenset(
 """States that leave a call's input and result as they are."""
 
 
-def part_of(raw: Raw) -> PartSoFar:
+def parts_of(raws: Iterable[Raw]) -> Iterator[PartSoFar | StepEnd]:
+    """Take up the parts of a stored message, whose steps have ended."""
+    in_step = False
+    for raw in raws:
+        part = _part_of(raw)
+        if in_step and isinstance(part, StepStart):
+            yield StepEnd()
+        in_step |= isinstance(part, StepStart)
+        yield part
+    if in_step:
+        yield StepEnd()
+
+
+def replay_parts(parts: Iterable[PartSoFar | StepEnd]) -> Iterator[AnyChunk]:
+    """Yield the parts' chunks, in the order of the parts."""
+    for index, part in enumerate(parts):
+        match part:
+            case StepStart():
+                yield StartStepChunk()
+            case StepEnd():
+                yield FinishStepChunk()
+            case TextSoFar():
+                yield from _text(part, part.key or f"part-{index}")
+            case ToolSoFar():
+                yield from _tool(part)
+            case DataSoFar():
+                yield decode(bytes(part.json()))
+            case Whole(chunk=chunk) if chunk is not None:
+                yield chunk
+
+
+def _part_of(raw: Raw) -> PartSoFar:
     """Take up a part of a stored message."""
     fields = fields_of(raw)
     kind = string_of(fields["type"])
@@ -69,33 +101,6 @@ def part_of(raw: Raw) -> PartSoFar:
     if not isinstance(chunk, OpaqueChunk):
         return Whole(chunk, raw)
     return DataSoFar(chunk) if chunk.is_data else Whole(None, raw)
-
-
-def replay_parts(parts: Iterable[PartSoFar], step_open: bool) -> Iterator[AnyChunk]:
-    """Yield the parts' chunks.
-
-    Args:
-        parts: in order.
-        step_open: whether the last step has no end yet.
-    """
-    in_step = False
-    for index, part in enumerate(parts):
-        match part:
-            case StepStart():
-                if in_step:
-                    yield FinishStepChunk()
-                yield StartStepChunk()
-                in_step = True
-            case TextSoFar():
-                yield from _text(part, part.key or f"part-{index}")
-            case ToolSoFar():
-                yield from _tool(part)
-            case DataSoFar():
-                yield decode(bytes(part.json()))
-            case Whole(chunk=chunk) if chunk is not None:
-                yield chunk
-    if in_step and not step_open:
-        yield FinishStepChunk()
 
 
 def _text(part: TextSoFar, key: str) -> Iterator[AnyChunk]:
@@ -144,6 +149,7 @@ def _input_and_result(part: ToolSoFar, fields: Fields) -> Iterator[AnyChunk]:
             output=fields["output"],
             provider_metadata=result_metadata,
             preliminary=_value(fields, "preliminary"),
+            dynamic=part.dynamic or UNSET,
         )
     elif "errorText" in fields:
         yield _input_start(part, fields)
@@ -156,11 +162,11 @@ def _input_and_result(part: ToolSoFar, fields: Fields) -> Iterator[AnyChunk]:
 
 
 def _input(part: ToolSoFar, fields: Fields) -> Iterator[AnyChunk]:
-    if part.state != "input-streaming":
+    if "input" in fields and "rawInput" not in fields:
         yield ToolInputAvailableChunk(
             tool_call_id=part.call_id,
             tool_name=part.name,
-            input=fields.get("input", Raw(NULL)),
+            input=fields["input"],
             provider_metadata=fields.get("callProviderMetadata", UNSET),
             **_common(part, fields),
         )

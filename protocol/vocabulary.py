@@ -28,7 +28,6 @@ from protocol.chunks import (
     ToolApprovalRequestChunk,
     ToolApprovalResponseChunk,
     ToolOutputDeniedChunk,
-    ToolOutputErrorChunk,
 )
 
 if TYPE_CHECKING:
@@ -59,21 +58,18 @@ _REASON_SINCE: Final[dict[FinishReason | UnsetType, int]] = {
 }
 
 
-def _denied_as_error(chunk: ToolOutputDeniedChunk) -> ToolOutputErrorChunk:
-    return ToolOutputErrorChunk(
-        tool_call_id=chunk.tool_call_id, error_text="The tool call was not approved."
-    )
-
-
 def _reason_as_other(chunk: FinishChunk) -> FinishChunk:
     return msgspec.structs.replace(chunk, finish_reason="other")
 
 
 _OLDER_FORM: Final[dict[type[AnyChunk], Callable[[Any], Chunk]]] = {
-    ToolOutputDeniedChunk: _denied_as_error,
     FinishChunk: _reason_as_other,
 }
-"""What is sent to a level that does not know the chunk; types not listed are left out."""
+"""What is sent to a level that does not know the chunk; types not listed are left out.
+
+`tool-output-denied` is, too: a `tool-output-error` would do for ai 5, had it not to say whether
+the call is dynamic, which the chunk does not tell and without which ai 5 fails.
+"""
 
 
 def level_of(chunk: AnyChunk) -> int:

@@ -22,6 +22,8 @@ from protocol.chunks import (
     ToolInputDeltaChunk,
     ToolInputErrorChunk,
     ToolInputStartChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
 )
 from protocol.codec import UNREADABLE, one_line
 from protocol.errors import IllegalChunkError, LocalProtocolError
@@ -29,7 +31,7 @@ from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
 from protocol.messages import ToolPart, parse_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from msgspec import UnsetType
 
@@ -56,9 +58,10 @@ class ChunkWriter:
         self._things: dict[Thing, dict[str, _Entry]] = {thing: {} for thing in Thing}
         for part in () if base is None else map(parse_part, base.parts):
             if isinstance(part, ToolPart):
-                self._things[Thing.CALL][part.tool_call_id] = _Entry(_BEFORE_STEPS, [])
+                call = _Entry(_BEFORE_STEPS, dynamic=part.dynamic)
+                self._things[Thing.CALL][part.tool_call_id] = call
                 if part.approval is not UNSET:
-                    self._things[Thing.APPROVAL][part.approval.id] = _Entry(_BEFORE_STEPS, [])
+                    self._things[Thing.APPROVAL][part.approval.id] = _Entry(_BEFORE_STEPS)
 
     @classmethod
     def resume_from(
@@ -103,6 +106,28 @@ class ChunkWriter:
             elif key not in self._things[thing]:
                 _refuse(chunk, f"there is no {_name(thing, key)}")
 
+    def admit(self, chunk: AnyChunk) -> list[AnyChunk]:
+        """Take an agent's next chunk, and return what is to be sent for it.
+
+        That is the chunk, after the ends that the agent left out before it (the end of a
+        step closes its parts). A result says whether its call is dynamic: ai 5 finds the
+        call by that.
+
+        Raises:
+            IllegalChunkError: it is not allowed here; nothing was taken.
+        """
+        kind = type(chunk)
+        if kind not in _COMPLETED:
+            self.write(chunk)
+            return [chunk]
+        chunks: list[AnyChunk] = []
+        if self._phase is Phase.RUNNING:
+            chunks += self._closings(_forbidden_by(kind), "the step ended")
+        chunks.append(self._with_kind_of_call(chunk))
+        for each in chunks:
+            self.write(each)
+        return chunks
+
     def finish(
         self, reason: FinishReason | None = None, metadata: Json | None = None
     ) -> list[AnyChunk]:
@@ -118,7 +143,7 @@ class ChunkWriter:
             finish_reason=UNSET if reason is None else reason,
             message_metadata=UNSET if metadata is None else metadata,
         )
-        return self._end("the answer ended before its input was complete", [], finish)
+        return self._end("the answer ended", [], finish)
 
     def abort(self, reason: str | None = None) -> list[AnyChunk]:
         """Write the end of a run that a person stopped, and return its chunks.
@@ -130,9 +155,7 @@ class ChunkWriter:
             LocalProtocolError: the run has its finish.
         """
         abort = AbortChunk(reason=UNSET if reason is None else reason)
-        return self._end(
-            "the run was stopped before its input was complete", [abort], FinishChunk()
-        )
+        return self._end("the run was stopped", [abort], FinishChunk())
 
     def fail(self, error_text: str, metadata: Json | None = None) -> list[AnyChunk]:
         """Write the end of a run that failed, and return its chunks.
@@ -146,7 +169,7 @@ class ChunkWriter:
         if metadata is not None:
             last.insert(0, MessageMetadataChunk(message_metadata=metadata))
         finish = FinishChunk(finish_reason="error")
-        return self._end("the run failed before its input was complete", last, finish)
+        return self._end("the run failed", last, finish)
 
     def _end(self, cut_text: str, last: list[AnyChunk], finish: FinishChunk) -> list[AnyChunk]:
         chunks: list[AnyChunk] = []
@@ -155,36 +178,45 @@ class ChunkWriter:
         if self._phase is Phase.UNSTARTED:
             chunks.append(StartChunk(message_id=self._message_id))
         if self._phase is not Phase.ENDING:
-            chunks += self._closings(cut_text)
+            chunks += self._closings(CLOSED_AT_THE_END, cut_text)
             chunks += last
         chunks.append(finish)
         for chunk in chunks:
             self.write(chunk)
         return chunks
 
-    def _closings(self, cut_text: str) -> list[AnyChunk]:
-        open_things = self._things
-        inputs = open_things[Thing.INPUT].values()
+    def _closings(self, things: Iterable[Thing], cut_text: str) -> list[AnyChunk]:
         return [
-            *(TextEndChunk(id=key) for key in open_things[Thing.TEXT]),
-            *(ReasoningEndChunk(id=key) for key in open_things[Thing.REASONING]),
-            *(_input_error(entry.chunks, cut_text) for entry in inputs),
-            *(FinishStepChunk() for _ in open_things[Thing.STEP]),
+            _CLOSE[thing](key, entry, cut_text)
+            for thing in things
+            for key, entry in self._things[thing].items()
         ]
+
+    def _with_kind_of_call(self, chunk: AnyChunk) -> AnyChunk:
+        if isinstance(chunk, _RESULTS):
+            call = self._things[Thing.CALL].get(chunk.tool_call_id)
+            if call is not None and call.dynamic is not (chunk.dynamic is True):
+                return msgspec.structs.replace(chunk, dynamic=call.dynamic or UNSET)
+        return chunk
 
     def _turn(self, chunk: AnyChunk, turn: Turn) -> None:
         legal, after = turn
         if self._phase not in legal:
             _refuse(chunk, f"it came {self._phase}")
         for thing in CLOSED_AT_THE_END:
-            for key in self._things[thing]:
-                _refuse(chunk, f"the {_name(thing, key)} is still open")
+            self._refuse_open(chunk, thing)
         self._phase = after
+
+    def _refuse_open(self, chunk: AnyChunk, thing: Thing) -> None:
+        for key in self._things[thing]:
+            _refuse(chunk, f"the {_name(thing, key)} is still open")
 
     def _move(self, chunk: AnyChunk, verb: Verb, thing: Thing, key: str) -> None:
         there = self._things[thing]
         if verb is Verb.OPENS and key in there:
             _refuse(chunk, f"the {_name(thing, key)} is open already")
+        if verb is Verb.FORBIDS:
+            self._refuse_open(chunk, thing)
         if verb in _NEED_OPEN and key not in there:
             _refuse(chunk, f"no {_name(thing, key)} is open")
         match verb:
@@ -196,19 +228,27 @@ class ChunkWriter:
                 there.pop(key, None)
             case Verb.ADDS:
                 self._step += thing is Thing.STEP
-                there.setdefault(key, _Entry(self._step, []))
+                entry = there.setdefault(key, _Entry(self._step))
+                entry.dynamic = getattr(chunk, "dynamic", UNSET) is True
             case Verb.CLEARS:
                 there.clear()
-            case _:
+            case Verb.RESETS:
                 for old in [key for key, entry in there.items() if entry.step == self._step]:
                     del there[old]
 
 
 class _Entry(Struct):
-    """A thing that is there: the step that brought it, and for what is open its chunks."""
+    """A thing that is there.
+
+    Attributes:
+        step: the step that brought it.
+        chunks: for what is open, the chunks that it consists of.
+        dynamic: for a call, whether its tool is dynamic.
+    """
 
     step: int
-    chunks: list[AnyChunk]
+    chunks: list[AnyChunk] = []
+    dynamic: bool = False
 
 
 _BEFORE_STEPS: Final = -1
@@ -224,18 +264,48 @@ def _refuse(chunk: AnyChunk, why: str) -> NoReturn:
     raise IllegalChunkError(f"unable to take the chunk {kind}; {why}")
 
 
-def _input_error(opening: list[AnyChunk], why: str) -> ToolInputErrorChunk:
+def _text_end(key: str, entry: _Entry, cut_text: str) -> TextEndChunk:
+    return TextEndChunk(id=key)
+
+
+def _reasoning_end(key: str, entry: _Entry, cut_text: str) -> ReasoningEndChunk:
+    return ReasoningEndChunk(id=key)
+
+
+def _input_error(key: str, entry: _Entry, cut_text: str) -> ToolInputErrorChunk:
     """Close a tool input that will not be complete, with what arrived of it."""
-    start, *deltas = opening
-    assert isinstance(start, ToolInputStartChunk)  # noqa: S101 - OPENS stored it
+    start, *deltas = entry.chunks
+    assert isinstance(start, ToolInputStartChunk)  # noqa: S101 - it is what opens one
     text = "".join([d.input_text_delta for d in deltas if isinstance(d, ToolInputDeltaChunk)])
     return ToolInputErrorChunk(
-        tool_call_id=start.tool_call_id,
+        tool_call_id=key,
         tool_name=start.tool_name,
         input=_input_of(text, start.input_encoding),
-        error_text=f"The tool call was cut off: {why}.",
+        error_text=f"The tool call was cut off: {cut_text} before its input was complete.",
         dynamic=start.dynamic,
     )
+
+
+def _finish_step(key: str, entry: _Entry, cut_text: str) -> FinishStepChunk:
+    return FinishStepChunk()
+
+
+_CLOSE: Final[dict[Thing, Callable[[str, _Entry, str], AnyChunk]]] = {
+    Thing.TEXT: _text_end,
+    Thing.REASONING: _reasoning_end,
+    Thing.INPUT: _input_error,
+    Thing.STEP: _finish_step,
+}
+"""Thing -> the chunk that closes it."""
+
+
+def _forbidden_by(kind: type[AnyChunk]) -> list[Thing]:
+    return [thing for verb, thing, _ in MOVES.get(kind, ()) if verb is Verb.FORBIDS]
+
+
+_RESULTS: Final = (ToolOutputAvailableChunk, ToolOutputErrorChunk)
+_COMPLETED: Final = frozenset({*filter(_forbidden_by, MOVES), *_RESULTS})
+"""Chunks of which agents leave something out."""
 
 
 def _input_of(text: str, encoding: str | UnsetType) -> Json:
