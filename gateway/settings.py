@@ -43,9 +43,7 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
         bool,
         Meta(description="Serve other addresses than loopback though `auth.mode` is `none`."),
     ] = False
-    demo: Annotated[
-        bool, Meta(description="Serve the live demo at `/`, with simulated models only.")
-    ] = False
+    demo: Annotated[bool, Meta(description="Serve the live demo at `/`.")] = False
     max_body_bytes: Annotated[
         Bytes, Meta(description="Largest request body, and largest WebSocket message.")
     ] = 8 * 1024 * 1024
@@ -182,11 +180,12 @@ class AuthSettings(_Section, frozen=True, kw_only=True):
 
 
 class AgentSettings(_Section, frozen=True, kw_only=True):
-    """An agent, `[agents.NAME]`: a model with its instructions; or code of yours."""
+    """An agent, `[agents.NAME]`: a model with its instructions, or code of yours.
 
-    provider: Annotated[
-        str, Meta(description="Name of a `[providers.NAME]`: `anthropic`, `openai`, …")
-    ] = ""
+    Without any, there are simulated ones, and one for each provider whose key is set.
+    """
+
+    provider: Annotated[str, Meta(description="Name of a `[providers.NAME]`, or `simulator`.")] = ""
     model: Annotated[str, Meta(description="The model that answers, in the provider's name.")] = ""
     models: Annotated[
         tuple[str, ...], Meta(description="Other models that a client may ask for.")
@@ -196,13 +195,6 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
         Meta(
             description="`package.module:name` of an agent in Python, instead of a provider: an "
             "async generator function of chunks, or an object with `name` and `stream`."
-        ),
-    ] = ""
-    url: Annotated[
-        str,
-        Meta(
-            description="Instead of a provider, a backend that answers a POST with a UI message "
-            "stream."
         ),
     ] = ""
     system: Annotated[str | None, Meta(description="The system prompt.")] = None
@@ -286,6 +278,13 @@ PROVIDER_KINDS: Final = {
 }
 """Kind of provider -> the environment variable that usually holds its key."""
 
+SIMULATED_KINDS: Final = {
+    "simulator": "anthropic",
+    "simulator-openai": "openai",
+    "simulator-openai-chat": "openai-chat",
+}
+"""Providers of the gateway's own, without a key or a network -> the API that they speak."""
+
 
 def environment_name(section: str, field: str) -> str:
     """Return the environment variable of a setting."""
@@ -293,7 +292,7 @@ def environment_name(section: str, field: str) -> str:
 
 
 def provider_kind(name: str, provider: ProviderSettings) -> str:
-    """Return the API that a provider speaks; `simulator` is one of the gateway's own."""
+    """Return the API that a provider speaks."""
     return provider.kind or name
 
 

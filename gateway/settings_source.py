@@ -22,6 +22,7 @@ from gateway.settings import (
     PREFIX,
     PROVIDER_KINDS,
     SECTIONS,
+    SIMULATED_KINDS,
     Settings,
     environment_name,
     provider_kind,
@@ -202,17 +203,15 @@ def _check_agents(settings: Settings) -> None:
                 f"{', '.join(PROVIDER_KINDS)}"
             )
     for name, agent in settings.agents.items():
-        sources = [bool(agent.provider), bool(agent.python), bool(agent.url)]
-        if sum(sources) != 1:
+        if bool(agent.provider) == bool(agent.python):
             raise SettingsError(
-                f"unable to use the agent `{name}`; it must have exactly one of `provider`, "
-                "`python` and `url`"
+                f"unable to use the agent `{name}`; it must have either `provider` or `python`"
             )
         if not agent.provider:
             continue
         if not agent.model:
             raise SettingsError(f"unable to use the agent `{name}`; set its `model`")
-        if agent.provider not in {*settings.providers, *PROVIDER_KINDS, "simulator"}:
+        if agent.provider not in {*settings.providers, *PROVIDER_KINDS, *SIMULATED_KINDS}:
             raise SettingsError(
                 f"unable to use the setting `agents.{name}.provider`; there is no "
                 f"`[providers.{agent.provider}]`"

@@ -4,22 +4,55 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
 from gateway.agents.base import Agent
+from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.errors import AgentNotFoundError, SettingsError
+from gateway.providers.anthropic import AnthropicProvider
+from gateway.providers.http import TimeLimits
+from gateway.providers.openai_chat import OpenAIChatProvider
+from gateway.providers.openai_responses import OpenAIResponsesProvider
+from gateway.providers.simulator import MODELS, create_simulator
+from gateway.providers.simulator.server import serve_simulator
+from gateway.settings import (
+    PROVIDER_KINDS,
+    SIMULATED_KINDS,
+    AgentSettings,
+    ProviderSettings,
+    api_key_variable,
+    provider_kind,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from gateway.agents.base import AgentRequest
+    from gateway.providers.base import Provider
     from gateway.settings import Settings
     from protocol.chunks import AnyChunk
 
     ChunkGenerator = Callable[[AgentRequest], AsyncIterator[AnyChunk | Sequence[AnyChunk]]]
+
+
+DEFAULT_MODELS: Final = {
+    "anthropic": ("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
+    "openai": ("gpt-5.4", "gpt-5.4-mini"),
+}
+"""Provider -> models of its agent where none is configured, the default first."""
+
+SIMULATED_KEY: Final = "simulated"
+
+
+_MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
+    "anthropic": AnthropicProvider,
+    "openai": OpenAIResponsesProvider,
+    "openai-chat": OpenAIChatProvider,
+}
 
 
 class _Entry(Struct, frozen=True):
@@ -104,13 +137,92 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
     Raises:
         SettingsError: one of them cannot be made.
     """
-    agents = Agents(settings.default_agent)
-    for agent in given:
-        agents.add(agent)
-    for name, configured in settings.agents.items():
-        if configured.python:
-            agents.add(import_agent(name, configured.python))
-    yield agents
+    configured = settings.agents or default_agents(os.environ)
+    async with AsyncExitStack() as stack:
+        providers = _Providers(settings.providers, stack)
+        if any(agent.provider in SIMULATED_KINDS for agent in configured.values()):
+            simulator = create_simulator()
+            providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
+        agents = Agents(settings.default_agent)
+        for agent in given:
+            agents.add(agent)
+        for name, wanted in configured.items():
+            if wanted.python:
+                agents.add(import_agent(name, wanted.python))
+            else:
+                model_agent = ModelAgent(
+                    _agent_config(name, wanted), providers.get(wanted.provider)
+                )
+                agents.add(model_agent, frozenset({wanted.model, *wanted.models}))
+        yield agents
+
+
+def default_agents(environment: Mapping[str, str]) -> dict[str, AgentSettings]:
+    """Return the agents of a gateway without any configured: simulated, and real by key."""
+    agents = {
+        name: AgentSettings(provider=name, model="sim", models=tuple(MODELS), send_sources=True)
+        for name in SIMULATED_KINDS
+    }
+    for provider, models in DEFAULT_MODELS.items():
+        if environment.get(PROVIDER_KINDS[provider]):
+            agents[provider] = AgentSettings(provider=provider, model=models[0], models=models)
+    return agents
+
+
+class _Providers:
+    """Providers by name, each made once; closed with the stack."""
+
+    def __init__(self, settings: Mapping[str, ProviderSettings], stack: AsyncExitStack) -> None:
+        self.simulator_url = ""
+        self._settings = settings
+        self._stack = stack
+        self._made: dict[str, Provider] = {}
+
+    def get(self, name: str) -> Provider:
+        provider = self._made.get(name)
+        if provider is None:
+            provider = self._made[name] = self._make(name)
+            self._stack.push_async_callback(provider.close)
+        return provider
+
+    def _make(self, name: str) -> Provider:
+        settings = self._settings.get(name, ProviderSettings())
+        kind = SIMULATED_KINDS.get(name)
+        if kind is not None:
+            path = "/anthropic" if kind == "anthropic" else "/openai/v1"
+            return _provider(kind, settings, SIMULATED_KEY, self.simulator_url + path)
+        key = os.environ.get(api_key_variable(name, settings)) or None
+        return _provider(provider_kind(name, settings), settings, key, settings.base_url or None)
+
+
+def _provider(
+    kind: str, settings: ProviderSettings, api_key: str | None, base_url: str | None
+) -> Provider:
+    return _MAKERS[kind](
+        api_key=api_key,
+        base_url=base_url,
+        max_retries=settings.max_retries,
+        limits=TimeLimits(
+            connect_s=settings.connect_timeout_s,
+            first_byte_s=settings.first_byte_timeout_s,
+            between_bytes_s=settings.between_bytes_timeout_s,
+        ),
+    )
+
+
+def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:
+    return ModelAgentConfig(
+        name=name,
+        model=agent.model,
+        models=agent.models,
+        system=agent.system,
+        parameters=agent.parameters,
+        provider_options=agent.provider_options,
+        send_reasoning=agent.send_reasoning,
+        send_sources=agent.send_sources,
+        message_metadata=agent.message_metadata,
+        max_steps=agent.max_steps,
+    )
 
 
 def _unusable(name: str, path: str, problem: str) -> SettingsError:
