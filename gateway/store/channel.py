@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from redis.exceptions import RedisError
@@ -120,7 +120,7 @@ class RedisChannel:
                                 yield session_id, decode_published(reply[2])
                             continue
                         backoff_s = FIRST_BACKOFF_S
-                        rejoined = await self._acknowledge(reply)
+                        rejoined = await self._acknowledge(connection, reply)
                         if lost and not self._rejoining:
                             yield None, None
                             lost = False
@@ -131,7 +131,7 @@ class RedisChannel:
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
-    async def _acknowledge(self, reply: Reply) -> SessionId | None:
+    async def _acknowledge(self, connection: AbstractConnection, reply: Reply) -> SessionId | None:
         """Take a confirmation; return the session whose lost subscription was made again."""
         kind, feed = reply[0], reply[1]
         if kind in {b"subscribe", b"ssubscribe"}:
@@ -151,7 +151,7 @@ class RedisChannel:
                 # Nobody asked for it: the slot moved. Redis says no more than this.
                 self._confirmed.discard(feed)
                 self._rejoining.add(feed)
-                await self._send(self._subscribe, feed)
+                await connection.send_command(self._subscribe, feed)
         return None
 
     @asynccontextmanager
@@ -167,6 +167,7 @@ class RedisChannel:
             wanted = list(self._wanted)
             for i in range(0, len(wanted), SUBSCRIBE_AT_ONCE):
                 await connection.send_command(self._subscribe, *wanted[i : i + SUBSCRIBE_AT_ONCE])
+            self._heard = True
             watch = asyncio.create_task(self._watch(connection), name="channel watch")
             yield connection
         finally:
@@ -177,13 +178,12 @@ class RedisChannel:
 
     async def _watch(self, connection: AbstractConnection) -> None:
         """Close a connection that no longer answers; the reader then makes a new one."""
-        while True:
-            self._heard = False
-            await connection.send_command("PING")
-            await asyncio.sleep(PING_INTERVAL_S)
-            if not self._heard:
-                await connection.disconnect(nowait=True)
-                return
+        with suppress(RedisError, OSError):
+            while self._heard:
+                self._heard = False
+                await connection.send_command("PING")
+                await asyncio.sleep(PING_INTERVAL_S)
+            await connection.disconnect(nowait=True)
 
     async def _send(self, command: str, feed: bytes) -> None:
         """Write a command, if connected; on reconnect all that is wanted is sent anyway."""

@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from hiredis import pack_command
 from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -22,7 +23,7 @@ from gateway.store.errors import map_redis_errors
 from gateway.store.scripts import Scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -54,6 +55,18 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     sharded: bool = False
 
 
+class _PackedInC:
+    """Packs pipelines by hiredis; mixed into the pool's kind of connection.
+
+    redis-py's asyncio connections pack in Python, which was half of what an append costs
+    here: 8.6 µs with it, 4.3 µs without, at 100 appends a pipeline.
+    """
+
+    def pack_commands(self, commands: Iterable[Command]) -> list[bytes]:
+        """Return the commands as they go over the wire."""
+        return [b"".join(pack_command(command) for command in commands)]  # type: ignore[arg-type]
+
+
 class RedisClient:
     """Commands to one Redis. `healthy_since` is as in SessionStore."""
 
@@ -79,6 +92,8 @@ class RedisClient:
             raise SettingsError(
                 "unable to use the Redis URL; it must begin with redis://, rediss:// or unix://"
             ) from None
+        kind = self._pool.connection_class
+        self._pool.connection_class = type(kind.__name__, (_PackedInC, kind), {})
         self._redis: Redis = Redis(connection_pool=self._pool)
         # Replies as Redis gives them: redis-py would make a dict of each stream entry.
         self._redis.response_callbacks.clear()

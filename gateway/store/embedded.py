@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from gateway.errors import SettingsError, StoreError
 
@@ -205,7 +207,9 @@ class EmbeddedRedis:
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=1.0) as client:
+        retry = Retry(NoBackoff(), 0)
+        path = str(self._socket)
+        with redis.Redis(unix_socket_path=path, socket_timeout=1.0, retry=retry) as client:
             while process.poll() is None and time.monotonic() < deadline:
                 try:
                     client.ping()

@@ -45,6 +45,8 @@ class Channel(Protocol):
     async def join(self, session_id: SessionId) -> None:
         """Subscribe; returns when Redis has confirmed it.
 
+        Another task must be iterating: it is the one that reads the confirmation.
+
         Raises:
             StoreUnavailableError: not subscribed; the session is joined on reconnect.
         """

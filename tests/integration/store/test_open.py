@@ -63,6 +63,7 @@ async def test_open_logs_the_message_then_the_run(store: RedisStore) -> None:
     assert isinstance(said.record, MessageRecord)
     assert (said.record.id, said.record.run_id) == ("u1", "r1")
     assert bytes(said.record.message) == bytes(message("u1").message)
+    assert answer.run is not None
     assert began.record == RunRecord(run=answer.run)
     assert began.offset == answer.opened
 

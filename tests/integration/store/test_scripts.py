@@ -69,7 +69,7 @@ def test_sharded_scripts_publish_in_the_sessions_slot() -> None:
 @pytest.mark.anyio
 async def test_no_call_mixes_slots(store: RedisStore, raw_redis: redis.Redis) -> None:
     """What a session's life sends to Redis: each command's keys share a slot."""
-    with raw_redis.monitor() as monitor:
+    with raw_redis.monitor() as monitor:  # type: ignore[no-untyped-call]
         await answered(store)
         await opened(store, submit("u2", "r2", parent="a-r1", lease_ms=EXPIRED))
         await store.append([batch(0, run="r2")])

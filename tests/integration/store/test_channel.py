@@ -1,0 +1,240 @@
+"""The subscription: order, and what a lost connection looks like to its reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from gateway.errors import StoreUnavailableError
+from gateway.ids import SessionId
+from gateway.store import channel as channel_module
+from gateway.store.client import StoreSettings
+from gateway.store.embedded import EmbeddedRedis
+from gateway.store.redis_store import RedisStore
+from protocol.position import Position
+
+from .scenario import EPOCH, SESSION, answered, batch, opened, submit, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import redis
+
+    from gateway.store.channel import RedisChannel
+    from gateway.store.records import LogEntry
+
+    Arrivals: TypeAlias = asyncio.Queue[tuple[SessionId | None, LogEntry | None]]
+
+pytestmark = pytest.mark.anyio
+
+OTHER = SessionId("chat-2")
+LOST = (None, None)
+
+
+@asynccontextmanager
+async def listening(store: RedisStore) -> AsyncIterator[tuple[RedisChannel, Arrivals]]:
+    """A channel whose arrivals are read into a queue, as a hub does."""
+    arrivals: Arrivals = asyncio.Queue()
+
+    async def read(channel: RedisChannel) -> None:
+        async for arrival in channel:
+            arrivals.put_nowait(arrival)
+
+    async with store.channel() as channel:
+        reader = asyncio.create_task(read(channel))
+        try:
+            yield channel, arrivals
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+async def entries(arrivals: Arrivals, count: int) -> list[LogEntry]:
+    found = [(await arrivals.get())[1] for _ in range(count)]
+    return [entry for entry in found if entry is not None]
+
+
+async def test_channel_delivers_what_the_log_holds_in_its_order(store: RedisStore) -> None:
+    """Every kind of record arrives as it can be read, each naming its predecessor."""
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        await answered(store)
+        arrived = await entries(arrivals, 6)
+
+    page = await store.read_log(SESSION, Position(EPOCH, "0-0"), count=100)
+    assert tuple(arrived) == page.entries
+
+
+async def test_channel_delivers_the_sessions_that_were_joined(store: RedisStore) -> None:
+    """Joined, joined later, not joined, left."""
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        await channel.join(OTHER)
+        await channel.leave(OTHER)
+        for session in (OTHER, SESSION):
+            await opened(store, submit(session=session))
+        await channel.join(OTHER)
+        await store.append([batch(0, session=OTHER)])
+        arrived = [await arrivals.get() for _ in range(3)]
+
+    assert [session for session, _ in arrived] == [SESSION, SESSION, OTHER]
+    assert arrivals.empty()
+
+
+async def test_join_twice_subscribes_once(store: RedisStore) -> None:
+    """Joins that race wait for the same confirmation; a record arrives once."""
+    async with listening(store) as (channel, arrivals):
+        await asyncio.gather(*(channel.join(SESSION) for _ in range(3)))
+        await channel.join(SESSION)
+        await opened(store)
+        await store.append([batch(0)])
+        assert len(await entries(arrivals, 3)) == 3
+        assert arrivals.empty()
+
+
+async def test_leave_then_join_at_once_stays_joined(store: RedisStore) -> None:
+    """The confirmation of the leave is not taken for a lost subscription."""
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        await channel.leave(SESSION)
+        await channel.join(SESSION)
+        await opened(store)
+        first = await arrivals.get()
+
+    assert first[1] is not None
+
+
+async def test_cancelled_join_leaves_others_waiting(store: RedisStore) -> None:
+    """A reader that goes away while joining does not cancel one that joins too."""
+    async with listening(store) as (channel, _):
+        first = asyncio.create_task(channel.join(SESSION))
+        second = asyncio.create_task(channel.join(SESSION))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+
+
+async def test_channel_joins_again_after_its_connection_was_killed(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """The reader is told, after which everything arrives again."""
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        await channel.join(OTHER)
+        raw_redis.client_kill_filter(_type="pubsub")
+        assert await arrivals.get() == LOST
+        for session in (OTHER, SESSION):
+            await opened(store, submit(session=session))
+        arrived = [await arrivals.get() for _ in range(4)]
+
+    assert [session for session, _ in arrived] == [OTHER, OTHER, SESSION, SESSION]
+
+
+async def test_channel_tells_of_a_lost_connection_with_nothing_joined(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """There is nobody to join again, but joins work."""
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        await channel.leave(SESSION)
+        raw_redis.client_kill_filter(_type="pubsub")
+        raw_redis.client_kill_filter(_type="normal", skipme=True)
+        assert await arrivals.get() == LOST
+        await channel.join(SESSION)
+
+
+async def test_subscription_that_redis_ended_is_made_again(
+    store: RedisStore,
+) -> None:
+    """An unsubscribe that nobody asked for (a slot moved) is told for that session."""
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        await channel.join(OTHER)
+        feed = f"ms:{{{SESSION}}}:feed"
+        assert channel._connection is not None
+        await channel._connection.send_command("UNSUBSCRIBE", feed)
+
+        assert await arrivals.get() == (SESSION, None)
+        await opened(store)
+        assert (await arrivals.get())[0] == SESSION
+
+
+async def test_join_fails_while_redis_is_away(tmp_path: Path) -> None:
+    """A reader is not kept waiting for an outage to end."""
+    settings = StoreSettings(command_timeout_s=1.0)
+    async with (
+        RedisStore.connect(f"unix://{tmp_path}/none.sock", settings=settings) as store,
+        listening(store) as (channel, _),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            await channel.join(SESSION)
+
+
+def test_channel_survives_a_restart_of_redis(tmp_path: Path) -> None:
+    """Sessions joined before, or in vain while it was away, are joined after the restart."""
+    stack = AsyncExitStack()
+
+    async def before(url: str) -> tuple[RedisStore, RedisChannel, Arrivals]:
+        store = await stack.enter_async_context(RedisStore.connect(url))
+        channel, arrivals = await stack.enter_async_context(listening(store))
+        await channel.join(SESSION)
+        await opened(store)
+        await entries(arrivals, 2)
+        return store, channel, arrivals
+
+    async def away(channel: RedisChannel) -> None:
+        with pytest.raises(StoreUnavailableError):
+            await channel.join(OTHER)
+
+    async def after(store: RedisStore, arrivals: Arrivals) -> list[SessionId | None]:
+        assert await arrivals.get() == LOST
+        await store.append([batch(0)])
+        await opened(store, submit(session=OTHER))
+        return [(await arrivals.get())[0] for _ in range(3)]
+
+    # Starting a server blocks, so the loop stands still while it is started and stopped.
+    with asyncio.Runner() as runner:
+        with EmbeddedRedis(tmp_path, appendfsync="no") as server:
+            store, channel, arrivals = runner.run(before(server.url))
+        runner.run(away(channel))
+        with EmbeddedRedis(tmp_path, appendfsync="no"):
+            assert runner.run(after(store, arrivals)) == [SESSION, OTHER, OTHER]
+            runner.run(stack.aclose())
+
+
+async def test_sharded_channel_delivers_too(redis_url: str) -> None:
+    """SPUBLISH and SSUBSCRIBE, as a cluster needs them."""
+    async with (
+        RedisStore.connect(redis_url, settings=StoreSettings(sharded=True)) as store,
+        listening(store) as (channel, arrivals),
+    ):
+        await channel.join(SESSION)
+        await answered(store)
+        assert len(await entries(arrivals, 6)) == 6
+        await store.erase(SESSION)
+        assert len(await entries(arrivals, 1)) == 1
+
+
+async def test_channel_drops_a_connection_that_no_longer_answers(
+    redis_server: EmbeddedRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that vanished without a word is noticed, and the sessions are joined again."""
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.05)
+    assert redis_server.pid is not None
+    async with RedisStore.connect(redis_url) as store, listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        connection = channel._connection
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        try:
+            await wait_until(lambda: channel._connection is not connection)
+        finally:
+            os.kill(redis_server.pid, signal.SIGCONT)
+        assert await arrivals.get() == LOST
+        await opened(store)
+        assert len(await entries(arrivals, 2)) == 2
