@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9999)
     parser.add_argument("--uds", help="a Unix socket's path, instead of host and port")
     parser.add_argument(
-        "--journal", action="store_true", help="serve GET /sim/requests (it shows prompts)"
+        "--no-journal", action="store_true", help="do not serve GET /sim/requests: it shows prompts"
     )
     arguments = parser.parse_args()
     with suppress(KeyboardInterrupt):
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    simulator = create_simulator(journal_enabled=arguments.journal)
+    simulator = create_simulator(journal_enabled=not arguments.no_journal)
     address = {"host": arguments.host, "port": arguments.port, "uds": arguments.uds}
     async with serve_simulator(simulator, **address) as base_url:
         where = arguments.uds or base_url

@@ -42,7 +42,8 @@ class _Message(Struct):
 
 class _Tool(Struct):
     name: str
-    input_schema: Raw | None = None
+    # Empty for the API's own tools. (`Raw | None` would take null only.)
+    input_schema: Raw = Raw(b"")
     type: str | None = None
 
 
@@ -90,7 +91,7 @@ def read_messages_request(body: bytes, headers: Mapping[str, str]) -> Conversati
         tools=tuple(
             DeclaredTool(tool.name, tool.input_schema)
             for tool in request.tools
-            if tool.input_schema is not None
+            if tool.input_schema
         ),
         outcomes=tuple(_outcomes(request.messages[latest:])),
         rounds=sum(bool(_uses(message)) for message in request.messages[latest:]),

@@ -51,7 +51,7 @@ class AnthropicWire:
         message = _message(turn, exchange, content=[], output_tokens=1)
         yield _event("message_start", {"message": message})
         deltas = 0
-        for index, part in enumerate(_blocks(turn)):
+        for index, part in enumerate(_blocks(turn, exchange)):
             block = _open_block(part, exchange)
             yield _event("content_block_start", {"index": index, "content_block": block})
             if index == 0:
@@ -72,7 +72,7 @@ class AnthropicWire:
 
     def body(self, turn: Turn, exchange: Exchange) -> bytes:
         """Return the answer to a request that does not stream."""
-        content = [_whole_block(part, exchange) for part in _blocks(turn)]
+        content = [_whole_block(part, exchange) for part in _blocks(turn, exchange)]
         message = _message(turn, exchange, content=content, output_tokens=turn.output_tokens)
         return encode_json(message | _ending(turn))
 
@@ -102,10 +102,10 @@ class _Searching(Struct, frozen=True):
 _BlockPart: TypeAlias = Reasoning | Text | Call | _Searching | _Found
 
 
-def _blocks(turn: Turn) -> Iterator[_BlockPart]:
+def _blocks(turn: Turn, exchange: Exchange) -> Iterator[_BlockPart]:
     for part in turn.parts:
         if isinstance(part, Search):
-            search_id = "srvtoolu_01" + opaque_text(f"search:{part.query}", 22)
+            search_id = exchange.new_id("srvtoolu_01")
             yield _Searching(search_id, part.query)
             yield _Found(search_id, part.sources)
         else:
@@ -142,8 +142,8 @@ def _whole_block(part: _BlockPart, exchange: Exchange) -> Json:
                 "signature": seal("anthropic", thinking),
             }
         case Text(pieces=pieces, cited=cited):
-            citations = None if cited is None else [_citation(cited)]
-            return {"type": "text", "text": "".join(pieces), "citations": citations}
+            block: Json = {"type": "text", "text": "".join(pieces)}
+            return block if cited is None else {**block, "citations": [_citation(cited)]}
         case Call(pieces=pieces):
             return _tool_use(part, exchange, Raw("".join(pieces).encode() or b"{}"))
         case _Searching(query=query):

@@ -40,7 +40,7 @@ class _Item(Struct):
 class _Tool(Struct):
     type: str
     name: str = ""
-    parameters: Raw | None = None
+    parameters: Raw = Raw(b"{}")
 
 
 class _Reasoning(Struct):
@@ -87,7 +87,7 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
         stream=bool(request.stream),
         max_tokens=request.max_output_tokens,
         tools=tuple(
-            DeclaredTool(tool.name, tool.parameters or Raw(b"{}"))
+            DeclaredTool(tool.name, tool.parameters)
             for tool in request.tools or ()
             if tool.type == "function"
         ),

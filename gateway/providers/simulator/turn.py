@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, ValidationError
 from msgspec import json as msgspec_json
 
 from gateway.providers.simulator.prose import (
@@ -234,7 +234,11 @@ _EXAMPLES: dict[str, object] = {
 
 def _example_input(schema: Raw) -> str:
     """Make an input that a simple schema accepts: its required properties."""
-    wanted = msgspec_json.decode(schema, type=_ObjectSchema)
+    try:
+        wanted = msgspec_json.decode(schema, type=_ObjectSchema)
+    except ValidationError:
+        # Not the schema of a plain object: nothing that we could make would be better.
+        return "{}"
     example: dict[str, object] = {}
     for name in wanted.required:
         field = wanted.properties.get(name, _Property())
