@@ -143,7 +143,7 @@ def build_litestar(
     settings: Settings,
     *,
     check_ready: Callable[[], Awaitable[None]],
-    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over what `api` holds."""
     return Litestar(
@@ -173,7 +173,7 @@ def build_litestar(
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
-        lifespan=[lifespan],
+        lifespan=[] if lifespan is None else [lifespan],
         request_max_body_size=settings.server.max_body_bytes,
         logging_config=None,
         debug=False,

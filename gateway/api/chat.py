@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post
+from litestar.di import NamedDependency
 from litestar.exceptions import InternalServerException
-from litestar.params import Dependency
+from litestar.params import FromPath, SkipValidation
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
@@ -28,8 +29,8 @@ DEFAULT_PAGE: Final = 50
 MAX_PAGE: Final = 200
 
 AnyRequest = Request[Any, Any, Any]
-ApiDependency = Annotated[Api, Dependency(skip_validation=True)]
-CallerDependency = Annotated[Caller, Dependency(skip_validation=True)]
+ApiDependency = NamedDependency[SkipValidation[Api]]
+CallerDependency = NamedDependency[SkipValidation[Caller]]
 
 
 class StopBody(Struct, frozen=True, rename="camel"):
@@ -96,7 +97,11 @@ class ChatController(Controller):
 
     @get("/{chat_id:str}/stream", operation_id="resume")
     async def resume(
-        self, chat_id: str, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+        self,
+        chat_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        caller: CallerDependency,
     ) -> ASGIApp:
         """Follow the run under way: its state so far, then live. 204 if nothing runs."""
         view = View.asked_for(request, api.settings)
@@ -120,7 +125,11 @@ class ChatController(Controller):
 
     @post("/{chat_id:str}/stop", status_code=200, operation_id="stop")
     async def stop(
-        self, chat_id: str, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+        self,
+        chat_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        caller: CallerDependency,
     ) -> Response[bytes]:
         """Stop the run under way, or the one named; answers once it has ended."""
         session_id = parameters.session_id(chat_id)
@@ -142,13 +151,15 @@ class ChatController(Controller):
 
     @get("/{chat_id:str}", operation_id="snapshot")
     async def snapshot(
-        self, chat_id: str, api: ApiDependency, caller: CallerDependency
+        self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
     ) -> Response[bytes]:
         """Look at the session: its messages, its run, and the position to follow it from."""
         return _json(await api.sessions.snapshot(caller, parameters.session_id(chat_id)))
 
     @delete("/{chat_id:str}", operation_id="erase")
-    async def erase(self, chat_id: str, api: ApiDependency, caller: CallerDependency) -> None:
+    async def erase(
+        self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
+    ) -> None:
         """Stop what runs, and erase the session."""
         await api.sessions.erase(caller, parameters.session_id(chat_id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from litestar import get
+from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 
 from gateway.api import parameters
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @get("/api/chat/{chat_id:str}/events", operation_id="follow", tags=["chat"])
 async def follow_session(
-    chat_id: str, request: AnyRequest, api: ApiDependency, caller: CallerDependency
+    chat_id: FromPath[str], request: AnyRequest, api: ApiDependency, caller: CallerDependency
 ) -> ASGIApp:
     """Follow a session: a snapshot if the position is absent or not recovered, then live."""
     reader = await api.sessions.follow(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from gateway.errors import DrainingError
+from gateway.errors import GatewayError
 from gateway.sessions.service import Idle
 from gateway.telemetry import READERS, READERS_GONE
 from protocol.sse import DONE, HEARTBEAT
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item", covariant=True)
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 SERVER_SEND: Final = "midstream.send"
 """Key of the ASGI scope with the server's own `send` (see `app.py`)."""
@@ -127,9 +128,9 @@ class StreamResponse(Generic[T]):
                     await self._pump(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
                     watcher.cancel()
             except* _GoneError as gone:
-                self._gone(str(gone.exceptions[0]))
-            except* DrainingError:
-                self._gone("draining")
+                self._gone(str(_first(gone)))
+            except* GatewayError as failed:
+                self._gone(_first(failed).code)
             except* CutError:
                 self._gone("failed")
 
@@ -177,3 +178,9 @@ class StreamResponse(Generic[T]):
         """Count a stream that ended early; returning without a last body is what breaks it."""
         READERS_GONE.labels(reason).inc()
         logger.debug("stream_gone reason=%s kind=%s", reason, self._kind)
+
+
+def _first(group: BaseExceptionGroup[E]) -> E:
+    """Return an error of a group, however deep."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

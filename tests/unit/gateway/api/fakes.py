@@ -1,0 +1,224 @@
+"""A session service that does as a test tells it, and an ASGI client that sees every message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.api.api import Api
+from gateway.api.auth import Anonymous
+from gateway.api.gate import Gate
+from gateway.app import build_litestar
+from gateway.errors import GatewayError
+from gateway.ids import MessageId, RunId
+from gateway.settings import ServerSettings, Settings
+from gateway.store.records import RunInfo, RunState, Trigger
+from protocol.batch import ChunkBatch
+from protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
+from protocol.codec import encode_lines
+from protocol.vocabulary import level_of_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from gateway.api.auth import Authenticator
+    from gateway.sessions.service import Idle
+    from protocol.chunks import AnyChunk
+
+RUN = RunInfo(
+    id=RunId("run_1"),
+    state=RunState.OPEN,
+    message_id=MessageId("m1"),
+    user_message_id=MessageId("u1"),
+    trigger=Trigger.SUBMIT,
+)
+BODY = {"id": "c1", "messages": [{"id": "u1", "role": "user", "parts": []}]}
+
+
+def batch(first: int, *chunks: AnyChunk) -> ChunkBatch:
+    """Return a raw batch."""
+    return ChunkBatch(
+        first=first,
+        count=len(chunks),
+        payload=encode_lines(chunks),
+        level=level_of_chunks(chunks),
+    )
+
+
+WHOLE_RUN = (
+    batch(0, StartChunk(message_id="m1"), TextDeltaChunk(id="t", delta="Hello")),
+    batch(2, FinishChunk()),
+)
+
+
+class FakeReader:
+    """Yields what it is given; an exception is raised, an event waited for."""
+
+    def __init__(self, items: Sequence[object] = WHOLE_RUN, run: RunInfo = RUN) -> None:
+        self.run = run
+        self.items = items
+        self.entered = False
+        self.exited = False
+
+    async def __aenter__(self) -> FakeReader:
+        self.entered = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.exited = True
+
+    async def __aiter__(self) -> AsyncIterator[Any | Idle]:
+        for item in self.items:
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, asyncio.Event):
+                await item.wait()
+            else:
+                yield item
+
+
+@dataclass
+class FakeSessions:
+    """Records its calls and answers them with `answers[method]`; an exception is raised."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def _answer(self, method: str, **arguments: Any) -> Any:
+        self.calls.append((method, arguments))
+        answer = self.answers.get(method)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(arguments) if callable(answer) else answer
+
+    def called(self, method: str) -> list[dict[str, Any]]:
+        """Return the arguments of each call of a method."""
+        return [arguments for name, arguments in self.calls if name == method]
+
+    async def start(self, caller: Any, request: Any) -> Any:
+        return self._answer("start", caller=caller, request=request) or FakeReader()
+
+    async def resume(self, caller: Any, session_id: str, **options: Any) -> Any:
+        return self._answer("resume", caller=caller, session_id=session_id, **options)
+
+    async def stop(self, caller: Any, session_id: str, **options: Any) -> Any:
+        return self._answer("stop", session_id=session_id, **options) or []
+
+    async def snapshot(self, caller: Any, session_id: str) -> Any:
+        return self._answer("snapshot", session_id=session_id)
+
+    async def follow(self, caller: Any, session_id: str, after: Any) -> Any:
+        return self._answer("follow", session_id=session_id, after=after)
+
+    async def erase(self, caller: Any, session_id: str) -> None:
+        self._answer("erase", session_id=session_id)
+
+    async def list_sessions(self, caller: Any, *, limit: int, before_ms: int | None) -> Any:
+        return self._answer("list_sessions", limit=limit, before_ms=before_ms) or []
+
+
+def make_app(
+    sessions: FakeSessions,
+    *,
+    server: ServerSettings | None = None,
+    authenticator: Authenticator | None = None,
+    hosts: Sequence[str] = (),
+    cookie: str = "",
+    ready_error: GatewayError | None = None,
+) -> Any:
+    """Return the HTTP application over a fake service."""
+    settings = Settings(server=server or ServerSettings())
+    gate = Gate(
+        authenticator or Anonymous(),
+        origins=settings.server.cors_origins,
+        hosts=hosts,
+        cookie=cookie,
+    )
+
+    async def check_ready() -> None:
+        if ready_error is not None:
+            raise ready_error
+
+    api = Api(settings.server, gate, sessions)
+    return build_litestar(api, settings, check_ready=check_ready, lifespan=None)
+
+
+@dataclass
+class Answer:
+    """A response. `complete`: its last body message came."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    complete: bool = False
+
+    def json(self) -> Any:
+        """Return the body, decoded."""
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The code of an error response."""
+        return str(self.json()["error"]["code"])
+
+
+def http_scope(
+    method: str, target: str, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return an ASGI scope for a request."""
+    path, _, query = target.partition("?")
+    fields = {"host": "127.0.0.1:8000", **(headers or {})}
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+    }
+
+
+async def request(
+    app: Any,
+    method: str,
+    target: str,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Make a request and return its whole answer."""
+    payload = (
+        body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    )
+    answer = Answer()
+    pending = [{"type": "http.request", "body": payload, "more_body": False}]
+
+    async def receive() -> Any:
+        if pending:
+            return pending.pop()
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
+        else:
+            answer.body += message.get("body", b"")
+            answer.complete = not message.get("more_body", False)
+
+    async with asyncio.timeout(10):
+        await app(http_scope(method, target, headers), receive, send)
+    return answer
+
+
+def data_lines(body: bytes) -> list[Any]:
+    """Return the JSON of a stream's events, `[DONE]` as it is."""
+    lines = [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]

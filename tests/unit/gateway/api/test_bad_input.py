@@ -1,0 +1,194 @@
+"""Whatever a client sends is refused with a code and a sentence, before anything is changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
+
+from gateway.settings import ServerSettings
+
+pytestmark = pytest.mark.anyio
+
+BAD_BODIES = {
+    "nothing": b"",
+    "malformed JSON": b'{"id": "c1", ',
+    "not UTF-8": b'{"id": "\xff"}',
+    "an array": b"[]",
+    "null": b"null",
+    "deep nesting": b'{"messages":' + b"[" * 100_000,
+    "no messages": b'{"id": "c1"}',
+    "empty messages": b'{"id": "c1", "messages": []}',
+    "messages of a wrong type": b'{"id": "c1", "messages": {"a": 1}}',
+    "a message that is none": b'{"id": "c1", "messages": [7]}',
+    "an unknown role": b'{"id": "c1", "messages": [{"id": "u", "role": "root", "parts": []}]}',
+    "parts of a wrong type": b'{"id": "c1", "messages": [{"id": "u", "role": "user", "parts": 1}]}',
+}
+BAD_FIELDS: dict[str, Any] = {
+    "id of a wrong type": {"id": 7},
+    "empty id": {"id": ""},
+    "id that climbs": {"id": ".."},
+    "id of 10 kB": {"id": "x" * 10_000},
+    "id with braces": {"id": "{other}"},
+    "id with NUL": {"id": "a\x00b"},
+    "id with a line end": {"id": "a\nb"},
+    "id with a slash": {"id": "a/b"},
+    "unknown trigger": {"trigger": "resume-stream"},
+    "trigger of a wrong type": {"trigger": 1},
+    "bad message id": {"messageId": "{}"},
+    "unknown onActive": {"onActive": "queue"},
+    "agent of a wrong type": {"agent": ["a"]},
+    "model of a wrong type": {"model": {}},
+    "bad request id": {"requestId": "x" * 200},
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
+async def test_send_refuses_a_body_that_it_cannot_read(body: bytes) -> None:
+    """400 with a sentence; no run is started."""
+    sessions = FakeSessions()
+    answer = await request(make_app(sessions), "POST", "/api/chat", body)
+    assert (answer.status, answer.error) == (400, "invalid_request")
+    assert answer.json()["error"]["message"].startswith("unable to ")
+    assert sessions.calls == []
+
+
+@pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS.keys())
+async def test_send_refuses_a_field_that_it_cannot_use(fields: dict[str, Any]) -> None:
+    """400 with a sentence; no run is started."""
+    sessions = FakeSessions()
+    answer = await request(make_app(sessions), "POST", "/api/chat", {**BODY, **fields})
+    assert (answer.status, answer.error) == (400, "invalid_request")
+    assert sessions.calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/api/chat/../stream"),
+        ("GET", "/api/chat/{other}/stream"),
+        ("GET", "/api/chat/a\x00b/stream"),
+        ("GET", f"/api/chat/{'x' * 10_000}/stream"),
+        ("GET", "/api/chat/c1/stream?runId=%7B%7D"),
+        ("GET", "/api/chat/c1/stream?after=e:1-0"),
+        ("GET", "/api/chat/c1/stream?after=-1"),
+        ("GET", "/api/chat/c1/stream?startIndex=first"),
+        ("GET", "/api/chat/..~run_1/stream?startIndex=0"),
+        ("GET", "/api/chat/c1/stream?v=latest"),
+        ("GET", "/api/chat/c1/stream?protocol=carrier-pigeon"),
+        ("POST", "/api/chat/{other}/stop"),
+        ("GET", "/api/chat/{other}"),
+        ("DELETE", "/api/chat/{other}"),
+        ("GET", "/api/chat/c1/events?after=17"),
+        ("GET", "/api/chat/{other}/events"),
+        ("GET", "/api/chats?limit=all"),
+        ("GET", "/api/chats?limit=0"),
+        ("GET", "/api/chats?before=yesterday"),
+    ],
+)
+async def test_request_with_an_unusable_id_or_parameter_is_refused(
+    method: str, target: str
+) -> None:
+    """400 with a sentence; the sessions never hear of it."""
+    sessions = FakeSessions()
+    answer = await request(make_app(sessions), method, target)
+    assert (answer.status, answer.error) == (400, "invalid_request")
+    assert sessions.calls == []
+
+
+@pytest.mark.parametrize("query", ["?v=latest", "?protocol=morse"])
+async def test_send_checks_its_parameters_before_it_starts_a_run(query: str) -> None:
+    """A run whose answer cannot be written is not begun."""
+    sessions = FakeSessions()
+    answer = await request(make_app(sessions), "POST", f"/api/chat{query}", BODY)
+    assert answer.status == 400
+    assert sessions.calls == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b'{"runId": 1}', b'{"runId": "{}"}', b'{"messageId": ""}'],
+)
+async def test_stop_refuses_what_it_cannot_read(body: bytes) -> None:
+    """A stop that names something unusable stops nothing."""
+    sessions = FakeSessions()
+    answer = await request(make_app(sessions), "POST", "/api/chat/c1/stop", body)
+    assert (answer.status, answer.error) == (400, "invalid_request")
+    assert sessions.calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "code"),
+    [
+        ("GET", "/api/nothing", 404, "not_found"),
+        ("PUT", "/api/chat/c1", 405, "method_not_allowed"),
+        ("GET", "/api/chat", 405, "method_not_allowed"),
+    ],
+)
+async def test_unknown_address_or_method_is_answered_as_json(
+    method: str, target: str, status: int, code: str
+) -> None:
+    """Every error has the same shape."""
+    answer = await request(make_app(FakeSessions()), method, target)
+    assert (answer.status, answer.error) == (status, code)
+
+
+async def test_body_over_the_limit_is_refused_by_its_announced_length() -> None:
+    """413 before a byte of it is read."""
+    app = make_app(FakeSessions(), server=ServerSettings(max_body_bytes=1024))
+
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(http_scope("POST", "/api/chat", {"content-length": "1025"}), receive, send)
+    assert sent[0]["status"] == 413
+    assert b'"too_large"' in sent[1]["body"]
+
+
+async def test_body_over_the_limit_is_refused_as_soon_as_it_is_over() -> None:
+    """A body of unknown length is not read to its end."""
+    app = make_app(FakeSessions(), server=ServerSettings(max_body_bytes=1024))
+    reads = 0
+
+    async def receive() -> Any:
+        nonlocal reads
+        reads += 1
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"x" * 512, "more_body": True}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(http_scope("POST", "/api/chat"), receive, send)
+    assert sent[0]["status"] == 413
+    assert reads == 3
+
+
+async def test_body_that_is_cut_short_starts_nothing() -> None:
+    """A client that goes away in the middle of its request has not sent one."""
+    sessions = FakeSessions()
+    messages: list[Any] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b'{"id"', "more_body": True},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await make_app(sessions)(http_scope("POST", "/api/chat"), receive, send)
+    assert sent[0]["status"] == 400
+    assert sessions.calls == []
