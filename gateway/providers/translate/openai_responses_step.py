@@ -96,13 +96,13 @@ def read(shape: type[_Item], handle: Callable[[StepTools, int, _Item], list[AnyC
 
 
 def to_json(value: object) -> str:
-    """Return a value as JSON text."""
-    return _encode(value).decode()
+    """Return a value as JSON text, without blanks between its tokens."""
+    return msgspec.json.format(_encode(value), indent=-1).decode()
 
 
 def inside_string(text: str) -> str:
     """Return text as it stands between the quotes of a JSON string."""
-    return to_json(text)[1:-1]
+    return _encode(text)[1:-1].decode()
 
 
 def input_chunk(call_id: str, text: str) -> ToolInputDeltaChunk:

@@ -129,4 +129,5 @@ def _parse(text: str) -> tuple[Raw, str | None]:
         # Compact: what a model indents would not fit into a line of a batch.
         return Raw(msgspec.json.format(text.encode(), indent=-1)), None
     except UNREADABLE as error:
-        return Raw(_encode(text)), f"JSON parsing failed: Text: {text}.\nError message: {error}"
+        problem = f"AI_JSONParseError: JSON parsing failed: Text: {text}.\nError message: {error}"
+        return Raw(_encode(text)), problem

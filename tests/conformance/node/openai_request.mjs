@@ -1,0 +1,29 @@
+// Cases on standard input: {provider, model, system, messages, tools, toolChoice, settings, providerOptions}.
+// Prints the body that the AI SDK sends for each.
+import { convertToModelMessages, streamText } from 'ai7';
+import { answerCases, modelOf, toolsOf } from './openai_model.mjs';
+
+await answerCases(async one => {
+  let sent = null;
+  const tools = toolsOf(one.tools);
+  const choice = one.toolChoice;
+  const result = streamText({
+    model: modelOf(one, body => {
+      sent = body;
+      return '';
+    }),
+    system: one.system,
+    messages: await convertToModelMessages(one.messages, { tools, ignoreIncompleteToolCalls: true }),
+    tools,
+    ...(choice ? { toolChoice: ['auto', 'none', 'required'].includes(choice) ? choice : { type: 'tool', toolName: choice } } : {}),
+    ...one.settings,
+    providerOptions: one.providerOptions ?? {},
+    allowSystemInMessages: true,
+    maxRetries: 0,
+    onError: ({ error }) => {
+      if (sent === null) sent = { '@error': String(error?.message ?? error) };
+    },
+  });
+  await result.consumeStream();
+  return sent;
+});
