@@ -155,7 +155,7 @@ def read_directives(text: str, base: Script | None = None) -> Directed:
         kept.append(text[at : head.start()])
         at = end
     kept.append(text[at:])
-    return Directed(script, " ".join("".join(kept).split(" ")).strip())
+    return Directed(script, "".join(kept).strip())
 
 
 def _read_tool(text: str, start: int) -> tuple[int, ToolAsk]:

@@ -75,6 +75,9 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
             "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16.",
             param="max_output_tokens",
         )
+    if request.background:
+        message = "Background responses are not simulated."
+        raise RequestError("invalid", message, param="background")
     raw_items = _resolved_items(request, store)
     items = [decode_request(raw, _Item) for raw in raw_items]
     _check_items(items)
@@ -96,7 +99,6 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
         wants_reasoning=reasoning is not None and reasoning.effort not in (None, "none"),
         shows_reasoning=reasoning is None or reasoning.summary is not None,
         seals_reasoning="reasoning.encrypted_content" in (request.include or ()),
-        background=bool(request.background),
         kept=None if request.store is False else raw_items,
     )
 

@@ -74,7 +74,7 @@ class _ResponseWriter:
             "object": "response",
             "created_at": exchange.created,
             "status": "in_progress",
-            "background": exchange.request.background,
+            "background": False,
             "error": None,
             "incomplete_details": None,
             "instructions": None,

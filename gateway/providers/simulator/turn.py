@@ -62,7 +62,6 @@ class Conversation(Struct, frozen=True, kw_only=True):
         wants_reasoning: the request turned reasoning on.
         shows_reasoning: it may be shown (Responses: a summary was asked for, or nothing said).
         seals_reasoning: it is handed out sealed as well (Responses: `include`).
-        background: it goes on without its client (Responses).
         kept: the input's items, to be stored with the answer; None if it is not to be.
     """
 
@@ -79,7 +78,6 @@ class Conversation(Struct, frozen=True, kw_only=True):
     wants_reasoning: bool = False
     shows_reasoning: bool = True
     seals_reasoning: bool = False
-    background: bool = False
     kept: tuple[Raw, ...] | None = None
 
 

@@ -72,7 +72,7 @@ async def test_sdk_runs_parallel_tools_and_gets_an_answer_that_uses_them(sim: Si
     prompt = 'Go [[tool=weather {"days": 2}]] [[tool=weather]]'
     got = await chunks(sim, prompt, tools=[WEATHER])
     inputs = {0: "", 1: ""}
-    ids = {}
+    ids: dict[int, str] = {}
     for chunk in got:
         for call in chunk.choices[0].delta.tool_calls or ():
             assert call.function is not None

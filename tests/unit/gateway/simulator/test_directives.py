@@ -1,0 +1,116 @@
+"""The directive grammar."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.providers.simulator.directives import (
+    MODELS,
+    DirectiveError,
+    HttpFailure,
+    Incident,
+    Script,
+    ToolAsk,
+    read_directives,
+    script_for,
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "script"),
+    [
+        ("[[tokens=500 rate=50 first=2s]]", Script(tokens=500, rate=50, first_s=2)),
+        ("[[reasoning=40]] [[sources=3]]", Script(reasoning=40, sources=3)),
+        ("[[long=2m]]", Script(long_s=120)),
+        ("[[size=64 headers=250ms]]", Script(size=64, headers_s=0.25)),
+        ("[[echo]] [[ refuse ]]", Script(echo=True, refuse=True)),
+        ("[[steps=2]]", Script(steps=2)),
+        (
+            "[[stall=5s after=20]] [[cut after=30]]",
+            Script(incidents=(Incident("stall", 20, duration_s=5), Incident("cut", 30))),
+        ),
+        ("[[eof]]", Script(incidents=(Incident("eof"),))),
+        ("[[malformed after=5]]", Script(incidents=(Incident("malformed", 5),))),
+        (
+            "[[error=overloaded after=10]]",
+            Script(incidents=(Incident("error", 10, name="overloaded"),)),
+        ),
+        ("[[http=429 times=2 retry=1ms]]", Script(http=HttpFailure(429, 2, 0.001))),
+        ("[[http=500]]", Script(http=HttpFailure(500))),
+        (
+            '[[tool=a {"b": [[1], "]]"]}]][[tool]]',
+            Script(tools=(ToolAsk("a", '{"b": [[1], "]]"]}'), ToolAsk())),
+        ),
+    ],
+)
+def test_prompt_sets_the_script(prompt: str, script: Script) -> None:
+    """Each directive sets what the table says, and leaves no text behind."""
+    assert read_directives(prompt) == (script, "")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "[[tokns=5]]",
+        "[[tokens=many]]",
+        "[[tokens=-1]]",
+        "[[tokens=10000000]]",
+        "[[tokens=5 sometimes]]",
+        "[[tokens=5",
+        "[[first=soon]]",
+        "[[first=25h]]",
+        "[[http=200]]",
+        "[[error=boredom]]",
+        "[[tool=a {broken]]",
+        "[[tool=a {} b]]",
+    ],
+)
+def test_prompt_with_a_mistake_is_refused(prompt: str) -> None:
+    """A mistyped directive is an error, not an answer to something else."""
+    with pytest.raises(DirectiveError, match="unable to read"):
+        read_directives(prompt)
+
+
+@pytest.mark.parametrize("prompt", ["see [[a page]]", "x = y[[0]]", "[[Tokens]]", "a ]] b [["])
+def test_other_brackets_are_text(prompt: str) -> None:
+    """What does not look like a directive stays in the prompt."""
+    assert read_directives(prompt) == (Script(), prompt)
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(prompt: str) -> None:
+    """No prompt breaks the parser."""
+    try:
+        read_directives(prompt)
+    except DirectiveError:
+        return
+
+
+def test_text_keeps_its_words_around_directives() -> None:
+    """Directives are taken out; the words stay in order."""
+    assert read_directives("Say [[rate=0]]hello [[echo]]").text == "Say hello"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_a_readable_preset(model: str) -> None:
+    """Presets are written in the grammar."""
+    assert script_for(model, "Hi").text == "Hi"
+
+
+def test_prompt_overrides_the_models_preset() -> None:
+    """A model sets what the prompt does not."""
+    script = script_for("sim-slow", "[[first=0]]").script
+    assert (script.rate, script.first_s) == (8, 0)
+
+
+def test_prompt_names_the_tool_instead_of_the_models_choice() -> None:
+    """A tool that the prompt names is not called beside the preset's."""
+    assert script_for("sim-tools", "[[tool=a]]").script.tools == (ToolAsk("a"),)
+    assert script_for("sim-tools", "go").script.tools == (ToolAsk(),)
+
+
+def test_unknown_model_behaves_as_the_default() -> None:
+    """A real model's name is as good as `sim`."""
+    assert script_for("claude-anything", "Hi") == script_for("sim", "Hi")
