@@ -1,0 +1,83 @@
+"""A model provider in the hand of a test: it answers byte by byte, and sees when it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+OK_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+class Exchange:
+    """One request, and the answer that the test writes to it."""
+
+    def __init__(
+        self, path: str, body: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.path = path
+        self.body = body
+        self._reader = reader
+        self._writer = writer
+
+    async def begin(self) -> None:
+        """Answer 200, with a body to follow."""
+        self._writer.write(OK_HEAD)
+        await self._writer.drain()
+
+    async def send(self, *events: dict[str, Any]) -> None:
+        """Send events in one network write."""
+        data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+        self._writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        await self._writer.drain()
+
+    async def end(self) -> None:
+        """End the body as HTTP wants it."""
+        self._writer.write(b"0\r\n\r\n")
+        await self._writer.drain()
+
+    async def refuse(self, status: int, body: bytes, *headers: str) -> None:
+        """Answer with an error."""
+        lines = [f"HTTP/1.1 {status} No", f"content-length: {len(body)}", *headers, "", ""]
+        self._writer.write("\r\n".join(lines).encode() + body)
+        await self._writer.drain()
+
+    def reset(self) -> None:
+        """Break the connection."""
+        self._writer.transport.abort()
+
+    async def wait_left(self) -> None:
+        """Wait until the other side closes the connection."""
+        try:
+            while await self._reader.read(1024):
+                pass
+        except ConnectionError:
+            pass
+
+
+@asynccontextmanager
+async def upstream(answer: Callable[[Exchange], Awaitable[None]]) -> AsyncIterator[str]:
+    """Serve every request with `answer`; gives the base URL."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.decode().split("\r\n")
+                headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+                body = await reader.readexactly(int(headers["content-length"]))
+                await answer(Exchange(lines[0].split()[1], json.loads(body), reader, writer))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/v1"
