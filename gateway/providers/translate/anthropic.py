@@ -145,7 +145,7 @@ class AnthropicTranslator:
         if result.failure is not None:
             return []
         if self._has_output:
-            result.finish_reason = "interrupted"
+            result.finish_reason, result.raw_finish_reason = "interrupted", None
         elif not self._finished and result.warning is None:
             self._fail(Fault.EMPTY)
         return []

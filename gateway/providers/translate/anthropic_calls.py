@@ -173,7 +173,7 @@ class CallStream:
 
     def whole_tool(self, block: wire.ToolUseBlock) -> list[AnyChunk]:
         """One of our tools was called before the message began to stream."""
-        text = bytes(block.input).decode() or "{}"
+        text = _given_input(block.input) or "{}"
         return [
             self._calls.start(block.id, block.name),
             ToolInputDeltaChunk(tool_call_id=block.id, input_text_delta=text),

@@ -1,0 +1,103 @@
+"""The requests that we make of histories, against those that the AI SDK makes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from gateway.providers.base import StepRequest
+from gateway.providers.prompts.anthropic import build_request
+from protocol.messages import UIMessage
+from tests.conformance.anthropic_cases import ADD, CASES, user
+from tests.conformance.anthropic_hosted_cases import HOSTED_CASES
+from tests.conformance.anthropic_oracle import ask_sdk, snake_case, tool_specs
+
+Json = dict[str, Any]
+
+CORPUS: Final = Path(__file__).parents[2].parent / "shared" / "aisdk"
+FIXTURES: Final[dict[str, Json]] = (
+    json.loads((CORPUS / "fixtures.json").read_text())["anthropic"] if CORPUS.exists() else {}
+)
+
+MODELS: Final = """
+claude-sonnet-5-5 claude-opus-5-5 claude-haiku-5-5 claude-opus-5 claude-fable-5-2
+claude-fable-5-1 claude-fable-5 claude-opus-4-8 claude-opus-4-7 claude-sonnet-5
+claude-sonnet-4-6 claude-opus-4-6 claude-sonnet-4-5 claude-opus-4-5 claude-haiku-4-5
+claude-opus-4-1 claude-sonnet-4-20250514 claude-opus-4@20250514 claude-3-haiku-20240307
+claude-3-5-sonnet-20241022 claude-2.1 claude-instant-1 claude-next other
+"""
+"""One of each rule, to see its limits."""
+
+LIMITS: Final[dict[str, Json]] = {
+    f"the limits of {model}": {
+        "model": model,
+        "tools": [ADD],
+        "toolChoice": "required",
+        "settings": {"temperature": 0.5},
+        "messages": [user("a")],
+    }
+    for model in MODELS.split()
+}
+ALL_CASES: Final = {**CASES, **HOSTED_CASES, **LIMITS}
+
+
+@pytest.fixture(scope="module")
+def sdk_requests() -> dict[str, Any]:
+    """What the AI SDK sends in each case."""
+    return dict(
+        zip(ALL_CASES, ask_sdk("anthropic_request.mjs", list(ALL_CASES.values())), strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_request_is_the_ai_sdks(name: str, sdk_requests: dict[str, Any]) -> None:
+    """Body and betas are what the AI SDK sends for the same history and settings."""
+    request = build_request(step_request(ALL_CASES[name]))
+    expected = sdk_requests[name]
+    assert json.loads(json.dumps(request.body)) == expected["body"]
+    assert list(request.betas) == expected["betas"]
+
+
+@pytest.mark.parametrize("name", [*FIXTURES] or ["absent"])
+def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
+    """The same for the requests that were recorded with the streams, where they are at hand."""
+    if not FIXTURES:
+        pytest.skip(f"the recordings are not beside the repository, at {CORPUS.name}/")
+    config = FIXTURES[name]
+    recorded = CORPUS / "golden" / "anthropic" / f"{name}.meta.json"
+    expected = json.loads(recorded.read_text())["requests"][0]["body"]
+    prompt = config.get("prompt", [{"content": [{"text": "Hello"}]}])
+    case = {**config, "messages": [user(prompt[0]["content"][0]["text"])]}
+    if "responseFormat" in config:
+        case["responseSchema"] = config["responseFormat"]["schema"]
+    # Options of a tool or of the provider have no place in our settings but the body itself.
+    for tool, wanted in zip(config.get("tools", ()), expected.get("tools", ()), strict=False):
+        if "providerOptions" in tool:
+            wanted.pop("defer_loading", None)
+    case["body"] = {
+        field: expected[field]
+        for field in snake_case(config.get("providerOptions", {}).get("anthropic", {}))
+        if field in expected
+    }
+    assert json.loads(json.dumps(build_request(step_request(case)).body)) == expected
+
+
+def step_request(case: Json) -> StepRequest:
+    """Read a case as a step's request."""
+    settings = snake_case(case.get("settings", {}))
+    if "responseSchema" in case:
+        settings["response_format"] = {"type": "json", "schema": case["responseSchema"]}
+    return StepRequest(
+        model=case.get("model", "claude-sonnet-4-5"),
+        messages=[UIMessage.parse(msgspec.json.encode(message)) for message in case["messages"]],
+        system=case.get("system"),
+        tools=tool_specs(case.get("tools", ())),
+        tool_choice=case.get("toolChoice"),
+        parameters=settings,
+        provider_options=case.get("body", {}),
+        new_id=str,
+    )
