@@ -136,6 +136,21 @@ async def test_channel_joins_again_after_its_connection_was_killed(
     assert [session for session, _ in arrived] == [OTHER, OTHER, SESSION, SESSION]
 
 
+async def test_lost_connection_is_told_after_all_are_joined_again(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """Whoever compares heads then misses nothing that comes later."""
+    sessions = [SessionId(f"chat-{i}") for i in range(20)]
+    async with store.channel() as channel:
+        first = asyncio.ensure_future(anext(aiter(channel)))
+        for session in sessions:
+            await channel.join(session)
+        raw_redis.client_kill_filter(_type="pubsub")
+
+        assert await first == LOST
+        assert len(channel._confirmed) == len(sessions)
+
+
 async def test_channel_tells_of_a_lost_connection_with_nothing_joined(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:

@@ -94,7 +94,7 @@ async def test_stale_hint_of_a_living_run_gets_its_lease_again(
 async def test_stale_hint_is_removed(store: RedisStore, raw_redis: redis.Redis, state: str) -> None:
     """Whoever follows a hint to a run that is not under way removes it."""
     if state != "never opened":
-        await opened(store)
+        await opened(store, submit(lease_ms=EXPIRED))
     if state == "ended":
         await store.close_run(close(0))
     if state == "erased":
