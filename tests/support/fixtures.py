@@ -1,0 +1,122 @@
+"""Fixtures that the black-box folders import into their conftest."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.gateway import GatewayProcess, Settings
+from tests.support.node import NodeHost, node_host
+from tests.support.processes import living
+from tests.support.redis_server import RedisServer
+from tests.support.sessions import Session
+from tests.support.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass
+class Deployment:
+    """A Redis, the simulator, and gateways over both."""
+
+    folder: Path
+    redis: RedisServer
+    simulator: Simulator
+    gateways: list[GatewayProcess] = field(default_factory=list)
+
+    def add_gateway(
+        self,
+        settings: Settings | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        redis_url: str | None = None,
+    ) -> GatewayProcess:
+        """Start one more, ready when this returns."""
+        gateway = GatewayProcess(
+            self.folder / f"gateway-{len(self.gateways)}",
+            redis_url or self.redis.url,
+            self.simulator.url,
+            settings,
+            arguments,
+            environment,
+        )
+        self.gateways.append(gateway)
+        return gateway
+
+    def session(self, gateway: int = 0) -> Session:
+        """Return a new chat, seen through one of the gateways."""
+        return Session(self.gateways[gateway].at)
+
+    def end(self) -> None:
+        """End the gateways and the Redis; the simulator is not ours."""
+        for gateway in self.gateways:
+            gateway.end()
+        self.redis.end()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of async tests; one for the session, so that fixtures share it."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """The simulated providers, for the whole session."""
+    process = Simulator(tmp_path_factory.mktemp("simulator"))
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Two gateways over one Redis, as configured by default. Shared: break nothing of it."""
+    with ExitStack() as stack:
+        made = start_deployment(simulator, tmp_path_factory.mktemp("deployment"), stack)
+        made.add_gateway()
+        made.add_gateway()
+        yield made
+
+
+@pytest.fixture
+def own_deployment(simulator: Simulator, tmp_path: Path) -> Iterator[Deployment]:
+    """A Redis of the test's own, without gateways yet. Break what you like."""
+    with ExitStack() as stack:
+        yield start_deployment(simulator, tmp_path, stack)
+
+
+def start_deployment(simulator: Simulator, folder: Path, stack: ExitStack) -> Deployment:
+    """Start a Redis for gateways to come; the stack ends it and them."""
+    redis = RedisServer(folder)
+    made = Deployment(folder, redis, simulator)
+    stack.callback(made.end)
+    redis.start()
+    return made
+
+
+@pytest.fixture(scope="session")
+async def node(
+    anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[NodeHost]:
+    """The process that hosts real AI SDK chats."""
+    async with node_host(tmp_path_factory.mktemp("node") / "stderr") as host:
+        yield host
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes said beside a failure."""
+    report = yield
+    if report.failed:
+        for process in living:
+            report.sections.append((f"{process.name} said", process.output()[-6000:]))
+    return report

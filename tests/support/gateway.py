@@ -1,0 +1,123 @@
+"""Real gateway processes: `python -m gateway serve` over a Redis and a simulator of ours."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import urllib.request
+from typing import TYPE_CHECKING, Final
+
+from tests.support.processes import ChildProcess, free_port
+from tests.support.wire import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Settings = dict[str, dict[str, object]]
+"""Tables of midstream.toml: `{table: {key: value}}`."""
+
+SHORT_LEASE: Final[Settings] = {
+    "runs": {"lease_s": 2.0, "renew_interval_s": 0.5, "reaper_tick_s": 0.5}
+}
+"""So that a test which waits for a lease to expire does not wait long."""
+
+
+def write_settings(path: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
+    """Write a midstream.toml. JSON's scalars and arrays are TOML's too."""
+    lines: list[str] = []
+    for table, values in settings.items():
+        lines.append(f"[{table}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def merged(*layers: Mapping[str, Mapping[str, object]]) -> Settings:
+    """Return the tables of all layers; later keys win."""
+    result: Settings = {}
+    for layer in layers:
+        for table, values in layer.items():
+            result.setdefault(table, {}).update(values)
+    return result
+
+
+class GatewayProcess:
+    """One `serve`, ready when made.
+
+    Args:
+        folder: for its settings, data and log; of its own.
+        redis_url: None for the embedded Redis.
+        simulator_url: where its models are.
+        settings: over the defaults.
+        arguments: more for the command.
+        environment: more for the process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str | None,
+        simulator_url: str,
+        settings: Settings | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.at = Endpoint(free_port())
+        config = folder / "midstream.toml"
+        write_settings(config, merged(agents_at(simulator_url), settings or {}))
+        command = [
+            *(sys.executable, "-m", "gateway", "serve"),
+            *("--host", "127.0.0.1", "--port", str(self.at.port)),
+            *("--config", str(config), "--data-dir", str(folder / "data")),
+            *(("--redis-url", redis_url) if redis_url else ()),
+            *arguments,
+        ]
+        self.process = ChildProcess(
+            f"gateway {folder.name}", command, folder / "log", {**API_KEYS, **(environment or {})}
+        )
+        self.process.wait_ready(self.is_ready)
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says so."""
+        try:
+            with urllib.request.urlopen(f"{self.at.url}/readyz", timeout=2) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def terminate(self) -> None:
+        """Ask it to shut down (SIGTERM)."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """End it, and all of its children."""
+        self.process.end()
+
+
+API_KEYS: Final = {
+    "ANTHROPIC_API_KEY": "sk-test-anthropic-2f6c1d",
+    "OPENAI_API_KEY": "sk-test-openai-9b83e0",
+}
+"""What the gateways are given as keys; none of it may ever be seen again."""
+
+
+def agents_at(simulator_url: str) -> Settings:
+    """Return an agent for each provider, the first the default, all of them simulated."""
+    agents: Settings = {
+        f"agents.{agent}": {"provider": provider, "model": "sim-instant"}
+        for agent, provider in (
+            ("assistant", "anthropic"),
+            ("responses", "openai"),
+            ("completions", "openai-chat"),
+        )
+    }
+    return {
+        **agents,
+        "agents.assistant.parameters": {"max_output_tokens": 200_000},
+        "providers.anthropic": {"base_url": f"{simulator_url}/anthropic"},
+        "providers.openai": {"base_url": f"{simulator_url}/openai/v1"},
+        "providers.openai-chat": {"base_url": f"{simulator_url}/openai/v1"},
+    }

