@@ -167,6 +167,9 @@ CONTENT: tuple[SearchStrategy[AnyChunk], ...] = (
 
 any_chunk: SearchStrategy[AnyChunk] = st.one_of(CONTENT)
 
+_story = st.lists(any_chunk, max_size=60) | st.lists(any_chunk, min_size=25, max_size=60)
+"""Short ones, and some in which calls have the time to be asked about and answered."""
+
 
 @st.composite
 def runs(
@@ -184,7 +187,7 @@ def runs(
     first = draw(
         st.builds(StartChunk, message_id=st.just(MESSAGE_ID), message_metadata=_maybe(_objects))
     )
-    for chunk in [first, *draw(st.lists(any_chunk, max_size=60))]:
+    for chunk in [first, *draw(_story)]:
         dynamic = getattr(chunk, "dynamic", None)
         if not mixed and dynamic is not None:
             wanted = getattr(chunk, "tool_call_id", "") == "call-b"
