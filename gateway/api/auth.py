@@ -237,7 +237,9 @@ def user_id(subject: str) -> UserId:
     Raises:
         UnauthorizedError: empty, or too long.
     """
-    encoded = "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in subject.encode())
+    # A lone surrogate is valid JSON, if not valid text.
+    octets = subject.encode("utf-8", "surrogatepass")
+    encoded = "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in octets)
     if not 0 < len(encoded) <= MAX_ID_LENGTH:
         raise UnauthorizedError(
             f"unable to accept the token; its subject must be 1 to {MAX_ID_LENGTH} characters"

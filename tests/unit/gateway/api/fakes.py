@@ -11,7 +11,6 @@ from gateway.api.api import Api
 from gateway.api.auth import Anonymous
 from gateway.api.gate import Gate
 from gateway.app import build_litestar
-from gateway.errors import GatewayError
 from gateway.ids import MessageId, RunId
 from gateway.settings import ServerSettings, Settings
 from gateway.store.records import RunInfo, RunState, Trigger
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from gateway.api.auth import Authenticator
+    from gateway.errors import GatewayError
     from gateway.sessions.service import Idle
     from protocol.chunks import AnyChunk
 
@@ -164,9 +164,7 @@ class Answer:
         return str(self.json()["error"]["code"])
 
 
-def http_scope(
-    method: str, target: str, headers: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+def http_scope(method: str, target: str, headers: Mapping[str, str] | None = None) -> Any:
     """Return an ASGI scope for a request."""
     path, _, query = target.partition("?")
     fields = {"host": "127.0.0.1:8000", **(headers or {})}

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
 
 from gateway.settings import ServerSettings
+from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
 
 pytestmark = pytest.mark.anyio
 

@@ -7,17 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw
-from tests.unit.gateway.api.fakes import (
-    BODY,
-    RUN,
-    WHOLE_RUN,
-    FakeReader,
-    FakeSessions,
-    batch,
-    data_lines,
-    make_app,
-    request,
-)
 
 from gateway.errors import (
     DrainingError,
@@ -39,6 +28,17 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
 )
 from protocol.position import Position
+from tests.unit.gateway.api.fakes import (
+    BODY,
+    RUN,
+    WHOLE_RUN,
+    FakeReader,
+    FakeSessions,
+    batch,
+    data_lines,
+    make_app,
+    request,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.gateway.api.fakes import FakeReader, batch, http_scope
 
 from gateway.api.sse import (
     FEED_EVENTS,
@@ -19,6 +18,7 @@ from gateway.api.sse import (
 from gateway.errors import DrainingError
 from gateway.sessions.service import Idle
 from protocol.chunks import FinishChunk
+from tests.unit.gateway.api.fakes import FakeReader, batch, http_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -197,5 +197,5 @@ async def test_stream_enters_its_reader_before_it_says_anything() -> None:
         raise OSError("gone")
 
     with pytest.raises(ExceptionGroup):
-        await stream(reader)(http_scope("GET", "/"), Client().receive, send)  # type: ignore[arg-type]
+        await stream(reader)(http_scope("GET", "/"), Client().receive, send)
     assert reader.exited

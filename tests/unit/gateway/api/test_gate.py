@@ -1,0 +1,74 @@
+"""Host and origin: which pages may call."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.api.gate import served_hosts
+from gateway.settings import AuthSettings, ServerSettings, Settings
+from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
+
+pytestmark = pytest.mark.anyio
+
+SERVER = ServerSettings(cors_origins=("https://app.example", "http://localhost:*"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200),
+        ("http://127.0.0.1:8000", 200),
+        ("https://app.example", 200),
+        ("http://localhost:3000", 200),
+        ("https://evil.example", 403),
+        ("https://app.example.evil.example", 403),
+        ("http://127.0.0.1:9999", 403),
+        ("null", 403),
+    ],
+)
+async def test_page_may_post_only_from_an_allowed_origin(origin: str | None, status: int) -> None:
+    """A browser sends `text/plain` from any page without asking, so the origin is checked."""
+    headers = {"content-type": "text/plain"} | ({} if origin is None else {"origin": origin})
+    sessions = FakeSessions()
+    app = make_app(sessions, server=SERVER)
+    answer = await request(app, "POST", "/api/chat", BODY, headers)
+    assert answer.status == status
+    assert len(sessions.called("start")) == (status == 200)
+
+
+async def test_page_may_read_only_from_an_allowed_origin() -> None:
+    """A GET is answered; the browser shows it to allowed pages only, headers too."""
+    app = make_app(FakeSessions(), server=SERVER)
+    allowed = await request(app, "GET", "/api/chats", headers={"origin": "https://app.example"})
+    other = await request(app, "GET", "/api/chats", headers={"origin": "https://evil.example"})
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert "x-midstream-run-id" in allowed.headers["access-control-expose-headers"].lower()
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_preflight_is_answered_for_allowed_origins_only() -> None:
+    """Without a token: a browser sends none with it."""
+    app = make_app(FakeSessions(), server=SERVER)
+    asked = {"access-control-request-method": "POST"}
+    for origin, status in (("https://app.example", 204), ("https://evil.example", 400)):
+        answer = await request(app, "OPTIONS", "/api/chat", headers={"origin": origin, **asked})
+        assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:8000", 200), ("rebound.example", 403)],
+)
+async def test_host_name_that_is_not_served_is_refused(host: str, status: int) -> None:
+    """A page that rebinds its name to this machine is of the same origin, but names itself."""
+    app = make_app(FakeSessions(), hosts=("localhost", "127.0.0.1", "::1"))
+    assert (await request(app, "GET", "/api/chats", headers={"host": host})).status == status
+
+
+def test_hosts_are_loopback_names_only_while_anybody_could_call() -> None:
+    """With tokens, or on another address, the name does not matter, unless it is configured."""
+    assert "localhost" in served_hosts(Settings())
+    assert served_hosts(Settings(auth=AuthSettings(mode="jwt"))) == ()
+    assert served_hosts(Settings(server=ServerSettings(host="0.0.0.0", insecure=True))) == ()  # noqa: S104
+    configured = ServerSettings(allowed_hosts=("chat.example",))
+    assert served_hosts(Settings(server=configured)) == ("chat.example",)
