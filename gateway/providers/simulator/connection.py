@@ -100,8 +100,10 @@ class Connection:
         ASGI has no word for that, so this reaches for uvicorn's transport. Without one,
         returning from an unfinished response makes any server drop the connection.
         """
-        transport = getattr(getattr(self._send, "__self__", None), "transport", None)
-        if not isinstance(transport, asyncio.WriteTransport):
+        sender = getattr(self._send, "__self__", None)
+        # uvloop's transports are no subclass of asyncio's.
+        transport: asyncio.WriteTransport | None = getattr(sender, "transport", None)
+        if transport is None:
             return
         for _ in range(_TURNS_BEFORE_RESET):
             await asyncio.sleep(0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import anthropic
 import openai
 import pytest
+import uvloop
 
 from gateway.providers.simulator import create_simulator
 from gateway.providers.simulator.server import serve_simulator
@@ -70,6 +72,29 @@ async def test_cut_resets_the_connection_after_so_many_deltas(sim: Simulated, pa
     assert not whole
     assert deltas_in(path, got) == 15
     assert sim.app.journal.records[-1].ended == "cut"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_cut_is_a_reset_on_every_loop(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The client's kernel sees RST, not an orderly end, and the server logs no error."""
+
+    async def call() -> None:
+        request = json.dumps(body_for("/openai/v1/responses", "[[cut after=5]]")).encode()
+        async with serve_simulator(create_simulator()) as url:
+            host, port = url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                b"POST /openai/v1/responses HTTP/1.1\r\nhost: sim\r\nauthorization: Bearer any\r\n"
+                b"content-length: %d\r\n\r\n%b" % (len(request), request)
+            )
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+
+    factory = uvloop.new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(call())
+    assert not caplog.records
 
 
 @every_wire
