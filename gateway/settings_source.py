@@ -111,7 +111,7 @@ def _from_environment(
         if not name.startswith(PREFIX) or name in _OTHER_VARIABLES or name.endswith(_SECRETS):
             continue
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
+            close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
             hint = f"did you mean {close[0]}?" if close else "`midstream settings` lists them all"
             raise SettingsError(f"unable to use the environment variable {name}; {hint}")
         section, field, kind = names[name]
