@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gateway.providers.errors import Fault, map_provider_errors
+from gateway.providers.errors import Fault
 from gateway.providers.http import STREAM_HEADERS, TimeLimits, open_sse
 from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.translate.anthropic import AnthropicTranslator
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.providers.base import StepRequest
     from gateway.providers.http import SseStep
     from gateway.providers.prompts.anthropic import AnthropicRequest
+
+_NO_KEY: Final = "none"
+"""What a compatible server is sent when no key is configured: the SDK insists on one."""
 
 
 class AnthropicProvider:
@@ -91,19 +94,28 @@ class AnthropicProvider:
     def _connect(self) -> anthropic.AsyncAnthropic:
         import anthropic
 
-        with map_provider_errors():
-            client = anthropic.AsyncAnthropic(
-                api_key=self._api_key,
-                base_url=self._base_url,
-                default_headers=self._default_headers,
-                max_retries=self._max_retries,
-                timeout=self._limits.sdk_timeout(),
-                http_client=anthropic.DefaultAioHttpClient(),
-            )
-        if client.api_key is None and client.auth_token is None and client.credentials is None:
-            # The SDK would raise a TypeError with each request.
+        try:
+            client = self._make(self._api_key)
+        except anthropic.CredentialsError:
+            client = None
+        if client is not None and (client.api_key or client.auth_token or client.credentials):
+            return client
+        # Without any, the SDK would raise a TypeError with each request.
+        if self._base_url is None:
             raise Fault.CREDENTIALS.error()
-        return client
+        return self._make(_NO_KEY)
+
+    def _make(self, api_key: str | None) -> anthropic.AsyncAnthropic:
+        import anthropic
+
+        return anthropic.AsyncAnthropic(
+            api_key=api_key,
+            base_url=self._base_url,
+            default_headers=self._default_headers,
+            max_retries=self._max_retries,
+            timeout=self._limits.sdk_timeout(),
+            http_client=anthropic.DefaultAioHttpClient(),
+        )
 
 
 async def _send(client: anthropic.AsyncAnthropic, request: AnthropicRequest) -> httpx2.Response:
