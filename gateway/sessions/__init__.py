@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gateway.sessions.committer import Committer
 from gateway.sessions.hub import Hub
+from gateway.sessions.presence import Presence
 from gateway.sessions.producer import ProducerLimits
 from gateway.sessions.readers import Draining, ReaderLimits
 from gateway.sessions.reaper import LeaseLimits, Reaper
@@ -62,12 +63,14 @@ async def open_sessions(
     committer = Committer(store)
     runs = Runs(store, hub, committer, limits.producers)
     reaper = Reaper(store, limits.leases, runs.active)
+    presence = Presence(store)
     sessions = Sessions(
         store,
         agents,
         hub,
         runs,
         reaper,
+        presence,
         Draining(),
         limits=limits.sessions,
         reader_limits=limits.readers,
@@ -77,6 +80,7 @@ async def open_sessions(
             tasks.create_task(hub.run(), name="hub"),
             tasks.create_task(committer.run(), name="committer"),
             tasks.create_task(reaper.run(), name="reaper"),
+            tasks.create_task(presence.run(), name="presence"),
         ]
         try:
             await hub.ready()

@@ -19,6 +19,7 @@ from gateway.store.records import (
     ChunksRecord,
     ErasedRecord,
     LogEntry,
+    PresenceRecord,
     RunRecord,
     RunState,
     SessionState,
@@ -26,6 +27,8 @@ from gateway.store.records import (
 from protocol.position import Position
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from gateway.ids import RunId, SessionId
     from gateway.store.records import RunInfo
     from gateway.store.store import SessionStore
@@ -49,6 +52,7 @@ class Feed:
         generation: counts resets: a follower that has seen another one needs a snapshot.
         entries: the newest records, oldest first, while somebody follows.
         followers: readers of the records themselves (not of a run).
+        here: who has the session open, as last heard; None before that.
     """
 
     def __init__(self, store: SessionStore, session_id: SessionId) -> None:
@@ -58,6 +62,7 @@ class Feed:
         self.generation = 0
         self.entries: deque[LogEntry] = deque(maxlen=RING_ENTRIES)
         self.followers = 0
+        self.here: Raw | None = None
         self.pulse = Pulse()
         self._store = store
         self._behind = False
@@ -70,6 +75,10 @@ class Feed:
         """Take an entry from the channel: deliver it, drop it, or read the log."""
         if isinstance(entry.record, ErasedRecord):
             self._reset(None)
+            return
+        if isinstance(entry.record, PresenceRecord):
+            self.here = entry.record.here
+            self.pulse.send()
             return
         if self._catching_up is None and self.head is not None:
             if entry.previous == self.head.offset:

@@ -22,7 +22,7 @@ from protocol.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from gateway.sessions.feed import Feed
     from gateway.sessions.hub import Hub
@@ -162,6 +162,7 @@ class SessionReader:
         position: where the client stands, or None: it gets a snapshot first.
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
+        tab: counts this reader among those who have the session open, once it sees it.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class SessionReader:
         *,
         position: Position | None,
         snapshot: Callable[[], Awaitable[FeedEvent]],
-        hub: Hub,
+        tab: Callable[[], AbstractAsyncContextManager[None]],
         draining: Draining,
         limits: ReaderLimits,
         resources: AsyncExitStack,
@@ -181,7 +182,8 @@ class SessionReader:
         self._position = position
         self._generation = feed.generation if position is not None else -1
         self._snapshot = snapshot
-        self._hub = hub
+        self._tab: Callable[[], AbstractAsyncContextManager[None]] | None = tab
+        self._here = feed.here
         self._draining = draining
         self._limits = limits
         self._resources = resources
@@ -205,13 +207,14 @@ class SessionReader:
                 if self._generation != feed.generation:
                     yield await self._begin_again()
                     sent_at = time.monotonic()
+                await self._be_here()
                 async for event in self._available():
                     yield event
                     sent_at = time.monotonic()
+                if self._generation != feed.generation:
+                    continue
             except StoreUnavailableError:
                 pass  # read on when it is back; the client sees heartbeats meanwhile
-            if self._generation != feed.generation:
-                continue
             self._draining.check()
             await feed.pulse.wait()
             if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
@@ -225,15 +228,25 @@ class SessionReader:
         self._position = event.position
         return event
 
+    async def _be_here(self) -> None:
+        """Count as a tab from the first moment at which the session can be seen."""
+        if self._position is not None and self._tab is not None:
+            tab, self._tab = self._tab, None
+            await self._resources.enter_async_context(tab())
+
     async def _available(self) -> AsyncIterator[FeedEvent]:
-        """Yield what follows the position, from the ring or else from the log."""
+        """Yield what follows the position, from the ring or else from the log; then presence."""
         while self._position is not None and self._position != self._feed.head:
             entries = self._in_ring() or await self._in_log()
             for entry in entries:
                 self._position = Position(self._position.epoch, entry.offset)
                 yield feed_event(entry, self._position)
             if not entries:
-                return
+                break
+        here = self._feed.here
+        if here is not None and here is not self._here and self._position is not None:
+            self._here = here
+            yield FeedEvent("presence", b'{"here":%b}' % bytes(here), None)
 
     def _in_ring(self) -> tuple[LogEntry, ...]:
         ring = self._feed.entries

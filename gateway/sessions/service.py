@@ -75,9 +75,10 @@ class FeedEvent(Struct, frozen=True, gc=False):
     """One event of the session feed.
 
     Attributes:
-        event: `snapshot`, `message`, `run` or `chunks`.
+        event: `snapshot`, `message`, `run`, `chunks` or `presence`.
         data: its JSON, on one line.
-        position: where a reader stands after it; None while there is no session.
+        position: where a reader stands after it; None while there is no session, and with
+            `presence`, which is not in the log.
     """
 
     event: str
@@ -94,7 +95,7 @@ class FeedReader(Protocol):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A session at one moment: `{id, epoch, offset, title, messages, runs}`.
+    """A session at one moment: `{id, epoch, offset, title, messages, runs, presence}`.
 
     While a run is open, `messages` leaves out the message that it writes.
     """
@@ -105,6 +106,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     title: str
     messages: Sequence[Raw]
     runs: Sequence[RunInfo]
+    presence: Raw = Raw(b"[]")
 
 
 class SessionService(Protocol):

@@ -28,10 +28,13 @@ from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, StopStatus
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from gateway.agents.base import Agent
     from gateway.sessions.access import Caller
     from gateway.sessions.feed import Feed
     from gateway.sessions.hub import Hub
+    from gateway.sessions.presence import Presence
     from gateway.sessions.reaper import Reaper
     from gateway.sessions.runs import Runs
     from gateway.store.records import Opened, SessionMeta, SessionState
@@ -82,6 +85,7 @@ class Sessions:
         hub: Hub,
         runs: Runs,
         reaper: Reaper,
+        presence: Presence,
         draining: Draining,
         *,
         limits: SessionLimits,
@@ -92,6 +96,7 @@ class Sessions:
         self._hub = hub
         self._runs = runs
         self._reaper = reaper
+        self._presence = presence
         self._draining = draining
         self._limits = limits
         self._reader_limits = reader_limits
@@ -311,7 +316,7 @@ class Sessions:
         state = await self._store.load(session_id)
         if state is None or not caller.may_read(session_id, state.meta.owner):
             raise _not_found()
-        return snapshot_of(state)
+        return snapshot_of(state, await self._presence.of(session_id))
 
     async def follow(
         self, caller: Caller, session_id: SessionId, after: Position | None
@@ -321,11 +326,10 @@ class Sessions:
         async def event() -> FeedEvent:
             state = await self._store.load(session_id)
             if state is None or not caller.may_read(session_id, state.meta.owner):
-                empty = {"id": session_id, "epoch": "", "offset": "", "messages": [], "runs": []}
+                empty = Snapshot(id=session_id, epoch="", offset="", title="", messages=(), runs=())
                 return FeedEvent("snapshot", msgspec.json.encode(empty), None)
-            return FeedEvent(
-                "snapshot", msgspec.json.encode(snapshot_of(state)), state.meta.position
-            )
+            snapshot = snapshot_of(state, await self._presence.of(session_id))
+            return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
 
         meta = await self._store.load_meta(session_id)
         if meta is None or not caller.may_read(session_id, meta.owner):
@@ -337,7 +341,7 @@ class Sessions:
                 self._store,
                 position=after,
                 snapshot=event,
-                hub=self._hub,
+                tab=lambda: self._presence.tab(session_id, caller.user),
                 draining=self._draining,
                 limits=self._reader_limits,
                 resources=resources.pop_all(),
@@ -378,7 +382,7 @@ def check_write(caller: Caller, meta: SessionMeta) -> None:
     raise _not_found()
 
 
-def snapshot_of(state: SessionState) -> Snapshot:
+def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
     """Return what clients see of a state.
 
     The message that an open run writes is left out: a client that resumes gets it whole, and
@@ -393,6 +397,7 @@ def snapshot_of(state: SessionState) -> Snapshot:
         title=state.meta.title,
         messages=[m.message for m in state.path if m.id != open_message],
         runs=[] if run is None else [run],
+        presence=presence,
     )
 
 

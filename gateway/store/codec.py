@@ -26,6 +26,7 @@ from gateway.store.records import (
     ErasedRecord,
     LogEntry,
     MessageRecord,
+    PresenceRecord,
     RunInfo,
     RunOutcome,
     RunRecord,
@@ -85,6 +86,8 @@ def decode_record(data: bytes) -> Record:
         )
     if kind == b"r":
         return RunRecord(run=decode_run(data))
+    if kind == b"p":
+        return PresenceRecord(here=Raw(data[2:]))
     return ErasedRecord()
 
 

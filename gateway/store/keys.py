@@ -11,6 +11,7 @@ that its caller knows, and which run is active is known inside.
     ms:{s}:msg    hash      message| -> `parent NL content hash NL run`, message -> its JSON
     ms:{s}:req    hash      request key -> run
     ms:{s}:stop   hash      message -> `deadline NL by`: tombstones of stops that came first
+    ms:{s}:here   hash      who has the session open (presence.lua); not part of the session
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:user:{u}   zset      session -> last activity: a hint
@@ -57,6 +58,10 @@ class Keys:
                 for name in ("meta", "log", "feed", "runs", "msg", "req", "stop")
             )
         )
+
+    def here(self, session_id: SessionId) -> tuple[bytes, bytes]:
+        """Name a session's channel and the hash of who has it open."""
+        return self.session(session_id).feed, f"{self._prefix}:{{{session_id}}}:here".encode()
 
     def user(self, user: UserId) -> bytes:
         """Name the hint that lists a user's sessions."""

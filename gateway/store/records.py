@@ -98,7 +98,16 @@ class ErasedRecord(Struct, frozen=True, gc=False, kw_only=True):
     """The session was deleted. Only on the channel: the log is gone."""
 
 
-Record: TypeAlias = ChunksRecord | MessageRecord | RunRecord | ErasedRecord
+class PresenceRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """Who has the session open changed. Only on the channel, outside its order.
+
+    `here`: `[{user, tabs, lastSeenMs}]` as JSON.
+    """
+
+    here: Raw
+
+
+Record: TypeAlias = ChunksRecord | MessageRecord | RunRecord | ErasedRecord | PresenceRecord
 
 
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):

@@ -15,6 +15,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from msgspec import Raw
+
 from gateway.ids import RunId, SessionId, UserId
 from gateway.store.channel import RedisChannel
 from gateway.store.client import RedisClient, Reply, StoreSettings
@@ -249,6 +251,25 @@ class RedisStore(SessionReader):
     async def forget_run_hint(self, session_id: SessionId, run_id: RunId) -> None:
         """See SessionStore."""
         await self._client.run(self._hints.forget_lease([(session_id, run_id)]))
+
+    # -- presence -----------------------------------------------------------------------
+
+    async def announce(
+        self, session_id: SessionId, process: str, user: UserId, *, tabs: int, lifetime_ms: int
+    ) -> None:
+        """See SessionStore."""
+        await self._client.run(
+            self._scripts.presence.call(
+                self._keys.here(session_id), process, lifetime_ms, user, tabs
+            )
+        )
+
+    async def presence(self, session_id: SessionId, *, lifetime_ms: int) -> Raw:
+        """See SessionStore."""
+        here = self._keys.here(session_id)
+        return Raw(
+            await self._client.run(self._scripts.presence.call(here, "", lifetime_ms, "", 0))
+        )
 
     # -- housekeeping -------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "load": ("common",),
     "load_run": (),
     "open": ("common", "messages"),
+    "presence": ("common",),
     "read": (),
     "renew": ("common",),
     "request_stop": ("common",),
@@ -73,6 +74,7 @@ class Scripts:
         self.load = made["load"]
         self.load_run = made["load_run"]
         self.open = made["open"]
+        self.presence = made["presence"]
         self.read = made["read"]
         self.renew = made["renew"]
         self.request_stop = made["request_stop"]

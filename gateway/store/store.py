@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from msgspec import Raw
+
     from gateway.ids import MessageId, RunId, SessionId, UserId
     from gateway.store.records import (
         AppendBatch,
@@ -176,6 +178,22 @@ class SessionStore(Protocol):
         self, user: UserId, *, limit: int, before_ms: int | None
     ) -> list[SessionMeta]:
         """A user's sessions, newest activity first; stale hints are removed on the way."""
+        ...
+
+    # -- presence -----------------------------------------------------------------------
+
+    async def announce(
+        self, session_id: SessionId, process: str, user: UserId, *, tabs: int, lifetime_ms: int
+    ) -> None:
+        """Say in how many tabs of one process a user has the session open; 0: no more.
+
+        Publishes a PresenceRecord if that changed the picture. Runs out after `lifetime_ms`
+        unless said again. Nothing is written to the log.
+        """
+        ...
+
+    async def presence(self, session_id: SessionId, *, lifetime_ms: int) -> Raw:
+        """Return who has the session open: `[{user, tabs, lastSeenMs}]` as JSON, by user."""
         ...
 
     # -- housekeeping -------------------------------------------------------------------

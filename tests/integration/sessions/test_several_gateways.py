@@ -213,3 +213,39 @@ async def test_feed_brings_other_tabs_everything(
                 if item.position == events[-1].position:
                     break
     assert rest == events[len(events) // 2 + 1 :]
+
+
+async def test_presence_shows_who_has_the_session_open(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """Tabs are counted by user over all gateways, in the feed and the snapshot, and a closed
+    one is gone; the log does not grow by it."""
+    here, there = await gateways(), await gateways()
+    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    (await script.next()).end()
+    await sent.end()
+    before = await here.snapshot(ALICE, S)
+    here_now: asyncio.Queue[object] = asyncio.Queue()
+
+    async def follow(gateway: Sessions) -> None:
+        async with await gateway.follow(ALICE, S, None) as feed:
+            async for event in feed:
+                if isinstance(event, FeedEvent) and event.event == "presence":
+                    here_now.put_nowait(msgspec.json.decode(event.data)["here"])
+
+    async def until_tabs(count: int) -> None:
+        async with asyncio.timeout(5):
+            while [user["tabs"] for user in await here_now.get()] != [count]:  # type: ignore[attr-defined]
+                pass
+
+    first = asyncio.create_task(follow(here))
+    await until_tabs(1)
+    second = asyncio.create_task(follow(there))
+    await until_tabs(2)
+    snapshot = await there.snapshot(ALICE, S)
+    second.cancel()
+    await until_tabs(1)
+    first.cancel()
+
+    assert msgspec.json.decode(snapshot.presence)[0]["user"] == "alice"
+    assert snapshot.offset == before.offset

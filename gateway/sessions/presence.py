@@ -1,0 +1,81 @@
+"""Who has a session open: said by each process for its followers, and said again in time.
+
+Nothing of it is in the log. What a process says runs out unless it is repeated, so that the
+tabs of one that crashed are gone within 15 s: a lifetime, and the interval of whoever is
+left to notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from msgspec import Raw
+
+    from gateway.ids import SessionId, UserId
+    from gateway.store.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+LIFETIME_S: Final = 10.0
+REPEAT_S: Final = 3.0
+
+
+class Presence:
+    """This process's part of the presence of all sessions. `run` is its task."""
+
+    def __init__(
+        self, store: SessionStore, *, lifetime_s: float = LIFETIME_S, repeat_s: float = REPEAT_S
+    ) -> None:
+        self._store = store
+        self._process = secrets.token_hex(8)
+        self._lifetime_ms = int(lifetime_s * 1000)
+        self._repeat_s = repeat_s
+        self._tabs: Counter[tuple[SessionId, UserId]] = Counter()
+
+    @asynccontextmanager
+    async def tab(self, session_id: SessionId, user: UserId) -> AsyncIterator[None]:
+        """Count a tab for as long as it is open. Never fails: presence is a courtesy."""
+        key = session_id, user
+        self._tabs[key] += 1
+        try:
+            await self._announce(key)
+            yield
+        finally:
+            self._tabs[key] -= 1
+            if not self._tabs[key]:
+                del self._tabs[key]
+            await self._announce(key)
+
+    async def of(self, session_id: SessionId) -> Raw:
+        """Return who has a session open: `[{user, tabs, lastSeenMs}]` as JSON."""
+        return await self._store.presence(session_id, lifetime_ms=self._lifetime_ms)
+
+    async def run(self) -> None:
+        """Repeat what is so until cancelled."""
+        while True:
+            await asyncio.sleep(self._repeat_s)
+            for key in list(self._tabs):
+                await self._announce(key)
+
+    async def _announce(self, key: tuple[SessionId, UserId]) -> None:
+        session_id, user = key
+        try:
+            await self._store.announce(
+                session_id,
+                self._process,
+                user,
+                tabs=self._tabs.get(key, 0),
+                lifetime_ms=self._lifetime_ms,
+            )
+        except StoreUnavailableError as error:
+            logger.info("presence_unsaid session=%s reason=%s", session_id, error)
