@@ -1,0 +1,305 @@
+"""The configured agent: its steps, its metadata, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import Raw
+
+from gateway.agents.base import AgentRequest
+from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
+from gateway.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
+from gateway.ids import ANONYMOUS, RunId, SessionId
+from gateway.providers.base import StepResult, ToolCall, Usage
+from gateway.providers.errors import Fault
+from protocol.chunks import (
+    AnyChunk,
+    FinishChunk,
+    FinishStepChunk,
+    MessageMetadataChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+    ToolInputAvailableChunk,
+    ToolOutputAvailableChunk,
+)
+from protocol.messages import UIMessage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from gateway.providers.base import StepRequest
+
+TEXT: list[AnyChunk] = [
+    StartStepChunk(),
+    TextStartChunk(id="0"),
+    TextDeltaChunk(id="0", delta="Hi"),
+    TextEndChunk(id="0"),
+]
+USED = Usage(input_tokens=2, output_tokens=3, total_tokens=5)
+
+
+def call(name: str, call_id: str = "t") -> tuple[list[AnyChunk], ToolCall]:
+    given = Raw(b"{}")
+    chunk = ToolInputAvailableChunk(tool_call_id=call_id, tool_name=name, input=given)
+    return [StartStepChunk(), chunk], ToolCall(id=call_id, name=name, input=given)
+
+
+def stopped(**fields: Any) -> StepResult:
+    return StepResult(**{"finish_reason": "stop", "usage": USED, "model": "model-1", **fields})
+
+
+class Step:
+    """A step that was written down; an exception in it is raised where it stands."""
+
+    def __init__(self, chunks: Sequence[AnyChunk | Exception], result: StepResult) -> None:
+        self.chunks = chunks
+        self.result = result
+
+    async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
+        for chunk in self.chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield [chunk]
+
+
+class Provider:
+    """Plays steps, one after the other."""
+
+    name = "played"
+
+    def __init__(self, *steps: Step | Exception) -> None:
+        self.steps = list(steps)
+        self.requests: list[StepRequest] = []
+        self.open = 0
+
+    @asynccontextmanager
+    async def open_step(self, request: StepRequest) -> AsyncIterator[Step]:
+        self.requests.append(request)
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        self.open += 1
+        try:
+            yield step
+        finally:
+            self.open -= 1
+
+    async def close(self) -> None:
+        pass
+
+
+class Adder:
+    """Executes `add`."""
+
+    def executes(self, name: str) -> bool:
+        return name == "add"
+
+    async def execute(self, calls: Sequence[ToolCall]) -> AsyncIterator[list[AnyChunk]]:
+        for each in calls:
+            yield [ToolOutputAvailableChunk(tool_call_id=each.id, output=Raw(b"3"))]
+
+
+def message(role: str, *parts: dict[str, Any]) -> UIMessage:
+    return UIMessage.parse(json.dumps({"id": role, "role": role, "parts": parts}).encode())
+
+
+def request(**fields: Any) -> AgentRequest:
+    values = {
+        "session_id": SessionId("s"),
+        "run_id": RunId("r"),
+        "message_id": "assistant",
+        "user": ANONYMOUS,
+        "history": [message("user", {"type": "text", "text": "1 + 2?"})],
+        "model": None,
+        "body": Raw(b"{}"),
+        "new_id": lambda: "made-up",
+    }
+    return AgentRequest(**{**values, **fields})
+
+
+def agent(provider: Provider, tools: Adder | None = None, **config: Any) -> ModelAgent:
+    values = {"name": "a", "model": "model-0", "message_metadata": False}
+    return ModelAgent(ModelAgentConfig(**{**values, **config}), provider, tools)
+
+
+async def run(target: ModelAgent, asked: AgentRequest | None = None) -> list[AnyChunk]:
+    return [chunk async for chunks in target.stream(asked or request()) for chunk in chunks]
+
+
+def play(target: ModelAgent, asked: AgentRequest | None = None) -> list[AnyChunk]:
+    return asyncio.run(run(target, asked))
+
+
+async def until_error(target: ModelAgent) -> tuple[list[AnyChunk], ProviderError]:
+    chunks: list[AnyChunk] = []
+    with pytest.raises(ProviderError) as raised:
+        async for some in target.stream(request()):
+            chunks += some
+    return chunks, raised.value
+
+
+def test_answer_is_a_step_and_a_finish() -> None:
+    """The step's chunks, its end, and the reason."""
+    chunks = play(agent(Provider(Step(TEXT, stopped()))))
+    assert chunks == [*TEXT, FinishStepChunk(), FinishChunk(finish_reason="stop")]
+
+
+def test_request_is_what_was_configured() -> None:
+    """Instructions, parameters and options reach the provider with the history."""
+    provider = Provider(Step(TEXT, stopped()))
+    settings: dict[str, Any] = {"parameters": {"temperature": 0.1}, "provider_options": {"x": 1}}
+    play(agent(provider, system="Be brief.", send_sources=True, send_reasoning=False, **settings))
+    (sent,) = provider.requests
+    assert (sent.model, sent.system) == ("model-0", "Be brief.")
+    assert (sent.send_sources, sent.send_reasoning) == (True, False)
+    assert {"parameters": sent.parameters, "provider_options": sent.provider_options} == settings
+    assert [each.id for each in sent.messages] == ["user"]
+
+
+def test_client_may_choose_a_configured_model() -> None:
+    """One of the agent's others is used when it is asked for."""
+    provider = Provider(Step(TEXT, stopped()))
+    play(agent(provider, models=["model-9"]), request(model="model-9"))
+    assert provider.requests[0].model == "model-9"
+
+
+def test_client_may_not_choose_another_model() -> None:
+    """What is not configured is refused before anything is asked."""
+    provider = Provider()
+    with pytest.raises(AgentNotFoundError):
+        play(agent(provider, models=["model-9"]), request(model="model-dear"))
+    assert provider.requests == []
+
+
+def test_call_that_nobody_executes_here_ends_the_run() -> None:
+    """The client answers it, and sends the message again."""
+    chunks, tool_call = call("ask")
+    result = stopped(finish_reason="tool-calls", tool_calls=[tool_call])
+    provider = Provider(Step(chunks, result))
+    played = play(agent(provider, Adder()))
+    assert played[-2:] == [FinishStepChunk(), FinishChunk(finish_reason="tool-calls")]
+
+
+def test_call_that_is_executed_here_leads_to_another_step() -> None:
+    """Its output belongs to its step, and the model is called again with both."""
+    chunks, tool_call = call("add")
+    first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
+    provider = Provider(first, Step(TEXT, stopped()))
+    played = play(agent(provider, Adder()))
+    output = ToolOutputAvailableChunk(tool_call_id="t", output=Raw(b"3"))
+    finish = FinishChunk(finish_reason="stop")
+    assert played == [*chunks, output, FinishStepChunk(), *TEXT, FinishStepChunk(), finish]
+    user, so_far = provider.requests[1].messages
+    assert (user.id, so_far.id) == ("user", "assistant")
+    assert json.loads(bytes(so_far.parts[1]))["output"] == 3
+    assert provider.requests[0].part_ids is provider.requests[1].part_ids
+
+
+def test_calls_are_executed_all_or_none() -> None:
+    """With one for the client among them, the model has to wait anyway."""
+    chunks, ours = call("add", "t1")
+    more, theirs = call("ask", "t2")
+    result = stopped(finish_reason="tool-calls", tool_calls=[ours, theirs])
+    played = play(agent(Provider(Step([*chunks, *more[1:]], result)), Adder()))
+    assert not any(isinstance(chunk, ToolOutputAvailableChunk) for chunk in played)
+    assert played[-1] == FinishChunk(finish_reason="tool-calls")
+
+
+def test_cut_step_executes_nothing() -> None:
+    """A call before the limit was reached is left alone, as the AI SDK does."""
+    chunks, tool_call = call("add")
+    result = stopped(finish_reason="length", tool_calls=[tool_call])
+    played = play(agent(Provider(Step(chunks, result)), Adder()))
+    assert played[-1] == FinishChunk(finish_reason="length")
+
+
+def test_steps_have_a_limit() -> None:
+    """A model that never stops calling is stopped."""
+    chunks, tool_call = call("add")
+    step = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
+    provider = Provider(*[step] * 9)
+    played = play(agent(provider, Adder(), max_steps=3))
+    assert len(provider.requests) == 3
+    assert played[-1] == FinishChunk(finish_reason="tool-calls")
+
+
+def test_continued_message_goes_on_in_the_next_step() -> None:
+    """What the message had before is part of what the model is told."""
+    chunks, tool_call = call("add")
+    first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
+    provider = Provider(first, Step(TEXT, stopped()))
+    before = message("assistant", {"type": "step-start"}, {"type": "text", "text": "so"})
+    play(agent(provider, Adder()), request(history=[message("user"), before]))
+    user, so_far = provider.requests[1].messages
+    assert (user.id, so_far.id) == ("user", "assistant")
+    assert [json.loads(bytes(part))["type"] for part in so_far.parts] == [
+        "step-start",
+        "text",
+        "step-start",
+        "tool-add",
+    ]
+
+
+def test_interrupted_step_is_left_open() -> None:
+    """The end of the run closes its parts, and the step with them."""
+    chunks = play(agent(Provider(Step(TEXT[:3], stopped(finish_reason="interrupted")))))
+    assert chunks == [*TEXT[:3], FinishChunk(finish_reason="interrupted")]
+
+
+@pytest.mark.parametrize("where", ["entering", "reading", "the result"])
+def test_failure_of_the_provider_is_raised_after_what_came(where: str) -> None:
+    """Chunks before it stay, and the metadata comes before the error."""
+    failure = Fault.OVERLOADED.error()
+    step: Step | Exception = failure
+    if where == "reading":
+        step = Step([*TEXT[:3], failure], stopped())
+    elif where == "the result":
+        step = Step(TEXT[:3], stopped(failure=failure))
+    target = agent(Provider(step), message_metadata=True)
+    chunks, error = asyncio.run(until_error(target))
+    assert error is failure
+    assert chunks[:-1] == ([] if where == "entering" else TEXT[:3])
+    assert isinstance(chunks[-1], MessageMetadataChunk)
+
+
+def test_answer_with_a_hole_ends_in_an_error() -> None:
+    """What could not be read is said at the end, not left out silently."""
+    target = agent(Provider(Step(TEXT, stopped(warning="a part is missing"))))
+    chunks, error = asyncio.run(until_error(target))
+    assert chunks == TEXT
+    assert isinstance(error, ProviderUnavailableError)
+    assert error.message == "a part is missing"
+
+
+def test_metadata_says_who_answered_what_it_used_and_how_long_it_took() -> None:
+    """Usage is the sum of the steps', the model the provider's own name of it."""
+    chunks, tool_call = call("add")
+    first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
+    provider = Provider(first, Step(TEXT, stopped(model="model-0-snapshot")))
+    finish = play(agent(provider, Adder(), message_metadata=True))[-1]
+    assert isinstance(finish, FinishChunk)
+    assert isinstance(finish.message_metadata, Raw)
+    metadata = json.loads(bytes(finish.message_metadata))
+    assert metadata["model"] == "model-0-snapshot"
+    assert metadata["usage"] == {"inputTokens": 4, "outputTokens": 6, "totalTokens": 10}
+    assert 0 <= metadata["firstChunkMs"] <= metadata["durationMs"]
+
+
+def test_closing_the_stream_leaves_the_step_at_once() -> None:
+    """The upstream connection is released before the close returns."""
+
+    async def close_early() -> int:
+        provider = Provider(Step(TEXT, stopped()))
+        async with aclosing(agent(provider).stream(request())) as stream:  # type: ignore[type-var]
+            async for _ in stream:
+                assert provider.open == 1
+                break
+        return provider.open
+
+    assert asyncio.run(close_early()) == 0
