@@ -69,28 +69,26 @@ class SseDecoder:
         if self._at_start or self._skip_lf or b"\r" in data:
             data = self._normalized(data)
         pending = self._pending
-        # The blank line may be cut in two, so the last byte before is looked at again.
-        seam = pending[-1][-1:] + data[:1] if pending else b""
-        if _BLANK_LINE not in data and seam != _BLANK_LINE:
-            if data:
+        if pending and data:
+            # The blank line may be cut in two: its first half is then what came last.
+            if _BLANK_LINE not in data and pending[-1][-1:] + data[:1] != _BLANK_LINE:
                 pending.append(data)
-                self._count(len(data))
-            return []
-        *blocks, rest = b"".join((*pending, data)).split(_BLANK_LINE)
-        self._pending = [rest] if rest else []
-        self._pending_bytes = 0
-        self._count(max(len(rest), max(map(len, blocks))))
-        self._pending_bytes = len(rest)
-        events = []
-        for block in blocks:
-            event = self._event(block)
-            if event is not None:
-                events.append(event)
-        return events
+                self._pending_bytes += len(data)
+                self._check(self._pending_bytes)
+                return []
+            data = b"".join((*pending, data))
+            pending.clear()
+        blocks = data.split(_BLANK_LINE)
+        rest = blocks.pop()
+        if rest:
+            pending.append(rest)
+            self._pending_bytes = len(rest)
+        if len(data) > self._max_event_bytes:
+            self._check(max(len(rest), *map(len, blocks)))
+        return [event for event in map(self._event, blocks) if event is not None]
 
-    def _count(self, size: int) -> None:
-        self._pending_bytes += size
-        if self._pending_bytes > self._max_event_bytes:
+    def _check(self, event_bytes: int) -> None:
+        if event_bytes > self._max_event_bytes:
             raise MalformedFrameError(
                 f"unable to read the event stream; an event is over {self._max_event_bytes} bytes"
             )

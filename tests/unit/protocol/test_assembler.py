@@ -199,6 +199,14 @@ def test_reset_step_forgets_the_current_step_alone() -> None:
     ]
 
 
+def test_reset_step_forgets_what_streams() -> None:
+    """A delta for it would be one for nothing."""
+    start = {"type": "tool-input-start", "toolCallId": "c", "toolName": "w"}
+    delta = {"type": "tool-input-delta", "toolCallId": "c", "inputTextDelta": "{}"}
+    with pytest.raises(LocalProtocolError, match='no tool input "c"'):
+        assembler_of(START, STEP, start, {"type": "reset-step"}, delta)
+
+
 def test_message_is_empty_until_something_is_said() -> None:
     """A step that begins, ends or fails says nothing."""
     assert Assembler(MESSAGE_ID).is_empty
@@ -323,3 +331,24 @@ def test_result_of_a_call_that_still_streams_keeps_what_arrived() -> None:
     assert part["state"] == "output-error"
     assert "input" not in part
     assert part["rawInput"] == "nothing yet"
+
+
+def test_answer_to_an_approval_finds_its_own_call() -> None:
+    """Calls that wait side by side are told apart by their approval, whatever its tool."""
+    other = {"toolCallId": "d"}
+    assembler = assembler_of(
+        {"type": "start"},
+        CALL,
+        CALL | other,
+        ASK,
+        ASK | other | {"approvalId": "b"},
+        ANSWER
+        | {"approvalId": "b", "providerExecuted": True, "providerMetadata": {"p": {"id": "x"}}},
+    )
+    waiting, answered = parts_of(assembler)
+    assert json.loads(assembler.message())["id"] == MESSAGE_ID
+    assert waiting["state"] == "approval-requested"
+    assert answered["state"] == "approval-responded"
+    assert answered["approval"] == {"id": "b", "approved": False}
+    assert answered["providerExecuted"] is True
+    assert answered["callProviderMetadata"] == {"p": {"id": "x"}}

@@ -52,6 +52,12 @@ def test_codec_compacts_json_that_came_with_line_breaks() -> None:
     assert encode_lines([chunk]) == line + b"\n"
 
 
+def test_codec_compacts_json_of_carriage_returns_alone() -> None:
+    """They end a line of an event stream, too."""
+    chunk = ToolInputAvailableChunk(tool_call_id="c", tool_name="w", input=Json(b"[1,\r2]"))
+    assert encode_lines([chunk]).endswith(b'"input":[1,2]}\n')
+
+
 def test_codec_keeps_numbers_as_they_were_written() -> None:
     """A value that is not ours is carried, not decoded: 1.0 stays 1.0."""
     line = b'{"type":"tool-output-available","toolCallId":"c","output":[1.0,1e2,10000000000000001]}'

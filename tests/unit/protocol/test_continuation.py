@@ -114,3 +114,5 @@ def test_client_answers_the_use_of_an_id_that_waits() -> None:
     assert merge_results(stored, stored) is None
     client = message(done, {"type": "step-start"}, PENDING | ERROR)
     assert parts_of(merge_results(stored, client))[2] == PENDING | ERROR
+    stored, client = message(PENDING, done), message(PENDING | ERROR, done)
+    assert parts_of(merge_results(stored, client)) == [PENDING | ERROR, done]
