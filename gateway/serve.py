@@ -94,26 +94,27 @@ def bind(settings: Settings) -> list[socket.socket]:
         SettingsError: it cannot be had.
     """
     server = settings.server
-    try:
-        found = socket.getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        sockets: list[socket.socket] = []
-        port = server.port
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind, protocol)
-            sockets.append(listener)
-            _configure(listener, server.write_deadline_s)
-            listener.bind((address[0], port, *address[2:]))
-            # With port 0 the first address chooses, and the others follow.
-            port = listener.getsockname()[1]
-            listener.listen(BACKLOG)
-            listener.set_inheritable(True)
-    except OSError as error:
-        raise SettingsError(
-            f"unable to listen on {server.host}:{server.port}; {error.strerror or error}. "
-            "Choose another --port or --host"
-        ) from None
+    with ExitStack() as stack:
+        try:
+            found = socket.getaddrinfo(
+                server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            sockets: list[socket.socket] = []
+            port = server.port
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                listener = stack.enter_context(socket.socket(family, kind, protocol))
+                sockets.append(listener)
+                _configure(listener, server.write_deadline_s)
+                listener.bind((address[0], port, *address[2:]))
+                # With port 0 the first address chooses, and the others follow.
+                port = listener.getsockname()[1]
+                listener.listen(BACKLOG)
+        except OSError as error:
+            raise SettingsError(
+                f"unable to listen on {server.host}:{server.port}; {error.strerror or error}. "
+                "Choose another --port or --host"
+            ) from None
+        stack.pop_all()
     return sockets
 
 

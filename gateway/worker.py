@@ -30,7 +30,7 @@ from gateway.telemetry import configure_logging
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("gateway.worker")
 
 EXIT_SETTINGS: Final = 2
 EXIT_FAILED: Final = 1
