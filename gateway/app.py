@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar
@@ -12,9 +13,12 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from gateway import VERSION
+from gateway.agents.whereabouts import TracedAgents, Whereabouts
+from gateway.api.agents import list_agents
 from gateway.api.api import Api
 from gateway.api.auth import create_authenticator
 from gateway.api.chat import ChatController, list_chats
+from gateway.api.demo import demo_pages, kill_handler
 from gateway.api.events import follow_session
 from gateway.api.failures import EXCEPTION_HANDLERS
 from gateway.api.gate import Gate, origin_regex, served_hosts
@@ -97,11 +101,13 @@ class Gateway:
                 )
             )
             agents = await stack.enter_async_context(open_agents(settings, self._agents))
+            finder = TracedAgents(agents, whereabouts(settings)) if settings.server.demo else agents
             sessions = await stack.enter_async_context(
-                open_sessions(store, agents, session_limits(settings))
+                open_sessions(store, finder, session_limits(settings))
             )
             self._store, self._sessions = store, sessions
             self._api.sessions = sessions
+            self._api.agents = agents.offers()
             try:
                 yield
             finally:
@@ -146,11 +152,14 @@ def build_litestar(
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over what `api` holds."""
+    demo = [*demo_pages(), kill_handler(whereabouts(settings))] if settings.server.demo else []
     return Litestar(
         route_handlers=[
+            *demo,
             ChatController,
             chat_socket,
             follow_session,
+            list_agents,
             list_chats,
             liveness(),
             readiness(check_ready),
@@ -171,13 +180,18 @@ def build_litestar(
             title="Midstream",
             version=VERSION,
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            render_plugins=[JsonRenderPlugin(path="/")],
         ),
         lifespan=[] if lifespan is None else [lifespan],
         request_max_body_size=settings.server.max_body_bytes,
         logging_config=None,
         debug=False,
     )
+
+
+def whereabouts(settings: Settings) -> Whereabouts:
+    """Return where the demo's processes say what they are at."""
+    return Whereabouts(Path(settings.redis.data_dir) / "demo")
 
 
 def store_settings(settings: Settings) -> StoreSettings:

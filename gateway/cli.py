@@ -10,13 +10,10 @@ import click
 
 from gateway import VERSION
 from gateway.errors import SettingsError, StoreError
+from gateway.launch import EXIT_REDIS, EXIT_SETTINGS
 from gateway.settings_docs import settings_markdown
 from gateway.settings_source import load_settings
 from gateway.telemetry import configure_logging
-
-EXIT_FAILED: Final = 1
-EXIT_SETTINGS: Final = 2
-EXIT_REDIS: Final = 3
 
 SERVE_HELP: Final = """Serve the gateway.
 

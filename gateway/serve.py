@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.errors import GatewayError, SettingsError, StoreError
+from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
 from gateway.store.embedded import EmbeddedRedis
 from gateway.store.redis_store import RedisStore
 from gateway.telemetry import redact_url
-from gateway.worker import EXIT_SETTINGS, Launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -257,7 +257,7 @@ class Supervisor:
             if not served and code == EXIT_SETTINGS:
                 raise WorkersFailedError("", EXIT_SETTINGS)
             if failed_starts == MAX_FAILED_STARTS:
-                raise WorkersFailedError("unable to serve; workers end as they start", 1)
+                raise WorkersFailedError("unable to serve; workers end as they start", EXIT_FAILED)
             logger.warning("worker_died code=%s served=%s restarting=true", code, served)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESTART_DELAY_S * failed_starts):

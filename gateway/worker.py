@@ -20,20 +20,16 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import uvicorn
 import uvloop
-from msgspec import Struct
 
 from gateway.app import Gateway
 from gateway.errors import SettingsError
-from gateway.settings import Settings
+from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
 from gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger("gateway.worker")
-
-EXIT_SETTINGS: Final = 2
-EXIT_FAILED: Final = 1
 
 KEEP_ALIVE_S: Final = 75
 """An idle connection's life. Longer than the 60 s of common load balancers: who closes first
@@ -43,20 +39,6 @@ LAST_RESPONSES_S: Final = 5
 """After the drain: for the last bytes of responses to be taken."""
 
 _PR_SET_PDEATHSIG: Final = 1
-
-
-class Launch(Struct, frozen=True, kw_only=True):
-    """What a worker is told.
-
-    Attributes:
-        sockets: file descriptors of listening sockets.
-        ready: file descriptor to write a byte to once it serves.
-    """
-
-    parent_pid: int
-    sockets: list[int]
-    ready: int
-    settings: Settings
 
 
 class WorkerServer(uvicorn.Server):
