@@ -11,6 +11,7 @@
         LogLostError                 the log is not what was acknowledged
       ProviderError                  .retry_after_s
         ProviderRateLimitedError · ProviderRejectedError · ProviderUnavailableError
+      AgentError                     an agent failed, in its own words
       DrainingError 503              this process is shutting down
       SettingsError                  a setting is wrong; the process does not start
 
@@ -187,6 +188,13 @@ class ProviderUnavailableError(ProviderError):
 
     code = "provider_unavailable"
     temporary = True
+
+
+class AgentError(GatewayError):
+    """An agent said that it failed, in a sentence of its own."""
+
+    code = "agent_error"
+    http_status = 502
 
 
 class DrainingError(GatewayError):

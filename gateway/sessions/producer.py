@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.errors import GatewayError, StoreUnavailableError
+from gateway.errors import AgentError, GatewayError, StoreUnavailableError
 from gateway.sessions.backoff import Backoff
 from gateway.sessions.committer import Committer, Lane
 from gateway.store.records import (
@@ -34,7 +34,7 @@ from gateway.store.records import (
     RunOutcome,
 )
 from protocol.assembler import Assembler
-from protocol.chunks import FinishChunk, StartChunk
+from protocol.chunks import ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
 from protocol.errors import IllegalChunkError
 from protocol.vocabulary import level_of_chunks
@@ -60,6 +60,8 @@ OUTAGE_SENTENCE: Final = (
 
 
 _T = TypeVar("_T")
+
+_ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk})
 
 AGENT_GRACE_S: Final = 5.0
 """How long a cancelled agent may take to let go before its run is closed without it."""
@@ -176,7 +178,9 @@ class Producer:
 
     async def run(self) -> None:
         """Generate, and close; returns when the terminal is committed, or the run lost."""
-        self._emit([StartChunk(message_id=self.run_info.message_id)])
+        start = StartChunk(message_id=self.run_info.message_id)
+        self._writer.write(start)
+        self._put([start])
         pump = asyncio.create_task(self._generate(), name=f"agent {self.key.run_id}")
         pump.add_done_callback(lambda _: self._ended.set())
         self._pump = pump
@@ -201,18 +205,36 @@ class Producer:
                     await self._wait_for_room()
 
     def _emit(self, chunks: Sequence[AnyChunk]) -> None:
-        """Check, encode and hand to the committer; the terminal is kept for the close."""
+        """Check, encode and hand to the committer; how the run ends is kept for the close.
+
+        Raises:
+            IllegalChunkError: a chunk is not allowed where it stands.
+            AgentError: a chunk says that the agent failed.
+        """
         if self._reason is not _Reason.AGENT and self._pump is not None:
             raise asyncio.CancelledError  # an agent that took no notice of its cancellation
-        if chunks and isinstance(chunks[-1], FinishChunk):
-            self._finish = chunks[-1]
-            chunks = chunks[:-1]
-        write = self._writer.write
-        for chunk in chunks:
-            write(chunk)
-        if chunks:
-            self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
-            self._committer.notify(self._lane)
+        admitted: list[AnyChunk] = []
+        try:
+            for chunk in chunks:
+                if type(chunk) in _ENVELOPE:
+                    self._look_at_envelope(chunk)
+                else:
+                    admitted += self._writer.admit(chunk)
+        finally:
+            # Also before a bad chunk: the writer knows of these, and will close them.
+            if admitted:
+                self._put(admitted)
+
+    def _put(self, chunks: Sequence[AnyChunk]) -> None:
+        self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
+        self._committer.notify(self._lane)
+
+    def _look_at_envelope(self, chunk: AnyChunk) -> None:
+        """Take from the agent what is ours to write: we began, and we end the run."""
+        if isinstance(chunk, FinishChunk):
+            self._finish = chunk
+        elif isinstance(chunk, ErrorChunk):
+            raise AgentError(chunk.error_text)
 
     async def _wait_for_room(self) -> None:
         try:

@@ -16,6 +16,14 @@ from gateway.errors import (
 )
 from gateway.ids import MessageId, RunId, SessionId
 from gateway.store.records import RunOutcome, Trigger
+from protocol.chunks import (
+    ErrorChunk,
+    FinishChunk,
+    StartChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextStartChunk,
+)
 from protocol.messages import UIMessage
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 
@@ -327,3 +335,38 @@ async def test_silent_run_sends_heartbeats(sessions: Sessions, script: Script) -
     await reading.until(lambda r: r.heartbeats >= 2)
     run.end()
     await reading.end()
+
+
+async def test_illegal_chunk_ends_the_run_and_keeps_what_came_before(
+    sessions: Sessions, script: Script
+) -> None:
+    """A delta of a part that was never opened is named; the valid chunks of the same batch
+    were sent, and are closed."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.say(
+        StartStepChunk(),
+        TextStartChunk(id="t"),
+        TextDeltaChunk(id="t", delta="valid"),
+        TextDeltaChunk(id="x", delta="astray"),
+    )
+    chunks = await reading.end()
+
+    assert reading.text == "valid"
+    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert "text-delta" in str(chunks[-2]["errorText"])
+
+
+async def test_agents_own_envelope_is_the_runs(sessions: Sessions, script: Script) -> None:
+    """An agent that tells a whole stream, as a backend does, begins and fails in our words'
+    places: one start, with our message id; its error ends the run."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.say(StartChunk(message_id="theirs"), StartStepChunk(), TextStartChunk(id="t"))
+    run.say(ErrorChunk(error_text="out of paper"), FinishChunk(finish_reason="error"))
+    chunks = await reading.end()
+
+    assert types(chunks).count("start") == 1
+    assert chunks[0]["messageId"] != "theirs"
+    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert chunks[-2]["errorText"] == "out of paper"
