@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
-from gateway.agents.base import Agent
+from gateway.agents.base import Agent, AgentOffer
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.errors import AgentNotFoundError, SettingsError
 from gateway.providers.anthropic import AnthropicProvider
@@ -29,7 +30,7 @@ from gateway.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from gateway.agents.base import AgentRequest
     from gateway.providers.base import Provider
@@ -59,7 +60,7 @@ class _Entry(Struct, frozen=True):
     """An agent, and the models that a client may ask it for; None: any, it decides."""
 
     agent: Agent
-    models: frozenset[str] | None
+    models: Sequence[str] | None
 
 
 class Agents:
@@ -69,10 +70,15 @@ class Agents:
         self._entries: dict[str, _Entry] = {}
         self._default = default
 
-    def add(self, agent: Agent, models: frozenset[str] | None = None) -> None:
+    def add(self, agent: Agent, models: Sequence[str] | None = None) -> None:
         """Add an agent; the first one is the default, unless the settings name another."""
         self._entries[agent.name] = _Entry(agent, models)
         self._default = self._default or agent.name
+
+    def offers(self) -> list[AgentOffer]:
+        """Return what clients may ask for, the default agent first."""
+        names = sorted(self._entries, key=lambda name: name != self._default)
+        return [AgentOffer(name=name, models=self._entries[name].models or ()) for name in names]
 
     def find(self, name: str | None, model: str | None) -> Agent:
         """Return the agent for a request.
@@ -153,7 +159,7 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
                 model_agent = ModelAgent(
                     _agent_config(name, wanted), providers.get(wanted.provider)
                 )
-                agents.add(model_agent, frozenset({wanted.model, *wanted.models}))
+                agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
         yield agents
 
 

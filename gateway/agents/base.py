@@ -36,6 +36,17 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
 
 
+class AgentOffer(Struct, frozen=True, kw_only=True):
+    """An agent as a client may ask for it.
+
+    Attributes:
+        models: what it can be asked for, its own first; empty if it decides.
+    """
+
+    name: str
+    models: Sequence[str] = ()
+
+
 class Agent(Protocol):
     """Answers a message with chunks."""
 

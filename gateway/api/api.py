@@ -10,8 +10,11 @@ from gateway.errors import DrainingError
 from gateway.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from litestar.connection import ASGIConnection
 
+    from gateway.agents.base import AgentOffer
     from gateway.api.gate import Gate
     from gateway.sessions.service import SessionService
     from gateway.settings import ServerSettings
@@ -22,6 +25,7 @@ class Api:
 
     Attributes:
         sessions: set while the application is up (see `app.py`).
+        agents: what clients may ask for; also set then.
         draining: this process is shutting down.
     """
 
@@ -29,6 +33,7 @@ class Api:
         self, settings: ServerSettings, gate: Gate, sessions: SessionService | None = None
     ) -> None:
         self.settings = settings
+        self.agents: Sequence[AgentOffer] = ()
         self.draining = False
         self._gate = gate
         self._sessions = sessions

@@ -1,0 +1,24 @@
+"""`/api/agents`: who can be asked, for a picker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from litestar import Response, get
+from msgspec import Struct
+
+from gateway.agents.base import AgentOffer
+from gateway.api.chat import JSON, ApiDependency, CallerDependency
+
+
+class Offers(Struct, frozen=True):
+    """All agents; the first one answers requests that name none."""
+
+    agents: Sequence[AgentOffer]
+
+
+@get("/api/agents", operation_id="listAgents", tags=["chat"])
+async def list_agents(api: ApiDependency, caller: CallerDependency) -> Response[bytes]:
+    """List the agents, and the models that each can be asked for."""
+    return Response(msgspec.json.encode(Offers(api.agents)), media_type=JSON)

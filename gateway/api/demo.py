@@ -1,0 +1,194 @@
+"""The live demo: its pages, and the means to kill the process that writes an answer.
+
+Only an application with `server.demo` has these routes. The pages are what `demo-ui` builds
+into `gateway/demo/`; they are read once, at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import mimetypes
+import os
+import signal
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
+from msgspec import Struct
+
+from gateway.api import parameters
+from gateway.api.chat import (
+    JSON,
+    ApiDependency,
+    CallerDependency,
+    read_body,
+)
+from gateway.errors import InvalidRequestError, RunNotFoundError
+from gateway.ids import RunId
+from gateway.store.records import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
+
+    from litestar.handlers import HTTPRouteHandler
+
+    from gateway.agents.whereabouts import Whereabouts
+
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+REVALIDATED: Final = "no-cache"
+COMPRESSED_FROM: Final = 1024
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "frame-src 'self'",
+        "frame-ancestors 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "object-src 'none'",
+    )
+)
+PAGE_HEADERS: Final = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+NOT_BUILT: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Midstream</title>
+<h1>The gateway serves; the demo is not built yet</h1>
+<p>Run <code>make run</code> in the repository: it builds the demo and serves it here.</p>
+<p>The API is at <code>/api/chat</code>, and described at <a href="/schema">/schema</a>.</p>
+"""
+
+DYING_DELAY_S: Final = 0.1
+"""For the answer to leave, if it is this very process that is killed."""
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Asset(Struct, frozen=True):
+    """A built file. `compressed`: gzipped, or empty where that is no gain."""
+
+    content: bytes
+    compressed: bytes
+    media_type: str
+    cache_control: str
+    etag: str
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> Asset:
+        """Return a file as it is served; those in `assets/` have their hash in their name."""
+        compressed = gzip.compress(content, 9, mtime=0) if len(content) >= COMPRESSED_FROM else b""
+        return cls(
+            content,
+            compressed if len(compressed) < len(content) * 0.9 else b"",
+            mimetypes.guess_type(name)[0] or "application/octet-stream",
+            IMMUTABLE if name.startswith("assets/") else REVALIDATED,
+            f'"{hashlib.sha256(content).hexdigest()[:20]}"',
+        )
+
+    def response(self, request: AnyRequest) -> Response[bytes]:
+        """Answer with the file, or with 304 if the client has it."""
+        headers = {
+            **PAGE_HEADERS,
+            "cache-control": self.cache_control,
+            "etag": self.etag,
+            "vary": "accept-encoding",
+        }
+        if self.etag in request.headers.get("if-none-match", ""):
+            return Response(b"", status_code=304, headers=headers, media_type=self.media_type)
+        content = self.content
+        if self.compressed and "gzip" in request.headers.get("accept-encoding", ""):
+            content = self.compressed
+            headers["content-encoding"] = "gzip"
+        return Response(content, headers=headers, media_type=self.media_type)
+
+
+def read_build(folder: Traversable) -> dict[str, Asset]:
+    """Return the built files by their path below `/`; without a build, a page that says so."""
+    files = dict(_files(folder, "")) if folder.is_dir() else {}
+    files.setdefault("index.html", NOT_BUILT.encode())
+    return {name: Asset.of(name, content) for name, content in files.items()}
+
+
+def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.read_bytes()
+
+
+def demo_pages(build: Mapping[str, Asset] | None = None) -> list[HTTPRouteHandler]:
+    """Return the routes of the pages: every session's address is the same page."""
+    assets = read_build(resources.files("gateway") / "demo") if build is None else build
+    page = assets["index.html"]
+
+    @get(["/", "/s/{chat_id:str}"], include_in_schema=False, sync_to_thread=False)
+    def index(request: AnyRequest) -> Response[bytes]:
+        return page.response(request)
+
+    @get("/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
+    def asset(name: FromPath[str], request: AnyRequest) -> Response[bytes]:
+        return _found(f"assets/{name}", request)
+
+    @get("/favicon.svg", include_in_schema=False, sync_to_thread=False)
+    def icon(request: AnyRequest) -> Response[bytes]:
+        return _found("favicon.svg", request)
+
+    def _found(name: str, request: AnyRequest) -> Response[bytes]:
+        file = assets.get(name)
+        if file is None:
+            return Response(b"", status_code=404, headers=PAGE_HEADERS)
+        return file.response(request)
+
+    return [index, asset, icon]
+
+
+class KillBody(Struct, frozen=True):
+    """Which session's answer loses its process."""
+
+    id: str
+
+
+class Killed(Struct, frozen=True, rename="camel"):
+    """The process that was killed, and the run that it was at."""
+
+    run_id: RunId
+    pid: int
+
+
+def kill_handler(whereabouts: Whereabouts) -> HTTPRouteHandler:
+    """Return the route that kills: any worker takes it, the one that writes dies."""
+
+    @post("/api/demo/kill", status_code=200, operation_id="kill", tags=["demo"])
+    async def kill(
+        request: AnyRequest, api: ApiDependency, caller: CallerDependency
+    ) -> Response[bytes]:
+        """Kill the worker that writes the session's answer, as `kill -9` does."""
+        try:
+            wanted = msgspec.json.decode(await read_body(request), type=KillBody)
+        except msgspec.MsgspecError as error:
+            raise InvalidRequestError(f"unable to read what to kill; {error}") from None
+        snapshot = await api.sessions.snapshot(caller, parameters.session_id(wanted.id))
+        for run in snapshot.runs:
+            pid = None if run.state is RunState.ENDED else whereabouts.find(run.id)
+            if pid is not None:
+                asyncio.get_running_loop().call_later(DYING_DELAY_S, os.kill, pid, signal.SIGKILL)
+                answer = msgspec.json.encode(Killed(run.id, pid))
+                return Response(answer, media_type=JSON)
+        raise RunNotFoundError("unable to kill; no worker is writing an answer in this session")
+
+    return kill
