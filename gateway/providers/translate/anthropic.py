@@ -77,7 +77,6 @@ class AnthropicTranslator:
     ) -> None:
         """Begin a step."""
         self.result = StepResult()
-        self._names = names
         self._calls = calls
         self._call_stream = CallStream(names, calls)
         self._new_id = new_id
