@@ -178,7 +178,8 @@ class ChunkWriter:
         if self._phase is Phase.UNSTARTED:
             chunks.append(StartChunk(message_id=self._message_id))
         if self._phase is not Phase.ENDING:
-            chunks += self._closings(CLOSED_AT_THE_END, cut_text)
+            closings = self._closings(CLOSED_AT_THE_END, cut_text)
+            chunks += map(_forget_metadata, closings) if last else closings
             chunks += last
         chunks.append(finish)
         for chunk in chunks:
@@ -253,6 +254,17 @@ class _Entry(Struct):
 
 _BEFORE_STEPS: Final = -1
 _NEED_OPEN: Final = (Verb.EXTENDS, Verb.CLOSES)
+
+
+def _forget_metadata(end: AnyChunk) -> AnyChunk:
+    """Take a cut part's metadata away.
+
+    It names the part at its provider, who does not keep what was never finished: a later
+    request that refers to it is refused.
+    """
+    if isinstance(end, TextEndChunk | ReasoningEndChunk):
+        return msgspec.structs.replace(end, provider_metadata=Raw(b"{}"))
+    return end
 
 
 def _name(thing: Thing, key: str) -> str:

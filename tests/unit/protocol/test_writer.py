@@ -185,9 +185,9 @@ def test_writer_keeps_what_arrived_of_a_cut_input(
 
 
 def test_stopped_run_ends_in_abort_and_a_finish_without_reason() -> None:
-    """`interrupted` would be an error to most clients."""
+    """`interrupted` would be an error to most clients. The cut part forgets its provider's id."""
     assert lines_of(written(START, TEXT).abort("user")) == [
-        TEXT_END,
+        b'{"type":"text-end","id":"0","providerMetadata":{}}',
         b'{"type":"abort","reason":"user"}',
         FINISH,
     ]
