@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from litestar.exceptions import WebSocketDisconnect
 
 from gateway.api import ws
 from gateway.errors import DrainingError, RunActiveError, UnauthorizedError
@@ -258,6 +259,48 @@ async def test_draining_closes_the_connection_with_a_code_that_says_reconnect() 
         await socket.frame()
         message = await socket.message()
     assert (message["code"], message["reason"]) == (4000, "draining")
+
+
+async def test_client_that_takes_nothing_is_let_go() -> None:
+    """A write over its deadline ends the connection, and its readers, but no run."""
+    reader = running()
+    sessions, stuck = FakeSessions({"start": reader}), asyncio.Event()
+    socket = Socket()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.send":
+            await stuck.wait()
+
+    scope = http_scope("GET", "/api/chat") | {"type": "websocket", "subprotocols": []}
+    del scope["method"]
+    app = make_app(sessions, server=ServerSettings(write_deadline_s=0.02))
+    socket.say_send("r1")
+    async with asyncio.timeout(10):
+        await app(scope, socket.receive, send)
+    assert reader.exited
+    assert sessions.called("stop") == []
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), WebSocketDisconnect(detail="gone")])
+async def test_connection_that_is_lost_while_writing_ends_quietly(error: Exception) -> None:
+    """The server raises from `send` before it says that the client has left."""
+    reader = running()
+    socket, sent = Socket(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.send":
+            sent.set()
+            raise error
+
+    scope = http_scope("GET", "/api/chat") | {"type": "websocket", "subprotocols": []}
+    del scope["method"]
+    socket.say_send("r1")
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        app = make_app(FakeSessions({"start": reader}))
+        tasks.create_task(app(scope, socket.receive, send))
+        await sent.wait()
+        socket.leave()
+    assert reader.exited
 
 
 # -- aborts -------------------------------------------------------------------------------
