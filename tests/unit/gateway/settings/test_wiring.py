@@ -1,0 +1,92 @@
+"""Agents made from settings: which there are, and who answers."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.errors import AgentNotFoundError, SettingsError
+from gateway.settings import SIMULATED_KINDS, AgentSettings, Settings
+from gateway.wiring import Agents, FunctionAgent, default_agents, import_agent, open_agents
+from protocol.chunks import FinishChunk, StartStepChunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.anyio
+
+
+async def answer(request: object) -> AsyncIterator[Any]:
+    yield StartStepChunk()
+    yield [FinishChunk()]
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of an operator's own."""
+    made = ModuleType("agents_of_mine")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    made.answer = answer  # type: ignore[attr-defined]
+    made.nothing = 7  # type: ignore[attr-defined]
+    made.whole = FunctionAgent("whole", answer)  # type: ignore[attr-defined]
+    return made
+
+
+def test_first_agent_answers_unless_the_settings_name_another() -> None:
+    """A request need not name one."""
+    first, second = FunctionAgent("first", answer), FunctionAgent("second", answer)
+    for default, expected in (("", first), ("second", second)):
+        agents = Agents(default)
+        agents.add(first)
+        agents.add(second)
+        assert agents.find(None, None) is expected
+        assert agents.find("first", None) is first
+
+
+async def test_agent_or_model_that_is_not_configured_is_not_found() -> None:
+    """A client cannot have a model that the operator does not offer."""
+    settings = Settings(agents={"a": AgentSettings(provider="simulator", model="m", models=("n",))})
+    async with open_agents(settings) as agents:
+        for model in (None, "m", "n"):
+            assert agents.find("a", model).name == "a"
+        for name, model in (("b", None), ("a", "x")):
+            with pytest.raises(AgentNotFoundError):
+                agents.find(name, model)
+
+
+def test_gateway_without_agents_has_simulated_ones_and_real_ones_by_key() -> None:
+    """The default stays simulated: a key in the environment costs nobody money unasked."""
+    assert list(default_agents({})) == list(SIMULATED_KINDS)
+    keys = {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}
+    names = list(default_agents(keys))
+    assert names[0] == "simulator"
+    assert {"anthropic", "openai"} <= set(names)
+
+
+async def test_function_is_an_agent(module: ModuleType) -> None:
+    """Chunks may come one by one, or several at a time."""
+    agent = import_agent("mine", f"{module.__name__}:answer")
+    assert agent.name == "mine"
+    chunks = [chunks async for chunks in agent.stream(None)]  # type: ignore[arg-type]
+    assert chunks == [[StartStepChunk()], [FinishChunk()]]
+
+
+def test_object_is_an_agent(module: ModuleType) -> None:
+    """Whatever has a name and streams."""
+    assert import_agent("mine", f"{module.__name__}:whole") is module.whole
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["agents_of_mine", "agents_of_mine:gone", "agents_of_mine:nothing", "no.such.module:agent"],
+)
+@pytest.mark.usefixtures("module")
+def test_agent_that_cannot_be_made_is_a_wrong_setting(path: str) -> None:
+    """The sentence names the agent and the path."""
+    with pytest.raises(SettingsError) as refused:
+        import_agent("mine", path)
+    assert "`mine`" in refused.value.message
+    assert path in refused.value.message
