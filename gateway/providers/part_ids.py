@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ class PartIds:
 
 
 def _reserve(used: set[str], wanted: str, new_id: Callable[[], str]) -> str:
-    while wanted in used:
-        wanted = new_id()
+    if wanted in used:
+        fresh = wanted = new_id()
+        suffix = itertools.count(1)
+        # A maker of ids that repeats itself must not hold the event loop.
+        while wanted in used:
+            wanted = f"{fresh}-{next(suffix)}"
     used.add(wanted)
     return wanted
