@@ -1,0 +1,90 @@
+"""Measure Midstream beside its peers, and print the figures: `make bench`.
+
+python -m tests.bench [cpu latency resume fan-out memory redis] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import uvloop
+
+from tests.bench.fan_out import measure_fan_out
+from tests.bench.memory import measure_memory
+from tests.bench.redis_use import measure_redis
+from tests.bench.report import machine, table, written_into
+from tests.bench.resume import measure_resume
+from tests.bench.servers import serving
+from tests.bench.streams import measure_cpu, measure_latency
+from tests.support.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.bench.report import Row
+    from tests.bench.servers import Servers
+
+PAGE: Final = REPOSITORY / "docs" / "performance.md"
+
+MEASUREMENTS: Final = {
+    "cpu": measure_cpu,
+    "latency": measure_latency,
+    "resume": measure_resume,
+    "fan-out": measure_fan_out,
+    "memory": measure_memory,
+    "redis": measure_redis,
+}
+
+
+def say(text: str) -> None:
+    """Tell a person at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def _measure(servers: Servers, names: Sequence[str]) -> list[Row]:
+    rows: list[Row] = []
+    for name in names:
+        began_s = time.monotonic()
+        found = await MEASUREMENTS[name](servers)
+        say(f"\n{name} ({time.monotonic() - began_s:.0f} s)\n{table(found)}")
+        rows += found
+    return rows
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("figures", nargs="*", choices=[*MEASUREMENTS, []], help="all by default")
+    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}, if all are")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    say(machine())
+    if load > 0.5:
+        say(f"The machine is busy (load {load:.1f}): latencies will be too high.")
+    names = arguments.figures or list(MEASUREMENTS)
+    with tempfile.TemporaryDirectory(prefix="midstream-bench-") as folder:
+        say("measuring; this takes about five minutes")
+        with (
+            serving(Path(folder)) as servers,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            rows = runner.run(_measure(servers, names))
+    if arguments.figures:
+        return
+    figures = f"{table(rows)}\n\n{datetime.date.today():%-d %B %Y}. {machine()}."
+    say(f"\n{figures}")
+    if arguments.write:
+        PAGE.write_text(written_into(PAGE.read_text(), figures))
+
+
+if __name__ == "__main__":
+    main()

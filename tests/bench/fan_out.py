@@ -1,0 +1,109 @@
+"""One answer and many readers: what a delivery costs, and what a deaf reader does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.clients import (
+    Tally,
+    all_streaming,
+    connect,
+    connect_deaf,
+    ended,
+    get,
+    resume,
+    send_message,
+)
+from tests.bench.report import Target, compared_rounds
+from tests.bench.servers import BARE
+from tests.bench.streams import ROUNDS, WARM_S, Window, new_chat, watch
+
+if TYPE_CHECKING:
+    from tests.bench.report import Row
+    from tests.bench.servers import Server, Servers
+
+READERS: Final = 1_000
+_RATE: Final = 20
+_FEW_READERS: Final = 100
+_LARGE_DELTA: Final = 8_000
+"""At 50 a second a deaf reader is 2 MB behind in five seconds: every buffer between is full."""
+_DEAF_BUFFER: Final = 4_096
+
+
+async def measure_fan_out(servers: Servers) -> list[Row]:
+    """Return a delivery's CPU beside the floor, and the rest's latency beside a deaf reader."""
+    ours, floor, alone, beside = [], [], [], []
+    with servers.gateway() as gateway, servers.bare_writer(_RATE) as bare:
+        for _ in range(ROUNDS):
+            ours.append(await _one_run(servers, gateway, READERS, f"rate={_RATE}"))
+            floor.append(await _bare(servers, bare))
+        plan = f"rate=50 size={_LARGE_DELTA}"
+        for _ in range(ROUNDS):
+            alone.append(await _one_run(servers, gateway, _FEW_READERS, plan))
+            beside.append(await _one_run(servers, gateway, _FEW_READERS, plan, deaf=True))
+    return [
+        compared_rounds(
+            f"CPU a delivery, one run to {READERS:,} readers",
+            "µs",
+            [window.cpu_us for window in ours],
+            BARE,
+            [window.cpu_us for window in floor],
+            Target(2.5, "ratio"),
+        ),
+        compared_rounds(
+            "… p99 latency",
+            "ms",
+            [window.p99_ms for window in ours],
+            BARE,
+            [window.p99_ms for window in floor],
+        ),
+        compared_rounds(
+            "p50 latency of 100 readers beside a deaf one",
+            "ms",
+            [window.p50_ms for window in beside],
+            "the same without it",
+            [window.p50_ms for window in alone],
+            Target(1.1, "ratio"),
+        ),
+        compared_rounds(
+            "… CPU a delivery",
+            "µs",
+            [window.cpu_us for window in beside],
+            "the same without it",
+            [window.cpu_us for window in alone],
+            Target(1.1, "ratio"),
+        ),
+    ]
+
+
+async def _one_run(
+    servers: Servers, gateway: Server, readers: int, plan: str, *, deaf: bool = False
+) -> Window:
+    """Watch readers of one run; a deaf one, if any, is the last to come."""
+    chat, tally = new_chat(), Tally()
+    clients = await connect(gateway.port, [send_message(chat, plan)], Tally())
+    await all_streaming(clients)
+    clients += await connect(gateway.port, [resume(chat)] * readers, tally)
+    async with AsyncExitStack() as stack:
+        if deaf:
+            silent = await connect_deaf(gateway.port, resume(chat), _DEAF_BUFFER)
+            stack.callback(silent.transport.abort)
+        await all_streaming(clients)
+        await asyncio.sleep(WARM_S)
+        window = await watch(servers, gateway, tally)
+    await servers.finish_answers()
+    await ended(clients)
+    return window
+
+
+async def _bare(servers: Servers, bare: Server) -> Window:
+    tally = Tally()
+    clients = await connect(bare.port, [get("/")] * READERS, tally)
+    await all_streaming(clients)
+    await asyncio.sleep(WARM_S)
+    window = await watch(servers, bare, tally)
+    for client in clients:
+        client.transport.abort()
+    return window

@@ -1,0 +1,78 @@
+"""What a reader that waits and a run under way hold in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.clients import Client, Tally, all_streaming, connect, ended, resume, send_message
+from tests.bench.report import Row, Target
+from tests.bench.servers import NODE
+from tests.bench.streams import RATE, new_chat
+from tests.support.processes import eventually
+
+if TYPE_CHECKING:
+    from tests.bench.servers import Server, Servers
+
+_READERS: Final = 1_000
+_RUNS: Final = 100
+_CHUNKS: Final = 400
+"""An answer of usual length, nearly done."""
+_FEW: Final = 30
+"""So many come first: the first of anything brings much else into memory."""
+_SETTLE_S: Final = 1.0
+
+
+async def measure_memory(servers: Servers) -> list[Row]:
+    """Return the resident set of an idle reader and of an active run."""
+    rows = []
+    for figure, measure, limit_kb in (
+        ("memory of an idle reader", _idle_reader, 20),
+        (f"memory of a run after {_CHUNKS} chunks", _active_run, 100),
+    ):
+        # A program each: what one measurement has left free, the next would use.
+        with servers.gateway() as gateway:
+            ours = await measure(servers, gateway)
+        with servers.node() as node:
+            peer = await measure(servers, node)
+        target = Target(limit_kb, "value")
+        rows.append(Row(figure, ours / 1024, "KB", NODE, peer / 1024, target=target))
+    return rows
+
+
+async def _idle_reader(servers: Servers, server: Server) -> float:
+    """Return the bytes that each of many readers adds to those of a few."""
+    chat = new_chat()
+    clients = await connect(server.port, [send_message(chat, "rate=50 deltas=20")], Tally())
+    await all_streaming(clients)
+    clients += await connect(server.port, [resume(chat)] * _FEW, Tally())
+    await asyncio.sleep(_SETTLE_S)
+    before = server.resident_bytes()
+    clients += await connect(server.port, [resume(chat)] * _READERS, Tally())
+    await all_streaming(clients)
+    await asyncio.sleep(_SETTLE_S)
+    grown = server.resident_bytes() - before
+    await servers.finish_answers()
+    await ended(clients)
+    return grown / _READERS
+
+
+async def _active_run(servers: Servers, server: Server) -> float:
+    """Return the bytes of a run, its reader and its connection to the provider."""
+    clients = await _runs(server, _FEW)
+    before = server.resident_bytes()
+    clients += await _runs(server, _RUNS)
+    grown = server.resident_bytes() - before
+    await servers.finish_answers()
+    await ended(clients)
+    return grown / _RUNS
+
+
+async def _runs(server: Server, runs: int) -> list[Client]:
+    """Start runs; returns once all that the far end says has arrived, and they are open."""
+    tally = Tally()
+    plan = f"rate={RATE} deltas={_CHUNKS}"
+    requests = [send_message(new_chat(), plan) for _ in range(runs)]
+    clients = await connect(server.port, requests, tally)
+    await eventually(lambda: tally.chunks >= runs * _CHUNKS, "all chunks", 60)
+    return clients

@@ -1,0 +1,158 @@
+"""Rows of figures, each with its peer beside it, as a Markdown table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COLUMNS: Final = ("figure", "Midstream", "peer", "peer's", "ratio", "target", "met")
+_PACKAGES: Final = ("uvicorn", "uvloop", "redis", "litestar", "anthropic", "aiohttp")
+
+BEGIN: Final = "<!-- figures: written by `make bench WRITE=1` -->"
+END: Final = "<!-- end of figures -->"
+
+
+@dataclass(frozen=True)
+class Target:
+    """At most `limit`: of the figure itself, or of its ratio to the peer's."""
+
+    limit: float
+    of: Literal["value", "ratio"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        value: as measured, in `unit`.
+        peer, peer_value: the same of another program; None where there is none to compare.
+        ratio: the median of the rounds' ratios; of the values if None.
+        target: None for a figure that only explains another.
+    """
+
+    figure: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    ratio: float | None = None
+    target: Target | None = None
+
+    @property
+    def compared(self) -> float | None:
+        """How many times the peer's value ours is."""
+        if self.ratio is not None or not self.peer_value:
+            return self.ratio
+        return self.value / self.peer_value
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is reached; None if there is none."""
+        if self.target is None:
+            return None
+        reached = self.value if self.target.of == "value" else self.compared
+        return reached is not None and reached <= self.target.limit
+
+
+def compared_rounds(
+    figure: str,
+    unit: str,
+    ours: Sequence[float],
+    peer: str,
+    theirs: Sequence[float],
+    target: Target | None = None,
+) -> Row:
+    """Return the row of a figure measured in rounds: medians, and the median ratio."""
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return Row(
+        figure,
+        statistics.median(ours),
+        unit,
+        peer,
+        statistics.median(theirs),
+        statistics.median(ratios),
+        target,
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table, aligned to be read as it is."""
+    cells = [_COLUMNS, *map(_cells, rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    ratio = row.compared
+    return (
+        row.figure,
+        _measured(row.value, row.unit),
+        row.peer,
+        "" if row.peer_value is None else _measured(row.peer_value, row.unit),
+        "" if ratio is None else f"{_digits(ratio)} ×",  # noqa: RUF001 (a multiplication sign)
+        _target(row),
+        {None: "", True: "yes", False: "**no**"}[row.met],
+    )
+
+
+def _target(row: Row) -> str:
+    if row.target is None:
+        return ""
+    limit = _digits(row.target.limit)
+    return f"≤ {limit} ×" if row.target.of == "ratio" else f"≤ {limit} {row.unit}".rstrip()  # noqa: RUF001
+
+
+def _measured(value: float, unit: str) -> str:
+    return f"{_digits(value)} {unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, at most two decimals: more would be noise."""
+    if value >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def machine() -> str:
+    """Return what the figures were measured on, in one sentence."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    cores = len(os.sched_getaffinity(0))
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"{model}, {cores} cores, Linux {platform.release().split('-')[0]}; "
+        f"Python {platform.python_version()}, {packages}"
+    )
+
+
+def written_into(page: str, figures: str) -> str:
+    """Return a page with its figures replaced by new ones.
+
+    Raises:
+        ValueError: the page has no place for them.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"unable to write the figures; no place between {BEGIN} and {END}")
+    return f"{before}{begin}\n{figures}\n{end}{after}"

@@ -1,0 +1,130 @@
+"""Coming back to a long answer: how fast the whole state is there, and how large it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.clients import (
+    Client,
+    Tally,
+    all_streaming,
+    ask,
+    connect,
+    ended,
+    get,
+    now_us,
+    resume,
+    send_message,
+)
+from tests.bench.report import Row, Target
+from tests.bench.servers import NODE
+from tests.bench.streams import new_chat
+from tests.support.processes import eventually
+
+if TYPE_CHECKING:
+    from tests.bench.servers import Server, Servers
+
+CHUNKS: Final = 10_000
+_RATE: Final = 1_500
+"""So that nearly every chunk is a record of its own, and the answer ready in seven seconds."""
+_TIMES: Final = 9
+_LAST: Final = b" LAST"
+_PAUSE_S: Final = 0.2
+"""Between two resumes: on the other gateway the session is let go of, and the next is cold."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """One resume.
+
+    Attributes:
+        took_ms: from the request to the last delta. Longer than from the first byte, which
+            says little: a heartbeat may come before anything is read.
+        received: bytes, HTTP's included.
+    """
+
+    took_ms: float
+    received: int
+
+
+async def measure_resume(servers: Servers) -> list[Row]:
+    """Return how fast and how large a resume is, here, elsewhere, and of the peer."""
+    chat = new_chat()
+    with servers.gateway() as gateway, servers.gateway() as other_gateway:
+        writer = await _answer(gateway, chat)
+        here = await _resumes(gateway, chat)
+        elsewhere = await _resumes(other_gateway, chat)
+        await servers.finish_answers()
+        await ended(writer)
+        message = await _message_bytes(gateway, chat)
+    with servers.node() as node:
+        writer = await _answer(node, chat)
+        peer = await _resumes(node, chat)
+        await servers.finish_answers()
+        await ended(writer)
+    what = f"resume of {CHUNKS:,} chunks"
+    return [
+        _row(f"{what}, where it is produced", here.took_ms, peer.took_ms, 20),
+        _row(f"{what}, on another gateway", elsewhere.took_ms, peer.took_ms, 60),
+        Row(
+            "… bytes, of the message's own",
+            elsewhere.received / message,
+            "×",  # noqa: RUF001 (a multiplication sign)
+            NODE,
+            peer.received / message,
+            target=Target(1.2, "value"),
+        ),
+    ]
+
+
+def _row(figure: str, ours_ms: float, peer_ms: float, limit_ms: float) -> Row:
+    return Row(figure, ours_ms, "ms", NODE, peer_ms, target=Target(limit_ms, "value"))
+
+
+async def _answer(server: Server, chat: str) -> list[Client]:
+    """Start a long answer; returns once all of it has arrived, and it is still open."""
+    tally = Tally()
+    request = send_message(chat, f"rate={_RATE} deltas={CHUNKS}")
+    clients = await connect(server.port, [request], tally)
+    await all_streaming(clients)
+    await eventually(lambda: tally.chunks >= CHUNKS, "all chunks", CHUNKS / _RATE * 6)
+    return clients
+
+
+async def _resumes(server: Server, chat: str) -> Resumed:
+    """Resume several times; return the medians."""
+    each = []
+    for _ in range(_TIMES):
+        each.append(await _resume(server, chat))
+        await asyncio.sleep(_PAUSE_S)
+    return Resumed(statistics.median(one.took_ms for one in each), each[-1].received)
+
+
+async def _resume(server: Server, chat: str) -> Resumed:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**22)
+    asked_at = now_us()
+    writer.write(resume(chat))
+    received, tail = 0, b""
+    async with asyncio.timeout(20):
+        while _LAST not in tail:
+            data = await reader.read(2**20)
+            received += len(data)
+            tail = tail[-len(_LAST) :] + data
+            if not data:
+                raise ConnectionError(f"the resume ended early: {tail[-200:]!r}")
+    took_ms = (now_us() - asked_at) / 1000
+    writer.transport.abort()
+    return Resumed(took_ms, received)
+
+
+async def _message_bytes(server: Server, chat: str) -> int:
+    """Return the size of the finished message, as JSON."""
+    answer = await ask(server.port, get(f"/api/chat/{chat}"))
+    session = json.loads(answer.partition(b"\r\n\r\n")[2])
+    message = session["messages"][-1]
+    assert message["role"] == "assistant", message["role"]
+    return len(json.dumps(message, separators=(",", ":")))

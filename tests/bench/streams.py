@@ -1,0 +1,121 @@
+"""Many answers at once: what a chunk costs, and how late it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.clients import Tally, all_streaming, connect, ended, send_message
+from tests.bench.report import Target, compared_rounds
+from tests.bench.servers import NODE, PROXY
+
+if TYPE_CHECKING:
+    from tests.bench.report import Row
+    from tests.bench.servers import Server, Servers
+
+RATE: Final = 50
+WARM_S: Final = 1.5
+WINDOW_S: Final = 5.0
+ROUNDS: Final = 3
+
+_chat_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was seen in one window. CPU in microseconds a chunk, latency in milliseconds."""
+
+    chunks: int
+    cpu_us: float
+    redis_cpu_us: float
+    p50_ms: float
+    p99_ms: float
+
+
+def new_chat() -> str:
+    """Return the id of a chat that no server has seen."""
+    return f"bench-{next(_chat_numbers)}"
+
+
+async def stream(servers: Servers, server: Server, streams: int, rate: int = RATE) -> Window:
+    """Have `server` answer so many chats at once, and watch a window of it."""
+    tally = Tally()
+    requests = [send_message(new_chat(), f"rate={rate}") for _ in range(streams)]
+    clients = await connect(server.port, requests, tally)
+    await all_streaming(clients)
+    await asyncio.sleep(WARM_S)
+    window = await watch(servers, server, tally)
+    await servers.finish_answers()
+    await ended(clients)
+    return window
+
+
+async def watch(
+    servers: Servers, server: Server, tally: Tally, window_s: float = WINDOW_S
+) -> Window:
+    """Return what the next seconds bring."""
+    tally.restart()
+    cpu_s, redis_cpu_s = server.cpu_seconds(), servers.redis.cpu_seconds()
+    await asyncio.sleep(window_s)
+    chunks, latencies = tally.chunks, tally.latencies_us
+    cpu_s = server.cpu_seconds() - cpu_s
+    redis_cpu_s = servers.redis.cpu_seconds() - redis_cpu_s
+    percentiles = statistics.quantiles(latencies, n=100)
+    return Window(
+        chunks=chunks,
+        cpu_us=cpu_s / chunks * 1e6,
+        redis_cpu_us=redis_cpu_s / chunks * 1e6,
+        p50_ms=percentiles[49] / 1000,
+        p99_ms=percentiles[98] / 1000,
+    )
+
+
+async def _rounds(servers: Servers, streams: int) -> dict[str, list[Window]]:
+    """Measure the three programs in turn, so that a noisy minute hits them all."""
+    with servers.gateway() as gateway, servers.node() as node, servers.proxy() as proxy:
+        programs = (gateway, node, proxy)
+        windows: dict[str, list[Window]] = {program.name: [] for program in programs}
+        for _ in range(ROUNDS):
+            for program in programs:
+                windows[program.name].append(await stream(servers, program, streams))
+    return windows
+
+
+async def measure_cpu(servers: Servers) -> list[Row]:
+    """Return what a chunk costs at 150 streams."""
+    streams = 150
+    windows = await _rounds(servers, streams)
+    ours, node, proxy = windows.values()
+    what = f"CPU a chunk, {streams} streams at {RATE}/s"
+    cpu = [[window.cpu_us for window in each] for each in (ours, node, proxy)]
+    redis = [[window.redis_cpu_us for window in each] for each in (ours, node)]
+    offered = streams * RATE
+    delivered = [
+        [window.chunks / WINDOW_S / offered * 100 for window in each] for each in (ours, node)
+    ]
+    return [
+        compared_rounds(what, "µs", cpu[0], NODE, cpu[1], Target(0.25, "ratio")),
+        compared_rounds(what, "µs", cpu[0], PROXY, cpu[2], Target(3, "ratio")),
+        compared_rounds("… of Redis besides", "µs", redis[0], NODE, redis[1]),
+        compared_rounds("… delivered in time", "%", delivered[0], NODE, delivered[1]),
+    ]
+
+
+async def measure_latency(servers: Servers) -> list[Row]:
+    """Return how late chunks are at 50 streams."""
+    streams = 50
+    ours, node, proxy = (await _rounds(servers, streams)).values()
+    what = f"latency, {streams} streams at {RATE}/s"
+    rows = []
+    for name, limit_ms in (("p50", 1.0), ("p99", 5.0)):
+        values = [
+            [getattr(window, f"{name}_ms") for window in each] for each in (ours, node, proxy)
+        ]
+        target: Target | None = Target(limit_ms, "value")
+        for peer, theirs in ((NODE, values[1]), (PROXY, values[2])):
+            rows.append(compared_rounds(f"{what}, {name}", "ms", values[0], peer, theirs, target))
+            target = None
+    return rows
