@@ -19,10 +19,12 @@ pytestmark = pytest.mark.anyio
 ENDING = ["text-end", "finish-step", "abort", "finish"]
 
 
-async def run_until(session: Session, text: str, length: int) -> tuple[str, Transcript]:
+async def run_until(
+    session: Session, text: str, length: int, agent: str = "assistant"
+) -> tuple[str, Transcript]:
     """Send, let go once so much text has come; return the run's id and what was seen."""
     seen = Transcript()
-    async with session.sending(text) as response:
+    async with session.sending(text, extra={"agent": agent}) as response:
         assert response.status == 200, await response.body()
         async for _ in seen.follow(response):
             if len(seen.text) >= length:
@@ -106,14 +108,17 @@ async def test_stop_closes_an_open_reasoning_part(deployment: Deployment) -> Non
     assert seen.types[-4:] == ["reasoning-end", *ENDING[1:]]
 
 
-async def test_partial_answer_is_kept_and_told_to_the_model(deployment: Deployment) -> None:
+@pytest.mark.parametrize("agent", ["assistant", "responses", "completions"])
+async def test_partial_answer_is_kept_and_told_to_the_model(
+    agent: str, deployment: Deployment
+) -> None:
     """The snapshot holds what was said, all parts done; the next request's history too."""
     session = deployment.session()
-    _, seen = await run_until(session, "[[tokens=5000 rate=100 first=0]]", 60)
+    _, seen = await run_until(session, "[[tokens=5000 rate=100 first=0]]", 60, agent)
     await session.stop()
 
     kept = (await session.snapshot())["messages"]
-    echo = await session.send("[[echo]]")
+    echo = await session.send("[[echo]]", extra={"agent": agent})
 
     answer = text_of(kept[-1])
     assert answer.startswith(seen.text)

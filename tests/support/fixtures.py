@@ -34,19 +34,36 @@ class Deployment:
         settings: Settings | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
-        redis_url: str | None = None,
     ) -> GatewayProcess:
         """Start one more, ready when this returns."""
-        gateway = GatewayProcess(
-            self.folder / f"gateway-{len(self.gateways)}",
-            redis_url or self.redis.url,
-            self.simulator.url,
-            settings,
-            arguments,
-            environment,
-        )
-        self.gateways.append(gateway)
+        (gateway,) = self.add_gateways(1, settings, arguments, environment)
         return gateway
+
+    def add_gateways(
+        self,
+        count: int,
+        settings: Settings | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> list[GatewayProcess]:
+        """Start several at the same time, ready when this returns."""
+        added: list[GatewayProcess] = []
+        for _ in range(count):
+            folder = self.folder / f"gateway-{len(self.gateways)}"
+            gateway = GatewayProcess(
+                folder,
+                self.redis.url,
+                self.simulator.url,
+                settings,
+                arguments,
+                environment,
+                wait=False,
+            )
+            self.gateways.append(gateway)
+            added.append(gateway)
+        for gateway in added:
+            gateway.wait_ready()
+        return added
 
     def session(self, gateway: int = 0) -> Session:
         """Return a new chat, seen through one of the gateways."""
@@ -80,8 +97,7 @@ def deployment(
     """Two gateways over one Redis, as configured by default. Shared: break nothing of it."""
     with ExitStack() as stack:
         made = start_deployment(simulator, tmp_path_factory.mktemp("deployment"), stack)
-        made.add_gateway()
-        made.add_gateway()
+        made.add_gateways(2)
         yield made
 
 
@@ -118,5 +134,5 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for process in living:
-            report.sections.append((f"{process.name} said", process.output()[-6000:]))
+            report.sections.append((f"{process.name} said", process.output()[-2000:]))
     return report

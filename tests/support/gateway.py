@@ -42,6 +42,10 @@ def merged(*layers: Mapping[str, Mapping[str, object]]) -> Settings:
     return result
 
 
+NEWEST_CLIENT: Final = {"x-ai-sdk-version": "7"}
+"""Sees every chunk of the log, so that its sequences have no holes."""
+
+
 class GatewayProcess:
     """One `serve`, ready when made.
 
@@ -52,6 +56,7 @@ class GatewayProcess:
         settings: over the defaults.
         arguments: more for the command.
         environment: more for the process.
+        wait: return when it is ready; otherwise `wait_ready` does.
     """
 
     def __init__(
@@ -62,10 +67,12 @@ class GatewayProcess:
         settings: Settings | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        *,
+        wait: bool = True,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.at = Endpoint(free_port())
+        self.at = Endpoint(free_port(), NEWEST_CLIENT)
         config = folder / "midstream.toml"
         write_settings(config, merged(agents_at(simulator_url), settings or {}))
         command = [
@@ -78,6 +85,11 @@ class GatewayProcess:
         self.process = ChildProcess(
             f"gateway {folder.name}", command, folder / "log", {**API_KEYS, **(environment or {})}
         )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until it serves; fails with what it said when it ends instead."""
         self.process.wait_ready(self.is_ready)
 
     def is_ready(self) -> bool:

@@ -68,7 +68,7 @@ def _die_with_parent() -> None:
 
 
 class ChildProcess:
-    """One process, the leader of its own group, gone when this one is.
+    """One process in a session of its own, gone when this one is.
 
     Args:
         name: for messages.
@@ -136,17 +136,17 @@ class ChildProcess:
         self._popen.send_signal(number)
 
     def freeze(self) -> None:
-        """Stop the whole group where it stands (SIGSTOP)."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        """Stop it and its descendants where they stand (SIGSTOP)."""
+        self._signal_family(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen group go on."""
-        os.killpg(self.pid, signal.SIGCONT)
+        """Let what is frozen go on."""
+        self._signal_family(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill the whole group at once (SIGKILL), and reap it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """Kill it and its descendants at once (SIGKILL), and reap it."""
+        if self.exit_code is None:
+            self._signal_family(signal.SIGKILL)
         self._popen.wait()
         if self in living:
             living.remove(self)
@@ -166,6 +166,11 @@ class ChildProcess:
                 self._popen.wait(5)
         self.kill()
 
+    def _signal_family(self, number: signal.Signals) -> None:
+        for pid in [self.pid, *descendants(self.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
 
 def resident_bytes(pid: int) -> int:
     """Return the resident set of one process (Linux)."""
@@ -175,8 +180,22 @@ def resident_bytes(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """Return the direct children of a process (Linux)."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
     return [int(child) for child in listed.split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the children of a process, their children, and so on (Linux)."""
+    direct = children(pid)
+    return [*direct, *(deeper for child in direct for deeper in descendants(child))]
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line (Linux)."""
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
 def is_alive(pid: int) -> bool:

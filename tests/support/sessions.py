@@ -216,6 +216,17 @@ class Session:
         return seen
 
 
+def as_ai5_holds(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages of a snapshot without the parts whose chunks ai 5 is not sent.
+
+    The log keeps the richest form; a stream is filtered for its client, a snapshot is not.
+    """
+    return [
+        {**message, "parts": [part for part in message["parts"] if part["type"] != "custom"]}
+        for message in messages
+    ]
+
+
 def text_of(message: Mapping[str, Any]) -> str:
     """Return a UIMessage's text parts, joined."""
     return "".join(part["text"] for part in message["parts"] if part["type"] == "text")
