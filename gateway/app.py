@@ -202,7 +202,6 @@ def store_settings(settings: Settings) -> StoreSettings:
         session_ttl_s=redis.session_ttl_s,
         reconnect_window_s=redis.reconnect_window_s,
         command_timeout_s=redis.command_timeout_s,
-        sharded=redis.cluster,
     )
 
 

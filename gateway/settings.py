@@ -97,7 +97,6 @@ class RedisSettings(_Section, frozen=True, kw_only=True):
             "REDIS_URL. Empty: the gateway starts a Redis of its own in `data_dir`."
         ),
     ] = ""
-    cluster: Annotated[bool, Meta(description="The URL is a node of a Redis Cluster.")] = False
     data_dir: Annotated[
         Text, Meta(description="Where the gateway's own Redis keeps its append-only file.")
     ] = ".midstream"

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.errors import StoreUnavailableError
+from gateway.errors import StoreError, StoreUnavailableError
 from gateway.sessions.backoff import Backoff
 from gateway.store.records import (
     AppendBatch,
@@ -22,6 +22,7 @@ from gateway.store.records import (
     ChunksRecord,
     RunKey,
 )
+from gateway.telemetry import APPEND_SECONDS, CHUNKS_APPENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,9 @@ MAX_LANES_PER_FLUSH: Final = 100
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """One record stays well below a client's and a socket's buffers; the rest goes next time."""
+
+REFUSALS: Final = 5
+"""How often Redis may refuse one run's batch before the run is given up, for the others' sake."""
 
 RETAIN_BYTES: Final = 1024 * 1024
 """What a living producer can append again after a failover that lost acknowledged records."""
@@ -249,8 +253,20 @@ class Committer:
         backoff = Backoff()
         while True:
             try:
-                return await self._store.append(batches)
+                with APPEND_SECONDS.time():
+                    answers = await self._store.append(batches)
             except StoreUnavailableError as error:
                 if backoff.attempts == 0:
                     logger.warning("append_failed runs=%d reason=%s", len(batches), error)
                 await backoff.wait()
+            except StoreError as error:
+                if len(batches) > 1:
+                    return [(await self._append([batch]))[0] for batch in batches]
+                # Redis answers, and refuses: out of memory, or a foreign value under our key.
+                if backoff.attempts >= REFUSALS:
+                    logger.error("append_refused run=%s reason=%s", batches[0].key.run_id, error)
+                    return [Appended(status=AppendStatus.GONE)]
+                await backoff.wait()
+            else:
+                CHUNKS_APPENDED.inc(sum(batch.chunks.count for batch in batches))
+                return answers

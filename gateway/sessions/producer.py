@@ -33,6 +33,7 @@ from gateway.store.records import (
     RunKey,
     RunOutcome,
 )
+from gateway.telemetry import RUNS_ENDED
 from protocol.assembler import Assembler
 from protocol.chunks import ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
@@ -296,6 +297,7 @@ class Producer:
             reconnect_window_s=self._limits.reconnect_window_s,
         )
         answer = await commit_close(self._store, request, limit_s=self._limits.close_limit_s)
+        RUNS_ENDED.labels(outcome).inc()
         logger.info(
             "run_ended run=%s session=%s outcome=%s chunks=%d status=%s",
             self.key.run_id,

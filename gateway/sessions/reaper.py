@@ -18,6 +18,7 @@ from msgspec import Struct
 from gateway.errors import StoreUnavailableError
 from gateway.sessions.producer import close_request, commit_close
 from gateway.store.records import AppendStatus, ChunksRecord, RunOutcome
+from gateway.telemetry import ORPHANS_CLOSED, RUNS_ENDED
 from protocol.assembler import Assembler
 from protocol.codec import decode_lines
 from protocol.writer import ChunkWriter
@@ -156,6 +157,8 @@ class Reaper:
             reconnect_window_s=self._limits.reconnect_window_s,
         )
         await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
+        ORPHANS_CLOSED.inc()
+        RUNS_ENDED.labels(outcome).inc()
 
     async def _continued_message(self, taken: TakenOver) -> UIMessage | None:
         if not taken.run.continues:

@@ -10,6 +10,7 @@ from gateway.agents.base import AgentRequest
 from gateway.ids import new_id
 from gateway.sessions.producer import Producer, ProducerLimits
 from gateway.store.records import RunKey
+from gateway.telemetry import RUNS_ACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,6 +88,7 @@ class Runs:
         self._producers[run.id] = producer
         task = asyncio.create_task(self._drive(producer, log), name=f"run {run.id}")
         self._tasks[run.id] = task
+        RUNS_ACTIVE.inc()
         logger.info(
             "run_opened run=%s session=%s agent=%s trigger=%s",
             run.id,
@@ -103,6 +105,7 @@ class Runs:
                     await producer.run()
                 finally:
                     self._producers.pop(run_id, None)
+                    RUNS_ACTIVE.dec()
                 await _until_heard(log)
         except asyncio.CancelledError:
             raise

@@ -26,6 +26,7 @@ from gateway.sessions.reaper import continued_message
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, StopStatus
+from gateway.telemetry import STOPS
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -294,6 +295,7 @@ class Sessions:
                     "unable to confirm the stop yet; it is recorded and the run will end",
                     runId=stopped,
                 )
+            STOPS.inc()
             return [stopped]
 
     async def _until_ended(self, log: RunLog) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from gateway.errors import StoreError
 from gateway.ids import RunId, SessionId
-from gateway.sessions.committer import MAX_BATCH_BYTES, Lane
+from gateway.sessions.committer import MAX_BATCH_BYTES, Committer, Lane
 from gateway.store.records import AppendBatch, Appended, AppendStatus, RunKey
 from protocol.chunks import TextDeltaChunk
 from protocol.codec import encode_lines
@@ -16,6 +17,7 @@ from protocol.codec import encode_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
 
 KEY = RunKey(session_id=SessionId("s"), run_id=RunId("r"), fence=1)
@@ -141,3 +143,41 @@ def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:
     assert owner.ended is AppendStatus.FENCED
     assert not lane.busy
     assert owner.told == []
+
+
+class RefusingStore:
+    """A store whose Redis refuses one run's appends."""
+
+    def __init__(self, refused: RunId) -> None:
+        self._refused = refused
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        if any(batch.key.run_id == self._refused for batch in batches):
+            raise StoreError("unable to write; Redis refused")
+        return [stored(batch) for batch in batches]
+
+
+def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One run's bad key costs the runs that are flushed with it nothing but time."""
+    monkeypatch.setattr("gateway.sessions.backoff.DELAYS_S", (0.0,))
+    bad, good = Owner(), Owner()
+    lanes = [
+        Lane(KEY, bad),
+        Lane(RunKey(session_id=SessionId("s"), run_id=RunId("r2"), fence=1), good),
+    ]
+
+    async def scenario() -> None:
+        committer = Committer(cast("SessionStore", RefusingStore(KEY.run_id)))
+        for lane in lanes:
+            put(lane, "a")
+            committer.notify(lane)
+        running = asyncio.create_task(committer.run())
+        await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 5)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert bad.ended is AppendStatus.GONE
+    assert len(good.told) == 1
+    assert good.ended is None
