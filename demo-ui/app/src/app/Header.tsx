@@ -1,0 +1,37 @@
+import type { DemoSession } from '../session/useDemoSession';
+import { IconButton } from '../ui/Button';
+
+interface Props {
+  title: string;
+  session: DemoSession;
+  wireOpen: boolean;
+  onMenu: () => void;
+  onShare: () => void;
+  onWire: () => void;
+}
+
+export function Header({ title, session, wireOpen, onMenu, onShare, onWire }: Props) {
+  return (
+    <header className="flex h-14 shrink-0 items-center gap-2 border-b px-2 sm:px-3">
+      <IconButton icon="menu" label="Sessions" className="size-9 lg:hidden" onClick={onMenu} />
+      <span className="min-w-0 flex-1 truncate px-1 font-medium">{title}</span>
+      <Connection session={session} />
+      <IconButton icon="share" label="Open on another device" onClick={onShare} />
+      <IconButton icon="wire" label="The wire" aria-pressed={wireOpen} onClick={onWire} />
+    </header>
+  );
+}
+
+const WORDS = { live: 'live', reconnecting: 'reconnecting', offline: 'offline' } as const;
+
+export function Connection({ session }: { session: DemoSession }) {
+  const tabs = session.presence.reduce((sum, each) => sum + each.tabs, 0);
+  const live = session.connection === 'live';
+  return (
+    <span className="flex items-center gap-1.5 text-xs whitespace-nowrap text-muted-foreground">
+      <span aria-hidden="true" className={`size-2 rounded-full ${live ? 'bg-primary' : 'bg-warning'}`} />
+      {WORDS[session.connection]}
+      {live && tabs > 1 && `, ${tabs} tabs`}
+    </span>
+  );
+}

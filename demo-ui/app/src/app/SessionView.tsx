@@ -1,0 +1,82 @@
+import { useState, type ReactNode } from 'react';
+import { Chat } from '../chat/Chat';
+import { ChaosBar } from '../chaos/ChaosBar';
+import { addressOf, isSecondPane } from '../lib/route';
+import { splitDirectives } from '../lib/directives';
+import { ShareDialog } from '../share/ShareDialog';
+import { useDemoSession } from '../session/useDemoSession';
+import { WirePane } from '../wire/WirePane';
+import { Connection, Header } from './Header';
+import { useReport } from './useReport';
+
+/** One session: its chat, and what stands round it. Made anew for each session. */
+export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () => void; onChange: (what: string) => void }) {
+  const session = useDemoSession(id);
+  const [wireOpen, setWireOpen] = useState(false);
+  const [split, setSplit] = useState(false);
+  const [sharing, setSharing] = useState(false);
+  useReport(`${id} ${session.run?.id} ${session.run?.state}`, onChange);
+
+  if (isSecondPane) {
+    return (
+      <Column>
+        <SecondHeader>
+          <Connection session={session} />
+        </SecondHeader>
+        <ChaosBar sessionId={id} split={false} />
+        <Chat session={session} />
+      </Column>
+    );
+  }
+  return (
+    <div className="flex min-w-0 flex-1">
+      <Column>
+        <Header
+          title={titleOf(session.messages)}
+          session={session}
+          wireOpen={wireOpen}
+          onMenu={onMenu}
+          onShare={() => setSharing(true)}
+          onWire={() => setWireOpen(!wireOpen)}
+        />
+        <ChaosBar sessionId={id} split={split} onSplit={() => setSplit(!split)} />
+        <div className="flex min-h-0 flex-1 flex-col md:flex-row">
+          <Chat session={session} />
+          {split && (
+            <iframe
+              title="Second tab of this session"
+              src={`${addressOf(id)}?pane=second`}
+              className="min-h-0 min-w-0 flex-1 border-t md:border-t-0 md:border-l"
+            />
+          )}
+        </div>
+      </Column>
+      {wireOpen && (
+        <div className="fixed inset-0 z-30 w-full border-l lg:static lg:w-[27rem] lg:shrink-0">
+          <WirePane sessionId={id} onClose={() => setWireOpen(false)} />
+        </div>
+      )}
+      {sharing && <ShareDialog sessionId={id} onClose={() => setSharing(false)} />}
+    </div>
+  );
+}
+
+function Column({ children }: { children: ReactNode }) {
+  return <main className="flex min-w-0 flex-1 flex-col">{children}</main>;
+}
+
+function SecondHeader({ children }: { children: ReactNode }) {
+  return (
+    <header className="flex h-10 shrink-0 items-center justify-between border-b px-4 text-sm">
+      <span className="font-medium">Second tab</span>
+      {children}
+    </header>
+  );
+}
+
+type Messages = ReturnType<typeof useDemoSession>['messages'];
+
+function titleOf(messages: Messages): string {
+  const part = messages[0]?.parts.find((each) => each.type === 'text');
+  return (part && splitDirectives(part.text).words) || 'New session';
+}

@@ -1,0 +1,64 @@
+import { isToolUIPart, type FileUIPart } from 'ai';
+import { memo, useState } from 'react';
+import type { Message } from '../session/types';
+import { IconButton } from '../ui/Button';
+import { Attachments } from './Attachments';
+import { Markdown } from './Markdown';
+import { Reasoning } from './Reasoning';
+import { Sources, type SourcePart } from './Sources';
+import { ToolCall } from './ToolCall';
+
+interface Props {
+  message: Message;
+  live: boolean;
+  onRegenerate?: () => void;
+}
+
+export const AssistantMessage = memo(function AssistantMessage({ message, live, onRegenerate }: Props) {
+  const sources = message.parts.filter(
+    (part): part is SourcePart => part.type === 'source-url' || part.type === 'source-document',
+  );
+  const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
+  return (
+    <article aria-label="Answer" className="group/message space-y-3">
+      {message.parts.map((part, index) => {
+        const last = live && index === message.parts.length - 1;
+        if (part.type === 'text') return <Markdown key={index} text={part.text} live={last} />;
+        if (part.type === 'reasoning') {
+          return <Reasoning key={index} text={part.text} live={last && part.state === 'streaming'} />;
+        }
+        if (isToolUIPart(part)) return <ToolCall key={index} part={part} />;
+        return null;
+      })}
+      {files.length > 0 && <Attachments files={files} />}
+      {sources.length > 0 && <Sources parts={sources} />}
+      {!live && <Actions message={message} onRegenerate={onRegenerate} />}
+    </article>
+  );
+});
+
+function Actions({ message, onRegenerate }: { message: Message; onRegenerate?: () => void }) {
+  const [copied, setCopied] = useState(false);
+  const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <div className="-ml-2 flex items-center gap-0.5 text-xs text-muted-foreground">
+      {text !== '' && (
+        <IconButton
+          icon={copied ? 'check' : 'copy'}
+          label={copied ? 'Copied' : 'Copy the answer'}
+          className="size-8"
+          onClick={() => void copy()}
+        />
+      )}
+      {onRegenerate && (
+        <IconButton icon="refresh" label="Write it again" className="size-8" onClick={onRegenerate} />
+      )}
+      {message.metadata?.model && <span className="ml-1.5 font-mono">{message.metadata.model}</span>}
+    </div>
+  );
+}

@@ -1,0 +1,79 @@
+import { useCallback, useState, type ReactNode } from 'react';
+import type { FileUIPart } from 'ai';
+import type { Message } from '../session/types';
+import type { DemoSession } from '../session/useDemoSession';
+import { IconButton } from '../ui/Button';
+import { Composer } from './Composer';
+import { EmptyState } from './EmptyState';
+import { Messages } from './Messages';
+import { storedChoice } from './ModelPicker';
+import { StatusLine } from './StatusLine';
+import { Unsent } from './Unsent';
+import { useFollowEnd } from './useFollowEnd';
+
+export function Chat({ session, children }: { session: DemoSession; children?: ReactNode }) {
+  const [choice, setChoice] = useState(storedChoice);
+  const { area, content, away, toEnd } = useFollowEnd();
+  const { messages, status, sendMessage, regenerate, setMessages } = session;
+  const busy = status === 'submitted' || status === 'streaming';
+
+  const send = (text: string, files: FileUIPart[] = []) => {
+    toEnd();
+    void sendMessage({ text, files }, { body: { ...choice } });
+  };
+  const onRegenerate = useCallback(
+    (messageId?: string) => void regenerate({ messageId, body: { ...choice } }),
+    [regenerate, choice],
+  );
+  const onEdit = useCallback(
+    (message: Message, text: string) => {
+      const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
+      void sendMessage({ text, files, messageId: message.id }, { body: { ...choice } });
+    },
+    [sendMessage, choice],
+  );
+  const retry = () => {
+    if (messages.at(-1)?.role === 'user') setMessages(messages);
+    onRegenerate();
+  };
+
+  return (
+    <div className="relative flex min-h-0 flex-1 flex-col">
+      <div ref={area} className="scroll-area min-h-0 flex-1" tabIndex={0} role="log" aria-label="Conversation" aria-live="off">
+        <div ref={content}>
+          {messages.length === 0 && status === 'ready' ? (
+            <EmptyState onPick={send} />
+          ) : (
+            <Messages
+              messages={messages}
+              busy={busy}
+              onEdit={busy ? undefined : onEdit}
+              onRegenerate={busy ? undefined : onRegenerate}
+            />
+          )}
+        </div>
+      </div>
+      {away && (
+        <IconButton
+          icon="arrowDown"
+          label="To the newest"
+          look="outline"
+          className="absolute bottom-44 left-1/2 size-9 -translate-x-1/2 rounded-full shadow-md"
+          onClick={toEnd}
+        />
+      )}
+      <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
+        <StatusLine session={session} onRetry={retry} />
+        <Unsent messages={session.unsent} onResend={(message) => void session.resend(message)} />
+        <Composer
+          busy={busy}
+          choice={choice}
+          onChoose={setChoice}
+          onSend={send}
+          onStop={() => void session.stop()}
+        />
+        {children}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,24 @@
+import { memo } from 'react';
+import { Streamdown } from 'streamdown';
+import { highlighter } from './highlighter';
+
+const PLUGINS = { code: highlighter };
+const CONTROLS = { code: { copy: true, download: false }, table: false } as const;
+const LINK_SAFETY = { enabled: false };
+
+/** An answer's text, while it is written and after. */
+export const Markdown = memo(function Markdown({ text, live }: { text: string; live: boolean }) {
+  return (
+    <Streamdown
+      className="prose-answer"
+      plugins={PLUGINS}
+      controls={CONTROLS}
+      linkSafety={LINK_SAFETY}
+      lineNumbers={false}
+      isAnimating={live}
+      mode={live ? 'streaming' : 'static'}
+    >
+      {text}
+    </Streamdown>
+  );
+});

@@ -1,0 +1,56 @@
+import { useEffect, useState } from 'react';
+import { listAgents, type AgentOffer } from '../lib/api';
+
+/** Who is asked; empty for the gateway's default. */
+export interface Choice {
+  agent?: string;
+  model?: string;
+}
+
+const KEY = 'midstream-choice';
+
+export function storedChoice(): Choice {
+  try {
+    return JSON.parse(localStorage.getItem(KEY) ?? '{}') as Choice;
+  } catch {
+    return {};
+  }
+}
+
+export function ModelPicker({ choice, onChoose }: { choice: Choice; onChoose: (choice: Choice) => void }) {
+  const [agents, setAgents] = useState<AgentOffer[]>([]);
+  useEffect(() => {
+    listAgents().then(setAgents, () => undefined);
+  }, []);
+  const offered = agents.some((agent) => agent.name === choice.agent);
+  const value = offered ? `${choice.agent}/${choice.model ?? ''}` : firstOf(agents);
+  return (
+    <select
+      aria-label="Model"
+      value={value}
+      onChange={(event) => {
+        const [agent, model] = event.target.value.split('/');
+        const next = { agent, model: model || undefined };
+        localStorage.setItem(KEY, JSON.stringify(next));
+        onChoose(next);
+      }}
+      className="h-9 max-w-44 truncate rounded-lg bg-transparent px-2 text-sm text-muted-foreground hover:bg-muted hover:text-foreground"
+    >
+      {agents.length === 0 && <option value="">default model</option>}
+      {agents.map((agent) => (
+        <optgroup key={agent.name} label={agent.name}>
+          {(agent.models.length > 0 ? agent.models : ['']).map((model) => (
+            <option key={model} value={`${agent.name}/${model}`}>
+              {model || agent.name}
+            </option>
+          ))}
+        </optgroup>
+      ))}
+    </select>
+  );
+}
+
+function firstOf(agents: AgentOffer[]): string {
+  const first = agents[0];
+  return first ? `${first.name}/${first.models[0] ?? ''}` : '';
+}

@@ -1,0 +1,48 @@
+import { getToolName, type DynamicToolUIPart, type ToolUIPart } from 'ai';
+import { Icon } from '../ui/Icon';
+
+const STATES: Record<string, string> = {
+  'input-streaming': 'writing its input',
+  'input-available': 'waiting for its result',
+  'approval-requested': 'waiting for approval',
+  'approval-responded': 'approval given',
+  'output-available': 'done',
+  'output-error': 'failed',
+  'output-denied': 'denied',
+};
+
+export function ToolCall({ part }: { part: ToolUIPart | DynamicToolUIPart }) {
+  const state = STATES[part.state] ?? part.state;
+  return (
+    <details className="group rounded-xl border bg-card text-sm">
+      <summary className="flex list-none items-center gap-2 rounded-xl px-3 py-2">
+        <Icon name="tool" className="size-4 text-primary" />
+        <code className="font-mono text-[0.8125rem] font-medium">{getToolName(part)}</code>
+        <span className={part.state === 'output-error' ? 'text-danger' : 'text-muted-foreground'}>
+          {state}
+        </span>
+        <Icon
+          name="chevron"
+          className="ml-auto size-3.5 text-muted-foreground transition group-open:rotate-90"
+        />
+      </summary>
+      <div className="space-y-2 border-t px-3 py-2.5">
+        <Value label="Input" value={part.input} />
+        {part.state === 'output-available' && <Value label="Result" value={part.output} />}
+        {part.state === 'output-error' && <Value label="Error" value={part.errorText} />}
+      </div>
+    </details>
+  );
+}
+
+function Value({ label, value }: { label: string; value: unknown }) {
+  const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
+  return (
+    <div>
+      <div className="mb-1 text-xs text-muted-foreground">{label}</div>
+      <pre className="scroll-area max-h-52 rounded-lg bg-muted p-2.5 font-mono text-xs" tabIndex={0}>
+        {text ?? '…'}
+      </pre>
+    </div>
+  );
+}

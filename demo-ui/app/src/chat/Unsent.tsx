@@ -1,0 +1,38 @@
+import { splitDirectives } from '../lib/directives';
+import type { Message } from '../session/types';
+import { Button } from '../ui/Button';
+
+interface Props {
+  messages: readonly Message[];
+  onResend: (message: Message) => void;
+}
+
+/** Messages that were refused because another answer was under way: kept, to be sent again. */
+export function Unsent({ messages, onResend }: Props) {
+  if (messages.length === 0) return null;
+  return (
+    <ul aria-label="Not sent yet" className="space-y-2">
+      {messages.map((message) => (
+        <li
+          key={message.id}
+          className="flex flex-wrap items-center gap-2 rounded-xl border border-dashed border-warning bg-warning-soft px-3 py-2 text-sm"
+        >
+          <span className="min-w-40 flex-1">
+            <span className="block font-medium text-warning">
+              Not sent: another answer was being written
+            </span>
+            <span className="line-clamp-2">{wordsOf(message)}</span>
+          </span>
+          <Button look="outline" icon="arrowUp" className="h-8" onClick={() => onResend(message)}>
+            Send now
+          </Button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function wordsOf(message: Message): string {
+  const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join(' ');
+  return splitDirectives(text).words;
+}

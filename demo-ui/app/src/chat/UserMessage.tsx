@@ -1,0 +1,89 @@
+import type { FileUIPart } from 'ai';
+import { memo, useState } from 'react';
+import { splitDirectives } from '../lib/directives';
+import type { Message } from '../session/types';
+import { Button, IconButton } from '../ui/Button';
+import { Attachments } from './Attachments';
+
+interface Props {
+  message: Message;
+  /** Absent while it cannot be edited. */
+  onEdit?: (message: Message, text: string) => void;
+}
+
+export const UserMessage = memo(function UserMessage({ message, onEdit }: Props) {
+  const [editing, setEditing] = useState(false);
+  const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('\n');
+  const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
+  if (editing && onEdit) {
+    return (
+      <Editor
+        text={text}
+        onCancel={() => setEditing(false)}
+        onSave={(next) => {
+          setEditing(false);
+          onEdit(message, next);
+        }}
+      />
+    );
+  }
+  const { words, directives } = splitDirectives(text);
+  return (
+    <article aria-label="Your message" className="group/message flex flex-col items-end gap-1.5">
+      {files.length > 0 && <Attachments files={files} />}
+      {words !== '' && (
+        <p className="max-w-[85%] rounded-2xl rounded-br-md bg-accent px-4 py-2.5 whitespace-pre-wrap text-accent-foreground">
+          {words}
+        </p>
+      )}
+      <div className="flex items-center gap-1.5">
+        {directives.map((directive) => (
+          <code
+            key={directive}
+            title="Directs the simulated model"
+            className="max-w-72 truncate rounded-md border px-1.5 py-0.5 font-mono text-[0.6875rem] text-muted-foreground"
+          >
+            {directive}
+          </code>
+        ))}
+        {onEdit && (
+          <IconButton
+            icon="edit"
+            label="Edit the message"
+            className="size-8"
+            onClick={() => setEditing(true)}
+          />
+        )}
+      </div>
+    </article>
+  );
+});
+
+function Editor(props: { text: string; onSave: (text: string) => void; onCancel: () => void }) {
+  const [text, setText] = useState(props.text);
+  return (
+    <form
+      className="space-y-2 rounded-2xl border bg-card p-3"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (text.trim() !== '') props.onSave(text);
+      }}
+      onKeyDown={(event) => event.key === 'Escape' && props.onCancel()}
+    >
+      <textarea
+        autoFocus
+        aria-label="Message"
+        rows={3}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        className="field-sizing-content w-full resize-none bg-transparent outline-none"
+      />
+      <div className="flex justify-end gap-2">
+        <Button onClick={props.onCancel}>Cancel</Button>
+        <Button look="primary" type="submit">
+          Send again
+        </Button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,40 @@
+/** Keeps a scrolled area at its end while the person is there, and lets go when they scroll up. */
+import { useEffect, useRef, useState } from 'react';
+
+const NEAR_PX = 80;
+
+export function useFollowEnd() {
+  const area = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const following = useRef(true);
+  const [away, setAway] = useState(false);
+
+  const toEnd = () => {
+    following.current = true;
+    area.current?.scrollTo({ top: area.current.scrollHeight });
+  };
+  useEffect(() => {
+    const element = area.current;
+    if (!element || !content.current) return;
+    let before = element.scrollTop;
+    const onScroll = () => {
+      const distance = element.scrollHeight - element.scrollTop - element.clientHeight;
+      // Content that grows moves the end away; only a scroll upwards is a person's wish.
+      if (element.scrollTop < before - 2 && distance > NEAR_PX) following.current = false;
+      else if (distance < NEAR_PX) following.current = true;
+      before = element.scrollTop;
+      setAway(!following.current);
+    };
+    const observer = new ResizeObserver(() => {
+      if (following.current) element.scrollTop = element.scrollHeight;
+    });
+    element.addEventListener('scroll', onScroll, { passive: true });
+    observer.observe(content.current);
+    observer.observe(element);
+    return () => {
+      element.removeEventListener('scroll', onScroll);
+      observer.disconnect();
+    };
+  }, []);
+  return { area, content, away, toEnd };
+}

@@ -1,0 +1,48 @@
+/** What the empty state offers; each shows one thing. The brackets direct the simulator. */
+import type { IconName } from '../ui/Icon';
+
+export interface ScriptedPrompt {
+  icon: IconName;
+  title: string;
+  detail: string;
+  text: string;
+}
+
+export const PROMPTS: readonly ScriptedPrompt[] = [
+  {
+    icon: 'waves',
+    title: 'A two-minute answer',
+    detail: 'Long enough to break everything on the bar above while it is written.',
+    text: 'Tell me how rivers shape the land, at length. [[long=2m]]',
+  },
+  {
+    icon: 'brain',
+    title: 'Think first',
+    detail: 'Reasoning that streams, then folds away when the answer begins.',
+    text: 'Is 3599 a prime number? [[reasoning=120 first=1s]]',
+  },
+  {
+    icon: 'tool',
+    title: 'Call a tool',
+    detail: 'Its input appears as the model writes it.',
+    text: 'What is the weather in Lisbon? [[tool=get_weather {"city": "Lisbon", "unit": "celsius"}]]',
+  },
+  {
+    icon: 'globe',
+    title: 'Search, and say where from',
+    detail: 'Sources that arrive with the text that cites them.',
+    text: 'What keeps a stream of tokens in order? [[sources=3]]',
+  },
+  {
+    icon: 'hourglass',
+    title: 'A silent model',
+    detail: 'Eight seconds without a word. You see what you are waiting for.',
+    text: 'Take your time before you answer. [[first=8s]]',
+  },
+  {
+    icon: 'alert',
+    title: 'A failure, half-way',
+    detail: 'The provider gives up. What was written stays, and you can retry.',
+    text: 'Begin, and then fail. [[error=overloaded after=40]]',
+  },
+];

@@ -1,0 +1,88 @@
+import { useEffect, useRef } from 'react';
+import { addressOf } from '../lib/route';
+import { ago, useNow } from '../lib/time';
+import { splitDirectives } from '../lib/directives';
+import { useTheme } from '../lib/theme';
+import { Button, IconButton } from '../ui/Button';
+import { Wordmark } from '../ui/Wordmark';
+import type { ChatSummary } from '../lib/api';
+
+interface Props {
+  chats: ChatSummary[] | null;
+  problem: string;
+  current: string;
+  onOpen: (id: string) => void;
+  onNew: () => void;
+  onErase: (id: string) => void;
+  onClose: () => void;
+}
+
+export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClose }: Props) {
+  const [theme, toggleTheme] = useTheme();
+  const now = useNow(true, 30_000);
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    nav.current?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: 'nearest' });
+  }, [current]);
+  return (
+    <aside className="flex h-full w-72 flex-col border-r bg-sidebar" aria-label="Sessions">
+      <div className="flex h-14 items-center justify-between pr-2 pl-4">
+        <Wordmark />
+        <IconButton icon="close" label="Close the sidebar" className="size-9 lg:hidden" onClick={onClose} />
+      </div>
+      <div className="px-3 pb-2">
+        <Button look="outline" icon="plus" className="w-full justify-start" onClick={onNew}>
+          New session
+        </Button>
+      </div>
+      <nav ref={nav} className="scroll-area min-h-0 flex-1 px-2 pb-2" aria-label="Earlier sessions">
+        {problem && <p className="px-2 py-3 text-sm text-danger">{problem}</p>}
+        {chats?.length === 0 && (
+          <p className="px-2 py-3 text-sm text-muted-foreground">Sessions appear here, from every tab.</p>
+        )}
+        <ul className="space-y-0.5">
+          {chats?.map((chat) => (
+            <li key={chat.id} className="group relative">
+              <a
+                href={addressOf(chat.id)}
+                aria-current={chat.id === current ? 'page' : undefined}
+                onClick={(event) => {
+                  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+                  event.preventDefault();
+                  onOpen(chat.id);
+                }}
+                className="block rounded-lg py-2 pr-10 pl-3 text-sm hover:bg-muted aria-[current=page]:bg-accent aria-[current=page]:text-accent-foreground"
+              >
+                <span className="block truncate">{titleOf(chat)}</span>
+                <span className="mt-0.5 flex items-center gap-1.5 text-xs text-muted-foreground">
+                  {chat.activeRunId && <span aria-hidden="true" className="size-1.5 animate-ripple rounded-full bg-primary text-primary" />}
+                  {chat.activeRunId ? 'being written' : ago(chat.updatedAtMs, now)}
+                </span>
+              </a>
+              <IconButton
+                icon="trash"
+                label={`Delete “${titleOf(chat)}”`}
+                className="absolute top-2 right-1 size-8 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 [@media(hover:none)]:opacity-70"
+                onClick={() => onErase(chat.id)}
+              />
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <div className="flex items-center justify-between border-t px-3 py-2">
+        <a className="text-xs text-muted-foreground hover:text-foreground hover:underline" href="/schema">
+          The gateway's API
+        </a>
+        <IconButton
+          icon={theme === 'dark' ? 'sun' : 'moon'}
+          label={theme === 'dark' ? 'Light theme' : 'Dark theme'}
+          onClick={toggleTheme}
+        />
+      </div>
+    </aside>
+  );
+}
+
+function titleOf(chat: ChatSummary): string {
+  return splitDirectives(chat.title).words.replace(/\s*\[\[.*$/, '') || 'Untitled';
+}

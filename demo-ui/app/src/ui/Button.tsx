@@ -1,0 +1,46 @@
+import type { ButtonHTMLAttributes } from 'react';
+import { Icon, type IconName } from './Icon';
+
+interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+  icon?: IconName;
+  look?: 'plain' | 'outline' | 'primary';
+}
+
+const LOOKS = {
+  plain: 'text-muted-foreground hover:bg-muted hover:text-foreground',
+  outline: 'border bg-card text-foreground hover:bg-muted',
+  primary: 'bg-primary text-primary-foreground hover:opacity-90',
+} as const;
+
+const SHARED =
+  'inline-flex items-center justify-center gap-1.5 rounded-lg text-sm font-medium transition disabled:opacity-40 disabled:pointer-events-none aria-pressed:bg-accent aria-pressed:text-accent-foreground';
+
+export function Button({ icon, look = 'plain', className = '', children, ...rest }: ButtonProps) {
+  return (
+    <button type="button" className={`${SHARED} ${LOOKS[look]} h-9 px-3 ${className}`} {...rest}>
+      {icon && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}
+
+/** A button that only shows an icon; `label` is its name. */
+export function IconButton({
+  icon,
+  label,
+  look = 'plain',
+  className = 'size-9',
+  ...rest
+}: ButtonProps & { icon: IconName; label: string }) {
+  return (
+    <button
+      type="button"
+      aria-label={label}
+      title={label}
+      className={`${SHARED} ${LOOKS[look]} ${className}`}
+      {...rest}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}

@@ -1,0 +1,50 @@
+import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
+
+const ROW_PX = 26;
+const OVERSCAN = 12;
+
+interface Props {
+  label: string;
+  count: number;
+  /** The row to keep in view as it changes. */
+  focus: number;
+  row: (index: number) => ReactNode;
+}
+
+/** A list of rows of one height, of which only those in view exist. */
+export function VirtualList({ label, count, focus, row }: Props) {
+  const area = useRef<HTMLDivElement>(null);
+  const [view, setView] = useState({ top: 0, height: 600 });
+
+  useEffect(() => {
+    const element = area.current;
+    if (!element) return;
+    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    element.addEventListener('scroll', measure, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener('scroll', measure);
+    };
+  }, []);
+  useLayoutEffect(() => {
+    const element = area.current;
+    if (!element) return;
+    const top = focus * ROW_PX;
+    const hidden = top < element.scrollTop || top + ROW_PX > element.scrollTop + element.clientHeight;
+    if (hidden) element.scrollTop = top - element.clientHeight + 2 * ROW_PX;
+  }, [focus]);
+
+  const first = Math.max(0, Math.floor(view.top / ROW_PX) - OVERSCAN);
+  const last = Math.min(count, Math.ceil((view.top + view.height) / ROW_PX) + OVERSCAN);
+  return (
+    <div ref={area} role="region" aria-label={label} tabIndex={0} className="scroll-area min-h-0 flex-1">
+      <div style={{ height: count * ROW_PX, position: 'relative' }}>
+        <div style={{ transform: `translateY(${first * ROW_PX}px)` }}>
+          {Array.from({ length: Math.max(0, last - first) }, (_, each) => row(first + each))}
+        </div>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,78 @@
+/** Follows a session's log from its first record, while somebody looks at it. */
+import { useEffect, useState } from 'react';
+import { SseReader } from '../network/sse';
+import { heartbeatRecord, linkRecord, recordOf, type LogRecord } from './records';
+
+const SHOW_EVERY_MS = 80;
+const RETRY_MS = 1000;
+
+export function useSessionLog(sessionId: string): readonly LogRecord[] {
+  const [shown, setShown] = useState<readonly LogRecord[]>([]);
+  useEffect(() => {
+    const controller = new AbortController();
+    const reader = new LogFollower(sessionId, controller.signal);
+    void reader.run();
+    let count = -1;
+    const timer = setInterval(() => {
+      if (reader.records.length === count) return;
+      count = reader.records.length;
+      setShown(reader.records.slice());
+    }, SHOW_EVERY_MS);
+    return () => {
+      controller.abort();
+      clearInterval(timer);
+      setShown([]);
+    };
+  }, [sessionId]);
+  return shown;
+}
+
+class LogFollower {
+  readonly records: LogRecord[] = [];
+  /** Where to go on: the position after the last record. */
+  #position = '';
+  #epoch = '';
+
+  constructor(
+    private readonly sessionId: string,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  async run(): Promise<void> {
+    while (!this.signal.aborted) {
+      const restarted = await this.#follow().catch(() => false);
+      if (this.signal.aborted) return;
+      if (restarted) continue;
+      this.records.push(linkRecord('connection lost'));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  /** Reads until the connection ends; true if it is to begin at the log's first record. */
+  async #follow(): Promise<boolean> {
+    const after = this.#position ? `?after=${encodeURIComponent(this.#position)}` : '';
+    const response = await fetch(`/api/chat/${encodeURIComponent(this.sessionId)}/events${after}`, {
+      signal: this.signal,
+    });
+    if (!response.ok || !response.body) return false;
+    if (this.records.at(-1)?.kind === 'link') this.records.push(linkRecord(`connected${after && ', after the last position'}`));
+    const sse = new SseReader();
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+      for (const item of sse.push(text)) {
+        if (item.kind === 'comment') {
+          if (this.records.length > 0) this.records.push(heartbeatRecord());
+          continue;
+        }
+        const epoch = item.id?.split(':')[0] ?? '';
+        if (item.name === 'snapshot' && epoch !== '' && epoch !== this.#epoch) {
+          this.#epoch = epoch;
+          this.#position = `${epoch}:0-0`;
+          return true;
+        }
+        this.#position = item.id ?? this.#position;
+        this.records.push(recordOf(item));
+      }
+    }
+    return false;
+  }
+}
