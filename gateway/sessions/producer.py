@@ -74,8 +74,8 @@ class ProducerLimits(Struct, frozen=True, kw_only=True):
     Attributes:
         max_pending_bytes: chunks held while Redis is away; the agent waits beyond it.
         outage_limit_s: how long the agent may wait so before the run is given up.
-        close_limit_s: how long the terminal is tried; after it the lease runs out, and
-            whoever notices closes the run.
+        close_limit_s: how long what is left, and then the terminal, is tried; after it the
+            lease runs out, and whoever notices closes the run.
         reconnect_window_s: how long chunks of ended runs are kept.
     """
 
@@ -194,7 +194,12 @@ class Producer:
             await asyncio.wait({pump}, timeout=AGENT_GRACE_S)
             raise
         self._look_at(pump)
-        await self._lane.drained()
+        try:
+            async with asyncio.timeout(self._limits.close_limit_s):
+                await self._lane.drained()
+        except TimeoutError:
+            logger.error("run_given_up run=%s: Redis stays away", self.key.run_id)
+            return
         if self._reason is not _Reason.LOST:
             await self._close()
 

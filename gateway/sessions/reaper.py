@@ -163,7 +163,7 @@ class Reaper:
     async def _continued_message(self, taken: TakenOver) -> UIMessage | None:
         if not taken.run.continues:
             return None
-        return await continued_message(self._store, taken.key.session_id, taken.run.message_id)
+        return await stored_message(self._store, taken.key.session_id, taken.run.message_id)
 
     async def _chunks(self, taken: TakenOver) -> list[AnyChunk]:
         """Read all that the dead producer has stored."""
@@ -183,10 +183,10 @@ class Reaper:
         return chunks
 
 
-async def continued_message(
+async def stored_message(
     store: SessionStore, session_id: SessionId, message_id: str
 ) -> UIMessage | None:
-    """Return a message as it was before the run that goes on with it."""
+    """Return a message of the conversation as it is stored, before an open run's changes."""
     from protocol.messages import UIMessage
 
     state = await store.load(session_id)

@@ -22,11 +22,14 @@ from gateway.errors import (
 from gateway.ids import MessageId, RunId, SessionId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
-from gateway.sessions.reaper import continued_message
+from gateway.sessions.reaper import stored_message
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, StopStatus
 from gateway.telemetry import STOPS
+from protocol.assembler import Assembler
+from protocol.batch import ChunkBatch
+from protocol.chunks import FinishChunk
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
     from gateway.sessions.runs import Runs
     from gateway.store.records import Opened, SessionMeta, SessionState
     from gateway.store.store import SessionStore
-    from protocol.batch import ChunkBatch
     from protocol.position import Position
 
 logger = logging.getLogger(__name__)
@@ -111,7 +113,21 @@ class Sessions:
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(request.session_id))
             log = await self._open(caller, request, agent, feed)
-            return self._reader(log, 0, resources.pop_all())
+            told = await self._told_before(log)
+            cursor = 0 if told is None else log.next
+            return self._reader(log, cursor, resources.pop_all(), first=told)
+
+    async def _told_before(self, log: RunLog) -> ChunkBatch | None:
+        """For a repeated send whose run's chunks were trimmed: its message, as one batch."""
+        if not log.ended:
+            return None
+        try:
+            await log.probe(0)
+        except NotRecoveredError:
+            message = await stored_message(self._store, log.session_id, log.info.message_id)
+            chunks = [*Assembler(log.info.message_id, message).replay(), FinishChunk()]
+            return ChunkBatch.aggregate(chunks, log.next - 1)
+        return None
 
     async def _open(
         self, caller: Caller, request: StartRequest, agent: Agent, feed: Feed
@@ -223,7 +239,7 @@ class Sessions:
     ) -> LogReader:
         base = None
         if log.info.continues and log.producer is None:
-            base = await continued_message(self._store, session_id, log.info.message_id)
+            base = await stored_message(self._store, session_id, log.info.message_id)
         state = await log.replay(base)
         return self._reader(log, state.last + 1, resources.pop_all(), first=state)
 

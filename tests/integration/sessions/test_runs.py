@@ -28,6 +28,8 @@ from protocol.messages import UIMessage
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:
+    import redis
+
     from gateway.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
@@ -370,3 +372,18 @@ async def test_agents_own_envelope_is_the_runs(sessions: Sessions, script: Scrip
     assert chunks[0]["messageId"] != "theirs"
     assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
     assert chunks[-2]["errorText"] == "out of paper"
+
+
+async def test_repeated_send_gets_its_answer_when_the_chunks_are_gone(
+    sessions: Sessions, script: Script, raw_redis: redis.Redis
+) -> None:
+    """After the reconnect window the message stands for its chunks."""
+    chunks = await answer(sessions, script, "kept")
+    raw_redis.xtrim("ms:{chat-1}:log", maxlen=0)
+    again = Reading(await sessions.start(ALICE, send(S, HELLO)))
+
+    replayed = await again.end()
+    assert script.runs.empty()
+    assert again.text == "kept"
+    assert replayed[0]["messageId"] == chunks[0]["messageId"]
+    assert types(replayed)[-1] == "finish"

@@ -167,9 +167,12 @@ async def test_drain_interrupts_what_does_not_finish(sessions: Sessions, script:
 async def test_feed_brings_other_tabs_everything(
     gateways: Callable[[], Awaitable[Sessions]], script: Script
 ) -> None:
-    """A follower on another gateway, of a session that does not exist yet, gets a snapshot,
-    then messages, runs and chunks as they commit, and continues from a position."""
+    """A follower on another gateway gets a snapshot, then messages, runs and chunks as they
+    commit, and continues from a position."""
     here, there = await gateways(), await gateways()
+    begun = Reading(await here.start(ALICE, send(S, HELLO)))
+    (await script.next()).end()
+    await begun.end()
     events: list[FeedEvent] = []
     following_since = asyncio.Event()
 
@@ -184,7 +187,7 @@ async def test_feed_brings_other_tabs_everything(
 
     following = asyncio.create_task(follow())
     await asyncio.wait_for(following_since.wait(), 5)
-    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    sent = Reading(await here.start(ALICE, send(S, HELLO, user_message("u2", "more"))))
     run = await script.next()
     run.open()
     run.tell("hi")
@@ -192,10 +195,10 @@ async def test_feed_brings_other_tabs_everything(
     await sent.end()
     await asyncio.wait_for(following, 10)
 
-    kinds = [event.event for event in events if event.event != "snapshot"]
+    kinds = [event.event for event in events if event.position is not None][1:]
     assert events[0].event == "snapshot"
-    assert "run" in kinds
-    assert kinds[-1] == "run"
+    assert kinds[:2] == ["message", "run"]
+    assert kinds[-2:] == ["message", "run"]
     texts = [
         chunk["delta"]
         for event in events
@@ -204,15 +207,40 @@ async def test_feed_brings_other_tabs_everything(
         if chunk["type"] == "text-delta"
     ]
     assert texts == ["hi"]
-    middle = events[len(events) // 2].position
+    logged = [event for event in events if event.position is not None]
+    middle = len(logged) // 2
     rest: list[FeedEvent] = []
-    async with await there.follow(ALICE, S, middle) as feed:
+    async with await there.follow(ALICE, S, logged[middle].position) as feed:
         async for item in feed:
-            if isinstance(item, FeedEvent):
+            if isinstance(item, FeedEvent) and item.position is not None:
                 rest.append(item)
-                if item.position == events[-1].position:
+                if item.position == logged[-1].position:
                     break
-    assert rest == events[len(events) // 2 + 1 :]
+    assert rest == logged[middle + 1 :]
+
+
+async def test_feed_of_a_session_that_does_not_exist_yet_brings_it_when_it_begins(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """It is empty first, and a snapshot again once there is something."""
+    here, there = await gateways(), await gateways()
+    snapshots: asyncio.Queue[FeedEvent] = asyncio.Queue()
+
+    async def follow() -> None:
+        async with await there.follow(ALICE, S, None) as feed:
+            async for event in feed:
+                if isinstance(event, FeedEvent) and event.event == "snapshot":
+                    snapshots.put_nowait(event)
+
+    following = asyncio.create_task(follow())
+    empty = await asyncio.wait_for(snapshots.get(), 5)
+    await here.start(ALICE, send(S, HELLO))
+    full = await asyncio.wait_for(snapshots.get(), 5)
+    following.cancel()
+    (await script.next()).end()
+
+    assert (empty.position, msgspec.json.decode(empty.data)["messages"]) == (None, [])
+    assert msgspec.json.decode(full.data)["messages"][0]["id"] == "u1"
 
 
 async def test_presence_shows_who_has_the_session_open(
