@@ -1,0 +1,185 @@
+import type { HttpChatTransportInitOptions, UIMessage } from 'ai';
+
+import { aiVersion } from './version.js';
+
+export interface RequestOptions {
+  headers?: Record<string, string> | Headers;
+  body?: object;
+  metadata?: unknown;
+}
+
+export interface SendOptions<MESSAGE extends UIMessage> extends RequestOptions {
+  trigger: 'submit-message' | 'regenerate-message';
+  chatId: string;
+  messageId: string | undefined;
+  messages: MESSAGE[];
+}
+
+/** A request, ready for `fetch` but for its signal. */
+export interface Prepared {
+  url: string;
+  init: RequestInit;
+}
+
+type Resolvable<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
+type HeaderSource = Record<string, string | undefined> | Headers | [string, string][] | undefined;
+
+/** What is asked of the gateway: addresses, headers and bodies. No waits, no retries. */
+export class Endpoint<MESSAGE extends UIMessage> {
+  readonly api: string;
+
+  constructor(private readonly options: HttpChatTransportInitOptions<MESSAGE>) {
+    this.api = options.api ?? '/api/chat';
+  }
+
+  /** The application's fetch, else the page's own, looked up late: others may patch it. */
+  get fetch(): typeof globalThis.fetch {
+    return (this.options.fetch as typeof globalThis.fetch | undefined) ?? globalThis.fetch;
+  }
+
+  /**
+   * A send, as `DefaultChatTransport` makes it, with a key of this send in its body: however
+   * often it is repeated, the gateway starts one run.
+   */
+  async send(options: SendOptions<MESSAGE>, requestId: string): Promise<Prepared> {
+    const { chatId: id, messages, trigger, messageId } = options;
+    const common = await this.common(options);
+    const prepared = await this.options.prepareSendMessagesRequest?.({
+      ...common,
+      id,
+      messages,
+      trigger,
+      messageId,
+    });
+    const body = prepared?.body ?? { ...common.body, id, messages, trigger, messageId };
+    return {
+      url: prepared?.api ?? this.api,
+      init: {
+        method: 'POST',
+        headers: await versioned(prepared?.headers ?? common.headers, {
+          'content-type': 'application/json',
+        }),
+        body: JSON.stringify({ requestId, ...body }),
+        credentials: prepared?.credentials ?? common.credentials,
+      },
+    };
+  }
+
+  /**
+   * A response to take up again.
+   *
+   * @param after - continue with the chunk that follows this sequence; without it, the state
+   *   of the whole message comes first.
+   */
+  async resume(
+    chatId: string,
+    options: RequestOptions,
+    runId: string | undefined,
+    after: number | undefined,
+  ): Promise<Prepared> {
+    const common = await this.common(options);
+    const prepared = await this.options.prepareReconnectToStreamRequest?.({ ...common, id: chatId });
+    return {
+      url: withQuery(prepared?.api ?? this.of(chatId, '/stream'), { runId, after }),
+      init: {
+        method: 'GET',
+        headers: await versioned(prepared?.headers ?? common.headers, {}),
+        credentials: prepared?.credentials ?? common.credentials,
+      },
+    };
+  }
+
+  /** A stop; it reaches the gateway also while the page goes away. */
+  async stop(chatId: string, what: { runId?: string; messageId?: string }): Promise<Prepared> {
+    const { headers, credentials } = await this.common({});
+    return {
+      url: this.of(chatId, '/stop'),
+      init: {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(what),
+        credentials,
+        keepalive: true,
+      },
+    };
+  }
+
+  async snapshot(chatId: string): Promise<Prepared> {
+    const { headers, credentials } = await this.common({});
+    return { url: this.of(chatId, ''), init: { headers, credentials } };
+  }
+
+  /** The feeds of several sessions in one response, each from its position. */
+  async follow(positions: Iterable<[chatId: string, position: string | null]>): Promise<Prepared> {
+    const { headers, credentials } = await this.common({});
+    const query = [...positions].map(
+      ([chatId, position]) => `follow=${encodeURIComponent(`${chatId}@${position ?? ''}`)}`,
+    );
+    return {
+      url: `${this.api}${this.api.includes('?') ? '&' : '?'}${query.join('&')}`,
+      init: { headers, credentials, cache: 'no-store' },
+    };
+  }
+
+  private async common(options: RequestOptions) {
+    const [body, headers, credentials] = await Promise.all([
+      resolve(this.options.body),
+      resolve(this.options.headers),
+      resolve(this.options.credentials),
+    ]);
+    return {
+      api: this.api,
+      body: { ...body, ...options.body },
+      headers: { ...plain(headers), ...plain(options.headers) },
+      credentials,
+      requestMetadata: options.metadata,
+    };
+  }
+
+  private of(chatId: string, path: string): string {
+    if (chatId === '.' || chatId === '..') {
+      throw new RangeError('a chat id must not be "." or ".."'); // URLs normalise them away
+    }
+    const [base = '', query] = split(this.api);
+    return `${base.replace(/\/$/, '')}/${encodeURIComponent(chatId)}${path}${query}`;
+  }
+}
+
+async function versioned(
+  headers: HeaderSource | HeadersInit,
+  defaults: Record<string, string>,
+): Promise<Record<string, string>> {
+  const version = String(await aiVersion());
+  return { ...defaults, 'x-ai-sdk-version': version, ...plain(headers as HeaderSource) };
+}
+
+function plain(headers: HeaderSource): Record<string, string> {
+  if (headers === undefined) return {};
+  const entries =
+    headers instanceof Headers || Array.isArray(headers) ? headers : Object.entries(headers);
+  const result: Record<string, string> = {};
+  for (const [name, value] of entries) {
+    if (value !== undefined) result[name.toLowerCase()] = value;
+  }
+  return result;
+}
+
+async function resolve<T>(value: Resolvable<T> | undefined): Promise<T | undefined> {
+  return typeof value === 'function' ? (value as () => T | PromiseLike<T>)() : value;
+}
+
+/** Split an address before its query. */
+function split(api: string): [string, string] {
+  const at = api.search(/[?#]/);
+  return at < 0 ? [api, ''] : [api.slice(0, at), api.slice(at)];
+}
+
+function withQuery(url: string, query: Record<string, string | number | undefined>): string {
+  const [base, rest] = split(url);
+  const parameters = new URLSearchParams(rest);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) parameters.set(name, String(value));
+  }
+  const text = parameters.toString();
+  return text === '' ? base : `${base}?${text}`;
+}

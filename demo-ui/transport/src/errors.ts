@@ -1,0 +1,102 @@
+import type { UIMessage } from 'ai';
+
+/**
+ * A failure with a code: the gateway's own (docs/errors.md), or one of this package:
+ *
+ * - `unreachable`: a send got no answer, however often it was repeated
+ * - `connection_lost`: a response broke off and could not be taken up again
+ * - `bad_response`: what answered is not the gateway
+ * - `not_recovered`: the answer cannot be continued; load the session's messages
+ *
+ * Never a `TypeError`: the AI SDK would take it for a network failure of its own and, in
+ * ai 5 and 6, show the parts of the next replay twice.
+ */
+export class MidstreamError extends Error {
+  override readonly name = 'MidstreamError';
+  readonly code: string;
+  /** The HTTP status, where there was an answer. */
+  readonly status: number | undefined;
+  /** Whether the same request may succeed later. */
+  readonly temporary: boolean;
+  /** What else the gateway said: `runId`, `messageId`, … */
+  readonly details: Readonly<Record<string, unknown>>;
+  /** The user message that was not accepted. */
+  rejected: UIMessage | undefined;
+
+  constructor(
+    code: string,
+    message: string,
+    options: {
+      status?: number;
+      temporary?: boolean;
+      details?: Record<string, unknown>;
+      cause?: unknown;
+    } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.status = options.status;
+    this.temporary = options.temporary ?? false;
+    this.details = options.details ?? {};
+  }
+}
+
+/** A connection that broke: to be taken up again. Never leaves this package. */
+export class ConnectionLost extends Error {
+  override readonly name = 'ConnectionLost';
+  /** What the gateway asked to wait. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, retryAfterMs?: number) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** What the AI SDK takes for a stop: `isAbort`, `ready`, nothing sent again by itself. */
+export function abortError(): DOMException {
+  return new DOMException('This operation was aborted', 'AbortError');
+}
+
+export function isAbortError(error: unknown): boolean {
+  return (error as { name?: unknown } | undefined)?.name === 'AbortError';
+}
+
+/** Statuses of proxies and of gateways that restart: worth another attempt. */
+const RETRIED_STATUS = new Set([408, 425, 429, 502, 503, 504]);
+
+/** Turn an answer that is not 2xx into what to do: try again, or tell. */
+export async function failureOf(response: Response): Promise<ConnectionLost | MidstreamError> {
+  const body = await bodyOf(response);
+  if (RETRIED_STATUS.has(response.status)) {
+    const seconds = Number(response.headers.get('retry-after'));
+    return new ConnectionLost(
+      body?.message ?? `the gateway answered ${response.status}`,
+      Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : undefined,
+    );
+  }
+  if (body === undefined) {
+    return new MidstreamError('bad_response', `unable to use the answer: HTTP ${response.status}`, {
+      status: response.status,
+      temporary: response.status >= 500,
+    });
+  }
+  const { code, message, temporary, ...details } = body;
+  return new MidstreamError(code, message, { status: response.status, temporary, details });
+}
+
+interface ErrorBody extends Record<string, unknown> {
+  code: string;
+  message: string;
+  temporary: boolean;
+}
+
+async function bodyOf(response: Response): Promise<ErrorBody | undefined> {
+  try {
+    const { error } = (await response.json()) as { error: Partial<ErrorBody> };
+    if (typeof error.code !== 'string') return undefined;
+    return { ...error, code: error.code, message: `${error.message}`, temporary: error.temporary === true };
+  } catch {
+    return undefined; // an error page of something in between
+  }
+}

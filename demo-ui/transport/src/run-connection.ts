@@ -1,0 +1,96 @@
+import type { UIMessageChunk } from 'ai';
+
+import type { RunFeed } from './activity.js';
+import { checkEventStream, EventConnection, linked, request } from './connection.js';
+import type { Prepared } from './endpoint.js';
+import { failureOf, MidstreamError } from './errors.js';
+import type { RunConnection, RunEvent } from './stream.js';
+
+const RUN_HEADER = 'x-midstream-run-id';
+const DONE = '[DONE]';
+
+/**
+ * Ask for a response that streams a run. `null` if nothing runs (204).
+ *
+ * @throws ConnectionLost if asking again may help, else MidstreamError.
+ */
+export async function openRun(
+  fetch: typeof globalThis.fetch,
+  { url, init }: Prepared,
+  signal: AbortSignal,
+): Promise<RunConnection | null> {
+  const abort = linked(signal);
+  const response = await request(fetch, url, { ...init, signal: abort.signal });
+  if (response.status === 204) return null;
+  if (!response.ok) throw await failureOf(response);
+  checkEventStream(response);
+  const connection = new EventConnection(response, abort);
+  return {
+    runId: response.headers.get(RUN_HEADER) ?? undefined,
+    events: runEvents(connection),
+    close: () => connection.close(),
+  };
+}
+
+async function* runEvents(connection: EventConnection): AsyncGenerator<RunEvent> {
+  for await (const { id, data } of connection) {
+    if (data === DONE) continue; // `finish` is what ends a run
+    yield { sequence: id === undefined ? undefined : Number(id), chunk: parseChunk(data) };
+  }
+}
+
+function parseChunk(data: string): UIMessageChunk {
+  try {
+    return JSON.parse(data) as UIMessageChunk;
+  } catch (error) {
+    throw new MidstreamError('bad_response', 'unable to read the answer; a chunk is not JSON', {
+      cause: error,
+    });
+  }
+}
+
+/** A run that is read from the feed alone. */
+export function fromFeed(feed: RunFeed, runId: string, sequence: number): RunConnection {
+  return { runId, events: feed.tail(runId, sequence), close: () => {} };
+}
+
+/**
+ * A response until the feed can go on with its run, and the feed from there: the connection is
+ * free again after a moment, and other tabs can use it.
+ *
+ * @param next - the sequence that the response begins with, if that is known.
+ */
+export function handOver(
+  response: RunConnection,
+  feed: RunFeed,
+  next: number | undefined,
+): RunConnection {
+  const { runId } = response;
+  if (runId === undefined) return response;
+  return { runId, close: () => response.close(), events: events(runId) };
+
+  async function* events(run: string): AsyncGenerator<RunEvent> {
+    let sequence = next;
+    let leaving = false;
+    const leave = () => {
+      if (sequence === undefined || leaving || !feed.covers(run, sequence)) return;
+      leaving = true;
+      response.close();
+    };
+    const forget = feed.onChange(leave);
+    leave();
+    try {
+      for await (const event of response.events) {
+        if (event.sequence !== undefined) sequence = event.sequence + 1;
+        yield event;
+        leave();
+        if (leaving) break;
+      }
+    } catch (error) {
+      if (!leaving) throw error;
+    } finally {
+      forget();
+    }
+    if (leaving && sequence !== undefined) yield* feed.tail(run, sequence);
+  }
+}

@@ -1,0 +1,10 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['tests/**/*.test.{ts,tsx}'],
+    testTimeout: 15_000,
+    // Two cores are shared with whatever else runs.
+    maxWorkers: 2,
+  },
+});
