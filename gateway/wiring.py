@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.agents.base import Agent, AgentOffer
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.errors import AgentNotFoundError, SettingsError
 from gateway.providers.anthropic import AnthropicProvider
+from gateway.providers.base import ToolSpec
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_chat import OpenAIChatProvider
 from gateway.providers.openai_responses import OpenAIResponsesProvider
@@ -47,6 +48,17 @@ DEFAULT_MODELS: Final = {
 """Provider -> models of its agent where none is configured, the default first."""
 
 SIMULATED_KEY: Final = "simulated"
+
+DEMO_TOOLS: Final = (
+    ToolSpec(
+        name="get_weather",
+        description="The weather in a city, as the person who looks at the demo tells it.",
+        input_schema=Raw(
+            b'{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}'
+        ),
+    ),
+)
+"""What simulated models may call in the demo; its page answers, nobody here does."""
 
 
 _MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
@@ -146,7 +158,7 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
     configured = settings.agents or default_agents(os.environ)
     async with AsyncExitStack() as stack:
         providers = _Providers(settings.providers, stack)
-        if any(agent.provider in SIMULATED_KINDS for agent in configured.values()):
+        if any(_is_simulated(agent) for agent in configured.values()):
             simulator = create_simulator()
             providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
         agents = Agents(settings.default_agent)
@@ -156,8 +168,9 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             if wanted.python:
                 agents.add(import_agent(name, wanted.python))
             else:
+                tools = DEMO_TOOLS if settings.server.demo and _is_simulated(wanted) else ()
                 model_agent = ModelAgent(
-                    _agent_config(name, wanted), providers.get(wanted.provider)
+                    _agent_config(name, wanted, tools), providers.get(wanted.provider)
                 )
                 agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
         yield agents
@@ -216,9 +229,16 @@ def _provider(
     )
 
 
-def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:
+def _is_simulated(agent: AgentSettings) -> bool:
+    return agent.provider in SIMULATED_KINDS
+
+
+def _agent_config(
+    name: str, agent: AgentSettings, tools: Sequence[ToolSpec] = ()
+) -> ModelAgentConfig:
     return ModelAgentConfig(
         name=name,
+        tools=tools,
         model=agent.model,
         models=agent.models,
         system=agent.system,

@@ -11,10 +11,12 @@ interface Props {
 }
 
 export function Header({ title, session, wireOpen, onMenu, onShare, onWire }: Props) {
+  // The empty state has a heading of its own.
+  const Heading = session.messages.length > 0 ? 'h1' : 'p';
   return (
     <header className="flex h-14 shrink-0 items-center gap-2 border-b px-2 sm:px-3">
       <IconButton icon="menu" label="Sessions" className="size-9 lg:hidden" onClick={onMenu} />
-      <span className="min-w-0 flex-1 truncate px-1 font-medium">{title}</span>
+      <Heading className="min-w-0 flex-1 truncate px-1 font-medium">{title}</Heading>
       <Connection session={session} />
       <IconButton icon="share" label="Open on another device" onClick={onShare} />
       <IconButton icon="wire" label="The wire" aria-pressed={wireOpen} onClick={onWire} />

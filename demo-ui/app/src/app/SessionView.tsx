@@ -68,7 +68,7 @@ function Column({ children }: { children: ReactNode }) {
 function SecondHeader({ children }: { children: ReactNode }) {
   return (
     <header className="flex h-10 shrink-0 items-center justify-between border-b px-4 text-sm">
-      <span className="font-medium">Second tab</span>
+      <h1 className="font-medium">Second tab</h1>
       {children}
     </header>
   );

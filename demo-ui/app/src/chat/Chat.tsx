@@ -13,8 +13,8 @@ import { useFollowEnd } from './useFollowEnd';
 
 export function Chat({ session, children }: { session: DemoSession; children?: ReactNode }) {
   const [choice, setChoice] = useState(storedChoice);
-  const { area, content, away, toEnd } = useFollowEnd();
-  const { messages, status, sendMessage, regenerate, setMessages } = session;
+  const { messages, status, sendMessage, regenerate, addToolOutput } = session;
+  const { area, content, away, toEnd } = useFollowEnd(messages.length > 0);
   const busy = status === 'submitted' || status === 'streaming';
 
   const send = (text: string, files: FileUIPart[] = []) => {
@@ -32,10 +32,13 @@ export function Chat({ session, children }: { session: DemoSession; children?: R
     },
     [sendMessage, choice],
   );
-  const retry = () => {
-    if (messages.at(-1)?.role === 'user') setMessages(messages);
-    onRegenerate();
-  };
+  const onToolResult = useCallback(
+    async (tool: string, toolCallId: string, output: unknown) => {
+      await addToolOutput({ tool: tool as never, toolCallId, output: output as never });
+      await sendMessage(undefined, { body: { ...choice } });
+    },
+    [addToolOutput, sendMessage, choice],
+  );
 
   return (
     <div className="relative flex min-h-0 flex-1 flex-col">
@@ -49,6 +52,7 @@ export function Chat({ session, children }: { session: DemoSession; children?: R
               busy={busy}
               onEdit={busy ? undefined : onEdit}
               onRegenerate={busy ? undefined : onRegenerate}
+              onToolResult={busy ? undefined : onToolResult}
             />
           )}
         </div>
@@ -63,7 +67,7 @@ export function Chat({ session, children }: { session: DemoSession; children?: R
         />
       )}
       <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
-        <StatusLine session={session} onRetry={retry} />
+        <StatusLine session={session} onRetry={() => onRegenerate()} />
         <Unsent messages={session.unsent} onResend={(message) => void session.resend(message)} />
         <Composer
           busy={busy}

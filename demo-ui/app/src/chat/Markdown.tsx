@@ -15,6 +15,8 @@ export const Markdown = memo(function Markdown({ text, live }: { text: string; l
       controls={CONTROLS}
       linkSafety={LINK_SAFETY}
       lineNumbers={false}
+      codeBlockMaxHeight={0}
+      tableMaxHeight={0}
       isAnimating={live}
       mode={live ? 'streaming' : 'static'}
     >

@@ -1,9 +1,11 @@
 import { getToolName, type DynamicToolUIPart, type ToolUIPart } from 'ai';
+import type { OnToolResult } from './Messages';
+import { ResultForm } from './ResultForm';
 import { Icon } from '../ui/Icon';
 
 const STATES: Record<string, string> = {
   'input-streaming': 'writing its input',
-  'input-available': 'waiting for its result',
+  'input-available': 'waits for its result',
   'approval-requested': 'waiting for approval',
   'approval-responded': 'approval given',
   'output-available': 'done',
@@ -11,10 +13,17 @@ const STATES: Record<string, string> = {
   'output-denied': 'denied',
 };
 
-export function ToolCall({ part }: { part: ToolUIPart | DynamicToolUIPart }) {
+interface Props {
+  part: ToolUIPart | DynamicToolUIPart;
+  /** Absent while nobody can answer the call. */
+  onResult?: OnToolResult;
+}
+
+export function ToolCall({ part, onResult }: Props) {
+  const waits = part.state === 'input-available' && onResult !== undefined;
   const state = STATES[part.state] ?? part.state;
   return (
-    <details className="group rounded-xl border bg-card text-sm">
+    <details open={waits || undefined} className="group rounded-xl border bg-card text-sm">
       <summary className="flex list-none items-center gap-2 rounded-xl px-3 py-2">
         <Icon name="tool" className="size-4 text-primary" />
         <code className="font-mono text-[0.8125rem] font-medium">{getToolName(part)}</code>
@@ -28,6 +37,9 @@ export function ToolCall({ part }: { part: ToolUIPart | DynamicToolUIPart }) {
       </summary>
       <div className="space-y-2 border-t px-3 py-2.5">
         <Value label="Input" value={part.input} />
+        {waits && (
+          <ResultForm onResult={(output) => onResult(getToolName(part), part.toolCallId, output)} />
+        )}
         {part.state === 'output-available' && <Value label="Result" value={part.output} />}
         {part.state === 'output-error' && <Value label="Error" value={part.errorText} />}
       </div>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'react';
 
 const NEAR_PX = 80;
 
-export function useFollowEnd() {
+export function useFollowEnd(enabled: boolean) {
   const area = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const following = useRef(true);
@@ -15,7 +15,7 @@ export function useFollowEnd() {
   };
   useEffect(() => {
     const element = area.current;
-    if (!element || !content.current) return;
+    if (!enabled || !element || !content.current) return;
     let before = element.scrollTop;
     const onScroll = () => {
       const distance = element.scrollHeight - element.scrollTop - element.clientHeight;
@@ -35,6 +35,6 @@ export function useFollowEnd() {
       element.removeEventListener('scroll', onScroll);
       observer.disconnect();
     };
-  }, []);
+  }, [enabled]);
   return { area, content, away, toEnd };
 }

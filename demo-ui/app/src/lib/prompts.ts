@@ -24,8 +24,8 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   {
     icon: 'tool',
     title: 'Call a tool',
-    detail: 'Its input appears as the model writes it.',
-    text: 'What is the weather in Lisbon? [[tool=get_weather {"city": "Lisbon", "unit": "celsius"}]]',
+    detail: 'You are the tool: give its result, and the model goes on with it.',
+    text: 'What is the weather in Lisbon? [[tool=get_weather {"city": "Lisbon"}]]',
   },
   {
     icon: 'globe',
@@ -38,6 +38,12 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
     title: 'A silent model',
     detail: 'Eight seconds without a word. You see what you are waiting for.',
     text: 'Take your time before you answer. [[first=8s]]',
+  },
+  {
+    icon: 'refresh',
+    title: 'A busy provider',
+    detail: 'It refuses once. The gateway asks again, and you wait a little longer.',
+    text: 'Answer when you can. [[http=429 times=1 retry=3s]]',
   },
   {
     icon: 'alert',
