@@ -211,7 +211,8 @@ export class ScriptedGateway {
     let left = this.cuts.shift() ?? Number.POSITIVE_INFINITY;
     const put = (text: string) => {
       if (left-- > 0) response.write(text);
-      else response.destroy();
+      // What was written before must arrive.
+      else if (left === -1) setImmediate(() => response.destroy());
     };
     for (const [index, chunk] of aggregated.entries()) {
       const id = index === aggregated.length - 1 ? `id: ${from - 1}\n` : '';
@@ -223,7 +224,7 @@ export class ScriptedGateway {
       }
       return run.state === 'ended';
     });
-    response.end('data: [DONE]\n\n');
+    if (left >= 0) response.end('data: [DONE]\n\n');
   }
 
   private async feed(url: URL, response: ServerResponse): Promise<void> {

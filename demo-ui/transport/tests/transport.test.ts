@@ -179,6 +179,7 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
       void chat.resumeStream();
       await until(() => textOf(chat.lastMessage) === 'half ');
       const second = chat.resumeStream();
+      await until(() => gateway.requests.filter(r => r.url.includes('/stream')).length === 2);
       gateway.answer('c', ['done']);
       await second;
       expect(gateway.stops()).toEqual([]);

@@ -1,0 +1,2 @@
+export { MidstreamError } from './errors.js';
+export { MidstreamChatTransport, type MidstreamChatTransportOptions } from './transport.js';

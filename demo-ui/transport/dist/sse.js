@@ -1,0 +1,53 @@
+/**
+ * Text in, events out; the text may be cut anywhere. An event that the end cuts off is never
+ * returned, as the standard wants. Line ends may be LF, CRLF or CR.
+ *
+ * Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (parsing).
+ */
+export class SseParser {
+    rest = '';
+    event = '';
+    id;
+    data = [];
+    /** Take the next piece and return the events that it completes, in order. */
+    push(text) {
+        let pending = this.rest + text;
+        // The LF of a CRLF may be still to come.
+        let carry = '';
+        if (pending.endsWith('\r')) {
+            carry = '\r';
+            pending = pending.slice(0, -1);
+        }
+        const lines = pending.includes('\r') ? pending.split(/\r\n|\r|\n/) : pending.split('\n');
+        this.rest = lines.pop() + carry;
+        const events = [];
+        for (const line of lines) {
+            if (line !== '')
+                this.take(line);
+            else
+                this.dispatch(events);
+        }
+        return events;
+    }
+    take(line) {
+        const colon = line.indexOf(':');
+        if (colon === 0)
+            return; // a comment
+        const field = colon < 0 ? line : line.slice(0, colon);
+        const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+        if (field === 'data')
+            this.data.push(value);
+        else if (field === 'event')
+            this.event = value;
+        else if (field === 'id')
+            this.id = value;
+    }
+    dispatch(events) {
+        if (this.data.length > 0) {
+            events.push({ event: this.event || 'message', id: this.id, data: this.data.join('\n') });
+        }
+        this.event = '';
+        this.id = undefined;
+        this.data = [];
+    }
+}

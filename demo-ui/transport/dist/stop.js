@@ -1,0 +1,49 @@
+/**
+ * Which aborts are stops.
+ *
+ * A chat aborts for three reasons that its signal does not tell apart: somebody pressed stop;
+ * a second resume replaces the first (ai 5, 6 and 7); or, with `useChat` of ai 7, the component
+ * goes away (unmount, another id, `<Activity hidden>`, StrictMode's double mount). Only the
+ * first may end the run. So an abort is a stop unless
+ *
+ * - the chat enters `reconnectToStream` before the microtask that the abort queues has run: a
+ *   replacement aborts and asks again in one go; or
+ * - it comes within a teardown window of the chat, which `useSession` opens before the effects
+ *   of `useChat` are cleaned up, and closes a macrotask after its own are.
+ */
+export class StopRule {
+    windows = new Map();
+    resumes = new Map();
+    /** The chat has asked to resume. */
+    resumed(chatId) {
+        this.resumes.set(chatId, this.resumesOf(chatId) + 1);
+    }
+    /** Aborts of this chat are not stops until the returned function was called. */
+    openTeardown(chatId) {
+        this.windows.set(chatId, (this.windows.get(chatId) ?? 0) + 1);
+        let open = true;
+        return () => {
+            if (!open)
+                return;
+            open = false;
+            const left = (this.windows.get(chatId) ?? 1) - 1;
+            if (left === 0)
+                this.windows.delete(chatId);
+            else
+                this.windows.set(chatId, left);
+        };
+    }
+    /** The signal of a response of this chat has just been aborted. */
+    aborted(chatId, stop) {
+        if (this.windows.has(chatId))
+            return;
+        const resumes = this.resumesOf(chatId);
+        queueMicrotask(() => {
+            if (this.resumesOf(chatId) === resumes)
+                stop();
+        });
+    }
+    resumesOf(chatId) {
+        return this.resumes.get(chatId) ?? 0;
+    }
+}

@@ -1,0 +1,134 @@
+import { linked } from './connection.js';
+import { abortError, ConnectionLost, MidstreamError } from './errors.js';
+import { isOffline, pause, waitBefore } from './retry.js';
+/** Consecutive failures after which a response is given up: about ten minutes. */
+const MAX_FAILURES = 70;
+/**
+ * A run as one stream of chunks, however many connections it takes: each chunk once, in order.
+ *
+ * Ends after `finish`. After a stop that ended the run elsewhere, and when `signal` is aborted,
+ * it fails with an AbortError: the one ending that a chat takes for a stop, and after which it
+ * does not send again by itself. Pulled, never pushed: a failure must not overtake chunks.
+ */
+export function runStream(options) {
+    const quit = linked(options.signal);
+    const chunks = follow(options, quit.signal);
+    let finished = false;
+    let ended = false;
+    const end = (error) => {
+        quit.abort();
+        if (!ended)
+            options.onEnd?.({ finished, error });
+        ended = true;
+    };
+    return new ReadableStream({
+        async pull(controller) {
+            try {
+                const { done, value } = await untilAborted(chunks.next(), quit.signal);
+                if (done) {
+                    controller.close();
+                    end();
+                    return;
+                }
+                finished ||= value.type === 'finish' || value.type === 'error';
+                controller.enqueue(value);
+            }
+            catch (error) {
+                controller.error(error);
+                end(error);
+            }
+        },
+        cancel() {
+            end();
+        },
+    }, { highWaterMark: 0 });
+}
+async function* follow(options, signal) {
+    const cursor = { runId: options.first.runId, last: undefined };
+    let connection = options.first;
+    let failures = 0;
+    let aborted = false;
+    const closeAll = () => connection?.close();
+    signal.addEventListener('abort', closeAll, { once: true });
+    try {
+        for (;;) {
+            try {
+                connection ??= await options.connect(cursor, signal);
+                if (connection === null)
+                    throw ended();
+                cursor.runId ??= connection.runId;
+                for await (const chunk of inOrder(connection.events, cursor)) {
+                    if (failures > 0)
+                        options.onFailures?.((failures = 0));
+                    aborted ||= chunk.type === 'abort';
+                    yield chunk;
+                    if (chunk.type === 'finish') {
+                        if (aborted)
+                            throw abortError();
+                        return;
+                    }
+                }
+            }
+            catch (error) {
+                if (signal.aborted)
+                    throw abortError();
+                if (!(error instanceof ConnectionLost))
+                    throw error;
+                await pause(error.retryAfterMs ?? 0, signal);
+            }
+            finally {
+                connection?.close();
+                connection = null;
+            }
+            if (signal.aborted)
+                throw abortError();
+            if (!isOffline() && failures >= MAX_FAILURES)
+                throw givenUp();
+            options.onFailures?.(++failures);
+            await pause(waitBefore(failures, options.random), signal);
+        }
+    }
+    finally {
+        signal.removeEventListener('abort', closeAll);
+    }
+}
+/**
+ * Each chunk of a connection that was not delivered before; moves the cursor.
+ *
+ * An aggregated state is delivered whole or not at all: only its last chunk has a sequence, and
+ * one that broke off half-way could not be continued. Failures of the gateway itself (`error`,
+ * `finish`) have none, and end the wait.
+ */
+async function* inOrder(events, cursor) {
+    let held = [];
+    for await (const { sequence, chunk } of events) {
+        if (sequence === undefined && chunk.type !== 'error' && chunk.type !== 'finish') {
+            held.push(chunk);
+            continue;
+        }
+        if (sequence !== undefined) {
+            if (cursor.last !== undefined && sequence <= cursor.last)
+                continue;
+            cursor.last = sequence;
+        }
+        yield* held;
+        held = [];
+        yield chunk;
+    }
+}
+function ended() {
+    return new MidstreamError('not_recovered', 'unable to continue this answer; it ended meanwhile. Load the messages of the session');
+}
+function givenUp() {
+    return new MidstreamError('connection_lost', 'unable to reach the gateway; the answer may be complete there. Load the session again', { temporary: true });
+}
+/** Wait for a promise, but not once the signal is aborted. */
+function untilAborted(promise, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(abortError());
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}

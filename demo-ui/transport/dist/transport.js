@@ -1,0 +1,242 @@
+import { ChatActivity } from './activity.js';
+import { linked, request } from './connection.js';
+import { Endpoint } from './endpoint.js';
+import { abortError, ConnectionLost, failureOf, isAbortError, MidstreamError } from './errors.js';
+import { pause, waitBefore } from './retry.js';
+import { fromFeed, handOver, openRun } from './run-connection.js';
+import { takeSlot } from './slots.js';
+import { StopRule } from './stop.js';
+import { runStream } from './stream.js';
+/** Attempts to send, resume or stop before giving up: about half a minute. */
+const MAX_ATTEMPTS = 9;
+/** How long a response may take to deliver its end after a stop was answered. */
+const LAST_CHUNKS_MS = 1_000;
+/**
+ * A chat transport for Midstream: what `DefaultChatTransport` takes, and responses that survive
+ * lost connections, sends that can be repeated, and a stop that ends the run on the server.
+ *
+ * One instance serves any number of chats, and should live as long as the page.
+ */
+export class MidstreamChatTransport {
+    /** A resumed response begins with the whole message so far. */
+    resumeStreamIsReplay = true;
+    /** Addresses and headers of the gateway; for the session sync. */
+    endpoint;
+    scope;
+    chats = new Map();
+    rule = new StopRule();
+    constructor(options = {}) {
+        this.endpoint = new Endpoint(options);
+        this.scope = options.scope ?? '';
+    }
+    /**
+     * Send, edit, regenerate or go on. However often connections fail, one run is started.
+     *
+     * @throws MidstreamError with the gateway's code, and the message that was not accepted.
+     */
+    async sendMessages(options) {
+        const activity = this.activity(options.chatId);
+        const question = options.messages.findLast(message => message.role === 'user');
+        const response = activity.begin(question?.id);
+        const post = async (prepared, signal) => {
+            const opened = await openRun(this.endpoint.fetch, prepared, signal);
+            if (opened === null)
+                throw new MidstreamError('bad_response', 'unable to use the answer: 204');
+            return this.share(activity, opened, 0);
+        };
+        try {
+            const stream = await this.respond(options, response, async () => {
+                await activity.stopping?.catch(() => { });
+                const prepared = await this.endpoint.send(options, newKey());
+                return (cursor, signal) => 
+                // Nothing received yet: the same send again answers with the run from its beginning.
+                cursor.last === undefined
+                    ? post(prepared, signal)
+                    : this.resume(options, cursor, signal);
+            });
+            return stream; // `post` is never null
+        }
+        catch (error) {
+            if (error instanceof MidstreamError && question !== undefined) {
+                error.rejected = question;
+                const { messageId } = options;
+                if (error.code === 'run_active' && options.messages.at(-1) === question) {
+                    activity.emit({ type: 'rejected', message: question, messageId, error });
+                }
+            }
+            throw error;
+        }
+    }
+    /** Follow the run under way, from the beginning of its message; `null` if nothing runs. */
+    async reconnectToStream(options) {
+        // Before anything is awaited: see StopRule.
+        this.rule.resumed(options.chatId);
+        const activity = this.activity(options.chatId);
+        return this.respond(options, activity.begin(), async () => {
+            await activity.stopping?.catch(() => { });
+            return (cursor, signal) => this.resume(options, cursor, signal);
+        });
+    }
+    /**
+     * Stop what runs in a chat, on the server; resolves once it has ended. Responses of this
+     * transport then end as after `chat.stop()`, their parts complete.
+     *
+     * @throws MidstreamError if the gateway could not be told; the run goes on.
+     */
+    async stop(chatId) {
+        const activity = this.activity(chatId);
+        const responses = [...activity.responses];
+        const newest = responses.at(-1);
+        await this.postStop(chatId, newest?.runId, newest?.messageId);
+        await Promise.race([
+            Promise.all(responses.map(response => response.ended)),
+            new Promise(resolve => setTimeout(resolve, LAST_CHUNKS_MS)),
+        ]);
+        for (const response of responses)
+            response.abort.abort();
+    }
+    /**
+     * Call before a component that holds a chat goes away, and the returned function when it is
+     * gone: what `useChat` of ai 7 aborts in between stops no run. `useSession` does it.
+     */
+    openTeardown(chatId) {
+        return this.rule.openTeardown(chatId);
+    }
+    /** What goes on in a chat; for the session sync. */
+    activity(chatId) {
+        let activity = this.chats.get(chatId);
+        if (activity === undefined)
+            this.chats.set(chatId, (activity = new ChatActivity()));
+        return activity;
+    }
+    /** Connect, and stream to the chat until the run's end, an error or an abort. */
+    async respond({ chatId, abortSignal }, response, prepare) {
+        const activity = this.activity(chatId);
+        const abort = linked(abortSignal);
+        response.abort.signal.addEventListener('abort', () => abort.abort());
+        const onAbort = () => this.rule.aborted(chatId, () => this.stopped(chatId, response));
+        abortSignal?.addEventListener('abort', onAbort);
+        const end = (finished, error) => {
+            abortSignal?.removeEventListener('abort', onAbort);
+            activity.end(response, finished, error);
+        };
+        const failed = (failures) => {
+            response.failures = failures;
+            activity.emit({ type: 'changed' });
+        };
+        try {
+            const connect = await prepare();
+            const start = { runId: undefined, last: undefined };
+            const first = await insist(() => connect(start, abort.signal), abort.signal, failed);
+            failed(0);
+            if (first === null) {
+                end(false);
+                return null;
+            }
+            response.runId = first.runId;
+            return runStream({
+                first,
+                connect,
+                signal: abort.signal,
+                onFailures: failed,
+                onEnd: ({ finished, error }) => end(finished, error),
+            });
+        }
+        catch (error) {
+            // The stop's microtask comes first: it needs the response.
+            queueMicrotask(() => end(false, error));
+            throw abort.signal.aborted ? abortError() : error;
+        }
+    }
+    async resume(options, cursor, signal) {
+        const { chatId } = options;
+        const { feed } = this.activity(chatId);
+        const next = cursor.last === undefined ? undefined : cursor.last + 1;
+        if (feed !== undefined && next !== undefined && cursor.runId !== undefined) {
+            if (feed.covers(cursor.runId, next))
+                return fromFeed(feed, cursor.runId, next);
+        }
+        else {
+            const whole = feed?.whole();
+            if (feed !== undefined && whole !== undefined)
+                return fromFeed(feed, whole, 0);
+        }
+        const prepared = await this.endpoint.resume(chatId, options, cursor.runId, cursor.last);
+        const opened = await openRun(this.endpoint.fetch, prepared, signal);
+        if (opened === null || feed === undefined)
+            return opened;
+        return handOver(opened, feed, next);
+    }
+    /** Let a send keep its connection if there are enough, else read on from the tabs' feed. */
+    async share(activity, opened, next) {
+        if (activity.feed === undefined)
+            return opened;
+        const release = await takeSlot();
+        if (release === null)
+            return handOver(opened, activity.feed, next);
+        return { runId: opened.runId, events: finallyDo(opened.events, release), close: () => {
+                opened.close();
+                release();
+            } };
+    }
+    /** The person has pressed stop on a response. */
+    stopped(chatId, { runId, messageId }) {
+        const activity = this.activity(chatId);
+        this.postStop(chatId, runId, messageId).catch((error) => {
+            activity.emit({ type: 'stop-failed', error });
+        });
+    }
+    postStop(chatId, runId, messageId) {
+        const activity = this.activity(chatId);
+        activity.emit({ type: 'stopped', runId, messageId });
+        const what = runId !== undefined ? { runId } : messageId !== undefined ? { messageId } : {};
+        const quit = new AbortController();
+        const post = async () => {
+            const { url, init } = await this.endpoint.stop(chatId, what);
+            const answer = await request(this.endpoint.fetch, url, init);
+            if (!answer.ok)
+                throw await failureOf(answer);
+            await answer.arrayBuffer();
+        };
+        const stopping = insist(post, quit.signal).finally(() => {
+            if (activity.stopping === stopping)
+                activity.stopping = undefined;
+        });
+        activity.stopping = stopping;
+        return stopping;
+    }
+}
+/** A key for one send. `randomUUID` is missing on pages that came over plain HTTP. */
+function newKey() {
+    return Array.from(crypto.getRandomValues(new Uint32Array(4)), part => part.toString(36)).join('');
+}
+/** Try until it works, fails for good, or has failed too often. */
+async function insist(attempt, signal, failed = () => { }) {
+    for (let failures = 1;; failures++) {
+        try {
+            if (signal.aborted)
+                throw abortError();
+            return await attempt();
+        }
+        catch (error) {
+            if (isAbortError(error) || !(error instanceof ConnectionLost))
+                throw error;
+            if (failures >= MAX_ATTEMPTS) {
+                throw new MidstreamError('unreachable', `unable to reach the gateway; ${error.message}`, {
+                    temporary: true,
+                    cause: error,
+                });
+            }
+            failed(failures);
+            await pause(Math.max(error.retryAfterMs ?? 0, waitBefore(failures)), signal);
+        }
+    }
+}
+async function* finallyDo(items, last) {
+    try {
+        yield* items;
+    }
+    finally {
+        last();
+    }
+}
