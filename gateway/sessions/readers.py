@@ -243,8 +243,10 @@ class SessionReader:
                 yield feed_event(entry, self._position)
             if not entries:
                 break
+        if self._position is None or self._generation != self._feed.generation:
+            return  # a snapshot comes first
         here = self._feed.here
-        if here is not None and here is not self._here and self._position is not None:
+        if here is not None and here is not self._here:
             self._here = here
             yield FeedEvent("presence", b'{"here":%b}' % bytes(here), None)
 

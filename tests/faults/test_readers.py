@@ -117,10 +117,10 @@ async def test_reader_that_takes_nothing_is_let_go_after_the_deadline(
     """A client that is gone without a word does not hold its connection for ever."""
     gateway = own_deployment.add_gateway({"server": {"write_deadline_s": 1.0}})
     session = own_deployment.session()
-    run_id = await session.begin("[[tokens=60000 rate=0 first=0]]")
+    await session.begin("[[tokens=60000 rate=0 first=0]]")
 
     async with session.resuming(query="?startIndex=0") as stalled:
-        await session.whole_run(run_id)
+        await eventually(session.is_ended, "the run ends", 30)
         await eventually(
             lambda: not is_established(gateway.at.port, stalled.local_port), "it is let go", 20
         )

@@ -12,7 +12,7 @@ const transports = {
   text: (ai, options) => new ai.TextStreamChatTransport(options),
   websocket: (ai, { api }) => new ai.WebSocketChatTransport({ url: api }),
   workflow: async (ai, options) => {
-    const { WorkflowChatTransport } = await import('@ai-sdk/workflow');
+    const { WorkflowChatTransport } = await import('@ai-sdk/workflow/client');
     return new WorkflowChatTransport({
       ...options,
       prepareSendMessagesRequest: ({ id, messages, trigger, messageId }) => ({
@@ -22,7 +22,7 @@ const transports = {
   },
   // As it comes: the gateway hears of no chat id.
   'workflow-plain': async (ai, options) => {
-    const { WorkflowChatTransport } = await import('@ai-sdk/workflow');
+    const { WorkflowChatTransport } = await import('@ai-sdk/workflow/client');
     return new WorkflowChatTransport(options);
   },
 };
