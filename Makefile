@@ -23,9 +23,9 @@ PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 ##@ Use
 
 .PHONY: run
-run: ## Serve the gateway at the address it prints; no keys, no servers to install
+run: ## Serve the gateway, with the live demo, at the address it prints; no keys, no servers to install
 	$(BOOTSTRAP) run
-	@exec midstream serve
+	@exec midstream serve --demo --workers 2
 
 .PHONY: test
 test: lint ## Check the source and run the whole test suite, as CI does
@@ -91,15 +91,18 @@ ci: test ## Exactly what CI runs
 lock: ## Resolve every dependency anew, into requirements/ and the package-lock.json files
 	$(BOOTSTRAP) dev
 	uv pip compile $(LOCK) --group build --output-file requirements/run.txt
-	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	for folder in tests/conformance/node tests/bench/node; do \
+	uv pip compile $(RESOLVE) --group demo --output-file requirements/demo.txt
+	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt \
+		--constraint requirements/demo.txt --output-file requirements/dev.txt
+	for folder in tests/conformance/node tests/bench/node demo-ui; do \
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
-LOCK := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-	--python-version 3.11 --extra embedded pyproject.toml
+RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11
+LOCK := $(RESOLVE) --extra embedded pyproject.toml
 
 .PHONY: dist
-dist: ## Build the wheel, into dist/
-	$(BOOTSTRAP) dev
+dist: ## Build the wheel with the demo in it, into dist/
+	$(BOOTSTRAP) dist
 	python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 .PHONY: hooks
@@ -109,7 +112,8 @@ hooks: ## Run the fast half of `make check` before every git commit
 
 .PHONY: clean
 clean: ## Remove all that these targets have installed and built
-	rm -rf .venv build dist *.egg-info .*_cache .coverage* tests/*/node/node_modules
+	rm -rf .venv build dist *.egg-info .*_cache .coverage* tests/*/node/node_modules \
+		demo-ui/node_modules demo-ui/*/node_modules demo-ui/transport/dist gateway/demo
 
 .PHONY: help
 help: ## List the targets

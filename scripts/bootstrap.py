@@ -1,6 +1,6 @@
 """Sets up what a make target needs, and nothing when nothing is missing.
 
-    python3 scripts/bootstrap.py run|dev|test|bench
+    python3 scripts/bootstrap.py run|dev|test|bench|dist
 
 The Makefile says which. Only the standard library of Python >= 3.11 is used here. Each step
 leaves a stamp: the hash of what it was made from. A step whose stamp still matches costs a
@@ -117,6 +117,31 @@ def node_packages(folder: str) -> None:
     once(where / "node_modules" / ".midstream-stamp", made_from, install)
 
 
+def demo() -> None:
+    """The demo's pages, in `gateway/demo`."""
+    node_packages("demo-ui")
+    stamp = STAMPS / "demo"
+    if not (ROOT / "gateway" / "demo" / "index.html").is_file():
+        stamp.unlink(missing_ok=True)
+
+    def build() -> None:
+        say("building the demo")
+        call([VENV / "bin" / "npm", "run", "--silent", "build"], ROOT / "demo-ui")
+
+    once(stamp, fingerprint(*demo_sources()), build)
+
+
+def demo_sources() -> list[Path]:
+    """What the demo is built from, by name."""
+    parts = (ROOT / "demo-ui" / "transport", ROOT / "demo-ui" / "app")
+    sources = [ROOT / "demo-ui" / "package-lock.json"]
+    for part in parts:
+        sources += (path for path in part.glob("*") if path.is_file())
+        sources += (path for path in part.glob("src/**/*") if path.is_file())
+        sources += (path for path in part.glob("public/**/*") if path.is_file())
+    return sorted(sources)
+
+
 def chromium() -> None:
     """A browser, from the distribution's packages: its own downloads are not reproducible."""
     if any(shutil.which(name) for name in CHROMIUM_NAMES):
@@ -136,6 +161,10 @@ def set_up(target: str) -> None:
     """Set up one target."""
     environment()
     requirements("run" if target == "run" else "dev")
+    if target == "run":
+        requirements("demo")
+    if target in ("run", "test", "dist"):
+        demo()
     if target == "test":
         node_packages("tests/conformance/node")
         chromium()
@@ -146,7 +175,7 @@ def set_up(target: str) -> None:
 def main() -> int:
     """Set up the target named on the command line, one process at a time."""
     parser = argparse.ArgumentParser(description="Set up what a make target needs.")
-    parser.add_argument("target", choices=["run", "dev", "test", "bench"])
+    parser.add_argument("target", choices=["run", "dev", "test", "bench", "dist"])
     target = parser.parse_args().target
     try:
         with Path(__file__).open("rb") as guard:

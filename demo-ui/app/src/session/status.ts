@@ -12,7 +12,10 @@ export interface Status {
   offersRetry?: boolean;
 }
 
-type Facts = Pick<DemoSession, 'status' | 'error' | 'connection' | 'run' | 'messages'>;
+type Facts = Pick<
+  DemoSession,
+  'status' | 'error' | 'connection' | 'run' | 'messages' | 'stoppedHere'
+>;
 
 /** The first rule that has something to say wins. */
 export function statusOf(facts: Facts, offlineSince: number | null): Status | null {
@@ -27,7 +30,7 @@ export function statusOf(facts: Facts, offlineSince: number | null): Status | nu
       : { tone: 'busy', text: 'Stopping' };
   }
   if (busy) return busyStatus(facts.messages.at(-1), run);
-  if (run?.state === 'ended') return endedStatus(run, facts.messages, facts.error);
+  if (run?.state === 'ended') return endedStatus(run, facts);
   if (facts.error) return failure(facts.error.message);
   return null;
 }
@@ -57,14 +60,15 @@ function busyStatus(last: Message | undefined, run: RunInfo | null): Status {
 }
 
 function hasContent(part: Message['parts'][number]): boolean {
-  return part.type !== 'step-start' && part.type !== 'custom' && part.type !== 'data-midstream';
+  if (part.type === 'text') return part.text !== '';
+  return part.type !== 'step-start' && part.type !== 'custom';
 }
 
-function endedStatus(run: RunInfo, messages: Message[], error: Error | undefined): Status {
+function endedStatus(run: RunInfo, facts: Facts): Status {
   const took = run.endedAtMs ? exactDuration(run.endedAtMs - run.startedAtMs) : '';
   switch (run.outcome) {
     case 'stopped':
-      return { tone: 'idle', text: `Stopped by ${run.stoppedBy || 'someone here'}`, detail: `after ${took}` };
+      return { tone: 'idle', text: stopped(run, facts.stoppedHere), detail: `after ${took}` };
     case 'interrupted':
       return {
         tone: 'danger',
@@ -73,12 +77,17 @@ function endedStatus(run: RunInfo, messages: Message[], error: Error | undefined
         offersRetry: true,
       };
     case 'failed':
-      return failure(error?.message);
+      return failure(facts.error?.message);
     default: {
-      const tokens = messages.at(-1)?.metadata?.usage?.outputTokens;
+      const tokens = facts.messages.at(-1)?.metadata?.usage?.outputTokens;
       return { tone: 'idle', text: `Finished in ${took}`, detail: tokens ? `${tokens} tokens` : undefined };
     }
   }
+}
+
+function stopped(run: RunInfo, stoppedHere: string | null): string {
+  if (stoppedHere === run.id) return 'Stopped by you, here';
+  return run.stoppedBy ? `Stopped by ${run.stoppedBy}` : 'Stopped in another tab';
 }
 
 function failure(message: string | undefined): Status {
