@@ -1,0 +1,136 @@
+import { checkEventStream, EventConnection, linked, request } from './connection.js';
+import type { Prepared } from './endpoint.js';
+import { ConnectionLost, failureOf, isAbortError, type MidstreamError } from './errors.js';
+import { isOffline, onWake, pause, waitBefore } from './retry.js';
+
+/** One event of a session's feed. `data` is JSON. */
+export interface FeedEvent {
+  chatId: string;
+  event: string;
+  /** Where a reader stands after it; `null` where nothing was logged. */
+  position: string | null;
+  data: string;
+}
+
+/** How a feed is. `error`: why it cannot connect, if the gateway has said so. */
+export interface FeedState {
+  connection: 'live' | 'reconnecting' | 'offline';
+  /** Since when, in milliseconds since 1970. */
+  since: number;
+  error: { code: string; message: string } | undefined;
+}
+
+/** After an answer that another attempt will hardly change: an expired token, a forbidden page. */
+const REFUSED_WAIT_MS = 30_000;
+
+/**
+ * The feeds of any number of sessions, over one connection that is always being kept up.
+ *
+ * Each session goes on from its position, so that nothing is missed or repeated whatever the
+ * connection goes through. Adding a session takes one reconnection.
+ */
+export class FeedConnection {
+  state: FeedState = { connection: 'reconnecting', since: Date.now(), error: undefined };
+  private readonly positions = new Map<string, string | null>();
+  private readonly quit = new AbortController();
+  private again = new AbortController();
+  private running = false;
+  private wake = () => {};
+
+  constructor(
+    private readonly gateway: {
+      readonly fetch: typeof globalThis.fetch;
+      follow(positions: Iterable<[string, string | null]>): Promise<Prepared>;
+    },
+    private readonly told: {
+      event(event: FeedEvent): void;
+      state(state: FeedState): void;
+      /** The connection is alive. */
+      beat(): void;
+    },
+  ) {}
+
+  has(chatId: string): boolean {
+    return this.positions.has(chatId);
+  }
+
+  /** Follow these sessions, new ones from the position given, `null` for a snapshot first. */
+  follow(wanted: ReadonlyMap<string, string | null>): void {
+    let changed = false;
+    for (const chatId of [...this.positions.keys()]) {
+      if (!wanted.has(chatId)) changed = this.positions.delete(chatId);
+    }
+    for (const [chatId, position] of wanted) {
+      if (this.positions.has(chatId)) continue;
+      this.positions.set(chatId, position);
+      changed = true;
+    }
+    if (!changed) return;
+    this.again.abort();
+    this.wake();
+    if (!this.running) void this.run();
+  }
+
+  close(): void {
+    this.quit.abort();
+    this.again.abort();
+    this.wake();
+  }
+
+  private async run(): Promise<void> {
+    this.running = true;
+    const forget = onWake(() => this.change(this.state.connection, this.state.error));
+    let failures = 0;
+    while (!this.quit.signal.aborted) {
+      this.again = new AbortController();
+      const { signal } = this.again;
+      if (this.positions.size === 0) {
+        await new Promise<void>(done => (this.wake = done));
+        continue;
+      }
+      let refused: MidstreamError | undefined;
+      let wait = 0;
+      try {
+        await this.read(signal, () => (failures = 0));
+      } catch (error) {
+        if (!signal.aborted && error instanceof ConnectionLost) wait = error.retryAfterMs ?? 0;
+        else if (!signal.aborted && !isAbortError(error)) refused = error as MidstreamError;
+      }
+      if (signal.aborted) continue;
+      failures += 1;
+      this.change('reconnecting', refused);
+      await pause(refused ? REFUSED_WAIT_MS : Math.max(wait, waitBefore(failures)), signal);
+    }
+    forget();
+  }
+
+  private async read(signal: AbortSignal, live: () => void): Promise<void> {
+    const { url, init } = await this.gateway.follow(this.positions);
+    const abort = linked(signal);
+    const response = await request(this.gateway.fetch, url, { ...init, signal: abort.signal });
+    if (!response.ok) throw await failureOf(response);
+    checkEventStream(response);
+    const connection = new EventConnection(response, abort, () => {
+      live();
+      this.change('live');
+      this.told.beat();
+    });
+    for await (const { event, id = '', data } of connection) {
+      const at = id.lastIndexOf('@');
+      const chatId = id.slice(0, at);
+      if (!this.positions.has(chatId)) continue;
+      const position = id.slice(at + 1) || null;
+      this.positions.set(chatId, position ?? this.positions.get(chatId) ?? null);
+      this.told.event({ chatId, event, position, data });
+    }
+  }
+
+  private change(connection: FeedState['connection'], error?: FeedState['error']): void {
+    const now = connection !== 'live' && isOffline() ? 'offline' : connection === 'live' ? 'live' : 'reconnecting';
+    if (now === this.state.connection && error?.code === this.state.error?.code) return;
+    const since = now === this.state.connection ? this.state.since : Date.now();
+    const told = error && { code: error.code, message: error.message };
+    this.state = { connection: now, since, error: told };
+    this.told.state(this.state);
+  }
+}

@@ -1,0 +1,62 @@
+import type { UIMessage } from 'ai';
+
+/**
+ * The messages that a chat should show: the session's, each the chat's own object if it says
+ * the same, and after them the user messages that the gateway has not accepted (yet).
+ *
+ * Results that a person or a tool has given here, and that are not sent yet, are kept.
+ *
+ * @param known - ids of all messages that the session ever had.
+ * @param unsent - ids of messages that were refused and are kept elsewhere.
+ */
+export function mergeMessages<MESSAGE extends UIMessage>(
+  local: readonly MESSAGE[],
+  session: readonly MESSAGE[],
+  known: ReadonlySet<string>,
+  unsent: ReadonlySet<string>,
+): MESSAGE[] {
+  const mine = new Map(local.map(message => [message.id, message]));
+  const merged = session.map((message, index) => {
+    const own = mine.get(message.id);
+    if (own === undefined) return message;
+    const wanted = index === session.length - 1 ? withLocalResults(message, own) : message;
+    return isSame(own, wanted) ? own : wanted;
+  });
+  const fresh = local.filter(
+    ({ id, role }) => role === 'user' && !known.has(id) && !unsent.has(id),
+  );
+  return [...merged, ...fresh];
+}
+
+const ANSWERED = new Set(['output-available', 'output-error', 'approval-responded']);
+const PENDING = new Set(['input-available', 'approval-requested']);
+
+interface ToolFields {
+  toolCallId?: string;
+  state?: string;
+}
+
+function withLocalResults<MESSAGE extends UIMessage>(message: MESSAGE, own: MESSAGE): MESSAGE {
+  const answers = new Map<string, MESSAGE['parts'][number]>();
+  for (const part of own.parts) {
+    const { toolCallId, state = '' } = part as ToolFields;
+    if (toolCallId !== undefined && ANSWERED.has(state)) answers.set(toolCallId, part);
+  }
+  if (answers.size === 0) return message;
+  const parts = message.parts.map(part => {
+    const { toolCallId = '', state = '' } = part as ToolFields;
+    return PENDING.has(state) ? (answers.get(toolCallId) ?? part) : part;
+  });
+  return { ...message, parts };
+}
+
+/** Equal as JSON, whatever the order of keys; `undefined` is absent. */
+export function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const left = a as Record<string, unknown>;
+  const right = b as Record<string, unknown>;
+  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
+  return [...keys].every(key => isSame(left[key], right[key]));
+}

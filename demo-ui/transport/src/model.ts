@@ -1,0 +1,114 @@
+import type { UIMessage } from 'ai';
+
+/** A run as the gateway tells it. */
+export interface RunInfo {
+  id: string;
+  state: 'open' | 'stopping' | 'ended';
+  /** The message that it writes. */
+  messageId: string;
+  userMessageId: string;
+  trigger: 'submit-message' | 'regenerate-message';
+  agent?: string;
+  /** It goes on with a message that existed before. */
+  continues?: boolean;
+  outcome?: 'finished' | 'stopped' | 'failed' | 'interrupted';
+  stoppedBy?: string;
+  startedAtMs?: number;
+  endedAtMs?: number;
+}
+
+/** Somebody who has the session open. */
+export interface Presence {
+  user: string;
+  tabs: number;
+  lastSeenMs: number;
+}
+
+export interface Snapshot<MESSAGE extends UIMessage> {
+  epoch: string;
+  offset: string;
+  title?: string;
+  messages: MESSAGE[];
+  runs: RunInfo[];
+  presence?: Presence[];
+}
+
+/**
+ * A session as its log tells it: the path of messages from the first to the newest, and the
+ * newest run. Edits and regenerations cut the path and go on from there.
+ */
+export class SessionModel<MESSAGE extends UIMessage> {
+  messages: readonly MESSAGE[] = [];
+  run: RunInfo | undefined;
+  presence: readonly Presence[] = [];
+  erased = false;
+  /** Every message of the session ever heard of: what is not among them was never accepted. */
+  readonly known = new Set<string>();
+
+  /** The messages without what the run under way adds: that comes as a stream. */
+  get settled(): readonly MESSAGE[] {
+    const open = this.openRun;
+    return open === undefined
+      ? this.messages
+      : this.messages.filter(message => message.id !== open.messageId);
+  }
+
+  get openRun(): RunInfo | undefined {
+    return this.run !== undefined && this.run.state !== 'ended' ? this.run : undefined;
+  }
+
+  load(snapshot: Snapshot<MESSAGE>): void {
+    this.erased = false;
+    this.messages = snapshot.messages;
+    this.presence = snapshot.presence ?? this.presence;
+    for (const { id } of this.messages) this.known.add(id);
+    const run = snapshot.runs.at(-1);
+    if (run === undefined) this.run = undefined;
+    else this.apply('run', run);
+  }
+
+  /** Take an event; returns false if it does not fit and the snapshot is needed. */
+  apply(event: string, data: unknown): boolean {
+    switch (event) {
+      case 'message': {
+        const { message, parentId } = data as { message: MESSAGE; parentId: string | null };
+        this.known.add(message.id);
+        const parent = this.messages.findIndex(({ id }) => id === parentId);
+        if (parentId !== null && parent < 0) return false;
+        this.messages = [...this.messages.slice(0, parent + 1), message];
+        return true;
+      }
+      case 'run': {
+        const run = data as RunInfo;
+        this.run = run;
+        this.known.add(run.messageId);
+        // A regenerated answer leaves the path as soon as the new one begins.
+        const question = this.messages.findIndex(({ id }) => id === run.userMessageId);
+        if (run.state !== 'ended' && run.continues !== true && question >= 0) {
+          this.messages = this.messages.slice(0, question + 1);
+        }
+        return true;
+      }
+      case 'presence':
+        this.presence = (data as { here: Presence[] }).here;
+        return true;
+      case 'erased':
+        this.messages = [];
+        this.run = undefined;
+        this.erased = true;
+        return true;
+      default:
+        return true; // of a newer gateway
+    }
+  }
+}
+
+/** Whether position `a` is at or before `b`, in the same log. */
+export function isCoveredBy(a: string, b: string | null): boolean {
+  const [epochA = '', offsetA = ''] = a.split(':');
+  const [epochB = '', offsetB = ''] = (b ?? '').split(':');
+  if (epochA !== epochB) return false;
+  const [msA = 0, seqA = 0] = offsetA.split('-').map(Number);
+  const [msB = 0, seqB = 0] = offsetB.split('-').map(Number);
+  return msA < msB || (msA === msB && seqA <= seqB);
+}

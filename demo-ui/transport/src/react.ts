@@ -1,0 +1,58 @@
+import type { UIMessage } from 'ai';
+import { useEffect, useLayoutEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+
+import { type ChatLike, ChatSession, type SessionState } from './session.js';
+import type { MidstreamChatTransport } from './transport.js';
+
+/** The session's state, and what can be done. */
+export interface Session<MESSAGE extends UIMessage> extends SessionState<MESSAGE> {
+  stop: () => Promise<void>;
+  resend: (id?: string) => Promise<void>;
+  discard: (id: string) => void;
+}
+
+const useBrowserLayoutEffect = typeof document === 'undefined' ? useEffect : useLayoutEffect;
+
+/**
+ * Keep a chat equal to its session, in every tab and on every device.
+ *
+ * Call it after `useChat`, in the same component or below it, with what `useChat` returned (or
+ * a `Chat`) and the transport that the chat was given: one that outlives renders.
+ */
+export function useSession<MESSAGE extends UIMessage>(
+  chat: ChatLike<MESSAGE>,
+  { transport }: { transport: MidstreamChatTransport<MESSAGE> },
+): Session<MESSAGE> {
+  const latest = useRef(chat);
+  const chatId = chat.id;
+  const session = useMemo(
+    () => new ChatSession<MESSAGE>(() => latest.current, transport),
+    // `latest` is filled below, and for the first time by `useRef`.
+    [chatId, transport],
+  );
+  const closeTeardown = useRef(() => {});
+  useBrowserLayoutEffect(() => {
+    latest.current = chat;
+  });
+  // Layout effects are cleaned up before all others: the window is open when `useChat` of ai 7
+  // aborts in its own clean-up.
+  useBrowserLayoutEffect(
+    () => () => {
+      closeTeardown.current = transport.openTeardown(chatId);
+    },
+    [chatId, transport],
+  );
+  useEffect(() => {
+    const leave = session.start();
+    return () => {
+      leave();
+      setTimeout(closeTeardown.current, 0);
+    };
+  }, [session]);
+  const state = useSyncExternalStore(session.subscribe, session.getState, session.getState);
+  const { stop, resend, discard } = session;
+  return useMemo(() => ({ ...state, stop, resend, discard }), [state, stop, resend, discard]);
+}
+
+export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';
+export type { Presence, RunInfo } from './model.js';

@@ -1,0 +1,129 @@
+import type { UIMessage } from 'ai';
+
+import { request } from './connection.js';
+import type { Endpoint } from './endpoint.js';
+import { failureOf, MidstreamError } from './errors.js';
+import type { FeedEvent, FeedState } from './feed.js';
+import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
+import { pause, waitBefore } from './retry.js';
+import { type ChunksEvent, RunBuffer } from './run-buffer.js';
+import { type Follower, TabFeed } from './tabs.js';
+
+/** One session as this page knows it: from a snapshot, and every event since. */
+export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
+  readonly model = new SessionModel<MESSAGE>();
+  readonly buffer = new RunBuffer();
+  state: FeedState = { connection: 'reconnecting', since: Date.now(), error: undefined };
+  loaded = false;
+  private at: string | null = null;
+  private early: FeedEvent[] = [];
+  private leave = () => {};
+  private loading: AbortController | undefined;
+
+  constructor(
+    readonly chatId: string,
+    private readonly endpoint: Endpoint<MESSAGE>,
+    private readonly scope: string,
+    /** Called after every change; `chunks` only for the first of a run and of each part. */
+    private readonly told: () => void,
+  ) {}
+
+  start(): void {
+    const feed = TabFeed.of(this.endpoint as unknown as Endpoint<never>, this.scope);
+    this.leave = feed.join(this);
+  }
+
+  stop(): void {
+    this.leave();
+    this.loading?.abort();
+    this.loading = undefined;
+    this.loaded = false;
+    this.at = null;
+    this.early = [];
+    this.buffer.reset(undefined);
+  }
+
+  position(): string | null {
+    return this.at;
+  }
+
+  changed(state: FeedState): void {
+    this.state = state;
+    this.told();
+  }
+
+  receive(event: FeedEvent): void {
+    if (event.event === 'snapshot') return this.load(JSON.parse(event.data), event.position);
+    if (!this.loaded || this.loading !== undefined) {
+      this.early.push(event);
+      return;
+    }
+    this.take(event);
+  }
+
+  catchUp(): void {
+    if (this.loading !== undefined) return;
+    this.loading = new AbortController();
+    void this.fetchSnapshot(this.loading.signal);
+  }
+
+  private async fetchSnapshot(signal: AbortSignal): Promise<void> {
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        const { url, init } = await this.endpoint.snapshot(this.chatId);
+        const answer = await request(this.endpoint.fetch, url, { ...init, signal });
+        if (answer.status !== 404 && !answer.ok) throw await failureOf(answer);
+        const snapshot = answer.status === 404 ? EMPTY : await answer.json();
+        if (!signal.aborted) {
+          const { epoch, offset } = snapshot as Snapshot<MESSAGE>;
+          this.load(snapshot, epoch === '' ? null : `${epoch}:${offset}`);
+        }
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof MidstreamError) {
+          const { code, message } = error;
+          this.changed({ ...this.state, error: { code, message } });
+        }
+        await pause(waitBefore(failures + 1), signal);
+      }
+    }
+  }
+
+  private load(snapshot: Snapshot<MESSAGE>, position: string | null): void {
+    this.loading?.abort();
+    this.loading = undefined;
+    // What another tab has asked for; we are further already.
+    const isOlder = this.loaded && position !== null && isCoveredBy(position, this.at);
+    if (!isOlder) {
+      this.model.load(snapshot);
+      this.buffer.reset(this.model.openRun);
+      this.at = position ?? '';
+      this.loaded = true;
+    }
+    const early = this.early;
+    this.early = [];
+    for (const event of early) this.take(event);
+    this.told();
+  }
+
+  private take({ event, position, data }: FeedEvent): void {
+    if (position !== null) {
+      if (isCoveredBy(position, this.at)) return;
+      this.at = position;
+    }
+    const content = JSON.parse(data) as unknown;
+    if (event === 'chunks') {
+      const before = this.buffer.newest?.type;
+      this.buffer.append(content as ChunksEvent);
+      if (this.buffer.newest?.type !== before) this.told();
+      return;
+    }
+    if (!this.model.apply(event, content)) return this.catchUp();
+    if (event === 'run') this.buffer.update(content as RunInfo);
+    if (event === 'erased') this.buffer.reset(undefined);
+    this.told();
+  }
+}
+
+const EMPTY: Snapshot<never> = { epoch: '', offset: '', messages: [], runs: [] };
