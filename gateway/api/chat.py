@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from gateway.api import parameters
 from gateway.api.api import Api
-from gateway.api.run_stream import View, nothing_left, run_stream
-from gateway.api.start import read_start
+from gateway.api.run_stream import Protocol, View, nothing_left, run_stream
+from gateway.api.start import read_start, read_v4_start
 from gateway.errors import InvalidRequestError, RunNotFoundError
 from gateway.ids import MessageId, RunId, SessionId, check_id
 from gateway.sessions.access import Caller
@@ -89,7 +89,11 @@ class ChatController(Controller):
         AI SDK's `DefaultChatTransport` asks for it.
         """
         view = View.asked_for(request, api.settings)
-        start = read_start(await read_body(request))
+        body = await read_body(request)
+        if view.protocol is Protocol.V4:
+            start = await read_v4_start(body, caller, api.sessions)
+        else:
+            start = read_start(body)
         reader = await api.sessions.start(caller, start)
         return run_stream(
             view, reader, start.session_id, write_deadline_s=api.settings.write_deadline_s

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response
 from msgspec import Struct
 
 from gateway.api.parameters import client_level, start_index
-from gateway.api.sse import PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
+from gateway.api.sse import DATA_STREAM, PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
 from gateway.errors import InvalidRequestError
 from protocol.batch import Encoding
+from protocol.codec import decode_lines
 from protocol.sse import DONE
+from protocol.v4 import V4Encoder
 from protocol.vocabulary import LOWEST_LEVEL
 
 if TYPE_CHECKING:
@@ -26,13 +29,38 @@ if TYPE_CHECKING:
     from protocol.batch import ChunkBatch
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"
+V4_HEADER: Final = "x-vercel-ai-data-stream"
 RUN_HEADER: Final = "x-midstream-run-id"
 WORKFLOW_RUN_HEADER: Final = "x-workflow-run-id"
 WORKFLOW_TAIL_HEADER: Final = "x-workflow-stream-tail-index"
-EXPOSED_HEADERS: Final = (PROTOCOL_HEADER, RUN_HEADER, WORKFLOW_RUN_HEADER, WORKFLOW_TAIL_HEADER)
+EXPOSED_HEADERS: Final = (
+    PROTOCOL_HEADER,
+    V4_HEADER,
+    RUN_HEADER,
+    WORKFLOW_RUN_HEADER,
+    WORKFLOW_TAIL_HEADER,
+)
 """What pages of other origins may read."""
 
 _FINISH: Final = b'data: {"type":"finish"}\n\n'
+
+
+class Protocol(StrEnum):
+    """`?protocol=`: what the bytes of a stream are."""
+
+    DATA = "data"
+    """The UI message stream of ai 5 and later."""
+    TEXT = "text"
+    V4 = "v4"
+    """The data stream of ai 4."""
+
+
+_NAMED_IN: Final = {Protocol.DATA: PROTOCOL_HEADER, Protocol.V4: V4_HEADER}
+_FRAMINGS: Final = {
+    Protocol.DATA: RUN_EVENTS,
+    Protocol.TEXT: PLAIN_TEXT,
+    Protocol.V4: DATA_STREAM,
+}
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -40,13 +68,12 @@ class View(Struct, frozen=True, kw_only=True):
 
     Attributes:
         level: the AI SDK's major version that it speaks.
-        text: as plain text.
         from_index: its chunks one by one, without so many of those it would get; negative:
             so many from the end.
     """
 
     level: int
-    text: bool
+    protocol: Protocol
     from_index: int | None
 
     @classmethod
@@ -56,12 +83,15 @@ class View(Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequestError: a parameter that cannot be read.
         """
-        protocol = request.query_params.get("protocol", "data")
-        if protocol not in {"data", "text"}:
-            raise InvalidRequestError("unable to use this protocol; it must be `data` or `text`")
+        try:
+            protocol = Protocol(request.query_params.get("protocol", Protocol.DATA))
+        except ValueError:
+            raise InvalidRequestError(
+                "unable to use this protocol; it must be `data`, `text` or `v4`"
+            ) from None
         return cls(
             level=client_level(request, settings.client_level),
-            text=protocol == "text",
+            protocol=protocol,
             from_index=start_index(request),
         )
 
@@ -74,8 +104,8 @@ def run_stream(
         RUN_HEADER: reader.run.id,
         WORKFLOW_RUN_HEADER: f"{session_id}~{reader.run.id}",
     }
-    if not view.text:
-        headers[PROTOCOL_HEADER] = "v1"
+    if view.protocol in _NAMED_IN:
+        headers[_NAMED_IN[view.protocol]] = "v1"
     if view.from_index is not None and view.from_index < 0:
         # We answer with all of them, and a tail that makes the client count from 0: it drops
         # what it has no beginning of.
@@ -83,7 +113,7 @@ def run_stream(
     return StreamResponse(
         reader,
         _encoder(view),
-        PLAIN_TEXT if view.text else RUN_EVENTS,
+        _FRAMINGS[view.protocol],
         headers=headers,
         write_deadline_s=write_deadline_s,
         kind="run",
@@ -106,8 +136,11 @@ def holds(batch: ChunkBatch, kind: str) -> bool:
 
 
 def _encoder(view: View) -> Callable[[ChunkBatch], bytes]:
-    if view.text:
+    if view.protocol is Protocol.TEXT:
         return _text
+    if view.protocol is Protocol.V4:
+        v4 = V4Encoder()
+        return lambda batch: v4.encode(decode_lines(batch.payload))
     if view.from_index is not None:
         return _Tail(view.level, max(0, view.from_index))
     return lambda batch: batch.frame(Encoding.SSE, view.level)

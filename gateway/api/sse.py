@@ -17,6 +17,7 @@ from gateway.errors import GatewayError
 from gateway.sessions.service import Idle
 from gateway.telemetry import READERS, READERS_GONE
 from protocol.sse import DONE, HEARTBEAT
+from protocol.v4 import V4_HEARTBEAT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -67,6 +68,9 @@ class Framing(Struct, frozen=True, kw_only=True):
 
 RUN_EVENTS: Final = Framing(media_type="text/event-stream", heartbeat=HEARTBEAT, last=DONE)
 FEED_EVENTS: Final = Framing(media_type="text/event-stream", heartbeat=HEARTBEAT, last=b"")
+DATA_STREAM: Final = Framing(
+    media_type="text/plain; charset=utf-8", heartbeat=V4_HEARTBEAT, last=b""
+)
 PLAIN_TEXT: Final = Framing(media_type="text/plain; charset=utf-8", heartbeat=b"", last=b"")
 
 

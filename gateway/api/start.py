@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.api.parameters import session_id
+from gateway.errors import SessionNotFoundError
 from gateway.ids import MessageId, SessionId, check_id, new_id
 from gateway.sessions.service import StartRequest
 from gateway.store.records import Trigger
+from protocol.messages import UIMessage
 from protocol.requests import decode_chat_request
+from protocol.v4_requests import V4Request
 
 if TYPE_CHECKING:
+    from gateway.sessions.access import Caller
+    from gateway.sessions.service import SessionService
     from protocol.requests import ChatRequest
 
 
@@ -22,6 +27,25 @@ def read_start(body: bytes) -> StartRequest:
         InvalidRequestError: an id that cannot be one.
     """
     return start_request(decode_chat_request(body))
+
+
+async def read_v4_start(body: bytes, caller: Caller, sessions: SessionService) -> StartRequest:
+    """Read the body that ai 4 sends: what it means shows beside the session's messages.
+
+    Raises:
+        MalformedFrameError: not what ai 4 sends.
+        InvalidRequestError: an id that cannot be one.
+        StoreUnavailableError: the session cannot be read.
+    """
+    request = V4Request(body)
+    stored: list[UIMessage] = []
+    if request.id is not None:
+        try:
+            snapshot = await sessions.snapshot(caller, session_id(request.id))
+            stored = list(map(UIMessage.parse, snapshot.messages))
+        except SessionNotFoundError:
+            pass  # the first message
+    return start_request(request.beside(stored))
 
 
 def start_request(chat: ChatRequest) -> StartRequest:

@@ -110,6 +110,12 @@ class NodeChat:
         """`resumeStream()`."""
         await self._host.command("resume", chat=self.name)
 
+    async def answer(self, tool: str, call_id: str, output: object) -> None:
+        """`addToolResult`; the chat sends it on by itself if it was made with `resubmit`."""
+        await self._host.command(
+            "answer", chat=self.name, tool=tool, toolCallId=call_id, output=output
+        )
+
     async def regenerate(self) -> None:
         """`regenerate()`."""
         await self._host.command("regenerate", chat=self.name)

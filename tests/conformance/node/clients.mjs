@@ -7,6 +7,8 @@
 
 import { createInterface } from 'node:readline';
 
+import { ChatOfAi4 } from './chat_of_ai4.mjs';
+
 const transports = {
   default: (ai, options) => new ai.DefaultChatTransport(options),
   text: (ai, options) => new ai.TextStreamChatTransport(options),
@@ -53,7 +55,6 @@ class ArrayState {
 const chats = new Map();
 
 async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false }) {
-  const ai = await import(`ai${major}`);
   const record = { requests: [], finishes: [], under_way: Promise.resolve() };
   const countingFetch = async (url, init) => {
     const request = { method: init?.method ?? 'GET', url: String(url), status: null };
@@ -62,8 +63,16 @@ async function open({ chat, ai: major, transport, api, chatId, messages = [], re
     request.status = response.status;
     return response;
   };
-  class Chat extends ai.AbstractChat {}
   const state = new ArrayState(messages);
+  record.state = state;
+  chats.set(chat, record);
+  if (major === 4) {
+    const onFinish = finish => record.finishes.push(finish);
+    record.chat = new ChatOfAi4({ id: chatId, state, api, fetch: countingFetch, onFinish, resubmit });
+    return;
+  }
+  const ai = await import(`ai${major}`);
+  class Chat extends ai.AbstractChat {}
   record.chat = new Chat({
     id: chatId,
     state,
@@ -75,8 +84,6 @@ async function open({ chat, ai: major, transport, api, chatId, messages = [], re
       sendAutomaticallyWhen: ai.lastAssistantMessageIsCompleteWithToolCalls,
     }),
   });
-  record.state = state;
-  chats.set(chat, record);
 }
 
 function look({ chat }) {
@@ -124,6 +131,11 @@ const commands = {
   resume: ({ chat }) => {
     const record = chats.get(chat);
     start(record, record.chat.resumeStream());
+  },
+  // `addToolResult` of ai 5 to 7 is `addToolOutput` of the newest: all of them take this.
+  answer: ({ chat, tool, toolCallId, output }) => {
+    const record = chats.get(chat);
+    start(record, record.chat.addToolResult({ tool, toolCallId, output }));
   },
   stop: ({ chat }) => chats.get(chat).chat.stop(),
   settle: async ({ chat }) => {
