@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gateway.errors import ForbiddenError, SessionNotFoundError
 from gateway.ids import ANONYMOUS, SessionId, UserId
+
+if TYPE_CHECKING:
+    from gateway.store.records import SessionMeta
 
 
 class Role(StrEnum):
@@ -33,3 +38,17 @@ class Caller(Struct, frozen=True, kw_only=True):
     def may_write(self, session_id: SessionId, owner: UserId) -> bool:
         """Whether the caller may send, stop and erase."""
         return owner == self.user or session_id in self.granted or self.role is Role.OPERATOR
+
+
+def check_write(caller: Caller, meta: SessionMeta) -> None:
+    """Raise unless the caller may change the session; see `access.py`."""
+    if caller.may_write(meta.id, meta.owner):
+        return
+    if caller.may_read(meta.id, meta.owner):
+        raise ForbiddenError("unable to change this session; your role may only read it")
+    raise not_found()
+
+
+def not_found() -> SessionNotFoundError:
+    """Return what a session that is not there, or not theirs, is answered with."""
+    return SessionNotFoundError("unable to find this session; it does not exist or is not yours")

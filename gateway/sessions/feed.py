@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import StoreUnavailableError
+from gateway.errors import RunNotFoundError, StoreUnavailableError
 from gateway.sessions.run_log import Pulse, RunLog
 from gateway.store.records import (
     ChunksRecord,
@@ -208,6 +208,29 @@ class Feed:
             run = RunLog(self._store, self.session_id, info, next_sequence=0, opened=opened)
             self._add(run)
         return run
+
+    async def log_of(self, run_id: RunId) -> RunLog:
+        """Return a run's log: ours, or for an older run one that is the caller's alone.
+
+        Raises:
+            RunNotFoundError: the session does not have it.
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        log = self.runs.get(run_id)
+        if log is not None:
+            return log
+        found = await self._store.load_run(self.session_id, run_id)
+        log = self.runs.get(run_id)
+        if log is not None:
+            return log
+        if found is None:
+            raise RunNotFoundError("unable to find this run; the session does not have it")
+        info, next_sequence, opened = found
+        log = RunLog(self._store, self.session_id, info, next_sequence=next_sequence, opened=opened)
+        if not log.ended:
+            self._add(log)  # met before the feed has heard of it: what comes fills it
+            self.check()
+        return log
 
     @property
     def active(self) -> RunLog | None:

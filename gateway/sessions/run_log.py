@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
 
-RING_BYTES: Final = 256 * 1024
-"""Batches a run keeps in memory; a reader further behind reads from Redis."""
+RING_BYTES: Final = 48 * 1024
+"""Memory for a run's newest batches: about a second of fifty chunks, one a batch, and more
+of larger ones. A reader further behind reads from Redis; it got there by what its socket's
+buffers hold."""
+
+BATCH_BYTES: Final = 600
+"""What a batch and its frame hold besides twice its payload."""
 
 PAGE_RECORDS: Final = 200
 """Records a catch-up reads at a time: about 10 ms of Redis and of us (REDIS.md §8)."""
@@ -40,19 +45,24 @@ PAGE_BYTES: Final = 64 * 1024
 class Pulse:
     """Wakes all who wait, and is at once ready for the next who do."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def send(self) -> None:
         """Wake everybody who waits now."""
-        self._event.set()
-        self._event.clear()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                if not waiter.done():  # cancelled since
+                    waiter.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait for the next pulse."""
-        await self._event.wait()
+    def wait(self) -> asyncio.Future[None]:
+        """Return what is done with the next pulse; await it at once, and alone."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        return waiter
 
 
 class LiveState(Protocol):
@@ -126,7 +136,7 @@ class RunLog:
             # The feed fills holes before it delivers; this is a run that we met half-way.
             self._drop_ring(record.first)
         self._ring.append((offset, batch))
-        self._ring_bytes += len(batch.payload)
+        self._ring_bytes += _held(batch)
         self.next = batch.last + 1
         while self._ring_bytes > RING_BYTES and len(self._ring) > 1:
             self._evict()
@@ -166,6 +176,19 @@ class RunLog:
         self.lost = False
         self.skip_to(next_sequence)
         self.update(info)
+        return True
+
+    async def until_ended(self, limit_s: float) -> bool:
+        """Wait for the run's terminal, or for it to be gone; False after `limit_s`."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not self.ended:
+                    if self.lost and not await self.find_again():
+                        return True
+                    if not self.ended:
+                        await self.pulse.wait()
+        except TimeoutError:
+            return False
         return True
 
     def after(self, sequence: int) -> tuple[str, ChunkBatch]:
@@ -252,7 +275,7 @@ class RunLog:
 
     def _evict(self) -> None:
         _, batch = self._ring.popleft()
-        self._ring_bytes -= len(batch.payload)
+        self._ring_bytes -= _held(batch)
         self.base = batch.last + 1
         if self._assembler is not None and batch.first <= self._assembled + 1 <= batch.last:
             self._apply(batch.since(self._assembled + 1))
@@ -261,6 +284,11 @@ class RunLog:
         self._ring.clear()
         self._ring_bytes = 0
         self.base = self.next = next_sequence
+
+
+def _held(batch: ChunkBatch) -> int:
+    """Return about how many bytes a batch keeps in memory once it is framed."""
+    return 2 * len(batch.payload) + BATCH_BYTES
 
 
 def _join(

@@ -1,2 +1,3 @@
 export { MidstreamError } from './errors.js';
+export { ChatSession, } from './session.js';
 export { MidstreamChatTransport } from './transport.js';

@@ -1,0 +1,182 @@
+"""From a send to its run: decided, opened in the store, and begun; or found, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from gateway.errors import NotRecoveredError, RunActiveError, StoreUnavailableError
+from gateway.ids import MessageId, RunId, new_id
+from gateway.sessions.accept import Plan, accept, title_of
+from gateway.sessions.access import check_write
+from gateway.sessions.reaper import stored_message
+from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState
+from protocol.assembler import Assembler
+from protocol.batch import ChunkBatch
+from protocol.chunks import FinishChunk
+
+if TYPE_CHECKING:
+    from gateway.agents.base import Agent
+    from gateway.sessions.access import Caller
+    from gateway.sessions.feed import Feed
+    from gateway.sessions.reaper import Reaper
+    from gateway.sessions.run_log import RunLog
+    from gateway.sessions.runs import Runs
+    from gateway.sessions.service import StartRequest
+    from gateway.store.records import Opened, SessionState
+    from gateway.store.store import SessionStore
+
+OPEN_ATTEMPTS: Final = 12
+"""How often a send decides again because another tab was quicker."""
+
+
+class SessionLimits(Struct, frozen=True, kw_only=True):
+    """Waits of the service itself.
+
+    Attributes:
+        stop_wait_s: how long a stop, and a send behind one, waits for the terminal.
+        tombstone_s: how long a stop that comes before its send is remembered.
+        refuse_foreign: refuse assistant messages that the session does not have.
+    """
+
+    lease_ms: int = 8_000
+    stop_wait_s: float = 15.0
+    tombstone_s: float = 10.0
+    refuse_foreign: bool = True
+
+
+class Opening:
+    """Opens runs for sends.
+
+    Args:
+        limits: how long a send waits behind a stop, and what history is refused.
+    """
+
+    def __init__(
+        self, store: SessionStore, runs: Runs, reaper: Reaper, limits: SessionLimits
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._reaper = reaper
+        self._limits = limits
+
+    async def open(self, caller: Caller, request: StartRequest, agent: Agent, feed: Feed) -> RunLog:
+        """Return the log of the request's run: new and begun, or the one that it has already.
+
+        Raises:
+            RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
+            InvalidRequestError, StoreUnavailableError.
+        """
+        run_id = RunId(new_id("run"))
+        for _ in range(OPEN_ATTEMPTS):
+            state = await self._store.load(request.session_id)
+            owner = caller.user if state is None else state.meta.owner
+            if state is not None:
+                check_write(caller, state.meta)
+            if state is not None and state.run is not None and _resolves_nothing(request, state):
+                await self._wait_for_turn(request, feed, state.run)
+                continue
+            plan = accept(request, state, refuse_foreign=self._limits.refuse_foreign)
+            opened = await self._open_surely(
+                OpenRun(
+                    session_id=request.session_id,
+                    expected_owner=owner,
+                    run=_run_info(run_id, plan, request, agent),
+                    user_message=plan.user_message,
+                    replaced_message=plan.replaced_message,
+                    content_hash=plan.content_hash,
+                    new_epoch=secrets.token_hex(6),
+                    title=title_of(plan.history[0]) if plan.history else "",
+                    request_key=request.request_key,
+                    expected_offset="0-0" if state is None else state.meta.position.offset,
+                    lease_ms=self._limits.lease_ms,
+                )
+            )
+            run = opened.run
+            if run is not None and run.id == run_id:
+                log = feed.adopt(run, opened.opened)
+                self._runs.begin(log, opened, plan, request, agent, caller)
+                return log
+            match opened.status:
+                case OpenStatus.KNOWN if run is not None:
+                    return await feed.log_of(run.id)
+                case OpenStatus.ACTIVE if run is not None:
+                    await self._wait_for_turn(request, feed, run)
+                case OpenStatus.ORPHAN if run is not None:
+                    if not await self._reaper.close_orphan(request.session_id, run.id):
+                        raise _active(run)
+                case _:
+                    pass  # somebody was quicker: look again
+        raise RunActiveError("unable to send; other tabs keep sending. Try again")
+
+    async def _open_surely(self, request: OpenRun) -> Opened:
+        """Open, and ask again if the answer was lost: our own run is then known to us by id."""
+        try:
+            return await self._store.open_run(request)
+        except StoreUnavailableError:
+            await asyncio.sleep(0.05)
+            return await self._store.open_run(request)
+
+    async def _wait_for_turn(self, request: StartRequest, feed: Feed, active: RunInfo) -> None:
+        """Wait until the active run has ended, if the request may; refuse it otherwise."""
+        if active.state is not RunState.STOPPING:
+            if request.on_active != "interrupt":
+                raise _active(active)
+            await self._store.request_stop(
+                request.session_id,
+                run_id=active.id,
+                message_id=None,
+                by="interrupt",
+                tombstone_ms=0,
+            )
+        log = await feed.log_of(active.id)
+        if not await log.until_ended(self._limits.stop_wait_s):
+            raise _active(active)
+
+    async def told_before(self, log: RunLog) -> ChunkBatch | None:
+        """For a repeated send whose run's chunks were trimmed: its message, as one batch."""
+        if not log.ended:
+            return None
+        try:
+            await log.probe(0)
+        except NotRecoveredError:
+            message = await stored_message(self._store, log.session_id, log.info.message_id)
+            chunks = [*Assembler(log.info.message_id, message).replay(), FinishChunk()]
+            return ChunkBatch.aggregate(chunks, log.next - 1)
+        return None
+
+
+def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
+    """Whether it goes on with the very message that a run is writing: not before it ends."""
+    run = state.run
+    return (
+        run is not None
+        and run.state is not RunState.ENDED
+        and request.messages[-1].role == "assistant"
+        and request.messages[-1].id == run.message_id
+    )
+
+
+def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: Agent) -> RunInfo:
+    continued = plan.continued
+    return RunInfo(
+        id=run_id,
+        state=RunState.OPEN,
+        message_id=MessageId(new_id("msg") if continued is None else continued.id),
+        user_message_id=plan.user_message_id,
+        trigger=request.trigger,
+        agent=agent.name,
+        continues=continued is not None,
+    )
+
+
+def _active(run: RunInfo) -> RunActiveError:
+    return RunActiveError(
+        "unable to send while an answer is being written; wait for it, stop it, or send with "
+        '"onActive": "interrupt"',
+        runId=run.id,
+        messageId=run.message_id,
+    )
