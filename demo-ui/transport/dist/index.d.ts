@@ -1,4 +1,0 @@
-export { MidstreamError } from './errors.js';
-export type { Presence, RunInfo } from './model.js';
-export { type ChatLike, ChatSession, type Phase, type SessionState, type UnsentMessage, } from './session.js';
-export { MidstreamChatTransport, type MidstreamChatTransportOptions } from './transport.js';

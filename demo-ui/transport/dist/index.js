@@ -1,3 +1,0 @@
-export { MidstreamError } from './errors.js';
-export { ChatSession, } from './session.js';
-export { MidstreamChatTransport } from './transport.js';
