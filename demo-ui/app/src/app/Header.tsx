@@ -3,21 +3,21 @@ import { IconButton } from '../ui/Button';
 
 interface Props {
   title: string;
-  session: DemoSession;
+  demo: DemoSession;
   wireOpen: boolean;
   onMenu: () => void;
   onShare: () => void;
   onWire: () => void;
 }
 
-export function Header({ title, session, wireOpen, onMenu, onShare, onWire }: Props) {
+export function Header({ title, demo, wireOpen, onMenu, onShare, onWire }: Props) {
   // The empty state has a heading of its own.
-  const Heading = session.messages.length > 0 ? 'h1' : 'p';
+  const Heading = demo.chat.messages.length > 0 ? 'h1' : 'p';
   return (
     <header className="flex h-14 shrink-0 items-center gap-2 border-b px-2 sm:px-3">
       <IconButton icon="menu" label="Sessions" className="size-9 lg:hidden" onClick={onMenu} />
       <Heading className="min-w-0 flex-1 truncate px-1 font-medium">{title}</Heading>
-      <Connection session={session} />
+      <Connection session={demo.session} />
       <IconButton icon="share" label="Open on another device" onClick={onShare} />
       <IconButton icon="wire" label="The wire" aria-pressed={wireOpen} onClick={onWire} />
     </header>
@@ -26,8 +26,8 @@ export function Header({ title, session, wireOpen, onMenu, onShare, onWire }: Pr
 
 const WORDS = { live: 'live', reconnecting: 'reconnecting', offline: 'offline' } as const;
 
-export function Connection({ session }: { session: DemoSession }) {
-  const tabs = session.presence.reduce((sum, each) => sum + each.tabs, 0);
+export function Connection({ session }: { session: DemoSession['session'] }) {
+  const tabs = session.here.reduce((sum, each) => sum + each.tabs, 0);
   const live = session.connection === 'live';
   return (
     <span className="flex items-center gap-1.5 text-xs whitespace-nowrap text-muted-foreground">

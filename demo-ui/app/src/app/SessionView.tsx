@@ -4,14 +4,15 @@ import { ChaosBar } from '../chaos/ChaosBar';
 import { addressOf, isSecondPane } from '../lib/route';
 import { splitDirectives } from '../lib/directives';
 import { ShareDialog } from '../share/ShareDialog';
-import { useDemoSession } from '../session/useDemoSession';
+import { useDemoSession, type DemoSession } from '../session/useDemoSession';
 import { WirePane } from '../wire/WirePane';
 import { Connection, Header } from './Header';
 import { useReport } from './useReport';
 
 /** One session: its chat, and what stands round it. Made anew for each session. */
 export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () => void; onChange: (what: string) => void }) {
-  const session = useDemoSession(id);
+  const demo = useDemoSession(id);
+  const { chat, session } = demo;
   const [wireOpen, setWireOpen] = useState(false);
   const [split, setSplit] = useState(false);
   const [sharing, setSharing] = useState(false);
@@ -24,7 +25,7 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
           <Connection session={session} />
         </SecondHeader>
         <ChaosBar sessionId={id} split={false} />
-        <Chat session={session} />
+        <Chat demo={demo} />
       </Column>
     );
   }
@@ -32,8 +33,8 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
     <div className="flex min-w-0 flex-1">
       <Column>
         <Header
-          title={titleOf(session.messages)}
-          session={session}
+          title={titleOf(chat.messages)}
+          demo={demo}
           wireOpen={wireOpen}
           onMenu={onMenu}
           onShare={() => setSharing(true)}
@@ -41,7 +42,7 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
         />
         <ChaosBar sessionId={id} split={split} onSplit={() => setSplit(!split)} />
         <div className="flex min-h-0 flex-1 flex-col md:flex-row">
-          <Chat session={session} />
+          <Chat demo={demo} />
           {split && (
             <iframe
               title="Second tab of this session"
@@ -74,7 +75,7 @@ function SecondHeader({ children }: { children: ReactNode }) {
   );
 }
 
-type Messages = ReturnType<typeof useDemoSession>['messages'];
+type Messages = DemoSession['chat']['messages'];
 
 function titleOf(messages: Messages): string {
   const part = messages[0]?.parts.find((each) => each.type === 'text');

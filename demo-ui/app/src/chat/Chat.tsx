@@ -1,4 +1,4 @@
-import { useCallback, useState, type ReactNode } from 'react';
+import { useCallback, useState } from 'react';
 import type { FileUIPart } from 'ai';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
@@ -11,9 +11,10 @@ import { StatusLine } from './StatusLine';
 import { Unsent } from './Unsent';
 import { useFollowEnd } from './useFollowEnd';
 
-export function Chat({ session, children }: { session: DemoSession; children?: ReactNode }) {
+export function Chat({ demo }: { demo: DemoSession }) {
   const [choice, setChoice] = useState(storedChoice);
-  const { messages, status, sendMessage, regenerate, addToolOutput } = session;
+  const { chat, session } = demo;
+  const { messages, status, sendMessage, regenerate, addToolOutput } = chat;
   const { area, content, away, toEnd } = useFollowEnd(messages.length > 0);
   const busy = status === 'submitted' || status === 'streaming';
 
@@ -44,7 +45,7 @@ export function Chat({ session, children }: { session: DemoSession; children?: R
     <div className="relative flex min-h-0 flex-1 flex-col">
       <div ref={area} className="scroll-area min-h-0 flex-1" tabIndex={0} role="log" aria-label="Conversation" aria-live="off">
         <div ref={content}>
-          {messages.length === 0 && status === 'ready' ? (
+          {messages.length === 0 && session.loaded && !busy ? (
             <EmptyState onPick={send} />
           ) : (
             <Messages
@@ -67,16 +68,15 @@ export function Chat({ session, children }: { session: DemoSession; children?: R
         />
       )}
       <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
-        <StatusLine session={session} onRetry={() => onRegenerate()} />
-        <Unsent messages={session.unsent} onResend={(message) => void session.resend(message)} />
+        <StatusLine demo={demo} onRetry={() => onRegenerate()} />
+        <Unsent messages={session.unsent} onResend={(id) => void session.resend(id)} onDiscard={session.discard} />
         <Composer
           busy={busy}
           choice={choice}
           onChoose={setChoice}
           onSend={send}
-          onStop={() => void session.stop()}
+          onStop={() => void demo.stop()}
         />
-        {children}
       </div>
     </div>
   );

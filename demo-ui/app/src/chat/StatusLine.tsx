@@ -1,4 +1,3 @@
-import { useRef } from 'react';
 import { duration, useNow } from '../lib/time';
 import { statusOf } from '../session/status';
 import type { DemoSession } from '../session/useDemoSession';
@@ -12,9 +11,8 @@ const TONES = {
 } as const;
 
 /** Says what is going on, and since when; announced to screen readers when the words change. */
-export function StatusLine({ session, onRetry }: { session: DemoSession; onRetry: () => void }) {
-  const since = useLostSince(session.connection !== 'live');
-  const status = statusOf(session, since);
+export function StatusLine({ demo, onRetry }: { demo: DemoSession; onRetry: () => void }) {
+  const status = statusOf(demo);
   const now = useNow(status?.since !== undefined);
   if (status === null) return <div aria-live="polite" className="h-8" />;
   const pulses = status.tone === 'busy' || status.tone === 'warning';
@@ -38,15 +36,4 @@ export function StatusLine({ session, onRetry }: { session: DemoSession; onRetry
       )}
     </div>
   );
-}
-
-/** When the connection was lost; null while it is not, or was never there. */
-function useLostSince(lost: boolean): number | null {
-  const since = useRef<number | null>(null);
-  const wasLive = useRef(false);
-  if (!lost) {
-    wasLive.current = true;
-    since.current = null;
-  } else if (wasLive.current) since.current ??= Date.now();
-  return since.current;
 }

@@ -1,18 +1,20 @@
+import type { UnsentMessage } from 'midstream/react';
 import { splitDirectives } from '../lib/directives';
 import type { Message } from '../session/types';
-import { Button } from '../ui/Button';
+import { Button, IconButton } from '../ui/Button';
 
 interface Props {
-  messages: readonly Message[];
-  onResend: (message: Message) => void;
+  messages: readonly UnsentMessage<Message>[];
+  onResend: (id: string) => void;
+  onDiscard: (id: string) => void;
 }
 
 /** Messages that were refused because another answer was under way: kept, to be sent again. */
-export function Unsent({ messages, onResend }: Props) {
+export function Unsent({ messages, onResend, onDiscard }: Props) {
   if (messages.length === 0) return null;
   return (
     <ul aria-label="Not sent yet" className="space-y-2">
-      {messages.map((message) => (
+      {messages.map(({ message }) => (
         <li
           key={message.id}
           className="flex flex-wrap items-center gap-2 rounded-xl border border-dashed border-warning bg-warning-soft px-3 py-2 text-sm"
@@ -23,9 +25,15 @@ export function Unsent({ messages, onResend }: Props) {
             </span>
             <span className="line-clamp-2">{wordsOf(message)}</span>
           </span>
-          <Button look="outline" icon="arrowUp" className="h-8" onClick={() => onResend(message)}>
+          <Button look="outline" icon="arrowUp" className="h-8" onClick={() => onResend(message.id)}>
             Send now
           </Button>
+          <IconButton
+            icon="close"
+            label="Discard the message"
+            className="size-8"
+            onClick={() => onDiscard(message.id)}
+          />
         </li>
       ))}
     </ul>

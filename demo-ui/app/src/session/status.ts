@@ -1,7 +1,7 @@
 /** What is happening, in words: never a spinner without a reason. */
+import type { RunInfo } from 'midstream/react';
 import { exactDuration } from '../lib/time';
 import type { DemoSession } from './useDemoSession';
-import type { Message, RunInfo } from './types';
 
 export interface Status {
   tone: 'idle' | 'busy' | 'warning' | 'danger';
@@ -12,63 +12,66 @@ export interface Status {
   offersRetry?: boolean;
 }
 
-type Facts = Pick<
-  DemoSession,
-  'status' | 'error' | 'connection' | 'run' | 'messages' | 'stoppedHere'
->;
+const GOES_ON = 'The answer goes on without you; you will get what you miss.';
 
 /** The first rule that has something to say wins. */
-export function statusOf(facts: Facts, offlineSince: number | null): Status | null {
-  const { status, run } = facts;
-  const busy = status === 'submitted' || status === 'streaming';
-  if (facts.connection !== 'live' && offlineSince !== null) {
-    return connectionStatus(facts.connection, offlineSince, busy);
+export function statusOf(demo: DemoSession): Status | null {
+  const { chat, session } = demo;
+  const { connection, run, phase } = session;
+  if (session.deleted) return { tone: 'warning', text: 'This session was deleted', detail: 'A new message begins it again.' };
+  const busy = phase !== 'idle';
+  if (connection === 'offline' || (connection === 'reconnecting' && session.loaded)) {
+    return {
+      tone: 'warning',
+      text: connection === 'offline' ? 'Offline' : 'Reconnecting',
+      since: session.since,
+      detail: busy ? GOES_ON : session.error?.message,
+    };
   }
-  if (run?.state === 'stopping') {
-    return status === 'submitted' && run.userMessageId !== facts.messages.at(-1)?.id
-      ? { tone: 'busy', text: 'Queued: the answer before is being stopped' }
-      : { tone: 'busy', text: 'Stopping' };
+  if (!session.loaded) {
+    return { tone: 'busy', text: 'Loading the session', detail: session.error?.message };
   }
-  if (busy) return busyStatus(facts.messages.at(-1), run);
-  if (run?.state === 'ended') return endedStatus(run, facts);
-  if (facts.error) return failure(facts.error.message);
-  return null;
+  if (busy) return busyStatus(demo, run);
+  if (run?.state === 'ended') return endedStatus(demo, run);
+  return chat.error ? failure(chat.error.message) : null;
 }
 
-function connectionStatus(connection: string, since: number, busy: boolean): Status {
-  const detail = busy ? 'The answer goes on without you; you will get what you miss.' : undefined;
-  return {
-    tone: 'warning',
-    text: connection === 'offline' ? 'Offline' : 'Reconnecting',
-    since,
-    detail,
-  };
-}
-
-function busyStatus(last: Message | undefined, run: RunInfo | null): Status {
-  if (run === null || run.state === 'ended') return { tone: 'busy', text: 'Sending' };
-  const part = last?.role === 'assistant' ? last.parts.findLast(hasContent) : undefined;
-  if (part === undefined) {
-    return { tone: 'busy', text: 'Waiting for the model', since: run.startedAtMs };
+function busyStatus({ chat, session, stoppedHere }: DemoSession, run: RunInfo | undefined): Status {
+  const since = run?.startedAtMs;
+  switch (session.phase) {
+    case 'sending':
+      return run?.state === 'stopping'
+        ? { tone: 'busy', text: 'Queued: the answer before is being stopped' }
+        : { tone: 'busy', text: 'Sending' };
+    case 'waiting':
+      return { tone: 'busy', text: 'Waiting for the model', since };
+    case 'thinking':
+      return { tone: 'busy', text: 'Thinking', since };
+    case 'calling-tool':
+      return { tone: 'busy', text: `Calling ${toolName(chat.messages.at(-1))}`, since };
+    case 'stopping':
+      return { tone: 'busy', text: stoppedHere ? 'Stopping' : 'Being stopped in another tab' };
+    case 'reconnecting':
+      return { tone: 'warning', text: 'Reconnecting', since: session.since, detail: GOES_ON };
+    default:
+      return { tone: 'busy', text: 'Writing', since };
   }
-  if (part.type === 'reasoning') return { tone: 'busy', text: 'Thinking', since: run.startedAtMs };
-  if (part.type === 'dynamic-tool' || part.type.startsWith('tool-')) {
-    const name = 'toolName' in part ? part.toolName : part.type.slice('tool-'.length);
-    return { tone: 'busy', text: `Calling ${name}`, since: run.startedAtMs };
-  }
-  return { tone: 'busy', text: 'Writing', since: run.startedAtMs };
 }
 
-function hasContent(part: Message['parts'][number]): boolean {
-  if (part.type === 'text') return part.text !== '';
-  return part.type !== 'step-start' && part.type !== 'custom';
+function toolName(message: DemoSession['chat']['messages'][number] | undefined): string {
+  const part = message?.parts.findLast(
+    (each) => each.type === 'dynamic-tool' || each.type.startsWith('tool-'),
+  );
+  if (part === undefined) return 'a tool';
+  return 'toolName' in part ? part.toolName : part.type.slice('tool-'.length);
 }
 
-function endedStatus(run: RunInfo, facts: Facts): Status {
-  const took = run.endedAtMs ? exactDuration(run.endedAtMs - run.startedAtMs) : '';
+function endedStatus({ chat, stoppedHere }: DemoSession, run: RunInfo): Status {
+  const took =
+    run.endedAtMs && run.startedAtMs ? exactDuration(run.endedAtMs - run.startedAtMs) : 'a moment';
   switch (run.outcome) {
     case 'stopped':
-      return { tone: 'idle', text: stopped(run, facts.stoppedHere), detail: `after ${took}` };
+      return { tone: 'idle', text: stopped(run, stoppedHere), detail: `after ${took}` };
     case 'interrupted':
       return {
         tone: 'danger',
@@ -77,9 +80,9 @@ function endedStatus(run: RunInfo, facts: Facts): Status {
         offersRetry: true,
       };
     case 'failed':
-      return failure(facts.error?.message);
+      return failure(chat.error?.message);
     default: {
-      const tokens = facts.messages.at(-1)?.metadata?.usage?.outputTokens;
+      const tokens = chat.messages.at(-1)?.metadata?.usage?.outputTokens;
       return { tone: 'idle', text: `Finished in ${took}`, detail: tokens ? `${tokens} tokens` : undefined };
     }
   }

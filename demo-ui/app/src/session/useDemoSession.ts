@@ -1,31 +1,25 @@
 /** One session, as the demo uses it: `useChat`, and what the session feed adds. */
 import { useChat } from '@ai-sdk/react';
-import { DefaultChatTransport } from 'ai';
-import { useMemo, useState } from 'react';
+import { MidstreamChatTransport } from 'midstream';
+import { useSession } from 'midstream/react';
+import { useState } from 'react';
 import { network } from '../network/network';
-import { useLocalSession } from './localSession';
 import type { Message } from './types';
 
+/** The one line that differs from an application of `DefaultChatTransport`, but for its `fetch`. */
+const transport = new MidstreamChatTransport<Message>({ api: '/api/chat', fetch: network.fetch });
+
+const RENDER_EVERY_MS = 40;
+
 export function useDemoSession(id: string) {
-  const transport = useMemo(
-    () =>
-      new DefaultChatTransport<Message>({
-        api: '/api/chat',
-        fetch: network.fetch,
-        headers: { 'x-ai-sdk-version': '7' },
-      }),
-    [],
-  );
-  const chat = useChat<Message>({ id, transport, throttle: 40 });
-  const session = useLocalSession(id, chat);
+  const chat = useChat<Message>({ id, transport, throttle: RENDER_EVERY_MS });
+  const session = useSession<Message>(chat, { transport });
   const [stoppedHere, setStoppedHere] = useState<string | null>(null);
-  const stop = async () => {
+  const stop = () => {
     setStoppedHere(session.run?.id ?? null);
-    await network.fetch(`/api/chat/${id}/stop`, { method: 'POST', body: '{}' });
-    await chat.stop();
+    return chat.stop();
   };
-  const resend = (_message: Message) => Promise.resolve();
-  return { ...chat, ...session, stop, resend, stoppedHere };
+  return { chat, session, stop, stoppedHere };
 }
 
 export type DemoSession = ReturnType<typeof useDemoSession>;
