@@ -21,6 +21,7 @@ from gateway.api.chat import ChatController, list_chats
 from gateway.api.demo import demo_pages, kill_handler
 from gateway.api.events import follow_session
 from gateway.api.failures import EXCEPTION_HANDLERS
+from gateway.api.feeds import follow_sessions
 from gateway.api.gate import Gate, origin_regex, served_hosts
 from gateway.api.health import Metrics, liveness, readiness
 from gateway.api.run_stream import EXPOSED_HEADERS
@@ -159,6 +160,7 @@ def build_litestar(
             ChatController,
             chat_socket,
             follow_session,
+            follow_sessions,
             list_agents,
             list_chats,
             liveness(),

@@ -1,0 +1,128 @@
+"""`GET /api/chat?follow=`: the feeds of several sessions in one response.
+
+A browser keeps six connections to a host over HTTP/1.1, for all of its tabs; ten tabs with a
+feed each would leave none to send with. So one tab follows for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, Self
+
+from litestar import get
+from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
+from msgspec import Struct
+
+from gateway.api import parameters
+from gateway.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
+    AnyRequest,
+    ApiDependency,
+    CallerDependency,
+)
+from gateway.api.sse import FEED_EVENTS, StreamResponse
+from gateway.errors import InvalidRequestError
+from gateway.ids import SessionId
+from gateway.sessions.service import FeedEvent, FeedReader, Idle
+from protocol.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+MAX_FEEDS: Final = 64
+"""In one response: more than a browser has tabs that anybody looks at."""
+
+
+class SessionEvent(Struct, frozen=True, gc=False):
+    """An event, and whose it is."""
+
+    session_id: SessionId
+    event: FeedEvent
+
+
+class Feeds:
+    """Several sessions' readers as one; each waits until its event was taken.
+
+    Args:
+        readers: entered already.
+        resources: what ends them.
+    """
+
+    def __init__(
+        self, readers: Sequence[tuple[SessionId, FeedReader]], resources: AsyncExitStack
+    ) -> None:
+        self._readers = readers
+        self._open = len(readers)
+        self._resources = resources
+        self._next: asyncio.Queue[SessionEvent | Idle | None] = asyncio.Queue(maxsize=1)
+        self._tasks = asyncio.TaskGroup()
+        self._pumps: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        for session_id, reader in self._readers:
+            pump = self._pump(session_id, reader)
+            self._pumps.append(self._tasks.create_task(pump, name=f"follow {session_id}"))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for pump in self._pumps:
+            pump.cancel()
+        async with self._resources:
+            await self._tasks.__aexit__(*exc)  # type: ignore[arg-type]
+
+    async def __aiter__(self) -> AsyncIterator[SessionEvent | Idle]:
+        """Yield what any of them brings, in each one's order; ends when all have."""
+        while (item := await self._next.get()) is not None:
+            yield item
+
+    async def _pump(self, session_id: SessionId, reader: FeedReader) -> None:
+        async for item in reader:
+            await self._next.put(item if isinstance(item, Idle) else SessionEvent(session_id, item))
+        self._open -= 1
+        if not self._open:
+            await self._next.put(None)
+
+
+@get("/api/chat", operation_id="followSeveral", tags=["chat"])
+async def follow_sessions(
+    request: AnyRequest, api: ApiDependency, caller: CallerDependency
+) -> ASGIApp:
+    """Follow sessions, each `?follow=CHAT@POSITION`; without a position a snapshot comes first.
+
+    The id of each event is `CHAT@POSITION`, where to go on from.
+    """
+    wanted = request.query_params.getall("follow", [])
+    if not 0 < len(wanted) <= MAX_FEEDS:
+        raise InvalidRequestError(f"unable to follow; name 1 to {MAX_FEEDS} sessions")
+    async with AsyncExitStack() as resources:
+        readers: list[tuple[SessionId, FeedReader]] = []
+        for session_id, after in map(_split, wanted):
+            reader = await api.sessions.follow(caller, session_id, after)
+            readers.append((session_id, await resources.enter_async_context(reader)))
+        return StreamResponse(
+            Feeds(readers, resources.pop_all()),
+            encode_session_event,
+            FEED_EVENTS,
+            headers={},
+            write_deadline_s=api.settings.write_deadline_s,
+            kind="feed",
+        )
+
+
+def encode_session_event(item: SessionEvent) -> bytes:
+    """Return an event's bytes."""
+    event = item.event
+    return b"event: %b\nid: %b@%b\ndata: %b\n\n" % (
+        event.event.encode(),
+        item.session_id.encode(),
+        b"" if event.position is None else str(event.position).encode(),
+        event.data,
+    )
+
+
+def _split(wanted: str) -> tuple[SessionId, Position | None]:
+    chat_id, at, position = wanted.rpartition("@")
+    if not at:
+        raise InvalidRequestError("unable to follow; each must be `CHAT@POSITION`, or `CHAT@`")
+    return parameters.session_id(chat_id), Position.parse(position) if position else None
