@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.gateway import SHORT_LEASE
+from tests.support.gateway import SHORT_LEASE, merged
 from tests.support.processes import eventually
 from tests.support.sessions import Session, Transcript, text_of
 
@@ -139,17 +139,23 @@ async def test_frozen_producer_that_wakes_up_writes_nothing(own_deployment: Depl
 
 
 async def test_run_is_no_orphan_because_redis_was_away(own_deployment: Deployment) -> None:
-    """An outage longer than every lease ends no run whose producer lives."""
-    own_deployment.add_gateways(2, SHORT_LEASE)
+    """An outage longer than every lease ends no run whose producer lives.
+
+    When Redis is back the lease has expired, and the other gateway looks before the producer
+    renews: only its patience saves the run.
+    """
+    own_deployment.add_gateway(merged(SHORT_LEASE, {"runs": {"renew_interval_s": 1.0}}))
+    own_deployment.add_gateway(merged(SHORT_LEASE, {"runs": {"reaper_tick_s": 0.05}}))
     session = own_deployment.session()
+    outage_s = 2 * float(str(SHORT_LEASE["runs"]["lease_s"]))
     seen = Transcript()
 
-    async with session.sending("[[tokens=400 rate=60 first=0]]") as response:
+    async with session.sending("[[tokens=500 rate=60 first=0]]") as response:
         async for _ in seen.follow(response):
-            if len(seen.chunks) == 30:
-                own_deployment.redis.freeze()
-                await asyncio.sleep(2 * float(str(SHORT_LEASE["runs"]["lease_s"])))
-                own_deployment.redis.thaw()
+            if len(seen.chunks) == 60:
+                own_deployment.redis.kill()
+                await asyncio.sleep(outage_s)
+                own_deployment.redis.start()
 
     assert seen.types[-1] == "finish"
     assert seen.chunks[-1]["finishReason"] == "stop"

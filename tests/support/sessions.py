@@ -69,6 +69,7 @@ class Transcript:
 
     async def follow(self, response: Response) -> AsyncIterator[Chunk]:
         """Read on, chunk by chunk."""
+        assert response.status == 200, await response.body()
         async for event in response.events():
             if event.data == "[DONE]":
                 self.done = True
