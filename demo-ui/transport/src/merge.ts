@@ -8,12 +8,14 @@ import type { UIMessage } from 'ai';
  *
  * @param known - ids of all messages that the session ever had.
  * @param unsent - ids of messages that were refused and are kept elsewhere.
+ * @param partial - id of the answer that was just stopped here: it stays until the session has it.
  */
 export function mergeMessages<MESSAGE extends UIMessage>(
   local: readonly MESSAGE[],
   session: readonly MESSAGE[],
   known: ReadonlySet<string>,
   unsent: ReadonlySet<string>,
+  partial?: string,
 ): MESSAGE[] {
   const mine = new Map(local.map(message => [message.id, message]));
   const merged = session.map((message, index) => {
@@ -23,7 +25,8 @@ export function mergeMessages<MESSAGE extends UIMessage>(
     return isSame(own, wanted) ? own : wanted;
   });
   const fresh = local.filter(
-    ({ id, role }) => role === 'user' && !known.has(id) && !unsent.has(id),
+    ({ id, role }) =>
+      id === partial || (role === 'user' && !known.has(id) && !unsent.has(id)),
   );
   return [...merged, ...fresh];
 }

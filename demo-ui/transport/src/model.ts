@@ -42,6 +42,8 @@ export class SessionModel<MESSAGE extends UIMessage> {
   run: RunInfo | undefined;
   presence: readonly Presence[] = [];
   erased = false;
+  /** Counts changes of messages and runs. */
+  revision = 0;
   /** Every message of the session ever heard of: what is not among them was never accepted. */
   readonly known = new Set<string>();
 
@@ -59,6 +61,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
 
   load(snapshot: Snapshot<MESSAGE>): void {
     this.erased = false;
+    this.revision += 1;
     this.messages = snapshot.messages;
     this.presence = snapshot.presence ?? this.presence;
     for (const { id } of this.messages) this.known.add(id);
@@ -69,6 +72,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
 
   /** Take an event; returns false if it does not fit and the snapshot is needed. */
   apply(event: string, data: unknown): boolean {
+    if (event !== 'presence') this.revision += 1;
     switch (event) {
       case 'message': {
         const { message, parentId } = data as { message: MESSAGE; parentId: string | null };

@@ -80,6 +80,8 @@ export class ChatSession<MESSAGE extends UIMessage> {
   private unsent: readonly UnsentMessage<MESSAGE>[] = [];
   private stopError: SessionState<MESSAGE>['error'];
   private lost = false;
+  /** The model's revision that the chat shows; -1 if the chat has changed since. */
+  private shown = -1;
   private stopListening: (() => void) | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -100,6 +102,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.stopListening = activity.listen(event => this.heard(event));
     activity.feed = this.feed.buffer;
     this.tried.clear();
+    this.shown = -1;
     this.feed.start();
     this.changed();
     return () => {
@@ -139,6 +142,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   };
 
   private heard(event: ActivityEvent): void {
+    this.shown = -1;
     switch (event.type) {
       case 'rejected': {
         const { message, messageId, error } = event;
@@ -175,11 +179,23 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.timer = undefined;
     const { model, loaded, state } = this.feed;
     if (!loaded || this.transport.activity(this.chatId).busy) return;
+    if (state.connection !== 'live') this.tried.clear();
+    if (this.shown !== model.revision) this.show();
+    this.shown = model.revision;
+    const run = model.openRun;
+    if (run?.state !== 'open' || this.done.has(run.id) || this.tried.has(run.id)) return;
+    this.tried.add(run.id);
+    void this.chat().resumeStream();
+  }
+
+  private show(): void {
+    const { model } = this.feed;
     const refused = new Set(this.unsent.map(({ message }) => message.id));
+    const run = model.openRun;
+    const partial = run !== undefined && this.done.has(run.id) ? run.messageId : undefined;
     const chat = this.chat();
-    let merged: MESSAGE[] | undefined;
     const merge = (local: MESSAGE[]) => {
-      merged = mergeMessages(local, model.settled, model.known, refused);
+      const merged = mergeMessages(local, model.settled, model.known, refused, partial);
       return isEqualList(local, merged) ? local : merged;
     };
     if (chat.setMessages === undefined) {
@@ -190,11 +206,6 @@ export class ChatSession<MESSAGE extends UIMessage> {
       this.lost = false;
       chat.clearError();
     }
-    if (state.connection !== 'live') this.tried.clear();
-    const run = model.openRun;
-    if (run?.state !== 'open' || this.done.has(run.id) || this.tried.has(run.id)) return;
-    this.tried.add(run.id);
-    void chat.resumeStream();
   }
 
   private publish(): void {

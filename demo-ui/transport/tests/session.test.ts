@@ -1,0 +1,192 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { CHATS, textOf, until, untilIdle } from './chats.js';
+import { ScriptedGateway } from './gateway.js';
+import { openSession } from './tab.js';
+
+let gateway: ScriptedGateway;
+const tabs: Awaited<ReturnType<typeof openSession>>[] = [];
+
+async function tab(init?: Parameters<typeof openSession>[1]) {
+  const opened = await openSession(gateway, init);
+  tabs.push(opened);
+  return opened;
+}
+
+beforeEach(async () => {
+  gateway = await new ScriptedGateway().listen();
+});
+afterEach(async () => {
+  for (const { leave, chat } of tabs.splice(0)) {
+    leave();
+    void chat.stop();
+  }
+  await gateway.close();
+});
+
+const texts = (of: { chat: { messages: Parameters<typeof textOf>[0][] } }) =>
+  of.chat.messages.map(textOf);
+
+describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
+  it('shows in a second tab what the first sends, as it streams', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['one ']);
+    await until(() => texts(second).join() === 'hello,one ');
+    expect([first.chat.status, second.chat.status]).toEqual(['streaming', 'streaming']);
+    gateway.answer('c', ['two']);
+    await until(() => first.chat.status === 'ready' && second.chat.status === 'ready');
+    expect(texts(first)).toEqual(['hello', 'one two']);
+    expect(second.chat.messages).toEqual(first.chat.messages);
+    expect(second.finishes).toEqual([{ isAbort: false, isDisconnect: false, isError: false }]);
+    expect(first.finishes).toHaveLength(1);
+  });
+
+  it('ends the run everywhere when the tab that only watches stops it', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half']);
+    await until(() => textOf(second.chat.lastMessage) === 'half');
+    await second.chat.stop();
+    await until(() => first.chat.status === 'ready' && gateway.active('c') === undefined);
+    await until(() => second.chat.lastMessage?.parts.every(p => !('state' in p) || p.state === 'done'));
+    expect(second.chat.messages).toEqual(first.chat.messages);
+    expect(first.finishes).toMatchObject([{ isAbort: true }]);
+    expect(second.session.getState().run).toMatchObject({ outcome: 'stopped' });
+  });
+
+  it('loads the history, and resumes what runs, in a tab that opens late', async () => {
+    const first = await tab({ Chat });
+    await until(() => first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    const late = await tab({ Chat });
+    await until(() => texts(late).join() === 'hello,half ');
+    gateway.answer('c', ['done']);
+    await untilIdle(late.chat);
+    await until(() => texts(late).join() === 'hello,half done');
+    expect(late.finishes).toHaveLength(1);
+    expect(gateway.runs.size).toBe(1);
+  });
+
+  it('moves a message that was refused to unsent, shows the other answer, and resends', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'first' });
+    await until(() => gateway.active('c'));
+    void second.chat.sendMessage({ text: 'mine' });
+    await until(() => second.session.getState().unsent.length);
+    gateway.answer('c', ['fine']);
+    await until(() => texts(second).join() === 'first,fine');
+    await until(() => second.chat.status === 'ready' && first.chat.status === 'ready');
+    expect(gateway.runs.size).toBe(1);
+    expect(second.session.getState().unsent[0]).toMatchObject({ error: { code: 'run_active' } });
+    void second.session.resend();
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['too']);
+    await until(() => texts(first).join() === 'first,fine,mine,too');
+    await until(() => texts(second).join() === 'first,fine,mine,too');
+    expect(second.session.getState().unsent).toEqual([]);
+  });
+
+  it('shows an edit and a deletion of another tab', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'helo' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['what?']);
+    await untilIdle(first.chat);
+    await until(() => texts(second).join() === 'helo,what?');
+    const [question] = first.chat.messages;
+    void first.chat.sendMessage({ text: 'hello', messageId: question?.id });
+    await until(() => gateway.active('c'));
+    await until(() => texts(second).join() === 'hello');
+    gateway.answer('c', ['hi']);
+    await until(() => texts(second).join() === 'hello,hi' && second.chat.status === 'ready');
+    await untilIdle(first.chat);
+    gateway.record('c', 'erased', {});
+    await until(() => second.chat.messages.length === 0 && first.chat.messages.length === 0);
+    expect(second.session.getState().deleted).toBe(true);
+  });
+
+  it('keeps a message that never arrived, and what a tool answered here', async () => {
+    const { chat, session } = await tab({ Chat, messages: [] });
+    await until(() => session.getState().loaded);
+    gateway.faults.push(response => (response.writeHead(413).end('<html>'), true));
+    await chat.sendMessage({ text: 'lost' });
+    gateway.record('c', 'presence', { here: [{ user: 'u', tabs: 2, lastSeenMs: 1 }] });
+    await until(() => session.getState().here.length);
+    expect(texts({ chat })).toEqual(['lost']);
+    expect(chat.status).toBe('error');
+  });
+
+  it('makes up for what it missed while it was cut off', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    for (let index = 0; index < 10; index++) {
+      gateway.say('c', [`w${index} `]);
+      gateway.cut();
+      await new Promise(resolve => setTimeout(resolve, 5));
+    }
+    gateway.answer('c', ['end']);
+    const all = 'w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 end';
+    await until(() => texts(first)[1] === all && texts(second)[1] === all);
+    await until(() => first.chat.status === 'ready' && second.chat.status === 'ready');
+    expect([first.finishes.length, second.finishes.length]).toEqual([1, 1]);
+  });
+});
+
+describe('ten tabs', () => {
+  it('share one connection, and those that watch need none for a run', async () => {
+    const opened = await Promise.all(Array.from({ length: 10 }, () => tab()));
+    await until(() => opened.every(each => each.session.getState().loaded));
+    await until(() => opened.every(each => each.session.getState().connection === 'live'));
+    expect(gateway.open).toBe(1);
+    void opened[3]?.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => opened.every(each => textOf(each.chat.lastMessage) === 'half '));
+    expect(gateway.open).toBe(2);
+    expect(gateway.requests.filter(({ url }) => url.includes('/stream'))).toEqual([]);
+    gateway.answer('c', ['done']);
+    await until(() => opened.every(each => each.chat.status === 'ready'));
+    expect(new Set(opened.map(each => texts(each).join()))).toEqual(new Set(['hello,half done']));
+  });
+
+  it('can all send at once in sessions of their own, over six connections', async () => {
+    const ids = Array.from({ length: 10 }, (_, index) => `c${index}`);
+    const opened = await Promise.all(ids.map(id => tab({ id })));
+    await until(() => opened.every(each => each.session.getState().loaded));
+    for (const { chat } of opened) void chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.runs.size === 10);
+    await until(() => gateway.open <= 4, 'free connections');
+    for (const id of ids) gateway.answer(id, ['fine']);
+    await until(() => opened.every(each => textOf(each.chat.lastMessage) === 'fine'));
+  });
+
+  it('stay live when the one that holds the feed closes', async () => {
+    const opened = await Promise.all(Array.from({ length: 3 }, () => tab()));
+    await until(() => opened.every(each => each.session.getState().loaded));
+    const [leader, second, third] = opened as [typeof opened[0], typeof opened[0], typeof opened[0]];
+    void second?.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => textOf(third?.chat.lastMessage) === 'half ');
+    leader?.leave();
+    gateway.answer('c', ['done']);
+    await until(() => textOf(third?.chat.lastMessage) === 'half done');
+    expect(third?.finishes).toHaveLength(1);
+  });
+});
