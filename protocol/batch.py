@@ -105,6 +105,8 @@ class ChunkBatch:
         return [(number, encode(chunk)) for number, chunk in accepted if chunk is not None]
 
     def _sse(self, level: int) -> bytes:
+        if self.count == 1 and level >= self.level and not self.aggregated:
+            return b"id: %d\ndata: %b\n" % (self.first, self.payload)
         numbered = self._numbered(level)
         if not self.aggregated:
             return b"".join([b"id: %d\ndata: %b\n\n" % event for event in numbered])

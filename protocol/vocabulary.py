@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from protocol.chunks import (
+    KNOWN_CHUNKS,
     AnyChunk,
     Chunk,
     CustomChunk,
@@ -51,6 +52,9 @@ _TYPE_SINCE: Final[dict[type[Chunk], int]] = {
 }
 """The first level that knows a type; 5 for those that are not listed."""
 
+_EVERYWHERE: Final = frozenset(KNOWN_CHUNKS.values()) - _TYPE_SINCE.keys() - {FinishChunk}
+"""The types that every level knows, whatever they hold: nearly all chunks there are."""
+
 _REASON_SINCE: Final[dict[FinishReason | UnsetType, int]] = {
     "interrupted": BEYOND_LEVELS,
     # Only ai 5 knows it.
@@ -83,7 +87,11 @@ def level_of(chunk: AnyChunk) -> int:
 
 def level_of_chunks(chunks: Iterable[AnyChunk]) -> int:
     """Return the lowest level that accepts all of the chunks."""
-    return max(map(level_of, chunks), default=LOWEST_LEVEL)
+    level = LOWEST_LEVEL
+    for chunk in chunks:
+        if type(chunk) not in _EVERYWHERE:
+            level = max(level, level_of(chunk))
+    return level
 
 
 def accept(chunk: AnyChunk, level: int) -> AnyChunk | None:

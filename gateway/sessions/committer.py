@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailableError
 from gateway.sessions.backoff import Backoff
@@ -41,8 +44,12 @@ MAX_BATCH_BYTES: Final = 256 * 1024
 REFUSALS: Final = 5
 """How often Redis may refuse one run's batch before the run is given up, for the others' sake."""
 
-RETAIN_BYTES: Final = 1024 * 1024
-"""What a living producer can append again after a failover that lost acknowledged records."""
+RETAIN_BYTES: Final = 48 * 1024
+"""What a living producer can append again after a failover that lost acknowledged records:
+ten seconds of fifty chunks each, where a replica is behind by less than one."""
+
+JOIN_BYTES: Final = 2 * 1024
+"""Retained records below this are joined: a small one's objects are larger than its payload."""
 
 
 class LaneOwner(Protocol):
@@ -57,15 +64,18 @@ class LaneOwner(Protocol):
         ...
 
 
+_Piece: TypeAlias = "tuple[bytes, Sequence[AnyChunk], int]"
+"""What one `put` brought: payload, chunks, level."""
+
+
 class _Batch:
-    """A frozen batch, and its chunks for the assembler. `chunks` is empty once told."""
+    """A frozen batch, and its chunks for the assembler; None once it was told of them."""
 
-    __slots__ = ("append", "chunks", "told")
+    __slots__ = ("append", "chunks")
 
-    def __init__(self, append: AppendBatch, chunks: list[AnyChunk]) -> None:
+    def __init__(self, append: AppendBatch, chunks: Sequence[AnyChunk] | None = None) -> None:
         self.append = append
         self.chunks = chunks
-        self.told = False
 
 
 class Lane:
@@ -76,13 +86,10 @@ class Lane:
         self.pending_bytes = 0
         self._owner = owner
         self._next = 0
-        self._payloads: list[bytes] = []
-        self._chunks: list[AnyChunk] = []
-        self._levels: list[int] = []
-        self._counts: list[int] = []
+        self._pending: list[_Piece] = []
         self._flying: _Batch | None = None
         self._again: deque[_Batch] = deque()
-        self._retained: deque[_Batch] = deque()
+        self._retained: deque[ChunksRecord] = deque()
         self._retained_bytes = 0
         self._room = asyncio.Event()
         self._empty = asyncio.Event()
@@ -91,10 +98,7 @@ class Lane:
 
     def put(self, payload: bytes, chunks: Sequence[AnyChunk], level: int) -> None:
         """Add chunks, encoded as lines, behind what is pending. Never waits."""
-        self._payloads.append(payload)
-        self._chunks.extend(chunks)
-        self._levels.append(level)
-        self._counts.append(len(chunks))
+        self._pending.append((payload, chunks, level))
         self.pending_bytes += len(payload)
         self._empty.clear()
 
@@ -116,7 +120,7 @@ class Lane:
     @property
     def busy(self) -> bool:
         """Whether there is anything to send."""
-        return not self._dead and bool(self._again or self._payloads)
+        return not self._dead and bool(self._again or self._pending)
 
     def freeze(self) -> AppendBatch:
         """Take the next batch; `busy` must hold and none may be under way."""
@@ -127,25 +131,28 @@ class Lane:
         return self._flying.append
 
     def _take(self) -> _Batch:
-        size, pieces = 0, 0
-        for payload in self._payloads:
-            if pieces and size + len(payload) > MAX_BATCH_BYTES:
-                break
-            size += len(payload)
-            pieces += 1
-        count = sum(self._counts[:pieces])
+        payloads, chunks, levels = zip(*self._first_pieces(), strict=True)
+        together = chunks[0] if len(chunks) == 1 else list(chain.from_iterable(chunks))
         record = ChunksRecord(
             run_id=self.key.run_id,
             first=self._next,
-            count=count,
-            level=max(self._levels[:pieces]),
-            payload=b"".join(self._payloads[:pieces]),
+            count=len(together),
+            level=max(levels),
+            payload=b"".join(payloads),
         )
-        batch = _Batch(AppendBatch(key=self.key, chunks=record), self._chunks[:count])
-        del self._payloads[:pieces], self._levels[:pieces], self._counts[:pieces]
-        del self._chunks[:count]
-        self._next += count
-        return batch
+        self._next += record.count
+        return _Batch(AppendBatch(key=self.key, chunks=record), together)
+
+    def _first_pieces(self) -> list[_Piece]:
+        """Take what is pending, as far as one batch may hold it."""
+        pieces, size = self._pending, 0
+        for index, (payload, _, _) in enumerate(pieces):
+            size += len(payload)
+            if index and size > MAX_BATCH_BYTES:
+                self._pending = pieces[index:]
+                return pieces[:index]
+        self._pending = []
+        return pieces
 
     def acknowledge(self, answer: Appended) -> None:
         """Take the answer to the batch that `freeze` returned."""
@@ -154,12 +161,10 @@ class Lane:
             return
         match answer.status:
             case AppendStatus.APPENDED | AppendStatus.DUPLICATE:
-                self._retain(batch)
-                if not batch.told:
-                    batch.told = True
+                self._retain(batch.append.chunks)
+                if batch.chunks is not None:
                     self.pending_bytes -= len(batch.append.chunks.payload)
                     self._owner.committed(batch.chunks, answer)
-                    batch.chunks = []
             case AppendStatus.GAP:
                 self._append_again(batch, answer.next)
             case AppendStatus.FENCED | AppendStatus.GONE:
@@ -168,20 +173,26 @@ class Lane:
         if not self.busy:
             self._empty.set()
 
-    def _retain(self, batch: _Batch) -> None:
-        self._retained.append(batch)
-        self._retained_bytes += len(batch.append.chunks.payload)
+    def _retain(self, record: ChunksRecord) -> None:
+        self._retained_bytes += len(record.payload)
+        if self._retained and len(self._retained[-1].payload) < JOIN_BYTES:
+            record = _join(self._retained.pop(), record)
+        self._retained.append(record)
         while self._retained_bytes > RETAIN_BYTES and len(self._retained) > 1:
-            self._retained_bytes -= len(self._retained.popleft().append.chunks.payload)
+            self._retained_bytes -= len(self._retained.popleft().payload)
 
     def _append_again(self, batch: _Batch, expected: int) -> None:
         """The log lost what it had acknowledged (a failover): send that again, then this.
 
-        Batches were frozen at these very boundaries, so one of them begins at `expected`,
-        unless it is older than what is retained: then the run cannot be whole any more.
+        If what it lost is older than what is retained, the run cannot be whole any more.
         """
-        lost = [b for b in self._retained if b.append.chunks.first >= expected]
-        if not lost or lost[0].append.chunks.first != expected:
+        lost: list[ChunksRecord] = []
+        while self._retained and self._retained[-1].first + self._retained[-1].count > expected:
+            lost.append(self._retained.pop())
+        if lost and lost[-1].first < expected:
+            kept, lost[-1] = _cut(lost[-1], expected)
+            self._retained.append(kept)
+        if not lost or lost[-1].first != expected:
             self._die(AppendStatus.GONE)
             return
         logger.warning(
@@ -190,23 +201,45 @@ class Lane:
             expected,
             batch.append.chunks.first,
         )
-        for again in lost:
-            self._retained.remove(again)
-            self._retained_bytes -= len(again.append.chunks.payload)
-        self._again.extendleft([batch, *reversed(lost)])
+        self._again.appendleft(batch)
+        for record in lost:
+            self._retained_bytes -= len(record.payload)
+            self._again.appendleft(_Batch(AppendBatch(key=self.key, chunks=record)))
 
     def _die(self, status: AppendStatus) -> None:
         self._dead = True
-        self._payloads.clear()
-        self._chunks.clear()
-        self._levels.clear()
-        self._counts.clear()
+        self._pending.clear()
         self._again.clear()
         self._retained.clear()
         self.pending_bytes = 0
         self._room.set()
         self._empty.set()
         self._owner.lost(status)
+
+
+def _join(one: ChunksRecord, next_one: ChunksRecord) -> ChunksRecord:
+    return ChunksRecord(
+        run_id=one.run_id,
+        first=one.first,
+        count=one.count + next_one.count,
+        level=max(one.level, next_one.level),
+        payload=one.payload + next_one.payload,
+    )
+
+
+def _cut(record: ChunksRecord, sequence: int) -> tuple[ChunksRecord, ChunksRecord]:
+    """Cut a record in two, the second of which begins with `sequence`."""
+    count = sequence - record.first
+    lines = record.payload.splitlines(keepends=True)
+    return (
+        replace(record, count=count, payload=b"".join(lines[:count])),
+        replace(
+            record,
+            first=sequence,
+            count=record.count - count,
+            payload=b"".join(lines[count:]),
+        ),
+    )
 
 
 class Committer:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.ids import RunId, SessionId
-from gateway.sessions.committer import MAX_BATCH_BYTES, Committer, Lane
+from gateway.sessions.committer import MAX_BATCH_BYTES, RETAIN_BYTES, Committer, Lane
 from gateway.store.records import AppendBatch, Appended, AppendStatus, RunKey
 from protocol.chunks import TextDeltaChunk
 from protocol.codec import encode_lines
@@ -94,35 +94,36 @@ def test_lane_tells_its_owner_once_when_a_batch_was_stored_before(lane: Lane, ow
 
 
 def test_lane_appends_again_what_a_failover_lost(lane: Lane, owner: Owner) -> None:
-    """When the log expects an acknowledged sequence, batches from there on go out again, the
-    same, and their owner is not told of them twice."""
-    batches = []
-    for text in "abc":
-        put(lane, text)
-        batches.append(lane.freeze())
-        lane.acknowledge(stored(batches[-1]))
-    put(lane, "d")
-    fourth = lane.freeze()
-    lane.acknowledge(Appended(status=AppendStatus.GAP, next=1))
+    """When the log expects an acknowledged sequence, chunks from there on go out again, once
+    and in order, and their owner is not told of them twice."""
+    chunks = []
+    for text in ("a", "bc"):
+        chunks += put(lane, *text)
+        lane.acknowledge(stored(lane.freeze()))
+    chunks += put(lane, "d")
+    lane.freeze()
+    lane.acknowledge(Appended(status=AppendStatus.GAP, next=2))
 
     again = []
     while lane.busy:
-        again.append(lane.freeze())
-        lane.acknowledge(stored(again[-1]))
-    assert again == [batches[1], batches[2], fourth]
+        again.append(lane.freeze().chunks)
+        lane.acknowledge(Appended(status=AppendStatus.APPENDED, next=0))
+    assert [(record.first, record.count) for record in again] == [(2, 1), (3, 1)]
+    assert b"".join(record.payload for record in again) == encode_lines(chunks[2:])
     assert [chunk.delta for chunk in owner.told if isinstance(chunk, TextDeltaChunk)] == list(
         "abcd"
     )
     assert owner.ended is None
 
 
-def test_lane_gives_a_run_up_when_the_lost_batches_are_not_kept(lane: Lane, owner: Owner) -> None:
+def test_lane_gives_a_run_up_when_the_lost_chunks_are_not_kept(lane: Lane, owner: Owner) -> None:
     """A log that begins before what is retained cannot be made whole."""
-    put(lane, "a", "b")
-    lane.acknowledge(stored(lane.freeze()))
+    for text in ("a" * RETAIN_BYTES, "b" * RETAIN_BYTES):
+        put(lane, text)
+        lane.acknowledge(stored(lane.freeze()))
     put(lane, "c")
     lane.freeze()
-    lane.acknowledge(Appended(status=AppendStatus.GAP, next=1))
+    lane.acknowledge(Appended(status=AppendStatus.GAP, next=0))
 
     assert owner.ended is AppendStatus.GONE
     assert not lane.busy
