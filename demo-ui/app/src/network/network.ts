@@ -16,6 +16,7 @@ export interface NetworkState {
 
 const SLOW_REQUEST_MS = 800;
 const SLOW_CHUNK_MS = 450;
+const LUMP_MS = 60;
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const failed = () => new TypeError('Failed to fetch');
@@ -91,6 +92,7 @@ export class Network {
   ): ReadableStream<Uint8Array<ArrayBuffer>> {
     const reader = body.getReader();
     const tap = new Tap(this.log, connection);
+    let lumpAt = 0;
     const close = () => this.#open.delete(cutter);
     return new ReadableStream({
       pull: async (controller) => {
@@ -102,7 +104,11 @@ export class Network {
             controller.close();
             return;
           }
-          if (this.#state.slow) await pause(SLOW_CHUNK_MS);
+          if (this.#state.slow && Date.now() - lumpAt > LUMP_MS) {
+            // What arrives meanwhile passes at once after it, as one lump.
+            await pause(SLOW_CHUNK_MS);
+            lumpAt = Date.now();
+          }
           tap.read(value);
           controller.enqueue(value);
         } catch (error) {

@@ -3,11 +3,17 @@ import { useChat } from '@ai-sdk/react';
 import { MidstreamChatTransport } from 'midstream';
 import { useSession } from 'midstream/react';
 import { useState } from 'react';
+import { isSecondPane } from '../lib/route';
 import { network } from '../network/network';
 import type { Message } from './types';
 
 /** The one line that differs from an application of `DefaultChatTransport`, but for its `fetch`. */
-const transport = new MidstreamChatTransport<Message>({ api: '/api/chat', fetch: network.fetch });
+const transport = new MidstreamChatTransport<Message>({
+  api: '/api/chat',
+  fetch: network.fetch,
+  // The second half of a split view is to have connections of its own.
+  scope: isSecondPane ? 'second' : '',
+});
 
 const RENDER_EVERY_MS = 40;
 
