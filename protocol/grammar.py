@@ -85,8 +85,11 @@ TURNS: Final[dict[type[AnyChunk], Turn]] = {
 }
 """Chunk -> the phases in which it is legal, and the phase after it."""
 
-CLOSED_AT_THE_END: Final = (Thing.TEXT, Thing.REASONING, Thing.INPUT, Thing.STEP)
-"""What may not be open at an abort, error or finish, in the order in which it is closed."""
+CLOSED_AT_THE_END: Final = (Thing.TEXT, Thing.REASONING, Thing.INPUT)
+"""What may not be open at an abort, error or finish, in the order in which it is closed.
+
+A step that was cut short is not finished: no `finish-step` says that it was.
+"""
 
 MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
     # Clients look for a call in the current step only: what streams would stay for ever.

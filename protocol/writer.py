@@ -178,9 +178,12 @@ class ChunkWriter:
         if self._phase is Phase.UNSTARTED:
             chunks.append(StartChunk(message_id=self._message_id))
         if self._phase is not Phase.ENDING:
-            closings = self._closings(CLOSED_AT_THE_END, cut_text)
-            chunks += map(_forget_metadata, closings) if last else closings
-            chunks += last
+            if last:
+                closings = self._closings(CLOSED_AT_THE_END, cut_text)
+                chunks += map(_forget_metadata, closings)
+                chunks += last
+            else:
+                chunks += self._closings((*CLOSED_AT_THE_END, Thing.STEP), cut_text)
         chunks.append(finish)
         for chunk in chunks:
             self.write(chunk)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreUnavailableError
+from gateway.sessions.backoff import Backoff
 from gateway.sessions.feed import Feed
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ AUDIT_SHARES: Final = 10
 """An audit of all sessions at once would be a burst that delays their chunks."""
 
 CHANNEL_RETRY_S: Final = 0.5
+
+JOIN_ATTEMPTS: Final = 4
+"""Together less than a second: for longer, a client does better to send again."""
 
 
 class _Attachment:
@@ -81,9 +85,20 @@ class Hub:
             raise StoreUnavailableError(
                 "unable to reach the session log; try again in a few seconds"
             )
-        await self._channel.join(feed.session_id)
+        await self._join(self._channel, feed.session_id)
         # Records that arrive between the two are after the state that is read, or in it.
         await feed.load()
+
+    async def _join(self, channel: Channel, session_id: SessionId) -> None:
+        """Join, over the moment in which the channel reconnects after the commands have."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await channel.join(session_id)
+            except StoreUnavailableError:
+                if backoff.attempts >= JOIN_ATTEMPTS:
+                    raise
+                await backoff.wait()
 
     async def _release(self, session_id: SessionId, attachment: _Attachment) -> None:
         async with attachment.lock:

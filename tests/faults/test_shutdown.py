@@ -55,7 +55,7 @@ async def test_sigterm_closes_a_run_past_the_drain_limit(own_deployment: Deploym
                 leaving.terminate()
 
     assert leaving.process.wait_exit(20) == 0
-    assert seen.types[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert seen.types[-3:] == ["text-end", "error", "finish"]
     assert (await elsewhere.snapshot())["runs"][-1]["outcome"] == "interrupted"
 
 
@@ -208,7 +208,7 @@ async def test_worker_that_is_killed_is_replaced_and_its_runs_are_closed(
     async with asyncio.timeout(15 + 10):
         rest = await resume_until_answered(session, seen.last_id)
 
-    assert rest.types[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert rest.types[-3:] == ["text-end", "error", "finish"]
     assert [*seen.sequences, *rest.sequences] == list(range(len(seen.chunks) + len(rest.chunks)))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-ENDING = ["text-end", "finish-step", "abort", "finish"]
+ENDING = ["text-end", "abort", "finish"]
 
 
 async def run_until(
@@ -91,7 +91,7 @@ async def test_stopped_run_ends_with_exactly_the_ending(deployment: Deployment) 
 
     for transcript in (seen, other):
         assert transcript.done
-        assert transcript.types[-4:] == ENDING
+        assert transcript.types[-3:] == ENDING
         assert "finishReason" not in transcript.chunks[-1]
         assert transcript.types.count("abort") == 1
 
@@ -105,7 +105,7 @@ async def test_stop_closes_an_open_reasoning_part(deployment: Deployment) -> Non
             if len(seen.chunks) == 20:
                 await session.stop()
 
-    assert seen.types[-4:] == ["reasoning-end", *ENDING[1:]]
+    assert seen.types[-3:] == ["reasoning-end", *ENDING[1:]]
 
 
 @pytest.mark.parametrize("agent", ["assistant", "responses", "completions"])

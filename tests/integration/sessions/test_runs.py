@@ -134,7 +134,7 @@ async def test_stop_ends_the_run_and_keeps_what_was_said(
 
     assert stopped == [sent.reader.run.id]
     assert run.cancelled
-    assert types(chunks)[-4:] == ["text-end", "finish-step", "abort", "finish"]
+    assert types(chunks)[-3:] == ["text-end", "abort", "finish"]
     assert "finishReason" not in chunks[-1]
     snapshot = await sessions.snapshot(ALICE, S)
     assert b"partial" in bytes(snapshot.messages[1])
@@ -226,7 +226,7 @@ async def test_failed_run_says_why_and_may_be_sent_again(
     run.open()
     run.fail(ProviderUnavailableError("The model is away."))
     chunks = await reading.end()
-    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert types(chunks)[-3:] == ["text-end", "error", "finish"]
     assert chunks[-2]["errorText"] == "The model is away."
 
     again = Reading(await sessions.start(ALICE, send(S, HELLO)))
@@ -355,7 +355,7 @@ async def test_illegal_chunk_ends_the_run_and_keeps_what_came_before(
     chunks = await reading.end()
 
     assert reading.text == "valid"
-    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert types(chunks)[-3:] == ["text-end", "error", "finish"]
     assert "text-delta" in str(chunks[-2]["errorText"])
 
 
@@ -370,7 +370,7 @@ async def test_agents_own_envelope_is_the_runs(sessions: Sessions, script: Scrip
 
     assert types(chunks).count("start") == 1
     assert chunks[0]["messageId"] != "theirs"
-    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert types(chunks)[-3:] == ["text-end", "error", "finish"]
     assert chunks[-2]["errorText"] == "out of paper"
 
 

@@ -80,8 +80,8 @@ async def test_other_gateway_reads_resumes_and_stops(
     await watching.until(lambda r: r.text == "abc")
     await there.stop(ALICE, S)
 
-    assert types(await watching.end())[-3:] == ["finish-step", "abort", "finish"]
-    assert types(await sent.end())[-3:] == ["finish-step", "abort", "finish"]
+    assert types(await watching.end())[-3:] == ["text-end", "abort", "finish"]
+    assert types(await sent.end())[-3:] == ["text-end", "abort", "finish"]
     assert run.cancelled
 
 
@@ -122,7 +122,7 @@ async def test_orphan_is_closed_by_whoever_notices(
         store.dead = False
         await asyncio.wait_for(run.ended.wait(), 10)
 
-    assert types(chunks)[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert types(chunks)[-3:] == ["text-end", "error", "finish"]
     assert before.runs[0].outcome is RunOutcome.INTERRUPTED
     assert await survivor.snapshot(ALICE, S) == before
     again = Reading(await survivor.start(ALICE, send(S, HELLO)))
@@ -161,7 +161,7 @@ async def test_drain_interrupts_what_does_not_finish(sessions: Sessions, script:
     run.open()
     await sent.until(lambda r: "text-start" in types(r.chunks))
     await sessions.drain(0.05)
-    assert types(await sent.end())[-4:] == ["text-end", "finish-step", "error", "finish"]
+    assert types(await sent.end())[-3:] == ["text-end", "error", "finish"]
 
 
 async def test_feed_brings_other_tabs_everything(

@@ -125,7 +125,6 @@ def test_writer_takes_a_run_in_order(lines: list[bytes]) -> None:
         ([START, STEP, TEXT], STEP_END, 'finish-step; the text part "0" is still open'),
         ([START, STEP, REASONING], STEP_END, 'the reasoning part "0" is still open'),
         ([START], RESET, "reset-step; there is no step"),
-        ([START, STEP], FINISH, "finish; the step is still open"),
         ([START, TEXT], ERROR, 'error; the text part "0" is still open'),
         ([START, INPUT], ABORT, 'abort; the tool input "c" is still open'),
     ],
@@ -194,9 +193,8 @@ def test_stopped_run_ends_in_abort_and_a_finish_without_reason() -> None:
 
 
 def test_failed_run_sends_its_metadata_before_the_error() -> None:
-    """Clients read nothing after the error."""
+    """Clients read nothing after the error. The step that was cut short is not finished."""
     assert lines_of(written(START, STEP).fail("broken", Json(b'{"a":1}'))) == [
-        STEP_END,
         METADATA,
         ERROR,
         b'{"type":"finish","finishReason":"error"}',
