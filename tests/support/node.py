@@ -70,6 +70,7 @@ class NodeHost:
         transport: Transport = "default",
         messages: Sequence[Mapping[str, Any]] = (),
         resubmit: bool = False,
+        body: Mapping[str, object] | None = None,
     ) -> NodeChat:
         """Make a chat over `url`, for example `http://127.0.0.1:8000/api/chat`.
 
@@ -80,6 +81,7 @@ class NodeHost:
             transport: which of its transports.
             messages: what the chat holds to begin with.
             resubmit: `sendAutomaticallyWhen` all tool calls have results.
+            body: fields to add to each request.
         """
         chat = NodeChat(self, secrets.token_hex(4))
         await self.command(
@@ -91,6 +93,7 @@ class NodeHost:
             chatId=chat_id,
             messages=list(messages),
             resubmit=resubmit,
+            body=body or {},
         )
         return chat
 
@@ -111,7 +114,7 @@ class NodeChat:
         await self._host.command("resume", chat=self.name)
 
     async def answer(self, tool: str, call_id: str, output: object) -> None:
-        """`addToolResult`; the chat sends it on by itself if it was made with `resubmit`."""
+        """`addToolResult`, and send it."""
         await self._host.command(
             "answer", chat=self.name, tool=tool, toolCallId=call_id, output=output
         )

@@ -32,17 +32,21 @@ const sent = message =>
   Object.fromEntries(SENT.filter(name => name in message).map(name => [name, message[name]]));
 
 export class ChatOfAi4 {
-  constructor({ id, state, api, fetch, onFinish, resubmit }) {
-    Object.assign(this, { id, state, api, fetch, onFinish });
+  constructor({ id, state, api, fetch, onFinish, resubmit, body }) {
+    Object.assign(this, { id, state, api, fetch, onFinish, body });
     this.maxSteps = resubmit ? 5 : 1;
     state.messages = fillMessageParts(state.messages);
   }
 
-  sendMessage({ text, attachments }) {
+  sendMessage(given) {
+    if (given) this.append(given);
+    return this.request();
+  }
+
+  append({ text, attachments }) {
     const message = { id: generateId(), role: 'user', content: text };
     if (attachments) message.experimental_attachments = attachments;
     this.state.messages = fillMessageParts([...this.state.messages, message]);
-    return this.request();
   }
 
   regenerate() {
@@ -51,10 +55,8 @@ export class ChatOfAi4 {
     return this.request();
   }
 
-  addToolResult({ toolCallId, output }) {
-    const { state } = this;
-    updateToolCallResult({ messages: state.messages, toolCallId, toolResult: output });
-    return this.request();
+  async addToolResult({ toolCallId, output }) {
+    updateToolCallResult({ messages: this.state.messages, toolCallId, toolResult: output });
   }
 
   stop() {
@@ -72,7 +74,7 @@ export class ChatOfAi4 {
     try {
       await callChatApi({
         api: this.api,
-        body: { id: this.id, messages: before.map(sent), data: undefined },
+        body: { id: this.id, messages: before.map(sent), data: undefined, ...this.body },
         streamProtocol: 'data',
         abortController: () => this.abortController,
         restoreMessagesOnFailure: () => {},

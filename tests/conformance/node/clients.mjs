@@ -54,7 +54,7 @@ class ArrayState {
 
 const chats = new Map();
 
-async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false }) {
+async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false, body }) {
   const record = { requests: [], finishes: [], under_way: Promise.resolve() };
   const countingFetch = async (url, init) => {
     const request = { method: init?.method ?? 'GET', url: String(url), status: null };
@@ -68,7 +68,7 @@ async function open({ chat, ai: major, transport, api, chatId, messages = [], re
   chats.set(chat, record);
   if (major === 4) {
     const onFinish = finish => record.finishes.push(finish);
-    record.chat = new ChatOfAi4({ id: chatId, state, api, fetch: countingFetch, onFinish, resubmit });
+    record.chat = new ChatOfAi4({ id: chatId, state, api, fetch: countingFetch, onFinish, resubmit, body });
     return;
   }
   const ai = await import(`ai${major}`);
@@ -76,7 +76,7 @@ async function open({ chat, ai: major, transport, api, chatId, messages = [], re
   record.chat = new Chat({
     id: chatId,
     state,
-    transport: await transports[transport](ai, { api, fetch: countingFetch }),
+    transport: await transports[transport](ai, { api, body, fetch: countingFetch }),
     onFinish: ({ isAbort, isDisconnect, isError, finishReason }) =>
       record.finishes.push({ isAbort, isDisconnect, isError, finishReason }),
     onError: () => {},
@@ -132,10 +132,11 @@ const commands = {
     const record = chats.get(chat);
     start(record, record.chat.resumeStream());
   },
-  // `addToolResult` of ai 5 to 7 is `addToolOutput` of the newest: all of them take this.
-  answer: ({ chat, tool, toolCallId, output }) => {
-    const record = chats.get(chat);
-    start(record, record.chat.addToolResult({ tool, toolCallId, output }));
+  // The newest name of `addToolResult` is `addToolOutput`; every version has the old one.
+  answer: ({ chat: name, tool, toolCallId, output }) => {
+    const record = chats.get(name);
+    const { chat } = record;
+    start(record, chat.addToolResult({ tool, toolCallId, output }).then(() => chat.sendMessage()));
   },
   stop: ({ chat }) => chats.get(chat).chat.stop(),
   settle: async ({ chat }) => {
