@@ -1,0 +1,165 @@
+// A real browser for a test that is written elsewhere.
+//
+// Reads one command a line from stdin, writes one answer a line to stdout:
+//   {"id": 1, "command": "open", "tab": "a", ...} -> {"id": 1, "result": ...} | {"id": 1, "error": "..."}
+// A profile is a browser context: cookies, storage, locks and channels of its own, as on another
+// device. A tab is a page of one. The packages are the ones that the demo is built with.
+
+import { readFile, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const workspace = join(import.meta.dirname, '..', '..', 'demo-ui');
+const require = createRequire(join(workspace, 'app', 'package.json'));
+const { chromium } = require('playwright-core');
+
+const WAIT_LIMIT_MS = 30_000;
+const POLL_MS = 25;
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript' };
+
+/** Where each version of the page comes from, by the AI SDK's major version. */
+const pages = new Map();
+const profiles = new Map();
+const tabs = new Map();
+const browser = await chromium.launch({
+  executablePath: process.argv[2],
+  args: ['--no-sandbox', '--disable-dev-shm-usage', '--enable-precise-memory-info'],
+});
+
+function page(major) {
+  if (!pages.has(major)) pages.set(major, serve(major));
+  return pages.get(major);
+}
+
+async function serve(major) {
+  const { build } = await import(require.resolve('vite'));
+  const outDir = await mkdtemp(join(tmpdir(), `page-of-ai-${major}-`));
+  const names = { ai: `ai${major}`, '@ai-sdk/react': `react${major}` };
+  const importer = join(workspace, 'package.json');
+  await build({
+    configFile: false,
+    logLevel: 'error',
+    root: join(import.meta.dirname, 'page'),
+    build: { outDir, emptyOutDir: true, minify: false, target: 'es2022' },
+    resolve: { dedupe: ['react', 'react-dom'] },
+    plugins: [
+      {
+        name: 'packages of the workspace',
+        enforce: 'pre',
+        resolveId(source, from) {
+          if (from?.includes('node_modules')) return null;
+          const part = { midstream: 'index.ts', 'midstream/react': 'react.ts' }[source];
+          if (part) return join(workspace, 'transport', 'src', part);
+          return /^[./\0]/.test(source) || source.includes(import.meta.dirname)
+            ? null
+            : this.resolve(names[source] ?? source, importer, { skipSelf: true });
+        },
+      },
+    ],
+  });
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, 'http://page');
+    const name = pathname === '/' ? '/index.html' : pathname;
+    try {
+      const content = await readFile(join(outDir, name));
+      response.writeHead(200, { 'content-type': TYPES[extname(name)] }).end(content);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise(listening => server.listen(0, '127.0.0.1', listening));
+  const close = async () => {
+    server.closeAllConnections();
+    server.close();
+    await rm(outDir, { recursive: true });
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/`, close };
+}
+
+function profile(name) {
+  if (!profiles.has(name)) profiles.set(name, browser.newContext());
+  return profiles.get(name);
+}
+
+const commands = {
+  /** Open a page, or the test page with a query. Complaints of the page are kept. */
+  async open({ tab, profile: name, url, ai, query, viewport, dark }) {
+    const opened = await (await profile(name)).newPage();
+    const complaints = [];
+    opened.on('pageerror', error => complaints.push(String(error.stack ?? error)));
+    tabs.set(tab, { page: opened, complaints });
+    if (viewport) await opened.setViewportSize(viewport);
+    if (dark) await opened.emulateMedia({ colorScheme: 'dark' });
+    await opened.goto(url ?? `${(await page(ai)).url}?${new URLSearchParams(query)}`);
+    if (!url) await opened.waitForFunction(() => window.chat !== undefined);
+  },
+
+  /** Evaluate a function's source with one argument. */
+  evaluate: ({ tab, source, argument }) => evaluate(tab, source, argument),
+
+  /** Wait until such a function returns something true; fails with what `describe` returns. */
+  async wait({ tab, source, argument, describe, limit = WAIT_LIMIT_MS }) {
+    const deadline = Date.now() + limit;
+    while (!(await evaluate(tab, source, argument))) {
+      if (Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, POLL_MS));
+      else {
+        const seen = describe ? JSON.stringify(await evaluate(tab, describe)) : '';
+        const { complaints } = tabs.get(tab);
+        throw new Error(`not within ${limit} ms: ${source}\n${seen}\n${complaints.join('\n')}`);
+      }
+    }
+  },
+
+  reload: async ({ tab }) => void (await tabs.get(tab).page.reload()),
+  goto: async ({ tab, url }) => void (await tabs.get(tab).page.goto(url)),
+  offline: async ({ profile: name, offline }) => (await profile(name)).setOffline(offline),
+  complaints: ({ tab }) => tabs.get(tab).complaints,
+
+  async close({ tab }) {
+    await tabs.get(tab).page.close();
+    tabs.delete(tab);
+  },
+
+  async closeProfile({ profile: name }) {
+    await (await profiles.get(name))?.close();
+    profiles.delete(name);
+  },
+
+  screenshot: async ({ tab, path }) => void (await tabs.get(tab).page.screenshot({ path })),
+  click: ({ tab, role, name }) =>
+    tabs.get(tab).page.getByRole(role, { name, exact: true }).first().click(),
+  type: ({ tab, text }) => tabs.get(tab).page.keyboard.type(text),
+  press: ({ tab, key }) => tabs.get(tab).page.keyboard.press(key),
+
+  /** What axe-core finds: serious and critical violations, and where. */
+  async violations({ tab }) {
+    const { page } = tabs.get(tab);
+    await page.evaluate(await readFile(require.resolve('axe-core/axe.min.js'), 'utf8'));
+    const { violations } = await page.evaluate(() => window.axe.run());
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => ({ id, where: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }));
+  },
+};
+
+/** As the browser's own console would: a page's policy may forbid it to evaluate text. */
+function evaluate(tab, source, argument = null) {
+  return tabs.get(tab).page.evaluate(`(${source})(${JSON.stringify(argument)})`);
+}
+
+process.stdout.on('error', () => process.exit(1));
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, command, ...rest } = JSON.parse(line);
+  Promise.resolve()
+    .then(() => commands[command](rest))
+    .then(
+      result => ({ id, result: result ?? null }),
+      error => ({ id, error: String(error.message ?? error) }),
+    )
+    .then(answer => process.stdout.write(`${JSON.stringify(answer)}\n`));
+}
+await browser.close();
+for (const served of pages.values()) await (await served).close();

@@ -1,0 +1,72 @@
+// The smallest frontend there is, with nothing to see: `window.chat` is for a test to act and look.
+//
+// The address says what it is: ?api=http://…/api/chat&chat=ID&transport=midstream|stock
+// It is built once for each major version of the AI SDK, which `ai` and `@ai-sdk/react` then mean.
+
+import { useChat } from '@ai-sdk/react';
+import { DefaultChatTransport } from 'ai';
+import { StrictMode, useState } from 'react';
+import { createRoot } from 'react-dom/client';
+import { MidstreamChatTransport } from 'midstream';
+import { useSession } from 'midstream/react';
+
+const options = new URLSearchParams(location.search);
+const api = options.get('api');
+const first = options.get('chat');
+
+/** Every response's end, as `onFinish` heard of it. */
+const finishes = [];
+/** Each status, once for every change. */
+const statuses = [];
+
+const onFinish = ({ message, isAbort, isDisconnect, isError }) =>
+  finishes.push({ messageId: message.id, isAbort, isDisconnect, isError });
+
+function expose(chat, session) {
+  if (statuses.at(-1) !== chat.status) statuses.push(chat.status);
+  const { status, messages, error } = chat;
+  window.chat = {
+    look: () => ({
+      status,
+      messages,
+      error: error && { message: error.message, code: error.code },
+      finishes,
+      statuses,
+      session: session && JSON.parse(JSON.stringify(session)),
+    }),
+    // None of them is awaited: a test waits for what it sees.
+    send: message => void chat.sendMessage(message),
+    retry: () => void chat.regenerate(),
+    stop: () => void chat.stop(),
+    resend: () => void session.resend(),
+  };
+}
+
+const transport = new MidstreamChatTransport({ api });
+
+function Ours({ id }) {
+  const chat = useChat({ id, transport, onFinish });
+  expose(chat, useSession(chat, { transport }));
+  return null;
+}
+
+const stock = new DefaultChatTransport({ api });
+
+function Stock({ id }) {
+  expose(useChat({ id, transport: stock, resume: true, onFinish }));
+  return null;
+}
+
+/** `show(id)` goes to another chat, `show(null)` leaves. */
+function App() {
+  const [id, show] = useState(first);
+  window.show = show;
+  if (id === null) return null;
+  return options.get('transport') === 'stock' ? <Stock id={id} /> : <Ours id={id} />;
+}
+
+createRoot(document.getElementById('root')).render(
+  <StrictMode>
+    <App />
+  </StrictMode>,
+);

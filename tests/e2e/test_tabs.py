@@ -1,0 +1,198 @@
+"""Tabs and devices with one session open show the same, in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.sessions import Session, new_chat_id
+
+if TYPE_CHECKING:
+    from tests.support.browser import Profile, Tab
+    from tests.support.fixtures import Deployment
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = "How do rivers move? [[tokens=150 rate=50]]"
+LONG = "How do rivers move? [[tokens=3000 rate=50]]"
+PATIENCE = "How do rivers move? [[headers=3s tokens=20]]"
+
+
+async def text_of(tab: Tab) -> str:
+    """The last message's text."""
+    last = (await tab.look())["messages"][-1]
+    return "".join(part["text"] for part in last["parts"] if part["type"] == "text")
+
+
+async def snapshot(deployment: Deployment, chat: str) -> list[Any]:
+    """The session's messages, as the server has them."""
+    at = deployment.gateways[0].at
+    status, answer = await at.call("GET", f"/api/chat/{chat}")
+    assert status == 200, answer
+    return list(answer["messages"])
+
+
+async def open_two(deployment: Deployment, profile: Profile) -> tuple[str, Tab, Tab]:
+    """A new session in two tabs that are live."""
+    chat, at = new_chat_id(), deployment.gateways[0].at.url
+    tabs = [await profile.open(at, chat) for _ in range(2)]
+    for tab in tabs:
+        await tab.until("chat.session.connection === 'live'")
+    return chat, tabs[0], tabs[1]
+
+
+async def test_second_tab_sees_the_prompt_and_the_tokens_of_the_first_live(
+    deployment: Deployment, laptop: Profile
+) -> None:
+    """Both stream, both are ready, and both are equal to the server's snapshot."""
+    chat, first, second = await open_two(deployment, laptop)
+
+    await first.send(ANSWER)
+    await asyncio.gather(first.reads(20), second.reads(20))
+    seen = (await second.look())["messages"]
+    shown = [await tab.settles(messages=2) for tab in (first, second)]
+
+    assert [message["role"] for message in seen] == ["user", "assistant"]
+    assert seen[0]["parts"][0]["text"] == ANSWER
+    kept = await snapshot(deployment, chat)
+    for look in shown:
+        assert look["messages"] == kept
+        assert "streaming" in look["statuses"]
+        assert len(look["finishes"]) == 1
+
+
+async def test_stop_in_the_second_tab_ends_the_answer_in_the_first(
+    deployment: Deployment, laptop: Profile
+) -> None:
+    """The run ends on the server, and everybody shows what was kept of it."""
+    chat, first, second = await open_two(deployment, laptop)
+    await first.send(LONG)
+    await asyncio.gather(first.reads(20), second.reads(20))
+
+    await second.stop()
+    shown = [await tab.settles(messages=2) for tab in (first, second)]
+
+    kept = await snapshot(deployment, chat)
+    assert [look["messages"] for look in shown] == [kept, kept]
+    assert {look["session"]["run"]["outcome"] for look in shown} == {"stopped"}
+
+
+async def test_person_reloads_mid_stream_and_gets_the_whole_answer(
+    deployment: Deployment, laptop: Profile
+) -> None:
+    """Equal to a tab that never left."""
+    chat, first, second = await open_two(deployment, laptop)
+    await first.send(ANSWER)
+    await first.reads(20)
+
+    await first.reload()
+    await first.reads(20)
+    shown = [await tab.settles(messages=2) for tab in (first, second)]
+
+    kept = await snapshot(deployment, chat)
+    assert [look["messages"] for look in shown] == [kept, kept]
+    assert len(shown[0]["finishes"]) == 1
+
+
+async def test_person_reloads_before_the_first_token_and_gets_the_whole_answer(
+    deployment: Deployment, laptop: Profile
+) -> None:
+    """The send was accepted: nothing of it depends on the page that sent it."""
+    chat, first, second = await open_two(deployment, laptop)
+    await first.send(PATIENCE)
+    await first.until("chat.session.run?.state === 'open'")
+
+    await first.reload()
+    await first.until("chat.session.phase === 'waiting' && chat.messages.length > 0")
+    shown = [await tab.settles(messages=2) for tab in (first, second)]
+
+    kept = await snapshot(deployment, chat)
+    assert [look["messages"] for look in shown] == [kept, kept]
+
+
+async def test_person_goes_on_reading_on_another_device(
+    deployment: Deployment, laptop: Profile, phone: Profile
+) -> None:
+    """Opened in another browser profile through another gateway, the first one closed."""
+    chat = new_chat_id()
+    first = await laptop.open(deployment.gateways[0].at.url, chat)
+    await first.send(ANSWER)
+    await first.reads(20)
+    await first.close()
+
+    second = await phone.open(deployment.gateways[1].at.url, chat)
+    await second.reads(20)
+    look = await second.settles(messages=2)
+
+    assert look["messages"] == await snapshot(deployment, chat)
+
+
+async def test_tabs_send_at_the_same_moment_and_neither_message_is_lost(
+    deployment: Deployment, laptop: Profile, phone: Profile
+) -> None:
+    """One run begins; the other message is kept as unsent, and one call sends it again."""
+    chat = new_chat_id()
+    tabs = [
+        await profile.open(gateway.at.url, chat)
+        for profile, gateway in zip((laptop, phone), deployment.gateways, strict=True)
+    ]
+    for tab in tabs:
+        await tab.until("chat.session.connection === 'live'")
+
+    await asyncio.gather(*(tab.send(f"{ANSWER} {tab.name}") for tab in tabs))
+    for tab in tabs:
+        await tab.reads(20)
+    refused = [tab for tab in tabs if (await tab.look())["session"]["unsent"]]
+    (loser,) = refused
+    unsent = (await loser.look())["session"]["unsent"]
+    await loser.settles(messages=2)
+    await loser.run("() => window.chat.resend()")
+    shown = [await tab.settles(messages=4) for tab in tabs]
+
+    assert [entry["message"]["parts"][0]["text"] for entry in unsent] == [f"{ANSWER} {loser.name}"]
+    assert unsent[0]["error"]["code"] == "run_active"
+    kept = await snapshot(deployment, chat)
+    assert [look["messages"] for look in shown] == [kept, kept]
+    assert [look["session"]["unsent"] for look in shown] == [[], []]
+    sent = [m["parts"][0]["text"] for m in kept if m["role"] == "user"]
+    assert sorted(sent) == sorted(f"{ANSWER} {tab.name}" for tab in tabs)
+
+
+async def test_stock_transport_follows_beside_ours(
+    deployment: Deployment, laptop: Profile, phone: Profile
+) -> None:
+    """A page with the SDK's own transport and `resume: true` opens the session mid-stream."""
+    chat, at = new_chat_id(), deployment.gateways[0].at.url
+    ours = await laptop.open(at, chat)
+    await ours.send(ANSWER)
+    await ours.reads(20)
+
+    stock = await phone.open(at, chat, transport="stock")
+    await stock.reads(20)
+    look = await ours.settles(messages=2)
+    await stock.settles()
+
+    assert look["messages"] == await snapshot(deployment, chat)
+    assert await text_of(stock) == await text_of(ours)
+    assert (await stock.look())["finishes"][0]["isError"] is False
+
+
+async def test_ours_follows_what_the_stock_transport_sends(
+    deployment: Deployment, laptop: Profile, phone: Profile
+) -> None:
+    """The other way round: who sends need not know of us."""
+    at = deployment.gateways[0].at
+    session = Session(at)
+    ours = await laptop.open(at.url, session.id)
+    stock = await phone.open(at.url, session.id, transport="stock")
+    await ours.until("chat.session.connection === 'live'")
+
+    await stock.send(ANSWER)
+    await asyncio.gather(stock.reads(20), ours.reads(20))
+    look = await ours.settles(messages=2)
+    await stock.settles(messages=2)
+
+    assert look["messages"] == await snapshot(deployment, session.id)
+    assert await text_of(stock) == await text_of(ours)

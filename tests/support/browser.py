@@ -1,0 +1,168 @@
+"""A real Chromium, driven by one Node process; and the small chat page of the e2e tests."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from tests.support.node import NodeHost, node_binary
+from tests.support.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+PROGRAM: Final = REPOSITORY / "tests" / "e2e" / "browser.mjs"
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LOOK: Final = "() => window.chat.look()"
+
+Transport = Literal["midstream", "stock"]
+
+
+class Browser:
+    """Headless, without profiles to begin with; `browser.mjs` beside the tests drives it."""
+
+    def __init__(self, host: NodeHost) -> None:
+        self.host = host
+
+    def profile(self) -> Profile:
+        """Return a new one: storage, locks and connections of its own, as on another device."""
+        return Profile(self)
+
+
+class Profile:
+    """Tabs that know each other."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.name = secrets.token_hex(4)
+        self.browser = browser
+
+    async def open(
+        self, gateway: str, chat: str, *, ai: int = 7, transport: Transport = "midstream"
+    ) -> Tab:
+        """Open the test page in a new tab.
+
+        Args:
+            gateway: its address, without a slash at its end.
+            chat: the session.
+            ai: major version of the AI SDK.
+            transport: ours with `useSession`, or the SDK's own with `resume: true`.
+        """
+        query = {"api": f"{gateway}/api/chat", "chat": chat, "transport": transport}
+        return await self._open(ai=ai, query=query)
+
+    async def visit(self, url: str, *, width: int, height: int, dark: bool = False) -> Tab:
+        """Open any page in a new tab of that size."""
+        return await self._open(url=url, viewport={"width": width, "height": height}, dark=dark)
+
+    async def close(self) -> None:
+        """Close all of its tabs, and forget it."""
+        await self.browser.host.command("closeProfile", profile=self.name)
+
+    async def _open(self, **arguments: object) -> Tab:
+        tab = Tab(self.browser.host, secrets.token_hex(4))
+        await self.browser.host.command("open", tab=tab.name, profile=self.name, **arguments)
+        return tab
+
+
+class Tab:
+    """One page. What it shows is awaited: `until` an expression about `chat` is true."""
+
+    def __init__(self, host: NodeHost, name: str) -> None:
+        self.name = name
+        self._host = host
+
+    async def command(self, name: str, **arguments: object) -> Any:
+        """Run one command of `browser.mjs` for this tab."""
+        return await self._host.command(name, tab=self.name, **arguments)
+
+    async def run(self, source: str, argument: object = None) -> Any:
+        """Evaluate a JavaScript function with one argument."""
+        return await self.command("evaluate", source=source, argument=argument)
+
+    async def look(self) -> Any:
+        """Return what the chat and its session show now; see `look` in the page."""
+        return await self.run(LOOK)
+
+    async def until(self, condition: str, argument: object = None) -> None:
+        """Wait for a JavaScript expression about `chat` (what `look` returns), `text` (of the
+        last message) and `argument`.
+
+        Raises:
+            AssertionError: not within half a minute; shows the chat.
+        """
+        source = (
+            "argument => { const chat = window.chat?.look(); if (!chat) return false;"
+            " const last = chat.messages.at(-1);"
+            " const text = last?.role === 'assistant' ? last.parts.filter(p => p.type === 'text')"
+            f".map(p => p.text).join('') : ''; return Boolean({condition}); }}"
+        )
+        await self.command("wait", source=source, argument=argument, describe=LOOK)
+
+    async def reads(self, length: int = 1) -> None:
+        """Wait until an answer streams, and has so much text."""
+        await self.until("chat.status === 'streaming' && text.length >= argument", length)
+
+    async def settles(self, *, messages: int | None = None) -> Any:
+        """Wait until nothing is under way, and the session is known; look."""
+        condition = "chat.status === 'ready' && (chat.session?.phase ?? 'idle') === 'idle'"
+        if messages is not None:
+            condition += f" && chat.messages.length === {messages}"
+        await self.until(condition)
+        return await self.look()
+
+    async def send(self, text: str) -> None:
+        """`sendMessage({text})`; returns at once."""
+        await self.run("text => window.chat.send({ text })", text)
+
+    async def stop(self) -> None:
+        """`stop()` of the chat; returns at once."""
+        await self.run("() => window.chat.stop()")
+
+    async def show(self, chat: str | None) -> None:
+        """Go to another chat without loading the page again, or to none."""
+        await self.run("id => window.show(id)", chat)
+
+    async def reload(self) -> None:
+        """Load the page again."""
+        await self.command("reload")
+
+    async def close(self) -> None:
+        """Close the tab."""
+        await self.command("close")
+
+    async def complaints(self) -> list[str]:
+        """Return what has been thrown in the page and not caught."""
+        return list(await self.command("complaints"))
+
+
+def chromium_binary() -> str:
+    """Return the path of the distribution's browser."""
+    return next(path for name in NAMES if (path := shutil.which(name)))
+
+
+@asynccontextmanager
+async def running_browser(errors: Path) -> AsyncIterator[Browser]:
+    """Run Chromium for the length of a block; the driver's stderr goes to a file."""
+    with errors.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            node_binary(),
+            str(PROGRAM),
+            chromium_binary(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            limit=2**26,
+        )
+    host = NodeHost(process)
+    answers = asyncio.create_task(host.read_answers(), name="browser answers")
+    try:
+        yield Browser(host)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+        await answers
