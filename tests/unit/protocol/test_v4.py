@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 START = (StartChunk(message_id="m1"), StartStepChunk())
 END = (FinishStepChunk(), FinishChunk(finish_reason="stop"))
 STEP_END = ("e", {"finishReason": "stop", "isContinued": False})
-CALL = {"tool_call_id": "c1", "tool_name": "look"}
+CALL: dict[str, Any] = {"tool_call_id": "c1", "tool_name": "look"}
 
 
 def lines(*chunks: AnyChunk) -> list[tuple[str, Any]]:
