@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +15,7 @@ from msgspec import Raw, Struct
 
 from gateway.agents.base import Agent, AgentOffer
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.errors import AgentNotFoundError, SettingsError
+from gateway.errors import AgentNotFoundError, ProviderError, SettingsError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import ToolSpec
 from gateway.providers.http import TimeLimits
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     ChunkGenerator = Callable[[AgentRequest], AsyncIterator[AnyChunk | Sequence[AnyChunk]]]
 
+logger = logging.getLogger(__name__)
 
 DEFAULT_MODELS: Final = {
     "anthropic": ("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
@@ -173,7 +176,12 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
                     _agent_config(name, wanted, tools), providers.get(wanted.provider)
                 )
                 agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
-        yield agents
+        warming = asyncio.create_task(providers.warm_up(), name="warm up providers")
+        try:
+            yield agents
+        finally:
+            warming.cancel()
+            await asyncio.wait({warming})
 
 
 def default_agents(environment: Mapping[str, str]) -> dict[str, AgentSettings]:
@@ -203,6 +211,15 @@ class _Providers:
             provider = self._made[name] = self._make(name)
             self._stack.push_async_callback(provider.close)
         return provider
+
+    async def warm_up(self) -> None:
+        """Have each provider's SDK at hand before the first message asks for it."""
+        for name, provider in self._made.items():
+            try:
+                await provider.warm_up()
+            except ProviderError as error:
+                # Told again, to whoever sends to it; the other providers work.
+                logger.warning("provider_unusable provider=%s reason=%s", name, error)
 
     def _make(self, name: str) -> Provider:
         settings = self._settings.get(name, ProviderSettings())

@@ -67,7 +67,7 @@ class AnthropicProvider:
         prepared = build_request(request)
         translator = AnthropicTranslator(
             names=prepared.names,
-            calls=ToolCalls(tool.name for tool in request.tools),
+            calls=ToolCalls((tool.name for tool in request.tools), request.check_input),
             new_id=request.new_id,
             part_ids=request.part_ids,
             documents=prepared.documents,
@@ -77,6 +77,10 @@ class AnthropicProvider:
         )
         async with open_sse(lambda: _send(client, prepared), translator, self._limits) as step:
             yield step
+
+    async def warm_up(self) -> None:
+        """See Provider."""
+        await self._connected()
 
     async def close(self) -> None:
         """Close the SDK's client; the next step would open another."""

@@ -175,6 +175,14 @@ class Provider(Protocol):
         """
         ...
 
+    async def warm_up(self) -> None:
+        """Import the SDK, in a thread: seconds that the first answer need not wait for.
+
+        Raises:
+            ProviderRejectedError: there is no key.
+        """
+        ...
+
     async def close(self) -> None:
         """Close the SDK's client."""
         ...

@@ -55,7 +55,7 @@ class OpenAIChatProvider:
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
         """Start a step. See `Provider.open_step`."""
         translator = OpenAIChatTranslator(
-            declared_calls(request.tools),
+            declared_calls(request.tools, request.check_input),
             new_id=request.new_id,
             part_ids=request.part_ids,
             send_sources=request.send_sources,
@@ -63,6 +63,10 @@ class OpenAIChatProvider:
         body = chat_request(request)
         async with self._client.stream("/chat/completions", body, translator) as step:
             yield step
+
+    async def warm_up(self) -> None:
+        """See Provider."""
+        await self._client.warm_up()
 
     async def close(self) -> None:
         """Close the SDK's client."""

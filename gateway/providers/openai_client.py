@@ -59,6 +59,10 @@ class OpenAIClient:
         async with open_sse(lambda: _send(client, path, body), translator, self._limits) as step:
             yield step
 
+    async def warm_up(self) -> None:
+        """Import the SDK, in a thread. Raises ProviderRejectedError without a key."""
+        await self._connected()
+
     async def close(self) -> None:
         """Close the SDK's client; the next request would open another."""
         client, self._client = self._client, None

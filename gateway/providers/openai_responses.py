@@ -63,7 +63,7 @@ class OpenAIResponsesProvider:
     async def open_step(self, request: StepRequest) -> AsyncIterator[StepStream]:
         """Start a step. See `Provider.open_step`."""
         translator = OpenAIResponsesTranslator(
-            declared_calls(request.tools),
+            declared_calls(request.tools, request.check_input),
             new_id=request.new_id,
             part_ids=request.part_ids,
             tooling=tooling(request.tools, answered_approvals(request.messages)),
@@ -75,6 +75,10 @@ class OpenAIResponsesProvider:
             "/responses", responses_request(request), translator
         ) as step:
             yield _AcceptedStep(step)
+
+    async def warm_up(self) -> None:
+        """See Provider."""
+        await self._client.warm_up()
 
     async def close(self) -> None:
         """Close the SDK's client."""

@@ -90,6 +90,9 @@ class Provider:
         finally:
             self.open -= 1
 
+    async def warm_up(self) -> None:
+        """There is nothing to import."""
+
     async def close(self) -> None:
         pass
 

@@ -124,7 +124,7 @@ async def test_stop_refuses_what_it_cannot_read(body: bytes) -> None:
     [
         ("GET", "/api/nothing", 404, "not_found"),
         ("PUT", "/api/chat/c1", 405, "method_not_allowed"),
-        ("GET", "/api/chat", 405, "method_not_allowed"),
+        ("PUT", "/api/chat", 405, "method_not_allowed"),
     ],
 )
 async def test_unknown_address_or_method_is_answered_as_json(

@@ -278,3 +278,18 @@ def test_chat_provider_needs_no_key_for_a_compatible_server(
 
     asyncio.run(with_provider(OpenAIChatProvider, answer, whole_step, api_key=None))
     asyncio.run(with_provider(OpenAIChatProvider, answer, use))
+
+
+@BOTH
+def test_provider_that_is_warmed_up_without_a_key_says_so(make: type[Provider]) -> None:
+    """Before the first message, and not as a bug."""
+
+    async def warm_up() -> None:
+        provider = make(api_key=None, limits=TimeLimits())
+        try:
+            await provider.warm_up()
+        finally:
+            await provider.close()
+
+    with pytest.raises(ProviderRejectedError):
+        asyncio.run(warm_up())
