@@ -42,7 +42,7 @@ export function Chat({ demo }: { demo: DemoSession }) {
   );
 
   return (
-    <div className="relative flex min-h-0 flex-1 flex-col">
+    <div className="relative flex min-h-0 min-w-0 flex-1 flex-col">
       <div ref={area} className="scroll-area min-h-0 flex-1" tabIndex={0} role="log" aria-label="Conversation" aria-live="off">
         <div ref={content}>
           {messages.length === 0 && session.loaded && !busy ? (

@@ -1,6 +1,6 @@
 import type { FileUIPart } from 'ai';
 import { useRef, useState, type ClipboardEvent, type DragEvent } from 'react';
-import { IconButton } from '../ui/Button';
+import { Button, IconButton } from '../ui/Button';
 import { Attachments } from './Attachments';
 import { ACCEPTED, readFiles } from './files';
 import { ModelPicker, type Choice } from './ModelPicker';
@@ -91,11 +91,13 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
         <IconButton icon="paperclip" label="Attach images or a PDF" onClick={() => picker.current?.click()} />
         <ModelPicker choice={choice} onChoose={onChoose} />
         <span className="ml-auto" />
-        {busy ? (
-          <IconButton icon="stop" label="Stop the answer, in every tab" look="primary" onClick={onStop} />
-        ) : (
-          <IconButton icon="arrowUp" label="Send" look="primary" type="submit" disabled={!ready} />
+        {/* Side by side: an answer that begins elsewhere puts no Stop under a finger on Send. */}
+        {busy && (
+          <Button icon="stop" look="outline" aria-label="Stop the answer, in every tab" onClick={onStop}>
+            Stop
+          </Button>
         )}
+        <IconButton icon="arrowUp" label="Send" look="primary" type="submit" disabled={!ready || busy} />
       </div>
     </form>
   );

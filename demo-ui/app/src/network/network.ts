@@ -151,7 +151,8 @@ class Tap {
     for (const item of this.#sse.push(this.#decoder.decode(bytes, { stream: true }))) {
       if (item.kind === 'comment') this.log.add('heartbeat', this.connection, 'heartbeat');
       else {
-        const id = item.id === null ? '' : ` ${item.id}`;
+        // A feed's positions begin with their session and epoch, which are the same throughout.
+        const id = item.id === null ? '' : ` ${item.id.split(/[ :]/).at(-1)}`;
         this.log.add('chunk', this.connection, `${labelOf(item.name, item.data)}${id}`, item.data);
       }
     }

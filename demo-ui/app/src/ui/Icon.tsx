@@ -26,7 +26,7 @@ const PATHS = {
   skull: 'M12 3a8 8 0 0 0-5 14.200V20h10v-2.800A8 8 0 0 0 12 3ZM9 12h.01M15 12h.01M10.500 20v-2m3 2v-2',
   snail: 'M3 19h13a5 5 0 1 0-5-5 2.500 2.500 0 1 0 5 0M3 19c3 0 4-2 4-5M16 19h3a2 2 0 0 0 2-2V8m0 0-2-3m2 3 1-3',
   split: 'M4 5h16v14H4zM12 5v14',
-  stop: 'M6 6h12v12H6zM9 9h6v6H9zM12 11v2',
+  stop: 'M7 7h10v10H7z',
   sun: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8Zm0-6v2m0 16v2M2 12h2m16 0h2M5 5l1.400 1.400m11.200 11.200L19 19M19 5l-1.400 1.400M6.400 17.600 5 19',
   tool: 'M14.500 6.500a4 4 0 0 0 5 5L11 20a2.800 2.800 0 0 1-4-4l8.500-8.500a4 4 0 0 1-1-1Zm0 0 3-3a4.500 4.500 0 0 1 3 3l-3 3',
   trash: 'M4 7h16M9 7V4h6v3m-8.500 0 1 13h9l1-13',
@@ -41,7 +41,7 @@ export function Icon({ name, className = 'size-4' }: { name: IconName; className
     <svg
       aria-hidden="true"
       viewBox="0 0 24 24"
-      fill="none"
+      fill={name === 'stop' ? 'currentColor' : 'none'}
       stroke="currentColor"
       strokeWidth="1.75"
       strokeLinecap="round"
