@@ -8,14 +8,14 @@ the provider's SDK, reads its bytes, and feeds the translator.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import ProviderError
 from gateway.providers.part_ids import PartIds
-from protocol.chunks import AnyChunk, FinishReason
+from protocol.chunks import AnyChunk, FinishReason, Json
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ class ToolSpec(Struct, frozen=True, kw_only=True):
     provider_args: Raw | None = None
 
 
+InputCheck: TypeAlias = Callable[[str, Raw], str | None]
+"""What is wrong with an input of the named tool, for its model to read; None if nothing is."""
+
+
+def accept_any(_tool_name: str, _input: Raw) -> None:
+    """The check that rejects nothing."""
+
+
 class StepRequest(Struct, frozen=True, kw_only=True):
     """One call of a model.
 
@@ -50,6 +58,7 @@ class StepRequest(Struct, frozen=True, kw_only=True):
         new_id: makes ids where the provider gives none.
         part_ids: the part ids of the run, shared by all its steps.
         send_reasoning, send_sources: as the AI SDK's `toUIMessageStream` options.
+        check_input: looks at the inputs of calls of declared tools.
     """
 
     model: str
@@ -63,6 +72,7 @@ class StepRequest(Struct, frozen=True, kw_only=True):
     part_ids: PartIds = msgspec.field(default_factory=PartIds)
     send_reasoning: bool = True
     send_sources: bool = False
+    check_input: InputCheck = accept_any
 
 
 class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -90,11 +100,15 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
-    """A call of a tool that the provider does not execute itself, input complete."""
+    """A call of a tool that the provider does not execute itself, input complete.
+
+    `metadata` is the provider's; the AI SDK repeats it with the call's output.
+    """
 
     id: str
     name: str
     input: Raw
+    metadata: Json | UnsetType = UNSET
 
 
 class StepResult(Struct, kw_only=True):

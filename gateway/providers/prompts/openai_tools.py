@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from gateway.providers.base import InputCheck, accept_any
 from gateway.providers.prompts.openai_schema import normalized_schema
 from gateway.providers.translate.openai_responses_step import Tooling
 from gateway.providers.translate.tool_calls import ToolCalls
@@ -41,9 +42,9 @@ _HOSTED_ENVIRONMENTS = frozenset({"container_auto", "container_reference"})
 _arguments_decoder = msgspec.json.Decoder(_Arguments)
 
 
-def declared_calls(tools: Sequence[ToolSpec]) -> ToolCalls:
+def declared_calls(tools: Sequence[ToolSpec], check: InputCheck = accept_any) -> ToolCalls:
     """Return the account of a step's calls, which knows its tools."""
-    return ToolCalls(tool.name for tool in tools)
+    return ToolCalls((tool.name for tool in tools), check)
 
 
 class DeclaredTools:

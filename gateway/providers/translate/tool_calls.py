@@ -9,29 +9,21 @@ Source: ai 7.0.173, `generate-text/parse-tool-call.ts` and `to-ui-message-chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.providers.base import ToolCall
+from gateway.providers.base import InputCheck, ToolCall, accept_any
 from protocol.chunks import Json, ToolInputAvailableChunk, ToolInputErrorChunk, ToolInputStartChunk
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-InputCheck: TypeAlias = Callable[[str, Raw], str | None]
-"""What is wrong with an input of the named tool, for its model to read; None if nothing is."""
-
 EMPTY_INPUT: Final = Raw(b"{}")
 
 _encode = msgspec.json.encode
-
-
-def accept_any(_tool_name: str, _input: Raw) -> None:
-    """The check that rejects nothing."""
 
 
 class ToolCalls:
@@ -105,7 +97,7 @@ class ToolCalls:
                 dynamic=UNSET if declared else True,
             )
         if not provider_executed:
-            self.pending.append(ToolCall(id=call_id, name=name, input=value))
+            self.pending.append(ToolCall(id=call_id, name=name, input=value, metadata=metadata))
         return ToolInputAvailableChunk(
             tool_call_id=call_id,
             tool_name=name,
