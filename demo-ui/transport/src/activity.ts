@@ -24,6 +24,8 @@ export interface ActiveResponse {
   failures: number;
   /** Ends it for the chat, as a stop does. */
   readonly abort: AbortController;
+  /** What followed its chat has gone: another chat of the same id may follow it now. */
+  left: boolean;
   /** Resolves when the chat has read its last chunk, or will read no more. */
   readonly ended: Promise<void>;
   readonly end: () => void;
@@ -44,8 +46,14 @@ export class ChatActivity {
   stopping: Promise<unknown> | undefined;
   private readonly listeners = new Set<(event: ActivityEvent) => void>();
 
+  /** Whether a response is being read, or asked for, by the chat that is followed. */
   get busy(): boolean {
-    return this.responses.size > 0;
+    return [...this.responses].some(({ left }) => !left);
+  }
+
+  /** The chat is not followed any more; with `useChat` of ai 5 and 6 it may still read. */
+  leave(): void {
+    for (const response of this.responses) response.left = true;
   }
 
   begin(messageId?: string): ActiveResponse {
@@ -56,6 +64,7 @@ export class ChatActivity {
       runId: undefined,
       messageId,
       failures: 0,
+      left: false,
       abort: new AbortController(),
     };
     this.responses.add(response);

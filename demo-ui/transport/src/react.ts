@@ -23,16 +23,15 @@ export function useSession<MESSAGE extends UIMessage>(
   chat: ChatLike<MESSAGE>,
   { transport }: { transport: MidstreamChatTransport<MESSAGE> },
 ): Session<MESSAGE> {
-  const latest = useRef(chat);
   const chatId = chat.id;
-  const session = useMemo(
-    () => new ChatSession<MESSAGE>(() => latest.current, transport),
-    // `latest` is filled below, and for the first time by `useRef`.
-    [chatId, transport],
-  );
+  // Of each chat its own: the session of the one before must not reach the next one.
+  const { session, latest } = useMemo(() => {
+    const latest = { chat };
+    return { latest, session: new ChatSession<MESSAGE>(() => latest.chat, transport) };
+  }, [chatId, transport]);
   const closeTeardown = useRef(() => {});
   useBrowserLayoutEffect(() => {
-    latest.current = chat;
+    latest.chat = chat;
   });
   // Layout effects are cleaned up before all others: the window is open when `useChat` of ai 7
   // aborts in its own clean-up.
@@ -49,6 +48,7 @@ export function useSession<MESSAGE extends UIMessage>(
       setTimeout(closeTeardown.current, 0);
     };
   }, [session]);
+  useEffect(() => session.chatChanged(), [session, chat.status]);
   const state = useSyncExternalStore(session.subscribe, session.getState, session.getState);
   const { stop, resend, discard } = session;
   return useMemo(() => ({ ...state, stop, resend, discard }), [state, stop, resend, discard]);

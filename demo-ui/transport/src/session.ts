@@ -11,6 +11,7 @@ import type { MidstreamChatTransport } from './transport.js';
 export interface ChatLike<MESSAGE extends UIMessage> {
   readonly id: string;
   messages: MESSAGE[];
+  readonly status: 'submitted' | 'streaming' | 'ready' | 'error';
   setMessages?: (change: (messages: MESSAGE[]) => MESSAGE[]) => void;
   // biome-ignore lint: the AI SDK's own overloads differ between its versions
   sendMessage: (message?: any, options?: any) => Promise<void>;
@@ -109,7 +110,9 @@ export class ChatSession<MESSAGE extends UIMessage> {
       this.stopListening?.();
       this.stopListening = undefined;
       clearTimeout(this.timer);
+      this.timer = undefined;
       if (activity.feed === this.feed.buffer) activity.feed = undefined;
+      activity.leave();
       this.feed.stop();
     };
   }
@@ -139,6 +142,11 @@ export class ChatSession<MESSAGE extends UIMessage> {
   discard = (id: string): void => {
     this.unsent = this.unsent.filter(({ message }) => message.id !== id);
     this.publish();
+  };
+
+  /** Look again: the chat's status has changed. */
+  chatChanged = (): void => {
+    this.changed();
   };
 
   private heard(event: ActivityEvent): void {
@@ -178,7 +186,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   private settle(): void {
     this.timer = undefined;
     const { model, loaded, state } = this.feed;
-    if (!loaded || this.transport.activity(this.chatId).busy) return;
+    if (!loaded || this.busy()) return;
     if (state.connection !== 'live') this.tried.clear();
     if (this.shown !== model.revision) this.show();
     this.shown = model.revision;
@@ -186,6 +194,12 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if (run?.state !== 'open' || this.done.has(run.id) || this.tried.has(run.id)) return;
     this.tried.add(run.id);
     void this.chat().resumeStream();
+  }
+
+  private busy(): boolean {
+    const { status } = this.chat();
+    const { busy } = this.transport.activity(this.chatId);
+    return busy || status === 'submitted' || status === 'streaming';
   }
 
   private show(): void {
@@ -236,7 +250,9 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if ([...responses].some(({ failures }) => failures > 0)) return 'reconnecting';
     if (run === undefined) return [...responses].some(r => r.messageId !== undefined) ? 'sending' : 'idle';
     if (run.state === 'stopping') return 'stopping';
-    const newest = this.feed.buffer.newest?.type ?? '';
+    // Joined half-way: what was said so far came with the resume, not with the feed.
+    const said = this.chat().status === 'streaming' ? 'text' : '';
+    const newest = this.feed.buffer.newest?.type ?? said;
     if (newest.startsWith('reasoning')) return 'thinking';
     if (newest.startsWith('tool')) return 'calling-tool';
     return newest.startsWith('text') ? 'writing' : 'waiting';
