@@ -178,6 +178,30 @@ class AuthSettings(_Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class ClientToolSettings(_Section, frozen=True, kw_only=True):
+    """A tool that the client executes, `[agents.NAME.client_tools.TOOL]`.
+
+    The run ends with its call; the client's answer goes on with the message.
+    """
+
+    description: Annotated[str, Meta(description="What it does, for the model.")] = ""
+    input_schema: Annotated[
+        Mapping[str, object],
+        Meta(description="JSON Schema of its input, an object. Empty: it takes none."),
+    ] = {}
+
+
+class ProviderToolSettings(_Section, frozen=True, kw_only=True):
+    """A tool of the provider's own, `[agents.NAME.provider_tools.TOOL]`."""
+
+    type: Annotated[
+        Text, Meta(description="Its type in the provider's API: `web_search_20250305`, …")
+    ]
+    args: Annotated[
+        Mapping[str, object], Meta(description="Its arguments, in the provider's own spelling.")
+    ] = {}
+
+
 class AgentSettings(_Section, frozen=True, kw_only=True):
     """An agent, `[agents.NAME]`: a model with its instructions, or code of yours.
 
@@ -213,6 +237,28 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
     max_steps: Annotated[
         Count, Meta(description="Calls of the model in one run, tool results between them.")
     ] = 20
+    tools: Annotated[
+        tuple[Text, ...],
+        Meta(description="`package.module:function` of each tool that is executed here."),
+    ] = ()
+    tool_timeout_s: Annotated[
+        Seconds, Meta(description="A call of one of `tools` is given up after this long.")
+    ] = 60.0
+    needs_approval: Annotated[
+        Mapping[str, bool | Text],
+        Meta(
+            description="Name of one of `tools` -> `true`: a person must allow each call. Or "
+            "`package.module:function` of a function of its parameters that says so."
+        ),
+    ] = {}
+    client_tools: Annotated[
+        Mapping[str, ClientToolSettings],
+        Meta(description="Tools that the client executes, by name."),
+    ] = {}
+    provider_tools: Annotated[
+        Mapping[str, ProviderToolSettings],
+        Meta(description="Tools that the provider executes or defines, by name."),
+    ] = {}
 
 
 class ProviderSettings(_Section, frozen=True, kw_only=True):

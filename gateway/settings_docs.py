@@ -10,7 +10,9 @@ from msgspec import inspect
 from gateway.settings import (
     SECTIONS,
     AgentSettings,
+    ClientToolSettings,
     ProviderSettings,
+    ProviderToolSettings,
     Settings,
     environment_name,
 )
@@ -44,6 +46,8 @@ def _lines() -> Iterator[str]:
     for name, struct in SECTIONS.items():
         yield from _table(f"`[{name}]`", struct, name)
     yield from _table("`[agents.NAME]`", AgentSettings, None)
+    yield from _table("`[agents.NAME.client_tools.TOOL]`", ClientToolSettings, None)
+    yield from _table("`[agents.NAME.provider_tools.TOOL]`", ProviderToolSettings, None)
     yield from _table("`[providers.NAME]`", ProviderSettings, None)
 
 
@@ -59,6 +63,8 @@ def _table(title: str, struct: type[Struct], section: str | None) -> Iterator[st
 
 
 def _default(field: inspect.Field) -> str:
+    if field.required:
+        return "required"
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if value is None or value in ("", (), {}):
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import logging
 import os
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Final, cast
 from msgspec import Raw, Struct
 
 from gateway.agents.base import Agent, AgentOffer
+from gateway.agents.configured_tools import make_tools
+from gateway.agents.imports import import_object, unusable
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.errors import AgentNotFoundError, ProviderError, SettingsError
+from gateway.errors import AgentNotFoundError, ProviderError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import ToolSpec
 from gateway.providers.http import TimeLimits
@@ -132,20 +133,13 @@ def import_agent(name: str, path: str) -> Agent:
     Raises:
         SettingsError: it cannot be imported, or is no agent.
     """
-    module, colon, attribute = path.partition(":")
-    if not colon:
-        raise _unusable(name, path, "it must be of the form `package.module:name`")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise _unusable(name, path, str(error)) from error
-    except AttributeError:
-        raise _unusable(name, path, f"{module} has no `{attribute}`") from None
+    used_as = f"the agent `{name}`"
+    found = import_object(path, used_as)
     if inspect.isasyncgenfunction(found):
         return FunctionAgent(name, found)
     if hasattr(found, "stream") and hasattr(found, "name"):
         return cast("Agent", found)
-    raise _unusable(name, path, "it must be an async generator function, or have `stream`")
+    raise unusable(path, used_as, "it must be an async generator function, or have `stream`")
 
 
 @asynccontextmanager
@@ -171,9 +165,11 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             if wanted.python:
                 agents.add(import_agent(name, wanted.python))
             else:
-                tools = DEMO_TOOLS if settings.server.demo and _is_simulated(wanted) else ()
+                shown = DEMO_TOOLS if settings.server.demo and _is_simulated(wanted) else ()
                 model_agent = ModelAgent(
-                    _agent_config(name, wanted, tools), providers.get(wanted.provider)
+                    _agent_config(name, wanted),
+                    providers.get(wanted.provider),
+                    make_tools(name, wanted, shown),
                 )
                 agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
         warming = asyncio.create_task(providers.warm_up(), name="warm up providers")
@@ -250,12 +246,9 @@ def _is_simulated(agent: AgentSettings) -> bool:
     return agent.provider in SIMULATED_KINDS
 
 
-def _agent_config(
-    name: str, agent: AgentSettings, tools: Sequence[ToolSpec] = ()
-) -> ModelAgentConfig:
+def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:
     return ModelAgentConfig(
         name=name,
-        tools=tools,
         model=agent.model,
         models=agent.models,
         system=agent.system,
@@ -266,7 +259,3 @@ def _agent_config(
         message_metadata=agent.message_metadata,
         max_steps=agent.max_steps,
     )
-
-
-def _unusable(name: str, path: str, problem: str) -> SettingsError:
-    return SettingsError(f"unable to use the agent `{name}` ({path}); {problem}")

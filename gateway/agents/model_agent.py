@@ -1,8 +1,12 @@
 """The configured agent: a model with its instructions, one call after the other.
 
-A run is steps. A step is one call of the model; if it ends with calls of tools that all
-can be executed here, they are, and the model is called again with what they came to. A
-step with calls that nobody here executes ends the run, for the client to answer them.
+A run is steps. A step is one call of the model, and then its tool calls: those that are
+executed here are, side by side. If that answers all of them, the model is called again with
+what they came to. A call that the client executes, or that a person must allow, ends the
+run; its answer opens another, which goes on with the message: first with what was allowed
+or refused, then, once nothing waits any more, with the next step.
+
+Source: ai 7.0.173, `generate-text/stream-text.ts`.
 """
 
 from __future__ import annotations
@@ -10,36 +14,33 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.agents.answers import Answers
+from gateway.agents.tools import Tools
 from gateway.agents.usage import add_usage
 from gateway.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
-from gateway.providers.base import StepRequest, ToolSpec, Usage
+from gateway.providers.base import StepRequest, Usage
 from gateway.providers.part_ids import PartIds
 from protocol.assembler import Assembler
-from protocol.chunks import AnyChunk, FinishChunk, FinishStepChunk, MessageMetadataChunk
+from protocol.chunks import (
+    AnyChunk,
+    FinishChunk,
+    FinishReason,
+    FinishStepChunk,
+    MessageMetadataChunk,
+    ToolInputErrorChunk,
+)
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from gateway.agents.base import AgentRequest
-    from gateway.providers.base import Provider, StepResult, ToolCall
-
-
-class ToolExecutor(Protocol):
-    """Executes tools in this process."""
-
-    def executes(self, name: str) -> bool:
-        """Whether calls of this tool are for us; else they are for the client."""
-        ...
-
-    def execute(self, calls: Sequence[ToolCall]) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the calls' outputs or errors, as chunks; every call gets one of them."""
-        ...
+    from gateway.providers.base import Provider, ToolCall
 
 
 class ModelAgentConfig(Struct, frozen=True, kw_only=True):
@@ -57,7 +58,6 @@ class ModelAgentConfig(Struct, frozen=True, kw_only=True):
     model: str
     models: Sequence[str] = ()
     system: str | None = None
-    tools: Sequence[ToolSpec] = ()
     tool_choice: str | None = None
     parameters: Mapping[str, object] = {}
     provider_options: Mapping[str, object] = {}
@@ -72,6 +72,7 @@ class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
 
     model: str | None = None
     usage: Usage | None = None
+    finish_reason: FinishReason | None = None
     first_chunk_ms: int | None = None
     duration_ms: int | None = None
 
@@ -80,12 +81,12 @@ class ModelAgent:
     """Implements `Agent` with a provider's model."""
 
     def __init__(
-        self, config: ModelAgentConfig, provider: Provider, tools: ToolExecutor | None = None
+        self, config: ModelAgentConfig, provider: Provider, tools: Tools | None = None
     ) -> None:
-        """Put an agent together; `tools` executes those of `config.tools` that it can."""
+        """Put an agent together."""
         self._config = config
         self._provider = provider
-        self._tools = tools
+        self._tools = tools or Tools()
 
     @property
     def name(self) -> str:
@@ -106,7 +107,7 @@ class ModelAgent:
                     yield chunks
         except ProviderError:
             if self._config.message_metadata:
-                yield [MessageMetadataChunk(message_metadata=run.metadata())]
+                yield [MessageMetadataChunk(message_metadata=run.metadata("error"))]
             raise
         yield [run.finish()]
 
@@ -118,7 +119,7 @@ class _Run:
         self,
         config: ModelAgentConfig,
         provider: Provider,
-        tools: ToolExecutor | None,
+        tools: Tools,
         request: AgentRequest,
     ) -> None:
         self._config = config
@@ -127,61 +128,94 @@ class _Run:
         self._request = request
         self._model = _chosen_model(config, request.model)
         self._part_ids = PartIds()
-        self._message = _message_so_far(request) if tools is not None else None
+        self._continued = _continued(request)
+        self._message = Assembler(request.message_id, self._continued) if tools.specs else None
         self._began_s = time.monotonic()
         self._first_chunk_s: float | None = None
         self._usage: Usage | None = None
-        self._result: StepResult | None = None
+        self._finish_reason: FinishReason = "other"
 
     async def steps(self) -> AsyncGenerator[Sequence[AnyChunk]]:
         history = self._request.history
-        for _ in range(self._config.max_steps):
-            async with aclosing(self._step(history)) as step:
-                async for chunks in step:
-                    yield self._seen(chunks)
-            assert self._result is not None  # noqa: S101 - a step that ends has one
-            executed = False
-            async with aclosing(self._execute(self._result)) as outputs:
+        if self._continued is not None and self._message is not None:
+            answers = Answers.to(self._continued, self._tools)
+            # Not applied to the message: the model is told who refused, and why.
+            if answers.denied:
+                yield answers.denied
+            async with aclosing(self._execute(answers.allowed)) as outputs:
                 async for chunks in outputs:
-                    executed = True
-                    yield self._seen(chunks)
-            # An interrupted step's parts are open: the end of the run closes them with it.
-            if self._result.finish_reason != "interrupted":
-                yield self._seen([FinishStepChunk()])
-            if not executed or self._message is None:
+                    yield chunks
+            if answers.interrupted:
+                yield self._seen(answers.interrupted)
+            if answers.waiting:
+                self._finish_reason = "tool-calls"
                 return
-            message = UIMessage.parse(self._message.message())
-            history = [*_before(self._request), message]
+            history = self._history()
+        for _ in range(self._config.max_steps):
+            step = _Step()
+            async with aclosing(self._step(step, history)) as answer:
+                async for chunks in answer:
+                    yield chunks
+            # An interrupted step's parts are open: the end of the run closes them with it.
+            if self._finish_reason != "interrupted":
+                yield self._seen([FinishStepChunk()])
+            if not step.is_answered or self._message is None:
+                return
+            history = self._history()
 
-    async def _step(self, history: Sequence[UIMessage]) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Call the model once."""
-        async with self._provider.open_step(self._step_request(history)) as step:
-            async for chunks in step:
+    async def _step(
+        self, step: _Step, history: Sequence[UIMessage]
+    ) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Call the model once, and then the tools that it called."""
+        async with self._provider.open_step(self._step_request(history)) as stream:
+            async for chunks in stream:
                 if self._first_chunk_s is None:
                     self._first_chunk_s = time.monotonic()
-                yield chunks
-        result = self._result = step.result
+                step.look_at(chunks)
+                yield self._seen(chunks)
+        result = stream.result
         if result.model is not None:
             self._model = result.model
         self._usage = add_usage(self._usage, result.usage)
+        self._finish_reason = result.finish_reason
         if result.failure is not None:
             raise result.failure
         if result.warning is not None:
             raise ProviderUnavailableError(result.warning)
-
-    async def _execute(self, result: StepResult) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Execute a step's calls, if all of them can be executed here."""
-        tools, calls = self._tools, result.tool_calls
-        if tools is None or not calls or result.finish_reason not in ("stop", "tool-calls"):
+        step.calls = result.tool_calls
+        if result.finish_reason == "interrupted":
             return
-        if all(tools.executes(call.name) for call in calls):
-            async for chunks in tools.execute(calls):
-                yield chunks
+        questions = await self._tools.ask(step.calls, self._request)
+        if questions:
+            yield self._seen(questions)
+        if result.finish_reason not in _EXECUTING:
+            return
+        asked = {question.tool_call_id for question in questions}
+        ours = [
+            call for call in step.calls if self._tools.executes(call.name) and call.id not in asked
+        ]
+        async with aclosing(self._execute(ours)) as outputs:
+            async for results in outputs:
+                yield results
+        step.executed = len(ours)
+
+    async def _execute(self, calls: Sequence[ToolCall]) -> AsyncGenerator[Sequence[AnyChunk]]:
+        async with aclosing(self._tools.execute(calls, self._request)) as outputs:
+            async for chunks in outputs:
+                yield self._seen(chunks)
 
     def _seen(self, chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
         if self._message is not None:
             self._message.apply_all(chunks)
         return chunks
+
+    def _history(self) -> Sequence[UIMessage]:
+        """Return the conversation with the message as it is now."""
+        assert self._message is not None  # noqa: S101 - who asks has looked
+        before = self._request.history
+        if self._continued is not None:
+            before = before[:-1]
+        return [*before, UIMessage.parse(self._message.message())]
 
     def _step_request(self, history: Sequence[UIMessage]) -> StepRequest:
         config = self._config
@@ -189,7 +223,7 @@ class _Run:
             model=_chosen_model(config, self._request.model),
             messages=history,
             system=config.system,
-            tools=config.tools,
+            tools=self._tools.specs,
             tool_choice=config.tool_choice,
             parameters=config.parameters,
             provider_options=config.provider_options,
@@ -197,21 +231,23 @@ class _Run:
             part_ids=self._part_ids,
             send_reasoning=config.send_reasoning,
             send_sources=config.send_sources,
+            check_input=self._tools.check,
         )
 
     def finish(self) -> FinishChunk:
         """Return the run's last chunk."""
-        reason = "other" if self._result is None else self._result.finish_reason
+        reason = self._finish_reason
         if not self._config.message_metadata:
             return FinishChunk(finish_reason=reason)
-        return FinishChunk(finish_reason=reason, message_metadata=self.metadata())
+        return FinishChunk(finish_reason=reason, message_metadata=self.metadata(reason))
 
-    def metadata(self) -> Raw:
+    def metadata(self, reason: FinishReason) -> Raw:
         """Return what the message's metadata says, as of now."""
         first = self._first_chunk_s
         metadata = MessageMetadata(
             model=self._model,
             usage=self._usage,
+            finish_reason=reason,
             first_chunk_ms=None if first is None else self._since_begin_ms(first),
             duration_ms=self._since_begin_ms(time.monotonic()),
         )
@@ -219,6 +255,35 @@ class _Run:
 
     def _since_begin_ms(self, now_s: float) -> int:
         return round((now_s - self._began_s) * 1000)
+
+
+_EXECUTING: Final = ("stop", "tool-calls")
+"""The reasons of steps whose calls are executed: others were cut."""
+
+
+class _Step:
+    """A step's calls.
+
+    Attributes:
+        calls: usable ones, for the gateway or the client.
+        executed: how many of them have their result.
+    """
+
+    def __init__(self) -> None:
+        self.calls: Sequence[ToolCall] = ()
+        self.executed = 0
+        self._refused = 0
+
+    def look_at(self, chunks: Sequence[AnyChunk]) -> None:
+        """Count the calls that the model has to be told of, because they are unusable."""
+        for chunk in chunks:
+            if isinstance(chunk, ToolInputErrorChunk) and chunk.provider_executed is not True:
+                self._refused += 1
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the model called tools, and no call waits for anybody."""
+        return len(self.calls) == self.executed and self.executed + self._refused > 0
 
 
 def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:
@@ -234,12 +299,3 @@ def _continued(request: AgentRequest) -> UIMessage | None:
     """Return the message that the run goes on with, if it does."""
     last = request.history[-1] if request.history else None
     return last if last is not None and last.role == "assistant" else None
-
-
-def _before(request: AgentRequest) -> Sequence[UIMessage]:
-    """Return the history without the message that the run writes."""
-    return request.history if _continued(request) is None else request.history[:-1]
-
-
-def _message_so_far(request: AgentRequest) -> Assembler:
-    return Assembler(request.message_id, _continued(request))

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
+from gateway.agents.answers import INTERRUPTED
 from gateway.agents.base import AgentRequest
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
+from gateway.agents.python_tool import PythonTool
+from gateway.agents.tools import Tools
 from gateway.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
 from gateway.ids import ANONYMOUS, RunId, SessionId
-from gateway.providers.base import StepResult, ToolCall, Usage
+from gateway.providers.base import StepResult, ToolCall, ToolSpec, Usage
 from gateway.providers.errors import Fault
 from protocol.chunks import (
     AnyChunk,
@@ -25,8 +28,12 @@ from protocol.chunks import (
     TextDeltaChunk,
     TextEndChunk,
     TextStartChunk,
+    ToolApprovalRequestChunk,
     ToolInputAvailableChunk,
+    ToolInputErrorChunk,
     ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
 )
 from protocol.messages import UIMessage
 
@@ -97,15 +104,13 @@ class Provider:
         pass
 
 
-class Adder:
-    """Executes `add`."""
+def add() -> int:
+    return 3
 
-    def executes(self, name: str) -> bool:
-        return name == "add"
 
-    async def execute(self, calls: Sequence[ToolCall]) -> AsyncIterator[list[AnyChunk]]:
-        for each in calls:
-            yield [ToolOutputAvailableChunk(tool_call_id=each.id, output=Raw(b"3"))]
+def our_tools(*others: PythonTool, **settings: Any) -> Tools:
+    """`add`, which is executed here, and `ask`, which the client answers."""
+    return Tools([PythonTool(add, **settings), *others], [ToolSpec(name="ask")])
 
 
 def message(role: str, *parts: dict[str, Any]) -> UIMessage:
@@ -126,7 +131,7 @@ def request(**fields: Any) -> AgentRequest:
     return AgentRequest(**{**values, **fields})
 
 
-def agent(provider: Provider, tools: Adder | None = None, **config: Any) -> ModelAgent:
+def agent(provider: Provider, tools: Tools | None = None, **config: Any) -> ModelAgent:
     values = {"name": "a", "model": "model-0", "message_metadata": False}
     return ModelAgent(ModelAgentConfig(**{**values, **config}), provider, tools)
 
@@ -185,7 +190,7 @@ def test_call_that_nobody_executes_here_ends_the_run() -> None:
     chunks, tool_call = call("ask")
     result = stopped(finish_reason="tool-calls", tool_calls=[tool_call])
     provider = Provider(Step(chunks, result))
-    played = play(agent(provider, Adder()))
+    played = play(agent(provider, our_tools()))
     assert played[-2:] == [FinishStepChunk(), FinishChunk(finish_reason="tool-calls")]
 
 
@@ -194,7 +199,7 @@ def test_call_that_is_executed_here_leads_to_another_step() -> None:
     chunks, tool_call = call("add")
     first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
     provider = Provider(first, Step(TEXT, stopped()))
-    played = play(agent(provider, Adder()))
+    played = play(agent(provider, our_tools()))
     output = ToolOutputAvailableChunk(tool_call_id="t", output=Raw(b"3"))
     finish = FinishChunk(finish_reason="stop")
     assert played == [*chunks, output, FinishStepChunk(), *TEXT, FinishStepChunk(), finish]
@@ -204,21 +209,123 @@ def test_call_that_is_executed_here_leads_to_another_step() -> None:
     assert provider.requests[0].part_ids is provider.requests[1].part_ids
 
 
-def test_calls_are_executed_all_or_none() -> None:
-    """With one for the client among them, the model has to wait anyway."""
+def test_call_for_the_client_waits_while_ours_is_executed() -> None:
+    """The run ends with the one's result, and without the other's."""
     chunks, ours = call("add", "t1")
     more, theirs = call("ask", "t2")
     result = stopped(finish_reason="tool-calls", tool_calls=[ours, theirs])
-    played = play(agent(Provider(Step([*chunks, *more[1:]], result)), Adder()))
-    assert not any(isinstance(chunk, ToolOutputAvailableChunk) for chunk in played)
-    assert played[-1] == FinishChunk(finish_reason="tool-calls")
+    played = play(agent(Provider(Step([*chunks, *more[1:]], result)), our_tools()))
+    output = ToolOutputAvailableChunk(tool_call_id="t1", output=Raw(b"3"))
+    finish = FinishChunk(finish_reason="tool-calls")
+    assert played == [*chunks, *more[1:], output, FinishStepChunk(), finish]
+
+
+def test_unusable_call_is_answered_by_its_error() -> None:
+    """The model is told what was wrong, and called again."""
+    chunk = ToolInputErrorChunk(
+        tool_call_id="t", tool_name="add", input=Raw(b'"x"'), error_text="not JSON"
+    )
+    wrong = Step([StartStepChunk(), chunk], stopped(finish_reason="tool-calls"))
+    provider = Provider(wrong, Step(TEXT, stopped()))
+    played = play(agent(provider, our_tools()))
+    assert played[-1] == FinishChunk(finish_reason="stop")
+    assert json.loads(bytes(provider.requests[1].messages[-1].parts[1]))["errorText"] == "not JSON"
+
+
+def test_call_that_needs_approval_ends_the_run_with_a_question() -> None:
+    """It is not executed, though others of its step are."""
+    chunks, first = call("add", "t1")
+    more, second = call("late", "t2")
+    result = stopped(finish_reason="tool-calls", tool_calls=[first, second])
+    tools = our_tools(PythonTool(add, name="late", needs_approval=True))
+    played = play(agent(Provider(Step([*chunks, *more[1:]], result)), tools))
+    assert played[3:] == [
+        ToolApprovalRequestChunk(approval_id="made-up", tool_call_id="t2"),
+        ToolOutputAvailableChunk(tool_call_id="t1", output=Raw(b"3")),
+        FinishStepChunk(),
+        FinishChunk(finish_reason="tool-calls"),
+    ]
+
+
+def answered(*parts: dict[str, Any]) -> AgentRequest:
+    """A request that goes on with a message whose last step has these calls."""
+    before = message("assistant", {"type": "step-start"}, *parts)
+    return request(history=[message("user"), before])
+
+
+def tool_part(call_id: str, state: str, name: str = "add", **fields: Any) -> dict[str, Any]:
+    return {"type": f"tool-{name}", "toolCallId": call_id, "state": state, "input": {}, **fields}
+
+
+def responded(call_id: str, *, approved: bool) -> dict[str, Any]:
+    approval = {"id": "q", "approved": approved, "reason": "because"}
+    return tool_part(call_id, "approval-responded", approval=approval)
+
+
+def test_allowed_call_is_executed_before_the_next_step() -> None:
+    """Its result is the first chunk, and the model reads it."""
+    provider = Provider(Step(TEXT, stopped()))
+    played = play(agent(provider, our_tools()), answered(responded("t", approved=True)))
+    output = ToolOutputAvailableChunk(tool_call_id="t", output=Raw(b"3"))
+    assert played[:2] == [output, StartStepChunk()]
+    assert json.loads(bytes(provider.requests[0].messages[-1].parts[1]))["output"] == 3
+
+
+def test_refused_call_is_denied_and_the_model_is_told_why() -> None:
+    """The person's reason stays with the call."""
+    provider = Provider(Step(TEXT, stopped()))
+    played = play(agent(provider, our_tools()), answered(responded("t", approved=False)))
+    assert played[:2] == [ToolOutputDeniedChunk(tool_call_id="t"), StartStepChunk()]
+    part = json.loads(bytes(provider.requests[0].messages[-1].parts[1]))
+    assert part["approval"]["reason"] == "because"
+    assert "output" not in part
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        tool_part("t2", "approval-requested", approval={"id": "other"}),
+        tool_part("t2", "input-available", name="ask"),
+    ],
+    ids=["a question", "a call for the client"],
+)
+def test_model_is_not_called_while_something_waits(waiting: dict[str, Any]) -> None:
+    """What was allowed is done at once; the rest may be answered later."""
+    provider = Provider()
+    asked = answered(responded("t", approved=True), waiting)
+    assert play(agent(provider, our_tools()), asked) == [
+        ToolOutputAvailableChunk(tool_call_id="t", output=Raw(b"3")),
+        FinishChunk(finish_reason="tool-calls"),
+    ]
+
+
+def test_call_cut_by_a_crash_is_told_and_not_repeated() -> None:
+    """It may have done its work: once is enough."""
+    provider = Provider(Step(TEXT, stopped()))
+    asked = answered(
+        tool_part("t1", "input-available"), tool_part("t2", "output-available", output=1)
+    )
+    played = play(agent(provider, our_tools()), asked)
+    assert played[:2] == [
+        ToolOutputErrorChunk(tool_call_id="t1", error_text=INTERRUPTED),
+        StartStepChunk(),
+    ]
+
+
+def test_allowed_call_of_a_tool_that_is_gone_fails() -> None:
+    """The settings changed while the question was open."""
+    provider = Provider(Step(TEXT, stopped()))
+    part = {**responded("t", approved=True), "type": "tool-removed"}
+    first, *_ = play(agent(provider, our_tools()), answered(part))
+    assert isinstance(first, ToolOutputErrorChunk)
+    assert "removed" in first.error_text
 
 
 def test_cut_step_executes_nothing() -> None:
     """A call before the limit was reached is left alone, as the AI SDK does."""
     chunks, tool_call = call("add")
     result = stopped(finish_reason="length", tool_calls=[tool_call])
-    played = play(agent(Provider(Step(chunks, result)), Adder()))
+    played = play(agent(Provider(Step(chunks, result)), our_tools()))
     assert played[-1] == FinishChunk(finish_reason="length")
 
 
@@ -227,7 +334,7 @@ def test_steps_have_a_limit() -> None:
     chunks, tool_call = call("add")
     step = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
     provider = Provider(*[step] * 9)
-    played = play(agent(provider, Adder(), max_steps=3))
+    played = play(agent(provider, our_tools(), max_steps=3))
     assert len(provider.requests) == 3
     assert played[-1] == FinishChunk(finish_reason="tool-calls")
 
@@ -238,7 +345,7 @@ def test_continued_message_goes_on_in_the_next_step() -> None:
     first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
     provider = Provider(first, Step(TEXT, stopped()))
     before = message("assistant", {"type": "step-start"}, {"type": "text", "text": "so"})
-    play(agent(provider, Adder()), request(history=[message("user"), before]))
+    play(agent(provider, our_tools()), request(history=[message("user"), before]))
     user, so_far = provider.requests[1].messages
     assert (user.id, so_far.id) == ("user", "assistant")
     assert [json.loads(bytes(part))["type"] for part in so_far.parts] == [
@@ -285,11 +392,12 @@ def test_metadata_says_who_answered_what_it_used_and_how_long_it_took() -> None:
     chunks, tool_call = call("add")
     first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
     provider = Provider(first, Step(TEXT, stopped(model="model-0-snapshot")))
-    finish = play(agent(provider, Adder(), message_metadata=True))[-1]
+    finish = play(agent(provider, our_tools(), message_metadata=True))[-1]
     assert isinstance(finish, FinishChunk)
     assert isinstance(finish.message_metadata, Raw)
     metadata = json.loads(bytes(finish.message_metadata))
     assert metadata["model"] == "model-0-snapshot"
+    assert metadata["finishReason"] == "stop"
     assert metadata["usage"] == {"inputTokens": 4, "outputTokens": 6, "totalTokens": 10}
     assert 0 <= metadata["firstChunkMs"] <= metadata["durationMs"]
 

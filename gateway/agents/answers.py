@@ -1,0 +1,82 @@
+"""What the last step of a message still waits for, and what a person has answered since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, Raw, Struct
+
+from gateway.providers.base import ToolCall
+from protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
+from protocol.errors import MalformedFrameError
+from protocol.messages import Part, StepStartPart, ToolPart, parse_part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.agents.tools import Tools
+    from protocol.messages import UIMessage
+
+INTERRUPTED: str = "The tool was interrupted before it answered; what it did is not known."
+
+
+class Answers(Struct, kw_only=True):
+    """What a continued message brings to its run.
+
+    Attributes:
+        allowed: calls of ours that a person has allowed, not executed yet.
+        denied: the chunks that say which calls a person has refused.
+        interrupted: the chunks that say which calls of ours were cut by a stop or a crash.
+            They are not executed again: they may have done their work.
+        waiting: whether a call waits for the client, or for a person.
+    """
+
+    allowed: list[ToolCall] = []
+    denied: list[AnyChunk] = []
+    interrupted: list[AnyChunk] = []
+    waiting: bool = False
+
+    @classmethod
+    def to(cls, message: UIMessage, tools: Tools) -> Answers:
+        """Look at the calls of a message's last step."""
+        answers = cls()
+        for part in _last_step(message.parts):
+            if isinstance(part, ToolPart):
+                answers._look_at(part, ours=tools.executes(part.tool_name))
+        return answers
+
+    def _look_at(self, part: ToolPart, *, ours: bool) -> None:
+        by_provider = part.provider_executed is True
+        if part.state == "approval-requested":
+            self.waiting = True
+        elif part.state == "approval-responded":
+            self._look_at_response(part, by_provider=by_provider)
+        elif by_provider or not (part.state == "input-available" or part.preliminary is True):
+            return
+        elif ours:
+            self.interrupted.append(
+                ToolOutputErrorChunk(tool_call_id=part.tool_call_id, error_text=INTERRUPTED)
+            )
+        else:
+            self.waiting = True
+
+    def _look_at_response(self, part: ToolPart, *, by_provider: bool) -> None:
+        if part.approval is UNSET or part.approval.approved is not True:
+            self.denied.append(ToolOutputDeniedChunk(tool_call_id=part.tool_call_id))
+        elif not by_provider:
+            given = Raw(b"null") if part.input is UNSET else part.input
+            call = ToolCall(id=part.tool_call_id, name=part.tool_name, input=given)
+            self.allowed.append(call)
+
+
+def _last_step(parts: Sequence[Raw]) -> list[Part]:
+    step: list[Part] = []
+    for raw in parts:
+        try:
+            part = parse_part(raw)
+        except MalformedFrameError:
+            continue
+        if isinstance(part, StepStartPart):
+            step.clear()
+        step.append(part)
+    return step

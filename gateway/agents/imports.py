@@ -1,0 +1,33 @@
+"""Python objects that settings name: `package.module:name`."""
+
+from __future__ import annotations
+
+import importlib
+
+from gateway.errors import SettingsError
+
+
+def import_object(path: str, used_as: str) -> object:
+    """Return what a path names.
+
+    Args:
+        path: `package.module:name`.
+        used_as: for the error's sentence: "the agent `x`".
+
+    Raises:
+        SettingsError: it cannot be imported.
+    """
+    module, colon, attribute = path.partition(":")
+    if not colon:
+        raise unusable(path, used_as, "it must be of the form `package.module:name`")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise unusable(path, used_as, str(error)) from error
+    except AttributeError:
+        raise unusable(path, used_as, f"{module} has no `{attribute}`") from None
+
+
+def unusable(path: str, used_as: str, problem: str) -> SettingsError:
+    """Return the error for an object that is not what it is used as."""
+    return SettingsError(f"unable to use {used_as} ({path}); {problem}")

@@ -1,0 +1,138 @@
+"""A tool that is a Python function: what a call of it comes to, value by value."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.agents.tool_schema import Signature
+from gateway.providers.base import ToolSpec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from msgspec import Raw
+
+    from gateway.agents.threads import Threads
+    from gateway.agents.tool_api import ToolContext
+
+DEFAULT_LIMIT_S: Final = 60.0
+
+
+class PythonTool:
+    """A function as a tool.
+
+    Plain functions run in a thread, coroutine functions on the event loop. An asynchronous
+    generator's values are shown as they come, each in place of the one before; the last one
+    is the result.
+
+    Args:
+        function: its parameters are the tool's input; see `Signature`.
+        name: as models and clients name it; the function's own if empty.
+        needs_approval: whether a person is asked before each call; or a function of (some
+            of) the same parameters that says so.
+        limit_s: how long a call may take.
+
+    Attributes:
+        is_stream: whether it yields results.
+
+    Raises:
+        TypeError: no tool can be made of it; the text says why.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str = "",
+        needs_approval: bool | Callable[..., Any] = False,
+        limit_s: float = DEFAULT_LIMIT_S,
+    ) -> None:
+        if inspect.isgeneratorfunction(_code_of(function)):
+            raise TypeError("it must be an `async def` to yield")
+        signature = Signature.of(function)
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.limit_s = limit_s
+        self.spec = ToolSpec(
+            name=self.name, description=signature.description, input_schema=signature.schema
+        )
+        self.is_stream = inspect.isasyncgenfunction(_code_of(function))
+        self._function = function
+        self._context = signature.context
+        self._names = signature.arguments.__struct_fields__
+        self._decoder = msgspec.json.Decoder(signature.arguments)
+        self._question = needs_approval
+        self._asked_for = self._parameters_of_question()
+
+    def check(self, given: Raw) -> str | None:
+        """Return what is wrong with an input, None if nothing is."""
+        try:
+            self._decoder.decode(given)
+        except (msgspec.ValidationError, RecursionError) as error:
+            return str(error)
+        return None
+
+    async def asks(self, given: Raw, context: ToolContext, threads: Threads) -> bool:
+        """Whether a person must be asked before this call. Raises what the function raises."""
+        if isinstance(self._question, bool):
+            return self._question
+        wanted = self._asked_for
+        values = {
+            name: value
+            for name, value in self._arguments(given).items()
+            if name in wanted.arguments.__struct_fields__
+        }
+        if wanted.context is not None:
+            values[wanted.context] = context
+        return bool(await _called(self._question, values, threads))
+
+    async def call(
+        self, given: Raw, context: ToolContext, threads: Threads
+    ) -> AsyncGenerator[object]:
+        """Yield what the function yields, or the one value that it returns.
+
+        Raises:
+            msgspec.ValidationError: the input is not what the function takes (any more).
+            Exception: whatever the function raises.
+        """
+        values = self._arguments(given)
+        if self._context is not None:
+            values[self._context] = context
+        if self.is_stream:
+            async with aclosing(self._function(**values)) as results:
+                async for result in results:
+                    yield result
+        else:
+            yield await _called(self._function, values, threads)
+
+    def _arguments(self, given: Raw) -> dict[str, Any]:
+        arguments = self._decoder.decode(given)
+        return {name: getattr(arguments, name) for name in self._names}
+
+    def _parameters_of_question(self) -> Signature:
+        if isinstance(self._question, bool):
+            return Signature.of(lambda: None)
+        wanted = Signature.of(self._question)
+        unknown = set(wanted.arguments.__struct_fields__) - set(self._names)
+        if unknown:
+            raise TypeError(f"the tool has no parameter `{min(unknown)}` to decide by")
+        return wanted
+
+
+def _code_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what tells the kind of a function; an object is called by its class's."""
+    if inspect.isroutine(function) or isinstance(function, partial):
+        return function
+    return type(function).__call__
+
+
+async def _called(function: Callable[..., Any], values: dict[str, Any], threads: Threads) -> object:
+    if inspect.iscoroutinefunction(_code_of(function)):
+        return await function(**values)
+    result = await threads.run(partial(function, **values), f"tool {function!r:.60}")
+    # A plain function that wraps a coroutine function.
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,23 @@
+"""What a tool written in Python may import: who calls it, and how to fail in its own words."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.ids import RunId, SessionId, UserId
+
+
+class ToolContext(Struct, frozen=True, kw_only=True):
+    """Who calls a tool. A parameter annotated with it is filled in; no model sees it."""
+
+    session_id: SessionId
+    run_id: RunId
+    user: UserId
+    tool_call_id: str
+
+
+class ToolError(Exception):
+    """A tool's failure in a sentence of its own, which the model and the person read.
+
+    Any other exception is logged, and told as a general sentence.
+    """

@@ -1,0 +1,204 @@
+"""An agent's tools: which are executed here, what their calls come to, and who is asked.
+
+A tool's failure is its call's, never the run's: the model reads it and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from gateway.agents.threads import Threads
+from gateway.agents.tool_api import ToolContext, ToolError
+from protocol.chunks import (
+    AnyChunk,
+    ToolApprovalRequestChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
+)
+from protocol.codec import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from gateway.agents.base import AgentRequest
+    from gateway.agents.python_tool import PythonTool
+    from gateway.providers.base import ToolCall, ToolSpec
+
+logger = logging.getLogger(__name__)
+
+MAX_UNREAD: Final = 64
+"""Results that wait to be sent; then tools that yield wait too."""
+
+_NOT_JSON: Final = (TypeError, ValueError, OverflowError, RecursionError)
+
+
+class Tools:
+    """The tools of an agent.
+
+    Args:
+        python: executed here.
+        declared: others, which the client or the provider executes.
+
+    Attributes:
+        specs: all of them, as the model is told.
+    """
+
+    def __init__(
+        self, python: Sequence[PythonTool] = (), declared: Sequence[ToolSpec] = ()
+    ) -> None:
+        self._python = {tool.name: tool for tool in python}
+        self._threads = Threads()
+        self.specs: Sequence[ToolSpec] = (*(tool.spec for tool in python), *declared)
+
+    def executes(self, name: str) -> bool:
+        """Whether calls of this tool are for us; else they are for the client."""
+        return name in self._python
+
+    def check(self, name: str, given: Raw) -> str | None:
+        """Return what is wrong with a call's input, for its model to read. See `InputCheck`."""
+        tool = self._python.get(name)
+        return None if tool is None else tool.check(given)
+
+    async def ask(
+        self, calls: Sequence[ToolCall], request: AgentRequest
+    ) -> list[ToolApprovalRequestChunk]:
+        """Return a question for each of the calls that a person must allow."""
+        questions = []
+        for call in calls:
+            tool = self._python.get(call.name)
+            if tool is not None and await self._asks(tool, call, request):
+                approval_id = request.new_id()
+                question = ToolApprovalRequestChunk(approval_id=approval_id, tool_call_id=call.id)
+                questions.append(question)
+        return questions
+
+    async def execute(
+        self, calls: Sequence[ToolCall], request: AgentRequest
+    ) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Execute calls side by side, and yield results as they come.
+
+        Every call gets one final result or error. Closing the generator, or cancelling it,
+        ends the calls that have none yet.
+        """
+        arrived: asyncio.Queue[AnyChunk | None] = asyncio.Queue(MAX_UNREAD)
+        tasks = [
+            asyncio.create_task(self._run(call, request, arrived), name=f"tool {call.name}")
+            for call in calls
+        ]
+        unfinished = len(tasks)
+        try:
+            while unfinished:
+                chunk = await arrived.get()
+                if chunk is None:
+                    unfinished -= 1
+                else:
+                    yield [chunk]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(
+        self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
+    ) -> None:
+        """Execute one call; whatever happens but a cancellation, its last chunk is final."""
+        try:
+            output = await self._result(call, request, arrived)
+            await arrived.put(_output(call, output))
+        except ToolError as error:
+            await arrived.put(_error(call, str(error) or _failed(call)))
+        except Exception:
+            logger.exception("tool_failed tool=%s run=%s", call.name, request.run_id)
+            await arrived.put(_error(call, _failed(call)))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not ours: something that the tool awaited was cancelled.
+            await arrived.put(_error(call, _failed(call)))
+        await arrived.put(None)
+
+    async def _result(
+        self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
+    ) -> Raw:
+        """Return what a call comes to; preliminary results arrive before.
+
+        A generator's last value comes twice, as the AI SDK sends it: nobody knows that it is
+        the last before the generator ends.
+        """
+        tool = self._python.get(call.name)
+        if tool is None:
+            raise ToolError(f"The tool {call.name} is not available any more.")
+        if (problem := tool.check(call.input)) is not None:
+            raise ToolError(f"Invalid input for tool {call.name}: {problem}")
+        output = Raw(b"null")
+        try:
+            async with asyncio.timeout(tool.limit_s) as limit:
+                values = tool.call(call.input, _context(call.id, request), self._threads)
+                async with aclosing(values):
+                    async for value in values:
+                        output = _json_of(call, value)
+                        if tool.is_stream:
+                            await arrived.put(_output(call, output, preliminary=True))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise ToolError(
+                f"The tool {call.name} was given up; it took longer than {tool.limit_s:g} seconds."
+            ) from None
+        return output
+
+    async def _asks(self, tool: PythonTool, call: ToolCall, request: AgentRequest) -> bool:
+        context = _context(call.id, request)
+        try:
+            async with asyncio.timeout(tool.limit_s):
+                return await tool.asks(call.input, context, self._threads)
+        except Exception:
+            # Whether it is harmless is not known: then a person decides.
+            logger.exception("approval_undecided tool=%s run=%s", call.name, request.run_id)
+            return True
+
+
+def _context(tool_call_id: str, request: AgentRequest) -> ToolContext:
+    return ToolContext(
+        session_id=request.session_id,
+        run_id=request.run_id,
+        user=request.user,
+        tool_call_id=tool_call_id,
+    )
+
+
+def _json_of(call: ToolCall, value: object) -> Raw:
+    try:
+        # Decoded again, for what is JSON by its own word only (`msgspec.Raw`).
+        return msgspec.json.decode(one_line(msgspec.json.encode(value)), type=Raw)
+    except _NOT_JSON:
+        logger.warning("tool_result_not_json tool=%s type=%s", call.name, type(value).__name__)
+        raise ToolError(f"The tool {call.name} returned something that is not JSON.") from None
+
+
+def _output(
+    call: ToolCall, output: Raw, *, preliminary: bool | UnsetType = UNSET
+) -> ToolOutputAvailableChunk:
+    return ToolOutputAvailableChunk(
+        tool_call_id=call.id,
+        output=output,
+        provider_metadata=call.metadata,
+        preliminary=preliminary,
+    )
+
+
+def _error(call: ToolCall, text: str) -> ToolOutputErrorChunk:
+    return ToolOutputErrorChunk(
+        tool_call_id=call.id, error_text=text, provider_metadata=call.metadata
+    )
+
+
+def _failed(call: ToolCall) -> str:
+    return f"The tool {call.name} failed because of an internal error."

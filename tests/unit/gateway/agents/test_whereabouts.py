@@ -1,0 +1,39 @@
+"""Which process is at a run: known while it lives, and no longer."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from gateway.agents.whereabouts import Whereabouts
+from gateway.ids import RunId
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = RunId("run_1")
+
+
+def test_sibling_finds_the_process_of_a_run(tmp_path: Path) -> None:
+    """While the run is produced, whoever shares the folder learns by which process."""
+    with Whereabouts(tmp_path / "demo").here(RUN):
+        assert Whereabouts(tmp_path / "demo").find(RUN) == os.getpid()
+
+
+def test_sibling_finds_nobody_once_the_run_is_over(tmp_path: Path) -> None:
+    """A run that has ended has no process."""
+    with Whereabouts(tmp_path).here(RUN):
+        pass
+    assert Whereabouts(tmp_path).find(RUN) is None
+
+
+def test_sibling_finds_nobody_where_a_dead_process_left_its_word(tmp_path: Path) -> None:
+    """Without its lock, a file names nobody: its number may be another program's by now."""
+    (tmp_path / RUN).write_text("1")
+    assert Whereabouts(tmp_path).find(RUN) is None
+    assert not (tmp_path / RUN).exists()
+
+
+def test_sibling_finds_nobody_for_a_run_never_heard_of(tmp_path: Path) -> None:
+    """Neither a file nor a folder is needed to say so."""
+    assert Whereabouts(tmp_path / "absent").find(RUN) is None
