@@ -10,6 +10,7 @@ import inspect
 import re
 from copy import copy
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import msgspec
@@ -72,9 +73,17 @@ class Signature(Struct, frozen=True, kw_only=True):
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) else type(function).__call__
+    """Return the types of the parameters; what is returned may be unknown here."""
+    while isinstance(function, partial):
+        function = function.func
+    target = inspect.unwrap(function if inspect.isroutine(function) else type(function).__call__)
+    hints = {name: hint for name, hint in target.__annotations__.items() if name != "return"}
     try:
-        return get_type_hints(target, include_extras=True)
+        return get_type_hints(
+            SimpleNamespace(__annotations__=hints),
+            globalns=getattr(target, "__globals__", None),
+            include_extras=True,
+        )
     except NameError as error:
         raise TypeError(f"its type hints name something unknown: {error}") from None
 

@@ -113,14 +113,11 @@ class Tools:
             await arrived.put(_output(call, output))
         except ToolError as error:
             await arrived.put(_error(call, str(error) or _failed(call)))
-        except Exception:
-            logger.exception("tool_failed tool=%s run=%s", call.name, request.run_id)
-            await arrived.put(_error(call, _failed(call)))
-        except asyncio.CancelledError:
+        except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Not ours: something that the tool awaited was cancelled.
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # else it is not ours: something that the tool awaited was cancelled
+            logger.exception("tool_failed tool=%s run=%s", call.name, request.run_id)
             await arrived.put(_error(call, _failed(call)))
         await arrived.put(None)
 
