@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.agents.configured_tools import make_tools
 from gateway.errors import AgentNotFoundError, SettingsError
-from gateway.settings import SIMULATED_KINDS, AgentSettings, Settings
+from gateway.settings import (
+    SIMULATED_KINDS,
+    AgentSettings,
+    ClientToolSettings,
+    ProviderToolSettings,
+    Settings,
+)
 from gateway.wiring import Agents, FunctionAgent, default_agents, import_agent, open_agents
 from protocol.chunks import FinishChunk, StartStepChunk
 
@@ -90,3 +97,75 @@ def test_agent_that_cannot_be_made_is_a_wrong_setting(path: str) -> None:
         import_agent("mine", path)
     assert "`mine`" in refused.value.message
     assert path in refused.value.message
+
+
+def add(one: int, two: int) -> int:
+    """Add two numbers."""
+    return one + two
+
+
+def is_large(one: int) -> bool:
+    return one > 10
+
+
+@pytest.fixture
+def tools_module(module: ModuleType) -> str:
+    """A module with tools; returns its name."""
+    module.add = add  # type: ignore[attr-defined]
+    module.is_large = is_large  # type: ignore[attr-defined]
+    return module.__name__
+
+
+def with_tools(**fields: Any) -> AgentSettings:
+    return AgentSettings(provider="simulator", model="m", **fields)
+
+
+def test_agent_has_the_tools_of_its_settings(tools_module: str) -> None:
+    """Those executed here, then the client's, then the provider's."""
+    agent = with_tools(
+        tools=(f"{tools_module}:add",),
+        needs_approval={"add": f"{tools_module}:is_large"},
+        client_tools={"ask": ClientToolSettings(description="Ask.")},
+        provider_tools={"search": ProviderToolSettings(type="web_search", args={"max_uses": 2})},
+    )
+    tools = make_tools("a", agent)
+    ours, client, provider = tools.specs
+    assert (ours.name, ours.description, tools.executes("add")) == ("add", "Add two numbers.", True)
+    assert (client.name, client.description, tools.executes("ask")) == ("ask", "Ask.", False)
+    assert b'"object"' in bytes(client.input_schema)
+    assert (provider.name, provider.provider_type) == ("search", "web_search")
+    assert provider.provider_args is not None
+    assert bytes(provider.provider_args) == b'{"max_uses":2}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"tools": ("{}:gone",)}, "gone"),
+        ({"tools": ("{}:nothing",)}, "nothing"),
+        ({"tools": ("{}",)}, "package.module:name"),
+        ({"tools": ("{}:add", "{}:add")}, "add"),
+        ({"tools": ("{}:add",), "client_tools": {"add": ClientToolSettings()}}, "add"),
+        ({"tools": ("{}:add",), "needs_approval": {"sub": True}}, "sub"),
+        ({"tools": ("{}:add",), "needs_approval": {"add": "{}:gone"}}, "gone"),
+        ({"client_tools": {"ask": ClientToolSettings()}, "needs_approval": {"ask": True}}, "ask"),
+    ],
+)
+def test_tool_that_cannot_be_made_is_a_wrong_setting(
+    fields: dict[str, Any], named: str, tools_module: str
+) -> None:
+    """The sentence names the agent, and what is wrong."""
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.format(tools_module)
+        if isinstance(value, tuple):
+            return tuple(map(filled, value))
+        if isinstance(value, dict):
+            return {key: filled(each) for key, each in value.items()}
+        return value
+
+    with pytest.raises(SettingsError) as refused:
+        make_tools("mine", with_tools(**filled(fields)))
+    assert "mine" in refused.value.message
+    assert named in refused.value.message
