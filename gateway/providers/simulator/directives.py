@@ -7,7 +7,7 @@ of it before the answer is made up::
 
     directive = "[[" word *( " " word ) "]]"
     word      = key "=" value | flag
-    tool      = "[[tool" [ "=" name ] [ JSON object ] "]]"
+    tool      = "[[tool" [ "=" name ] [ JSON object ] [ "step=" number ] "]]"
     duration  = number [ "ms" | "s" | "m" | "h" ]          ; seconds when no unit is given
 
 A text in brackets that does not begin with a known key and has no `=` after its first word
@@ -65,10 +65,14 @@ class HttpFailure(Struct, frozen=True):
 
 
 class ToolAsk(Struct, frozen=True):
-    """A tool to call. None: the first that is declared, or an input made from its schema."""
+    """A tool to call. None: the first that is declared, or an input made from its schema.
+
+    `step` is the only one in which it is called, from 1; None: in all of the script's steps.
+    """
 
     name: str | None = None
     input: str | None = None
+    step: int | None = None
 
 
 class Script(Struct, frozen=True, kw_only=True):
@@ -115,6 +119,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _HEAD = re.compile(r"\[\[\s*([a-z]+)(=?)")
 _TOOL = re.compile(r"\[\[\s*tool(?:=([\w.-]+))?\s*")
+_TOOL_END = re.compile(r"\s*(?:step=([1-9]\d?)\s*)?\]\]")
 
 
 def script_for(model: str, prompt: str) -> Directed:
@@ -168,10 +173,11 @@ def _read_tool(text: str, start: int) -> tuple[int, ToolAsk]:
         except ValueError as error:
             raise DirectiveError(f"unable to read a tool's input; {error}") from error
         arguments, at = text[at:end], end
-    closing = re.compile(r"\s*\]\]").match(text, at)
+    closing = _TOOL_END.match(text, at)
     if match is None or closing is None:
         raise DirectiveError(f"unable to read {text[start:][:80]}; write [[tool=name {{…}}]]")
-    return closing.end(), ToolAsk(match[1], arguments)
+    step = None if closing[1] is None else int(closing[1])
+    return closing.end(), ToolAsk(match[1], arguments, step)
 
 
 def _apply(script: Script, words: list[str]) -> Script:

@@ -191,10 +191,11 @@ def _one_line(text: str) -> str:
 
 
 def _calls(conversation: Conversation, script: Script) -> list[Part]:
-    if conversation.rounds >= script.steps:
-        return []
+    step = conversation.rounds + 1
     calls: list[Part] = []
     for ask in script.tools:
+        if step > script.steps if ask.step is None else step != ask.step:
+            continue
         tool = _chosen(ask, conversation.tools)
         if tool is not None:
             arguments = ask.input if ask.input is not None else _example_input(tool.schema)

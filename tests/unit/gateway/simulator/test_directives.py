@@ -111,6 +111,16 @@ def test_prompt_names_the_tool_instead_of_the_models_choice() -> None:
     assert script_for("sim-tools", "go").script.tools == (ToolAsk(),)
 
 
+def test_tool_may_be_called_in_one_step_only() -> None:
+    """The others of the script have their own."""
+    text = '[[tool=a {"x": 1} step=2]] [[tool=b step=1]] [[tool=c]]'
+    assert read_directives(text).script.tools == (
+        ToolAsk("a", '{"x": 1}', 2),
+        ToolAsk("b", None, 1),
+        ToolAsk("c"),
+    )
+
+
 def test_unknown_model_behaves_as_the_default() -> None:
     """A real model's name is as good as `sim`."""
     assert script_for("claude-anything", "Hi") == script_for("sim", "Hi")
