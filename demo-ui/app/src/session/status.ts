@@ -53,8 +53,12 @@ function busyStatus({ chat, session, stoppedHere }: DemoSession, run: RunInfo | 
       return { tone: 'busy', text: stoppedHere ? 'Stopping' : 'Being stopped in another tab' };
     case 'reconnecting':
       return { tone: 'warning', text: 'Reconnecting', since: session.since, detail: GOES_ON };
-    default:
-      return { tone: 'busy', text: 'Writing', since };
+    default: {
+      // A text may be opened long before its first word.
+      const last = chat.messages.at(-1)?.parts.at(-1);
+      const silent = last?.type === 'text' && last.text === '';
+      return { tone: 'busy', text: silent ? 'Waiting for the model' : 'Writing', since };
+    }
   }
 }
 
