@@ -44,9 +44,9 @@ MAX_BATCH_BYTES: Final = 256 * 1024
 REFUSALS: Final = 5
 """How often Redis may refuse one run's batch before the run is given up, for the others' sake."""
 
-RETAIN_BYTES: Final = 48 * 1024
+RETAIN_BYTES: Final = 24 * 1024
 """What a living producer can append again after a failover that lost acknowledged records:
-ten seconds of fifty chunks each, where a replica is behind by less than one."""
+five seconds of fifty chunks each, where a replica is behind by less than one."""
 
 JOIN_BYTES: Final = 2 * 1024
 """Retained records below this are joined: a small one's objects are larger than its payload."""

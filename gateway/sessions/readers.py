@@ -103,9 +103,15 @@ class LogReader:
         sent_at = time.monotonic()
         while True:
             try:
-                async for offset, batch in self._available():
-                    yield batch
-                    self._cursor, self._offset = batch.last + 1, offset
+                while self._cursor < log.next:
+                    if self._cursor < log.base:
+                        async for offset, batch in log.read_back(self._cursor, self._offset):
+                            yield batch
+                            self._move_after(batch, offset)
+                    else:
+                        offset, batch = log.after(self._cursor)
+                        yield batch
+                        self._move_after(batch, offset)
                     sent_at = time.monotonic()
                 if log.ended and self._cursor >= log.next:
                     return
@@ -127,19 +133,12 @@ class LogReader:
                 yield Idle.HEARTBEAT
                 sent_at = time.monotonic()
 
-    async def _available(self) -> AsyncIterator[tuple[str, ChunkBatch]]:
-        """Yield what is there from the cursor on, from Redis and then from the ring.
+    def _move_after(self, batch: ChunkBatch, offset: str) -> None:
+        """Go on after a batch, of which the record at `offset` is the last.
 
-        The caller moves the cursor before it asks for more: while it was away, sending,
-        the ring may have dropped what came next.
+        Only then look for more: while it was sent, the ring may have dropped what comes next.
         """
-        log = self._log
-        while self._cursor < log.next:
-            if self._cursor < log.base:
-                async for item in log.read_back(self._cursor, self._offset):
-                    yield item
-            else:
-                yield log.after(self._cursor)
+        self._cursor, self._offset = batch.last + 1, offset
 
     def _is_cut_off(self) -> bool:
         """Whether waiting on is in vain; raises DrainingError if another gateway can serve."""

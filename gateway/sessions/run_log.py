@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
 
-RING_BYTES: Final = 48 * 1024
-"""Memory for a run's newest batches: about a second of fifty chunks, one a batch, and more
-of larger ones. A reader further behind reads from Redis; it got there by what its socket's
-buffers hold."""
-
-BATCH_BYTES: Final = 600
-"""What a batch and its frame hold besides twice its payload."""
+RING_BYTES: Final = 256 * 1024
+RING_BATCHES: Final = 32
+"""What a run keeps in memory of its newest batches. A reader further behind reads from Redis;
+few are, for a socket's buffers come before that. Small batches are bounded by their number: what
+they hold besides their chunks is ten times as much."""
 
 PAGE_RECORDS: Final = 200
 """Records a catch-up reads at a time: about 10 ms of Redis and of us (REDIS.md §8)."""
@@ -136,9 +134,11 @@ class RunLog:
             # The feed fills holes before it delivers; this is a run that we met half-way.
             self._drop_ring(record.first)
         self._ring.append((offset, batch))
-        self._ring_bytes += _held(batch)
+        self._ring_bytes += len(batch.payload)
         self.next = batch.last + 1
-        while self._ring_bytes > RING_BYTES and len(self._ring) > 1:
+        while len(self._ring) > 1 and (
+            self._ring_bytes > RING_BYTES or len(self._ring) > RING_BATCHES
+        ):
             self._evict()
         self.pulse.send()
 
@@ -275,7 +275,7 @@ class RunLog:
 
     def _evict(self) -> None:
         _, batch = self._ring.popleft()
-        self._ring_bytes -= _held(batch)
+        self._ring_bytes -= len(batch.payload)
         self.base = batch.last + 1
         if self._assembler is not None and batch.first <= self._assembled + 1 <= batch.last:
             self._apply(batch.since(self._assembled + 1))
@@ -284,11 +284,6 @@ class RunLog:
         self._ring.clear()
         self._ring_bytes = 0
         self.base = self.next = next_sequence
-
-
-def _held(batch: ChunkBatch) -> int:
-    """Return about how many bytes a batch keeps in memory once it is framed."""
-    return 2 * len(batch.payload) + BATCH_BYTES
 
 
 def _join(
