@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.deviations import deviates
 from tests.conformance.openai_oracle import (
     SHARED_CORPUS,
     comparable,
@@ -56,11 +57,13 @@ def test_translator_emits_what_the_ai_sdk_did(provider: str, name: str) -> None:
     expected = comparable(map(json.loads, lines), events)
     actual = comparable(ours, events)
     if result.warning is not None:
+        deviates("unreadable-event-is-said-last")
         expected = [chunk for chunk in expected if chunk["type"] != "error"]
         assert _text(actual) == _text(expected)
         return
     elif result.failure is not None:
         # The step's own start is held back by the provider, not by its translator.
+        deviates("step-start-held")
         expected = [chunk for chunk in expected if chunk["type"] not in {"error", "start-step"}]
         actual = [chunk for chunk in actual if chunk["type"] != "start-step"]
     elif "abortAfter" in settings:

@@ -99,3 +99,9 @@ async def everything(request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]
     yield [*CALLS, FinishStepChunk()]
     yield [StartStepChunk(), *REST, FinishStepChunk()]
     yield [FinishChunk(finish_reason="interrupted")]
+
+
+async def answered(request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
+    """Yield one step, whose calls all have their results; nothing is said of them."""
+    yield [StartStepChunk(), *CALLS, FinishStepChunk()]
+    yield [FinishChunk(finish_reason="stop")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.conformance.deviations import deviates
 from tests.support.fixtures import Deployment, start_deployment
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ AGENTS: Final[Settings] = {
         for name, provider in MODELS.items()
     },
     "agents.everything": {"python": "tests.support.agents:everything"},
+    "agents.answered": {"python": "tests.support.agents:answered"},
 }
 
 
@@ -123,3 +125,41 @@ async def test_chat_reads_every_type_of_chunk(
     assert list(calls) == ["c1", "c2", "c3", "c4"]
     assert calls["c1"].get("result", calls["c1"].get("output")) == {"seen": "all"}
     assert len(end["requests"]) == 1, "nothing waits for the client"
+    if ai != 4:
+        deviates("denied-left-out")
+        assert (calls["c4"]["state"] == "output-denied") is (ai > 5 and query != "")
+
+
+@deviates("v4-error-is-a-result")
+@deviates("v4-left-out")
+async def test_ai_4_sees_what_it_has_parts_for(node: NodeHost, tooled: Deployment) -> None:
+    """A failed call has its error as its result; what ai 4 does not know is left out."""
+    chat = await open_chat(node, tooled.session(), 4, "everything")
+
+    await chat.send("go")
+    answer = (await chat.settle())["messages"][-1]
+
+    results = [call["result"] for call in calls_in(answer)]
+    assert results == [
+        {"seen": "all"},
+        {"error": "not found"},
+        {"error": "no such tool"},
+        {"error": "The call was refused."},
+    ]
+    kinds = [part["type"] for part in answer["parts"] if part["type"] != "tool-invocation"]
+    assert kinds == ["step-start", "reasoning", "step-start", "source", "file", "text"]
+
+
+@deviates("v4-empty-step")
+async def test_ai_4_does_not_send_again_what_is_answered(
+    node: NodeHost, tooled: Deployment
+) -> None:
+    """With `maxSteps`, it would when a message ends in answered calls."""
+    chat = await open_chat(node, tooled.session(), 4, "answered", resubmit=True)
+
+    await chat.send("go")
+    end = await chat.settle()
+
+    assert (end["status"], end["error"]) == ("ready", None)
+    assert len(end["requests"]) == 1
+    assert end["messages"][-1]["parts"][-1] == {"type": "step-start"}
