@@ -30,6 +30,12 @@ function WithSidebar({ id, open, change, view }: Props) {
   };
   return (
     <div className="flex h-dvh overflow-hidden" onKeyDown={(event) => event.key === 'Escape' && setMenu(false)}>
+      <a
+        href="#message"
+        className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-40 focus:rounded-lg focus:bg-popover focus:px-4 focus:py-2"
+      >
+        To the message
+      </a>
       {menu && (
         <div aria-hidden="true" className="fixed inset-0 z-20 bg-black/40 lg:hidden" onClick={() => setMenu(false)} />
       )}

@@ -62,6 +62,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
         </p>
       )}
       <textarea
+        id="message"
         aria-label="Message"
         placeholder="Write a message"
         rows={1}
