@@ -1,0 +1,65 @@
+"""Tools in Python, which gateways of tests import by path."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.agents.tool_api import ToolContext, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_meetings: dict[str, asyncio.Barrier] = {}
+
+
+def add(one: int, two: int) -> int:
+    """Add two numbers."""
+    return one + two
+
+
+async def meet(at: str, context: ToolContext) -> str:
+    """Wait for another call of the same run: two of them must run side by side."""
+    await _meetings.setdefault(f"{context.run_id} {at}", asyncio.Barrier(2)).wait()
+    return f"met {at}"
+
+
+def transfer(amount: int) -> dict[str, int]:
+    """Send money."""
+    return {"sent": amount}
+
+
+def is_large(amount: int) -> bool:
+    """Whether a person must allow the transfer."""
+    return amount > 10
+
+
+async def count(to: int) -> AsyncIterator[int]:
+    """Count, and show how far."""
+    for number in range(1, to + 1):
+        yield number
+
+
+def refuse() -> None:
+    """Fail in words of its own."""
+    raise ToolError("Not today.")
+
+
+def crash() -> None:
+    """Fail in words that nobody should read."""
+    raise ValueError("swordfish")
+
+
+def page(length: int) -> str:
+    """Return a long text."""
+    return "x" * length
+
+
+async def hang() -> None:
+    """Never answer."""
+    await asyncio.Event().wait()
+
+
+def unreadable() -> object:
+    """Return what is no JSON."""
+    return object()
