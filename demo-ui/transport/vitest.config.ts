@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.{ts,tsx}'],
+    include: ['tests/*.test.ts'],
     testTimeout: 15_000,
     // Two cores are shared with whatever else runs.
     maxWorkers: 2,

@@ -16,6 +16,53 @@ export function textOf(message: UIMessage | undefined): string {
   return (message?.parts ?? []).map(part => (part.type === 'text' ? part.text : '')).join('|');
 }
 
+/** The text of the answer under way, or the last one. */
+export function answerOf(chat: AbstractChat<UIMessage>): string {
+  const { lastMessage } = chat;
+  return lastMessage?.role === 'assistant' ? textOf(lastMessage).replaceAll('|', '') : '';
+}
+
+/**
+ * `fetch` as tabs of one browser share it over HTTP/1.1: six connections, each taken until its
+ * response has been read or given up. `most` is the largest number that was in use.
+ */
+export function sixConnections() {
+  const state = { open: 0, most: 0, waited: 0 };
+  const waiting: (() => void)[] = [];
+  const release = () => {
+    state.open -= 1;
+    waiting.shift()?.();
+  };
+  const limited: typeof fetch = async (input, init) => {
+    if (state.open >= 6) {
+      state.waited += 1;
+      await new Promise<void>(next => waiting.push(next));
+    }
+    state.open += 1;
+    state.most = Math.max(state.most, state.open);
+    let open = true;
+    const close = () => {
+      if (open) release();
+      open = false;
+    };
+    init?.signal?.addEventListener('abort', close);
+    try {
+      const response = await fetch(input, init);
+      const [body, watched] = response.body?.tee() ?? [null, null];
+      const reader = watched?.getReader();
+      const drain = async () => {
+        while (reader !== undefined && !(await reader.read()).done);
+      };
+      void drain().then(close, close);
+      return new Response(body, response);
+    } catch (error) {
+      close();
+      throw error;
+    }
+  };
+  return { fetch: limited, state };
+}
+
 /** Wait until a condition holds. */
 export async function until(holds: () => unknown, what = 'condition'): Promise<void> {
   const deadline = Date.now() + 8_000;

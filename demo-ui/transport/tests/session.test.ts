@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { CHATS, textOf, until, untilIdle } from './chats.js';
+import { CHATS, sixConnections, textOf, until, untilIdle } from './chats.js';
 import { ScriptedGateway } from './gateway.js';
 import { openSession } from './tab.js';
 
@@ -167,11 +167,12 @@ describe('ten tabs', () => {
 
   it('can all send at once in sessions of their own, over six connections', async () => {
     const ids = Array.from({ length: 10 }, (_, index) => `c${index}`);
-    const opened = await Promise.all(ids.map(id => tab({ id })));
+    const { fetch, state } = sixConnections();
+    const opened = await Promise.all(ids.map(id => tab({ id, fetch })));
     await until(() => opened.every(each => each.session.getState().loaded));
     for (const { chat } of opened) void chat.sendMessage({ text: 'hello' });
     await until(() => gateway.runs.size === 10);
-    await until(() => gateway.open <= 4, 'free connections');
+    await until(() => state.open <= 4, 'free connections');
     for (const id of ids) gateway.answer(id, ['fine']);
     await until(() => opened.every(each => textOf(each.chat.lastMessage) === 'fine'));
   });

@@ -1,0 +1,164 @@
+import type { UIMessage } from 'ai';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { answerOf, CHATS, sixConnections, until, untilIdle, textOf } from '../chats.js';
+import { openSession, openTab } from '../tab.js';
+import { Proxy, serve } from './serve.js';
+
+let gateway: Awaited<ReturnType<typeof serve>>;
+let proxy: Proxy;
+let id: string;
+const leaving: (() => void)[] = [];
+
+beforeAll(async () => {
+  gateway = await serve();
+});
+afterAll(() => gateway.close());
+beforeEach(async () => {
+  proxy = await new Proxy(gateway.port).listen();
+  id = `chat-${Math.random().toString(36).slice(2)}`;
+});
+afterEach(() => {
+  for (const leave of leaving.splice(0)) leave();
+  proxy.close();
+});
+
+const direct = () => `http://127.0.0.1:${gateway.port}/api/chat`;
+const broken = () => `http://127.0.0.1:${proxy.port}/api/chat`;
+
+interface Snapshot {
+  messages: UIMessage[];
+  runs: { state: string; outcome?: string }[];
+}
+const snapshot = async () => (await (await fetch(`${direct()}/${id}`)).json()) as Snapshot;
+
+const saidIn = (messages: UIMessage[]) => textOf(messages.at(-1)).replaceAll('|', '');
+
+async function ended(): Promise<Snapshot> {
+  for (;;) {
+    const seen = await snapshot();
+    if (seen.runs[0]?.state === 'ended') return seen;
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+}
+
+async function open(Chat: (typeof CHATS)[number][1], api = direct(), messages: UIMessage[] = []) {
+  const { MidstreamChatTransport } = await openTab();
+  const finishes: boolean[] = [];
+  const chat = new Chat({
+    id,
+    messages,
+    transport: new MidstreamChatTransport({ api }),
+    onFinish: ({ isAbort }) => void finishes.push(isAbort),
+  });
+  return { chat, finishes };
+}
+
+async function follow(api = direct(), Chat = CHATS[2]?.[1]) {
+  const opened = await openSession({ api } as never, { id, Chat });
+  leaving.push(opened.leave);
+  await until(() => opened.session.getState().loaded);
+  return opened;
+}
+
+describe.each(CHATS)('%s against a real gateway', (_, Chat) => {
+  it('loses nothing through ten cuts, and finishes once', async () => {
+    proxy.cuts.push(...Array.from({ length: 10 }, () => 300 + Math.floor(Math.random() * 2500)));
+    const { chat, finishes } = await open(Chat, broken());
+    await chat.sendMessage({ text: '[[tokens=400 rate=200 first=50ms]] go' });
+    expect(proxy.cuts).toEqual([]);
+    expect(chat.error).toBeUndefined();
+    expect(finishes).toEqual([false]);
+    const { messages } = await ended();
+    expect(answerOf(chat)).toBe(saidIn(messages));
+    expect(chat.messages).toHaveLength(2);
+  });
+
+  it('stops after a send', async () => {
+    const { chat } = await open(Chat);
+    void chat.sendMessage({ text: '[[tokens=5000 rate=50 first=0]] go' });
+    await until(() => answerOf(chat).length > 20);
+    await chat.stop();
+    const { runs, messages } = await ended();
+    expect(runs[0]).toMatchObject({ outcome: 'stopped' });
+    expect(saidIn(messages)).toContain(answerOf(chat));
+    expect(chat.status).toBe('ready');
+  });
+
+  it('stops after a resume', async () => {
+    const first = await open(Chat);
+    void first.chat.sendMessage({ text: '[[tokens=5000 rate=50 first=0]] go' });
+    await until(() => answerOf(first.chat).length > 20);
+    const { chat } = await open(Chat, direct(), (await snapshot()).messages);
+    void chat.resumeStream();
+    await until(() => answerOf(chat).length > 20);
+    await chat.stop();
+    expect((await ended()).runs[0]).toMatchObject({ outcome: 'stopped' });
+    await untilIdle(first.chat);
+    expect(first.finishes).toEqual([true]);
+  });
+
+  it('stops before the first token', async () => {
+    const { chat } = await open(Chat);
+    void chat.sendMessage({ text: '[[first=20s]] go' });
+    await until(() => chat.status === 'submitted');
+    await chat.stop();
+    await new Promise(resolve => setTimeout(resolve, 100));
+    const { chat: next } = await open(Chat);
+    await next.sendMessage({ text: '[[tokens=5 rate=0 first=0]] again' });
+    expect(next.error).toBeUndefined();
+    expect(textOf(next.lastMessage)).not.toBe('');
+  });
+});
+
+describe('two tabs against a real gateway', () => {
+  it('show the same, while it streams and after, and are stopped by the one that watches', async () => {
+    const [first, second] = [await follow(), await follow()];
+    void first.chat.sendMessage({ text: '[[tokens=5000 rate=50 first=100ms]] go' });
+    await until(() => answerOf(second.chat).length > 20);
+    await until(() => first.chat.status === 'streaming' && second.chat.status === 'streaming');
+    await second.chat.stop();
+    const { messages, runs } = await ended();
+    expect(runs[0]).toMatchObject({ outcome: 'stopped' });
+    await until(() => first.chat.status === 'ready' && second.chat.status === 'ready');
+    await until(() => second.session.getState().run?.state === 'ended');
+    await until(() => answerOf(second.chat) === saidIn(messages));
+    expect(answerOf(first.chat)).toBe(saidIn(messages));
+    expect(second.session.getState().phase).toBe('idle');
+  });
+
+  it('of two that send at once, one is told, and its message is sent later', async () => {
+    const [first, second] = [await follow(), await follow()];
+    const tabs = [first, second];
+    for (const { chat } of tabs) {
+      void chat.sendMessage({ text: '[[tokens=100 rate=100 first=50ms]] go' });
+    }
+    await until(() => tabs.some(({ session }) => session.getState().unsent.length));
+    const { runs } = await ended();
+    expect(runs).toHaveLength(1);
+    await until(() => tabs.every(({ chat }) => chat.status === 'ready' && chat.messages.length === 2));
+    const refused = tabs.find(({ session }) => session.getState().unsent.length);
+    await refused?.session.resend();
+    await until(() => tabs.every(({ chat }) => chat.status === 'ready' && chat.messages.length === 4));
+    expect(first.chat.messages.map(textOf)).toEqual(second.chat.messages.map(textOf));
+  });
+
+  it('ten of them stay live and can send, each its own chat, over six connections', async () => {
+    const { fetch, state } = sixConnections();
+    const ids = Array.from({ length: 10 }, (_, index) => `${id}-${index}`);
+    const tabs = await Promise.all(
+      ids.map(tabId => openSession({ api: direct() } as never, { id: tabId, fetch })),
+    );
+    leaving.push(...tabs.map(({ leave }) => leave));
+    await until(() => tabs.every(({ session }) => session.getState().loaded));
+    for (const { chat } of tabs) {
+      void chat.sendMessage({ text: '[[tokens=200 rate=50 first=100ms]] go' });
+    }
+    await until(() => tabs.every(({ chat }) => answerOf(chat).length > 20));
+    const whileStreaming = state.open;
+    await until(() => tabs.every(({ chat }) => chat.status === 'ready'));
+    expect(tabs.every(({ finishes }) => finishes.length === 1)).toBe(true);
+    expect(whileStreaming).toBeLessThanOrEqual(4);
+    console.log(`ten tabs that stream: ${whileStreaming} connections held, ${state.most} at most`);
+  });
+});
