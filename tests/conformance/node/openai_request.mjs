@@ -1,4 +1,5 @@
 // Cases on standard input: {provider, model, system, messages, tools, toolChoice, settings, providerOptions}.
+// (`ignoreIncomplete: false` sends calls without results, as a route does by default.)
 // Prints the body that the AI SDK sends for each.
 import { convertToModelMessages, streamText } from 'ai7';
 import { answerCases, modelOf, toolsOf } from './openai_model.mjs';
@@ -13,7 +14,7 @@ await answerCases(async one => {
       return '';
     }),
     system: one.system,
-    messages: await convertToModelMessages(one.messages, { tools, ignoreIncompleteToolCalls: true }),
+    messages: await convertToModelMessages(one.messages, { tools, ignoreIncompleteToolCalls: one.ignoreIncomplete ?? true }),
     tools,
     ...(choice ? { toolChoice: ['auto', 'none', 'required'].includes(choice) ? choice : { type: 'tool', toolName: choice } } : {}),
     ...one.settings,
