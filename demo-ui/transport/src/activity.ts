@@ -26,9 +26,6 @@ export interface ActiveResponse {
   readonly abort: AbortController;
   /** What followed its chat has gone: another chat of the same id may follow it now. */
   left: boolean;
-  /** Resolves when the chat has read its last chunk, or will read no more. */
-  readonly ended: Promise<void>;
-  readonly end: () => void;
 }
 
 export type ActivityEvent =
@@ -57,10 +54,7 @@ export class ChatActivity {
   }
 
   begin(messageId?: string): ActiveResponse {
-    const { promise: ended, resolve: end } = resolvable();
     const response: ActiveResponse = {
-      ended,
-      end,
       runId: undefined,
       messageId,
       failures: 0,
@@ -74,8 +68,22 @@ export class ChatActivity {
 
   end(response: ActiveResponse, finished: boolean, error?: unknown): void {
     if (!this.responses.delete(response)) return;
-    response.end();
     this.emit({ type: 'ended', runId: response.runId, finished, error });
+  }
+
+  /** Wait until these have been read to their end, or given up; not longer than the limit. */
+  async ended(responses: readonly ActiveResponse[], limitMs: number): Promise<void> {
+    const over = () => responses.every(response => !this.responses.has(response));
+    await new Promise<void>(done => {
+      const timer = setTimeout(() => end(), limitMs);
+      const forget = this.listen(() => over() && end());
+      const end = () => {
+        clearTimeout(timer);
+        forget();
+        done();
+      };
+      if (over()) end();
+    });
   }
 
   listen(listener: (event: ActivityEvent) => void): () => void {
@@ -86,10 +94,4 @@ export class ChatActivity {
   emit(event: ActivityEvent): void {
     for (const listener of [...this.listeners]) listener(event);
   }
-}
-
-function resolvable(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>(done => (resolve = done));
-  return { promise, resolve };
 }

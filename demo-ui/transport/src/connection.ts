@@ -30,9 +30,7 @@ export class EventConnection implements AsyncIterable<SseEvent> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<SseEvent, void, undefined> {
-    const { body } = this.response;
-    if (body === null) throw new ConnectionLost('the response has no body');
-    const reader = body.getReader();
+    const reader = (this.response.body as ReadableStream<Uint8Array>).getReader();
     const stopWatching = this.watch();
     const decoder = new TextDecoder();
     const parser = new SseParser();

@@ -80,7 +80,10 @@ export class Endpoint<MESSAGE extends UIMessage> {
     const common = await this.common(options);
     const prepared = await this.options.prepareReconnectToStreamRequest?.({ ...common, id: chatId });
     return {
-      url: withQuery(prepared?.api ?? this.of(chatId, '/stream'), { runId, after }),
+      url: withQuery(prepared?.api ?? this.of(chatId, '/stream'), [
+        ['runId', runId],
+        ['after', after],
+      ]),
       init: {
         method: 'GET',
         headers: await versioned(prepared?.headers ?? common.headers, {}),
@@ -112,11 +115,11 @@ export class Endpoint<MESSAGE extends UIMessage> {
   /** The feeds of several sessions in one response, each from its position. */
   async follow(positions: Iterable<[chatId: string, position: string | null]>): Promise<Prepared> {
     const { headers, credentials } = await this.common({});
-    const query = [...positions].map(
-      ([chatId, position]) => `follow=${encodeURIComponent(`${chatId}@${position ?? ''}`)}`,
+    const wanted = [...positions].map(
+      ([chatId, position]) => ['follow', `${chatId}@${position ?? ''}`] as const,
     );
     return {
-      url: `${this.api}${this.api.includes('?') ? '&' : '?'}${query.join('&')}`,
+      url: withQuery(this.api, wanted),
       init: { headers, credentials, cache: 'no-store' },
     };
   }
@@ -154,14 +157,10 @@ async function versioned(
 }
 
 function plain(headers: HeaderSource): Record<string, string> {
-  if (headers === undefined) return {};
-  const entries =
-    headers instanceof Headers || Array.isArray(headers) ? headers : Object.entries(headers);
-  const result: Record<string, string> = {};
-  for (const [name, value] of entries) {
-    if (value !== undefined) result[name.toLowerCase()] = value;
-  }
-  return result;
+  const isList = headers instanceof Headers || Array.isArray(headers);
+  const entries = isList ? [...headers] : Object.entries(headers ?? {});
+  const given = entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return Object.fromEntries(new Headers(given));
 }
 
 async function resolve<T>(value: Resolvable<T> | undefined): Promise<T | undefined> {
@@ -174,12 +173,15 @@ function split(api: string): [string, string] {
   return at < 0 ? [api, ''] : [api.slice(0, at), api.slice(at)];
 }
 
-function withQuery(url: string, query: Record<string, string | number | undefined>): string {
-  const [base, rest] = split(url);
-  const parameters = new URLSearchParams(rest);
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined) parameters.set(name, String(value));
-  }
-  const text = parameters.toString();
-  return text === '' ? base : `${base}?${text}`;
+function withQuery(
+  url: string,
+  query: readonly (readonly [name: string, value: string | number | undefined])[],
+): string {
+  return query.reduce(
+    (before, [name, value]) =>
+      value === undefined
+        ? before
+        : `${before}${before.includes('?') ? '&' : '?'}${name}=${encodeURIComponent(value)}`,
+    url,
+  );
 }

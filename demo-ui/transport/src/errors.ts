@@ -62,6 +62,17 @@ export function isAbortError(error: unknown): boolean {
   return (error as { name?: unknown } | undefined)?.name === 'AbortError';
 }
 
+/** What is told of a failure: also to other tabs, where an Error would lose its code. */
+export interface Reason {
+  code: string;
+  message: string;
+}
+
+export function reasonOf(error: unknown): Reason {
+  const code = error instanceof MidstreamError ? error.code : 'unknown';
+  return { code, message: (error as Error).message };
+}
+
 /** Statuses of proxies and of gateways that restart: worth another attempt. */
 const RETRIED_STATUS = new Set([408, 425, 429, 502, 503, 504]);
 

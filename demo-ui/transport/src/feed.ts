@@ -1,6 +1,6 @@
 import { checkEventStream, EventConnection, linked, request } from './connection.js';
 import type { Prepared } from './endpoint.js';
-import { ConnectionLost, failureOf, isAbortError, type MidstreamError } from './errors.js';
+import { ConnectionLost, failureOf, isAbortError, type Reason, reasonOf } from './errors.js';
 import { isOffline, onWake, pause, waitBefore } from './retry.js';
 
 /** One event of a session's feed. `data` is JSON. */
@@ -17,7 +17,7 @@ export interface FeedState {
   connection: 'live' | 'reconnecting' | 'offline';
   /** Since when, in milliseconds since 1970. */
   since: number;
-  error: { code: string; message: string } | undefined;
+  error: Reason | undefined;
 }
 
 /** After an answer that another attempt will hardly change: an expired token, a forbidden page. */
@@ -88,13 +88,13 @@ export class FeedConnection {
         await new Promise<void>(done => (this.wake = done));
         continue;
       }
-      let refused: MidstreamError | undefined;
+      let refused: Reason | undefined;
       let wait = 0;
       try {
         await this.read(signal, () => (failures = 0));
       } catch (error) {
         if (!signal.aborted && error instanceof ConnectionLost) wait = error.retryAfterMs ?? 0;
-        else if (!signal.aborted && !isAbortError(error)) refused = error as MidstreamError;
+        else if (!signal.aborted && !isAbortError(error)) refused = reasonOf(error);
       }
       if (signal.aborted) continue;
       failures += 1;
@@ -125,12 +125,11 @@ export class FeedConnection {
     }
   }
 
-  private change(connection: FeedState['connection'], error?: FeedState['error']): void {
-    const now = connection !== 'live' && isOffline() ? 'offline' : connection === 'live' ? 'live' : 'reconnecting';
-    if (now === this.state.connection && error?.code === this.state.error?.code) return;
-    const since = now === this.state.connection ? this.state.since : Date.now();
-    const told = error && { code: error.code, message: error.message };
-    this.state = { connection: now, since, error: told };
+  private change(wanted: FeedState['connection'], error?: Reason): void {
+    const connection = wanted === 'live' ? wanted : isOffline() ? 'offline' : 'reconnecting';
+    const same = connection === this.state.connection;
+    if (same && error?.code === this.state.error?.code) return;
+    this.state = { connection, since: same ? this.state.since : Date.now(), error };
     this.told.state(this.state);
   }
 }

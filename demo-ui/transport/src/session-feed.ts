@@ -2,10 +2,10 @@ import type { UIMessage } from 'ai';
 
 import { request } from './connection.js';
 import type { Endpoint } from './endpoint.js';
-import { failureOf, MidstreamError } from './errors.js';
+import { failureOf, reasonOf } from './errors.js';
 import type { FeedEvent, FeedState } from './feed.js';
+import { insist } from './insist.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
-import { pause, waitBefore } from './retry.js';
 import { type ChunksEvent, RunBuffer } from './run-buffer.js';
 import { type Follower, TabFeed } from './tabs.js';
 
@@ -68,25 +68,19 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   }
 
   private async fetchSnapshot(signal: AbortSignal): Promise<void> {
-    for (let failures = 1; !signal.aborted; failures++) {
-      try {
-        const { url, init } = await this.endpoint.snapshot(this.chatId);
-        const answer = await request(this.endpoint.fetch, url, { ...init, signal });
-        if (answer.status !== 404 && !answer.ok) throw await failureOf(answer);
-        const snapshot = answer.status === 404 ? EMPTY : await answer.json();
-        if (!signal.aborted) {
-          const { epoch, offset } = snapshot as Snapshot<MESSAGE>;
-          this.load(snapshot, epoch === '' ? null : `${epoch}:${offset}`);
-        }
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (error instanceof MidstreamError) {
-          const { code, message } = error;
-          this.changed({ ...this.state, error: { code, message } });
-        }
-        await pause(waitBefore(failures + 1), signal);
-      }
+    const get = async (): Promise<Snapshot<MESSAGE>> => {
+      const { url, init } = await this.endpoint.snapshot(this.chatId);
+      const answer = await request(this.endpoint.fetch, url, { ...init, signal });
+      if (answer.status === 404) return EMPTY;
+      if (!answer.ok) throw await failureOf(answer);
+      return answer.json();
+    };
+    try {
+      const snapshot = await insist(get, signal, undefined, Number.POSITIVE_INFINITY);
+      const { epoch, offset } = snapshot;
+      if (!signal.aborted) this.load(snapshot, epoch && `${epoch}:${offset}`);
+    } catch (error) {
+      if (!signal.aborted) this.changed({ ...this.state, error: reasonOf(error) });
     }
   }
 
@@ -94,7 +88,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
     this.loading?.abort();
     this.loading = undefined;
     // What another tab has asked for; we are further already.
-    const isOlder = this.loaded && position !== null && isCoveredBy(position, this.at);
+    const isOlder = this.loaded && position && isCoveredBy(position, this.at);
     if (!isOlder) {
       this.model.load(snapshot);
       this.buffer.reset(this.model.openRun);

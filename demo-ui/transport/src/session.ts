@@ -1,7 +1,7 @@
 import type { UIMessage } from 'ai';
 
 import type { ActivityEvent } from './activity.js';
-import { MidstreamError } from './errors.js';
+import { MidstreamError, type Reason, reasonOf } from './errors.js';
 import { isSame, mergeMessages } from './merge.js';
 import type { Presence, RunInfo } from './model.js';
 import { SessionFeed } from './session-feed.js';
@@ -47,7 +47,7 @@ export interface SessionState<MESSAGE extends UIMessage> {
   /** Since when, in milliseconds since 1970. */
   since: number;
   /** Why there is no connection, or why a stop did not arrive. */
-  error: { code: string; message: string } | undefined;
+  error: Reason | undefined;
   /** The session's messages have been loaded. */
   loaded: boolean;
   /** Somebody deleted the session. */
@@ -79,7 +79,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   private readonly chatId: string;
   private state: SessionState<MESSAGE>;
   private unsent: readonly UnsentMessage<MESSAGE>[] = [];
-  private stopError: SessionState<MESSAGE>['error'];
+  private stopError: Reason | undefined;
   private lost = false;
   /** The model's revision that the chat shows; -1 if the chat has changed since. */
   private shown = -1;
@@ -165,7 +165,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
         break;
       }
       case 'stop-failed':
-        this.stopError = describe(event.error);
+        this.stopError = reasonOf(event.error);
         break;
       case 'ended':
         if (event.finished && event.runId !== undefined) this.done.add(event.runId);
@@ -210,7 +210,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const chat = this.chat();
     const merge = (local: MESSAGE[]) => {
       const merged = mergeMessages(local, model.settled, model.known, refused, partial);
-      return isEqualList(local, merged) ? local : merged;
+      return isSame(local, merged) ? local : merged;
     };
     if (chat.setMessages === undefined) {
       const next = merge(chat.messages);
@@ -257,13 +257,4 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if (newest.startsWith('tool')) return 'calling-tool';
     return newest.startsWith('text') ? 'writing' : 'waiting';
   }
-}
-
-function isEqualList<T>(a: readonly T[], b: readonly T[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
-}
-
-function describe(error: unknown): { code: string; message: string } {
-  if (error instanceof MidstreamError) return { code: error.code, message: error.message };
-  return { code: 'stop_failed', message: `unable to stop; ${String(error)}` };
 }

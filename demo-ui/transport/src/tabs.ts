@@ -53,7 +53,7 @@ export class TabFeed {
   private readonly tab = Math.random().toString(36).slice(2);
   private readonly followers = new Set<Follower>();
   private readonly tabs = new Map<string, { chats: Map<string, string | null>; seenAt: number }>();
-  private readonly own: Set<() => void> = new Set();
+  private end = () => {};
   private channel: BroadcastChannel | undefined;
   private connection: FeedConnection | undefined;
   private release = () => {};
@@ -94,17 +94,16 @@ export class TabFeed {
     const forget = onWake(() => this.look(locks));
     const bye = () => this.say({ type: 'bye', tab: this.tab });
     if (typeof addEventListener === 'function') addEventListener('pagehide', bye);
-    this.own.add(() => {
+    this.end = () => {
       clearInterval(repeat);
       forget();
       if (typeof removeEventListener === 'function') removeEventListener('pagehide', bye);
-    });
+    };
   }
 
   private stop(): void {
     this.say({ type: 'bye', tab: this.tab });
-    for (const end of this.own) end();
-    this.own.clear();
+    this.end();
     this.waiting.abort();
     this.resign();
     this.release();

@@ -3,15 +3,12 @@ import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageC
 import { type ActiveResponse, ChatActivity } from './activity.js';
 import { linked, request } from './connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
-import { abortError, ConnectionLost, failureOf, isAbortError, MidstreamError } from './errors.js';
-import { pause, waitBefore } from './retry.js';
+import { abortError, failureOf, MidstreamError } from './errors.js';
+import { insist } from './insist.js';
 import { fromFeed, handOver, openRun } from './run-connection.js';
 import { takeSlot } from './slots.js';
 import { StopRule } from './stop.js';
 import { type Cursor, type RunConnection, runStream } from './stream.js';
-
-/** Attempts to send, resume or stop before giving up: about half a minute. */
-const MAX_ATTEMPTS = 9;
 
 /** How long a response may take to deliver its end after a stop was answered. */
 const LAST_CHUNKS_MS = 1_000;
@@ -110,10 +107,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const responses = [...activity.responses];
     const newest = responses.at(-1);
     await this.postStop(chatId, newest?.runId, newest?.messageId);
-    await Promise.race([
-      Promise.all(responses.map(response => response.ended)),
-      new Promise(resolve => setTimeout(resolve, LAST_CHUNKS_MS)),
-    ]);
+    await activity.ended(responses, LAST_CHUNKS_MS);
     for (const response of responses) response.abort.abort();
   }
 
@@ -242,30 +236,6 @@ type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | 
 /** A key for one send. `randomUUID` is missing on pages that came over plain HTTP. */
 function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), part => part.toString(36)).join('');
-}
-
-/** Try until it works, fails for good, or has failed too often. */
-async function insist<T>(
-  attempt: () => Promise<T>,
-  signal: AbortSignal,
-  failed: (failures: number) => void = () => {},
-): Promise<T> {
-  for (let failures = 1; ; failures++) {
-    try {
-      if (signal.aborted) throw abortError();
-      return await attempt();
-    } catch (error) {
-      if (isAbortError(error) || !(error instanceof ConnectionLost)) throw error;
-      if (failures >= MAX_ATTEMPTS) {
-        throw new MidstreamError('unreachable', `unable to reach the gateway; ${error.message}`, {
-          temporary: true,
-          cause: error,
-        });
-      }
-      failed(failures);
-      await pause(Math.max(error.retryAfterMs ?? 0, waitBefore(failures)), signal);
-    }
-  }
 }
 
 async function* finallyDo<T>(items: AsyncIterable<T>, last: () => void): AsyncGenerator<T> {

@@ -1,0 +1,46 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+
+import { build } from 'vite';
+import { describe, expect, it } from 'vitest';
+
+const FOLDER = fileURLToPath(new URL('..', import.meta.url));
+const LIMIT_BYTES = 10_000;
+
+describe('the package', () => {
+  it('is under 10 kB, minified and gzipped, without its peers', async () => {
+    const output = await build({
+      root: FOLDER,
+      configFile: false,
+      logLevel: 'silent',
+      build: {
+        write: false,
+        minify: true,
+        // As applications build it: in library mode, Vite keeps the white space.
+        rolldownOptions: {
+          input: ['tests/everything.ts'],
+          external: ['ai', 'react'],
+          preserveEntrySignatures: 'strict',
+        },
+      },
+    });
+    const { output: files } = output as unknown as { output: { code: string }[] };
+    const bytes = gzipSync(files.map(({ code }) => code).join('\n')).length;
+    console.log(`midstream: ${bytes} bytes minified and gzipped`);
+    expect(bytes).toBeLessThan(LIMIT_BYTES);
+  });
+
+  it.each(['ai5', 'ai6', 'ai7'])('has the types of a transport for %s', async version => {
+    const tsc = fileURLToPath(import.meta.resolve('typescript/package.json')).replace(
+      'package.json',
+      'bin/tsc',
+    );
+    const run = promisify(execFile)(process.execPath, [tsc, '-p', `tests/types/${version}.json`], {
+      cwd: FOLDER,
+    });
+    await expect(run.catch((error: { stdout: string }) => Promise.reject(error.stdout))).resolves
+      .toBeDefined();
+  }, 60_000);
+});
