@@ -58,6 +58,10 @@ class Profile:
         """Open any page in a new tab of that size."""
         return await self._open(url=url, viewport={"width": width, "height": height}, dark=dark)
 
+    async def offline(self, offline: bool) -> None:
+        """Take the network away, or give it back; what is open stays open."""
+        await self.browser.host.command("offline", profile=self.name, offline=offline)
+
     async def close(self) -> None:
         """Close all of its tabs, and forget it."""
         await self.browser.host.command("closeProfile", profile=self.name)
@@ -133,6 +137,18 @@ class Tab:
     async def close(self) -> None:
         """Close the tab."""
         await self.command("close")
+
+    async def violations(self) -> list[Any]:
+        """Return the serious and critical violations that axe-core finds, and where."""
+        return list(await self.command("violations"))
+
+    async def screenshot(self, path: Path) -> None:
+        """Write what is seen now to a PNG file."""
+        await self.command("screenshot", path=str(path))
+
+    async def finds(self, source: str) -> None:
+        """Wait until a JavaScript function returns something true."""
+        await self.command("wait", source=source, describe="() => document.body.innerText")
 
     async def complaints(self) -> list[str]:
         """Return what has been thrown in the page and not caught."""

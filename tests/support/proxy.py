@@ -18,16 +18,22 @@ class FaultyProxy:
         cuts: for each connection to come, in order, after how many bytes from the server it
             is reset; None, or no entry, leaves a connection whole.
         connections: how many there have been.
+        most_open: how many there were at once.
     """
 
     def __init__(self, target_port: int, cuts: Sequence[int | None] = ()) -> None:
         self.port = 0
         self.cuts = list(cuts)
         self.connections = 0
+        self.most_open = 0
         self._target_port = target_port
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
+
+    def move_to(self, port: int) -> None:
+        """Take connections to come to another port."""
+        self._target_port = port
 
     def hold(self) -> None:
         """Let nothing more through from the server, with every connection open."""
@@ -51,6 +57,7 @@ class FaultyProxy:
             _reset(writer)
             return
         self._writers |= {writer, server}
+        self.most_open = max(self.most_open, len(self._writers) // 2)
         requests = asyncio.create_task(_copy(reader, server))
         try:
             await self._forward(upstream, writer, cut)

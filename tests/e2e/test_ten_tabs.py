@@ -1,0 +1,66 @@
+"""Ten tabs of one browser, which opens six connections to a host and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.processes import command_of, descendants
+from tests.support.proxy import faulty_proxy
+from tests.support.wire import Endpoint
+
+if TYPE_CHECKING:
+    from tests.support.browser import Profile
+    from tests.support.fixtures import Deployment
+
+pytestmark = pytest.mark.anyio
+
+TABS = 10
+ANSWER = "How do rivers move? [[tokens=60 rate=50]]"
+
+
+def proportional_bytes(pid: int) -> int:
+    """Return a process's memory, what it shares divided by how many share it (Linux)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:") * 1024
+
+
+def chromium_bytes() -> int:
+    """Return the memory of all of Chromium's processes."""
+    total = 0
+    for pid in descendants(os.getpid()):
+        with suppress(OSError, StopIteration):
+            if "chrom" in command_of(pid).partition(" ")[0]:
+                total += proportional_bytes(pid)
+    return total
+
+
+@pytest.mark.timeout(120)
+async def test_ten_tabs_are_live_and_each_can_send(deployment: Deployment, laptop: Profile) -> None:
+    """Over HTTP/1.1: every tab streams what any of them sends, in its turn."""
+    session = deployment.session()
+    async with faulty_proxy(session.at.port) as proxy:
+        before = chromium_bytes()
+        at = Endpoint(proxy.port).url
+        tabs = [await laptop.open(at, session.id) for _ in range(TABS)]
+        for tab in tabs:
+            await tab.until("chat.session.connection === 'live'")
+
+        for turn, tab in enumerate(tabs):
+            await tab.send(f"{turn}: {ANSWER}")
+            await asyncio.gather(*(each.reads() for each in tabs))
+            await asyncio.gather(*(each.settles(messages=2 * turn + 2) for each in tabs))
+        shown = [await tab.look() for tab in tabs]
+        memory = (chromium_bytes() - before) / TABS / 2**20
+        print(  # noqa: T201 - the figures are asked for
+            f"\nten tabs: {proxy.connections} connections in all, {proxy.most_open} at once,"
+            f" {memory:.0f} MiB a tab"
+        )
+
+    kept = (await session.snapshot())["messages"]
+    assert [look["messages"] for look in shown] == [kept] * TABS
