@@ -177,6 +177,21 @@ describe('ten tabs', () => {
     await until(() => opened.every(each => textOf(each.chat.lastMessage) === 'fine'));
   });
 
+  it('of which one follows a chat later than the others get its messages at once', async () => {
+    const first = await tab();
+    await until(() => first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => first.chat.status === 'ready');
+    const second = await tab();
+    // In the page that holds the feed, and in another one.
+    const third = await tab({ transport: first.transport });
+    await until(() => texts(second).join() === 'hello,fine');
+    await until(() => texts(third).join() === 'hello,fine');
+    expect(gateway.requests.filter(({ url }) => url.includes('follow='))).toHaveLength(1);
+  });
+
   it('stay live when the one that holds the feed closes', async () => {
     const opened = await Promise.all(Array.from({ length: 3 }, () => tab()));
     await until(() => opened.every(each => each.session.getState().loaded));

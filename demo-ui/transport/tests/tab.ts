@@ -2,10 +2,13 @@ import { vi } from 'vitest';
 
 import type { ChatInit, UIMessage } from 'ai';
 
+import type { MidstreamChatTransport } from '../src/index.js';
 import type { ScriptedGateway } from './gateway.js';
 import { CHATS } from './chats.js';
 
 type Package = typeof import('../src/index.js');
+
+const pages = new WeakMap<MidstreamChatTransport, Package>();
 
 /** A page of its own, as far as the package can tell: its modules are loaded again. */
 export async function openTab(): Promise<Package> {
@@ -26,12 +29,16 @@ export async function openSession(
     id?: string;
     fetch?: typeof fetch;
     Chat?: (typeof CHATS)[number][1];
+    /** Of another chat in the same page. */
+    transport?: MidstreamChatTransport;
   } = {},
 ) {
-  const { MidstreamChatTransport, ChatSession } = await openTab();
-  const { id = 'c', fetch, Chat = (CHATS[2] as (typeof CHATS)[number])[1], ...rest } = init;
+  const page = init.transport === undefined ? await openTab() : pages.get(init.transport);
+  const { MidstreamChatTransport, ChatSession } = page as Package;
+  const { id = 'c', fetch, Chat = (CHATS[2] as (typeof CHATS)[number])[1], transport: _, ...rest } = init;
   const finishes: Finish[] = [];
-  const transport = new MidstreamChatTransport({ api: gateway.api, fetch });
+  const transport = init.transport ?? new MidstreamChatTransport({ api: gateway.api, fetch });
+  pages.set(transport, page as Package);
   const chat = new Chat({
     id,
     transport,

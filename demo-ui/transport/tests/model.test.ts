@@ -1,0 +1,101 @@
+import type { UIMessage } from 'ai';
+import { describe, expect, it } from 'vitest';
+
+import { isSame, mergeMessages } from '../src/merge.js';
+import { isCoveredBy, type RunInfo, SessionModel } from '../src/model.js';
+
+const user = (id: string, text = id): UIMessage => ({ id, role: 'user', parts: [{ type: 'text', text }] });
+const answer = (id: string, text = id): UIMessage => ({ ...user(id, text), role: 'assistant' });
+const run = (fields: Partial<RunInfo>): RunInfo => ({
+  id: 'r',
+  state: 'open',
+  messageId: 'a',
+  userMessageId: 'u',
+  trigger: 'submit-message',
+  ...fields,
+});
+const none = new Set<string>();
+
+function modelOf(...messages: UIMessage[]): SessionModel<UIMessage> {
+  const model = new SessionModel<UIMessage>();
+  model.load({ epoch: 'e', offset: '1-0', messages, runs: [] });
+  return model;
+}
+const ids = (messages: readonly UIMessage[]) => messages.map(({ id }) => id).join();
+
+describe('SessionModel', () => {
+  it('goes on from the parent of a message: what followed it before is gone', () => {
+    const model = modelOf(user('u'), answer('a'), user('u2'), answer('a2'));
+    expect(model.apply('message', { message: user('u3'), parentId: 'a' })).toBe(true);
+    expect(ids(model.messages)).toBe('u,a,u3');
+    expect(model.apply('message', { message: user('v'), parentId: null })).toBe(true);
+    expect(ids(model.messages)).toBe('v');
+  });
+
+  it('asks for the snapshot when it does not know the parent', () => {
+    expect(modelOf(user('u')).apply('message', { message: user('x'), parentId: '?' })).toBe(false);
+  });
+
+  it('drops the old answer when another is begun, and leaves the new one to the stream', () => {
+    const model = modelOf(user('u'), answer('a'));
+    model.apply('run', run({ messageId: 'b', trigger: 'regenerate-message' }));
+    expect(ids(model.settled)).toBe('u');
+    model.apply('message', { message: answer('b'), parentId: 'u' });
+    expect(ids(model.settled)).toBe('u');
+    model.apply('run', run({ messageId: 'b', state: 'ended' }));
+    expect(ids(model.settled)).toBe('u,b');
+  });
+
+  it('leaves out the message that a run goes on with, while it does', () => {
+    const model = modelOf(user('u'), answer('a'));
+    model.apply('run', run({ continues: true }));
+    expect(ids(model.settled)).toBe('u');
+  });
+
+  it('knows positions of its own log only', () => {
+    expect(isCoveredBy('e:5-1', 'e:5-1')).toBe(true);
+    expect(isCoveredBy('e:5-10', 'e:5-9')).toBe(false);
+    expect(isCoveredBy('e:1-0', 'f:5-1')).toBe(false);
+    expect(isCoveredBy('e:1-0', null)).toBe(false);
+  });
+});
+
+describe('mergeMessages', () => {
+  it('keeps the objects of messages that say the same', () => {
+    const local = [user('u'), { ...answer('a'), metadata: undefined }];
+    const known = new Set(['u', 'a']);
+    const merged = mergeMessages(local, [user('u'), answer('a')], known, none);
+    expect(merged[1]).toBe(local[1]);
+    expect(isSame(local, merged)).toBe(true);
+  });
+
+  it('keeps messages that were never accepted, but not those of another branch or refused', () => {
+    const merged = mergeMessages(
+      [user('old'), user('new'), user('refused')],
+      [user('u')],
+      new Set(['old']),
+      new Set(['refused']),
+    );
+    expect(ids(merged)).toBe('u,new');
+  });
+
+  it('keeps what was answered here and is not sent yet', () => {
+    const call = (toolCallId: string, state: string, more = {}) => ({
+      type: 'tool-x',
+      toolCallId,
+      state,
+      input: {},
+      ...more,
+    });
+    const theirs = {
+      ...answer('a'),
+      parts: [call('1', 'input-available'), call('2', 'output-available', { output: 'theirs' })],
+    } as UIMessage;
+    const ours = {
+      ...answer('a'),
+      parts: ['1', '2'].map(id => call(id, 'output-available', { output: 'ours' })),
+    } as UIMessage;
+    const [merged] = mergeMessages([ours], [theirs], none, none);
+    expect(merged?.parts).toMatchObject([{ output: 'ours' }, { output: 'theirs' }]);
+  });
+});
