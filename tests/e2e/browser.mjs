@@ -129,8 +129,9 @@ const commands = {
   },
 
   screenshot: async ({ tab, path }) => void (await tabs.get(tab).page.screenshot({ path })),
-  click: ({ tab, role, name }) =>
-    tabs.get(tab).page.getByRole(role, { name, exact: true }).first().click(),
+  /** By what assistive technology calls it. */
+  click: ({ tab, button }) =>
+    tabs.get(tab).page.getByRole('button', { name: button, exact: true }).first().click(),
   type: ({ tab, text }) => tabs.get(tab).page.keyboard.type(text),
   press: ({ tab, key }) => tabs.get(tab).page.keyboard.press(key),
 
@@ -138,7 +139,7 @@ const commands = {
   async violations({ tab }) {
     const { page } = tabs.get(tab);
     await page.evaluate(await readFile(require.resolve('axe-core/axe.min.js'), 'utf8'));
-    const { violations } = await page.evaluate(() => window.axe.run());
+    const { violations } = await page.evaluate(() => window.axe.run(document, { iframes: false }));
     return violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
       .map(({ id, nodes }) => ({ id, where: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }));
