@@ -220,6 +220,16 @@ def test_call_for_the_client_waits_while_ours_is_executed() -> None:
     assert played == [*chunks, *more[1:], output, FinishStepChunk(), finish]
 
 
+def test_provider_is_told_of_the_tools_and_how_to_check_their_inputs() -> None:
+    """Ours and the client's; the check is ours."""
+    provider = Provider(Step(TEXT, stopped()))
+    play(agent(provider, our_tools()))
+    (sent,) = provider.requests
+    assert [tool.name for tool in sent.tools] == ["add", "ask"]
+    assert sent.check_input("add", Raw(b'{"one":1}')) is not None
+    assert sent.check_input("ask", Raw(b'{"one":1}')) is None
+
+
 def test_unusable_call_is_answered_by_its_error() -> None:
     """The model is told what was wrong, and called again."""
     chunk = ToolInputErrorChunk(

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from gateway.agents.base import AgentRequest
 from gateway.agents.python_tool import PythonTool
+from gateway.agents.threads import Threads
 from gateway.agents.tool_api import ToolContext, ToolError
 from gateway.agents.tools import Tools
 from gateway.ids import RunId, SessionId, UserId
@@ -141,6 +142,12 @@ async def test_calls_of_a_step_run_side_by_side() -> None:
     chunks = await outputs(tools, *calls)
     assert {chunk.tool_call_id for chunk in chunks} == {call.id for call in calls}  # type: ignore[union-attr]
     assert all(isinstance(chunk, ToolOutputAvailableChunk) for chunk in chunks)
+
+
+async def test_threads_are_used_again() -> None:
+    """More blocking calls than there may be threads wait for their turn."""
+    threads = Threads(limit=1)
+    assert [await threads.run(lambda: 1, "blocking") for _ in range(3)] == [1, 1, 1]
 
 
 async def test_large_result_passes() -> None:
