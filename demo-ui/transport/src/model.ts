@@ -41,6 +41,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
   messages: readonly MESSAGE[] = [];
   run: RunInfo | undefined;
   presence: readonly Presence[] = [];
+  /** The session was there, and somebody has deleted it. */
   erased = false;
   /** Counts changes of messages and runs. */
   revision = 0;
@@ -60,7 +61,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
   }
 
   load(snapshot: Snapshot<MESSAGE>): void {
-    this.erased = false;
+    this.erased = snapshot.epoch === '' && (this.erased || this.messages.length > 0);
     this.revision += 1;
     this.messages = snapshot.messages;
     this.presence = snapshot.presence ?? this.presence;
@@ -72,7 +73,10 @@ export class SessionModel<MESSAGE extends UIMessage> {
 
   /** Take an event; returns false if it does not fit and the snapshot is needed. */
   apply(event: string, data: unknown): boolean {
-    if (event !== 'presence') this.revision += 1;
+    if (event !== 'presence') {
+      this.revision += 1;
+      this.erased = false;
+    }
     switch (event) {
       case 'message': {
         const { message, parentId } = data as { message: MESSAGE; parentId: string | null };
@@ -95,11 +99,6 @@ export class SessionModel<MESSAGE extends UIMessage> {
       }
       case 'presence':
         this.presence = (data as { here: Presence[] }).here;
-        return true;
-      case 'erased':
-        this.messages = [];
-        this.run = undefined;
-        this.erased = true;
         return true;
       default:
         return true; // of a newer gateway

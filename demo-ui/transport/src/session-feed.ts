@@ -115,7 +115,6 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
     }
     if (!this.model.apply(event, content)) return this.catchUp();
     if (event === 'run') this.buffer.update(content as RunInfo);
-    if (event === 'erased') this.buffer.reset(undefined);
     this.told();
   }
 }

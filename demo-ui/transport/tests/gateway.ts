@@ -287,6 +287,13 @@ export class ScriptedGateway {
     this.record(run.chatId, 'run', info(run));
   }
 
+  /** Delete a session; its followers get the snapshot of one that does not exist. */
+  erase(chatId: string): void {
+    const data = JSON.stringify({ epoch: '', offset: '', messages: [], runs: [] });
+    this.log.get(chatId)?.push({ position: '', event: 'snapshot', data });
+    this.wake();
+  }
+
   /** Add a record to a chat's log. */
   record(chatId: string, event: string, data: object): void {
     const log = this.log.get(chatId) ?? [];

@@ -113,7 +113,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
     gateway.answer('c', ['hi']);
     await until(() => texts(second).join() === 'hello,hi' && second.chat.status === 'ready');
     await untilIdle(first.chat);
-    gateway.record('c', 'erased', {});
+    gateway.erase('c');
     await until(() => second.chat.messages.length === 0 && first.chat.messages.length === 0);
     expect(second.session.getState().deleted).toBe(true);
   });

@@ -127,6 +127,21 @@ describe('two tabs against a real gateway', () => {
     expect(second.session.getState().phase).toBe('idle');
   });
 
+  it('show an edit, and that the session was deleted', async () => {
+    const [first, second] = [await follow(), await follow()];
+    await first.chat.sendMessage({ text: '[[tokens=5 rate=0 first=0]] one' });
+    await until(() => second.chat.messages.length === 2 && second.chat.status === 'ready');
+    const messageId = first.chat.messages[0]?.id;
+    await first.chat.sendMessage({ text: '[[tokens=5 rate=0 first=0]] two', messageId });
+    await until(() => textOf(second.chat.messages[0]).endsWith('two'));
+    await until(() => second.chat.messages.length === 2 && second.chat.status === 'ready');
+    await until(() => second.session.getState().here.length, 'presence');
+    await fetch(`${direct()}/${id}`, { method: 'DELETE' });
+    for (const { chat, session } of [first, second]) {
+      await until(() => session.getState().deleted && chat.messages.length === 0);
+    }
+  });
+
   it('of two that send at once, one is told, and its message is sent later', async () => {
     const [first, second] = [await follow(), await follow()];
     const tabs = [first, second];
