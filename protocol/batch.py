@@ -89,7 +89,7 @@ class ChunkBatch:
 
         Empty if nothing in the batch is for such a client.
         """
-        key = (encoding, min(level, self.level))
+        key = (encoding, level if level < self.level else self.level)
         frame = self._frames.get(key)
         if frame is None:
             frame = self._text() if encoding is Encoding.TEXT else self._sse(level)

@@ -196,7 +196,9 @@ class RunLog:
 
         `base <= sequence < next` must hold.
         """
-        # Readers are nearly always at the end: look from there.
+        offset, batch = self._ring[-1]
+        if batch.first == sequence:
+            return offset, batch  # as nearly always: readers are at the end
         for offset, batch in reversed(self._ring):
             if batch.first <= sequence:
                 return offset, batch.since(sequence)

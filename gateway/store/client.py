@@ -102,7 +102,7 @@ class RedisClient:
     async def aclose(self) -> None:
         """Close the connections; nobody may be using one."""
         while self._idle:
-            await self._idle.pop().disconnect(nowait=True)
+            await self._idle.pop().disconnect()
 
     def new_connection(self) -> AbstractConnection:
         """Return a connection that is not lent out; the caller connects and closes it."""
