@@ -79,9 +79,9 @@ coverage: ## Measure branch coverage against its targets
 	coverage report --show-missing --skip-covered --include='gateway/*' --fail-under=95
 
 .PHONY: bench
-bench: ## Measure against the peers and the figures of docs/performance.md
+bench: ## Measure beside the peers (WRITE=1: into docs/performance.md)
 	$(BOOTSTRAP) bench
-	python -m tests.bench
+	python -m tests.bench $(if $(WRITE),--write)
 
 ##@ Maintain
 

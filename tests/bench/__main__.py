@@ -1,6 +1,6 @@
 """Measure Midstream beside its peers, and print the figures: `make bench`.
 
-python -m tests.bench [cpu latency resume fan-out memory redis] [--write]
+python -m tests.bench [streams resume fan-out memory redis] [--write]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.bench.redis_use import measure_redis
 from tests.bench.report import machine, table, written_into
 from tests.bench.resume import measure_resume
 from tests.bench.servers import serving
-from tests.bench.streams import measure_cpu, measure_latency
+from tests.bench.streams import measure_streams
 from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 PAGE: Final = REPOSITORY / "docs" / "performance.md"
 
 MEASUREMENTS: Final = {
-    "cpu": measure_cpu,
-    "latency": measure_latency,
+    "streams": measure_streams,
     "resume": measure_resume,
     "fan-out": measure_fan_out,
     "memory": measure_memory,

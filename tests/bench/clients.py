@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WRITTEN_AT: Final = re.compile(rb"@(\d{16})")
 _ENDINGS: Final = (b"[DONE]", b"message_stop", b"\r\n0\r\n\r\n")
-_CONNECT_PACE_S: Final = 0.005
+_CONNECT_PACE_S: Final = 0.002
 """Between connections: a burst would measure the accept queue, and starve what has begun."""
 
 
