@@ -13,7 +13,7 @@ export interface ChatLike<MESSAGE extends UIMessage> {
   messages: MESSAGE[];
   readonly status: 'submitted' | 'streaming' | 'ready' | 'error';
   setMessages?: (change: (messages: MESSAGE[]) => MESSAGE[]) => void;
-  // biome-ignore lint: the AI SDK's own overloads differ between its versions
+  // Any: its overloads differ between the versions of the AI SDK.
   sendMessage: (message?: any, options?: any) => Promise<void>;
   resumeStream: () => Promise<void>;
   clearError: () => void;
