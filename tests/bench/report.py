@@ -72,14 +72,15 @@ def compared_rounds(
     target: Target | None = None,
 ) -> Row:
     """Return the row of a figure measured in rounds: medians, and the median ratio."""
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    # A peer that hardly uses a thing may have used none of it in a window.
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True) if other]
     return Row(
         figure,
         statistics.median(ours),
         unit,
         peer,
         statistics.median(theirs),
-        statistics.median(ratios),
+        statistics.median(ratios) if ratios else None,
         target,
     )
 
