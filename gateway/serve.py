@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SEND_BUFFER_BYTES: Final = 64 * 1024
-"""Linux grows a socket's buffer to 4 MB for a client that does not read (REDIS.md §6)."""
+"""Linux grows a socket's buffer to 4 MB for a client that does not read."""
 
 BACKLOG: Final = 2048
 MAX_FAILED_STARTS: Final = 5

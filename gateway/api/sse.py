@@ -2,7 +2,7 @@
 
 Litestar routes the request and writes the response's head; the body goes to the server's
 own `send`. What wraps `send` on the way (Litestar's exception handler, CORS) looks at the
-head only, and would cost 4 µs a chunk and reader (REDIS.md §6).
+head only, and would cost 4 µs a chunk and reader.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LANES_PER_FLUSH: Final = 100
-"""A flush of 500 appends holds Redis for 20 ms, and with it every other reader (REDIS.md §4)."""
+"""A flush of 500 appends holds Redis for 20 ms, and with it every other reader."""
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """One record stays well below a client's and a socket's buffers; the rest goes next time."""

@@ -3,7 +3,7 @@
 The channel may lose, repeat and reorder what it brings; the log does not. A record is
 delivered only if it names the last delivered one as its predecessor. Otherwise the log is
 read after that one; and if that cannot be done (trimmed, erased, another epoch), the feed
-starts again from the session's state: a reset (REDIS.md §2).
+starts again from the session's state: a reset.
 """
 
 from __future__ import annotations

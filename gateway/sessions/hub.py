@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 AUDIT_INTERVAL_S: Final = 5.0
 """How often feeds compare heads with the log: a process that only listens never hears that
-a slot moved, and nothing follows the last message of a run to expose its loss (REDIS.md §2)."""
+a slot moved, and nothing follows the last message of a run to expose its loss."""
 
 AUDIT_SHARES: Final = 10
 """An audit of all sessions at once would be a burst that delays their chunks."""

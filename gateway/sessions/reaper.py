@@ -3,7 +3,7 @@
 A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send, a
 stop or a probe that meets it) raises its fence and writes its terminal, so that no client
 waits for ever. Not before this process has had a working Redis for one full lease: after
-an outage all leases have expired, and their producers are alive (REDIS.md §1).
+an outage all leases have expired, and their producers are alive.
 """
 
 from __future__ import annotations

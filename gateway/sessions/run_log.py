@@ -1,7 +1,7 @@
 """One run as a process follows it: its newest batches, and the state for late joiners.
 
 Readers hold cursors into it and are woken by a pulse; what has left the ring they read
-from Redis (DESIGN §4, "Reading"). Everything is by (run, sequence), so that whatever the
+from Redis. Everything is by (run, sequence), so that whatever the
 session's feed goes through, no reader sees a chunk twice or misses one.
 """
 
@@ -34,7 +34,7 @@ few are, for a socket's buffers come before that. Small batches are bounded by t
 they hold besides their chunks is ten times as much."""
 
 PAGE_RECORDS: Final = 200
-"""Records a catch-up reads at a time: about 10 ms of Redis and of us (REDIS.md §8)."""
+"""Records a catch-up reads at a time: about 10 ms of Redis and of us."""
 
 PAGE_BYTES: Final = 64 * 1024
 """A catch-up joins small records into batches of about this size: one send each."""

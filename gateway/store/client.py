@@ -5,7 +5,7 @@ and its `Pipeline` cost three times what the round trip does: 14 µs a command w
 without, at four commands a pipeline.
 
 redis-py's own retries are off. They would re-send through an outage silently, and whoever
-waits could not know of it (REDIS.md §4); here a failure is told at once and its outcome is
+waits could not know of it; here a failure is told at once and its outcome is
 unknown, and whoever asked sends the same again.
 """
 

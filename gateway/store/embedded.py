@@ -2,7 +2,7 @@
 
 The server belongs to the process that enters `EmbeddedRedis` and is gone when that process
 is, even by `kill -9`. Only one owner at a time may use a data folder: two servers would
-both start there, the second takes the socket over, and its end deletes it (REDIS.md §7).
+both start there, the second takes the socket over, and its end deletes it.
 So the folder is locked, and the server inherits the lock: a new owner waits until the
 server of a killed one has written its data and gone.
 """

@@ -1,7 +1,7 @@
 """What a session's log holds, and what the scripts answer: frozen data, no behaviour.
 
 A log is one Redis Stream. Each entry is one record; each names its predecessor, so that a
-reader can tell a hole from an end (DESIGN §4, REDIS.md §2).
+reader can tell a hole from an end.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ class SessionStore(Protocol):
         """`time.monotonic()` since when commands succeed; None while they fail.
 
         A take-over waits until this is a full lease ago: after an outage every lease has
-        expired, and the first reaper would kill every living run (REDIS.md §1).
+        expired, and the first reaper would kill every living run.
         """
         ...
 
