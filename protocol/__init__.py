@@ -57,6 +57,10 @@ from protocol.codec import (
     encode_lines,
     one_line,
 )
+from protocol.composer import (
+    Composer,
+    encode_json,
+)
 from protocol.continuation import (
     merge_results,
 )
@@ -139,6 +143,7 @@ __all__ = [
     "ChunkBatch",
     "ChunkWriter",
     "ClientFrame",
+    "Composer",
     "CustomChunk",
     "CustomPart",
     "Encoding",
@@ -205,6 +210,7 @@ __all__ = [
     "decode_client_frame",
     "decode_lines",
     "encode",
+    "encode_json",
     "encode_lines",
     "end_frame",
     "error_frame",

@@ -1,0 +1,339 @@
+"""What an agent says, one method a thing, as chunks in an order that is always legal.
+
+Parts open with their first word and close when something else begins; a step opens with
+its first chunk, and the next one begins once the calls of this one have their results.
+
+Sans-IO: every method returns the chunks to send, in order, possibly none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from protocol.chunks import (
+    AbortChunk,
+    AnyChunk,
+    Chunk,
+    ErrorChunk,
+    FileChunk,
+    FinishChunk,
+    FinishStepChunk,
+    MessageMetadataChunk,
+    OpaqueChunk,
+    ReasoningDeltaChunk,
+    ReasoningEndChunk,
+    ReasoningStartChunk,
+    ResetStepChunk,
+    SourceDocumentChunk,
+    SourceUrlChunk,
+    StartChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+    ToolApprovalResponseChunk,
+    ToolInputAvailableChunk,
+    ToolInputDeltaChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
+)
+from protocol.codec import data_chunk, decode, one_line
+from protocol.errors import IllegalChunkError
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from protocol.messages import UIMessage
+
+_OF_NO_STEP: Final = (
+    StartStepChunk,
+    FinishStepChunk,
+    ResetStepChunk,
+    MessageMetadataChunk,
+    ErrorChunk,
+    AbortChunk,
+    ToolApprovalResponseChunk,
+    ToolInputDeltaChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
+    ToolOutputDeniedChunk,
+)
+"""Chunks that open no step: a result may come in a later run than its call."""
+
+
+class Composer:
+    """One run's chunks, as its agent makes them. `start` and `finish` are not among them.
+
+    Args:
+        message_id: the message that the run writes.
+        new_id: makes ids of parts, calls and sources. For a run that may be written again
+            from its beginning it must make the same ids again.
+        base: for a run that goes on with a message, that message as it was before.
+    """
+
+    def __init__(
+        self, message_id: str, new_id: Callable[[], str], base: UIMessage | None = None
+    ) -> None:
+        self._new_id = new_id
+        self._writer = ChunkWriter(message_id, base)
+        self._writer.write(StartChunk(message_id=message_id))
+        self._text: str | None = None
+        self._reasoning: str | None = None
+        self._in_step = False
+        self._waiting: set[str] = set()
+        self._answered = False
+        # What a refused chunk has opened or closed before it; it goes out with the next one.
+        self._made: list[AnyChunk] = []
+
+    def text(self, delta: str) -> list[AnyChunk]:
+        """Say more of the answer; an empty delta opens the part and no more."""
+        self._begin()
+        if self._text is None:
+            self._close_parts()
+            self._text = self._new_id()
+            self._admit(TextStartChunk(id=self._text))
+        if delta:
+            self._admit(TextDeltaChunk(id=self._text, delta=delta))
+        return self._take()
+
+    def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> list[AnyChunk]:
+        """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
+        metadata = UNSET if provider_metadata is UNSET else encode_json(provider_metadata)
+        self._begin()
+        if self._reasoning is None:
+            self._close_parts()
+            self._reasoning = self._new_id()
+            self._admit(ReasoningStartChunk(id=self._reasoning))
+        if delta or metadata is not UNSET:
+            self._admit(
+                ReasoningDeltaChunk(id=self._reasoning, delta=delta, provider_metadata=metadata)
+            )
+        return self._take()
+
+    def call_begins(self, name: str, call_id: str, *, dynamic: bool = False) -> list[AnyChunk]:
+        """Begin to stream a tool call's input."""
+        self._begin()
+        self._close_parts()
+        self._admit(
+            ToolInputStartChunk(
+                tool_call_id=call_id, tool_name=name, dynamic=True if dynamic else UNSET
+            )
+        )
+        return self._take()
+
+    def call_input(self, call_id: str, delta: str) -> list[AnyChunk]:
+        """Stream more of a call's input: a piece of its JSON."""
+        self._admit(ToolInputDeltaChunk(tool_call_id=call_id, input_text_delta=delta))
+        return self._take()
+
+    def call(
+        self,
+        name: str,
+        call_input: object,
+        call_id: str,
+        *,
+        dynamic: bool = False,
+        title: str | None = None,
+        executed_by_provider: bool = False,
+    ) -> list[AnyChunk]:
+        """Call a tool, its input complete (streamed before, or not)."""
+        chunk = ToolInputAvailableChunk(
+            tool_call_id=call_id,
+            tool_name=name,
+            input=encode_json(call_input),
+            dynamic=True if dynamic else UNSET,
+            title=UNSET if title is None else title,
+            provider_executed=True if executed_by_provider else UNSET,
+        )
+        self._begin()
+        self._close_parts()
+        self._admit(chunk)
+        return self._take()
+
+    def output(self, call_id: str, output: object, *, preliminary: bool = False) -> list[AnyChunk]:
+        """Give a call's result; a preliminary one is replaced by the next."""
+        self._admit(
+            ToolOutputAvailableChunk(
+                tool_call_id=call_id,
+                output=encode_json(output),
+                preliminary=True if preliminary else UNSET,
+            )
+        )
+        return self._take()
+
+    def output_error(self, call_id: str, error_text: str) -> list[AnyChunk]:
+        """Say that a call failed: the model reads it, and the run goes on."""
+        self._admit(ToolOutputErrorChunk(tool_call_id=call_id, error_text=error_text))
+        return self._take()
+
+    def source(
+        self, url: str, title: str | None = None, *, source_id: str | None = None
+    ) -> list[AnyChunk]:
+        """Name a web page that the answer uses."""
+        self._begin()
+        self._admit(
+            SourceUrlChunk(
+                source_id=source_id or self._new_id(),
+                url=url,
+                title=UNSET if title is None else title,
+            )
+        )
+        return self._take()
+
+    def document(
+        self,
+        title: str,
+        media_type: str,
+        *,
+        filename: str | None = None,
+        source_id: str | None = None,
+    ) -> list[AnyChunk]:
+        """Name a document that the answer uses."""
+        self._begin()
+        self._admit(
+            SourceDocumentChunk(
+                source_id=source_id or self._new_id(),
+                media_type=media_type,
+                title=title,
+                filename=UNSET if filename is None else filename,
+            )
+        )
+        return self._take()
+
+    def file(self, url: str, media_type: str) -> list[AnyChunk]:
+        """Show a file; the address may be a data URL."""
+        self._begin()
+        self._close_parts()
+        self._admit(FileChunk(url=url, media_type=media_type))
+        return self._take()
+
+    def data(
+        self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
+    ) -> list[AnyChunk]:
+        """Send a `data-NAME` part. One with the id of an earlier one replaces it.
+
+        Args:
+            transient: for who is there now; never part of the message.
+        """
+        return self.chunk(data_chunk(name, encode_json(value), id=part_id, transient=transient))
+
+    def status(self, text: str) -> list[AnyChunk]:
+        """Say what goes on, for who is there now: a transient `data-status`."""
+        return self.data("status", {"text": text}, transient=True)
+
+    def metadata(self, metadata: Mapping[str, object]) -> list[AnyChunk]:
+        """Merge into the message's metadata."""
+        self._admit(MessageMetadataChunk(message_metadata=encode_json(metadata)))
+        return self._take()
+
+    def step(self) -> list[AnyChunk]:
+        """Begin the next step, whatever the calls of this one came to."""
+        self._finish_step()
+        self._begin()
+        return self._take()
+
+    def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> list[AnyChunk]:
+        """Send any chunk, as a Struct, a mapping, or its JSON.
+
+        Raises:
+            MalformedFrameError: it is no chunk.
+            IllegalChunkError: it is not allowed here, or not the agent's to send.
+        """
+        made = _chunk_of(chunk)
+        if isinstance(made, StartChunk | FinishChunk):
+            raise IllegalChunkError("unable to take a start or a finish; the run writes its own")
+        if not (
+            isinstance(made, _OF_NO_STEP) or (isinstance(made, OpaqueChunk) and made.transient)
+        ):
+            self._begin()
+        self._admit(made)
+        return self._take()
+
+    def end(self) -> list[AnyChunk]:
+        """Close what is open. Nothing may follow."""
+        self._close_parts()
+        self._finish_step()
+        return self._take()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Be in a step: the next one, if the calls of this one have all been answered."""
+        if self._in_step and self._answered and not self._waiting:
+            self._finish_step()
+        if not self._in_step:
+            self._admit(StartStepChunk())
+
+    def _finish_step(self) -> None:
+        if self._in_step:
+            self._close_parts()
+            self._admit(FinishStepChunk())
+
+    def _close_parts(self) -> None:
+        if self._text is not None:
+            self._admit(TextEndChunk(id=self._text))
+        if self._reasoning is not None:
+            self._admit(ReasoningEndChunk(id=self._reasoning))
+
+    def _admit(self, chunk: AnyChunk) -> None:
+        for each in self._writer.admit(chunk):
+            self._look_at(each)
+            self._made.append(each)
+
+    def _take(self) -> list[AnyChunk]:
+        made, self._made = self._made, []
+        return made
+
+    def _look_at(self, chunk: AnyChunk) -> None:
+        match chunk:
+            case StartStepChunk():
+                self._in_step = True
+                self._answered = False
+                self._waiting.clear()
+            case FinishStepChunk():
+                self._in_step = self._answered = False
+                self._text = self._reasoning = None
+            case TextEndChunk() if chunk.id == self._text:
+                self._text = None
+            case ReasoningEndChunk() if chunk.id == self._reasoning:
+                self._reasoning = None
+            case ResetStepChunk():
+                self._text = self._reasoning = None
+                self._answered = False
+                self._waiting.clear()
+            case ToolInputStartChunk() | ToolInputAvailableChunk():
+                self._waiting.add(chunk.tool_call_id)
+            case ToolOutputAvailableChunk() if chunk.preliminary is not True:
+                self._answer(chunk.tool_call_id)
+            case ToolInputErrorChunk() | ToolOutputErrorChunk() | ToolOutputDeniedChunk():
+                self._answer(chunk.tool_call_id)
+            case _:
+                pass
+
+    def _answer(self, call_id: str) -> None:
+        self._waiting.discard(call_id)
+        self._answered = True
+
+
+def encode_json(value: object) -> Raw:
+    """Return a value as JSON on one line; a `Raw` is JSON already.
+
+    Raises:
+        TypeError: it has no JSON.
+    """
+    return Raw(one_line(bytes(value) if isinstance(value, Raw) else msgspec.json.encode(value)))
+
+
+def _chunk_of(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
+    if isinstance(chunk, Chunk | OpaqueChunk):
+        return chunk
+    if isinstance(chunk, str):
+        return decode(chunk.encode())
+    return decode(chunk if isinstance(chunk, bytes) else msgspec.json.encode(chunk))
