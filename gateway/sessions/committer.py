@@ -79,13 +79,18 @@ class _Batch:
 
 
 class Lane:
-    """One run's way into the log: pending chunks, one batch under way, recent ones kept."""
+    """One run's way into the log: pending chunks, one batch under way, recent ones kept.
 
-    def __init__(self, key: RunKey, owner: LaneOwner) -> None:
+    Args:
+        first: the sequence of the first chunk to be put; more than 0 for a run that was
+            taken over.
+    """
+
+    def __init__(self, key: RunKey, owner: LaneOwner, *, first: int = 0) -> None:
         self.key = key
         self.pending_bytes = 0
         self._owner = owner
-        self._next = 0
+        self._next = first
         self._pending: list[_Piece] = []
         self._flying: _Batch | None = None
         self._again: deque[_Batch] = deque()

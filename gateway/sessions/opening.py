@@ -12,21 +12,19 @@ from gateway.errors import NotRecoveredError, RunActiveError, StoreUnavailableEr
 from gateway.ids import MessageId, RunId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
 from gateway.sessions.access import check_write
-from gateway.sessions.reaper import stored_message
-from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState
+from gateway.sessions.run_log import RunLog
+from gateway.sessions.stored import stored_message
+from gateway.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
 from protocol.assembler import Assembler
 from protocol.batch import ChunkBatch
 from protocol.chunks import FinishChunk
 
 if TYPE_CHECKING:
-    from gateway.agents.base import Agent
     from gateway.sessions.access import Caller
     from gateway.sessions.feed import Feed
     from gateway.sessions.reaper import Reaper
-    from gateway.sessions.run_log import RunLog
-    from gateway.sessions.runs import Runs
     from gateway.sessions.service import StartRequest
-    from gateway.store.records import Opened, SessionState
+    from gateway.store.records import SessionState
     from gateway.store.store import SessionStore
 
 OPEN_ATTEMPTS: Final = 12
@@ -48,6 +46,19 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
     refuse_foreign: bool = True
 
 
+class Admitted(Struct, frozen=True):
+    """A send's run.
+
+    Attributes:
+        log: of the run.
+        new: what opened it and what it is to do; None if it was there before (the same send
+            came earlier).
+    """
+
+    log: RunLog
+    new: tuple[Opened, Plan] | None = None
+
+
 class Opening:
     """Opens runs for sends.
 
@@ -55,16 +66,18 @@ class Opening:
         limits: how long a send waits behind a stop, and what history is refused.
     """
 
-    def __init__(
-        self, store: SessionStore, runs: Runs, reaper: Reaper, limits: SessionLimits
-    ) -> None:
+    def __init__(self, store: SessionStore, reaper: Reaper, limits: SessionLimits) -> None:
         self._store = store
-        self._runs = runs
         self._reaper = reaper
         self._limits = limits
 
-    async def open(self, caller: Caller, request: StartRequest, agent: Agent, feed: Feed) -> RunLog:
-        """Return the log of the request's run: new and begun, or the one that it has already.
+    async def open(self, caller: Caller, request: StartRequest, agent: str, feed: Feed) -> Admitted:
+        """Open the request's run, or find the one that it has already.
+
+        A new run has its lease, and nobody produces it yet.
+
+        Args:
+            agent: the name of who will.
 
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
@@ -76,6 +89,8 @@ class Opening:
             owner = caller.user if state is None else state.meta.owner
             if state is not None:
                 check_write(caller, state.meta)
+            if state is not None and (known := await self._known(request)) is not None:
+                return Admitted(await feed.log_of(known))
             if state is not None and state.run is not None and _resolves_nothing(request, state):
                 await self._wait_for_turn(request, feed, state.run)
                 continue
@@ -97,12 +112,10 @@ class Opening:
             )
             run = opened.run
             if run is not None and run.id == run_id:
-                log = feed.adopt(run, opened.opened)
-                self._runs.begin(log, opened, plan, request, agent, caller)
-                return log
+                return Admitted(feed.adopt(run, opened.opened), (opened, plan))
             match opened.status:
                 case OpenStatus.KNOWN if run is not None:
-                    return await feed.log_of(run.id)
+                    return Admitted(await feed.log_of(run.id))
                 case OpenStatus.ACTIVE if run is not None:
                     await self._wait_for_turn(request, feed, run)
                 case OpenStatus.ORPHAN if run is not None:
@@ -111,6 +124,16 @@ class Opening:
                 case _:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
+
+    async def _known(self, request: StartRequest) -> RunId | None:
+        """Return the run of a continuation that was sent before.
+
+        Asked first: what it answers is answered by now, and would be refused. For any other
+        send the store decides when it opens.
+        """
+        if request.request_key is None or request.messages[-1].role != "assistant":
+            return None
+        return await self._store.run_of_request(request.session_id, request.request_key)
 
     async def _open_surely(self, request: OpenRun) -> Opened:
         """Open, and ask again if the answer was lost: our own run is then known to us by id."""
@@ -160,7 +183,7 @@ def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
     )
 
 
-def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: Agent) -> RunInfo:
+def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> RunInfo:
     continued = plan.continued
     return RunInfo(
         id=run_id,
@@ -168,7 +191,7 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: Agent) ->
         message_id=MessageId(new_id("msg") if continued is None else continued.id),
         user_message_id=plan.user_message_id,
         trigger=request.trigger,
-        agent=agent.name,
+        agent=agent,
         continues=continued is not None,
     )
 

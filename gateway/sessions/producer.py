@@ -93,7 +93,12 @@ class _Reason(Enum):
 
 
 class Producer:
-    """Drives one run. `run()` is its task; the other methods may be called at any time."""
+    """Drives one run. `run()` is its task; the other methods may be called at any time.
+
+    Args:
+        continued: for a run that goes on with a message, that message as it was before.
+        stored: for a run that was taken over, all the chunks that its log holds.
+    """
 
     def __init__(
         self,
@@ -106,6 +111,7 @@ class Producer:
         committer: Committer,
         store: SessionStore,
         limits: ProducerLimits,
+        stored: Sequence[AnyChunk] = (),
     ) -> None:
         self.key = key
         self.run_info = run
@@ -114,10 +120,11 @@ class Producer:
         self._store = store
         self._limits = limits
         self._committer = committer
-        self._lane = Lane(key, self)
-        self._writer = ChunkWriter(run.message_id, continued)
+        self._lane = Lane(key, self, first=len(stored))
+        self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
         self._assembler = Assembler(run.message_id, continued)
-        self._committed = -1
+        self._assembler.apply_all(stored)
+        self._committed = len(stored) - 1
         self._before_close: list[AnyChunk] | None = None
         self._finish = FinishChunk()
         self._failure: str | None = None
@@ -179,9 +186,10 @@ class Producer:
 
     async def run(self) -> None:
         """Generate, and close; returns when the terminal is committed, or the run lost."""
-        start = StartChunk(message_id=self.run_info.message_id)
-        self._writer.write(start)
-        self._put([start])
+        if not self._writer.started:
+            start = StartChunk(message_id=self.run_info.message_id)
+            self._writer.write(start)
+            self._put([start])
         pump = asyncio.create_task(self._generate(), name=f"agent {self.key.run_id}")
         pump.add_done_callback(lambda _: self._ended.set())
         self._pump = pump

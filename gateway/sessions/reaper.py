@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from gateway.errors import StoreUnavailableError
 from gateway.sessions.producer import close_request, commit_close
-from gateway.store.records import AppendStatus, ChunksRecord, RunOutcome
+from gateway.sessions.stored import stored_chunks, stored_message
+from gateway.store.records import AppendStatus, RunOutcome
 from gateway.telemetry import ORPHANS_CLOSED, RUNS_ENDED
 from protocol.assembler import Assembler
-from protocol.codec import decode_lines
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from gateway.sessions.producer import Producer
     from gateway.store.records import TakenOver
     from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
 
 logger = logging.getLogger(__name__)
@@ -38,7 +37,6 @@ logger = logging.getLogger(__name__)
 ORPHAN_SENTENCE: Final = (
     "The answer was interrupted because the process that produced it stopped. Send it again."
 )
-PAGE_RECORDS: Final = 500
 ORPHANS_A_TICK: Final = 50
 CLOSE_LIMIT_S: Final = 5.0
 
@@ -138,7 +136,7 @@ class Reaper:
 
     async def _close(self, taken: TakenOver) -> None:
         base = await self._continued_message(taken)
-        chunks = await self._chunks(taken)
+        chunks = await stored_chunks(self._store, taken)
         writer = ChunkWriter.resume_from(chunks, taken.run.message_id, base)
         assembler = Assembler(taken.run.message_id, base)
         assembler.apply_all(chunks)
@@ -164,33 +162,3 @@ class Reaper:
         if not taken.run.continues:
             return None
         return await stored_message(self._store, taken.key.session_id, taken.run.message_id)
-
-    async def _chunks(self, taken: TakenOver) -> list[AnyChunk]:
-        """Read all that the dead producer has stored."""
-        chunks: list[AnyChunk] = []
-        offset = taken.opened
-        while len(chunks) < taken.next:
-            entries = await self._store.read_run(taken.key.session_id, offset, count=PAGE_RECORDS)
-            before = len(chunks)
-            for entry in entries:
-                record = entry.record
-                if isinstance(record, ChunksRecord) and record.run_id == taken.run.id:
-                    new = decode_lines(record.payload)
-                    chunks += new[max(0, len(chunks) - record.first) :]
-            if not entries or (len(chunks) == before and entries[-1].offset == offset):
-                break
-            offset = entries[-1].offset
-        return chunks
-
-
-async def stored_message(
-    store: SessionStore, session_id: SessionId, message_id: str
-) -> UIMessage | None:
-    """Return a message of the conversation as it is stored, before an open run's changes."""
-    from protocol.messages import UIMessage
-
-    state = await store.load(session_id)
-    for message in () if state is None else state.path:
-        if message.id == message_id:
-            return UIMessage.parse(message.message)
-    return None

@@ -16,8 +16,8 @@ from gateway.errors import (
 from gateway.sessions.access import check_write, not_found
 from gateway.sessions.opening import Opening, SessionLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
-from gateway.sessions.reaper import stored_message
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
+from gateway.sessions.stored import stored_message
 from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
 
@@ -73,7 +73,7 @@ class Sessions:
         self._hub = hub
         self._runs = runs
         self._reaper = reaper
-        self._opening = Opening(store, runs, reaper, limits)
+        self._opening = Opening(store, reaper, limits)
         self._presence = presence
         self._draining = draining
         self._limits = limits
@@ -87,7 +87,10 @@ class Sessions:
         agent = self._agents.find(request.agent, request.model)
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(request.session_id))
-            log = await self._opening.open(caller, request, agent, feed)
+            admitted = await self._opening.open(caller, request, agent.name, feed)
+            log = admitted.log
+            if admitted.new is not None:
+                self._runs.begin(log, *admitted.new, request, agent, caller)
             told = await self._opening.told_before(log)
             cursor = 0 if told is None else log.next
             return self._reader(log, cursor, resources.pop_all(), first=told)

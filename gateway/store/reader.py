@@ -102,6 +102,12 @@ class SessionReader:
         kept = decode_kept_run(reply[0])
         return kept.run, int(reply[1]), kept.opened
 
+    async def run_of_request(self, session_id: SessionId, request_key: str) -> RunId | None:
+        """See SessionStore."""
+        requests = self._keys.session(session_id).requests
+        run = await self._client.run(("HGET", requests, request_key))
+        return None if run is None else RunId(run.decode())
+
     async def list_sessions(
         self, user: UserId, *, limit: int, before_ms: int | None
     ) -> list[SessionMeta]:

@@ -218,12 +218,12 @@ class RedisStore(SessionReader):
         return appended
 
     async def take_over(
-        self, session_id: SessionId, run_id: RunId, lease_ms: int
+        self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
     ) -> TakenOver | None:
         """See SessionStore."""
         reply = await self._client.run(
             self._scripts.take_over.call(
-                self._keys.session(session_id), run_id, lease_ms, self._ttl_s
+                self._keys.session(session_id), run_id, lease_ms, self._ttl_s, int(force)
             )
         )
         hinted = [(session_id, run_id)]

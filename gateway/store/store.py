@@ -131,9 +131,13 @@ class SessionStore(Protocol):
         ...
 
     async def take_over(
-        self, session_id: SessionId, run_id: RunId, lease_ms: int
+        self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
     ) -> TakenOver | None:
         """Raise the fence of a run whose lease has expired (by Redis `TIME`).
+
+        Args:
+            force: of a run whose lease has not expired too. For who has the run's own key,
+                and is its next producer whether or not the last one lives.
 
         Returns:
             None if it is not ours to take: renewed, ended, gone. A stale hint is removed.
@@ -172,6 +176,10 @@ class SessionStore(Protocol):
         self, session_id: SessionId, run_id: RunId
     ) -> tuple[RunInfo, int, str] | None:
         """Read one run: info, next sequence, offset of its opening record."""
+        ...
+
+    async def run_of_request(self, session_id: SessionId, request_key: str) -> RunId | None:
+        """Return the run that a send with this key has opened; None if there is none."""
         ...
 
     async def list_sessions(

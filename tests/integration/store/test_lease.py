@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.ids import RunId, SessionId
-from gateway.store.records import Renewed, RunOutcome, RunState
+from gateway.store.records import AppendStatus, Renewed, RunOutcome, RunState
 
 from .scenario import (
     EXPIRED,
@@ -58,6 +58,20 @@ async def test_take_over_is_given_to_one(store: RedisStore) -> None:
     assert second is None
 
 
+async def test_forced_take_over_does_not_wait_for_the_lease(store: RedisStore) -> None:
+    """Who has the run's own key is its next producer; the last one is fenced off."""
+    await opened(store)
+    await store.append([batch(0)])
+    taken = await store.take_over(SESSION, RUN, HOUR_MS, force=True)
+    (refused,) = await store.append([batch(1)])
+
+    assert taken is not None
+    assert (taken.key.fence, taken.next) == (2, 1)
+    assert refused.status is AppendStatus.FENCED
+    await store.close_run(close(1, fence=2))
+    assert await store.take_over(SESSION, RUN, HOUR_MS, force=True) is None
+
+
 async def test_take_over_can_be_taken_over(store: RedisStore) -> None:
     """A reaper that dies leaves an orphan like any other."""
     await opened(store, submit(lease_ms=EXPIRED))
@@ -108,7 +122,7 @@ async def test_stale_hint_is_removed(store: RedisStore, raw_redis: redis.Redis, 
 
 async def test_expired_leases_come_longest_first_up_to_the_limit(store: RedisStore) -> None:
     """A reaper that cannot take all takes those that wait longest."""
-    for i, lease_ms in enumerate([-10, -30, -20, HOUR_MS]):
+    for i, lease_ms in enumerate([-10_000, -30_000, -20_000, HOUR_MS]):
         await opened(store, submit(session=SessionId(f"chat-{i}"), lease_ms=lease_ms))
 
     assert await store.expired_leases(2) == [("chat-1", RUN), ("chat-2", RUN)]

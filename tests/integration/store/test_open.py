@@ -130,6 +130,8 @@ async def test_known_request_key_never_opens_a_second_run(store: RedisStore) -> 
     assert again.status is OpenStatus.KNOWN
     assert again.run is not None
     assert again.run.id == "r1"
+    assert await store.run_of_request(SESSION, "k") == "r1"
+    assert await store.run_of_request(SESSION, "l") is None
 
 
 async def test_regenerate_is_known_by_its_key_only(store: RedisStore) -> None:

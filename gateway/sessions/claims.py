@@ -1,0 +1,106 @@
+"""Runs that belong to whoever has claimed them last, by a key of their own.
+
+A worker that crashes is started again and knows its work by a key, not by our ids. The first
+claim opens the run; a later one takes it over from its producer, alive or not: the fence
+rises, and what the older one still sends is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from gateway.errors import InvalidRequestError, RunActiveError
+from gateway.sessions.accept import Plan
+from gateway.sessions.stored import stored_chunks, stored_message
+from gateway.store.records import RunInfo, RunKey, RunState
+from protocol.chunks import AnyChunk
+from protocol.messages import UIMessage
+
+if TYPE_CHECKING:
+    from gateway.sessions.access import Caller
+    from gateway.sessions.feed import Feed
+    from gateway.sessions.opening import Opening
+    from gateway.sessions.service import StartRequest
+    from gateway.store.store import SessionStore
+
+CLAIM_ATTEMPTS: Final = 5
+"""How often a claim looks again because the run ended, or was claimed, in between."""
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A run, and what it holds.
+
+    Attributes:
+        key: the right to write it; None if it has ended: there is nothing left to write.
+        stored: its chunks so far, from `start` on; empty for a new run, and for an ended one.
+        continued: for a run that goes on with a message, that message as it was before.
+        plan: what a new run is to do; None for one that was there before.
+        stopped_by: a stop is recorded for the run: it is to be ended as stopped.
+    """
+
+    run: RunInfo
+    key: RunKey | None
+    stored: Sequence[AnyChunk] = ()
+    continued: UIMessage | None = None
+    plan: Plan | None = None
+    stopped_by: str | None = None
+
+
+class Claims:
+    """Opens and takes over runs by their keys."""
+
+    def __init__(self, store: SessionStore, opening: Opening, lease_ms: int) -> None:
+        self._store = store
+        self._opening = opening
+        self._lease_ms = lease_ms
+
+    async def claim(self, caller: Caller, request: StartRequest, agent: str, feed: Feed) -> Claimed:
+        """Open the request's run, or take it over.
+
+        Args:
+            request: with a `request_key`, which is the run's.
+            agent: the name of who will write it.
+            feed: of the request's session.
+
+        Raises:
+            RunActiveError: another run is under way.
+            InvalidRequestError, ConflictError, MessageNotFoundError, SessionNotFoundError,
+            StoreUnavailableError: see `Opening.open`.
+        """
+        if request.request_key is None:
+            raise InvalidRequestError("unable to claim a run; it needs a key")
+        for _ in range(CLAIM_ATTEMPTS):
+            admitted = await self._opening.open(caller, request, agent, feed)
+            if admitted.new is not None:
+                opened, plan = admitted.new
+                run = opened.run or admitted.log.info
+                return Claimed(
+                    run=run,
+                    key=RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence),
+                    continued=plan.continued,
+                    plan=plan,
+                    stopped_by=run.stopped_by,
+                )
+            info = admitted.log.info
+            if info.state is RunState.ENDED:
+                return Claimed(run=info, key=None)
+            taken = await self._store.take_over(
+                request.session_id, info.id, self._lease_ms, force=True
+            )
+            if taken is not None:
+                return Claimed(
+                    run=taken.run,
+                    key=taken.key,
+                    stored=await stored_chunks(self._store, taken),
+                    continued=await stored_message(
+                        self._store, request.session_id, taken.run.message_id
+                    )
+                    if taken.run.continues
+                    else None,
+                    stopped_by=taken.stopped_by,
+                )
+            await feed.load()
+        raise RunActiveError("unable to claim this run; others keep claiming it. Try again")

@@ -1,0 +1,50 @@
+"""What the log holds of a run, for who goes on with it or ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.store.records import ChunksRecord
+from protocol.codec import decode_lines
+from protocol.messages import UIMessage
+
+if TYPE_CHECKING:
+    from gateway.ids import SessionId
+    from gateway.store.records import TakenOver
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+
+PAGE_RECORDS: Final = 500
+
+
+async def stored_chunks(store: SessionStore, taken: TakenOver) -> list[AnyChunk]:
+    """Return all the chunks that a run had stored when it was taken over, in order.
+
+    Raises:
+        StoreUnavailableError: Redis cannot be reached.
+    """
+    chunks: list[AnyChunk] = []
+    offset = taken.opened
+    while len(chunks) < taken.next:
+        entries = await store.read_run(taken.key.session_id, offset, count=PAGE_RECORDS)
+        before = len(chunks)
+        for entry in entries:
+            record = entry.record
+            if isinstance(record, ChunksRecord) and record.run_id == taken.run.id:
+                new = decode_lines(record.payload)
+                chunks += new[max(0, len(chunks) - record.first) :]
+        if not entries or (len(chunks) == before and entries[-1].offset == offset):
+            break
+        offset = entries[-1].offset
+    return chunks
+
+
+async def stored_message(
+    store: SessionStore, session_id: SessionId, message_id: str
+) -> UIMessage | None:
+    """Return a message of the conversation as it is stored, before an open run's changes."""
+    state = await store.load(session_id)
+    for message in () if state is None else state.path:
+        if message.id == message_id:
+            return UIMessage.parse(message.message)
+    return None
