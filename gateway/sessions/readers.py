@@ -16,8 +16,6 @@ from gateway.errors import DrainingError, NotRecoveredError, StoreUnavailableErr
 from gateway.ids import RunId
 from gateway.sessions.service import FeedEvent, Idle
 from gateway.store.records import ChunksRecord, MessageRecord, RunRecord
-from protocol.batch import ChunkBatch
-from protocol.chunks import ErrorChunk, FinishChunk
 from protocol.position import Position
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.sessions.run_log import RunLog
     from gateway.store.records import LogEntry, RunInfo
     from gateway.store.store import SessionStore
+    from protocol.batch import ChunkBatch
 
 FEED_PAGE: Final = 200
 
@@ -117,16 +116,16 @@ class LogReader:
                     return
                 if log.lost:
                     if not await log.find_again():
-                        yield failure(LOG_LOST)
+                        yield log.failure(self._cursor, LOG_LOST)
                         return
                     continue
             except NotRecoveredError as error:
-                yield failure(error.message)
+                yield log.failure(self._cursor, error.message)
                 return
             except StoreUnavailableError:
                 pass  # the hub says for how long already
             if self._is_cut_off():
-                yield failure(LOG_UNREADABLE)
+                yield log.failure(self._cursor, LOG_UNREADABLE)
                 return
             await log.pulse.wait()
             if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
@@ -147,11 +146,6 @@ class LogReader:
             self._draining.check()
         since = self._hub.offline_since
         return since is not None and time.monotonic() - since > self._limits.outage_limit_s
-
-
-def failure(sentence: str) -> ChunkBatch:
-    """Return the last batch of a reader that cannot go on. It is not part of the run."""
-    return ChunkBatch.aggregate([ErrorChunk(error_text=sentence), FinishChunk()], -1)
 
 
 class SessionReader:
