@@ -86,13 +86,15 @@ function profile(name) {
 
 const commands = {
   /** Open a page, or the test page with a query. Complaints of the page are kept. */
-  async open({ tab, profile: name, url, ai, query, viewport, dark }) {
+  async open({ tab, profile: name, url, ai, query, viewport, dark, still }) {
     const opened = await (await profile(name)).newPage();
     const complaints = [];
     opened.on('pageerror', error => complaints.push(String(error.stack ?? error)));
     tabs.set(tab, { page: opened, complaints });
     if (viewport) await opened.setViewportSize(viewport);
     if (dark) await opened.emulateMedia({ colorScheme: 'dark' });
+    // Half-way through a transition, colours have contrasts that nobody chose.
+    if (still) await opened.emulateMedia({ reducedMotion: 'reduce' });
     await opened.goto(url ?? `${(await page(ai)).url}?${new URLSearchParams(query)}`);
     if (!url) await opened.waitForFunction(() => window.chat !== undefined);
   },

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("ai", [5, 6, 7])]
 
-LONG = "How do rivers move? [[tokens=3000 rate=50]]"
-SHORT = "How do rivers move? [[tokens=100 rate=50]]"
-SILENT = "How do rivers move? [[first=40s]]"
-UNHEARD = "How do rivers move? [[headers=40s]]"
+LONG = "How do rivers move? [[tokens=20000 rate=50]]"
+SILENT = "How do rivers move? [[first=1h]]"
+UNHEARD = "How do rivers move? [[headers=1h]]"
 
 
 async def open_tab(session: Session, profile: Profile, ai: int) -> Tab:
@@ -103,8 +102,9 @@ async def test_leaving_stops_nothing(
 ) -> None:
     """The run goes on to its end when the page that sent it is gone."""
     session = deployment.session()
+    answer = deployment.simulator.held()
     tab = await open_tab(session, laptop, ai)
-    await tab.send(SHORT)
+    await tab.send(answer.question)
     await tab.reads(20)
 
     match leave:
@@ -116,7 +116,10 @@ async def test_leaving_stops_nothing(
             await tab.command("goto", url="about:blank")
         case _:
             await tab.close()
-    look = await (await open_tab(session, phone, ai)).settles(messages=2)
+    other = await open_tab(session, phone, ai)
+    await other.reads(20)
+    await answer.release()
+    look = await other.settles(messages=2)
 
     assert look["session"]["run"]["outcome"] == "finished"
     assert look["messages"] == (await session.snapshot())["messages"]
@@ -127,14 +130,16 @@ async def test_person_comes_back_to_a_chat_that_streams(
 ) -> None:
     """Away to another chat and back, without loading the page again: it streams on."""
     session = deployment.session()
+    answer = deployment.simulator.held()
     tab = await open_tab(session, laptop, ai)
-    await tab.send(SHORT)
+    await tab.send(answer.question)
     await tab.reads(20)
 
     await tab.show(f"{session.id}-other")
     await tab.until("chat.messages.length === 0")
     await tab.show(session.id)
     await tab.reads(20)
+    await answer.release()
     look = await tab.settles(messages=2)
 
     assert look["messages"] == (await session.snapshot())["messages"]

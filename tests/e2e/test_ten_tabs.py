@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 TABS = 10
-ANSWER = "How do rivers move? [[tokens=60 rate=50]]"
 
 
 def proportional_bytes(pid: int) -> int:
@@ -52,8 +51,10 @@ async def test_ten_tabs_are_live_and_each_can_send(deployment: Deployment, lapto
             await tab.until("chat.session.connection === 'live'")
 
         for turn, tab in enumerate(tabs):
-            await tab.send(f"{turn}: {ANSWER}")
-            await asyncio.gather(*(each.reads() for each in tabs))
+            answer = deployment.simulator.held()
+            await tab.send(answer.question)
+            await asyncio.gather(*(each.reads(20) for each in tabs))
+            await answer.release()
             await asyncio.gather(*(each.settles(messages=2 * turn + 2) for each in tabs))
         shown = [await tab.look() for tab in tabs]
         memory = (chromium_bytes() - before) / TABS / 2**20
