@@ -155,7 +155,7 @@ class SessionReader:
         position: where the client stands, or None: it gets a snapshot first.
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
-        tab: counts this reader among those who have the session open, once it sees it.
+        here: counts this reader among those who have the session open, once it sees it.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class SessionReader:
         *,
         position: Position | None,
         snapshot: Callable[[], Awaitable[FeedEvent]],
-        tab: Callable[[], AbstractAsyncContextManager[None]],
+        here: Callable[[], AbstractAsyncContextManager[None]],
         draining: Draining,
         limits: ReaderLimits,
         resources: AsyncExitStack,
@@ -175,7 +175,7 @@ class SessionReader:
         self._position = position
         self._generation = feed.generation if position is not None else -1
         self._snapshot = snapshot
-        self._tab: Callable[[], AbstractAsyncContextManager[None]] | None = tab
+        self._be_there: Callable[[], AbstractAsyncContextManager[None]] | None = here
         self._here = feed.here
         self._draining = draining
         self._limits = limits
@@ -222,10 +222,10 @@ class SessionReader:
         return event
 
     async def _be_here(self) -> None:
-        """Count as a tab from the first moment at which the session can be seen."""
-        if self._position is not None and self._tab is not None:
-            tab, self._tab = self._tab, None
-            await self._resources.enter_async_context(tab())
+        """Count from the first moment at which the session can be seen."""
+        if self._position is not None and self._be_there is not None:
+            be_there, self._be_there = self._be_there, None
+            await self._resources.enter_async_context(be_there())
 
     async def _available(self) -> AsyncIterator[FeedEvent]:
         """Yield what follows the position, from the ring or else from the log; then presence."""

@@ -216,18 +216,23 @@ async def test_workflow_client_that_asks_from_the_end_gets_all_and_counts_from_z
 
 
 @pytest.mark.parametrize(
-    ("body", "run_id", "message_id"),
-    [(None, None, None), ({}, None, None), ({"runId": "run_1", "messageId": "u1"}, "run_1", "u1")],
+    ("body", "named"),
+    [
+        (None, (None, None, None)),
+        ({}, (None, None, None)),
+        ({"runId": "run_1", "messageId": "u1"}, ("run_1", "u1", None)),
+        ({"messageId": "u1", "requestId": "k"}, (None, "u1", "k")),
+    ],
 )
 async def test_stop_names_the_runs_that_it_ended(
-    body: object, run_id: str | None, message_id: str | None
+    body: object, named: tuple[str | None, ...]
 ) -> None:
-    """A stop may name a run, a message, or nothing; an empty body is nothing."""
+    """A stop may name a run, a message, a send, or nothing; an empty body is nothing."""
     sessions = FakeSessions({"stop": ["run_1"]})
     answer = await request(make_app(sessions), "POST", "/api/chat/c1/stop", body)
     assert (answer.status, answer.json()) == (200, {"stopped": ["run_1"]})
     call = sessions.called("stop")[0]
-    assert (call["run_id"], call["message_id"]) == (run_id, message_id)
+    assert (call["run_id"], call["message_id"], call["request_key"]) == named
 
 
 async def test_snapshot_is_the_session_as_json() -> None:
