@@ -43,7 +43,6 @@ export class MidstreamError extends Error {
 
 /** A connection that broke: to be taken up again. Never leaves this package. */
 export class ConnectionLost extends Error {
-  override readonly name = 'ConnectionLost';
   /** What the gateway asked to wait. */
   readonly retryAfterMs: number | undefined;
 

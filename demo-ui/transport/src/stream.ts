@@ -155,14 +155,14 @@ async function* inOrder(
 function ended(): MidstreamError {
   return new MidstreamError(
     'not_recovered',
-    'unable to continue this answer; it ended meanwhile. Load the messages of the session',
+    'unable to continue; the answer has ended. Load the session again',
   );
 }
 
 function givenUp(): MidstreamError {
   return new MidstreamError(
     'connection_lost',
-    'unable to reach the gateway; the answer may be complete there. Load the session again',
+    'unable to reach the gateway; the answer may have ended. Load the session again',
     { temporary: true },
   );
 }

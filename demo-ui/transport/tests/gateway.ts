@@ -29,10 +29,13 @@ export class ScriptedGateway {
   readonly faults: Fault[] = [];
   /** Break each stream after so many events, as long as there are entries. */
   readonly cuts: number[] = [];
+  /** What a send waits for before it is accepted. */
+  beforeSend: Promise<void> = Promise.resolve();
   /** What a stop waits for. */
   beforeStop: Promise<void> = Promise.resolve();
   api = '';
   open = 0;
+  private readonly prevented = new Set<unknown>();
   private readonly log = new Map<string, { position: string; event: string; data: string }[]>();
   private readonly waiting = new Set<() => void>();
   private readonly streams = new Set<ServerResponse>();
@@ -120,6 +123,7 @@ export class ScriptedGateway {
       requestId: string;
       messageId?: string;
     };
+    await this.beforeSend;
     const known = [...this.runs.values()].find(run => run.requestId === requestId);
     if (known !== undefined) return this.stream(known, 0, response);
     const active = this.active(id);
@@ -144,6 +148,11 @@ export class ScriptedGateway {
     this.record(id, 'message', { message: user, parentId: before.at(-1)?.id ?? null });
     this.runs.set(run.id, run);
     this.recordRun(run);
+    if (this.prevented.delete(requestId)) {
+      // One record after the other, as far apart as a network may bring them.
+      await new Promise(resolve => setTimeout(resolve, 20));
+      await this.end(run);
+    }
     await this.stream(run, 0, response);
   }
 
@@ -165,19 +174,29 @@ export class ScriptedGateway {
     response: ServerResponse,
   ): Promise<void> {
     const run = this.active(chatId);
-    const named = body.runId ?? run?.id;
-    if (run === undefined || run.id !== named) return json(response, 200, { stopped: [] });
+    const isMeant =
+      body.runId === undefined
+        ? body.messageId === undefined || body.messageId === run?.userMessageId
+        : body.runId === run?.id;
+    if (run === undefined || !isMeant) {
+      if (body.runId === undefined) this.prevented.add(body.requestId);
+      return json(response, 200, { stopped: [] });
+    }
+    await this.end(run);
+    return json(response, 200, { stopped: [run.id] });
+  }
+
+  private async end(run: Run): Promise<void> {
     run.state = 'stopping';
     this.recordRun(run);
     await this.beforeStop;
     const said = run.chunks.some(chunk => chunk.type === 'text-start');
     const last: UIMessageChunk[] = [{ type: 'abort' }, { type: 'finish' }];
     if (said) last.unshift({ type: 'text-end', id: 't' });
-    this.record(chatId, 'chunks', { runId: run.id, first: run.chunks.length, chunks: last });
+    this.record(run.chatId, 'chunks', { runId: run.id, first: run.chunks.length, chunks: last });
     run.chunks.push(...last);
     this.finish(run, 'stopped');
     this.wake();
-    return json(response, 200, { stopped: [run.id] });
   }
 
   private finish(run: Run, outcome: string): void {
