@@ -151,7 +151,7 @@ export class Endpoint<MESSAGE extends UIMessage> {
 
   #of(chatId: string, path: string): string {
     if (chatId === '.' || chatId === '..') {
-      throw new RangeError('a chat id must not be "." or ".."'); // URLs normalise them away
+      throw new RangeError(`unable to use the chat id ${chatId}`); // URLs normalise it away
     }
     const [base = '', query] = split(this.api);
     return `${base.replace(/\/$/, '')}/${encodeURIComponent(chatId)}${path}${query}`;

@@ -33,7 +33,7 @@ export class MidstreamError extends Error {
       cause?: unknown;
     } = {},
   ) {
-    super(message, { cause: options.cause });
+    super(message, options);
     this.code = code;
     this.status = options.status;
     this.temporary = options.temporary ?? false;
@@ -54,7 +54,7 @@ export class ConnectionLost extends Error {
 
 /** What the AI SDK takes for a stop: `isAbort`, `ready`, nothing sent again by itself. */
 export function abortError(): DOMException {
-  return new DOMException('This operation was aborted', 'AbortError');
+  return new DOMException('aborted', 'AbortError');
 }
 
 export function isAbortError(error: unknown): boolean {

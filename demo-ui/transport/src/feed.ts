@@ -21,7 +21,7 @@ export interface FeedState {
 }
 
 /** After an answer that another attempt will hardly change: an expired token, a forbidden page. */
-const REFUSED_WAIT_MS = 30_000;
+export const REFUSED_WAIT_MS = 30_000;
 
 /** To speak for another number of tabs takes a reconnection: one for all that open together. */
 const RECOUNT_MS = 2_000;

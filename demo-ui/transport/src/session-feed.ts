@@ -3,11 +3,15 @@ import type { UIMessage } from 'ai';
 import { request } from './connection.js';
 import type { Endpoint } from './endpoint.js';
 import { failureOf, reasonOf } from './errors.js';
-import type { FeedEvent, FeedState } from './feed.js';
+import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed.js';
 import { insist } from './insist.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
+import { pause } from './retry.js';
 import { type ChunksEvent, RunBuffer } from './run-buffer.js';
 import { type Follower, TabFeed } from './tabs.js';
+
+/** The feed brings the messages; if it says nothing for so long, they are asked for. */
+const FEED_SILENT_MS = 5_000;
 
 /** One session as this page knows it: from a snapshot, and every event since. */
 export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
@@ -38,7 +42,13 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
 
   start(): void {
     const feed = TabFeed.of(this.#endpoint as unknown as Endpoint<never>, this.#scope);
-    this.#leave = feed.join(this);
+    const leave = feed.join(this);
+    // Something in between may keep the feed until it ends: a proxy that buffers.
+    const timer = setTimeout(() => !this.loaded && this.catchUp(), FEED_SILENT_MS);
+    this.#leave = () => {
+      clearTimeout(timer);
+      leave();
+    };
   }
 
   stop(): void {
@@ -83,12 +93,19 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
       if (!answer.ok) throw await failureOf(answer);
       return answer.json();
     };
-    try {
-      const snapshot = await insist(get, signal, undefined, Number.POSITIVE_INFINITY);
-      const { epoch, offset } = snapshot;
-      if (!signal.aborted) this.#load(snapshot, epoch && `${epoch}:${offset}`);
-    } catch (error) {
-      if (!signal.aborted) this.changed({ ...this.state, error: reasonOf(error) });
+    let refused: FeedState | undefined;
+    while (!signal.aborted) {
+      try {
+        const snapshot = await insist(get, signal, undefined, Number.POSITIVE_INFINITY);
+        const { epoch, offset } = snapshot;
+        if (signal.aborted) return;
+        if (this.state === refused) this.state = { ...refused, error: undefined };
+        return this.#load(snapshot, epoch && `${epoch}:${offset}`);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.changed((refused = { ...this.state, error: reasonOf(error) }));
+        await pause(REFUSED_WAIT_MS, signal);
+      }
     }
   }
 

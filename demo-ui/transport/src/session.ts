@@ -212,7 +212,11 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.#timer = undefined;
     const { model, loaded, state } = this.#feed;
     if (!loaded || this.#busy()) return;
-    if (state.connection !== 'live') this.#tried.clear();
+    if (state.connection !== 'live') {
+      this.#tried.clear();
+      // What is known of the session may be older than what the chat shows.
+      if (this.#chat().messages.length > 0) return;
+    }
     if (this.#shown !== model.revision) this.#show();
     this.#shown = model.revision;
     const run = model.openRun;

@@ -91,7 +91,7 @@ async function* follow(
   let failures = 0;
   let aborted = false;
   const closeAll = () => connection?.close();
-  signal.addEventListener('abort', closeAll, { once: true });
+  signal.addEventListener('abort', closeAll);
   try {
     for (;;) {
       try {
@@ -172,7 +172,7 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(abortError());
     if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
+    signal.addEventListener('abort', abort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
 }
