@@ -86,11 +86,12 @@ function profile(name) {
 
 const commands = {
   /** Open a page, or the test page with a query. Complaints of the page are kept. */
-  async open({ tab, profile: name, url, ai, query, viewport, dark, still }) {
+  async open({ tab, profile: name, url, ai, query, viewport, dark, still, clock }) {
     const opened = await (await profile(name)).newPage();
     const complaints = [];
     opened.on('pageerror', error => complaints.push(String(error.stack ?? error)));
     tabs.set(tab, { page: opened, complaints });
+    if (clock) await opened.clock.install();
     if (viewport) await opened.setViewportSize(viewport);
     if (dark) await opened.emulateMedia({ colorScheme: 'dark' });
     // Half-way through a transition, colours have contrasts that nobody chose.
@@ -117,6 +118,7 @@ const commands = {
 
   reload: async ({ tab }) => void (await tabs.get(tab).page.reload()),
   goto: async ({ tab, url }) => void (await tabs.get(tab).page.goto(url)),
+  sleep: ({ tab, ms }) => tabs.get(tab).page.clock.fastForward(ms),
   offline: async ({ profile: name, offline }) => (await profile(name)).setOffline(offline),
   complaints: ({ tab }) => tabs.get(tab).complaints,
 

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.proxy import faulty_proxy
+from tests.support.sessions import Session, text_of
+from tests.support.wire import Endpoint
+
 if TYPE_CHECKING:
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
-    from tests.support.sessions import Session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("ai", [5, 6, 7])]
 
+SEND = b"POST /api/chat HTTP"
 LONG = "How do rivers move? [[tokens=20000 rate=50]]"
 SILENT = "How do rivers move? [[first=1h]]"
 UNHEARD = "How do rivers move? [[headers=1h]]"
@@ -94,6 +98,64 @@ async def test_stop_before_the_first_token_ends_the_run(
 
     assert await session.is_ended()
     assert look["session"]["run"]["outcome"] == "stopped"
+
+
+async def test_stop_that_overtakes_its_send_prevents_it(
+    deployment: Deployment, laptop: Profile, ai: int
+) -> None:
+    """The first message of a session, stopped on its way: kept as unsent, and shown again, its
+    run stopped, when it arrives after all. The tab does not resume that run.
+    """
+    session = deployment.session()
+    async with faulty_proxy(session.at.port) as proxy:
+        tab = await open_tab(Session(Endpoint(proxy.port), session.id), laptop, ai)
+        proxy.delay(SEND)
+        await tab.send(LONG)
+        await proxy.delays()
+
+        await tab.stop()
+        await tab.until("chat.session.unsent.length === 1 && chat.messages.length === 0")
+        told = (await tab.look())["session"]["unsent"]
+        proxy.arrive()
+        await tab.until("chat.session.unsent.length === 0 && chat.session.run?.state === 'ended'")
+        look = await tab.settles()
+
+    assert told[0]["error"]["code"] == "stopped"
+    assert look["session"]["run"]["outcome"] == "stopped"
+    assert look["messages"] == (await session.snapshot())["messages"]
+    assert "streaming" not in look["statuses"]
+
+
+async def test_message_that_was_stopped_on_its_way_is_sent_again(
+    deployment: Deployment, laptop: Profile, phone: Profile, ai: int
+) -> None:
+    """After what another device has sent meanwhile, as everybody sees."""
+    session = deployment.session()
+    answer = deployment.simulator.held()
+    await answer.release()
+    async with faulty_proxy(session.at.port) as proxy:
+        tab = await open_tab(Session(Endpoint(proxy.port), session.id), laptop, ai)
+        other = await open_tab(session, phone, ai)
+        proxy.delay(SEND)
+        await tab.send(f"{answer.question} mine")
+        await proxy.delays()
+        await tab.stop()
+        await tab.until("chat.session.unsent.length === 1")
+        await other.send(f"{answer.question} theirs")
+        await tab.settles(messages=2)
+        # Gone with its connection: what was delayed never arrives.
+        proxy.cut_all()
+        proxy.arrive()
+        await tab.until("chat.session.connection === 'live'")
+
+        await tab.run("() => window.chat.resend()")
+        shown = [await each.settles(messages=4) for each in (tab, other)]
+
+    kept = (await session.snapshot())["messages"]
+    assert [look["messages"] for look in shown] == [kept, kept]
+    asked = [text_of(message).split()[-1] for message in kept if message["role"] == "user"]
+    assert asked == ["theirs", "mine"]
+    assert [look["session"]["unsent"] for look in shown] == [[], []]
 
 
 @pytest.mark.parametrize("leave", ["unmount", "switch", "navigate", "close"])

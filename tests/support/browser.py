@@ -43,7 +43,13 @@ class Profile:
         self.browser = browser
 
     async def open(
-        self, gateway: str, chat: str, *, ai: int = 7, transport: Transport = "midstream"
+        self,
+        gateway: str,
+        chat: str,
+        *,
+        ai: int = 7,
+        transport: Transport = "midstream",
+        clock: bool = False,
     ) -> Tab:
         """Open the test page in a new tab.
 
@@ -52,9 +58,10 @@ class Profile:
             chat: the session.
             ai: major version of the AI SDK.
             transport: ours with `useSession`, or the SDK's own with `resume: true`.
+            clock: let the tab's time be moved by `sleep`.
         """
         query = {"api": f"{gateway}/api/chat", "chat": chat, "transport": transport}
-        return await self._open(ai=ai, query=query)
+        return await self._open(ai=ai, query=query, clock=clock)
 
     async def visit(self, url: str, *, width: int, height: int, dark: bool = False) -> Tab:
         """Open any page in a new tab of that size, for somebody who wants nothing to move."""
@@ -139,6 +146,10 @@ class Tab:
     async def reload(self) -> None:
         """Load the page again."""
         await self.command("reload")
+
+    async def sleep(self, seconds: float) -> None:
+        """Close the laptop, and open it so much later; its timers fire once."""
+        await self.command("sleep", ms=seconds * 1000)
 
     async def close(self) -> None:
         """Close the tab."""

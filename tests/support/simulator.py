@@ -22,16 +22,15 @@ class HeldAnswer:
 
     Attributes:
         question: what to send to get it. Answers to the same question are released together.
+        directive: the part of it that holds; of several in one question, each holds.
     """
 
     def __init__(self, simulator: Simulator, tokens: int, after: int, size: int | None) -> None:
         self._simulator = simulator
         self._name = secrets.token_hex(8)
-        pieces = f"size={size} " if size is not None else ""
-        self.question = (
-            f"How do rivers move? [[tokens={tokens} rate=50 {pieces}hold={self._name}"
-            f" after={after}]]"
-        )
+        pieces = f" size={size}" if size is not None else ""
+        self.directive = f"[[hold={self._name} after={after}]]"
+        self.question = f"How do rivers move? [[tokens={tokens} rate=50{pieces}]] {self.directive}"
 
     async def release(self) -> None:
         """Let it go on, now and whenever it is asked for again."""

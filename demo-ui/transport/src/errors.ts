@@ -6,6 +6,7 @@ import type { UIMessage } from 'ai';
  * - `unreachable`: a send got no answer, however often it was repeated
  * - `connection_lost`: a response broke off and could not be taken up again
  * - `bad_response`: what answered is not the gateway
+ * - `stopped`: a send was stopped before it arrived
  * - `not_recovered`: the answer cannot be continued; load the session's messages
  *
  * Never a `TypeError`: the AI SDK would take it for a network failure of its own and, in

@@ -50,10 +50,8 @@ export function useSession<MESSAGE extends UIMessage>(
   }, [session]);
   useEffect(() => session.chatChanged(), [session, chat.status]);
   const state = useSyncExternalStore(session.subscribe, session.getState, session.getState);
-  return useMemo(() => {
-    const { stop, resend, discard } = session;
-    return { ...state, stop, resend, discard };
-  }, [state, session]);
+  const { stop, resend, discard } = session;
+  return useMemo(() => ({ ...state, stop, resend, discard }), [state, session]);
 }
 
 export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';

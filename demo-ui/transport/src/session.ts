@@ -21,7 +21,7 @@ export interface ChatLike<MESSAGE extends UIMessage> {
 
 /**
  * A message that the session does not have: refused because another answer was being written
- * (`run_active`), stopped before it arrived (`stopped`), or passed over by a later one
+ * (`run_active`), or `too_large`, stopped before it arrived (`stopped`), or passed over by a later one
  * (`unreachable`).
  */
 export interface UnsentMessage<MESSAGE extends UIMessage> {
@@ -162,12 +162,10 @@ export class ChatSession<MESSAGE extends UIMessage> {
   #heard(event: ActivityEvent): void {
     this.#shown = -1;
     switch (event.type) {
-      case 'rejected': {
-        const { message, messageId, error } = event;
-        this.#keep({ message: message as MESSAGE, messageId, error });
+      case 'rejected':
+        this.#keep(event as unknown as UnsentMessage<MESSAGE>);
         this.#lost = true;
         break;
-      }
       case 'stopped': {
         this.#stopError = undefined;
         const { messageId } = event;
@@ -191,8 +189,8 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.#changed();
   }
 
-  #keep(entry: UnsentMessage<MESSAGE>): void {
-    this.#unsent = [...this.#unsent, entry];
+  #keep({ message, messageId, error }: UnsentMessage<MESSAGE>): void {
+    this.#unsent = [...this.#unsent, { message, messageId, error }];
     this.#publish();
   }
 
@@ -283,7 +281,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   #phase(): Phase {
     const { responses } = this.#transport.activity(this.#chatId);
     const run = this.#feed.model.openRun;
-    if ([...responses].some(({ failures }) => failures > 0)) return 'reconnecting';
+    if ([...responses].some(({ failures }) => failures)) return 'reconnecting';
     if (run === undefined) return [...responses].some(({ send }) => send) ? 'sending' : 'idle';
     if (run.state === 'stopping') return 'stopping';
     // Joined half-way: what was said so far came with the resume, not with the feed.

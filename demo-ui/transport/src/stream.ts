@@ -162,7 +162,7 @@ function ended(): MidstreamError {
 function givenUp(): MidstreamError {
   return new MidstreamError(
     'connection_lost',
-    'unable to reach the gateway; the answer may have ended. Load the session again',
+    'unable to continue; the gateway is away. Load the session again',
     { temporary: true },
   );
 }

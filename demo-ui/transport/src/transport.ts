@@ -13,6 +13,9 @@ import { type Cursor, type RunConnection, runStream } from './stream.js';
 /** How long a response may take to deliver its end after a stop was answered. */
 const LAST_CHUNKS_MS = 1_000;
 
+/** Refusals of the message itself: in the chat it would travel with the next one, and so on. */
+const NOT_KEPT = /^(run_active|too_large)$/;
+
 export interface MidstreamChatTransportOptions<MESSAGE extends UIMessage>
   extends HttpChatTransportInitOptions<MESSAGE> {
   /**
@@ -84,7 +87,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     } catch (error) {
       if (error instanceof MidstreamError) {
         error.rejected = question;
-        if (error.code === 'run_active') refused(error);
+        if (NOT_KEPT.test(error.code)) refused(error);
       }
       throw error;
     }
@@ -241,7 +244,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
 }
 
 function notAccepted(): MidstreamError {
-  return new MidstreamError('stopped', 'unable to send; it was stopped before it arrived');
+  return new MidstreamError('stopped', 'unable to send; it was stopped first');
 }
 
 type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;

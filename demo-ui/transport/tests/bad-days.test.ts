@@ -50,7 +50,7 @@ const REFUSALS: [status: number, code: string][] = [
 ];
 
 describe.each(CHATS)('a chat of %s', (_, Chat) => {
-  it.each(REFUSALS)('is told of a send that is refused with %i, and goes on', async (status, code) => {
+  it.each(REFUSALS.filter(([status]) => status !== 413))('is told of a send that is refused with %i, and goes on', async (status, code) => {
     const opened = await tab({ Chat });
     const { chat, session } = opened;
     await until(() => session.getState().loaded);
@@ -63,6 +63,19 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
     gateway.answer('c', ['fine']);
     await until(() => texts(opened) === 'refused,fine' && chat.status === 'ready');
     expect(gateway.runs.size).toBe(1);
+  });
+
+  it('keeps a message that is too large apart, so that the next one is not', async () => {
+    const opened = await tab({ Chat });
+    await until(() => opened.session.getState().loaded);
+    gateway.faults.push(response => (failure(response, 413, 'too_large'), true));
+    void opened.chat.sendMessage({ text: 'big' });
+    await until(() => opened.session.getState().unsent.length);
+    await until(() => opened.chat.status === 'ready' && texts(opened) === '');
+    await ask(opened, 'small', ['fine']);
+    expect(JSON.stringify(gateway.posts().at(-1))).not.toContain('big');
+    expect(texts(opened)).toBe('small,fine');
+    expect(opened.session.getState().unsent).toMatchObject([{ error: { code: 'too_large' } }]);
   });
 
   it('has the text of a response that was cut inside a character', async () => {

@@ -162,7 +162,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   it('moves a message that failed to unsent once a later one was accepted', async () => {
     const { chat, session } = await tab({ Chat });
     await until(() => session.getState().loaded);
-    gateway.faults.push(response => (failure(response, 413, 'too_large'), true));
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
     await chat.sendMessage({ text: 'big' });
     expect([texts({ chat }), chat.status]).toEqual([['big'], 'error']);
     void chat.sendMessage({ text: 'small' });
