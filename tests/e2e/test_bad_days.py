@@ -14,6 +14,7 @@ from tests.support.wire import Endpoint
 if TYPE_CHECKING:
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
+    from tests.support.gateway import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -118,7 +119,7 @@ async def test_answer_is_followed_through_a_rolling_restart(
     """Of two gateways behind a balancer each is drained and replaced while one of them writes
     an answer: nobody notices.
     """
-    patient = {"server": {"drain_limit_s": 600.0}}
+    patient: Settings = {"server": {"drain_limit_s": 600.0}}
     writing, other = own_deployment.add_gateways(2, patient)
     chat = new_chat_id()
     first, second = (own_deployment.simulator.held(tokens=90, after=n) for n in (30, 60))
