@@ -180,6 +180,7 @@ def set_up(target: str) -> None:
         demo()
     if target == "test":
         node_packages("tests/conformance/node")
+        node_packages("tests/e2e/frontends")
         chromium()
     if target == "bench":
         node_packages("tests/bench/node")
