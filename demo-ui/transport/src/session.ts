@@ -289,6 +289,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const newest = this.#feed.buffer.newest?.type ?? said;
     if (newest.startsWith('reasoning')) return 'thinking';
     if (newest.startsWith('tool')) return 'calling-tool';
-    return newest.startsWith('text') ? 'writing' : 'waiting';
+    // A text is opened long before its first word, if the model takes its time.
+    return /^text(?!-s)/.test(newest) ? 'writing' : 'waiting';
   }
 }

@@ -256,6 +256,25 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 });
 
+it('says that it waits for the model until there is a word to read', async () => {
+  const { session, chat } = await tab();
+  await until(() => session.getState().loaded);
+  void chat.sendMessage({ text: 'hello' });
+  await until(() => gateway.active('c'));
+  const steps = [
+    [{ type: 'start-step' }, 'waiting'],
+    [{ type: 'reasoning-start', id: 'r' }, 'thinking'],
+    [{ type: 'reasoning-end', id: 'r' }, 'thinking'],
+    [{ type: 'text-start', id: 't' }, 'waiting'],
+    [{ type: 'text-delta', id: 't', delta: 'word' }, 'writing'],
+    [{ type: 'text-end', id: 't' }, 'writing'],
+  ] as const;
+  for (const [chunk, phase] of steps) {
+    gateway.write('c', chunk);
+    await until(() => session.getState().phase === phase, `${phase} after ${chunk.type}`);
+  }
+});
+
 describe('ten tabs', () => {
   it('share one connection, and those that watch need none for a run', async () => {
     const opened = await Promise.all(Array.from({ length: 10 }, () => tab()));
