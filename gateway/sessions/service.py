@@ -169,7 +169,7 @@ class SessionService(Protocol):
     ) -> FeedReader:
         """Follow a session, also one that does not exist yet: its snapshot is then empty.
 
-        `tabs`: how many the follower speaks for.
+        `tabs`: how many the follower speaks for; with 0 it is not told among who is here.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -234,7 +234,9 @@ class Sessions:
                 self._store,
                 position=after,
                 snapshot=event,
-                here=lambda: self._presence.open(session_id, caller.user, tabs),
+                here=lambda: (
+                    self._presence.open(session_id, caller.user, tabs) if tabs else nullcontext()
+                ),
                 draining=self._draining,
                 limits=self._reader_limits,
                 resources=resources.pop_all(),
