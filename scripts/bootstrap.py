@@ -184,6 +184,8 @@ def set_up(target: str) -> None:
         chromium()
     if target == "bench":
         node_packages("tests/bench/node")
+        node_packages("demo-ui")
+        chromium()
 
 
 def main() -> int:

@@ -116,6 +116,22 @@ const commands = {
     }
   },
 
+  /** Reload until such a function returns something true; returns the time since it began, in ms. */
+  async reloadUntil({ tab, source, argument = null }) {
+    const { page } = tabs.get(tab);
+    const script = await page.addInitScript(`{
+      const look = () => {
+        if ((${source})(${JSON.stringify(argument)})) window.reachedAtMs = performance.now();
+        else setTimeout(look, 1);
+      };
+      look();
+    }`);
+    await page.reload();
+    const reached = await page.waitForFunction(() => window.reachedAtMs, null, { timeout: WAIT_LIMIT_MS });
+    await script.dispose();
+    return reached.jsonValue();
+  },
+
   reload: async ({ tab }) => void (await tabs.get(tab).page.reload()),
   goto: async ({ tab, url }) => void (await tabs.get(tab).page.goto(url)),
   sleep: ({ tab, ms }) => tabs.get(tab).page.clock.fastForward(ms),

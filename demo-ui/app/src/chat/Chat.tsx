@@ -75,7 +75,12 @@ export function Chat({ demo }: { demo: DemoSession }) {
       )}
       <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
         <StatusLine demo={demo} onRetry={() => onRegenerate()} />
-        <Unsent messages={session.unsent} onResend={(id) => void session.resend(id)} onDiscard={session.discard} />
+        <Unsent
+          messages={session.unsent}
+          busy={busy}
+          onResend={(id) => void session.resend(id)}
+          onDiscard={session.discard}
+        />
         <Composer
           busy={busy}
           choice={choice}

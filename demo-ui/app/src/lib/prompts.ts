@@ -43,7 +43,8 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
     icon: 'wire',
     title: 'Code and tables',
     detail: 'Markdown that is never broken while it is half-way there.',
-    text: 'Explain it with an example in code, and a table.',
+    // So many tokens end where a block ends: with this wording, the simulator has shown all three.
+    text: 'Explain it with code, a list and a table. [[tokens=295]]',
   },
   {
     icon: 'hourglass',
