@@ -58,6 +58,7 @@ async def test_visitor_is_the_tool(demo: Demo) -> None:
     await demo.pick("Call a tool")
     await demo.shows("Waiting for you: give the result of get_weather")
     await demo.photograph(PICTURES / "tool.png")
+    assert await demo.tab.violations() == []
 
     await demo.press("Give it")
     await demo.shows("Finished in")
@@ -72,6 +73,7 @@ async def test_visitor_is_asked_before_a_tool_acts(demo: Demo, button: str, stat
     await demo.shows("Waiting for you: allow or refuse send_postcard")
     await demo.photograph(PICTURES / "approval.png")
     assert await demo.answer() == ""
+    assert await demo.tab.violations() == []
 
     await demo.press(button)
     await demo.shows("Finished in")
@@ -86,6 +88,7 @@ async def test_failure_keeps_the_text_and_offers_retry(demo: Demo) -> None:
     await demo.shows("The answer failed")
     written = await demo.answer()
     await demo.photograph(PICTURES / "failure.png")
+    assert await demo.tab.violations() == []
     (first,) = (await demo.session())["runs"]
 
     await demo.press("Retry")
@@ -242,6 +245,7 @@ async def test_wire_shows_the_log_and_replays_it(demo: Demo) -> None:
     )
     await demo.shows("The answer at this place")
     await demo.photograph(PICTURES / "wire-replay.png")
+    assert await demo.tab.violations() == []
     early = await demo.tab.run("() => document.querySelector('p[aria-label=Answer]').innerText")
     await demo.press("Replay the log from here")
     await demo.shows("The answer now")
@@ -293,6 +297,7 @@ async def test_cut_connection_and_a_reload_cost_no_word(demo: Demo) -> None:
     await demo.press("Cut the connection")
     await demo.reads(len(await demo.answer()) + 1)
     await demo.photograph(PICTURES / "cut.png")
+    assert await demo.tab.violations() == []
     await demo.press("Slow network")
     await demo.reads(len(await demo.answer()) + 1)
     await demo.press("Reload")
