@@ -305,6 +305,15 @@ async def test_feed_sends_each_event_with_the_position_after_it() -> None:
     assert sessions.called("follow")[0]["after"] == Position("e", "1-0")
 
 
+@pytest.mark.parametrize(("query", "tabs"), [("", 1), ("?present=false", 0)])
+async def test_reader_of_a_feed_may_say_that_it_does_not_count(query: str, tabs: int) -> None:
+    """A reader is one more who has the session open, unless it says otherwise."""
+    sessions = FakeSessions({"follow": FakeReader([])})
+    answer = await request(make_app(sessions), "GET", f"/api/chat/c1/events{query}")
+    assert answer.status == 200
+    assert sessions.called("follow")[0]["tabs"] == tabs
+
+
 # -- failures -----------------------------------------------------------------------------
 
 
