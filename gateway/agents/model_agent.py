@@ -34,6 +34,7 @@ from protocol.chunks import (
     MessageMetadataChunk,
     ToolInputErrorChunk,
 )
+from protocol.continuation import without_cut_step
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ class ModelAgent:
         """As clients name it."""
         return self._config.name
 
+    def executes(self, tool_name: str) -> bool:
+        """Whether calls of this tool are executed here. See `ExecutesTools`."""
+        return self._tools.executes(tool_name)
+
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Yield the run's chunks. See `Agent.stream`.
 
@@ -151,6 +156,7 @@ class _Run:
                 self._finish_reason = "tool-calls"
                 return
             history = self._history()
+            history[-1] = without_cut_step(history[-1])
         for _ in range(self._config.max_steps):
             step = _Step()
             async with aclosing(self._step(step, history)) as answer:
@@ -209,7 +215,7 @@ class _Run:
             self._message.apply_all(chunks)
         return chunks
 
-    def _history(self) -> Sequence[UIMessage]:
+    def _history(self) -> list[UIMessage]:
         """Return the conversation with the message as it is now."""
         assert self._message is not None  # noqa: S101 - who asks has looked
         before = self._request.history

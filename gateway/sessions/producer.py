@@ -37,6 +37,7 @@ from gateway.telemetry import RUNS_ENDED
 from protocol.assembler import Assembler
 from protocol.chunks import ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
+from protocol.continuation import has_allowed
 from protocol.errors import IllegalChunkError
 from protocol.vocabulary import level_of_chunks
 from protocol.writer import ChunkWriter
@@ -121,6 +122,9 @@ class Producer:
         self._limits = limits
         self._committer = committer
         self._lane = Lane(key, self, first=len(stored))
+        # What a person has allowed begins only after the run's `start` is in the log: then a
+        # run that left none behind is known to have begun nothing, and may be tried again.
+        self._waits_for_start = continued is not None and has_allowed(continued)
         self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
@@ -212,6 +216,8 @@ class Producer:
             await self._close()
 
     async def _generate(self) -> None:
+        if self._waits_for_start:
+            await self._lane.drained()
         async with aclosing(self._agent.stream(self._request)) as stream:  # type: ignore[type-var]
             async for chunks in stream:
                 self._emit(chunks)

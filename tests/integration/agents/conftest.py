@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["own_deployment", "pytest_runtest_makereport", "simulator"]
 
 _NAMES: Final = (
-    *("add", "meet", "transfer", "count", "refuse", "crash", "page", "hang", "unreadable"),
+    *("add", "meet", "transfer", "count", "refuse", "crash", "page", "hang", "unreadable", "dig"),
 )
 
 
 def settings_with_tools() -> Settings:
-    """Return every agent's tools: Python ones, one that asks, and one of the client's."""
+    """Return every agent's tools: Python ones, one that asks, and one of the client's.
+
+    Besides, an agent whose model there is not, and one without tools.
+    """
     settings: Settings = {}
     for agent in ("assistant", "responses", "completions"):
         settings[f"agents.{agent}"] = {
@@ -37,9 +40,12 @@ def settings_with_tools() -> Settings:
             "tool_timeout_s": 5,
             "max_steps": 6,
         }
-        approval: dict[str, object] = {"transfer": "tests.support.tools:is_large"}
+        approval: dict[str, object] = {"transfer": "tests.support.tools:is_large", "dig": True}
         settings[f"agents.{agent}.needs_approval"] = approval
         settings[f"agents.{agent}.client_tools.where"] = {"description": "Where the person is."}
+    settings["agents.lost"] = {"provider": "anthropic", "model": "sim-missing"}
+    settings["agents.lost.client_tools.where"] = {"description": "Where the person is."}
+    settings["agents.without"] = {"provider": "anthropic", "model": "sim-instant"}
     return settings
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from gateway.agents.answers import INTERRUPTED
 from gateway.agents.base import AgentRequest
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.agents.python_tool import PythonTool
@@ -36,6 +35,7 @@ from protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from protocol.messages import UIMessage
+from protocol.writer import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -317,9 +317,21 @@ def test_call_cut_by_a_crash_is_told_and_not_repeated() -> None:
     )
     played = play(agent(provider, our_tools()), asked)
     assert played[:2] == [
-        ToolOutputErrorChunk(tool_call_id="t1", error_text=INTERRUPTED),
+        ToolOutputErrorChunk(tool_call_id="t1", error_text=INTERRUPTED_CALL),
         StartStepChunk(),
     ]
+
+
+def test_retry_says_again_what_was_cut_in_its_words() -> None:
+    """The model reads the calls, and not the beginning of the step that failed."""
+    provider = Provider(Step(TEXT, stopped()))
+    cut = ({"type": "step-start"}, {"type": "text", "text": "I was ab"})
+    play(
+        agent(provider, our_tools()),
+        answered(tool_part("t1", "output-available", output=1), *cut),
+    )
+    types = [json.loads(bytes(part))["type"] for part in provider.requests[0].messages[-1].parts]
+    assert types == ["step-start", "tool-add"]
 
 
 def test_allowed_call_of_a_tool_that_is_gone_fails() -> None:
