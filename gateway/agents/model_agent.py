@@ -2,7 +2,8 @@
 
 A run is steps. A step is one call of the model, and then its tool calls: those that are
 executed here are, side by side. If that answers all of them, the model is called again with
-what they came to. A call that the client executes, or that a person must allow, ends the
+what they came to, and also if its provider still owes the result of a call that it executes
+itself. A call that the client executes, or that a person must allow, ends the
 run; its answer opens another, which goes on with the message: first with what was allowed
 or refused, then, once nothing waits any more, with the next step.
 
@@ -32,7 +33,10 @@ from protocol.chunks import (
     FinishReason,
     FinishStepChunk,
     MessageMetadataChunk,
+    ToolInputAvailableChunk,
     ToolInputErrorChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
 )
 from protocol.continuation import without_cut_step
 from protocol.messages import UIMessage
@@ -133,6 +137,8 @@ class _Run:
         self._request = request
         self._model = _chosen_model(config, request.model)
         self._part_ids = PartIds()
+        self._deferring = frozenset(spec.name for spec in tools.specs if spec.defers_results)
+        self._owed: set[str] = set()
         self._continued = _continued(request)
         self._message = Assembler(request.message_id, self._continued) if tools.specs else None
         self._began_s = time.monotonic()
@@ -163,9 +169,9 @@ class _Run:
                 async for chunks in answer:
                     yield chunks
             # An interrupted step's parts are open: the end of the run closes them with it.
-            if self._finish_reason != "interrupted":
+            if not step.cut:
                 yield self._seen([FinishStepChunk()])
-            if not step.is_answered or self._message is None:
+            if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
                 return
             history = self._history()
 
@@ -178,6 +184,7 @@ class _Run:
                 if self._first_chunk_s is None:
                     self._first_chunk_s = time.monotonic()
                 step.look_at(chunks)
+                self._note_owed(chunks)
                 yield self._seen(chunks)
         result = stream.result
         if result.model is not None:
@@ -189,7 +196,8 @@ class _Run:
         if result.warning is not None:
             raise ProviderUnavailableError(result.warning)
         step.calls = result.tool_calls
-        if result.finish_reason == "interrupted":
+        step.cut = result.finish_reason == "interrupted"
+        if step.cut:
             return
         questions = await self._tools.ask(step.calls, self._request)
         if questions:
@@ -204,6 +212,15 @@ class _Run:
             async for results in outputs:
                 yield results
         step.executed = len(ours)
+
+    def _note_owed(self, chunks: Sequence[AnyChunk]) -> None:
+        """Keep in mind which results the provider has left to a later step."""
+        for chunk in chunks if self._deferring else ():
+            if isinstance(chunk, ToolInputAvailableChunk):
+                if chunk.provider_executed is True and chunk.tool_name in self._deferring:
+                    self._owed.add(chunk.tool_call_id)
+            elif isinstance(chunk, ToolOutputAvailableChunk | ToolOutputErrorChunk):
+                self._owed.discard(chunk.tool_call_id)
 
     async def _execute(self, calls: Sequence[ToolCall]) -> AsyncGenerator[Sequence[AnyChunk]]:
         async with aclosing(self._tools.execute(calls, self._request)) as outputs:
@@ -273,11 +290,13 @@ class _Step:
     Attributes:
         calls: usable ones, for the gateway or the client.
         executed: how many of them have their result.
+        cut: the provider broke off: the step is the last.
     """
 
     def __init__(self) -> None:
         self.calls: Sequence[ToolCall] = ()
         self.executed = 0
+        self.cut = False
         self._refused = 0
 
     def look_at(self, chunks: Sequence[AnyChunk]) -> None:
@@ -286,10 +305,15 @@ class _Step:
             if isinstance(chunk, ToolInputErrorChunk) and chunk.provider_executed is not True:
                 self._refused += 1
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether the model called tools, and no call waits for anybody."""
-        return len(self.calls) == self.executed and self.executed + self._refused > 0
+    def may_be_followed(self, *, owed: bool) -> bool:
+        """Whether no call waits for anybody, and there is something to say to the model.
+
+        Args:
+            owed: whether the provider still has to answer a call of its own tools.
+        """
+        if len(self.calls) != self.executed or self.cut:
+            return False
+        return owed or self.executed + self._refused > 0
 
 
 def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:

@@ -172,7 +172,11 @@ class Conversation:
             elif isinstance(part, ModelToolCall):
                 if not part.provider_executed:
                     blocks.append(self._tool_use(part))
-                elif (block := call_block(part, self._names)) is not None:
+                elif (block := call_block(part, self._names)) is None:
+                    continue
+                elif part.is_open:
+                    blocks.append(block | self._marks.of(options))
+                else:
                     hosted[part.call_id] = part, block
             elif isinstance(part, ModelToolResult) and part.call_id in hosted:
                 blocks += self._hosted_pair(*hosted.pop(part.call_id), part)

@@ -155,7 +155,11 @@ def _image(part: ModelFile, detail: str | None) -> _Json | None:
 
 def _assistant(message: AssistantMessage) -> list[_Json]:
     texts = [part for part in message.content if isinstance(part, ModelText)]
-    calls = [_call(part) for part in message.content if isinstance(part, ModelToolCall)]
+    calls = [
+        _call(part)
+        for part in message.content
+        if isinstance(part, ModelToolCall) and not part.is_open
+    ]
     text = "".join(part.text for part in texts)
     if not text and not calls:
         return []

@@ -52,6 +52,8 @@ CLIENT_KINDS: Final = frozenset({"local_shell", "shell", "apply_patch", "compute
 REBUILT_KINDS: Final = CLIENT_KINDS | {"tool_search", "programmatic_tool_calling"}
 """Whose calls the provider stores under the item's id."""
 
+DEFERRING_KINDS: Final = frozenset({"programmatic_tool_calling"})
+"""Tools of the provider whose result may come in a later response than their call."""
 REBUILT_HOSTED_KINDS: Final = frozenset({"shell", "tool_search", "programmatic_tool_calling"})
 """What the provider executes and takes back, though it did not store it."""
 
@@ -234,6 +236,8 @@ class _AssistantInput:
         if settings.in_conversation and item_id is not None:
             return
         kind = settings.tools.kind_of(part.name)
+        if part.is_open and kind not in DEFERRING_KINDS:
+            return  # cut: nobody completes it
         stored = self._refers and item_id is not None
         if stored and kind in CLIENT_KINDS and settings.after_response:
             return

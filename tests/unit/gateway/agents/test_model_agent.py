@@ -257,6 +257,41 @@ def test_call_that_needs_approval_ends_the_run_with_a_question() -> None:
     ]
 
 
+HOSTED = ToolSpec(name="search", provider_type="web_search_20250305")
+
+
+def hosted_call() -> list[AnyChunk]:
+    """A search that the provider begins, and does not end in this response."""
+    given = Raw(b"{}")
+    call = ToolInputAvailableChunk(
+        tool_call_id="s", tool_name="search", input=given, provider_executed=True
+    )
+    return [StartStepChunk(), call]
+
+
+def test_step_follows_while_the_provider_owes_a_result() -> None:
+    """It paused (`pause_turn`): the model is called again, with its call."""
+    found = ToolOutputAvailableChunk(tool_call_id="s", output=Raw(b"1"), provider_executed=True)
+    steps = [Step(hosted_call(), stopped()), Step([*TEXT, found], stopped())]
+    provider = Provider(*steps)
+    played = play(agent(provider, Tools([], [HOSTED])))
+    assert played.count(FinishStepChunk()) == 2
+    last = json.loads(bytes(provider.requests[1].messages[-1].parts[1]))
+    assert (last["state"], last["providerExecuted"]) == ("input-available", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("mcp", "stop"), ("code_execution_20250522", "stop"), (HOSTED.provider_type, "interrupted")],
+)
+def test_run_ends_where_nothing_is_owed(kind: str, reason: str) -> None:
+    """A tool that never answers later, or a response that was cut."""
+    tools = Tools([], [ToolSpec(name="search", provider_type=kind)])
+    provider = Provider(Step(hosted_call(), stopped(finish_reason=reason)))
+    play(agent(provider, tools))
+    assert len(provider.requests) == 1
+
+
 def answered(*parts: dict[str, Any]) -> AgentRequest:
     """A request that goes on with a message whose last step has these calls."""
     before = message("assistant", {"type": "step-start"}, *parts)
