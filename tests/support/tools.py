@@ -71,3 +71,8 @@ async def dig(folder: str, context: ToolContext) -> AsyncIterator[str]:
     with (Path(folder) / f"{context.tool_call_id} {context.run_id}").open("x"):
         yield "began"
     await asyncio.Event().wait()
+
+
+def pay() -> str:
+    """Pay."""
+    return "paid"
