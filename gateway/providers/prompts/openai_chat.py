@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET
 
+from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.prompts.model_messages import (
     AssistantMessage,
@@ -25,7 +26,7 @@ from gateway.providers.prompts.model_messages import (
     model_messages,
 )
 from gateway.providers.prompts.openai_models import ModelTraits, model_traits
-from gateway.providers.prompts.openai_options import compact, drop_sampling, part_options, renamed
+from gateway.providers.prompts.openai_options import drop_sampling, part_options, renamed
 from gateway.providers.prompts.openai_results import result_text
 from gateway.providers.prompts.openai_schema import normalized_schema
 
@@ -176,7 +177,7 @@ def _assistant(message: AssistantMessage) -> list[_Json]:
 
 
 def _call(part: ModelToolCall) -> _Json:
-    arguments = "{}" if part.input is UNSET else compact(part.input)
+    arguments = "{}" if part.input is UNSET else stringified(part.input)
     if arguments.startswith('"'):
         # Input that did not parse is kept as a string; the API wants an object.
         arguments = msgspec.json.decode(arguments, type=str)
