@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 Json = dict[str, Any]
-EXAMPLES: Final = 100
+EXAMPLES: Final = 60
 PROVIDERS: Final = ["anthropic", "openai-responses", "openai-chat"]
 MODELS: Final = {
     "anthropic": ["claude-sonnet-4-5", "claude-opus-4-7", "claude-3-haiku-20240307", "claude-9"],
@@ -147,7 +147,9 @@ def _said(request: Json) -> Json:
         for block in messages[-1]["content"][-1:]:
             block |= {"text": block["text"].strip()} if "text" in block else {}
     body[field] = messages
-    return request
+    # JavaScript writes large floats as whole numbers: the same to whoever reads floats.
+    whole: Json = json.loads(json.dumps(request), parse_int=float)
+    return whole
 
 
 def _says_nothing(block: Json) -> bool:

@@ -1,13 +1,52 @@
-"""What people and clients answer to the calls of a message, and how they send it."""
+"""Agents with tools, and what people and clients answer to the calls of a message."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.sessions import Transcript
 
 if TYPE_CHECKING:
+    from tests.support.gateway import Settings
     from tests.support.sessions import Chunk, Session
+
+
+_NAMES: Final = (
+    *("add", "meet", "transfer", "count", "refuse", "crash", "page", "hang", "unreadable", "dig"),
+)
+
+
+def settings_with_tools() -> Settings:
+    """Return every agent's tools: Python ones, one that asks, and one of the client's.
+
+    Besides, an agent whose model there is not, and one without tools.
+    """
+    settings: Settings = {}
+    for agent in ("assistant", "responses", "completions"):
+        settings[f"agents.{agent}"] = {
+            "tools": [f"tests.support.tools:{name}" for name in _NAMES],
+            "tool_timeout_s": 5,
+            "max_steps": 6,
+        }
+        approval: dict[str, object] = {"transfer": "tests.support.tools:is_large", "dig": True}
+        settings[f"agents.{agent}.needs_approval"] = approval
+        settings[f"agents.{agent}.client_tools.where"] = {"description": "Where the person is."}
+    settings["agents.lost"] = {"provider": "anthropic", "model": "sim-missing"}
+    settings["agents.lost.client_tools.where"] = {"description": "Where the person is."}
+    settings["agents.without"] = {"provider": "anthropic", "model": "sim-instant"}
+    return settings
+
+
+FIVE_STEPS: Final = " ".join(
+    (
+        '[[tool=add {"one": 1, "two": 2} step=1]]',
+        '[[tool=meet {"at": "noon"} step=1]] [[tool=meet {"at": "noon"} step=1]]',
+        '[[tool=transfer {"amount": 5} step=2]] [[tool=transfer {"amount": 50} step=2]]',
+        '[[tool=where step=3]] [[tool=add {"one": 3, "two": 4} step=3]]',
+        '[[tool=count {"to": 3} step=4]]',
+    )
+)
+"""Parallel calls, one that a person must allow, one that the client answers, one that streams."""
 
 
 async def go_on(

@@ -13,7 +13,6 @@ from gateway.sessions.service import StartRequest
 from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
 from gateway.store.redis_store import RedisStore
 from protocol.messages import UIMessage
-from tests.integration.agents.conftest import settings_with_tools
 from tests.support.answers import (
     allow,
     answer,
@@ -21,6 +20,7 @@ from tests.support.answers import (
     go_on,
     last_message,
     outputs,
+    settings_with_tools,
     waiting,
     with_part,
 )

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.agents.conftest import settings_with_tools
-from tests.support.answers import allow, answer, finish_of, go_on, last_message, outputs, waiting
+from tests.support.answers import (
+    FIVE_STEPS,
+    allow,
+    answer,
+    finish_of,
+    go_on,
+    last_message,
+    outputs,
+    settings_with_tools,
+    waiting,
+)
 from tests.support.sessions import Transcript, text_of
 
 if TYPE_CHECKING:
@@ -17,15 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
-FIVE_STEPS = " ".join(
-    (
-        '[[tool=add {"one": 1, "two": 2} step=1]]',
-        '[[tool=meet {"at": "noon"} step=1]] [[tool=meet {"at": "noon"} step=1]]',
-        '[[tool=transfer {"amount": 5} step=2]] [[tool=transfer {"amount": 50} step=2]]',
-        '[[tool=where step=3]] [[tool=add {"one": 3, "two": 4} step=3]]',
-        '[[tool=count {"to": 3} step=4]]',
-    )
-)
 ASK = '[[tool=transfer {"amount": 50}]]'
 AGENTS = ("assistant", "responses", "completions")
 
