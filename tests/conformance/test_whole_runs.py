@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.conformance.deviations import deviates
 from tests.conformance.whole_runs import (
     AGENTS,
-    Chunk,
     ai_sdk,
     answer_metadata,
+    close_open_parts,
     comparable,
+    error_ends_the_run,
+    error_sentences,
     finish_after_abort,
+    interrupted_is_other,
+    lost_connection,
     message_id,
+    metadata_before_error,
     rewritten,
+    unreadable_last,
 )
 from tests.support.fixtures import (
     Deployment,
@@ -42,64 +47,6 @@ pytestmark = pytest.mark.anyio
 NO_RETRIES: Final[dict[str, dict[str, object]]] = {
     f"providers.{provider}": {"max_retries": 0} for provider in AGENTS
 }
-FINISH: Final = {"type": "finish", "finishReason": "error"}
-
-
-# -- deviations: what the AI SDK sent, in; what we send, out ---------------------------------
-
-
-@deviates("error-ends-the-run")
-def error_ends_the_run(chunks: list[Chunk]) -> list[Chunk]:
-    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] == "error")
-    return [*chunks[: index + 1], FINISH]
-
-
-@deviates("lost-connection-is-an-error")
-def lost_connection(chunks: list[Chunk]) -> list[Chunk]:
-    assert chunks[-1]["type"] == "broken"
-    return [*chunks[:-1], {"type": "error", "errorText": "…"}, FINISH]
-
-
-@deviates("unreadable-event-is-said-last")
-def unreadable_last(chunks: list[Chunk]) -> list[Chunk]:
-    (error,) = [chunk for chunk in chunks if chunk["type"] == "error"]
-    *rest, finish_step, _ = [chunk for chunk in chunks if chunk["type"] != "error"]
-    assert finish_step["type"] == "finish-step"
-    # The error had split what the provider said into two deltas.
-    return [*comparable(rest), error, FINISH]
-
-
-@deviates("error-sentences")
-def error_sentences(chunks: list[Chunk]) -> list[Chunk]:
-    return [{**c, "errorText": "a sentence"} if c["type"] == "error" else c for c in chunks]
-
-
-@deviates("metadata-before-error")
-def metadata_before_error(chunks: list[Chunk]) -> list[Chunk]:
-    return _before_the_end(chunks, {"type": "message-metadata", "messageMetadata": "given"})
-
-
-@deviates("open-parts-closed")
-def close_open_parts(chunks: list[Chunk]) -> list[Chunk]:
-    opened = {c["type"].removesuffix("-start") for c in chunks if "-start" in c["type"]}
-    ended = {c["type"].removesuffix("-end") for c in chunks if c["type"].endswith("-end")}
-    for part in sorted((opened - ended) & {"text", "reasoning"}):
-        end = {"type": f"{part}-end", "id": "one"}
-        is_cut = chunks[-1].get("finishReason") not in {"interrupted", "other"}
-        chunks = _before_the_end(chunks, end | ({"providerMetadata": {}} if is_cut else {}))
-    return chunks
-
-
-@deviates("interrupted-is-other")
-def interrupted_is_other(chunks: list[Chunk]) -> list[Chunk]:
-    assert chunks[-1]["finishReason"] == "interrupted"
-    return [*chunks[:-1], {**chunks[-1], "finishReason": "other"}]
-
-
-def _before_the_end(chunks: list[Chunk], new: Chunk) -> list[Chunk]:
-    last = {"error", "abort", "finish-step"}
-    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] in last)
-    return [*chunks[:index], new, *chunks[index:]]
 
 
 # -- the runs ------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ _DELTAS: Final = {
     "reasoning-delta": "delta",
     "tool-input-delta": "inputTextDelta",
 }
+FINISH: Final = {"type": "finish", "finishReason": "error"}
 _PROVIDERS_ID: Final = re.compile(r"\b(msg|rs|fc|call|toolu|resp)_\w+")
 
 
@@ -48,6 +49,67 @@ def answer_metadata(chunks: list[Chunk]) -> list[Chunk]:
 def finish_after_abort(chunks: list[Chunk]) -> list[Chunk]:
     """End with a finish."""
     return [*chunks[:-1], {"type": "abort"}, {"type": "finish"}]
+
+
+@deviates("error-ends-the-run")
+def error_ends_the_run(chunks: list[Chunk]) -> list[Chunk]:
+    """End behind the error."""
+    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] == "error")
+    return [*chunks[: index + 1], FINISH]
+
+
+@deviates("lost-connection-is-an-error")
+def lost_connection(chunks: list[Chunk]) -> list[Chunk]:
+    """Say that the connection was lost."""
+    assert chunks[-1]["type"] == "broken"
+    return [*chunks[:-1], {"type": "error", "errorText": "…"}, FINISH]
+
+
+@deviates("unreadable-event-is-said-last")
+def unreadable_last(chunks: list[Chunk]) -> list[Chunk]:
+    """Say at the end what could not be read."""
+    (error,) = [chunk for chunk in chunks if chunk["type"] == "error"]
+    *rest, finish_step, _ = [chunk for chunk in chunks if chunk["type"] != "error"]
+    assert finish_step["type"] == "finish-step"
+    # The error had split what the provider said into two deltas.
+    return [*comparable(rest), error, FINISH]
+
+
+@deviates("error-sentences")
+def error_sentences(chunks: list[Chunk]) -> list[Chunk]:
+    """Say it in a sentence of ours."""
+    return [{**c, "errorText": "a sentence"} if c["type"] == "error" else c for c in chunks]
+
+
+@deviates("metadata-before-error")
+def metadata_before_error(chunks: list[Chunk]) -> list[Chunk]:
+    """Say before the error what the run came to."""
+    return _before_the_end(chunks, {"type": "message-metadata", "messageMetadata": "given"})
+
+
+@deviates("open-parts-closed")
+def close_open_parts(chunks: list[Chunk]) -> list[Chunk]:
+    """Close what is open."""
+    opened = {c["type"].removesuffix("-start") for c in chunks if "-start" in c["type"]}
+    ended = {c["type"].removesuffix("-end") for c in chunks if c["type"].endswith("-end")}
+    for part in sorted((opened - ended) & {"text", "reasoning"}):
+        end = {"type": f"{part}-end", "id": "one"}
+        is_cut = chunks[-1].get("finishReason") not in {"interrupted", "other"}
+        chunks = _before_the_end(chunks, end | ({"providerMetadata": {}} if is_cut else {}))
+    return chunks
+
+
+@deviates("interrupted-is-other")
+def interrupted_is_other(chunks: list[Chunk]) -> list[Chunk]:
+    """Say `other`."""
+    assert chunks[-1]["finishReason"] == "interrupted"
+    return [*chunks[:-1], {**chunks[-1], "finishReason": "other"}]
+
+
+def _before_the_end(chunks: list[Chunk], new: Chunk) -> list[Chunk]:
+    last = {"error", "abort", "finish-step"}
+    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] in last)
+    return [*chunks[:index], new, *chunks[index:]]
 
 
 async def ai_sdk(
