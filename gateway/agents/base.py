@@ -48,7 +48,12 @@ class AgentOffer(Struct, frozen=True, kw_only=True):
 
 
 class Agent(Protocol):
-    """Answers a message with chunks."""
+    """Answers a message with chunks.
+
+    An agent may have an attribute `passes_on`, true if its chunks are what somebody else's
+    stream comes to: one that is not allowed where it stands is then dropped, instead of being
+    the end of the run.
+    """
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ Source: ai 7.0.173, `generate-text/stream-text.ts`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -39,6 +40,7 @@ from protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from protocol.continuation import without_cut_step
+from protocol.errors import LocalProtocolError
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
     from gateway.agents.base import AgentRequest
     from gateway.providers.base import Provider, ToolCall
+
+logger = logging.getLogger(__name__)
 
 
 class ModelAgentConfig(Struct, frozen=True, kw_only=True):
@@ -84,6 +88,8 @@ class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
 
 class ModelAgent:
     """Implements `Agent` with a provider's model."""
+
+    passes_on = True
 
     def __init__(
         self, config: ModelAgentConfig, provider: Provider, tools: Tools | None = None
@@ -229,7 +235,11 @@ class _Run:
 
     def _seen(self, chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
         if self._message is not None:
-            self._message.apply_all(chunks)
+            try:
+                self._message.apply_all(chunks)
+            except LocalProtocolError as error:
+                # Out of order, and dropped on its way to the log; so is what came with it here.
+                logger.info("chunks_passed_over run=%s reason=%s", self._request.run_id, error)
         return chunks
 
     def _history(self) -> list[UIMessage]:

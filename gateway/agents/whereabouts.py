@@ -82,6 +82,7 @@ class TracedAgents:
 class _TracedAgent:
     def __init__(self, agent: Agent, whereabouts: Whereabouts) -> None:
         self.name = agent.name
+        self.passes_on = getattr(agent, "passes_on", False)
         self._agent = agent
         self._whereabouts = whereabouts
 

@@ -117,6 +117,7 @@ class Producer:
         self.key = key
         self.run_info = run
         self._agent = agent
+        self._drops_illegal: bool = getattr(agent, "passes_on", False)
         self._request = request
         self._store = store
         self._limits = limits
@@ -239,11 +240,20 @@ class Producer:
                 if type(chunk) in _ENVELOPE:
                     self._look_at_envelope(chunk)
                 else:
-                    admitted += self._writer.admit(chunk)
+                    admitted += self._admitted(chunk)
         finally:
             # Also before a bad chunk: the writer knows of these, and will close them.
             if admitted:
                 self._put(admitted)
+
+    def _admitted(self, chunk: AnyChunk) -> list[AnyChunk]:
+        try:
+            return self._writer.admit(chunk)
+        except IllegalChunkError as error:
+            if not self._drops_illegal:
+                raise
+            logger.info("chunk_dropped run=%s reason=%s", self.key.run_id, error)
+            return []
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
         self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
