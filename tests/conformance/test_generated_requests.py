@@ -130,18 +130,12 @@ def _said(request: Json) -> Json:
     """Leave out what says nothing, and join what then stands side by side."""
     body = request.get("body", request)
     field = "input" if "input" in body else "messages"
-    messages: list[Json] = []
-    for message in body[field]:
-        content = message.get("content", "")
-        if request is not body:
-            while content and _says_nothing(content[-1]):
-                content.pop()
-        if not content and {"role"} < message.keys() <= {"role", "content", "phase"}:
-            continue
-        if request is not body and messages and messages[-1]["role"] == message["role"]:
-            messages[-1]["content"] += content
-        else:
-            messages.append(message)
+    messages = _joined(body[field], join=request is not body)
+    if request is not body:
+        for message in messages:
+            while message["content"] and _says_nothing(message["content"][-1]):
+                message["content"].pop()
+        messages = _joined(messages, join=True)
     if request is not body and messages[-1]["role"] == "assistant":
         # The end that the model is to continue; the AI SDK trims it if no thought follows.
         for block in messages[-1]["content"][-1:]:
@@ -150,6 +144,22 @@ def _said(request: Json) -> Json:
     # JavaScript writes large floats as whole numbers: the same to whoever reads floats.
     whole: Json = json.loads(json.dumps(request), parse_int=float)
     return whole
+
+
+def _joined(messages: list[Json], *, join: bool) -> list[Json]:
+    """Leave out messages without content, and join neighbours of one role."""
+    kept: list[Json] = []
+    for message in messages:
+        if not message.get("content", "") and {"role"} < message.keys() <= _MESSAGE:
+            continue
+        if join and kept and kept[-1]["role"] == message["role"]:
+            kept[-1]["content"] += message["content"]
+        else:
+            kept.append(message)
+    return kept
+
+
+_MESSAGE: Final = {"role", "content", "phase"}
 
 
 def _says_nothing(block: Json) -> bool:
