@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.agents.base import Agent
+    from gateway.agents.agent import Agent
     from gateway.sessions import Sessions
     from gateway.settings import Settings
 
@@ -136,8 +136,8 @@ def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()
 
     Args:
         settings: read from midstream.toml and the environment if None.
-        agents: in Python, besides the configured ones; the first is the default if none is
-            configured.
+        agents: in Python, before the configured ones, so that the first one is the default.
+            With them, there are no simulated ones unless configured.
 
     Raises:
         SettingsError: a setting is wrong.

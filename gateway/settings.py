@@ -217,7 +217,7 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="`package.module:name` of an agent in Python, instead of a provider: an "
-            "async generator function of chunks, or an object with `name` and `stream`."
+            "`Agent`, or an `async def` function of a `Run`."
         ),
     ] = ""
     system: Annotated[str | None, Meta(description="The system prompt.")] = None

@@ -216,8 +216,3 @@ def _check_agents(settings: Settings) -> None:
                 f"unable to use the setting `agents.{name}.provider`; there is no "
                 f"`[providers.{agent.provider}]`"
             )
-    if settings.default_agent and settings.agents and settings.default_agent not in settings.agents:
-        raise SettingsError(
-            "unable to use the setting `default_agent`; there is no "
-            f"`[agents.{settings.default_agent}]`"
-        )

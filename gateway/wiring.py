@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, Struct
 
-from gateway.agents.base import Agent, AgentOffer
+from gateway.agents.agent import Agent
+from gateway.agents.base import AgentOffer, AnyAgent
 from gateway.agents.configured_tools import make_tools
 from gateway.agents.imports import import_object, unusable
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.errors import AgentNotFoundError, ProviderError
+from gateway.errors import AgentNotFoundError, ProviderError, SettingsError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import ToolSpec
 from gateway.providers.http import TimeLimits
@@ -36,12 +36,8 @@ from gateway.settings import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from gateway.agents.base import AgentRequest
     from gateway.providers.base import Provider
     from gateway.settings import Settings
-    from protocol.chunks import AnyChunk
-
-    ChunkGenerator = Callable[[AgentRequest], AsyncIterator[AnyChunk | Sequence[AnyChunk]]]
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +71,7 @@ _MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
 class _Entry(Struct, frozen=True):
     """An agent, and the models that a client may ask it for; None: any, it decides."""
 
-    agent: Agent
+    agent: AnyAgent
     models: Sequence[str] | None
 
 
@@ -86,17 +82,33 @@ class Agents:
         self._entries: dict[str, _Entry] = {}
         self._default = default
 
-    def add(self, agent: Agent, models: Sequence[str] | None = None) -> None:
-        """Add an agent; the first one is the default, unless the settings name another."""
+    def add(self, agent: AnyAgent, models: Sequence[str] | None = None) -> None:
+        """Add an agent; the first one is the default, unless the settings name another.
+
+        Raises:
+            SettingsError: another one has its name.
+        """
+        if agent.name in self._entries:
+            raise SettingsError(
+                f"unable to use two agents of the name `{agent.name}`; rename one of them"
+            )
         self._entries[agent.name] = _Entry(agent, models)
         self._default = self._default or agent.name
+
+    def check_default(self) -> None:
+        """Raise SettingsError if the agent of requests that name none is not there."""
+        if self._default and self._default not in self._entries:
+            raise SettingsError(
+                "unable to use the setting `default_agent`; there is no agent of the name "
+                f"`{self._default}`"
+            )
 
     def offers(self) -> list[AgentOffer]:
         """Return what clients may ask for, the default agent first."""
         names = sorted(self._entries, key=lambda name: name != self._default)
         return [AgentOffer(name=name, models=self._entries[name].models or ()) for name in names]
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request.
 
         Raises:
@@ -114,32 +126,22 @@ class Agents:
         return entry.agent
 
 
-class FunctionAgent:
-    """An agent that is an async generator function of chunks, or of lists of chunks."""
-
-    def __init__(self, name: str, function: ChunkGenerator) -> None:
-        self.name = name
-        self._function = function
-
-    async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the function's chunks; a single one as a list of one."""
-        async for chunks in self._function(request):
-            yield chunks if isinstance(chunks, (list, tuple)) else [cast("AnyChunk", chunks)]
-
-
 def import_agent(name: str, path: str) -> Agent:
-    """Return the agent at `package.module:name`.
+    """Return the agent at `package.module:name`: an `Agent`, or its function.
 
     Raises:
         SettingsError: it cannot be imported, or is no agent.
     """
     used_as = f"the agent `{name}`"
     found = import_object(path, used_as)
-    if inspect.isasyncgenfunction(found):
-        return FunctionAgent(name, found)
-    if hasattr(found, "stream") and hasattr(found, "name"):
-        return cast("Agent", found)
-    raise unusable(path, used_as, "it must be an async generator function, or have `stream`")
+    if isinstance(found, Agent):
+        return Agent(name, found.answer, found.models)
+    if not callable(found):
+        raise unusable(path, used_as, "it must be an Agent, or an `async def` function of a Run")
+    try:
+        return Agent(name, found)
+    except SettingsError as error:
+        raise SettingsError(f"{error.message} ({path})") from None
 
 
 @asynccontextmanager
@@ -147,12 +149,13 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
     """Make all agents, and close what they hold at the end.
 
     Args:
-        given: agents in Python, before the configured ones.
+        given: agents in Python, before the configured ones. With them, nothing answers that
+            nobody has asked for.
 
     Raises:
         SettingsError: one of them cannot be made.
     """
-    configured = settings.agents or default_agents(os.environ)
+    configured = settings.agents or ({} if given else default_agents(os.environ))
     async with AsyncExitStack() as stack:
         providers = _Providers(settings.providers, stack)
         if any(_is_simulated(agent) for agent in configured.values()):
@@ -160,10 +163,11 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
         agents = Agents(settings.default_agent)
         for agent in given:
-            agents.add(agent)
+            agents.add(agent, agent.models or None)
         for name, wanted in configured.items():
             if wanted.python:
-                agents.add(import_agent(name, wanted.python))
+                imported = import_agent(name, wanted.python)
+                agents.add(imported, imported.models or None)
             else:
                 shown = DEMO_TOOLS if settings.server.demo and _is_simulated(wanted) else ()
                 model_agent = ModelAgent(
@@ -172,6 +176,7 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
                     make_tools(name, wanted, shown),
                 )
                 agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
+        agents.check_default()
         warming = asyncio.create_task(providers.warm_up(), name="warm up providers")
         try:
             yield agents

@@ -78,7 +78,7 @@ class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
 
 
 class ModelAgent:
-    """Implements `Agent` with a provider's model."""
+    """Implements `AnyAgent` with a provider's model."""
 
     def __init__(
         self, config: ModelAgentConfig, provider: Provider, tools: Tools | None = None
@@ -94,7 +94,7 @@ class ModelAgent:
         return self._config.name
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the run's chunks. See `Agent.stream`.
+        """Yield the run's chunks. See `AnyAgent.stream`.
 
         Raises:
             AgentNotFoundError: the request names a model that the agent does not have.
@@ -128,7 +128,7 @@ class _Run:
         self._request = request
         self._model = _chosen_model(config, request.model)
         self._part_ids = PartIds()
-        self._continued = _continued(request)
+        self._continued = request.continued
         self._message = Assembler(request.message_id, self._continued) if tools.specs else None
         self._began_s = time.monotonic()
         self._first_chunk_s: float | None = None
@@ -293,9 +293,3 @@ def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:
         f"unable to use this model with the agent {config.name}; leave `model` out of the request, "
         "or name one that is configured"
     )
-
-
-def _continued(request: AgentRequest) -> UIMessage | None:
-    """Return the message that the run goes on with, if it does."""
-    last = request.history[-1] if request.history else None
-    return last if last is not None and last.role == "assistant" else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from gateway.agents.base import Agent, AgentRequest
+    from gateway.agents.base import AgentRequest, AnyAgent
     from gateway.ids import RunId
     from protocol.chunks import AnyChunk
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Finder(Protocol):
     """Finds agents; see `sessions.AgentFinder`."""
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request."""
         ...
 
@@ -72,13 +72,13 @@ class TracedAgents:
         self._agents = agents
         self._whereabouts = whereabouts
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request; raises what the finder below raises."""
         return _TracedAgent(self._agents.find(name, model), self._whereabouts)
 
 
 class _TracedAgent:
-    def __init__(self, agent: Agent, whereabouts: Whereabouts) -> None:
+    def __init__(self, agent: AnyAgent, whereabouts: Whereabouts) -> None:
         self.name = agent.name
         self._agent = agent
         self._whereabouts = whereabouts

@@ -24,7 +24,7 @@ from gateway.telemetry import STOPS
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from gateway.agents.base import Agent
+    from gateway.agents.base import AnyAgent
     from gateway.ids import MessageId, RunId, SessionId
     from gateway.sessions.access import Caller
     from gateway.sessions.hub import Hub
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 class AgentFinder(Protocol):
     """The configured agents."""
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request.
 
         Raises:

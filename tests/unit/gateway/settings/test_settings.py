@@ -125,7 +125,6 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         ('[agents.a]\nmodle = "m"\n', "agents.a"),
         ("[agents]\na = 3\n", "agents.a"),
         ("[providers.mine]\n", "providers.mine.kind"),
-        ('default_agent = "b"\n[agents.a]\npython = "a:b"\n', "default_agent"),
         ("[server\n", "midstream.toml"),
     ],
 )
