@@ -39,7 +39,7 @@ from gateway.sessions import (
 from gateway.settings_source import load_settings
 from gateway.store.client import StoreSettings
 from gateway.store.redis_store import RedisStore
-from gateway.wiring import open_agents
+from gateway.wiring import forwarded_headers, open_agents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -109,6 +109,7 @@ class Gateway:
             self._store, self._sessions = store, sessions
             self._api.sessions = sessions
             self._api.agents = agents.offers()
+            self._api.forwarded = forwarded_headers(settings.agents.values())
             try:
                 yield
             finally:

@@ -34,8 +34,9 @@ from gateway.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
+    from gateway.agents.http_agent import HttpAgent
     from gateway.providers.base import Provider
     from gateway.settings import Settings
 
@@ -168,6 +169,10 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             if wanted.python:
                 imported = import_agent(name, wanted.python)
                 agents.add(imported, imported.models or None)
+            elif wanted.url:
+                backend = _http_agent(name, wanted)
+                stack.push_async_callback(backend.close)
+                agents.add(backend, wanted.models or None)
             else:
                 shown = DEMO_TOOLS if settings.server.demo and _is_simulated(wanted) else ()
                 model_agent = ModelAgent(
@@ -244,6 +249,33 @@ def _provider(
             first_byte_s=settings.first_byte_timeout_s,
             between_bytes_s=settings.between_bytes_timeout_s,
         ),
+    )
+
+
+def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
+    # Its HTTP client takes a while to import, and few gateways need it at their start.
+    from gateway.agents.http_agent import HttpAgent, HttpAgentConfig
+
+    config = HttpAgentConfig(
+        name=name,
+        url=agent.url,
+        models=agent.models,
+        forward_headers=forwarded_headers([agent]),
+        secret_headers={
+            header.lower(): os.environ[variable]
+            for header, variable in agent.secret_headers.items()
+        },
+        first_byte_s=agent.first_byte_timeout_s,
+        between_bytes_s=agent.between_bytes_timeout_s,
+        max_bytes=agent.max_answer_bytes,
+    )
+    return HttpAgent(config)
+
+
+def forwarded_headers(agents: Iterable[AgentSettings]) -> tuple[str, ...]:
+    """Return the names, in lower case, of the client's headers that some of them are sent."""
+    return tuple(
+        {name.lower(): None for agent in agents if agent.url for name in agent.forward_headers}
     )
 
 
