@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from gateway.ids import RunId, SessionId, UserId
 from protocol.messages import UIMessage
+from protocol.parts import fields_of, json_of
 from protocol.requests import SendTrigger
 
 if TYPE_CHECKING:
@@ -42,6 +43,21 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     trigger: SendTrigger = "submit-message"
     target_id: str | None = None
     headers: Mapping[str, str] = {}
+
+    def as_sent(self) -> bytes:
+        """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.
+
+        With the server's history; the client's own fields are there too.
+        """
+        fields = fields_of(self.body)
+        fields["id"] = json_of(self.session_id)
+        fields["messages"] = json_of([message.raw for message in self.history])
+        fields["trigger"] = json_of(self.trigger)
+        if self.target_id is not None:
+            fields["messageId"] = json_of(self.target_id)
+        if self.model is not None:
+            fields["model"] = json_of(self.model)
+        return bytes(json_of(fields))
 
     @property
     def continued(self) -> UIMessage | None:

@@ -15,12 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-import msgspec
 from msgspec import Struct
 
 from gateway.agents.backend_answer import BackendAnswer
 from gateway.errors import AgentError
-from protocol.parts import Fields, fields_of, json_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -102,7 +100,7 @@ class HttpAgent:
             async with asyncio.timeout(config.first_byte_s):
                 return await self._http().post(
                     config.url,
-                    data=io.BytesIO(request_body(request)),
+                    data=io.BytesIO(request.as_sent()),
                     headers=self._headers(request),
                     allow_redirects=False,
                 )
@@ -131,19 +129,6 @@ class HttpAgent:
             "x-midstream-run-id": request.run_id,
             **self._config.secret_headers,
         }
-
-
-def request_body(request: AgentRequest) -> bytes:
-    """Return the request as `DefaultChatTransport` makes it: the client's own fields first."""
-    fields: Fields = fields_of(request.body)
-    fields["id"] = json_of(request.session_id)
-    fields["messages"] = json_of([message.raw for message in request.history])
-    fields["trigger"] = json_of(request.trigger)
-    if request.target_id is not None:
-        fields["messageId"] = json_of(request.target_id)
-    if request.model is not None:
-        fields["model"] = json_of(request.model)
-    return msgspec.json.encode(fields)
 
 
 def _check(response: aiohttp.ClientResponse) -> None:

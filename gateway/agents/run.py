@@ -13,6 +13,7 @@ from gateway.agents.run_tool import ToolCall
 from gateway.providers.prompts.provider_prompt import ProviderPrompt, provider_prompt
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.composer import as_chunk
+from protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,6 +97,14 @@ class Run:
     def raw_body(self) -> bytes:
         """The same, as JSON."""
         return bytes(self._request.body)
+
+    @property
+    def request(self) -> bytes:
+        """The whole request as the AI SDK's transport makes it, with the messages above.
+
+        JSON, `{id, messages, trigger, messageId, …}`: for what reads that elsewhere.
+        """
+        return self._request.as_sent()
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -244,13 +253,15 @@ class Run:
 
         The run writes its own `start` and `finish`: of these, the metadata and the reason are
         taken. An `error` fails the run with its text, and an `abort` ends it as a stop does;
-        nothing can be written after them.
+        nothing can be written after them. The mark `[DONE]` at a stream's end is nothing.
 
         Raises:
             MalformedFrameError: it is no chunk.
             IllegalChunkError: it is not allowed here.
         """
         self._outbox.check()
+        if chunk in (DONE_DATA, DONE_DATA.decode()):
+            return
         made = as_chunk(chunk)
         match made:
             case StartChunk():

@@ -133,6 +133,13 @@ async def test_run_tells_what_was_asked() -> None:
     assert (run.model, run.body["mood"], run.raw_body) == ("m-1", "calm", b'{"mood":"calm"}')
     assert run.headers == {"x-tenant": "t"}
     assert [message.id for message in run.messages] == ["q"]
+    assert json.loads(run.request) == {
+        "mood": "calm",
+        "id": "s",
+        "messages": [json.loads(QUESTION.raw)],
+        "trigger": "submit-message",
+        "model": "m-1",
+    }
 
 
 @pytest.mark.parametrize(
@@ -295,6 +302,7 @@ async def test_start_and_finish_of_another_stream_give_what_they_bring() -> None
     async def answer(run: Run) -> None:
         await run.chunk({"type": "start", "messageId": "other", "messageMetadata": {"a": 1}})
         await run.chunk({"type": "finish", "finishReason": "length", "messageMetadata": {"b": 2}})
+        await run.chunk("[DONE]")
 
     assert await said(answer) == [
         {"type": "message-metadata", "messageMetadata": {"a": 1}},
