@@ -58,6 +58,7 @@ class Backends:
             process.wait_ready(lambda port=port: _listens(port))  # type: ignore[misc]
         self.settings: Settings = {
             "agents.story": {"python": "story:answer"},
+            "agents.graph": {"python": "graph:answer"},
             "agents.weather": {"python": "weather:answer"},
             "agents.route": {"url": f"http://127.0.0.1:{route}/api/chat"},
             "agents.backend": {"url": f"http://127.0.0.1:{backend}/api/chat"},
