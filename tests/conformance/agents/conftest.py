@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.support.backend import asgi_application, node_route
 from tests.support.fixtures import (
     Deployment,
     anyio_backend,
@@ -19,8 +18,7 @@ from tests.support.fixtures import (
     simulator,
     start_deployment,
 )
-from tests.support.node import FOLDER, node_binary
-from tests.support.processes import ChildProcess, free_port
+from tests.support.node import FOLDER
 from tests.support.recipes import write_recipes
 
 if TYPE_CHECKING:
@@ -46,28 +44,17 @@ class Backends:
             "ANTHROPIC_API_KEY": "any",
             "PYTHONPATH": f"{modules}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
-        route, backend = free_port(), free_port()
-        commands = {
-            route: [node_binary(), str(FOLDER / "route.mjs"), str(route), simulator.url],
-            backend: [sys.executable, "-m", "uvicorn", "backend:app", "--port", str(backend)],
-        }
-        for port, command in commands.items():
-            name = "route" if port == route else "backend"
-            process = ChildProcess(name, command, folder / f"{name}.log", self.environment)
-            stack.callback(process.end)
-            process.wait_ready(lambda port=port: _listens(port))  # type: ignore[misc]
+        route = node_route(FOLDER / "route.mjs", simulator, folder / "route.log")
+        stack.callback(route.end)
+        backend = asgi_application("backend:app", folder / "backend.log", self.environment)
+        stack.callback(backend.end)
         self.settings: Settings = {
             "agents.story": {"python": "story:answer"},
             "agents.graph": {"python": "graph:answer"},
             "agents.weather": {"python": "weather:answer"},
-            "agents.route": {"url": f"http://127.0.0.1:{route}/api/chat"},
-            "agents.backend": {"url": f"http://127.0.0.1:{backend}/api/chat"},
+            "agents.route": {"url": route.url},
+            "agents.backend": {"url": backend.url},
         }
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")
