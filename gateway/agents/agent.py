@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
 
-from gateway.agents.outbox import Outbox
+from gateway.agents.outbox import Outbox, RunEndedError
 from gateway.agents.run import Run
 from gateway.errors import SettingsError
 from protocol.chunks import FinishChunk
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.agents.base import AgentRequest
+    from gateway.ids import RunId
     from protocol.chunks import AnyChunk
 
     Said: TypeAlias = AnyChunk | Mapping[str, object] | str
     Answer: TypeAlias = Callable[[Run], Awaitable[None] | AsyncIterator[Said | Sequence[Said]]]
+
+logger = logging.getLogger(__name__)
 
 
 class Agent:
@@ -72,6 +76,7 @@ class Agent:
             if not answering.done():
                 answering.cancel()
                 await asyncio.wait({answering})
+                _look_at(answering, request.run_id)
 
     async def _answer(self, run: Run) -> None:
         answered = self.answer(run)
@@ -92,6 +97,13 @@ async def _say(run: Run, said: Said | Sequence[Said]) -> None:
                 await _say(run, each)
         case _:
             await run.chunk(said)  # type: ignore[arg-type] # no other sequence is allowed
+
+
+def _look_at(answering: asyncio.Task[None], run_id: RunId) -> None:
+    """Log what went wrong while the agent let go; its run has ended without it."""
+    error = None if answering.cancelled() else answering.exception()
+    if error is not None and not isinstance(error, RunEndedError):
+        logger.warning("agent_failed_after_its_end run=%s", run_id, exc_info=error)
 
 
 def _finish(run: Run, composer: Composer) -> FinishChunk:

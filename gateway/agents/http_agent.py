@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from gateway.agents.backend_answer import BackendAnswer
 from gateway.errors import AgentError
+from gateway.providers.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -72,25 +73,25 @@ class HttpAgent:
         config = self._config
         answer = BackendAnswer(request.message_id, request.continued, max_bytes=config.max_bytes)
         response = await self._send(request)
+        silence = SilenceLimit(config.between_bytes_s)
         try:
             _check(response)
-            while not answer.ended:
-                with _said_plainly("unable to finish this answer"):
-                    async with asyncio.timeout(config.between_bytes_s):
+            with _said_plainly("unable to finish this answer"):
+                while not answer.ended:
+                    with silence:
                         data = await response.content.readany()
-                if data:
-                    chunks = answer.receive_data(data)
-                    if chunks:
+                    if not data:
+                        answer.receive_eof()
+                    elif chunks := answer.receive_data(data):
                         yield chunks
-                else:
-                    answer.receive_eof()
             if answer.failure is not None:
                 raise answer.failure
         finally:
+            silence.close()
             response.close()
 
     async def close(self) -> None:
-        """Close the connections that are kept for the next request."""
+        """Close what is still open."""
         if self._session is not None:
             await self._session.close()
 
@@ -108,11 +109,13 @@ class HttpAgent:
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                # A kept connection may be closed by the backend in the moment of the next
+                # request, which cannot be sent again: nobody knows whether it was read.
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 # One user's cookies are never another's.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # The limits are ours, and on what is read: nothing is to grow behind them.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
             )
         return self._session
@@ -140,7 +143,7 @@ def _check(response: aiohttp.ClientResponse) -> None:
         )
     if status != 200:
         raise AgentError(f"unable to answer; the agent's backend answered with status {status}")
-    if "content-encoding" in response.headers:
+    if response.headers.get("content-encoding", "identity") != "identity":
         raise AgentError("unable to answer; the agent's backend compresses its answer unasked")
     kind = response.content_type
     if kind != "text/event-stream":
@@ -160,5 +163,5 @@ def _said_plainly(unable: str) -> Iterator[None]:
         raise AgentError(f"{unable}; the agent's backend was silent for too long") from None
     except aiohttp.ClientConnectorError as error:
         raise AgentError(f"{unable}; the agent's backend cannot be reached") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         raise AgentError(f"{unable}; the connection to the agent's backend was lost") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -85,5 +85,6 @@ class _TracedAgent:
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         with self._whereabouts.here(request.run_id):
-            async for chunks in self._agent.stream(request):
-                yield chunks
+            async with aclosing(self._agent.stream(request)) as stream:  # type: ignore[type-var]
+                async for chunks in stream:
+                    yield chunks

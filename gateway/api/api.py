@@ -56,12 +56,15 @@ class Api:
         self._sessions = sessions
 
     def forwarded_headers(self, *sources: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers that agents are told; the first source that has one counts."""
+        """Return the headers that agents are told; the first source that has one counts.
+
+        A frame's headers are anybody's text: what no header can hold is left out.
+        """
         return {
             name: source[name]
             for name in self.forwarded
             for source in reversed(sources)
-            if name in source
+            if name in source and source[name].isprintable()
         }
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:

@@ -132,11 +132,11 @@ async def test_run_tells_what_was_asked() -> None:
     assert (run.id, run.session_id, run.message_id, run.user) == ("r", "s", "m", "ada")
     assert (run.model, run.body["mood"], run.raw_body) == ("m-1", "calm", b'{"mood":"calm"}')
     assert run.headers == {"x-tenant": "t"}
-    assert [message.id for message in run.messages] == ["q"]
+    assert [message.text for message in run.messages] == ["How is it in Rome?"]
     assert json.loads(run.request) == {
         "mood": "calm",
         "id": "s",
-        "messages": [json.loads(QUESTION.raw)],
+        "messages": [json.loads(bytes(QUESTION.raw))],
         "trigger": "submit-message",
         "model": "m-1",
     }
@@ -445,6 +445,29 @@ async def test_what_cannot_answer_is_refused_when_it_is_made(answer: Any) -> Non
     """One sentence that names the agent."""
     with pytest.raises(SettingsError, match="`mine`"):
         Agent("mine", answer)
+
+
+async def test_agent_has_a_name() -> None:
+    """Clients ask for it by that."""
+    with pytest.raises(SettingsError, match="name"):
+        Agent("", whole)
+
+
+async def test_failure_while_the_agent_lets_go_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The run has ended without it; writing to it then is no failure."""
+    raised: list[Exception] = [OSError("the disk is full"), RunEndedError("the run has ended")]
+
+    async def answer(run: Run) -> None:
+        try:
+            await run.text("a")
+            await asyncio.Event().wait()
+        finally:
+            raise raised.pop(0)
+
+    for expected in (1, 1):
+        async with aclosing(Agent("a", answer).stream(request())) as stream:  # type: ignore[type-var]
+            await anext(stream)
+        assert caplog.text.count("agent_failed_after_its_end") == expected
 
 
 async def test_agent_that_cancels_itself_has_a_bug() -> None:
