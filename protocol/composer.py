@@ -102,6 +102,11 @@ class Composer:
 
     def text(self, delta: str) -> list[AnyChunk]:
         """Say more of the answer; an empty delta opens the part and no more."""
+        if self._text is not None and delta and not (self._answered or self._made):
+            # What an answer mostly is, so the way that must be short.
+            chunk = TextDeltaChunk(id=self._text, delta=delta)
+            self._writer.write(chunk)
+            return [chunk]
         self._begin()
         if self._text is None:
             self._close_parts()
