@@ -32,8 +32,8 @@ class Backend:
         self.process.wait_ready(lambda: _listens(port))
 
     def end(self) -> None:
-        """End the process."""
-        self.process.end()
+        """End it. At once: what answers to `node` may be a wrapper, and the program its child."""
+        self.process.kill()
 
 
 def node_route(module: Path, simulator: Simulator, log: Path) -> Backend:
