@@ -123,7 +123,7 @@ class Gateway:
                 open_sessions(store, finder, session_limits(settings))
             )
             self._store, self._sessions, self._was_open = store, sessions, True
-            self._api.sessions = sessions
+            self._api.sessions, self._api.draining = sessions, False
             self._api.agents = agents.offers()
             self._api.forwarded = forwarded_headers(settings.agents.values())
             try:
