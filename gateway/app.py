@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,15 +40,17 @@ from gateway.sessions import (
 from gateway.settings_source import load_settings
 from gateway.store.client import StoreSettings
 from gateway.store.redis_store import RedisStore
-from gateway.wiring import open_agents
+from gateway.wiring import forwarded_headers, open_agents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.agents.base import Agent
+    from gateway.agents.agent import Agent
     from gateway.sessions import Sessions
     from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_REDIS_URL: Final = "redis://127.0.0.1:6379"
 """For an application that is not started by `midstream serve`, which always sets one."""
@@ -56,7 +59,8 @@ DEFAULT_REDIS_URL: Final = "redis://127.0.0.1:6379"
 class Gateway:
     """One process's gateway: an ASGI application, and what is behind it.
 
-    Either the server runs its lifespan, or `async with gateway.open()` is round the server.
+    Either the server runs its lifespan; or, where it is mounted in another application, which
+    passes no lifespan on, that one's holds `async with gateway.open()`.
 
     Args:
         agents: besides the configured ones.
@@ -68,6 +72,7 @@ class Gateway:
         self._authenticator = create_authenticator(settings.auth)
         self._sessions: Sessions | None = None
         self._store: RedisStore | None = None
+        self._was_open = False
         self._api = Api(
             settings.server,
             Gate(
@@ -83,16 +88,27 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""
+        if self._sessions is None and not self._was_open and scope["type"] != "lifespan":
+            self._was_open = True
+            logger.error(
+                "gateway_not_open hint=hold `async with gateway.open()` in the lifespan of the "
+                "application that it is mounted in"
+            )
+        if scope.get("root_path"):
+            scope = _below_root(scope)
         scope[SERVER_SEND] = send
         await self._asgi(scope, receive, send)
 
     @asynccontextmanager
     async def open(self, _: object = None) -> AsyncIterator[None]:
-        """Connect, start the process's tasks, and serve until left.
+        """Connect, start the process's tasks, and serve until left; leaving drains.
 
         Raises:
             SettingsError: an agent, a key set or the Redis URL cannot be used.
+            RuntimeError: it is open already.
         """
+        if self._sessions is not None:
+            raise RuntimeError("unable to open the gateway; it is open")
         settings = self._settings
         async with AsyncExitStack() as stack:
             await self._authenticator.start()
@@ -106,11 +122,13 @@ class Gateway:
             sessions = await stack.enter_async_context(
                 open_sessions(store, finder, session_limits(settings))
             )
-            self._store, self._sessions = store, sessions
-            self._api.sessions = sessions
+            self._store, self._sessions, self._was_open = store, sessions, True
+            self._api.sessions, self._api.draining = sessions, False
             self._api.agents = agents.offers()
+            self._api.forwarded = forwarded_headers(settings.agents.values())
             try:
                 yield
+                await self.drain()
             finally:
                 self._api.sessions = None
                 self._store = self._sessions = None
@@ -136,8 +154,8 @@ def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()
 
     Args:
         settings: read from midstream.toml and the environment if None.
-        agents: in Python, besides the configured ones; the first is the default if none is
-            configured.
+        agents: in Python, before the configured ones, so that the first one is the default.
+            With them, there are no simulated ones unless configured.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -189,6 +207,19 @@ def build_litestar(
         logging_config=None,
         debug=False,
     )
+
+
+def _below_root(scope: Any) -> Any:
+    """Return a mounted application's scope as it would be at the root.
+
+    Litestar cuts a path at the root path's first occurrence, wherever that is: with a root of
+    `/chat`, it would route `/api/chat/x` to `/x`.
+    """
+    root = scope["root_path"].rstrip("/")
+    path = scope["path"]
+    if path == root or path.startswith(f"{root}/"):
+        path = path[len(root) :] or "/"
+    return {**scope, "root_path": "", "path": path}
 
 
 def whereabouts(settings: Settings) -> Whereabouts:

@@ -217,9 +217,38 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="`package.module:name` of an agent in Python, instead of a provider: an "
-            "async generator function of chunks, or an object with `name` and `stream`."
+            "`Agent`, or an `async def` function of a `Run`."
         ),
     ] = ""
+    url: Annotated[
+        str,
+        Meta(
+            description="Address of a backend that answers the AI SDK's request with a UI message "
+            "stream, instead of a provider."
+        ),
+    ] = ""
+    forward_headers: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="With `url`: names of the client's headers that the backend is sent. No "
+            "others are, `authorization` and cookies neither."
+        ),
+    ] = ("traceparent", "tracestate")
+    secret_headers: Annotated[
+        Mapping[str, Text],
+        Meta(
+            description="With `url`: name of a header -> environment variable with its whole value."
+        ),
+    ] = {}
+    first_byte_timeout_s: Annotated[
+        Seconds, Meta(description="With `url`: for the answer to begin.")
+    ] = 120.0
+    between_bytes_timeout_s: Annotated[
+        Seconds, Meta(description="With `url`: for silence within an answer.")
+    ] = 300.0
+    max_answer_bytes: Annotated[
+        Bytes, Meta(description="With `url`: the longest answer, as sent.")
+    ] = 64 * 1024 * 1024
     system: Annotated[str | None, Meta(description="The system prompt.")] = None
     parameters: Annotated[
         Mapping[str, object],

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -31,7 +33,7 @@ from gateway.settings import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.settings import AuthSettings
+    from gateway.settings import AgentSettings, AuthSettings
 
 T = TypeVar("T")
 
@@ -43,6 +45,17 @@ _ALIASES: Final = {"REDIS_URL": ("redis", "url")}
 _OTHER_VARIABLES: Final = frozenset({"MIDSTREAM_CONFIG"})
 _SECRETS: Final = ("_SECRET", "_KEY")
 """Ends of names that settings may refer to (`auth.secret_env`, `api_key_env`)."""
+
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS: Final = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "expect", "host", "proxy-authenticate", "proxy-authorization"),
+        *("accept", "accept-encoding", "content-encoding", "content-length", "content-type"),
+        *("user-agent", "x-midstream-run-id"),
+    }
+)
+"""Of one connection, or the gateway's own to write (RFC 9110 §7.6.1)."""
 
 
 def load_settings(
@@ -152,7 +165,7 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     """Check what no single type can say."""
     _check_exposure(settings)
     _check_auth(settings.auth, environment)
-    _check_agents(settings)
+    _check_agents(settings, environment)
     runs = settings.runs
     if runs.renew_interval_s * 2 > runs.lease_s:
         raise SettingsError(
@@ -195,7 +208,7 @@ def _check_auth(auth: AuthSettings, environment: Mapping[str, str]) -> None:
         )
 
 
-def _check_agents(settings: Settings) -> None:
+def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
     for name, provider in settings.providers.items():
         if provider_kind(name, provider) not in PROVIDER_KINDS:
             raise SettingsError(
@@ -203,10 +216,13 @@ def _check_agents(settings: Settings) -> None:
                 f"{', '.join(PROVIDER_KINDS)}"
             )
     for name, agent in settings.agents.items():
-        if bool(agent.provider) == bool(agent.python):
+        if sum(map(bool, (agent.provider, agent.python, agent.url))) != 1:
             raise SettingsError(
-                f"unable to use the agent `{name}`; it must have either `provider` or `python`"
+                f"unable to use the agent `{name}`; it must have one of `provider`, `python` and "
+                "`url`"
             )
+        if agent.url:
+            _check_backend(name, agent, environment)
         if not agent.provider:
             continue
         if not agent.model:
@@ -216,8 +232,35 @@ def _check_agents(settings: Settings) -> None:
                 f"unable to use the setting `agents.{name}.provider`; there is no "
                 f"`[providers.{agent.provider}]`"
             )
-    if settings.default_agent and settings.agents and settings.default_agent not in settings.agents:
+
+
+def _check_backend(name: str, agent: AgentSettings, environment: Mapping[str, str]) -> None:
+    """Check what an agent with a `url` sends, and where to."""
+    if not _is_http_url(agent.url):
         raise SettingsError(
-            "unable to use the setting `default_agent`; there is no "
-            f"`[agents.{settings.default_agent}]`"
+            f"unable to use the setting `agents.{name}.url`; it must begin with http:// or "
+            "https:// and name a host"
         )
+    for setting in ("forward_headers", "secret_headers"):
+        for header in getattr(agent, setting):
+            if not _HEADER.fullmatch(header) or header.lower() in _OWN_HEADERS:
+                raise SettingsError(
+                    f"unable to use the setting `agents.{name}.{setting}`; {header!r} is no "
+                    "header that can be passed on"
+                )
+    for header, variable in agent.secret_headers.items():
+        value = environment.get(variable, "")
+        if not value.strip() or not value.isprintable():
+            problem = "has no value that a header can have" if value else "is not set"
+            raise SettingsError(
+                f"unable to use the setting `agents.{name}.secret_headers.{header}`; "
+                f"{variable} {problem}"
+            )
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False

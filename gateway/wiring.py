@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.agents.base import Agent, AgentOffer
+from gateway.agents.agent import Agent
+from gateway.agents.base import AgentOffer, AnyAgent
 from gateway.agents.configured_tools import make_tools
 from gateway.agents.demo_tools import make_demo_tools
 from gateway.agents.imports import import_object, unusable
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.errors import AgentNotFoundError, ProviderError
+from gateway.errors import AgentNotFoundError, ProviderError, SettingsError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_chat import OpenAIChatProvider
@@ -34,14 +34,11 @@ from gateway.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-    from gateway.agents.base import AgentRequest
+    from gateway.agents.http_agent import HttpAgent
     from gateway.providers.base import Provider
     from gateway.settings import Settings
-    from protocol.chunks import AnyChunk
-
-    ChunkGenerator = Callable[[AgentRequest], AsyncIterator[AnyChunk | Sequence[AnyChunk]]]
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +60,7 @@ _MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
 class _Entry(Struct, frozen=True):
     """An agent, and the models that a client may ask it for; None: any, it decides."""
 
-    agent: Agent
+    agent: AnyAgent
     models: Sequence[str] | None
 
 
@@ -74,17 +71,33 @@ class Agents:
         self._entries: dict[str, _Entry] = {}
         self._default = default
 
-    def add(self, agent: Agent, models: Sequence[str] | None = None) -> None:
-        """Add an agent; the first one is the default, unless the settings name another."""
+    def add(self, agent: AnyAgent, models: Sequence[str] | None = None) -> None:
+        """Add an agent; the first one is the default, unless the settings name another.
+
+        Raises:
+            SettingsError: another one has its name.
+        """
+        if agent.name in self._entries:
+            raise SettingsError(
+                f"unable to use two agents of the name `{agent.name}`; rename one of them"
+            )
         self._entries[agent.name] = _Entry(agent, models)
         self._default = self._default or agent.name
+
+    def check_default(self) -> None:
+        """Raise SettingsError if the agent of requests that name none is not there."""
+        if self._default and self._default not in self._entries:
+            raise SettingsError(
+                "unable to use the setting `default_agent`; there is no agent of the name "
+                f"`{self._default}`"
+            )
 
     def offers(self) -> list[AgentOffer]:
         """Return what clients may ask for, the default agent first."""
         names = sorted(self._entries, key=lambda name: name != self._default)
         return [AgentOffer(name=name, models=self._entries[name].models or ()) for name in names]
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request.
 
         Raises:
@@ -102,32 +115,22 @@ class Agents:
         return entry.agent
 
 
-class FunctionAgent:
-    """An agent that is an async generator function of chunks, or of lists of chunks."""
-
-    def __init__(self, name: str, function: ChunkGenerator) -> None:
-        self.name = name
-        self._function = function
-
-    async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the function's chunks; a single one as a list of one."""
-        async for chunks in self._function(request):
-            yield chunks if isinstance(chunks, (list, tuple)) else [cast("AnyChunk", chunks)]
-
-
 def import_agent(name: str, path: str) -> Agent:
-    """Return the agent at `package.module:name`.
+    """Return the agent at `package.module:name`: an `Agent`, or its function.
 
     Raises:
         SettingsError: it cannot be imported, or is no agent.
     """
     used_as = f"the agent `{name}`"
     found = import_object(path, used_as)
-    if inspect.isasyncgenfunction(found):
-        return FunctionAgent(name, found)
-    if hasattr(found, "stream") and hasattr(found, "name"):
-        return cast("Agent", found)
-    raise unusable(path, used_as, "it must be an async generator function, or have `stream`")
+    if isinstance(found, Agent):
+        return Agent(name, found.answer, found.models)
+    if not callable(found):
+        raise unusable(path, used_as, "it must be an Agent, or an `async def` function of a Run")
+    try:
+        return Agent(name, found)
+    except SettingsError as error:
+        raise SettingsError(f"{error.message} ({path})") from None
 
 
 @asynccontextmanager
@@ -135,12 +138,13 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
     """Make all agents, and close what they hold at the end.
 
     Args:
-        given: agents in Python, before the configured ones.
+        given: agents in Python, before the configured ones. With them, nothing answers that
+            nobody has asked for.
 
     Raises:
         SettingsError: one of them cannot be made.
     """
-    configured = settings.agents or default_agents(os.environ)
+    configured = settings.agents or ({} if given else default_agents(os.environ))
     async with AsyncExitStack() as stack:
         providers = _Providers(settings.providers, stack)
         if any(_is_simulated(agent) for agent in configured.values()):
@@ -148,10 +152,15 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
         agents = Agents(settings.default_agent)
         for agent in given:
-            agents.add(agent)
+            agents.add(agent, agent.models or None)
         for name, wanted in configured.items():
             if wanted.python:
-                agents.add(import_agent(name, wanted.python))
+                imported = import_agent(name, wanted.python)
+                agents.add(imported, imported.models or None)
+            elif wanted.url:
+                backend = _http_agent(name, wanted)
+                stack.push_async_callback(backend.close)
+                agents.add(backend, wanted.models or None)
             else:
                 is_shown = settings.server.demo and _is_simulated(wanted)
                 tools = (make_demo_tools if is_shown else make_tools)(name, wanted)
@@ -161,6 +170,7 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
                     tools,
                 )
                 agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
+        agents.check_default()
         warming = asyncio.create_task(providers.warm_up(), name="warm up providers")
         try:
             yield agents
@@ -228,6 +238,33 @@ def _provider(
             first_byte_s=settings.first_byte_timeout_s,
             between_bytes_s=settings.between_bytes_timeout_s,
         ),
+    )
+
+
+def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
+    # Its HTTP client takes a while to import, and few gateways need it at their start.
+    from gateway.agents.http_agent import HttpAgent, HttpAgentConfig
+
+    config = HttpAgentConfig(
+        name=name,
+        url=agent.url,
+        models=agent.models,
+        forward_headers=forwarded_headers([agent]),
+        secret_headers={
+            header.lower(): os.environ[variable]
+            for header, variable in agent.secret_headers.items()
+        },
+        first_byte_s=agent.first_byte_timeout_s,
+        between_bytes_s=agent.between_bytes_timeout_s,
+        max_bytes=agent.max_answer_bytes,
+    )
+    return HttpAgent(config)
+
+
+def forwarded_headers(agents: Iterable[AgentSettings]) -> tuple[str, ...]:
+    """Return the names, in lower case, of the client's headers that some of them are sent."""
+    return tuple(
+        {name.lower(): None for agent in agents if agent.url for name in agent.forward_headers}
     )
 
 

@@ -59,6 +59,7 @@ from protocol.codec import (
 )
 from protocol.composer import (
     Composer,
+    as_chunk,
     encode_json,
 )
 from protocol.continuation import (
@@ -203,6 +204,7 @@ __all__ = [
     "ToolState",
     "UIMessage",
     "accept",
+    "as_chunk",
     "chunk_frames",
     "data_chunk",
     "decode",

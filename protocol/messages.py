@@ -245,3 +245,8 @@ class UIMessage(Struct, frozen=True, kw_only=True):
     def decoded_parts(self) -> Iterable[Part]:
         """Decode the parts, in order. Raises MalformedFrameError at a bad one."""
         return map(parse_part, self.parts)
+
+    @property
+    def text(self) -> str:
+        """Its text parts, joined. Raises MalformedFrameError at a bad part."""
+        return "".join(part.text for part in self.decoded_parts() if isinstance(part, TextPart))

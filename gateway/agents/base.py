@@ -1,14 +1,16 @@
-"""What the gateway asks of an agent: a run's chunks, and nothing about how to keep them."""
+"""What the gateway asks of whatever answers: a run's chunks, and nothing about how to keep them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
 from gateway.ids import RunId, SessionId, UserId
 from protocol.messages import UIMessage
+from protocol.parts import fields_of, json_of
+from protocol.requests import SendTrigger
 
 if TYPE_CHECKING:
     from protocol.chunks import AnyChunk
@@ -24,6 +26,10 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         model: a model the client asked for, or None for the agent's own.
         body: the request's extra body fields, as the client sent them.
         new_id: makes ids for parts; unique within the process.
+        trigger, target_id: what the client asked for, and the message that it named for it
+            (the AI SDK's `messageId`), if it did.
+        headers: those of the client's request that some agent may forward; names in lower
+            case.
     """
 
     session_id: SessionId
@@ -34,6 +40,30 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     model: str | None
     body: Raw
     new_id: Callable[[], str]
+    trigger: SendTrigger = "submit-message"
+    target_id: str | None = None
+    headers: Mapping[str, str] = {}
+
+    def as_sent(self) -> bytes:
+        """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.
+
+        With the server's history; the client's own fields are there too.
+        """
+        fields = fields_of(self.body)
+        fields["id"] = json_of(self.session_id)
+        fields["messages"] = json_of([message.raw for message in self.history])
+        fields["trigger"] = json_of(self.trigger)
+        if self.target_id is not None:
+            fields["messageId"] = json_of(self.target_id)
+        if self.model is not None:
+            fields["model"] = json_of(self.model)
+        return bytes(json_of(fields))
+
+    @property
+    def continued(self) -> UIMessage | None:
+        """The assistant message that the run goes on with, as it was before; None if none."""
+        last = self.history[-1] if self.history else None
+        return last if last is not None and last.role == "assistant" else None
 
 
 class AgentOffer(Struct, frozen=True, kw_only=True):
@@ -47,8 +77,8 @@ class AgentOffer(Struct, frozen=True, kw_only=True):
     models: Sequence[str] = ()
 
 
-class Agent(Protocol):
-    """Answers a message with chunks.
+class AnyAgent(Protocol):
+    """Answers a message with chunks: a configured model, code, or a backend elsewhere.
 
     An agent may have an attribute `passes_on`, true if its chunks are what somebody else's
     stream comes to: one that is not allowed where it stands is then dropped, instead of being
@@ -64,7 +94,8 @@ class Agent(Protocol):
         """Yield the run's chunks, as many at a time as there are.
 
         Without `start`, and without closing what is open at an error or a stop: the
-        producer does both. The last chunk is `finish` (its reason known); a generator that
+        producer does both. An `abort` says that the agent gave up by itself: the run ends as
+        one that was stopped. The last chunk is `finish` (its reason known); a generator that
         ends without one is finished for it. Raises GatewayError (its sentence is shown) or
         anything else (a bug: a general sentence is shown). Cancellation is a stop or a
         shutdown: release what is held (the upstream connection first) and re-raise.

@@ -21,9 +21,14 @@ def import_object(path: str, used_as: str) -> object:
     if not colon:
         raise unusable(path, used_as, "it must be of the form `package.module:name`")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
+        imported = importlib.import_module(module)
+    except (ImportError, SettingsError) as error:
         raise unusable(path, used_as, str(error)) from error
+    except Exception as error:
+        problem = f"importing {module} failed: {type(error).__name__}: {error}"
+        raise unusable(path, used_as, problem) from error
+    try:
+        return getattr(imported, attribute)
     except AttributeError:
         raise unusable(path, used_as, f"{module} has no `{attribute}`") from None
 

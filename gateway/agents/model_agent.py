@@ -87,7 +87,7 @@ class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
 
 
 class ModelAgent:
-    """Implements `Agent` with a provider's model."""
+    """Implements `AnyAgent` with a provider's model."""
 
     passes_on = True
 
@@ -109,7 +109,7 @@ class ModelAgent:
         return self._tools.executes(tool_name)
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the run's chunks. See `Agent.stream`.
+        """Yield the run's chunks. See `AnyAgent.stream`.
 
         Raises:
             AgentNotFoundError: the request names a model that the agent does not have.
@@ -145,7 +145,7 @@ class _Run:
         self._part_ids = PartIds()
         self._deferring = frozenset(spec.name for spec in tools.specs if spec.defers_results)
         self._owed: set[str] = set()
-        self._continued = _continued(request)
+        self._continued = request.continued
         self._message = Assembler(request.message_id, self._continued) if tools.specs else None
         self._began_s = time.monotonic()
         self._first_chunk_s: float | None = None
@@ -333,9 +333,3 @@ def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:
         f"unable to use this model with the agent {config.name}; leave `model` out of the request, "
         "or name one that is configured"
     )
-
-
-def _continued(request: AgentRequest) -> UIMessage | None:
-    """Return the message that the run goes on with, if it does."""
-    last = request.history[-1] if request.history else None
-    return last if last is not None and last.role == "assistant" else None

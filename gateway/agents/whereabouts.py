@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.agents.base import ExecutesTools
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from gateway.agents.base import Agent, AgentRequest
+    from gateway.agents.base import AgentRequest, AnyAgent
     from gateway.ids import RunId
     from protocol.chunks import AnyChunk
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Finder(Protocol):
     """Finds agents; see `sessions.AgentFinder`."""
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request."""
         ...
 
@@ -74,13 +74,13 @@ class TracedAgents:
         self._agents = agents
         self._whereabouts = whereabouts
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request; raises what the finder below raises."""
         return _TracedAgent(self._agents.find(name, model), self._whereabouts)
 
 
 class _TracedAgent:
-    def __init__(self, agent: Agent, whereabouts: Whereabouts) -> None:
+    def __init__(self, agent: AnyAgent, whereabouts: Whereabouts) -> None:
         self.name = agent.name
         self.passes_on = getattr(agent, "passes_on", False)
         self._agent = agent
@@ -91,5 +91,6 @@ class _TracedAgent:
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         with self._whereabouts.here(request.run_id):
-            async for chunks in self._agent.stream(request):
-                yield chunks
+            async with aclosing(self._agent.stream(request)) as stream:  # type: ignore[type-var]
+                async for chunks in stream:
+                    yield chunks

@@ -10,7 +10,7 @@ from gateway.errors import DrainingError
 from gateway.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from litestar.connection import ASGIConnection
 
@@ -26,6 +26,7 @@ class Api:
     Attributes:
         sessions: set while the application is up (see `app.py`).
         agents: what clients may ask for; also set then.
+        forwarded: names, in lower case, of the request's headers that agents are told.
         draining: this process is shutting down.
     """
 
@@ -34,6 +35,7 @@ class Api:
     ) -> None:
         self.settings = settings
         self.agents: Sequence[AgentOffer] = ()
+        self.forwarded: Sequence[str] = ()
         self.draining = False
         self._gate = gate
         self._sessions = sessions
@@ -52,6 +54,18 @@ class Api:
     @sessions.setter
     def sessions(self, sessions: SessionService | None) -> None:
         self._sessions = sessions
+
+    def forwarded_headers(self, *sources: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that agents are told; the first source that has one counts.
+
+        A frame's headers are anybody's text: what no header can hold is left out.
+        """
+        return {
+            name: source[name]
+            for name in self.forwarded
+            for source in reversed(sources)
+            if name in source and source[name].isprintable()
+        }
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
         """Return who calls; see `Gate.admit`."""

@@ -91,10 +91,11 @@ class ChatController(Controller):
         """
         view = View.asked_for(request, api.settings)
         body = await read_body(request)
+        headers = api.forwarded_headers(request.headers)
         if view.protocol is Protocol.V4:
-            start = await read_v4_start(body, caller, api.sessions)
+            start = await read_v4_start(body, headers, caller, api.sessions)
         else:
-            start = read_start(body)
+            start = read_start(body, headers)
         reader = await api.sessions.start(caller, start)
         return run_stream(
             view, reader, start.session_id, write_deadline_s=api.settings.write_deadline_s

@@ -14,22 +14,26 @@ from protocol.requests import decode_chat_request
 from protocol.v4_requests import V4Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.sessions.access import Caller
     from gateway.sessions.service import SessionService
     from protocol.requests import ChatRequest
 
 
-def read_start(body: bytes) -> StartRequest:
-    """Read the body of a POST.
+def read_start(body: bytes, headers: Mapping[str, str]) -> StartRequest:
+    """Read the body of a POST. `headers`: those that agents are told.
 
     Raises:
         MalformedFrameError: not what the AI SDK's transports send.
         InvalidRequestError: an id that cannot be one.
     """
-    return start_request(decode_chat_request(body))
+    return start_request(decode_chat_request(body), headers)
 
 
-async def read_v4_start(body: bytes, caller: Caller, sessions: SessionService) -> StartRequest:
+async def read_v4_start(
+    body: bytes, headers: Mapping[str, str], caller: Caller, sessions: SessionService
+) -> StartRequest:
     """Read the body that ai 4 sends: what it means shows beside the session's messages.
 
     Raises:
@@ -45,10 +49,10 @@ async def read_v4_start(body: bytes, caller: Caller, sessions: SessionService) -
             stored = list(map(UIMessage.parse, snapshot.messages))
         except SessionNotFoundError:
             pass  # the first message
-    return start_request(request.beside(stored))
+    return start_request(request.beside(stored), headers)
 
 
-def start_request(chat: ChatRequest) -> StartRequest:
+def start_request(chat: ChatRequest, headers: Mapping[str, str]) -> StartRequest:
     """Return what to start; a request without a chat id begins a session of its own.
 
     Raises:
@@ -65,4 +69,5 @@ def start_request(chat: ChatRequest) -> StartRequest:
         model=chat.model,
         request_key=None if key is None else check_id(key, "request id"),
         body=chat.rest,
+        headers=headers,
     )

@@ -180,7 +180,8 @@ class ChatSocket:
         version = frame.headers.get(parameters.VERSION_HEADER)
         level = self._level if version is None else parameters.level_of_version(version)
         if isinstance(frame, ws.SendFrame):
-            start = start_request(frame.chat)
+            headers = self._api.forwarded_headers(frame.headers, self._socket.headers)
+            start = start_request(frame.chat, headers)
             session_id = start.session_id
             stop = self._decide(session_id, stop=True)
 

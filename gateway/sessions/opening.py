@@ -29,7 +29,7 @@ from protocol.chunks import FinishChunk
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.agents.base import Agent
+    from gateway.agents.base import AnyAgent
     from gateway.sessions.access import Caller
     from gateway.sessions.feed import Feed
     from gateway.sessions.reaper import Reaper
@@ -44,7 +44,7 @@ OPEN_ATTEMPTS: Final = 12
 class AgentFinder(Protocol):
     """The configured agents."""
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request.
 
         Raises:

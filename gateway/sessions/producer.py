@@ -35,7 +35,7 @@ from gateway.store.records import (
 )
 from gateway.telemetry import RUNS_ENDED
 from protocol.assembler import Assembler
-from protocol.chunks import ErrorChunk, FinishChunk, StartChunk
+from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
 from protocol.continuation import has_allowed
 from protocol.errors import IllegalChunkError
@@ -45,7 +45,7 @@ from protocol.writer import ChunkWriter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.agents.base import Agent, AgentRequest
+    from gateway.agents.base import AgentRequest, AnyAgent
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
@@ -63,7 +63,7 @@ OUTAGE_SENTENCE: Final = (
 
 _T = TypeVar("_T")
 
-_ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk})
+_ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk, AbortChunk})
 
 AGENT_GRACE_S: Final = 5.0
 """How long a cancelled agent may take to let go before its run is closed without it."""
@@ -106,7 +106,7 @@ class Producer:
         key: RunKey,
         run: RunInfo,
         *,
-        agent: Agent,
+        agent: AnyAgent,
         request: AgentRequest,
         continued: UIMessage | None,
         committer: Committer,
@@ -133,6 +133,7 @@ class Producer:
         self._before_close: list[AnyChunk] | None = None
         self._finish = FinishChunk()
         self._failure: str | None = None
+        self._aborted: AbortChunk | None = None
         self._reason = _Reason.AGENT
         self._pump: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -265,6 +266,9 @@ class Producer:
             self._finish = chunk
         elif isinstance(chunk, ErrorChunk):
             raise AgentError(chunk.error_text)
+        elif isinstance(chunk, AbortChunk):
+            self._aborted = chunk
+            raise asyncio.CancelledError  # the agent has given up: it is asked for nothing more
 
     async def _wait_for_room(self) -> None:
         try:
@@ -299,6 +303,8 @@ class Producer:
     def _terminal(self) -> tuple[RunOutcome, list[AnyChunk]]:
         if self._reason is _Reason.STOPPED:
             return RunOutcome.STOPPED, self._writer.abort()
+        if self._aborted is not None and self._failure is None:
+            return RunOutcome.STOPPED, self._writer.abort(_or_none(self._aborted.reason))
         if self._failure is not None:
             interrupted = self._reason is _Reason.INTERRUPTED
             outcome = RunOutcome.INTERRUPTED if interrupted else RunOutcome.FAILED

@@ -15,7 +15,7 @@ from gateway.telemetry import RUNS_ACTIVE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.agents.base import Agent
+    from gateway.agents.base import AnyAgent
     from gateway.ids import RunId
     from gateway.sessions.accept import Plan
     from gateway.sessions.access import Caller
@@ -58,7 +58,7 @@ class Runs:
         opened: Opened,
         plan: Plan,
         request: StartRequest,
-        agent: Agent,
+        agent: AnyAgent,
         caller: Caller,
     ) -> None:
         """Start to produce a run that was just opened. Its feed must be attached."""
@@ -76,6 +76,9 @@ class Runs:
                 model=request.model,
                 body=request.body,
                 new_id=_part_id,
+                trigger=request.trigger.value,
+                target_id=request.message_id,
+                headers=request.headers,
             ),
             continued=plan.continued,
             committer=self._committer,

@@ -6,7 +6,7 @@ as one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -40,6 +40,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
         agent, model: from the body, or None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
         body: the rest of the body, as JSON.
+        headers: those of the request that some agent may forward; names in lower case.
     """
 
     session_id: SessionId
@@ -51,6 +52,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     model: str | None = None
     request_key: str | None = None
     body: Raw = Raw(b"{}")
+    headers: Mapping[str, str] = {}
 
 
 class RunReader(Protocol):

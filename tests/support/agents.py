@@ -37,7 +37,7 @@ from protocol.codec import data_chunk
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from gateway.agents.base import AgentRequest
+    from gateway import Run
     from protocol.chunks import AnyChunk
 
 SIGNED = Raw(b'{"anthropic":{"signature":"sig"}}')
@@ -93,7 +93,7 @@ REST: Sequence[AnyChunk] = (
 )
 
 
-async def everything(request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
+async def everything(run: Run) -> AsyncIterator[Sequence[AnyChunk]]:
     """Yield each type of chunk that an agent can, in two steps."""
     yield [StartStepChunk(), *THOUGHT]
     yield [*CALLS, FinishStepChunk()]
@@ -101,7 +101,7 @@ async def everything(request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]
     yield [FinishChunk(finish_reason="interrupted")]
 
 
-async def answered(request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
+async def answered(run: Run) -> AsyncIterator[Sequence[AnyChunk]]:
     """Yield one step, whose calls all have their results; nothing is said of them."""
     yield [StartStepChunk(), *CALLS, FinishStepChunk()]
     yield [FinishChunk(finish_reason="stop")]

@@ -31,7 +31,7 @@ from protocol.vocabulary import HIGHEST_LEVEL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.agents.base import Agent, AgentRequest
+    from gateway.agents.base import AgentRequest, AnyAgent
     from gateway.sessions.readers import LogReader
 
 ALICE = Caller(user=UserId("alice"))
@@ -97,7 +97,7 @@ class Script:
     def __init__(self) -> None:
         self.runs: asyncio.Queue[Played] = asyncio.Queue()
 
-    def find(self, name: str | None, model: str | None) -> Agent:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Any name is this one."""
         return self
 

@@ -158,19 +158,23 @@ class Response:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a gateway (or a proxy before one) listens, and as whom to ask."""
+    """Where a gateway (or a proxy before one) listens, and as whom to ask.
+
+    `root`: the path that it is mounted at.
+    """
 
     port: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
 
     @property
     def url(self) -> str:
         """Without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.root}"
 
     def asking_as(self, token: str) -> Endpoint:
         """Return the same place, asked with a bearer token."""
-        return Endpoint(self.port, {**self.headers, "authorization": f"Bearer {token}"})
+        return Endpoint(self.port, {**self.headers, "authorization": f"Bearer {token}"}, self.root)
 
     @asynccontextmanager
     async def request(
@@ -214,7 +218,8 @@ class Endpoint:
         response = Response(reader, writer, cut_after)
         try:
             await response.send(
-                h11.Request(method=method, target=path, headers=list(fields.items())), payload
+                h11.Request(method=method, target=self.root + path, headers=list(fields.items())),
+                payload,
             )
             yield response
         finally:

@@ -17,6 +17,7 @@ from gateway.errors import (
 from gateway.ids import MessageId, RunId, SessionId
 from gateway.store.records import RunOutcome, Trigger
 from protocol.chunks import (
+    AbortChunk,
     ErrorChunk,
     FinishChunk,
     StartChunk,
@@ -402,3 +403,23 @@ async def test_repeated_send_gets_its_answer_when_the_chunks_are_gone(
     assert again.text == "kept"
     assert replayed[0]["messageId"] == chunks[0]["messageId"]
     assert types(replayed)[-1] == "finish"
+
+
+async def test_agent_that_gives_up_leaves_what_a_stop_leaves(
+    sessions: Sessions, script: Script
+) -> None:
+    """Its `abort` closes what is open; what was said is kept, and nothing comes after it."""
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    run.tell("Hi")
+    run.say(AbortChunk(reason="the backend was stopped"))
+    run.tell("never")
+    chunks = await reading.end()
+
+    assert types(chunks)[-4:] == ["text-delta", "text-end", "abort", "finish"]
+    assert chunks[-2]["reason"] == "the backend was stopped"
+    assert "finishReason" not in chunks[-1]
+    snapshot = await sessions.snapshot(ALICE, S)
+    assert snapshot.runs[0].outcome is RunOutcome.STOPPED
+    assert reading.text == "Hi"

@@ -211,3 +211,16 @@ def test_whatever_an_agent_does_its_chunks_are_legal(
     for chunk in [*made.end(), *made.end()]:
         writer.write(chunk)
     assert not {"text-end", "reasoning-end", "finish-step"} & set(kinds(writer.finish("stop")))
+
+
+def test_step_that_the_agent_begins_lasts_until_the_agent_ends_it() -> None:
+    """Another stream's chunks come as they are: its steps are its own."""
+    made = composer()
+    made.chunk({"type": "start-step"})
+    made.call("look", {}, "c1")
+    made.output("c1", "seen")
+    assert not made.waits_for_results
+    assert kinds(made.call("look", {}, "c2")) == ["tool-input-available"]
+    assert made.waits_for_results
+    assert kinds(made.chunk({"type": "finish-step"})) == ["finish-step"]
+    assert kinds(made.text("So.")) == ["start-step", "text-start", "text-delta"]

@@ -73,3 +73,12 @@ def test_part_refuses_what_is_none(raw: bytes) -> None:
     """Not of its type's shape."""
     with pytest.raises(MalformedFrameError, match="unable to read a message part"):
         parse_part(raw)
+
+
+def test_text_of_a_message_is_that_of_its_text_parts() -> None:
+    """Reasoning and tools are none of it."""
+    message = UIMessage.parse(
+        b'{"id":"m","role":"assistant","parts":[{"type":"text","text":"a"},'
+        b'{"type":"reasoning","text":"x"},{"type":"data-n","data":1},{"type":"text","text":"b"}]}'
+    )
+    assert message.text == "ab"

@@ -127,6 +127,7 @@ def make_app(
     hosts: Sequence[str] = (),
     cookie: str = "",
     ready_error: GatewayError | None = None,
+    forwarded: Sequence[str] = (),
 ) -> Any:
     """Return the HTTP application over a fake service."""
     settings = Settings(server=server or ServerSettings())
@@ -142,6 +143,7 @@ def make_app(
             raise ready_error
 
     api = Api(settings.server, gate, sessions)
+    api.forwarded = forwarded
     return build_litestar(api, settings, check_ready=check_ready, lifespan=None)
 
 

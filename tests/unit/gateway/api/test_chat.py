@@ -57,6 +57,15 @@ async def test_send_streams_the_run() -> None:
     )
 
 
+async def test_send_tells_agents_the_headers_that_they_may_forward() -> None:
+    """And no others: what a browser sends by itself stays here."""
+    sessions = FakeSessions()
+    app = make_app(sessions, forwarded=("x-tenant", "x-absent"))
+    await request(app, "POST", "/api/chat", BODY, {"x-tenant": "t", "cookie": "c"})
+    [call] = sessions.called("start")
+    assert call["request"].headers == {"x-tenant": "t"}
+
+
 async def test_send_answers_with_the_headers_that_clients_and_proxies_need() -> None:
     """The protocol's name, the run's id, and nothing that may buffer or cache."""
     answer = await request(make_app(FakeSessions()), "POST", "/api/chat", BODY)

@@ -420,3 +420,15 @@ async def test_abort_of_an_unknown_request_is_ignored() -> None:
         socket.say_abort("r1")
         socket.say_resume("r2")
         assert (await socket.frame())["requestId"] == "r2"
+
+
+async def test_send_tells_agents_the_headers_that_they_may_forward() -> None:
+    """The transport's own come in the frame, since a browser sets none on the connection."""
+    sessions = FakeSessions()
+    given = {"x-tenant": "connection", "x-other": "o", "cookie": "c"}
+    forwarded = ("x-tenant", "x-other", "x-evil")
+    async with connected(sessions, headers=given, forwarded=forwarded) as socket:
+        socket.say_send("r1", headers={"x-tenant": "frame", "x-evil": "a\r\nx-admin: 1"})
+        await socket.frames_until("end")
+    [call] = sessions.called("start")
+    assert call["request"].headers == {"x-tenant": "frame", "x-other": "o"}

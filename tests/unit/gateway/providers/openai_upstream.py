@@ -19,9 +19,15 @@ class Exchange:
     """One request, and the answer that the test writes to it."""
 
     def __init__(
-        self, path: str, body: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        path: str,
+        headers: dict[str, str],
+        body: Any,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.path = path
+        self.headers = headers
         self.body = body
         self._reader = reader
         self._writer = writer
@@ -33,7 +39,12 @@ class Exchange:
 
     async def send(self, *events: dict[str, Any]) -> None:
         """Send events in one network write."""
-        data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+        await self.write(
+            b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes of the body in one network write."""
         self._writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         await self._writer.drain()
 
@@ -71,7 +82,8 @@ async def upstream(answer: Callable[[Exchange], Awaitable[None]]) -> AsyncIterat
                 lines = head.decode().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
                 body = await reader.readexactly(int(headers["content-length"]))
-                await answer(Exchange(lines[0].split()[1], json.loads(body), reader, writer))
+                path = lines[0].split()[1]
+                await answer(Exchange(path, headers, json.loads(body), reader, writer))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 SECRET = "x" * 32
+BACKEND = '[agents.a]\nurl = "https://x.example/api/chat"\n'
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
@@ -124,8 +125,17 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         ('[agents.a]\nprovider = "openai"\npython = "a:b"\n', "agent `a`"),
         ('[agents.a]\nmodle = "m"\n', "agents.a"),
         ("[agents]\na = 3\n", "agents.a"),
+        ('[agents.a]\nurl = "http://x.example"\npython = "a:b"\n', "agent `a`"),
+        ('[agents.a]\nurl = "ftp://x.example"\n', "agents.a.url"),
+        ('[agents.a]\nurl = "/api/chat"\n', "agents.a.url"),
+        ('[agents.a]\nurl = "https:///api"\n', "agents.a.url"),
+        ('[agents.a]\nurl = "https://x.example:port/"\n', "agents.a.url"),
+        (BACKEND + 'forward_headers = ["Host"]\n', "agents.a.forward_headers"),
+        (BACKEND + 'forward_headers = ["x y"]\n', "agents.a.forward_headers"),
+        (BACKEND + 'secret_headers = { "te" = "V" }\n', "agents.a.secret_headers"),
+        (BACKEND + 'secret_headers = { "x-key" = "ABSENT" }\n', "ABSENT is not set"),
+        (BACKEND + "max_answer_bytes = 3\n", "agents.a.max_answer_bytes"),
         ("[providers.mine]\n", "providers.mine.kind"),
-        ('default_agent = "b"\n[agents.a]\npython = "a:b"\n', "default_agent"),
         ("[server\n", "midstream.toml"),
     ],
 )
@@ -203,3 +213,13 @@ def test_example_file_is_valid() -> None:
     example = REPOSITORY / "midstream.example.toml"
     environment = {"MIDSTREAM_AUTH_SECRET": SECRET}
     assert load(environment, example).agents
+
+
+@pytest.mark.parametrize("value", [" ", "a\nb", "a\r\nx-admin: 1"])
+def test_secret_header_that_no_header_can_have_is_refused(value: str) -> None:
+    """The sentence names the variable, and never its value."""
+    write(BACKEND + 'secret_headers = { "authorization" = "BACKEND_TOKEN" }\n')
+    with pytest.raises(SettingsError, match="BACKEND_TOKEN") as refused:
+        load({"BACKEND_TOKEN": value})
+    assert "admin" not in refused.value.message
+    assert load({"BACKEND_TOKEN": "Bearer x"}).agents["a"].url

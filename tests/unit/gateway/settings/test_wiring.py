@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway import Agent, Run
 from gateway.agents.configured_tools import make_tools
 from gateway.errors import AgentNotFoundError, SettingsError
 from gateway.settings import (
@@ -17,34 +18,35 @@ from gateway.settings import (
     ProviderToolSettings,
     Settings,
 )
-from gateway.wiring import Agents, FunctionAgent, default_agents, import_agent, open_agents
-from protocol.chunks import FinishChunk, StartStepChunk
+from gateway.wiring import Agents, default_agents, import_agent, open_agents
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
 
-async def answer(request: object) -> AsyncIterator[Any]:
-    yield StartStepChunk()
-    yield [FinishChunk()]
+async def answer(run: Run) -> None:
+    await run.text("Fine.")
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """A module of an operator's own."""
     made = ModuleType("agents_of_mine")
     monkeypatch.setitem(sys.modules, made.__name__, made)
     made.answer = answer  # type: ignore[attr-defined]
     made.nothing = 7  # type: ignore[attr-defined]
-    made.whole = FunctionAgent("whole", answer)  # type: ignore[attr-defined]
+    made.plain = lambda run: None  # type: ignore[attr-defined]
+    (tmp_path / "broken_agents.py").write_text("agent = 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    made.whole = Agent("whole", answer, models=("m",))  # type: ignore[attr-defined]
     return made
 
 
 def test_first_agent_answers_unless_the_settings_name_another() -> None:
     """A request need not name one."""
-    first, second = FunctionAgent("first", answer), FunctionAgent("second", answer)
+    first, second = Agent("first", answer), Agent("second", answer)
     for default, expected in (("", first), ("second", second)):
         agents = Agents(default)
         agents.add(first)
@@ -73,22 +75,58 @@ def test_gateway_without_agents_has_simulated_ones_and_real_ones_by_key() -> Non
     assert {"anthropic", "openai"} <= set(names)
 
 
-async def test_function_is_an_agent(module: ModuleType) -> None:
-    """Chunks may come one by one, or several at a time."""
+def test_function_is_an_agent(module: ModuleType) -> None:
+    """Clients ask for it by its name in the settings."""
     agent = import_agent("mine", f"{module.__name__}:answer")
-    assert agent.name == "mine"
-    chunks = [chunks async for chunks in agent.stream(None)]  # type: ignore[arg-type]
-    assert chunks == [[StartStepChunk()], [FinishChunk()]]
+    assert (agent.name, agent.answer, agent.models) == ("mine", answer, ())
 
 
-def test_object_is_an_agent(module: ModuleType) -> None:
-    """Whatever has a name and streams."""
-    assert import_agent("mine", f"{module.__name__}:whole") is module.whole
+def test_agent_is_imported_under_its_name_in_the_settings(module: ModuleType) -> None:
+    """Its own name is for applications that are given it as an object."""
+    agent = import_agent("mine", f"{module.__name__}:whole")
+    assert (agent.name, agent.answer, agent.models) == ("mine", answer, ("m",))
+
+
+async def test_agents_given_in_python_are_all_there_are_unless_others_are_configured() -> None:
+    """The first one answers whoever names none; nothing simulated stands beside them."""
+    given = [Agent("one", answer, models=("m",)), Agent("two", answer)]
+    async with open_agents(Settings(), given) as agents:
+        assert [offer.name for offer in agents.offers()] == ["one", "two"]
+        assert agents.find(None, "m").name == "one"
+        with pytest.raises(AgentNotFoundError):
+            agents.find("one", "other")
+
+
+async def test_two_agents_of_one_name_are_a_wrong_setting() -> None:
+    """Neither could be told from the other."""
+    configured = Settings(agents={"a": AgentSettings(provider="simulator", model="m")})
+    with pytest.raises(SettingsError, match="`a`"):
+        async with open_agents(configured, [Agent("a", answer)]):
+            pass
+
+
+async def test_default_agent_that_is_not_there_is_a_wrong_setting() -> None:
+    """Whether it would have been configured or given."""
+    given = [Agent("a", answer)]
+    async with open_agents(Settings(default_agent="a"), given) as agents:
+        assert agents.find(None, None).name == "a"
+    with pytest.raises(SettingsError, match="`b`"):
+        async with open_agents(Settings(default_agent="b"), given):
+            pass
 
 
 @pytest.mark.parametrize(
     "path",
-    ["agents_of_mine", "agents_of_mine:gone", "agents_of_mine:nothing", "no.such.module:agent"],
+    [
+        *(
+            "agents_of_mine",
+            "agents_of_mine:gone",
+            "agents_of_mine:nothing",
+            "agents_of_mine:plain",
+        ),
+        "no.such.module:agent",
+        "broken_agents:agent",
+    ],
 )
 @pytest.mark.usefixtures("module")
 def test_agent_that_cannot_be_made_is_a_wrong_setting(path: str) -> None:

@@ -1,0 +1,116 @@
+"""A backend's UI message stream: its bytes in, the run's chunks out, each checked. Sans-IO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import UNSET
+
+from gateway.errors import AgentError
+from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, MessageMetadataChunk, StartChunk
+from protocol.codec import decode
+from protocol.errors import RemoteProtocolError
+from protocol.sse import DONE_DATA, SseDecoder
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+    from protocol.sse import Event
+
+UNSAID: Final = "unable to answer; the agent's backend says that it failed, and not why"
+
+
+class BackendAnswer:
+    """Reads one answer.
+
+    The backend writes a message as if it were alone, and the run takes from it what is not its
+    own to say: of `start`, the metadata; `finish` is how the run ends; `error` fails it;
+    `abort` ends it as a stop does. Streams that were merged have several `start` and `finish`.
+
+    Args:
+        message_id: the message that the run writes.
+        continued: for a run that goes on with a message, that message as it was before.
+        max_bytes: of the whole answer.
+
+    Attributes:
+        failure: why nothing more can be taken; what was returned before stands.
+        ended: nothing more is to be read.
+    """
+
+    def __init__(self, message_id: str, continued: UIMessage | None, *, max_bytes: int) -> None:
+        self.failure: AgentError | None = None
+        self.ended = False
+        self._decoder = SseDecoder()
+        self._writer = ChunkWriter(message_id, continued)
+        self._writer.write(StartChunk(message_id=message_id))
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._index = -1
+        self._finished = False
+
+    def receive_data(self, data: bytes) -> list[AnyChunk]:
+        """Take the next bytes and return their chunks, in order; then look at `failure`."""
+        left = self._max_bytes - self._bytes
+        self._bytes += len(data)
+        try:
+            events = self._decoder.receive_data(data[:left])
+        except RemoteProtocolError as error:
+            return self._fail(f"unable to read the answer of the agent's backend; {error}")
+        chunks: list[AnyChunk] = []
+        for event in events:
+            if self.ended:
+                break
+            self._take(event, chunks)
+        if len(data) > left and not self.ended:
+            self._fail(
+                "unable to go on with this answer; the agent's backend sends more than "
+                f"{self._max_bytes} bytes"
+            )
+        return chunks
+
+    def receive_eof(self) -> None:
+        """The response ended: it was finished, or `failure` says that it was not."""
+        if self.failure is None and not (self.ended or self._finished):
+            self._fail(
+                "unable to finish this answer; the agent's backend ended it without `finish`"
+                if self._index >= 0
+                else "unable to answer; the agent's backend answered with nothing"
+            )
+        self.ended = True
+
+    def _take(self, event: Event, chunks: list[AnyChunk]) -> None:
+        if event.data == DONE_DATA:
+            self.receive_eof()
+            return
+        self._index += 1
+        try:
+            chunk = decode(event.data)
+            chunks += self._looked_at(chunk)
+        except RemoteProtocolError as error:
+            self._fail(
+                "unable to go on with this answer; the agent's backend sent an illegal chunk at "
+                f"index {self._index}: {error}"
+            )
+
+    def _looked_at(self, chunk: AnyChunk) -> list[AnyChunk]:
+        match chunk:
+            case StartChunk():
+                if chunk.message_metadata is UNSET:
+                    return []
+                return [MessageMetadataChunk(message_metadata=chunk.message_metadata)]
+            case FinishChunk():
+                self._finished = True
+                return [chunk]
+            case ErrorChunk():
+                return self._fail(chunk.error_text or UNSAID)
+            case AbortChunk():
+                self.ended = True
+                return [chunk]
+            case _:
+                return self._writer.admit(chunk)
+
+    def _fail(self, sentence: str) -> list[AnyChunk]:
+        self.failure = AgentError(sentence)
+        self.ended = True
+        return []

@@ -1,0 +1,167 @@
+"""An agent behind HTTP: a backend that answers the AI SDK's own request with its stream.
+
+The request is what `DefaultChatTransport` sends, with the server's history in place of the
+client's; the answer is checked chunk by chunk (`backend_answer.py`). So a route that works
+without the gateway works behind it, and becomes durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from msgspec import Struct
+
+from gateway.agents.backend_answer import BackendAnswer
+from gateway.errors import AgentError
+from gateway.providers.silence import SilenceLimit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from gateway.agents.base import AgentRequest
+    from protocol.chunks import AnyChunk
+
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
+
+
+class HttpAgentConfig(Struct, frozen=True, kw_only=True):
+    """Where a backend is, and what it may do.
+
+    Attributes:
+        forward_headers: names, in lower case, of the client's headers that it is sent.
+        secret_headers: sent with each request, over those.
+        first_byte_s: for its answer to begin, the connection included.
+        between_bytes_s: for silence within its answer.
+        max_bytes: of one answer.
+    """
+
+    name: str
+    url: str
+    models: Sequence[str] = ()
+    forward_headers: Sequence[str] = ()
+    secret_headers: Mapping[str, str] = {}
+    first_byte_s: float = 120.0
+    between_bytes_s: float = 300.0
+    max_bytes: int = 64 * 1024 * 1024
+
+
+class HttpAgent:
+    """Implements `AnyAgent` with a backend. Close it."""
+
+    def __init__(self, config: HttpAgentConfig) -> None:
+        self._config = config
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def name(self) -> str:
+        """As clients name it."""
+        return self._config.name
+
+    async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
+        """Yield the run's chunks. See `AnyAgent.stream`; leaving closes the connection.
+
+        Raises:
+            AgentError: the backend cannot be reached, takes too long, says that it failed, or
+                answers with something else than a UI message stream. What came before stands.
+        """
+        config = self._config
+        answer = BackendAnswer(request.message_id, request.continued, max_bytes=config.max_bytes)
+        response = await self._send(request)
+        silence = SilenceLimit(config.between_bytes_s)
+        try:
+            _check(response)
+            with _said_plainly("unable to finish this answer"):
+                while not answer.ended:
+                    with silence:
+                        data = await response.content.readany()
+                    if not data:
+                        answer.receive_eof()
+                    elif chunks := answer.receive_data(data):
+                        yield chunks
+            if answer.failure is not None:
+                raise answer.failure
+        finally:
+            silence.close()
+            response.close()
+
+    async def close(self) -> None:
+        """Close what is still open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(self, request: AgentRequest) -> aiohttp.ClientResponse:
+        config = self._config
+        with _said_plainly("unable to answer"):
+            async with asyncio.timeout(config.first_byte_s):
+                return await self._http().post(
+                    config.url,
+                    data=io.BytesIO(request.as_sent()),
+                    headers=self._headers(request),
+                    allow_redirects=False,
+                )
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # A kept connection may be closed by the backend in the moment of the next
+                # request, which cannot be sent again: nobody knows whether it was read.
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                # One user's cookies are never another's.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # The limits are ours, and on what is read: nothing is to grow behind them.
+                timeout=aiohttp.ClientTimeout(total=None),
+                auto_decompress=False,
+            )
+        return self._session
+
+    def _headers(self, request: AgentRequest) -> dict[str, str]:
+        allowed = self._config.forward_headers
+        return {
+            **{name: request.headers[name] for name in allowed if name in request.headers},
+            "content-type": "application/json",
+            "accept": "text/event-stream",
+            # A server that compresses a stream holds words back until a block is full.
+            "accept-encoding": "identity",
+            "user-agent": "midstream",
+            "x-midstream-run-id": request.run_id,
+            **self._config.secret_headers,
+        }
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    """Raise unless a stream begins."""
+    status = response.status
+    if 300 <= status < 400:
+        raise AgentError(
+            f"unable to answer; the agent's backend redirects ({status}), which is not followed"
+        )
+    if status != 200:
+        raise AgentError(f"unable to answer; the agent's backend answered with status {status}")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise AgentError("unable to answer; the agent's backend compresses its answer unasked")
+    kind = response.content_type
+    if kind != "text/event-stream":
+        shown = kind if _MEDIA_TYPE.fullmatch(kind) else "something else"
+        raise AgentError(
+            f"unable to answer; the agent's backend answered with {shown} and not with a stream "
+            "of events"
+        )
+
+
+@contextmanager
+def _said_plainly(unable: str) -> Iterator[None]:
+    """Turn what the network does into a sentence."""
+    try:
+        yield
+    except TimeoutError:
+        raise AgentError(f"{unable}; the agent's backend was silent for too long") from None
+    except aiohttp.ClientConnectorError as error:
+        raise AgentError(f"{unable}; the agent's backend cannot be reached") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise AgentError(f"{unable}; the connection to the agent's backend was lost") from error

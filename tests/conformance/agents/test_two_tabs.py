@@ -1,0 +1,139 @@
+"""The same conversation in two tabs of the real client, whatever kind of agent answers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conformance.agents.conftest import AGENTS
+from tests.support.gateway import SHORT_LEASE, merged
+from tests.support.processes import eventually
+from tests.support.sessions import as_ai5_holds, text_of
+
+if TYPE_CHECKING:
+    from tests.conformance.agents.conftest import Backends
+    from tests.support.fixtures import Deployment
+    from tests.support.node import NodeChat, NodeHost
+    from tests.support.sessions import Session
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.timeout(120),
+    pytest.mark.parametrize("agent", AGENTS),
+]
+
+LONG = "[[tokens=3000 rate=60 first=0]]"
+
+
+async def tab(node: NodeHost, session: Session, agent: str, messages: Any = ()) -> NodeChat:
+    """Open the session in a tab, through the gateway that it names."""
+    url = f"{session.at.url}/api/chat"
+    return await node.chat(url, session.id, messages=messages, body={"agent": agent})
+
+
+async def reloaded(node: NodeHost, session: Session, agent: str) -> NodeChat:
+    """Open it again, with the messages that the server has, and resume."""
+    held = as_ai5_holds((await session.snapshot())["messages"])
+    chat = await tab(node, session, agent, held)
+    await chat.resume()
+    return chat
+
+
+async def test_both_tabs_end_with_the_whole_message_after_a_reload_mid_stream(
+    agent: str, node: NodeHost, with_agents: Deployment
+) -> None:
+    """One sends and reads live; the other comes mid-stream, through another gateway."""
+    session = with_agents.session()
+    elsewhere = session.through(with_agents.gateways[1].at)
+    first = await tab(node, session, agent)
+    await first.send("[[tokens=150 rate=60 first=0]]")
+    await first.reach(80)
+
+    second = await reloaded(node, elsewhere, agent)
+    resumed, original = await second.settle(), await first.settle()
+
+    assert (original["status"], original["error"]) == ("ready", None)
+    assert resumed["messages"] == original["messages"]
+    assert original["messages"] == as_ai5_holds((await session.snapshot())["messages"])
+    assert original["finishes"][-1]["finishReason"] == "stop"
+
+
+async def test_second_turn_knows_the_first(
+    agent: str, node: NodeHost, with_agents: Deployment
+) -> None:
+    """The agent is given the conversation of the server's log."""
+    session = with_agents.session()
+    chat = await tab(node, session, agent)
+    await chat.send("one [[tokens=6]]")
+    said = text_of((await chat.settle())["messages"][-1])
+
+    await chat.send("two [[echo]]")
+    end = await chat.settle()
+
+    assert len(end["messages"]) == 4
+    assert said in text_of(end["messages"][-1])
+
+
+async def test_stop_from_the_other_tab_ends_both_and_the_providers_work(
+    agent: str, node: NodeHost, with_agents: Deployment
+) -> None:
+    """What was said is kept, both are ready, and nobody goes on to generate."""
+    session = with_agents.session()
+    elsewhere = session.through(with_agents.gateways[1].at)
+    mark = secrets.token_hex(8)
+    first = await tab(node, session, agent)
+    await first.send(f"{mark} {LONG}")
+    await first.reach(60)
+    second = await reloaded(node, elsewhere, agent)
+    await second.reach(60)
+
+    stopped = await elsewhere.stop()
+    ends = [await first.settle(), await second.settle()]
+
+    assert len(stopped) == 1
+    snapshot = await session.snapshot()
+    kept = snapshot["messages"]
+    assert snapshot["runs"][-1]["outcome"] == "stopped"
+    for end in ends:
+        assert (end["status"], end["error"]) == ("ready", None)
+        assert end["messages"] == as_ai5_holds(kept)
+        assert "streaming" not in {part.get("state") for part in end["messages"][-1]["parts"]}
+    assert text_of(kept[-1])
+
+    async def is_left() -> bool:
+        requests = await with_agents.simulator.requests(mark)
+        return {request["ended"] for request in requests} == {"disconnected"}
+
+    await eventually(is_left, "the provider's connection is closed")
+
+
+async def test_tabs_of_a_killed_gateway_see_the_end(
+    agent: str, node: NodeHost, backends: Backends, own_deployment: Deployment
+) -> None:
+    """The lease runs out, the run is closed with a sentence, and what was said is kept."""
+    settings = merged(SHORT_LEASE, backends.settings)
+    producer, survivor = own_deployment.add_gateways(2, settings, environment=backends.environment)
+    session = own_deployment.session()
+    elsewhere = session.through(survivor.at)
+    first = await tab(node, session, agent)
+    await first.send(LONG)
+    await first.reach(60)
+    second = await reloaded(node, elsewhere, agent)
+    await second.reach(60)
+
+    producer.process.kill()
+    async with asyncio.timeout(15):
+        end = await second.settle()
+
+    assert end["status"] == "error"
+    assert "interrupted" in end["error"]
+    kept = await elsewhere.snapshot()
+    assert kept["runs"][-1]["outcome"] == "interrupted"
+    assert text_of(kept["messages"][-1]) == text_of(end["messages"][-1]) != ""
+
+    after = await tab(node, elsewhere, agent, as_ai5_holds(kept["messages"]))
+    await after.send("again [[tokens=5]]")
+    assert (await after.settle())["finishes"][-1]["finishReason"] == "stop"

@@ -1,0 +1,34 @@
+"""What `gateway` exports, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import gateway
+
+HEAVY = ("litestar", "redis", "anthropic", "openai", "aiohttp", "msgspec", "protocol", "asyncio")
+
+
+@pytest.mark.parametrize("name", gateway.__all__)
+def test_public_name_is_there(name: str) -> None:
+    """Imported when it is asked for, and listed before that."""
+    assert getattr(gateway, name) is not None
+    assert name in dir(gateway)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """As of any module."""
+    with pytest.raises(AttributeError, match="Nothing"):
+        _ = gateway.Nothing
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    """A part of it that needs no server is as quick as its own imports."""
+    program = f"import sys, gateway; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "[]"
