@@ -104,7 +104,7 @@ class ResponseWriter:
     def events(self) -> Iterator[Event]:
         """Yield every event, and keep the finished response."""
         if self._exchange.request.background:
-            queued = {"response": {**self.response, "status": "queued"}}
+            queued: Json = {"response": {**self.response, "status": "queued"}}
             yield self._event("response.created", queued)
             yield self._event("response.queued", queued)
         else:
