@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw, Struct
 
+from gateway.agents.durable import RunMemory
 from gateway.ids import RunId, SessionId, UserId
 from protocol.messages import UIMessage
 
@@ -24,6 +25,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         model: a model the client asked for, or None for the agent's own.
         body: the request's extra body fields, as the client sent them.
         new_id: makes ids for parts; unique within the process.
+        memory: set for agents whose runs outlive their process (`agents.durable`).
     """
 
     session_id: SessionId
@@ -34,6 +36,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     model: str | None
     body: Raw
     new_id: Callable[[], str]
+    memory: RunMemory | None = None
 
 
 class AgentOffer(Struct, frozen=True, kw_only=True):

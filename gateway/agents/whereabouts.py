@@ -83,6 +83,10 @@ class _TracedAgent:
         self._agent = agent
         self._whereabouts = whereabouts
 
+    def __getattr__(self, name: str) -> object:
+        """What else the agent can do (`agents.durable`) is not ours to trace."""
+        return getattr(self._agent, name)
+
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         with self._whereabouts.here(request.run_id):
             async for chunks in self._agent.stream(request):

@@ -3,32 +3,32 @@
     generate   the agent's chunks, checked by the writer, into the run's lane
     close      parts closed, abort or error, finish, the final message: one atomic step
 
-Whatever happens to a run comes in by one of four doors: the agent ends or fails; `stop`
+Whatever happens to a run comes in by one of five doors: the agent ends or fails; `stop`
 (a person's decision, read from the log); `interrupt` (this process shuts down, or Redis
-is away for too long); `lost` (another producer took over, or the run is gone), after which
-nothing more is written. A reader's disconnect is none of them.
+is away for too long); `hand_over` (it shuts down, and another one can go on); `lost` (another
+producer took over, or the run is gone). After the last two nothing more is written. A
+reader's disconnect is none of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import aclosing
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
+from gateway.agents.durable import durable
 from gateway.errors import AgentError, GatewayError, StoreUnavailableError
-from gateway.sessions.backoff import Backoff
+from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.committer import Committer, Lane
+from gateway.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
 from gateway.store.records import (
     Appended,
     AppendStatus,
-    ChunksRecord,
-    CloseRun,
-    NewMessage,
     RunInfo,
     RunKey,
     RunOutcome,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.agents.base import Agent, AgentRequest
+    from gateway.agents.durable import Interrupted
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
@@ -89,6 +90,7 @@ class _Reason(Enum):
     AGENT = auto()
     STOPPED = auto()
     INTERRUPTED = auto()
+    HANDED_OVER = auto()
     LOST = auto()
 
 
@@ -98,6 +100,7 @@ class Producer:
     Args:
         continued: for a run that goes on with a message, that message as it was before.
         stored: for a run that was taken over, all the chunks that its log holds.
+        interrupted: set if the agent goes on with it (`agents.durable`).
     """
 
     def __init__(
@@ -112,16 +115,32 @@ class Producer:
         store: SessionStore,
         limits: ProducerLimits,
         stored: Sequence[AnyChunk] = (),
+        interrupted: Interrupted | None = None,
     ) -> None:
         self.key = key
         self.run_info = run
         self._agent = agent
-        self._request = request
+        self._durable = durable(agent)
         self._store = store
         self._limits = limits
         self._committer = committer
         self._lane = Lane(key, self, first=len(stored))
-        self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
+        self._next = len(stored)
+        self._rejoin: Rejoin | None = None
+        if interrupted is not None and stored:
+            self._rejoin = Rejoin(interrupted, run.message_id, continued)
+            self._writer = self._rejoin.writer()
+        else:
+            self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
+        self._memory = StoredMemory(
+            self._lane,
+            store,
+            interrupted=interrupted,
+            next_sequence=self._next_sequence,
+            limit_s=limits.outage_limit_s,
+            lost=self.lost,
+        )
+        self._request = replace(request, memory=self._memory if self._durable else None)
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
         self._committed = len(stored) - 1
@@ -145,6 +164,18 @@ class Producer:
         """End the run early, with an error that says why."""
         if self._end_pump(_Reason.INTERRUPTED):
             self._failure = sentence
+
+    def hand_over(self, sentence: str = INTERRUPTED_SENTENCE) -> None:
+        """Leave the run to another process, if its agent can go on there; else interrupt it."""
+        if self._durable is None:
+            self.interrupt(sentence)
+        elif self._end_pump(_Reason.HANDED_OVER):
+            logger.info("run_handed_over run=%s session=%s", self.key.run_id, self.key.session_id)
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the run goes on elsewhere."""
+        return self._reason is _Reason.HANDED_OVER
 
     def lost(self, status: AppendStatus) -> None:
         """The run is not ours any more: end without writing."""
@@ -208,8 +239,10 @@ class Producer:
         except TimeoutError:
             logger.error("run_given_up run=%s: Redis stays away", self.key.run_id)
             return
-        if self._reason is not _Reason.LOST:
-            await self._close()
+        if self.handed_over:
+            await self._release()
+        elif self._reason is not _Reason.LOST:
+            await self._end()
 
     async def _generate(self) -> None:
         async with aclosing(self._agent.stream(self._request)) as stream:  # type: ignore[type-var]
@@ -240,8 +273,18 @@ class Producer:
                 self._put(admitted)
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
+        if self._rejoin is not None:
+            chunks = self._rejoin.pass_over(chunks)
+            if self._rejoin.is_complete:
+                self._rejoin = None
+            if not chunks:
+                return
+        self._next += len(chunks)
         self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
         self._committer.notify(self._lane)
+
+    def _next_sequence(self) -> int:
+        return self._next if self._rejoin is None else self._rejoin.next
 
     def _look_at_envelope(self, chunk: AnyChunk) -> None:
         """Take from the agent what is ours to write: we began, and we end the run."""
@@ -266,6 +309,8 @@ class Producer:
         if pump.cancelled():
             return
         error = pump.exception()
+        if error is None and self._rejoin is not None and not self._rejoin.is_complete:
+            error = AgentError(DIVERGED_SENTENCE)  # it ended before the log does
         if error is None or self._reason is not _Reason.AGENT:
             return
         if isinstance(error, GatewayError):
@@ -295,7 +340,26 @@ class Producer:
         )
         return RunOutcome.FINISHED, closing
 
+    async def _release(self) -> None:
+        try:
+            await self._store.release(self.key)
+        except StoreUnavailableError as error:
+            # It is taken over all the same, once its lease has run out.
+            logger.warning("run_not_released run=%s reason=%s", self.key.run_id, error)
+
+    async def _end(self) -> None:
+        """Close; and release what the agent holds elsewhere, if nobody will use it."""
+        unfinished = self._reason is not _Reason.AGENT or self._failure is not None
+        if self._durable is None or not unfinished or not self._memory.point:
+            await self._close()
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._durable.abandon(self._memory.point), name="abandon")
+            await self._close()
+
     async def _close(self) -> None:
+        if self._rejoin is not None:
+            self._writer = self._rejoin.last_writer()
         outcome, chunks = self._terminal()
         # What is applied now is not in the log yet, and no late joiner may see it.
         self._before_close = self._assembler.replay()
@@ -323,50 +387,3 @@ class Producer:
 
 def _or_none(value: _T | UnsetType) -> _T | None:
     return None if value is UNSET else value
-
-
-def close_request(
-    key: RunKey,
-    run: RunInfo,
-    chunks: Sequence[AnyChunk],
-    *,
-    first: int,
-    outcome: RunOutcome,
-    assembler: Assembler,
-    reconnect_window_s: float,
-) -> CloseRun:
-    """Put a run's terminal together; `assembler` has the closing chunks applied."""
-    return CloseRun(
-        key=key,
-        chunks=ChunksRecord(
-            run_id=key.run_id,
-            first=first,
-            count=len(chunks),
-            level=level_of_chunks(chunks),
-            payload=encode_lines(chunks),
-        ),
-        outcome=outcome,
-        message=NewMessage(
-            id=run.message_id,
-            parent_id=run.user_message_id,
-            content_hash="",
-            message=Raw(assembler.message()),
-        ),
-        trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
-    )
-
-
-async def commit_close(
-    store: SessionStore, request: CloseRun, *, limit_s: float
-) -> Appended | None:
-    """Close until the outcome is known; None if Redis stayed away for `limit_s`."""
-    try:
-        async with asyncio.timeout(limit_s):
-            backoff = Backoff()
-            while True:
-                try:
-                    return await store.close_run(request)
-                except StoreUnavailableError:
-                    await backoff.wait()
-    except TimeoutError:
-        return None
