@@ -100,7 +100,9 @@ class ModelRun:
             self._first_chunk_s = self._began_s + point.first_chunk_ms / 1000
         self._model = point.model or self._model
         self._usage = point.usage
-        reserve_ids(self._part_ids, interrupted.chunks[: point.begins])
+        # Those of a step that goes on are taken again by who goes on with it.
+        known = point.begins if point.answered is None else interrupted.next
+        reserve_ids(self._part_ids, interrupted.chunks[:known])
         if self._message is not None:
             self._message.apply_all(told_to_model(interrupted.chunks[: interrupted.next]))
 

@@ -86,7 +86,7 @@ class Fault(Enum):
         "remove a file or begin a new chat",
     )
     GONE = (
-        ProviderUnavailableError,
+        ProviderRejectedError,
         "unable to go on with the answer, the model provider does not have it any more; "
         "send it again",
     )
