@@ -63,6 +63,7 @@ OUTAGE_SENTENCE: Final = (
 
 _T = TypeVar("_T")
 
+_STORED: Final = (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
 _ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk})
 
 AGENT_GRACE_S: Final = 5.0
@@ -348,16 +349,24 @@ class Producer:
             logger.warning("run_not_released run=%s reason=%s", self.key.run_id, error)
 
     async def _end(self) -> None:
-        """Close; and release what the agent holds elsewhere, if nobody will use it."""
-        unfinished = self._reason is not _Reason.AGENT or self._failure is not None
-        if self._durable is None or not unfinished or not self._memory.point:
-            await self._close()
-            return
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._durable.abandon(self._memory.point), name="abandon")
-            await self._close()
+        """Close; and release what the agent holds elsewhere, if nobody will use it.
 
-    async def _close(self) -> None:
+        A stop ends the run whoever produces it now. After any other end, it is ours to release
+        only if the run was ours to close.
+        """
+        agent, point = self._durable, self._memory.point
+        finished = self._reason is _Reason.AGENT and self._failure is None
+        if agent is None or finished or not point:
+            await self._close()
+        elif self._reason is _Reason.STOPPED:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(agent.abandon(point), name=f"abandon {self.key.run_id}")
+                await self._close()
+        elif await self._close():
+            await agent.abandon(point)
+
+    async def _close(self) -> bool:
+        """Write the terminal; False if the run was not ours to end, or if that is not known."""
         if self._rejoin is not None:
             self._writer = self._rejoin.last_writer()
         outcome, chunks = self._terminal()
@@ -383,6 +392,7 @@ class Producer:
             request.chunks.first + request.chunks.count,
             "unknown" if answer is None else answer.status,
         )
+        return answer is not None and answer.status in _STORED
 
 
 def _or_none(value: _T | UnsetType) -> _T | None:

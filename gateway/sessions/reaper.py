@@ -65,6 +65,7 @@ class Reaper:
     Args:
         producers: the runs of this process, now.
         go_on: produces a run on that was taken over; False if it is to be closed.
+            None: all are.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Reaper:
         store: SessionStore,
         limits: LeaseLimits,
         producers: Callable[[], Iterable[Producer]],
-        go_on: Callable[[TakenOver], Awaitable[bool]],
+        go_on: Callable[[TakenOver], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -115,7 +116,7 @@ class Reaper:
         if taken is None:
             return False
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
-        if not await self._go_on(taken):
+        if self._go_on is None or not await self._go_on(taken):
             await self._close(taken)
         return True
 
