@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -216,12 +216,15 @@ class BackgroundStep:
         try:
             if self._response is None:
                 self._response = await self._connect()
-            async for chunks in SseStep(self._response, self._followed, self._client.limits):
-                if not self._id:
-                    await self._keep_id()
-                yield chunks
-                if time.monotonic() - self._kept_at_s >= POINT_INTERVAL_S:
-                    await self._keep_point()
+            with closing(
+                SseStep(self._response, self._followed, self._client.limits)
+            ) as connection:
+                async for chunks in connection:
+                    if not self._id:
+                        await self._keep_id()
+                    yield chunks
+                    if time.monotonic() - self._kept_at_s >= POINT_INTERVAL_S:
+                        await self._keep_point()
         finally:
             await self.close()
 
