@@ -121,7 +121,8 @@ class ModelAgent:
                 async for chunks in steps:
                     yield chunks
         except ProviderError:
-            if self._config.message_metadata:
+            # Before all of the log is said again, anything else would be another answer.
+            if self._config.message_metadata and not run.is_behind:
                 yield [MessageMetadataChunk(message_metadata=run.metadata("error"))]
             raise
         yield [run.finish()]

@@ -106,6 +106,12 @@ class ModelRun:
         if self._message is not None:
             self._message.apply_all(told_to_model(interrupted.chunks[: interrupted.next]))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the log holds more of the run than was yielded."""
+        interrupted = self._progress.interrupted
+        return interrupted is not None and self._progress.next < len(interrupted.chunks)
+
     async def steps(self) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Yield what was allowed since, then step after step."""
         first = self._progress.point.step

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
+import pytest
 from msgspec import Raw
 
 from gateway.agents.answers import INTERRUPTED
@@ -17,9 +18,11 @@ from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.agents.progress import read_point
 from gateway.agents.python_tool import PythonTool
 from gateway.agents.tools import Tools
+from gateway.errors import ProviderRejectedError
 from gateway.ids import ANONYMOUS, RunId, SessionId
 from gateway.providers import openai_background
 from gateway.providers.base import StepResult, ToolCall, ToolSpec
+from gateway.providers.errors import Fault
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_background import open_background
 from gateway.providers.prompts.openai_tools import declared_calls
@@ -46,8 +49,6 @@ from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-
-    import pytest
 
     from gateway.providers.base import StepRequest, StepStream
     from gateway.providers.openai_client import OpenAIClient
@@ -362,3 +363,22 @@ def test_background_run_comes_to_the_same_chunks_wherever_it_was_cut(
         for log in logs:
             cut = any(isinstance(chunk, ToolOutputErrorChunk) for chunk in log)
             assert cut or list(map(encode, log)) == list(map(encode, whole))
+
+
+def test_response_that_is_gone_adds_nothing_to_what_was_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run fails with the provider's sentence: its metadata would be other words."""
+    monkeypatch.setattr(openai_background, "POINT_INTERVAL_S", 1000.0)
+    provider = Background()
+    agent = ModelAgent(ModelAgentConfig(name="a", model="m"), provider, Tools())
+    whole, memory = asyncio.run(produce(lambda _: agent, Executions()))
+    at, point = next(p for p in memory.points if b'"response"' in p[1])
+
+    async def gone(path: str, *, after: int | None) -> httpx2.Response:
+        raise Fault.GONE.error()
+
+    monkeypatch.setattr(provider.far_end, "follow", gone)
+    left = Interrupted(chunks=whole[: at + 3], next=at, point=point)
+    with pytest.raises(ProviderRejectedError, match="does not have it any more"):
+        asyncio.run(produce(lambda _: agent, Executions(), left))
