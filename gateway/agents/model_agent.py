@@ -90,9 +90,13 @@ class ModelAgent:
             return not interrupted.point
         if point.response or point.answered is not None or point.step < 0:
             return True
-        calls = open_calls(interrupted.held)
-        ours = all(self._tools.executes(name) for name in calls.values())
-        return not interrupted.held or (self._config.restarts and ours)
+        held = interrupted.held
+        clients = [
+            call
+            for call in open_calls(held)
+            if call.provider_executed is not True and not self._tools.executes(call.tool_name)
+        ]
+        return not held or (self._config.restarts and not clients)
 
     async def abandon(self, point: bytes) -> None:
         """See DurableAgent."""

@@ -240,7 +240,12 @@ class ModelRun:
             return
         # Only clients that do not know the reset still see them.
         again = [
-            ToolOutputErrorChunk(tool_call_id=each, error_text=CUT) for each in open_calls(held)
+            ToolOutputErrorChunk(
+                tool_call_id=call.tool_call_id,
+                error_text=CUT,
+                provider_executed=call.provider_executed,
+            )
+            for call in open_calls(held)
         ]
         if again:
             yield self._seen(again)

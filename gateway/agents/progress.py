@@ -191,15 +191,15 @@ def results_in(chunks: Sequence[AnyChunk]) -> tuple[list[AnyChunk], set[str]]:
     return results, settled
 
 
-def open_calls(chunks: Sequence[AnyChunk]) -> dict[str, str]:
-    """Return the calls among chunks that are complete and have no result: id -> tool."""
-    calls: dict[str, str] = {}
+def open_calls(chunks: Sequence[AnyChunk]) -> list[ToolInputAvailableChunk]:
+    """Return the calls among chunks that are complete and have no result."""
+    calls: dict[str, ToolInputAvailableChunk] = {}
     for chunk in chunks:
         if isinstance(chunk, ToolInputAvailableChunk):
-            calls[chunk.tool_call_id] = chunk.tool_name
+            calls[chunk.tool_call_id] = chunk
         elif isinstance(chunk, ToolOutputErrorChunk | ToolOutputAvailableChunk):
             calls.pop(chunk.tool_call_id, None)
-    return calls
+    return list(calls.values())
 
 
 def questions_of(answered: Answered) -> list[ToolApprovalRequestChunk]:

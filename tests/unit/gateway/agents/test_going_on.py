@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -238,6 +239,9 @@ def test_step_is_not_begun_again_after_a_call_for_the_client() -> None:
 
     assert agent.can_go_on(left(calls[0]))
     assert not agent.can_go_on(left(calls[0] + 1))
+    hosted = msgspec.structs.replace(whole[calls[0]], provider_executed=True)
+    by_provider = Interrupted(chunks=[*whole[: calls[0]], hosted], next=begun[0], point=begun[1])
+    assert agent.can_go_on(by_provider)
 
 
 def test_agent_refuses_what_it_did_not_write() -> None:
