@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.errors import StoreUnavailableError
+from gateway.errors import GatewayError, StoreUnavailableError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.stored import stored_chunks, stored_message
 from gateway.store.records import AppendStatus, RunOutcome
@@ -116,9 +116,21 @@ class Reaper:
         if taken is None:
             return False
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
-        if self._go_on is None or not await self._go_on(taken):
+        if not await self._goes_on(taken):
             await self._close(taken)
         return True
+
+    async def _goes_on(self, taken: TakenOver) -> bool:
+        if self._go_on is None:
+            return False
+        try:
+            return await self._go_on(taken)
+        except GatewayError:
+            raise
+        except Exception:
+            # A bug, of one run: it is closed, and the others still have their reaper.
+            logger.exception("run_not_taken_up run=%s", taken.run.id)
+            return False
 
     async def _renew(self) -> None:
         while True:

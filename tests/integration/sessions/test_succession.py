@@ -187,6 +187,21 @@ async def test_run_that_cannot_be_gone_on_with_is_closed(pair: Pair) -> None:
     assert run.outcome is RunOutcome.INTERRUPTED
 
 
+async def test_run_is_closed_when_going_on_fails(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of one run does not end the process that looks after all of them."""
+
+    def fail(_: Interrupted) -> bool:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(pair.script, "can_go_on", fail)
+    _, watching = await pair.begin()
+    pair.kill()
+
+    assert types(await watching.end())[-3:] == ["text-end", "error", "finish"]
+
+
 async def test_send_that_meets_an_orphan_finds_it_alive(pair: Pair) -> None:
     """The run goes on; the new message has to wait for it, or to stop it."""
     _, watching = await pair.begin()
