@@ -111,8 +111,8 @@ class ChunkWriter:
         """Take an agent's next chunk, and return what is to be sent for it.
 
         That is the chunk, after the ends that the agent left out before it (the end of a
-        step, or another attempt at it, closes its parts). A result says whether its call is dynamic: ai 5 finds the
-        call by that.
+        step, or another attempt at it, closes its parts). A result says whether its call is
+        dynamic: ai 5 finds the call by that.
 
         Raises:
             IllegalChunkError: it is not allowed here; nothing was taken.

@@ -213,7 +213,9 @@ class Simulator:
     ) -> BackgroundResponse:
         writer = self._responses_wire.writer(turn, exchange)
         response_id = str(writer.response["id"])
-        response = BackgroundResponse(response_id, script, self._clock, lambda: writer.response)
+        response = BackgroundResponse(
+            response_id, script, self._clock, self._holds, lambda: writer.response
+        )
         self._background.put(response)
         response.begin(writer.events(), self._responses_wire.error_event)
         return response

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.providers.simulator.directives import Script
     from gateway.providers.simulator.failures import RequestError
+    from gateway.providers.simulator.holds import Holds
     from gateway.providers.simulator.player import Clock, Ending, ErrorEvent
     from gateway.providers.simulator.wire import Event
 
@@ -42,6 +43,7 @@ class BackgroundResponse:
         response_id: str,
         script: Script,
         clock: Clock,
+        holds: Holds,
         current: Callable[[], dict[str, object]],
     ) -> None:
         self.id = response_id
@@ -49,7 +51,7 @@ class BackgroundResponse:
         cuts = [incident for incident in script.incidents if incident.kind in _OF_CONNECTIONS]
         self._cuts = sorted(cuts, key=lambda incident: incident.after)
         own = tuple(i for i in script.incidents if i.kind not in _OF_CONNECTIONS)
-        self._player = Player(replace(script, incidents=own), clock, self._take)
+        self._player = Player(replace(script, incidents=own), clock, self._take, holds)
         self._current = current
         self._frames: list[bytes] = []
         self._failed = False
