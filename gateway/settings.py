@@ -266,6 +266,15 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
     max_steps: Annotated[
         Count, Meta(description="Calls of the model in one run, tool results between them.")
     ] = 20
+    on_interruption: Annotated[
+        Literal["close", "restart"],
+        Meta(
+            description="What becomes of a run whose gateway dies: `close` ends it with an error; "
+            "`restart` has another gateway begin the step again that was cut. Background "
+            "responses (`provider_options = { background = true }` of `openai`) go on by "
+            "themselves, whatever this says."
+        ),
+    ] = "close"
     tools: Annotated[
         tuple[Text, ...],
         Meta(description="`package.module:function` of each tool that is executed here."),

@@ -43,6 +43,9 @@ STOPS: Final = Counter("midstream_stops_total", "Runs that a person stopped")
 ORPHANS_CLOSED: Final = Counter(
     "midstream_orphans_closed_total", "Runs closed for a producer that died"
 )
+RUNS_TAKEN_UP: Final = Counter(
+    "midstream_runs_taken_up_total", "Runs gone on with for a producer that died or left"
+)
 ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
 
 

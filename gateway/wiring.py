@@ -284,4 +284,5 @@ def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:
         send_sources=agent.send_sources,
         message_metadata=agent.message_metadata,
         max_steps=agent.max_steps,
+        restarts=agent.on_interruption == "restart",
     )

@@ -17,6 +17,7 @@ from protocol.chunks import (
     MessageMetadataChunk,
     OpaqueChunk,
     ReasoningEndChunk,
+    ResetStepChunk,
     StartChunk,
     TextEndChunk,
     ToolInputDeltaChunk,
@@ -118,8 +119,8 @@ class ChunkWriter:
         """Take an agent's next chunk, and return what is to be sent for it.
 
         That is the chunk, after the ends that the agent left out before it (the end of a
-        step closes its parts). A result says whether its call is dynamic: ai 5 finds the
-        call by that.
+        step, or another attempt at it, closes its parts). A result says whether its call is
+        dynamic: ai 5 finds the call by that.
 
         Raises:
             IllegalChunkError: it is not allowed here; nothing was taken.
@@ -129,7 +130,10 @@ class ChunkWriter:
             self.write(chunk)
             return [chunk]
         chunks: list[AnyChunk] = []
-        if self._phase is Phase.RUNNING:
+        if kind is ResetStepChunk and self._things[Thing.STEP]:
+            # For clients that do not know it, and go on with these parts in sight.
+            chunks += self._closings(CLOSED_AT_THE_END, "the step was begun again")
+        elif self._phase is Phase.RUNNING:
             chunks += self._closings(_forbidden_by(kind), "the step ended")
         chunks.append(self._with_kind_of_call(chunk))
         for each in chunks:
@@ -340,7 +344,7 @@ def _forbidden_by(kind: type[AnyChunk]) -> list[Thing]:
 
 
 _RESULTS: Final = (ToolOutputAvailableChunk, ToolOutputErrorChunk)
-_COMPLETED: Final = frozenset({*filter(_forbidden_by, MOVES), *_RESULTS})
+_COMPLETED: Final = frozenset({*filter(_forbidden_by, MOVES), *_RESULTS, ResetStepChunk})
 """Chunks of which agents leave something out."""
 
 

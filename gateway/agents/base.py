@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
+from gateway.agents.durable import RunMemory
 from gateway.ids import RunId, SessionId, UserId
 from protocol.messages import UIMessage
 from protocol.parts import fields_of, json_of
@@ -30,6 +31,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
             (the AI SDK's `messageId`), if it did.
         headers: those of the client's request that some agent may forward; names in lower
             case.
+        memory: set for agents whose runs outlive their process (`agents.durable`).
     """
 
     session_id: SessionId
@@ -43,6 +45,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     trigger: SendTrigger = "submit-message"
     target_id: str | None = None
     headers: Mapping[str, str] = {}
+    memory: RunMemory | None = None
 
     def as_sent(self) -> bytes:
         """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.

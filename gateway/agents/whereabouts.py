@@ -12,8 +12,6 @@ import os
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.agents.base import ExecutesTools
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
@@ -86,8 +84,9 @@ class _TracedAgent:
         self._agent = agent
         self._whereabouts = whereabouts
 
-    def executes(self, tool_name: str) -> bool:
-        return isinstance(self._agent, ExecutesTools) and self._agent.executes(tool_name)
+    def __getattr__(self, name: str) -> object:
+        """What else the agent can do (`agents.durable`) is not ours to trace."""
+        return getattr(self._agent, name)
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         with self._whereabouts.here(request.run_id):

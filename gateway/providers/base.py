@@ -8,7 +8,7 @@ the provider's SDK, reads its bytes, and feeds the translator.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -68,6 +68,29 @@ def accept_any(_tool_name: str, _input: Raw) -> None:
     """The check that rejects nothing."""
 
 
+class StepMemory(Protocol):
+    """What outlives the process that makes a step, for the one that goes on with it."""
+
+    @property
+    def point(self) -> bytes:
+        """What the step has remembered in another process; empty for one that begins here."""
+        ...
+
+    async def remember(self, point: bytes, *, required: bool) -> None:
+        """Keep `point`, in place of what was kept before.
+
+        It is true of the moment at which exactly the chunks yielded so far are known: it is
+        kept after them.
+
+        Args:
+            required: wait for as long as it takes. Otherwise it may be left out.
+
+        Raises:
+            StoreUnavailableError: it was required, and could not be kept for too long.
+        """
+        ...
+
+
 class StepRequest(Struct, frozen=True, kw_only=True):
     """One call of a model.
 
@@ -81,6 +104,8 @@ class StepRequest(Struct, frozen=True, kw_only=True):
         part_ids: the part ids of the run, shared by all its steps.
         send_reasoning, send_sources: as the AI SDK's `toUIMessageStream` options.
         check_input: looks at the inputs of calls of declared tools.
+        memory: set when another process is to be able to go on with the step; then `new_id`
+            makes the same ids there.
     """
 
     model: str
@@ -95,6 +120,7 @@ class StepRequest(Struct, frozen=True, kw_only=True):
     send_reasoning: bool = True
     send_sources: bool = False
     check_input: InputCheck = accept_any
+    memory: StepMemory | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -221,4 +247,20 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Close the SDK's client."""
+        ...
+
+
+@runtime_checkable
+class DurableProvider(Protocol):
+    """A provider whose responses go on without us, and can be read again from where one was."""
+
+    def keeps(self, provider_options: Mapping[str, object]) -> bool:
+        """Whether responses to requests with these options do."""
+        ...
+
+    async def cancel(self, point: bytes) -> None:
+        """End the response that a step has remembered at `point`; bounded in time.
+
+        Never fails: a response that cannot be ended now ends by itself.
+        """
         ...

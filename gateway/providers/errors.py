@@ -85,6 +85,11 @@ class Fault(Enum):
         "unable to send the conversation, it is too large for the model provider; "
         "remove a file or begin a new chat",
     )
+    GONE = (
+        ProviderRejectedError,
+        "unable to go on with the answer, the model provider does not have it any more; "
+        "send it again",
+    )
     REFUSED = (
         ProviderRejectedError,
         "unable to get an answer, the model provider rejected the request",

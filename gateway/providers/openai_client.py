@@ -6,11 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from gateway.providers.errors import Fault
+from gateway.providers.errors import Fault, map_provider_errors
 from gateway.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     import httpx2
     import openai
@@ -58,6 +58,36 @@ class OpenAIClient:
         client = await self._connected()
         async with open_sse(lambda: _send(client, path, body), translator, self._limits) as step:
             yield step
+
+    async def begin(self, path: str, body: bytes) -> httpx2.Response:
+        """Post a JSON body; return the response with its body unread. Raises ProviderError."""
+        client = await self._connected()
+        return await self._in_time(_send(client, path, body))
+
+    async def follow(self, path: str, *, after: int | None) -> httpx2.Response:
+        """Ask for the events of what is at `path`, after one of them; body unread.
+
+        Raises:
+            ProviderError: see `open_sse`.
+        """
+        client = await self._connected()
+        return await self._in_time(_follow(client, path, after))
+
+    async def call(self, path: str) -> None:
+        """Post without a body, and wait for the answer. Raises ProviderError."""
+        client = await self._connected()
+        response = await self._in_time(_send(client, path, b"{}"))
+        await response.aclose()
+
+    @property
+    def limits(self) -> TimeLimits:
+        """How long the provider may take."""
+        return self._limits
+
+    async def _in_time(self, request: Awaitable[httpx2.Response]) -> httpx2.Response:
+        with map_provider_errors():
+            async with asyncio.timeout(self._limits.first_byte_s):
+                return await request
 
     async def warm_up(self) -> None:
         """Import the SDK, in a thread. Raises ProviderRejectedError without a key."""
@@ -108,4 +138,17 @@ async def _send(client: openai.AsyncOpenAI, path: str, body: bytes) -> httpx2.Re
         cast_to=httpx2.Response,
         content=body,
         options={"headers": {**STREAM_HEADERS, "Content-Type": "application/json"}},
+    )
+
+
+async def _follow(client: openai.AsyncOpenAI, path: str, after: int | None) -> httpx2.Response:
+    import httpx2
+
+    params: dict[str, object] = {"stream": "true"}
+    if after is not None:
+        params["starting_after"] = after
+    return await client.get(
+        path,
+        cast_to=httpx2.Response,
+        options={"headers": STREAM_HEADERS, "params": params},
     )

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from gateway.providers.openai_background import cancel_background, open_background
 from gateway.providers.openai_client import OpenAIClient
 from gateway.providers.prompts.openai_responses_request import is_stored, responses_request
 from gateway.providers.prompts.openai_tools import answered_approvals, declared_calls, tooling
@@ -26,7 +27,7 @@ Source: @ai-sdk/openai 4.0.118, `openai-stream-error.ts`, `acceptedGraceMs`."""
 
 
 class OpenAIResponsesProvider:
-    """Implements `Provider`.
+    """Implements `Provider`, and `DurableProvider`.
 
     Args:
         api_key: None leaves it to the SDK's environment variables.
@@ -71,10 +72,22 @@ class OpenAIResponsesProvider:
             send_reasoning=request.send_reasoning,
             send_sources=request.send_sources,
         )
-        async with self._client.stream(
-            "/responses", responses_request(request), translator
-        ) as step:
-            yield _AcceptedStep(step)
+        body = responses_request(request)
+        if request.memory is not None and self.keeps(request.provider_options):
+            # Its start is not held back: what was yielded must be known at every moment.
+            async with open_background(self._client, body, translator, request.memory) as step:
+                yield step
+            return
+        async with self._client.stream("/responses", body, translator) as accepted:
+            yield _AcceptedStep(accepted)
+
+    def keeps(self, provider_options: Mapping[str, object]) -> bool:
+        """See DurableProvider: responses that are made in the background."""
+        return provider_options.get("background") is True
+
+    async def cancel(self, point: bytes) -> None:
+        """See DurableProvider."""
+        await cancel_background(self._client, point)
 
     async def warm_up(self) -> None:
         """See Provider."""

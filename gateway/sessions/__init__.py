@@ -4,7 +4,8 @@ The main flow: `sessions.Sessions.start` decides what a POST means (`accept`), o
 the store, and has `runs` drive it with a `Producer`. The producer's chunks go through the
 `committer` into the log; the log's records come back through the `hub` into a `Feed` per
 session, whose `RunLog`s the `readers` of this process follow. The `reaper` keeps leases and
-closes the runs of the dead.
+takes over the runs of the dead: `succession` goes on with those that can be, the others are
+closed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gateway.sessions.readers import Draining, ReaderLimits
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.sessions.runs import Runs
 from gateway.sessions.sessions import Sessions
+from gateway.sessions.succession import Succession
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +65,8 @@ async def open_sessions(
     hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3)
     committer = Committer(store)
     runs = Runs(store, hub, committer, limits.producers)
-    reaper = Reaper(store, limits.leases, runs.active)
+    succession = Succession(store, agents, runs)
+    reaper = Reaper(store, limits.leases, runs.active, succession.go_on)
     presence = Presence(store)
     sessions = Sessions(
         store,

@@ -101,13 +101,21 @@ class Opening:
         self._reaper = reaper
         self._limits = limits
 
-    async def open(self, caller: Caller, request: StartRequest, agent: str, feed: Feed) -> Admitted:
+    async def open(
+        self,
+        caller: Caller,
+        request: StartRequest,
+        agent: str,
+        feed: Feed,
+        facts: bytes = b"",
+    ) -> Admitted:
         """Open the request's run, or find the one that it has already.
 
         A new run has its lease, and nobody produces it yet.
 
         Args:
             agent: the name of who will.
+            facts: what another process would need to go on with the run, should that be.
 
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
@@ -143,6 +151,7 @@ class Opening:
                     request_key=request.request_key,
                     expected_offset="0-0" if state is None else state.meta.position.offset,
                     lease_ms=self._limits.lease_ms,
+                    facts=facts,
                 )
             )
             run = opened.run

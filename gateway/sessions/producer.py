@@ -3,32 +3,32 @@
     generate   the agent's chunks, checked by the writer, into the run's lane
     close      parts closed, abort or error, finish, the final message: one atomic step
 
-Whatever happens to a run comes in by one of four doors: the agent ends or fails; `stop`
+Whatever happens to a run comes in by one of five doors: the agent ends or fails; `stop`
 (a person's decision, read from the log); `interrupt` (this process shuts down, or Redis
-is away for too long); `lost` (another producer took over, or the run is gone), after which
-nothing more is written. A reader's disconnect is none of them.
+is away for too long); `hand_over` (it shuts down, and another one can go on); `lost` (another
+producer took over, or the run is gone). After the last two nothing more is written. A
+reader's disconnect is none of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import aclosing
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
+from gateway.agents.durable import durable
 from gateway.errors import AgentError, GatewayError, StoreUnavailableError
-from gateway.sessions.backoff import Backoff
+from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.committer import Committer, Lane
+from gateway.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
 from gateway.store.records import (
     Appended,
     AppendStatus,
-    ChunksRecord,
-    CloseRun,
-    NewMessage,
     RunInfo,
     RunKey,
     RunOutcome,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.agents.base import AgentRequest, AnyAgent
+    from gateway.agents.durable import Interrupted
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
@@ -63,6 +64,7 @@ OUTAGE_SENTENCE: Final = (
 
 _T = TypeVar("_T")
 
+_STORED: Final = (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
 _ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk, AbortChunk})
 
 AGENT_GRACE_S: Final = 5.0
@@ -90,6 +92,7 @@ class _Reason(Enum):
     AGENT = auto()
     STOPPED = auto()
     INTERRUPTED = auto()
+    HANDED_OVER = auto()
     LOST = auto()
 
 
@@ -99,6 +102,7 @@ class Producer:
     Args:
         continued: for a run that goes on with a message, that message as it was before.
         stored: for a run that was taken over, all the chunks that its log holds.
+        interrupted: set if the agent goes on with it (`agents.durable`).
     """
 
     def __init__(
@@ -113,12 +117,13 @@ class Producer:
         store: SessionStore,
         limits: ProducerLimits,
         stored: Sequence[AnyChunk] = (),
+        interrupted: Interrupted | None = None,
     ) -> None:
         self.key = key
         self.run_info = run
         self._agent = agent
+        self._durable = durable(agent)
         self._drops_illegal: bool = getattr(agent, "passes_on", False)
-        self._request = request
         self._store = store
         self._limits = limits
         self._committer = committer
@@ -126,7 +131,22 @@ class Producer:
         # What a person has allowed begins only after the run's `start` is in the log: then a
         # run that left none behind is known to have begun nothing, and may be tried again.
         self._waits_for_start = continued is not None and has_allowed(continued)
-        self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
+        self._next = len(stored)
+        self._rejoin: Rejoin | None = None
+        if interrupted is not None and stored:
+            self._rejoin = Rejoin(interrupted, run.message_id, continued)
+            self._writer = self._rejoin.writer()
+        else:
+            self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
+        self._memory = StoredMemory(
+            self._lane,
+            store,
+            interrupted=interrupted,
+            next_sequence=self._next_sequence,
+            limit_s=limits.outage_limit_s,
+            lost=self.lost,
+        )
+        self._request = replace(request, memory=self._memory if self._durable else None)
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
         self._committed = len(stored) - 1
@@ -151,6 +171,18 @@ class Producer:
         """End the run early, with an error that says why."""
         if self._end_pump(_Reason.INTERRUPTED):
             self._failure = sentence
+
+    def hand_over(self, sentence: str = INTERRUPTED_SENTENCE) -> None:
+        """Leave the run to another process, if its agent can go on there; else interrupt it."""
+        if self._durable is None:
+            self.interrupt(sentence)
+        elif self._end_pump(_Reason.HANDED_OVER):
+            logger.info("run_handed_over run=%s session=%s", self.key.run_id, self.key.session_id)
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the run goes on elsewhere."""
+        return self._reason is _Reason.HANDED_OVER
 
     def lost(self, status: AppendStatus) -> None:
         """The run is not ours any more: end without writing."""
@@ -214,8 +246,10 @@ class Producer:
         except TimeoutError:
             logger.error("run_given_up run=%s: Redis stays away", self.key.run_id)
             return
-        if self._reason is not _Reason.LOST:
-            await self._close()
+        if self.handed_over:
+            await self._release()
+        elif self._reason is not _Reason.LOST:
+            await self._end()
 
     async def _generate(self) -> None:
         if self._waits_for_start:
@@ -257,8 +291,18 @@ class Producer:
             return []
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
+        if self._rejoin is not None:
+            chunks = self._rejoin.pass_over(chunks)
+            if self._rejoin.is_complete:
+                self._rejoin = None
+            if not chunks:
+                return
+        self._next += len(chunks)
         self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
         self._committer.notify(self._lane)
+
+    def _next_sequence(self) -> int:
+        return self._next if self._rejoin is None else self._rejoin.next
 
     def _look_at_envelope(self, chunk: AnyChunk) -> None:
         """Take from the agent what is ours to write: we began, and we end the run."""
@@ -286,6 +330,8 @@ class Producer:
         if pump.cancelled():
             return
         error = pump.exception()
+        if error is None and self._rejoin is not None and not self._rejoin.is_complete:
+            error = AgentError(DIVERGED_SENTENCE)  # it ended before the log does
         if error is None or self._reason is not _Reason.AGENT:
             return
         if isinstance(error, GatewayError):
@@ -317,7 +363,34 @@ class Producer:
         )
         return RunOutcome.FINISHED, closing
 
-    async def _close(self) -> None:
+    async def _release(self) -> None:
+        try:
+            await self._store.release(self.key)
+        except StoreUnavailableError as error:
+            # It is taken over all the same, once its lease has run out.
+            logger.warning("run_not_released run=%s reason=%s", self.key.run_id, error)
+
+    async def _end(self) -> None:
+        """Close; and release what the agent holds elsewhere, if nobody will use it.
+
+        A stop ends the run whoever produces it now. After any other end, it is ours to release
+        only if the run was ours to close.
+        """
+        agent, point = self._durable, self._memory.point
+        finished = self._reason is _Reason.AGENT and self._failure is None
+        if agent is None or finished or not point:
+            await self._close()
+        elif self._reason is _Reason.STOPPED:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(agent.abandon(point), name=f"abandon {self.key.run_id}")
+                await self._close()
+        elif await self._close():
+            await agent.abandon(point)
+
+    async def _close(self) -> bool:
+        """Write the terminal; False if the run was not ours to end, or if that is not known."""
+        if self._rejoin is not None:
+            self._writer = self._rejoin.last_writer()
         outcome, chunks = self._terminal()
         # What is applied now is not in the log yet, and no late joiner may see it.
         self._before_close = self._assembler.replay()
@@ -341,54 +414,8 @@ class Producer:
             request.chunks.first + request.chunks.count,
             "unknown" if answer is None else answer.status,
         )
+        return answer is not None and answer.status in _STORED
 
 
 def _or_none(value: _T | UnsetType) -> _T | None:
     return None if value is UNSET else value
-
-
-def close_request(
-    key: RunKey,
-    run: RunInfo,
-    chunks: Sequence[AnyChunk],
-    *,
-    first: int,
-    outcome: RunOutcome,
-    assembler: Assembler,
-    reconnect_window_s: float,
-) -> CloseRun:
-    """Put a run's terminal together; `assembler` has the closing chunks applied."""
-    return CloseRun(
-        key=key,
-        chunks=ChunksRecord(
-            run_id=key.run_id,
-            first=first,
-            count=len(chunks),
-            level=level_of_chunks(chunks),
-            payload=encode_lines(chunks),
-        ),
-        outcome=outcome,
-        message=NewMessage(
-            id=run.message_id,
-            parent_id=run.user_message_id,
-            content_hash="",
-            message=Raw(assembler.message()),
-        ),
-        trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
-    )
-
-
-async def commit_close(
-    store: SessionStore, request: CloseRun, *, limit_s: float
-) -> Appended | None:
-    """Close until the outcome is known; None if Redis stayed away for `limit_s`."""
-    try:
-        async with asyncio.timeout(limit_s):
-            backoff = Backoff()
-            while True:
-                try:
-                    return await store.close_run(request)
-                except StoreUnavailableError:
-                    await backoff.wait()
-    except TimeoutError:
-        return None

@@ -1,9 +1,10 @@
 """Leases: renewed for the runs of this process, and taken over where a producer died.
 
 A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send, a
-stop or a probe that meets it) raises its fence and writes its terminal, so that no client
-waits for ever. Not before this process has had a working Redis for one full lease: after
-an outage all leases have expired, and their producers are alive.
+stop or a probe that meets it) raises its fence, and goes on with it (`succession.py`) or
+writes its terminal, so that no client waits for ever. Not before this process has had a
+working Redis for one full lease: after an outage all leases have expired, and their producers
+are alive.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.errors import StoreUnavailableError
-from gateway.sessions.producer import close_request, commit_close
+from gateway.errors import GatewayError, StoreUnavailableError
+from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.stored import stored_chunks, stored_message
 from gateway.store.records import AppendStatus, RunOutcome
 from gateway.telemetry import ORPHANS_CLOSED, RUNS_ENDED
@@ -24,7 +25,7 @@ from protocol.assembler import Assembler
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from gateway.ids import RunId, SessionId
     from gateway.sessions.producer import Producer
@@ -63,6 +64,8 @@ class Reaper:
 
     Args:
         producers: the runs of this process, now.
+        go_on: produces a run on that was taken over; False if it is to be closed.
+            None: all are.
     """
 
     def __init__(
@@ -70,10 +73,13 @@ class Reaper:
         store: SessionStore,
         limits: LeaseLimits,
         producers: Callable[[], Iterable[Producer]],
+        go_on: Callable[[TakenOver], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._producers = producers
+        self._go_on = go_on
+        self._retired = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -84,26 +90,47 @@ class Reaper:
     @property
     def may_take_over(self) -> bool:
         """Whether Redis has worked for long enough that an expired lease means a death."""
+        if self._retired:
+            return False
         since = self._store.healthy_since
         return since is not None and time.monotonic() - since >= self._limits.lease_s
 
+    def retire(self) -> None:
+        """Take nothing over any more: this process is about to leave, and hands over itself."""
+        self._retired = True
+
     async def close_orphan(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Take a run over and write its terminal.
+        """Take a run over, and go on with it or write its terminal.
 
         Returns:
-            False if it is not ours to close (now): it lives, has ended, or we may not yet.
+            False if it is not ours to take (now): it lives, has ended, or we may not yet.
 
         Raises:
             StoreUnavailableError: Redis cannot be reached; it stays an orphan.
         """
         if not self.may_take_over:
             return False
+        if any(producer.key.run_id == run_id for producer in self._producers()):
+            return False  # ours, and late with its renewal: that comes
         taken = await self._store.take_over(session_id, run_id, self._limits.lease_ms)
         if taken is None:
             return False
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
-        await self._close(taken)
+        if not await self._goes_on(taken):
+            await self._close(taken)
         return True
+
+    async def _goes_on(self, taken: TakenOver) -> bool:
+        if self._go_on is None:
+            return False
+        try:
+            return await self._go_on(taken)
+        except GatewayError:
+            raise
+        except Exception:
+            # A bug, of one run: it is closed, and the others still have their reaper.
+            logger.exception("run_not_taken_up run=%s", taken.run.id)
+            return False
 
     async def _renew(self) -> None:
         while True:

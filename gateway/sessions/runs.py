@@ -7,15 +7,17 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.agents.base import AgentRequest
+from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.sessions.producer import Producer, ProducerLimits
 from gateway.store.records import RunKey
 from gateway.telemetry import RUNS_ACTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from gateway.agents.base import AnyAgent
+    from gateway.agents.durable import DurableAgent, Interrupted
     from gateway.ids import RunId
     from gateway.sessions.accept import Plan
     from gateway.sessions.access import Caller
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from gateway.sessions.hub import Hub
     from gateway.sessions.run_log import RunLog
     from gateway.sessions.service import StartRequest
-    from gateway.store.records import Opened
+    from gateway.store.records import Opened, TakenOver
     from gateway.store.store import SessionStore
+    from protocol.messages import UIMessage
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class Runs:
                 history=plan.history,
                 model=request.model,
                 body=request.body,
-                new_id=_part_id,
+                new_id=part_id,
                 trigger=request.trigger.value,
                 target_id=request.message_id,
                 headers=request.headers,
@@ -88,10 +91,7 @@ class Runs:
         if opened.stop_requested:
             producer.stop("before it was sent")
         log.producer = producer
-        self._producers[run.id] = producer
-        task = asyncio.create_task(self._drive(producer, log), name=f"run {run.id}")
-        self._tasks[run.id] = task
-        RUNS_ACTIVE.inc()
+        self._start(producer, self._drive(producer, log))
         logger.info(
             "run_opened run=%s session=%s agent=%s trigger=%s",
             run.id,
@@ -100,6 +100,64 @@ class Runs:
             run.trigger,
         )
 
+    def take_up(
+        self,
+        taken: TakenOver,
+        agent: DurableAgent,
+        request: AgentRequest,
+        continued: UIMessage | None,
+        interrupted: Interrupted,
+    ) -> None:
+        """Go on with a run that was taken over from another process."""
+        producer = Producer(
+            taken.key,
+            taken.run,
+            agent=agent,
+            request=request,
+            continued=continued,
+            committer=self._committer,
+            store=self._store,
+            limits=self._limits,
+            stored=interrupted.chunks,
+            interrupted=interrupted,
+        )
+        self._start(producer, self._drive_taken(producer))
+
+    def _start(self, producer: Producer, driving: Coroutine[None, None, None]) -> None:
+        run_id = producer.key.run_id
+        self._producers[run_id] = producer
+        task = asyncio.create_task(driving, name=f"run {run_id}")
+        self._tasks[run_id] = task
+        RUNS_ACTIVE.inc()
+
+        def ended(_: object) -> None:
+            self._forget(producer)
+            if self._tasks.get(run_id) is task:
+                del self._tasks[run_id]
+
+        task.add_done_callback(ended)
+
+    def _forget(self, producer: Producer) -> None:
+        """A run is not produced here any more; called again when its task is done."""
+        run_id = producer.key.run_id
+        if self._producers.get(run_id) is producer:
+            del self._producers[run_id]
+            RUNS_ACTIVE.dec()
+
+    async def _drive_taken(self, producer: Producer) -> None:
+        """Find the run's log first: readers here may follow it already."""
+        key = producer.key
+        try:
+            async with self._hub.attach(key.session_id) as feed:
+                log = await feed.log_of(key.run_id)
+                log.producer = producer
+                if log.info.stopped_by is not None:
+                    producer.stop(log.info.stopped_by)
+                await self._drive(producer, log)
+        except GatewayError as error:
+            # It is an orphan again, once its lease has run out.
+            logger.warning("run_not_taken_up run=%s reason=%s", key.run_id, error)
+
     async def _drive(self, producer: Producer, log: RunLog) -> None:
         run_id = producer.key.run_id
         try:
@@ -107,26 +165,29 @@ class Runs:
                 try:
                     await producer.run()
                 finally:
-                    self._producers.pop(run_id, None)
-                    RUNS_ACTIVE.dec()
-                await _until_heard(log)
+                    self._forget(producer)
+                if not producer.handed_over:
+                    await _until_heard(log)
         except asyncio.CancelledError:
             raise
         except Exception:
             # The lease runs out, and whoever notices closes the run.
             logger.exception("run_crashed run=%s session=%s", run_id, log.session_id)
         finally:
-            log.producer = None
+            if log.producer is producer:
+                log.producer = None
             log.pulse.send()
-            self._tasks.pop(run_id, None)
 
     async def drain(self, limit_s: float) -> None:
-        """Let runs finish for `limit_s`, then end them with an error, then give them up."""
+        """Let runs finish for `limit_s`; then hand them over, or end them with an error.
+
+        What has not let go after that is given up.
+        """
         if self._tasks:
             logger.info("draining runs=%d limit_s=%s", len(self._tasks), limit_s)
             await asyncio.wait(set(self._tasks.values()), timeout=limit_s)
         for producer in list(self._producers.values()):
-            producer.interrupt()
+            producer.hand_over()
         if self._tasks:
             await asyncio.wait(set(self._tasks.values()), timeout=CLOSE_AFTER_DRAIN_S)
         await self.cancel()
@@ -149,5 +210,6 @@ async def _until_heard(log: RunLog) -> None:
         return
 
 
-def _part_id() -> str:
+def part_id() -> str:
+    """Return a fresh id for a part."""
     return new_id("part")

@@ -18,6 +18,7 @@ from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
+from gateway.sessions.succession import facts_of
 from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
 
@@ -74,7 +75,8 @@ class Sessions:
         agent = self._agents.find(request.agent, request.model)
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(request.session_id))
-            admitted = await self._opening.open(caller, request, agent.name, feed)
+            facts = facts_of(agent, caller, request)
+            admitted = await self._opening.open(caller, request, agent.name, feed, facts)
             log = admitted.log
             if admitted.new is not None:
                 self._runs.begin(log, *admitted.new, request, agent, caller)
@@ -251,6 +253,7 @@ class Sessions:
     async def drain(self, limit_s: float) -> None:
         """Accept nothing more, send readers of others' runs away, and end our own runs."""
         self._draining.started = True
+        self._reaper.retire()
         self._hub.wake_all()
         await self._runs.drain(limit_s)
 

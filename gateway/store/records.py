@@ -203,6 +203,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
         expected_offset: the log's head when the caller read it (`0-0` if there was no
             session): what it decided holds only while nothing has changed since. None: open
             whatever the log holds.
+        facts: what another process would need to go on with the run (`recall`); no client
+            is ever shown it. Gone when the run ends.
     """
 
     session_id: SessionId
@@ -216,6 +218,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     request_key: str | None = None
     expected_offset: str | None = None
     lease_ms: int = 8_000
+    facts: bytes = b""
 
 
 class OpenStatus(StrEnum):
@@ -343,6 +346,16 @@ class TakenOver(Struct, frozen=True, kw_only=True):
     next: int
     opened: str
     stopped_by: str | None
+
+
+class Recalled(Struct, frozen=True, kw_only=True):
+    """What is kept for going on with a run: `OpenRun.facts`, and the last point remembered.
+
+    Either is empty if nothing was kept.
+    """
+
+    facts: bytes
+    point: bytes
 
 
 def encode_json(value: object) -> bytes:

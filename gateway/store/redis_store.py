@@ -1,6 +1,7 @@
 """The session log in Redis: `SessionStore` as commands and scripts (`lua/`).
 
     RedisStore          what writes: this file
+      RunHandover       what the next producer of a run needs: handover.py
       SessionReader     what reads: reader.py
       Hints             the indexes in other slots: hints.py
       RedisClient       round trips, time limit, errors, health: client.py
@@ -21,8 +22,8 @@ from gateway.ids import RunId, SessionId, UserId
 from gateway.store.channel import RedisChannel
 from gateway.store.client import RedisClient, Reply, StoreSettings
 from gateway.store.codec import decode_by, decode_kept_run, encode_by, encode_info
+from gateway.store.handover import RunHandover
 from gateway.store.keys import Keys
-from gateway.store.reader import SessionReader
 from gateway.store.records import (
     Appended,
     AppendStatus,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
 
 
-class RedisStore(SessionReader):
+class RedisStore(RunHandover):
     """Keeps the contract of `SessionStore`; its docstrings are there."""
 
     @classmethod
@@ -104,6 +105,7 @@ class RedisStore(SessionReader):
             *_message_arguments(message),
             int(request.user_message is not None),
             request.expected_offset or "",
+            request.facts,
         )
         hints = [
             self._hints.lease([(session_id, run.id)], request.lease_ms),

@@ -27,6 +27,9 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "open": ("common", "messages"),
     "presence": ("common",),
     "read": (),
+    "recall": (),
+    "release": ("common",),
+    "remember": (),
     "renew": ("common",),
     "request_stop": ("common",),
     "take_over": ("common",),
@@ -76,6 +79,9 @@ class Scripts:
         self.open = made["open"]
         self.presence = made["presence"]
         self.read = made["read"]
+        self.recall = made["recall"]
+        self.release = made["release"]
+        self.remember = made["remember"]
         self.renew = made["renew"]
         self.request_stop = made["request_stop"]
         self.take_over = made["take_over"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         LogPage,
         Opened,
         OpenRun,
+        Recalled,
         Renewed,
         RunInfo,
         RunKey,
@@ -144,6 +145,26 @@ class SessionStore(Protocol):
 
         Returns:
             None if it is not ours to take: renewed, ended, gone. A stale hint is removed.
+        """
+        ...
+
+    async def remember(self, key: RunKey, point: bytes) -> bool:
+        """Keep where a run stands, in place of what was kept before.
+
+        Returns:
+            False if the run is not ours any more: fenced, ended or gone.
+        """
+        ...
+
+    async def recall(self, key: RunKey) -> Recalled | None:
+        """Read what is kept for going on with a run; None if it is not ours (any more)."""
+        ...
+
+    async def release(self, key: RunKey) -> bool:
+        """End a run's lease now, so that another process takes it over at once.
+
+        Returns:
+            False if the run is not ours any more.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.support.fixtures import (
     anyio_backend,
     deployment,
+    node,
     own_deployment,
     pytest_runtest_makereport,
     simulator,
@@ -13,6 +14,7 @@ from tests.support.fixtures import (
 __all__ = [
     "anyio_backend",
     "deployment",
+    "node",
     "own_deployment",
     "pytest_runtest_makereport",
     "simulator",

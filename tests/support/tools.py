@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,14 @@ def crash() -> None:
 def page(length: int) -> str:
     """Return a long text."""
     return "x" * length
+
+
+def work(file: str, wait_s: float) -> str:
+    """Note in a file that it was executed, and take its time."""
+    with Path(file).open("a") as lines:
+        lines.write("executed\n")
+    time.sleep(wait_s)
+    return "worked"
 
 
 async def hang() -> None:

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from itertools import count
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from msgspec import Raw
 
@@ -32,6 +33,10 @@ from gateway.providers.simulator.holds import Holds
 from gateway.providers.simulator.journal import Ended, Journal, Observer, RequestRecord
 from gateway.providers.simulator.models import answer_models
 from gateway.providers.simulator.player import Clock, Emit, Player, SystemClock
+from gateway.providers.simulator.responses_background import (
+    BackgroundResponse,
+    BackgroundResponses,
+)
 from gateway.providers.simulator.responses_store import ResponseStore
 from gateway.providers.simulator.responses_wire import ResponsesWire
 from gateway.providers.simulator.turn import Conversation, Turn, plan_turn
@@ -88,9 +93,11 @@ class Simulator:
         self._failed: OrderedDict[str, int] = OrderedDict()
         self._holds = Holds()
         self._responses = ResponseStore()
+        self._background = BackgroundResponses()
+        self._responses_wire = ResponsesWire(self._responses)
         self._wires: Mapping[str, Wire] = {
             _MESSAGES: AnthropicWire(),
-            _RESPONSES: ResponsesWire(self._responses),
+            _RESPONSES: self._responses_wire,
             _CHAT: ChatWire(),
         }
 
@@ -101,6 +108,10 @@ class Simulator:
         elif scope["type"] == "http":
             await self._serve(Connection(scope, receive, send))
 
+    async def close(self) -> None:
+        """End what is generated in the background."""
+        await self._background.close()
+
     async def _serve(self, connection: Connection) -> None:
         request_id = self._new_id("req_")
         wire = self._wire_for(connection.path)
@@ -109,6 +120,8 @@ class Simulator:
             _check_key(connection)
             if connection.method == "POST" and connection.path in self._wires:
                 await self._serve_model_call(connection, wire, body, request_id)
+            elif (found := self._find_background(connection)) is not None:
+                await self._serve_background(connection, found, request_id)
             else:
                 answer = self._answer_lookup(connection, body)
                 await connection.respond(200, answer, _request_id_header(wire, request_id))
@@ -174,6 +187,13 @@ class Simulator:
         exchange = Exchange(conversation, int(self._clock.unix_time()), self._new_id)
         headers = _request_id_header(wire, record.id)
         record.status = 200
+        if conversation.background:
+            response = self._begin_background(script, turn, exchange)
+            if conversation.stream:
+                await self._follow(connection, response, -1, record)
+            else:
+                await connection.respond(200, response.body(), headers)
+            return
         if conversation.stream:
             await connection.start(200, _SSE_HEADERS | headers)
             emit = _emit_to(connection, record)
@@ -187,6 +207,72 @@ class Simulator:
             return
         await self._delay_whole(script, turn)
         await connection.respond(200, wire.body(turn, exchange), headers)
+
+    def _begin_background(
+        self, script: Script, turn: Turn, exchange: Exchange
+    ) -> BackgroundResponse:
+        writer = self._responses_wire.writer(turn, exchange)
+        response_id = str(writer.response["id"])
+        response = BackgroundResponse(
+            response_id, script, self._clock, self._holds, lambda: writer.response
+        )
+        self._background.put(response)
+        response.begin(writer.events(), self._responses_wire.error_event)
+        return response
+
+    def _find_background(self, connection: Connection) -> BackgroundResponse | None:
+        """Return the response in the background that a request is about, if it is about one."""
+        response_id, _, action = connection.path.removeprefix(f"{_RESPONSES}/").partition("/")
+        if (connection.method, action) not in (("GET", ""), ("POST", "cancel")):
+            return None
+        return self._background.find(response_id)
+
+    async def _serve_background(
+        self, connection: Connection, response: BackgroundResponse, request_id: str
+    ) -> None:
+        """Answer what is asked of a response after it was begun: its object, events, end."""
+        path = f"{connection.path}?{connection.query}" if connection.query else connection.path
+        record = RequestRecord(
+            id=request_id,
+            provider=self._responses_wire.name,
+            path=path,
+            status=200,
+            started_at=self._clock.unix_time(),
+            body_bytes=0,
+        )
+        self.journal.open(record)
+        try:
+            query = dict(parse_qsl(connection.query))
+            if connection.method == "GET" and query.get("stream") == "true":
+                after = int(query.get("starting_after", "-1"))
+                following = self._follow(connection, response, after, record)
+                await connection.run_while_connected(following)
+            else:
+                if connection.method == "POST":
+                    response.cancel()
+                    await response.wait()
+                headers = _request_id_header(self._responses_wire, request_id)
+                await connection.respond(200, response.body(), headers)
+            self._close(record, "completed")
+        except DisconnectedError:
+            self._close(record, "disconnected")
+            raise
+        finally:
+            self._close(record, "cut")
+
+    async def _follow(
+        self,
+        connection: Connection,
+        response: BackgroundResponse,
+        after: int,
+        record: RequestRecord,
+    ) -> None:
+        headers = _request_id_header(self._responses_wire, record.id)
+        await connection.start(200, _SSE_HEADERS | headers)
+        if await response.follow(after, _emit_to(connection, record)) == "cut":
+            raise CutError
+        self._close(record, "completed")
+        await connection.send(b"", more=False)
 
     async def _delay_whole(self, script: Script, turn: Turn) -> None:
         """Take the time that a stream would, and meet the incidents that one would meet."""

@@ -38,6 +38,7 @@ class Connection:
         self.method = str(scope["method"])
         # A mounted application sees its mount point in the path; it is not part of the route.
         self.path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+        self.query = bytes(scope.get("query_string", b"")).decode("latin-1")
         self.headers: Mapping[str, str] = {
             key.decode("latin-1").lower(): value.decode("latin-1")
             for key, value in scope["headers"]

@@ -17,8 +17,9 @@ _MAX_BODY_BYTES = 256 * 1024
 
 
 class RequestRecord(Struct, kw_only=True):
-    """One request. Times are seconds since 1970; `ended` is None while it is under way.
+    """One request; `path` with its query, if it has one.
 
+    Times are seconds since 1970; `ended` is None while it is under way.
     `body` is the JSON as it was received, None if it was none or too large.
     """
 

@@ -75,8 +75,8 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
             "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16.",
             param="max_output_tokens",
         )
-    if request.background:
-        message = "Background responses are not simulated."
+    if request.background and request.store is False:
+        message = "Background mode requires store=true."
         raise RequestError("invalid", message, param="background")
     raw_items = _resolved_items(request, store)
     items = [decode_request(raw, _Item) for raw in raw_items]
@@ -100,6 +100,7 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
         shows_reasoning=reasoning is None or reasoning.summary is not None,
         seals_reasoning="reasoning.encrypted_content" in (request.include or ()),
         kept=None if request.store is False else raw_items,
+        background=bool(request.background),
     )
 
 

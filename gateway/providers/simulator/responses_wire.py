@@ -40,14 +40,18 @@ class ResponsesWire:
 
     def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
         """Yield the whole answer's events, terminal included."""
-        return _ResponseWriter(turn, exchange, self._store).events()
+        return self.writer(turn, exchange).events()
 
     def body(self, turn: Turn, exchange: Exchange) -> bytes:
         """Return the answer to a request that does not stream."""
-        writer = _ResponseWriter(turn, exchange, self._store)
+        writer = self.writer(turn, exchange)
         for _ in writer.events():
             pass
         return encode_json(writer.response)
+
+    def writer(self, turn: Turn, exchange: Exchange) -> ResponseWriter:
+        """Return what writes the answer, event by event."""
+        return ResponseWriter(turn, exchange, self._store)
 
     def error_event(self, error: RequestError, sequence: int) -> bytes:
         """Return the event of an error after `sequence` events, framed."""
@@ -60,7 +64,7 @@ class ResponsesWire:
         return encode_json(openai_error(error))
 
 
-class _ResponseWriter:
+class ResponseWriter:
     """One response growing item by item; `response` is its object at any time."""
 
     def __init__(self, turn: Turn, exchange: Exchange, store: ResponseStore) -> None:
@@ -74,7 +78,7 @@ class _ResponseWriter:
             "object": "response",
             "created_at": exchange.created,
             "status": "in_progress",
-            "background": False,
+            "background": exchange.request.background,
             "error": None,
             "incomplete_details": None,
             "instructions": None,
@@ -99,7 +103,12 @@ class _ResponseWriter:
 
     def events(self) -> Iterator[Event]:
         """Yield every event, and keep the finished response."""
-        yield self._event("response.created", {"response": self.response})
+        if self._exchange.request.background:
+            queued: Json = {"response": {**self.response, "status": "queued"}}
+            yield self._event("response.created", queued)
+            yield self._event("response.queued", queued)
+        else:
+            yield self._event("response.created", {"response": self.response})
         yield self._event("response.in_progress", {"response": self.response})
         # Texts in a row are one message: only Anthropic splits them by citation.
         for kind, group in groupby(self._turn.parts, key=type):

@@ -57,4 +57,5 @@ async def serve_simulator(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await simulator.close()
         await server.wait_closed()

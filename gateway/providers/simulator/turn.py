@@ -63,6 +63,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
         shows_reasoning: it may be shown (Responses: a summary was asked for, or nothing said).
         seals_reasoning: it is handed out sealed as well (Responses: `include`).
         kept: the input's items, to be stored with the answer; None if it is not to be.
+        background: the answer is generated whether or not its connection lasts.
     """
 
     model: str
@@ -79,6 +80,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     shows_reasoning: bool = True
     seals_reasoning: bool = False
     kept: tuple[Raw, ...] | None = None
+    background: bool = False
 
 
 class Source(Struct, frozen=True):

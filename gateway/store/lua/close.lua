@@ -29,6 +29,7 @@ if ARGV[10] ~= '' then
 end
 local now = now_ms()
 redis.call('HSET', KEYS[1], 'state', 'ended', 'outcome', ARGV[7], 'ended', now, 'updated', now)
+redis.call('HDEL', KEYS[1], 'facts', 'point')
 local id = commit_run()
 -- The log's ids are times: what came before this run, and before the reconnect window.
 local opened = tonumber(m[6]:match('%d+'))

@@ -2,7 +2,7 @@
 -- ARGV: 1 expected owner  2 new epoch  3 title  4 ttl: s  5 lease: ms  6 run  7 its info: JSON
 --   8 the message that it answers  9 the message that it writes  10 request key  11 content hash
 --   12 a message to put ('' for none)  13 its parent  14 its hash  15 its JSON  16 user: 1 or 0
---   17 the offset that the log must be at ('' for any)
+--   17 the offset that the log must be at ('' for any)  18 facts that no client is shown
 -- Returns {status, kept run, epoch, offset}
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset')
 local now = now_ms()
@@ -34,7 +34,6 @@ end
 if ARGV[17] ~= '' and ARGV[17] ~= (m[6] or '0-0') then
   return {'stale', '', m[1], m[6]}
 end
-
 if not m[1] then
   redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'title', ARGV[3],
@@ -42,7 +41,8 @@ if not m[1] then
 end
 redis.call('HSET', KEYS[1], 'updated', now, 'head', ARGV[8], 'run', ARGV[6], 'fence', 1,
   'state', 'open', 'next', 0, 'lease', now + ARGV[5], 'stop', '', 'outcome', '', 'opened', '',
-  'started', now, 'ended', '', 'info', ARGV[7], 'answers', ARGV[8], 'writes', ARGV[9])
+  'started', now, 'ended', '', 'info', ARGV[7], 'answers', ARGV[8], 'writes', ARGV[9],
+  'facts', ARGV[18], 'point', '')
 note_answer(ARGV[8], ARGV[6])
 if ARGV[12] ~= '' then
   put_message(ARGV[12], ARGV[13], ARGV[14], ARGV[6], ARGV[15])

@@ -10,9 +10,9 @@ import pytest
 from gateway.errors import InvalidRequestError, RunActiveError, SessionNotFoundError
 from gateway.ids import SessionId
 from gateway.sessions.claims import Claimed, Claims
+from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.hub import Hub
 from gateway.sessions.opening import Opening, SessionLimits
-from gateway.sessions.producer import close_request, commit_close
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.store.records import (
     AppendBatch,

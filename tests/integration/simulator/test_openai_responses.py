@@ -166,7 +166,7 @@ async def test_sdk_lists_models(sim: Simulated) -> None:
     ("change", "error"),
     [
         ({"input": []}, openai.BadRequestError),
-        ({"background": True}, openai.BadRequestError),
+        ({"background": True, "store": False}, openai.BadRequestError),
         ({"max_output_tokens": 1}, openai.BadRequestError),
         ({"previous_response_id": "resp_x"}, openai.BadRequestError),
         ({"model": "sim-missing"}, openai.NotFoundError),

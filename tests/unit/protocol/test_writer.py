@@ -274,6 +274,18 @@ def test_writer_adds_the_ends_that_an_agent_left_out() -> None:
     assert step == STEP
 
 
+def test_writer_closes_what_a_reset_takes_back() -> None:
+    """Clients that do not know the reset are left with parts that have ended."""
+    writer = written(START, STEP, TEXT, REASONING, INPUT)
+    *ends, error, reset = lines_of(writer.admit(decode(RESET)))
+    assert ends == [TEXT_END, REASONING_END]
+    assert b"the step was begun again before its input was complete" in error
+    assert reset == RESET
+    assert lines_of(writer.admit(decode(TEXT))) == [TEXT]
+    with pytest.raises(IllegalChunkError, match="reset-step"):
+        written(START, TEXT).admit(decode(RESET))
+
+
 def test_writer_admits_nothing_of_a_step_out_of_place() -> None:
     """No end is made up for a chunk that is refused."""
     writer = written(START, FINISH)

@@ -81,9 +81,10 @@ async def upstream(answer: Callable[[Exchange], Awaitable[None]]) -> AsyncIterat
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-                body = await reader.readexactly(int(headers["content-length"]))
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                said = json.loads(body) if body else None
                 path = lines[0].split()[1]
-                await answer(Exchange(path, headers, json.loads(body), reader, writer))
+                await answer(Exchange(path, headers, said, reader, writer))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -1,0 +1,386 @@
+"""One run of a configured agent: its steps, and what they came to.
+
+Where the run has a memory, its place is kept before each thing that must not happen twice:
+a call of the model, and the execution of tools. A process that takes the run over begins at
+that place (`Progress`), and says again what the log holds after it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from gateway.agents.answers import Answers
+from gateway.agents.model_step import EXECUTING, Step
+from gateway.agents.progress import (
+    Answered,
+    Progress,
+    StepProgress,
+    open_calls,
+    questions_of,
+    reserve_ids,
+    results_in,
+    step_ids,
+    told_to_model,
+)
+from gateway.agents.usage import add_usage
+from gateway.errors import AgentNotFoundError, ProviderUnavailableError
+from gateway.providers.base import StepRequest, Usage
+from gateway.providers.part_ids import PartIds
+from protocol.assembler import Assembler
+from protocol.chunks import (
+    AnyChunk,
+    FinishChunk,
+    FinishReason,
+    FinishStepChunk,
+    ResetStepChunk,
+    StartStepChunk,
+    ToolInputAvailableChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
+)
+from protocol.continuation import without_cut_step
+from protocol.errors import LocalProtocolError
+from protocol.messages import UIMessage
+from protocol.writer import INTERRUPTED_CALL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Sequence
+
+    from gateway.agents.base import AgentRequest
+    from gateway.agents.durable import Interrupted
+    from gateway.agents.model_agent import ModelAgentConfig
+    from gateway.agents.tools import Tools
+    from gateway.providers.base import Provider, ToolCall
+
+
+logger = logging.getLogger(__name__)
+
+
+class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """What a message's metadata says of the run; times in milliseconds from its begin."""
+
+    model: str | None = None
+    usage: Usage | None = None
+    finish_reason: FinishReason | None = None
+    first_chunk_ms: int | None = None
+    duration_ms: int | None = None
+
+
+class ModelRun:
+    """One run of an agent: its request, and what its steps came to so far."""
+
+    def __init__(
+        self,
+        config: ModelAgentConfig,
+        provider: Provider,
+        tools: Tools,
+        request: AgentRequest,
+    ) -> None:
+        self._config = config
+        self._provider = provider
+        self._tools = tools
+        self._request = request
+        self._model = _chosen_model(config, request.model)
+        self._part_ids = PartIds()
+        self._deferring = frozenset(spec.name for spec in tools.specs if spec.defers_results)
+        self._owed: set[str] = set()
+        self._continued = request.continued
+        self._message = Assembler(request.message_id, self._continued) if tools.specs else None
+        self._progress = Progress(request.memory)
+        self._began_s = time.monotonic()
+        self._first_chunk_s: float | None = None
+        self._usage: Usage | None = None
+        self._finish_reason: FinishReason = "other"
+        self._waiting = False
+        if self._progress.interrupted is not None:
+            self._take_up(self._progress.interrupted)
+
+    def _take_up(self, interrupted: Interrupted) -> None:
+        """Come to where the run was in another process."""
+        point = self._progress.point
+        before_s = time.time() - point.began_ms / 1000
+        self._began_s -= max(0.0, before_s)
+        if point.first_chunk_ms is not None:
+            self._first_chunk_s = self._began_s + point.first_chunk_ms / 1000
+        self._model = point.model or self._model
+        self._usage = point.usage
+        # Those of a step that goes on are taken again by who goes on with it.
+        known = point.begins if point.answered is None else interrupted.next
+        reserve_ids(self._part_ids, interrupted.chunks[:known])
+        if self._message is not None:
+            self._message.apply_all(told_to_model(interrupted.chunks[: interrupted.next]))
+        self._note_owed(interrupted.chunks[: interrupted.next])
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the log holds more of the run than was yielded."""
+        interrupted = self._progress.interrupted
+        return interrupted is not None and self._progress.next < len(interrupted.chunks)
+
+    async def steps(self) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Yield what was allowed since, then step after step."""
+        first = self._progress.point.step
+        if first < 0 and self._continued is not None and self._message is not None:
+            async with aclosing(self._answers(Answers.to(self._continued, self._tools))) as answers:
+                async for chunks in answers:
+                    yield chunks
+            if self._waiting:
+                return
+        for number in range(max(0, first), self._config.max_steps):
+            step = Step(number)
+            async with aclosing(self._step(step)) as answer:
+                async for chunks in answer:
+                    yield chunks
+            # An interrupted step's parts are open: the end of the run closes them with it.
+            if not step.cut:
+                yield self._seen([FinishStepChunk()])
+            if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
+                return
+
+    async def _answers(self, answers: Answers) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Tell what became of the calls that the run's message waited for."""
+        interrupted = self._progress.goes_on_with(-1)
+        if interrupted is None or not self._progress.point.executing:
+            # Not applied to the message: the model is told who refused, and why.
+            if answers.denied:
+                yield answers.denied
+            if answers.allowed:
+                await self._keep(executing=True)
+            outputs = self._execute(answers.allowed)
+        else:
+            outputs = self._settle(answers.allowed, interrupted)
+        async with aclosing(outputs):
+            async for chunks in outputs:
+                yield chunks
+        if answers.interrupted:
+            yield self._seen(answers.interrupted)
+        if answers.waiting:
+            self._finish_reason = "tool-calls"
+            self._waiting = True
+
+    async def _step(self, step: Step) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Call the model once, and then the tools that it called."""
+        interrupted = self._progress.goes_on_with(step.number)
+        answered = self._progress.point.answered if interrupted is not None else None
+        if answered is not None:
+            step.calls, step.refused = answered.calls, answered.refused
+            self._finish_reason = answered.finish_reason
+        else:
+            async with aclosing(self._ask_model(step, interrupted)) as answer:
+                async for chunks in answer:
+                    yield chunks
+            interrupted = None
+            if step.cut:
+                return
+            questions = await self._tools.ask(step.calls, self._request)
+            answered = Answered(
+                finish_reason=self._finish_reason,
+                calls=tuple(step.calls),
+                refused=step.refused,
+                questions=tuple((each.approval_id, each.tool_call_id) for each in questions),
+            )
+            await self._keep(answered=answered)
+        if answered.questions:
+            yield self._seen(questions_of(answered))
+        if answered.finish_reason not in EXECUTING:
+            return
+        asked = {call_id for _, call_id in answered.questions}
+        ours = [
+            call for call in step.calls if self._tools.executes(call.name) and call.id not in asked
+        ]
+        outputs = self._execute(ours) if interrupted is None else self._settle(ours, interrupted)
+        async with aclosing(outputs):
+            async for results in outputs:
+                yield results
+        step.executed = len(ours)
+
+    async def _ask_model(
+        self, step: Step, interrupted: Interrupted | None
+    ) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Call the model, or go on with the call that was interrupted."""
+        point = self._progress.point
+        if interrupted is None:
+            await self._keep(
+                step=step.number,
+                begins=self._progress.next,
+                attempt=0,
+                executing=False,
+                response="",
+                answered=None,
+            )
+        elif not point.response and interrupted.held:
+            for chunks in self._begin_again(interrupted):
+                yield chunks
+            await self._keep(begins=self._progress.next, attempt=point.attempt + 1)
+        else:
+            step.look_at(interrupted.chunks[point.begins : interrupted.next])
+        begun = self._progress.point.attempt > 0
+        async with self._provider.open_step(self._step_request()) as stream:
+            async for chunks in stream:
+                if self._first_chunk_s is None:
+                    self._first_chunk_s = time.monotonic()
+                step.look_at(chunks)
+                self._note_owed(chunks)
+                fresh = (
+                    [c for c in chunks if not isinstance(c, StartStepChunk)] if begun else chunks
+                )
+                if fresh:
+                    yield self._seen(fresh)
+        result = stream.result
+        if result.model is not None:
+            self._model = result.model
+        self._usage = add_usage(self._usage, result.usage)
+        self._finish_reason = result.finish_reason
+        if result.failure is not None:
+            raise result.failure
+        if result.warning is not None:
+            raise ProviderUnavailableError(result.warning)
+        step.calls = result.tool_calls
+        step.cut = result.finish_reason == "interrupted"
+
+    def _begin_again(self, interrupted: Interrupted) -> Iterator[Sequence[AnyChunk]]:
+        """Say what a cut attempt at a step has left, and that the step begins again."""
+        held = interrupted.held
+        reserve_ids(self._part_ids, held)
+        yield self._seen(held)
+        if isinstance(held[-1], StartStepChunk | ResetStepChunk):
+            return
+        # Only clients that do not know the reset still see them.
+        again = [
+            ToolOutputErrorChunk(
+                tool_call_id=call.tool_call_id,
+                error_text=CUT,
+                provider_executed=call.provider_executed,
+            )
+            for call in open_calls(held)
+        ]
+        if again:
+            yield self._seen(again)
+        yield self._seen([ResetStepChunk()])
+
+    async def _settle(
+        self, calls: Sequence[ToolCall], interrupted: Interrupted
+    ) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Yield the results that calls had when their process died; the others have none.
+
+        Those are not executed again: they may have done their work.
+        """
+        results, settled = results_in(interrupted.held)
+        if results:
+            yield self._seen(results)
+        lost: list[AnyChunk] = [
+            ToolOutputErrorChunk(tool_call_id=call.id, error_text=INTERRUPTED_CALL)
+            for call in calls
+            if call.id not in settled
+        ]
+        if lost:
+            yield self._seen(lost)
+
+    async def _keep(self, **changes: Any) -> None:
+        """Note where the run is, and what its metadata would say."""
+        first = self._first_chunk_s
+        point = replace(
+            self._progress.point,
+            **changes,
+            model=self._model,
+            usage=self._usage,
+            first_chunk_ms=None if first is None else self._since_begin_ms(first),
+        )
+        await self._progress.keep(point)
+
+    async def _execute(self, calls: Sequence[ToolCall]) -> AsyncGenerator[Sequence[AnyChunk]]:
+        async with aclosing(self._tools.execute(calls, self._request)) as outputs:
+            async for chunks in outputs:
+                yield self._seen(chunks)
+
+    def _seen(self, chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
+        if self._message is not None:
+            try:
+                self._message.apply_all(chunks)
+            except LocalProtocolError as error:
+                # Out of order, and dropped on its way to the log; so is what came with it here.
+                logger.info("chunks_passed_over run=%s reason=%s", self._request.run_id, error)
+        return chunks
+
+    def _note_owed(self, chunks: Sequence[AnyChunk]) -> None:
+        """Keep in mind which results the provider has left to a later step."""
+        for chunk in chunks if self._deferring else ():
+            if isinstance(chunk, ToolInputAvailableChunk):
+                if chunk.provider_executed is True and chunk.tool_name in self._deferring:
+                    self._owed.add(chunk.tool_call_id)
+            elif isinstance(chunk, ToolOutputAvailableChunk | ToolOutputErrorChunk):
+                self._owed.discard(chunk.tool_call_id)
+
+    def _history(self) -> Sequence[UIMessage]:
+        """Return the conversation with the message as it is now."""
+        assert self._message is not None  # noqa: S101 - who asks has looked
+        before, message = self._request.history, UIMessage.parse(self._message.message())
+        if self._continued is not None:
+            before = before[:-1]
+            if self._progress.point.step == 0:
+                message = without_cut_step(message)
+        return [*before, message]
+
+    def _step_request(self) -> StepRequest:
+        config, progress = self._config, self._progress
+        point = progress.point
+        later = self._message is not None and (point.step > 0 or self._continued is not None)
+        new_id = self._request.new_id
+        if progress.is_kept:
+            new_id = step_ids(self._request.run_id, point.step, point.attempt)
+        return StepRequest(
+            model=_chosen_model(config, self._request.model),
+            messages=self._history() if later else self._request.history,
+            system=config.system,
+            tools=self._tools.specs,
+            tool_choice=config.tool_choice,
+            parameters=config.parameters,
+            provider_options=config.provider_options,
+            new_id=new_id,
+            memory=StepProgress(progress) if progress.is_kept else None,
+            part_ids=self._part_ids,
+            send_reasoning=config.send_reasoning,
+            send_sources=config.send_sources,
+            check_input=self._tools.check,
+        )
+
+    def finish(self) -> FinishChunk:
+        """Return the run's last chunk."""
+        reason = self._finish_reason
+        if not self._config.message_metadata:
+            return FinishChunk(finish_reason=reason)
+        return FinishChunk(finish_reason=reason, message_metadata=self.metadata(reason))
+
+    def metadata(self, reason: FinishReason) -> Raw:
+        """Return what the message's metadata says, as of now."""
+        first = self._first_chunk_s
+        metadata = MessageMetadata(
+            model=self._model,
+            usage=self._usage,
+            finish_reason=reason,
+            first_chunk_ms=None if first is None else self._since_begin_ms(first),
+            duration_ms=self._since_begin_ms(time.monotonic()),
+        )
+        return Raw(msgspec.json.encode(metadata))
+
+    def _since_begin_ms(self, now_s: float) -> int:
+        return round((now_s - self._began_s) * 1000)
+
+
+CUT: Final = "The tool was not executed: the step that called it was begun again."
+
+
+def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:
+    if wanted is None or wanted == config.model or wanted in config.models:
+        return wanted or config.model
+    raise AgentNotFoundError(
+        f"unable to use this model with the agent {config.name}; leave `model` out of the request, "
+        "or name one that is configured"
+    )

@@ -1,0 +1,51 @@
+"""One step of a configured agent: a call of the model, and the tools that it calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from protocol.chunks import ToolInputErrorChunk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.providers.base import ToolCall
+    from protocol.chunks import AnyChunk
+
+EXECUTING: Final = ("stop", "tool-calls")
+"""The reasons of steps whose calls are executed: others were cut."""
+
+
+class Step:
+    """A step's calls.
+
+    Attributes:
+        number: from 0.
+        calls: usable ones, for the gateway or the client.
+        executed: how many of them have their result.
+        refused: how many the model has to be told of, because they are unusable.
+        cut: the provider broke off: the step is the last.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.calls: Sequence[ToolCall] = ()
+        self.executed = 0
+        self.refused = 0
+        self.cut = False
+
+    def look_at(self, chunks: Sequence[AnyChunk]) -> None:
+        """Count the calls that the model has to be told of, because they are unusable."""
+        for chunk in chunks:
+            if isinstance(chunk, ToolInputErrorChunk) and chunk.provider_executed is not True:
+                self.refused += 1
+
+    def may_be_followed(self, *, owed: bool) -> bool:
+        """Whether no call waits for anybody, and there is something to say to the model.
+
+        Args:
+            owed: whether the provider still has to answer a call of its own tools.
+        """
+        if len(self.calls) != self.executed or self.cut:
+            return False
+        return owed or self.executed + self.refused > 0

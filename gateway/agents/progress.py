@@ -1,0 +1,210 @@
+"""How far a run of a configured agent is, and what of that outlives its process."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.providers.base import ToolCall, Usage
+from protocol.chunks import (
+    AnyChunk,
+    FinishReason,
+    ReasoningStartChunk,
+    StartStepChunk,
+    TextStartChunk,
+    ToolApprovalRequestChunk,
+    ToolInputAvailableChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
+)
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from gateway.agents.durable import Interrupted, RunMemory
+    from gateway.providers.part_ids import PartIds
+
+
+class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the model's part of a step came to.
+
+    Attributes:
+        calls: usable ones, for the gateway or the client.
+        refused: how many the model has to be told of, because they are unusable.
+        questions: approval id and tool call id of each call that a person must allow.
+    """
+
+    finish_reason: FinishReason
+    calls: tuple[ToolCall, ...] = ()
+    refused: int = 0
+    questions: tuple[tuple[str, str], ...] = ()
+
+
+class RunPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a run is.
+
+    Attributes:
+        began_ms: when it began, Unix time.
+        step: the call of the model that is under way, from 0; -1 before the first, while
+            what a person has allowed is executed.
+        begins: the sequence at which this attempt at the step begins.
+        attempt: how often the step was begun again.
+        executing: before the first step: tools may have been started.
+        response: what the provider remembers of the step's response; empty if nothing.
+        answered: the model is done with the step; its tools may have been started.
+        model, usage, first_chunk_ms: for the message's metadata, as of now.
+    """
+
+    began_ms: int
+    step: int = -1
+    begins: int = 0
+    attempt: int = 0
+    executing: bool = False
+    response: str = ""
+    answered: Answered | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    first_chunk_ms: int | None = None
+
+
+_encode: Final = msgspec.json.encode
+_decoder: Final = msgspec.json.Decoder(RunPoint)
+
+
+def read_point(point: bytes) -> RunPoint | None:
+    """Return a point that was remembered; None if there is none, or not one of ours."""
+    try:
+        return _decoder.decode(point) if point else None
+    except UNREADABLE:
+        return None
+
+
+class Progress:
+    """A run's point, kept up to date; remembered where the run has a memory.
+
+    Attributes:
+        point: where the run is.
+        interrupted: what another process left; None for a run that begins here.
+    """
+
+    def __init__(self, memory: RunMemory | None) -> None:
+        """Begin, or take up where another process was."""
+        self._memory = memory
+        self.interrupted = None if memory is None else memory.interrupted
+        left = None if self.interrupted is None else read_point(self.interrupted.point)
+        self.point = left or RunPoint(began_ms=time.time_ns() // 1_000_000)
+        self._goes_on = left is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything outlives the process."""
+        return self._memory is not None
+
+    @property
+    def next(self) -> int:
+        """The sequence of the next chunk; 0 if nobody needs to know."""
+        return 0 if self._memory is None else self._memory.next
+
+    def goes_on_with(self, step: int) -> Interrupted | None:
+        """Return what was left if this very step was cut: the first time that it is asked."""
+        if not self._goes_on or self.point.step != step:
+            return None
+        self._goes_on = False
+        return self.interrupted
+
+    async def keep(self, point: RunPoint, *, required: bool = True) -> None:
+        """Note that the run has come to `point`. See `RunMemory.remember`."""
+        self.point = point
+        if self._memory is not None:
+            await self._memory.remember(_encode(point), required=required)
+
+
+class StepProgress:
+    """What a step's provider remembers. Implements `providers.base.StepMemory`."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Begin with what is known of the step."""
+        self._progress = progress
+
+    @property
+    def point(self) -> bytes:
+        """See StepMemory."""
+        return self._progress.point.response.encode()
+
+    async def remember(self, point: bytes, *, required: bool) -> None:
+        """See StepMemory."""
+        here = replace(self._progress.point, response=point.decode())
+        await self._progress.keep(here, required=required)
+
+
+def step_ids(run_id: str, step: int, attempt: int) -> Callable[[], str]:
+    """Return what makes the ids of one attempt at a step: the same ones in every process."""
+    made = 0
+
+    def new_id() -> str:
+        nonlocal made
+        made += 1
+        seed = f"{run_id}:{step}:{attempt}:{made}".encode()
+        return "part_" + hashlib.blake2b(seed, digest_size=12).hexdigest()
+
+    return new_id
+
+
+def reserve_ids(part_ids: PartIds, chunks: Iterable[AnyChunk]) -> None:
+    """Note which part ids chunks have used."""
+    for chunk in chunks:
+        if isinstance(chunk, TextStartChunk):
+            part_ids.text(chunk.id, str)
+        elif isinstance(chunk, ReasoningStartChunk):
+            part_ids.reasoning(chunk.id, str)
+
+
+def told_to_model(chunks: Iterable[AnyChunk]) -> Iterator[AnyChunk]:
+    """Yield what of a run's chunks makes the message that the model is shown.
+
+    What a person refused before the first step stays as they left it: the model is told who
+    refused, and why.
+    """
+    stepped = False
+    for chunk in chunks:
+        stepped = stepped or isinstance(chunk, StartStepChunk)
+        if stepped or not isinstance(chunk, ToolOutputDeniedChunk):
+            yield chunk
+
+
+def results_in(chunks: Sequence[AnyChunk]) -> tuple[list[AnyChunk], set[str]]:
+    """Return the results of tools among chunks, and the calls that have their last one."""
+    results: list[AnyChunk] = []
+    settled: set[str] = set()
+    for chunk in chunks:
+        if isinstance(chunk, ToolOutputErrorChunk | ToolOutputAvailableChunk):
+            results.append(chunk)
+            if isinstance(chunk, ToolOutputErrorChunk) or chunk.preliminary is not True:
+                settled.add(chunk.tool_call_id)
+    return results, settled
+
+
+def open_calls(chunks: Sequence[AnyChunk]) -> list[ToolInputAvailableChunk]:
+    """Return the calls among chunks that are complete and have no result."""
+    calls: dict[str, ToolInputAvailableChunk] = {}
+    for chunk in chunks:
+        if isinstance(chunk, ToolInputAvailableChunk):
+            calls[chunk.tool_call_id] = chunk
+        elif isinstance(chunk, ToolOutputErrorChunk | ToolOutputAvailableChunk):
+            calls.pop(chunk.tool_call_id, None)
+    return list(calls.values())
+
+
+def questions_of(answered: Answered) -> list[ToolApprovalRequestChunk]:
+    """Return the questions that a step asks a person."""
+    return [
+        ToolApprovalRequestChunk(approval_id=approval_id, tool_call_id=call_id)
+        for approval_id, call_id in answered.questions
+    ]

@@ -1,0 +1,70 @@
+"""A run's terminal: put together, and written until its outcome is known."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from gateway.errors import StoreUnavailableError
+from gateway.sessions.backoff import Backoff
+from gateway.store.records import ChunksRecord, CloseRun, NewMessage
+from protocol.codec import encode_lines
+from protocol.vocabulary import level_of_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.store.records import Appended, RunInfo, RunKey, RunOutcome
+    from gateway.store.store import SessionStore
+    from protocol.assembler import Assembler
+    from protocol.chunks import AnyChunk
+
+
+def close_request(
+    key: RunKey,
+    run: RunInfo,
+    chunks: Sequence[AnyChunk],
+    *,
+    first: int,
+    outcome: RunOutcome,
+    assembler: Assembler,
+    reconnect_window_s: float,
+) -> CloseRun:
+    """Put a run's terminal together; `assembler` has the closing chunks applied."""
+    return CloseRun(
+        key=key,
+        chunks=ChunksRecord(
+            run_id=key.run_id,
+            first=first,
+            count=len(chunks),
+            level=level_of_chunks(chunks),
+            payload=encode_lines(chunks),
+        ),
+        outcome=outcome,
+        message=NewMessage(
+            id=run.message_id,
+            parent_id=run.user_message_id,
+            content_hash="",
+            message=Raw(assembler.message()),
+        ),
+        trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
+    )
+
+
+async def commit_close(
+    store: SessionStore, request: CloseRun, *, limit_s: float
+) -> Appended | None:
+    """Close until the outcome is known; None if Redis stayed away for `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s):
+            backoff = Backoff()
+            while True:
+                try:
+                    return await store.close_run(request)
+                except StoreUnavailableError:
+                    await backoff.wait()
+    except TimeoutError:
+        return None

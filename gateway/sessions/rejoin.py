@@ -1,0 +1,146 @@
+"""Going on with a run that another process began: nothing twice, no hole, no other words.
+
+An agent that takes a run up begins at the point that was remembered last. What the log holds
+after it, the agent says again; that is compared with the log, and not written a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import AgentError, StoreUnavailableError
+from gateway.sessions.backoff import Backoff
+from gateway.store.records import AppendStatus
+from protocol.codec import encode
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.agents.durable import Interrupted
+    from gateway.sessions.committer import Lane
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+logger = logging.getLogger(__name__)
+
+DIVERGED_SENTENCE: Final = (
+    "The answer was interrupted because it could not be gone on with as it had begun. "
+    "Send it again."
+)
+
+OPTIONAL_LIMIT_S: Final = 1.0
+"""How long an agent waits for a point that it can do without: less than a person notices."""
+
+
+class Rejoin:
+    """What the log holds of a run from its point on, until the agent has said all of it."""
+
+    def __init__(self, interrupted: Interrupted, message_id: str, base: UIMessage | None) -> None:
+        self.next = interrupted.next
+        self._chunks = interrupted.chunks
+        self._message_id = message_id
+        self._base = base
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the agent has said all that the log holds."""
+        return self.next >= len(self._chunks)
+
+    def writer(self) -> ChunkWriter:
+        """Return the run's writer as it was at the point."""
+        return self._writer_after(self.next)
+
+    def last_writer(self) -> ChunkWriter:
+        """Return the run's writer as it was after the last chunk of the log."""
+        return self._writer_after(len(self._chunks))
+
+    def _writer_after(self, count: int) -> ChunkWriter:
+        return ChunkWriter.resume_from(self._chunks[:count], self._message_id, self._base)
+
+    def pass_over(self, chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
+        """Compare chunks with the log, and return those that it does not hold.
+
+        Raises:
+            AgentError: they are not what the log holds; none of them was written.
+        """
+        again = chunks[: len(self._chunks) - self.next]
+        for chunk in again:
+            if encode(chunk) != encode(self._chunks[self.next]):
+                logger.error("run_diverged sequence=%d", self.next)
+                raise AgentError(DIVERGED_SENTENCE)
+            self.next += 1
+        return chunks[len(again) :]
+
+
+class StoredMemory:
+    """A run's memory, in the store beside the run. Implements `agents.durable.RunMemory`.
+
+    Args:
+        next_sequence: returns the sequence of the next chunk that the agent yields.
+        limit_s: how long a required point waits for Redis.
+        lost: is told that the run belongs to another producer.
+
+    Attributes:
+        point: what was remembered last, whether or not Redis has it yet.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        store: SessionStore,
+        *,
+        interrupted: Interrupted | None,
+        next_sequence: Callable[[], int],
+        limit_s: float,
+        lost: Callable[[AppendStatus], None],
+    ) -> None:
+        self.interrupted = interrupted
+        self.point = b"" if interrupted is None else interrupted.point
+        self._lane = lane
+        self._store = store
+        self._next = next_sequence
+        self._limit_s = limit_s
+        self._lost = lost
+
+    @property
+    def next(self) -> int:
+        """See RunMemory."""
+        return self._next()
+
+    async def remember(self, point: bytes, *, required: bool = True) -> None:
+        """See RunMemory."""
+        self.point = point
+        try:
+            async with asyncio.timeout(self._limit_s if required else OPTIONAL_LIMIT_S):
+                await self._lane.drained()
+                held = await self._keep(b"%d\n%b" % (self.next, point))
+        except TimeoutError:
+            if required:
+                raise StoreUnavailableError(
+                    "unable to go on with the answer; the session log cannot be reached"
+                ) from None
+            return
+        if not held:
+            self._lost(AppendStatus.FENCED)
+            await asyncio.sleep(0)  # the cancellation arrives here
+
+    async def _keep(self, kept: bytes) -> bool:
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._store.remember(self._lane.key, kept)
+            except StoreUnavailableError:
+                await backoff.wait()
+
+
+def read_kept(kept: bytes) -> tuple[int, bytes]:
+    """Return the sequence at which a remembered point was true, and the point.
+
+    Before any was, an agent begins after `start`.
+    """
+    sequence, _, point = kept.partition(b"\n")
+    return (int(sequence), point) if kept else (1, b"")

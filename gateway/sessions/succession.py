@@ -1,0 +1,148 @@
+"""Runs of dead processes that this one goes on with.
+
+Whoever takes an orphan over asks here first. A run whose agent outlives its process
+(`agents.durable`) is produced on by this one's agent of the same name, and its readers notice
+nothing; any other is closed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.agents.base import AgentRequest
+from gateway.agents.durable import Interrupted, durable
+from gateway.errors import AgentNotFoundError
+from gateway.ids import UserId
+from gateway.sessions.rejoin import read_kept
+from gateway.sessions.runs import part_id
+from gateway.sessions.stored import stored_chunks, stored_message
+from gateway.telemetry import RUNS_TAKEN_UP
+from protocol.messages import UIMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.agents.durable import DurableAgent
+    from gateway.sessions.access import Caller
+    from gateway.sessions.runs import Runs
+    from gateway.sessions.service import StartRequest
+    from gateway.store.records import TakenOver
+    from gateway.store.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+MAX_TAKE_OVERS: Final = 5
+"""How often one run is gone on with: enough for the deploys that a long answer lives through.
+A run that brings its processes down must not go round all gateways."""
+
+
+class Finder(Protocol):
+    """The configured agents; see `sessions.AgentFinder`."""
+
+    def find(self, name: str | None, model: str | None) -> object:
+        """Return the agent for a request; AgentNotFoundError if there is none."""
+        ...
+
+
+class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run was asked for that its session does not say. No client is shown it."""
+
+    user: UserId
+    model: str | None = None
+    body: Raw = Raw(b"{}")
+
+
+_decoder: Final = msgspec.json.Decoder(RunFacts)
+
+
+def facts_of(agent: object, caller: Caller, request: StartRequest) -> bytes:
+    """Return what another process would need to go on with a run; empty if none could."""
+    if durable(agent) is None:
+        return b""
+    facts = RunFacts(user=caller.user, model=request.model, body=request.body)
+    return msgspec.json.encode(facts)
+
+
+class Succession:
+    """Goes on with runs that were taken over."""
+
+    def __init__(self, store: SessionStore, agents: Finder, runs: Runs) -> None:
+        self._store = store
+        self._agents = agents
+        self._runs = runs
+
+    async def go_on(self, taken: TakenOver) -> bool:
+        """Produce a run on that was just taken over.
+
+        Returns:
+            False if it is to be closed instead; what it held elsewhere is released then.
+
+        Raises:
+            StoreUnavailableError: it is an orphan again once its new lease has run out.
+        """
+        recalled = await self._store.recall(taken.key)
+        if recalled is None or not recalled.facts:
+            return False
+        try:
+            facts = _decoder.decode(recalled.facts)
+            agent = durable(self._agents.find(taken.run.agent or None, facts.model))
+        except (AgentNotFoundError, msgspec.MsgspecError):
+            return False
+        if agent is None:
+            return False
+        chunks = await stored_chunks(self._store, taken)
+        sequence, point = read_kept(recalled.point)
+        interrupted = Interrupted(chunks=chunks, next=min(sequence, len(chunks)), point=point)
+        if sequence > max(1, len(chunks)) or not self._may_go_on(taken, agent, interrupted):
+            if point:
+                await agent.abandon(point)
+            return False
+        await self._take_up(taken, agent, interrupted, facts)
+        return True
+
+    def _may_go_on(self, taken: TakenOver, agent: DurableAgent, interrupted: Interrupted) -> bool:
+        if taken.stopped_by is not None:
+            return False
+        if taken.key.fence - 1 > MAX_TAKE_OVERS:
+            logger.warning("run_taken_over_too_often run=%s", taken.run.id)
+            return False
+        return agent.can_go_on(interrupted)
+
+    async def _take_up(
+        self, taken: TakenOver, agent: DurableAgent, interrupted: Interrupted, facts: RunFacts
+    ) -> None:
+        run, session_id = taken.run, taken.key.session_id
+        continued = None
+        if run.continues:
+            continued = await stored_message(self._store, session_id, run.message_id)
+        request = AgentRequest(
+            session_id=session_id,
+            run_id=run.id,
+            message_id=run.message_id,
+            user=facts.user,
+            history=await self._history(taken),
+            model=facts.model,
+            body=facts.body,
+            new_id=part_id,
+        )
+        RUNS_TAKEN_UP.inc()
+        logger.info(
+            "run_taken_up run=%s session=%s agent=%s next=%d point=%d",
+            run.id,
+            session_id,
+            run.agent,
+            taken.next,
+            interrupted.next,
+        )
+        self._runs.take_up(taken, agent, request, continued, interrupted)
+
+    async def _history(self, taken: TakenOver) -> Sequence[UIMessage]:
+        """Return the conversation as the run was given it: its own message ends no path yet."""
+        state = await self._store.load(taken.key.session_id)
+        path = () if state is None else state.path
+        messages = (UIMessage.parse(message.message) for message in path)
+        return tuple(message for message in messages if message.parts)

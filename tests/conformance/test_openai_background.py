@@ -1,0 +1,88 @@
+"""A response that another process goes on with: from every event, the same as without a cut."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.providers.openai_background import FollowedResponse, ResponsePoint
+from gateway.providers.prompts.openai_tools import declared_calls, tooling
+from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
+from protocol.codec import encode
+from tests.conformance.openai_oracle import tool_specs
+
+TRANSCRIPTS = Path(__file__).parent / "transcripts" / "openai-responses"
+CASES = {
+    f"{file.stem}/{case['name']}": case
+    for file in sorted(TRANSCRIPTS.glob("*.json"))
+    for case in json.loads(file.read_bytes())
+}
+
+
+def begin(case: dict[str, Any]) -> FollowedResponse:
+    """Make what follows a case's response; two of them make the same ids."""
+    tools = tool_specs(case["tools"])
+    numbers = itertools.count()
+    return FollowedResponse(
+        OpenAIResponsesTranslator(
+            declared_calls(tools),
+            new_id=lambda: f"made-up-{next(numbers)}",
+            tooling=tooling(tools),
+            stored=case["providerOptions"].get("openai", {}).get("store") is True,
+            send_sources=True,
+        )
+    )
+
+
+def whole(followed: FollowedResponse, events: list[bytes]) -> list[list[bytes]]:
+    """Return the chunks of each event, and of the end."""
+    lists = [[encode(chunk) for chunk in followed.receive(event)] for event in events]
+    return [*lists, [encode(chunk) for chunk in followed.finish()]]
+
+
+def said(followed: FollowedResponse) -> bytes:
+    """Return what a response came to, to be compared."""
+    result = msgspec.structs.asdict(followed.result)
+    return msgspec.json.encode({**result, "failure": str(result["failure"])})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_response_goes_on_after_any_event_as_if_it_had_not_been_cut(name: str) -> None:
+    """What was remembered after an event is all that the rest needs: chunks and result.
+
+    Guards `TRACELESS`: an event that shapes what comes after it must not be forgotten.
+    """
+    case = CASES[name]
+    events = [
+        event.encode() if isinstance(event, str) else json.dumps(event).encode()
+        for event in case["events"]
+    ]
+    uncut = begin(case)
+    expected = whole(uncut, events)
+    for cut in range(1, len(events)):
+        first = begin(case)
+        for event in events[:cut]:
+            first.receive(event)
+        point = first.point()
+        assert point is not None
+        second = begin(case)
+        second.restore(msgspec.json.decode(msgspec.json.encode(point), type=ResponsePoint))
+
+        assert whole(second, events[cut:]) == expected[cut:], f"after event {cut - 1}"
+        assert said(second) == said(uncut)
+
+
+def test_events_that_come_again_are_known() -> None:
+    """A connection that begins too early repeats nothing."""
+    case = CASES["text/deltas"]
+    events = [json.dumps(event).encode() for event in case["events"]]
+    followed = begin(case)
+    once = [chunk for event in events for chunk in followed.receive(event)]
+
+    assert once
+    assert [chunk for event in events for chunk in followed.receive(event)] == []

@@ -1,0 +1,105 @@
+"""A run whose gateway is killed while others read it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.support.gateway import SHORT_LEASE, Settings, merged
+from tests.support.sessions import Session, Transcript, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.support.fixtures import Deployment
+
+TAKE_OVER_LIMIT_S: Final = 15.0
+"""Promise 3's time for an orphan; with a short lease it takes about three seconds."""
+
+BACKGROUND: Final[Settings] = merged(
+    SHORT_LEASE,
+    {
+        "agents.responses": {"tools": ["tests.support.tools:work"], "tool_timeout_s": 60},
+        "agents.responses.provider_options": {"background": True},
+    },
+)
+"""The agent `responses` answers in the background, and has a tool."""
+
+RESTARTING: Final[Settings] = merged(
+    SHORT_LEASE,
+    {
+        "agents.assistant": {
+            "on_interruption": "restart",
+            "tools": ["tests.support.tools:work"],
+            "tool_timeout_s": 60,
+        },
+        "agents.assistant.client_tools.where": {"description": "Where the person is."},
+    },
+)
+"""The agent `assistant` begins a step again that was cut."""
+
+
+def body_of(session: Session, text: str, agent: str) -> dict[str, Any]:
+    """Return the body of a send to an agent."""
+    return session.body(text, extra={"agent": agent})
+
+
+async def begin(session: Session, text: str, agent: str) -> str:
+    """Send to an agent, let go at once; return the run's id."""
+    async with session.sending(text, extra={"agent": agent}) as response:
+        assert response.status == 200, await response.body()
+        return response.headers["x-midstream-run-id"]
+
+
+async def control(deployment: Deployment, text: str, agent: str) -> Transcript:
+    """Return what a run shows that nothing happens to; the same prompt has the same answer."""
+    return await deployment.session(-1).send(text, extra={"agent": agent})
+
+
+@asynccontextmanager
+async def reading(session: Session) -> AsyncIterator[tuple[Transcript, asyncio.Task[Transcript]]]:
+    """Read the run under way, chunk by chunk, beside the block."""
+    seen = Transcript()
+
+    async def read() -> Transcript:
+        async with session.resuming(query="?startIndex=0") as response:
+            return await seen.read(response)
+
+    task = asyncio.create_task(read(), name="reader")
+    try:
+        yield seen, task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(seen: Transcript, holds: Callable[[Transcript], bool]) -> None:
+    """Wait until a reader has seen something."""
+    async with asyncio.timeout(30):
+        while not holds(seen):  # noqa: ASYNC110 - what is awaited is in another process
+            await asyncio.sleep(0.01)
+
+
+def has_text(length: int) -> Callable[[Transcript], bool]:
+    """Whether so much text has come."""
+    return lambda seen: len(seen.text) >= length
+
+
+def reasoning_of(seen: Transcript) -> str:
+    """Return the reasoning that a reader has seen."""
+    return "".join(c["delta"] for c in seen.chunks if c["type"] == "reasoning-delta")
+
+
+async def assert_seamless(session: Session, seen: Transcript, uncut: Transcript) -> None:
+    """A reader and the log hold what they would without the death; the types, too."""
+    assert seen.done
+    assert seen.types == uncut.types
+    assert (seen.text, reasoning_of(seen)) == (uncut.text, reasoning_of(uncut))
+    assert seen.chunks[-1]["finishReason"] == uncut.chunks[-1]["finishReason"]
+    kept = await session.snapshot()
+    assert [run["outcome"] for run in kept["runs"]] == ["finished"]
+    assert kept["messages"][-1]["id"] == seen.chunks[0]["messageId"]
+    assert text_of(kept["messages"][-1]) == seen.text
+    usage = [c["messageMetadata"]["usage"]["totalTokens"] for c in (seen.chunks[-1],)]
+    assert usage == [uncut.chunks[-1]["messageMetadata"]["usage"]["totalTokens"]]
