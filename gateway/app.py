@@ -14,6 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from gateway import VERSION
 from gateway.agents.whereabouts import TracedAgents, Whereabouts
+from gateway.api.agent_keys import create_agent_keys
 from gateway.api.agents import list_agents
 from gateway.api.api import Api
 from gateway.api.auth import create_authenticator
@@ -72,6 +73,7 @@ class Gateway:
             settings.server,
             Gate(
                 self._authenticator,
+                create_agent_keys(settings),
                 origins=settings.server.cors_origins,
                 hosts=served_hosts(settings),
                 cookie=settings.auth.cookie,
@@ -170,6 +172,7 @@ def build_litestar(
         dependencies={
             "api": Provide(lambda: api, sync_to_thread=False),
             "caller": Provide(api.admit_request),
+            "agent": Provide(api.admit_agent, sync_to_thread=False),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         cors_config=CORSConfig(

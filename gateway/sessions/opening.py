@@ -11,7 +11,7 @@ from msgspec import Struct
 from gateway.errors import NotRecoveredError, RunActiveError, StoreUnavailableError
 from gateway.ids import MessageId, RunId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
-from gateway.sessions.access import check_write
+from gateway.sessions.access import check_create, check_write
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.stored import stored_message
 from gateway.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
@@ -87,7 +87,9 @@ class Opening:
         for _ in range(OPEN_ATTEMPTS):
             state = await self._store.load(request.session_id)
             owner = caller.user if state is None else state.meta.owner
-            if state is not None:
+            if state is None:
+                check_create(caller)
+            else:
                 check_write(caller, state.meta)
             if state is not None and (known := await self._known(request)) is not None:
                 return Admitted(await feed.log_of(known))
