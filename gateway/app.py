@@ -25,6 +25,7 @@ from gateway.api.failures import EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
 from gateway.api.gate import Gate, origin_regex, served_hosts
 from gateway.api.health import Metrics, liveness, readiness
+from gateway.api.pushed import PushController
 from gateway.api.run_stream import EXPOSED_HEADERS
 from gateway.api.sse import SERVER_SEND
 from gateway.api.ws import chat_socket
@@ -160,6 +161,7 @@ def build_litestar(
         route_handlers=[
             *demo,
             ChatController,
+            PushController,
             chat_socket,
             follow_session,
             follow_sessions,

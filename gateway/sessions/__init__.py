@@ -4,7 +4,8 @@ The main flow: `sessions.Sessions.start` decides what a POST means (`accept`), o
 the store, and has `runs` drive it with a `Producer`. The producer's chunks go through the
 `committer` into the log; the log's records come back through the `hub` into a `Feed` per
 session, whose `RunLog`s the `readers` of this process follow. The `reaper` keeps leases and
-closes the runs of the dead.
+closes the runs of the dead. Runs that are written from outside are
+`pushed`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.sessions.hub import Hub
 from gateway.sessions.opening import SessionLimits
 from gateway.sessions.presence import Presence
 from gateway.sessions.producer import ProducerLimits
+from gateway.sessions.pushed import PushLimits
 from gateway.sessions.readers import Draining, ReaderLimits
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.sessions.runs import Runs
@@ -75,6 +77,9 @@ async def open_sessions(
         Draining(),
         limits=limits.sessions,
         reader_limits=limits.readers,
+        push_limits=PushLimits(
+            lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
+        ),
     )
     async with asyncio.TaskGroup() as tasks:
         own = [

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequestError, RunActiveError
 from gateway.sessions.accept import Plan
+from gateway.sessions.opening import run_active
 from gateway.sessions.stored import stored_chunks, stored_message
 from gateway.store.records import RunInfo, RunKey, RunState
 from protocol.chunks import AnyChunk
@@ -66,7 +67,8 @@ class Claims:
             feed: of the request's session.
 
         Raises:
-            RunActiveError: another run is under way.
+            RunActiveError: another run is under way, also one that answers the same message
+                without the key.
             InvalidRequestError, ConflictError, MessageNotFoundError, SessionNotFoundError,
             StoreUnavailableError: see `Opening.open`.
         """
@@ -87,6 +89,9 @@ class Claims:
             info = admitted.log.info
             if info.state is RunState.ENDED:
                 return Claimed(run=info, key=None)
+            # The same message may have its run by a send without the key: it is its producer's.
+            if await self._store.run_of_request(request.session_id, request.request_key) != info.id:
+                raise run_active(info)
             taken = await self._store.take_over(
                 request.session_id, info.id, self._lease_ms, force=True
             )

@@ -14,7 +14,9 @@ from gateway.errors import (
     StoreUnavailableError,
 )
 from gateway.sessions.access import check_write, not_found
+from gateway.sessions.claims import Claims
 from gateway.sessions.opening import Opening, SessionLimits
+from gateway.sessions.pushed import PushedRuns, PushLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
@@ -53,7 +55,11 @@ class AgentFinder(Protocol):
 
 
 class Sessions:
-    """The sessions of all callers. See `service.SessionService`."""
+    """The sessions of all callers. See `service.SessionService`.
+
+    Attributes:
+        pushed: their runs that are written from outside.
+    """
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Sessions:
         *,
         limits: SessionLimits,
         reader_limits: ReaderLimits,
+        push_limits: PushLimits,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -74,6 +81,9 @@ class Sessions:
         self._runs = runs
         self._reaper = reaper
         self._opening = Opening(store, reaper, limits)
+        self.pushed = PushedRuns(
+            store, hub, Claims(store, self._opening, push_limits.lease_ms), draining, push_limits
+        )
         self._presence = presence
         self._draining = draining
         self._limits = limits
