@@ -1,7 +1,8 @@
 """What an agent says, one method a thing, as chunks in an order that is always legal.
 
 Parts open with their first word and close when something else begins; a step opens with
-its first chunk, and the next one begins once the calls of this one have their results.
+its first chunk, and the next one begins once the calls of this one have their results. A step
+that the agent itself begins, with the chunk for it, lasts until the agent ends it.
 
 Sans-IO: every method returns the chunks to send, in order, possibly none.
 """
@@ -48,7 +49,7 @@ from protocol.errors import IllegalChunkError
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from protocol.messages import UIMessage
 
@@ -87,10 +88,17 @@ class Composer:
         self._text: str | None = None
         self._reasoning: str | None = None
         self._in_step = False
+        # Whether the agent began the step itself: then it also ends it.
+        self._is_agents_step = False
         self._waiting: set[str] = set()
         self._answered = False
         # What a refused chunk has opened or closed before it; it goes out with the next one.
         self._made: list[AnyChunk] = []
+
+    @property
+    def waits_for_results(self) -> bool:
+        """Whether a call of the current step has no result yet."""
+        return bool(self._waiting)
 
     def text(self, delta: str) -> list[AnyChunk]:
         """Say more of the answer; an empty delta opens the part and no more."""
@@ -246,7 +254,7 @@ class Composer:
             MalformedFrameError: it is no chunk.
             IllegalChunkError: it is not allowed here, or not the agent's to send.
         """
-        made = _chunk_of(chunk)
+        made = as_chunk(chunk)
         if isinstance(made, StartChunk | FinishChunk):
             raise IllegalChunkError("unable to take a start or a finish; the run writes its own")
         if not (
@@ -254,7 +262,25 @@ class Composer:
         ):
             self._begin()
         self._admit(made)
+        if isinstance(made, StartStepChunk):
+            self._is_agents_step = True
         return self._take()
+
+    def resume(self, stored: Iterable[AnyChunk]) -> None:
+        """Go on after what was sent before, in the step and the part that are open in it.
+
+        Raises:
+            IllegalChunkError: it was not written in a legal order.
+        """
+        for chunk in stored:
+            if isinstance(chunk, StartChunk):
+                continue  # it is there from the beginning
+            self._writer.write(chunk)
+            self._look_at(chunk)
+            if isinstance(chunk, TextStartChunk):
+                self._text = chunk.id
+            elif isinstance(chunk, ReasoningStartChunk):
+                self._reasoning = chunk.id
 
     def end(self) -> list[AnyChunk]:
         """Close what is open. Nothing may follow."""
@@ -266,7 +292,7 @@ class Composer:
 
     def _begin(self) -> None:
         """Be in a step: the next one, if the calls of this one have all been answered."""
-        if self._in_step and self._answered and not self._waiting:
+        if self._in_step and self._answered and not (self._waiting or self._is_agents_step):
             self._finish_step()
         if not self._in_step:
             self._admit(StartStepChunk())
@@ -298,7 +324,7 @@ class Composer:
                 self._answered = False
                 self._waiting.clear()
             case FinishStepChunk():
-                self._in_step = self._answered = False
+                self._in_step = self._answered = self._is_agents_step = False
                 self._text = self._reasoning = None
             case TextEndChunk() if chunk.id == self._text:
                 self._text = None
@@ -331,7 +357,12 @@ def encode_json(value: object) -> Raw:
     return Raw(one_line(bytes(value) if isinstance(value, Raw) else msgspec.json.encode(value)))
 
 
-def _chunk_of(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
+def as_chunk(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
+    """Return a chunk that came as a Struct, a mapping, or its JSON.
+
+    Raises:
+        MalformedFrameError: it is no chunk.
+    """
     if isinstance(chunk, Chunk | OpaqueChunk):
         return chunk
     if isinstance(chunk, str):

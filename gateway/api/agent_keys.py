@@ -63,8 +63,18 @@ class AgentKeys:
         if self.needed and self.name_of(key) is None:
             raise UnauthorizedError("unable to accept the agent key; it is missing, or not ours")
         if user:
-            return Caller(user=user_id(user))
+            return Caller(user=user_id(_text_of(user)))
         return Caller(role=Role.OPERATOR) if self._tokens_required else Caller()
+
+
+def _text_of(header: str) -> str:
+    """Return a header's text; it is UTF-8, which servers read as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        raise UnauthorizedError(
+            "unable to read the user; the header x-midstream-user must be UTF-8"
+        ) from None
 
 
 def create_agent_keys(settings: Settings) -> AgentKeys:

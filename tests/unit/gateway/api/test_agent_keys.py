@@ -97,6 +97,14 @@ def test_agent_that_names_no_user_is_everybody_or_acts_for_the_sessions_owner() 
     check_create(Caller())
 
 
+def test_user_may_be_named_in_any_script() -> None:
+    """The header is UTF-8; what is not is refused, and no user is guessed."""
+    keys = AgentKeys({}, tokens_required=False)
+    assert keys.identify(None, "zoë".encode().decode("latin-1")).user == "zo=C3=AB"
+    with pytest.raises(UnauthorizedError):
+        keys.identify(None, "zoë")
+
+
 def test_agents_are_open_without_keys_only_while_everything_is() -> None:
     """On loopback nothing is needed; where people have tokens, no key means no agent."""
     anyone = connection(authorization="Bearer sk-of-a-provider")
