@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway.client.attempt import OnRetry
+    from protocol.requests import OnActive
 
 
 class Midstream:
@@ -62,7 +63,7 @@ class Midstream:
         agent: str | None = None,
         on_retry: OnRetry = "replay",
         on_error: OnError = "fail",
-        on_active: str = "refuse",
+        on_active: OnActive = "refuse",
     ) -> Run:
         """Return a run to write, in an `async with` block.
 

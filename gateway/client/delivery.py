@@ -36,6 +36,9 @@ MAX_BATCH_CHUNKS: Final = 5_000
 MAX_PENDING_BYTES: Final = 1024 * 1024
 """What may be unsent before a run's methods wait."""
 
+MIN_RENEWAL_S: Final = 0.25
+"""Between two renewals of which the first was not held."""
+
 Outcome = Literal["finished", "stopped", "failed"]
 
 
@@ -210,10 +213,13 @@ class Delivery:
         while True:
             wait_ms = max(1, int(wait_s * 1000))
             target = f"{self._path}/renew?fence={self._fence}&waitMs={wait_ms}"
+            asked_at = time.monotonic()
             body = await self._gateways.post(target, b"", user=self._user, held_s=wait_s)
             self._look_at(body)
             if self.why is not None:
                 await asyncio.sleep(wait_s)  # a stop that is known is answered at once
+            elif time.monotonic() - asked_at < MIN_RENEWAL_S:
+                await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds nothing
 
     def _look_at(self, body: bytes) -> None:
         if msgspec.json.decode(body, type=Stored).stopped_by is not None:
@@ -257,7 +263,9 @@ class Delivery:
             self.outcome = str(error.details.get("outcome"))
             if self.outcome == "stopped":
                 return RunStopped("a person stopped the run")
-            return RunEndedError(self.outcome)
+            if self.outcome == "interrupted":
+                return RunEndedError(self.outcome)
+            return FencedError("a later attempt has ended the run")
         return error
 
     def _move(self) -> None:
