@@ -67,8 +67,7 @@ class Claims:
             feed: of the request's session.
 
         Raises:
-            RunActiveError: another run is under way, also one that answers the same message
-                without the key.
+            RunActiveError: another run is under way.
             InvalidRequestError, ConflictError, MessageNotFoundError, SessionNotFoundError,
             StoreUnavailableError: see `Opening.open`.
         """
@@ -89,9 +88,7 @@ class Claims:
             info = admitted.log.info
             if info.state is RunState.ENDED:
                 return Claimed(run=info, key=None)
-            # The same message may have its run by a send without the key: it is its producer's.
-            if await self._store.run_of_request(request.session_id, request.request_key) != info.id:
-                raise run_active(info)
+            await self._check_ours(request, info)
             taken = await self._store.take_over(
                 request.session_id, info.id, self._lease_ms, force=True
             )
@@ -109,3 +106,13 @@ class Claims:
                 )
             await feed.load()
         raise RunActiveError("unable to claim this run; others keep claiming it. Try again")
+
+    async def _check_ours(self, request: StartRequest, info: RunInfo) -> None:
+        """Refuse to take over a run that answers the same message, under another key.
+
+        Raises:
+            RunActiveError: it is somebody else's.
+        """
+        key = request.request_key or ""
+        if await self._store.run_of_request(request.session_id, key) != info.id:
+            raise run_active(info)

@@ -199,7 +199,7 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> R
 
 
 def run_active(run: RunInfo) -> RunActiveError:
-    """Return what a send is refused with that meets another run."""
+    """Return the error of a send that meets an open run."""
     return RunActiveError(
         "unable to send while an answer is being written; wait for it, stop it, or send with "
         '"onActive": "interrupt"',
