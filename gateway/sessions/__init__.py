@@ -87,6 +87,7 @@ async def open_sessions(
             tasks.create_task(committer.run(), name="committer"),
             tasks.create_task(reaper.run(), name="reaper"),
             tasks.create_task(presence.run(), name="presence"),
+            tasks.create_task(sessions.pushed.run(), name="pushed runs"),
         ]
         try:
             await hub.ready()

@@ -26,6 +26,7 @@ from gateway.errors import (
     SequenceGapError,
 )
 from gateway.sessions.access import not_found
+from gateway.sessions.attention import Attention
 from gateway.sessions.producer import INTERNAL_SENTENCE, close_request
 from gateway.sessions.writings import Writing, Writings, run_ended, run_not_found
 from gateway.store.records import (
@@ -121,17 +122,21 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class PushedRuns:
-    """Writes runs for workers outside. See the module."""
+    """Writes runs for workers outside. See the module; `run` is its task."""
 
     def __init__(
         self, store: SessionStore, hub: Hub, claims: Claims, draining: Draining, limits: PushLimits
     ) -> None:
         self.limits = limits
         self._store = store
-        self._hub = hub
+        self._attention = Attention(hub, limits.lease_ms / 1000)
         self._claims = claims
         self._draining = draining
         self._writings = Writings(store)
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        await self._attention.run()
 
     # -- claim ---------------------------------------------------------------------------------
 
@@ -148,7 +153,7 @@ class PushedRuns:
         """
         self._draining.check()
         session_id = request.session_id
-        async with self._hub.attach(session_id) as feed:
+        async with self._attention.to(session_id) as feed:
             claimed = await self._claims.claim(caller, request, agent, feed)
         if claimed.key is None:
             return PushedRun(run=claimed.run, fence=0)
@@ -269,7 +274,7 @@ class PushedRuns:
             ForbiddenError, StoreUnavailableError.
         """
         await self._writings.check(caller, key)
-        async with self._hub.attach(key.session_id) as feed:
+        async with self._attention.to(key.session_id) as feed:
             (renewed,) = await self._store.renew([key], self.limits.lease_ms)
             if not renewed.held:
                 await self._refuse(key, AppendStatus.FENCED)

@@ -130,8 +130,9 @@ async def test_stop_ends_a_silent_worker_in_a_process_of_its_own(
     assert text_of(await answer_of(session)) == "".join(whole_answer()[:20])
 
 
-async def test_worker_goes_on_at_another_gateway_when_its_own_is_killed(
-    own_deployment: Deployment, tmp_path: Path
+@pytest.mark.parametrize("tidily", [False, True], ids=["killed", "told to stop"])
+async def test_worker_goes_on_at_another_gateway_when_its_own_ends(
+    own_deployment: Deployment, tmp_path: Path, tidily: bool
 ) -> None:
     """Nothing is lost and nothing is there twice, whatever was under way."""
     own_deployment.add_gateways(2, PATIENT, environment=PUSH_ENVIRONMENT)
@@ -139,9 +140,13 @@ async def test_worker_goes_on_at_another_gateway_when_its_own_is_killed(
     reading = asyncio.create_task(follow(session))
     worker = PushWorker(own_deployment, session.id, tmp_path / "log")
     await worker.has_told("word-40")
-    own_deployment.gateways[0].process.kill()
+    gone = own_deployment.gateways[0]
+    gone.terminate() if tidily else gone.process.kill()
     assert await worker.has_ended() == "finished"
     await assert_exact(session, await reading)
+    if tidily:
+        # It has let go of renewals that it held, and waits for nothing of theirs.
+        assert await asyncio.to_thread(gone.process.wait_exit, 20) == 0
 
 
 async def test_worker_holds_what_it_says_while_redis_is_away(own_deployment: Deployment) -> None:

@@ -22,6 +22,7 @@ from gateway.ids import RunId, SessionId
 from gateway.sessions import writings
 from gateway.sessions.pushed import Ending, PushedRun
 from gateway.store.records import RunKey, RunOutcome, Trigger
+from gateway.store.redis_store import RedisStore
 from protocol.chunks import StartChunk
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.sessions import Sessions
-    from gateway.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 
@@ -230,7 +230,7 @@ async def test_silent_worker_hears_a_stop_at_once(
     await sessions.pushed.append(ALICE, key, 1, [STEP, OPEN, delta("so far")])
     other = await gateways()
     held = asyncio.create_task(other.pushed.renew(ALICE, key, 60))
-    await eventually(lambda: S in other.pushed._hub._attached, "the renewal is held")
+    await eventually(lambda: S in other._hub._attached, "the renewal is held")
     stopping = asyncio.create_task(sessions.stop(ALICE, S))
     assert await held == "alice"
     assert (await sessions.pushed.append(ALICE, key, 4, [delta("!")])).stopped_by == "alice"
@@ -246,6 +246,27 @@ async def test_renewal_is_held_no_longer_than_half_the_lease(sessions: Sessions)
         for _ in range(4):  # two leases
             assert await sessions.pushed.renew(ALICE, key, 3600) is None
     await sessions.pushed.append(ALICE, key, 1, [STEP])
+
+
+async def test_renewals_do_not_read_the_session_again_and_again(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its feed stays attached between two of them, and not for ever after the last."""
+    _, key = await claim(sessions)
+    loads: list[object] = []
+    load = RedisStore.load
+
+    async def counted(store: RedisStore, session_id: SessionId) -> object:
+        loads.append(session_id)
+        return await load(store, session_id)
+
+    monkeypatch.setattr(RedisStore, "load", counted)
+    for _ in range(3):
+        await sessions.pushed.renew(ALICE, key, 0.01)
+        await asyncio.sleep(0)
+    assert loads == []
+    await sessions.pushed.end(ALICE, key, finished(1))
+    await eventually(lambda: not sessions._hub._attached, "the feed is let go")
 
 
 async def test_run_of_a_worker_that_dies_is_closed(sessions: Sessions) -> None:
