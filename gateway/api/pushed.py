@@ -64,6 +64,7 @@ class Claim(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
         fence: of this claim, for all that follows; absent if the run has ended.
         next: the sequence of the next chunk to send.
         lease_ms: renew within it.
+        max_bytes: of one request.
         chunks: what an earlier attempt has stored, `start` (sequence 0) included.
         message: for a run that goes on with a message, that message as it was before.
         messages: the conversation up to the message to answer, or to go on with.
@@ -76,6 +77,7 @@ class Claim(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     fence: int = 0
     next: int = 0
     lease_ms: int = 0
+    max_bytes: int = 0
     chunks: list[Raw] = []
     message: Raw | UnsetType = UNSET
     messages: list[Raw] = []
@@ -106,7 +108,7 @@ class PushController(Controller):
         name = check_id(start.agent or DEFAULT_AGENT, "agent's name")
         pushed = api.sessions.pushed
         run = await pushed.claim(agent, start, name)
-        return _json(_claim(run, pushed.limits.lease_ms))
+        return _json(_claim(run, pushed.limits.lease_ms, api.settings.max_body_bytes))
 
     @post("/{chat_id:str}/{run_id:str}/chunks", status_code=200, operation_id="appendChunks")
     async def append(
@@ -240,7 +242,7 @@ def _required(request: AnyRequest, name: str) -> int:
     return value
 
 
-def _claim(run: PushedRun, lease_ms: int) -> Claim:
+def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> Claim:
     info = run.run
     return Claim(
         run_id=info.id,
@@ -248,6 +250,7 @@ def _claim(run: PushedRun, lease_ms: int) -> Claim:
         fence=run.fence,
         next=run.next,
         lease_ms=lease_ms,
+        max_bytes=max_bytes,
         chunks=[Raw(encode(chunk)) for chunk in run.stored],
         message=UNSET if run.continued is None else run.continued.raw,
         messages=list(run.messages),

@@ -36,6 +36,9 @@ MAX_BATCH_CHUNKS: Final = 5_000
 MAX_PENDING_BYTES: Final = 1024 * 1024
 """What may be unsent before a run's methods wait."""
 
+ABANDON_LIMIT_S: Final = 5.0
+"""For the end of a run that a gateway has refused to go on with."""
+
 MIN_RENEWAL_S: Final = 0.25
 """Between two renewals of which the first was not held."""
 
@@ -75,6 +78,7 @@ class Delivery:
         self._path = run_path
         self._fence = claim.fence
         self._lease_s = claim.lease_ms / 1000
+        self._max_bytes = claim.max_bytes
         self._user = user
         self._on_over = on_over
         self._flush_interval_s = flush_interval_s
@@ -95,7 +99,17 @@ class Delivery:
         ]
 
     def put(self, lines: Sequence[bytes]) -> None:
-        """Take chunks to send."""
+        """Take chunks to send.
+
+        Raises:
+            MidstreamError: one is larger than the gateway takes.
+        """
+        largest = max(map(len, lines), default=0)
+        if largest > self._max_bytes:
+            raise MidstreamError(
+                f"unable to send a chunk of {largest} bytes; the gateway takes {self._max_bytes}. "
+                "Put files elsewhere, and send their URL"
+            )
         self._pending += lines
         self._pending_bytes += sum(map(len, lines))
         self._more.set()
@@ -153,6 +167,15 @@ class Delivery:
         except MidstreamError as error:
             self._fail(error)
 
+    async def abandon(self) -> None:
+        """After a refusal: end the run with what is stored, if it can still be ended."""
+        self._ending = "failed"
+        target, body = f"{self._path}/end?fence={self._fence}", {"first": self._next}
+        content = msgspec.json.encode({**body, "outcome": self._ending})
+        with suppress(MidstreamError):
+            await self._gateways.post(target, content, user=self._user, limit_s=ABANDON_LIMIT_S)
+            self.outcome = self._ending
+
     # -- the tasks ------------------------------------------------------------------------------
 
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -197,12 +220,12 @@ class Delivery:
                 body = await self._gateways.post(target, b"\n".join(batch), user=self._user)
             except RefusedError as error:
                 stored = error.details.get("next")
-                if error.code != "sequence_gap" or not isinstance(stored, int):
-                    raise
-                if not self._next < stored <= after:
+                if not isinstance(stored, int) or not self._next < stored <= after:
                     raise
                 batch = batch[stored - self._next :]
                 self._next = stored
+                if error.code != "sequence_gap":
+                    raise
                 continue
             self._next = after
             self._look_at(body)

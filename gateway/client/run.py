@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from gateway.client.attempt import Attempt, OnRetry
 from gateway.client.delivery import Delivery
-from gateway.client.errors import MidstreamError, RunError, RunOver, RunSkipped
+from gateway.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
 from gateway.client.tool import ToolCall
 from gateway.client.wire import Claim
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
@@ -199,6 +199,8 @@ class Run:
     async def _end(self, delivery: Delivery, error: BaseException | None) -> None:
         """Write the end that fits how the body ended."""
         if delivery.is_over:
+            if isinstance(delivery.why, RefusedError):
+                await self._end_within(delivery.abandon(), error)
             return
         if delivery.why is not None:
             await self._end_within(delivery.end("stopped"), error)

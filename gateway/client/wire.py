@@ -37,6 +37,7 @@ class Claim(Struct, kw_only=True, rename="camel"):
     fence: int = 0
     next: int = 0
     lease_ms: int = 8_000
+    max_bytes: int = 8 * 1024 * 1024
     chunks: list[Raw] = []
     message: Raw | UnsetType = UNSET
     messages: list[Raw] = []

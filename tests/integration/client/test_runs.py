@@ -223,6 +223,33 @@ async def test_illegal_chunk_is_refused_where_it_is_made(
     assert text_of(await answer_of(session)) == "on"
 
 
+async def test_chunk_that_no_gateway_takes_ends_the_run(
+    client: Midstream, session: Session
+) -> None:
+    """It is refused where it is made, with a sentence that says what to do instead."""
+    with pytest.raises(MidstreamError, match="send their URL"):
+        async with client.run(session.id, key="job", text="Go.") as run:
+            await run.text("Before")
+            await run.text("x" * 9_000_000)
+    assert (run.outcome, await outcome(session)) == ("failed", "failed")
+    assert text_of(await answer_of(session)) == "Before"
+
+
+async def test_run_that_a_gateway_refuses_to_go_on_with_is_ended(
+    client: Midstream, session: Session
+) -> None:
+    """What the client sends is legal, as far as it knows; if not, no reader waits for a lease."""
+    with pytest.raises(RefusedError) as refused:
+        async with client.run(session.id, key="job", text="Go.") as run:
+            await run.text("Before")
+            assert run._delivery is not None
+            run._delivery.put([b'{"type":"text-end","id":"nowhere"}'])
+            await asyncio.Event().wait()
+    assert refused.value.code == "illegal_chunk"
+    assert (run.outcome, await outcome(session)) == ("failed", "failed")
+    assert text_of(await answer_of(session)) == "Before"
+
+
 async def test_stop_cancels_a_silent_body_where_it_waits(
     client: Midstream, session: Session
 ) -> None:

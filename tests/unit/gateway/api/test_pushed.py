@@ -80,6 +80,7 @@ async def test_claim_is_read_as_a_send_with_a_key(body: dict[str, Any]) -> None:
         "fence": 1,
         "next": 1,
         "leaseMs": 8000,
+        "maxBytes": 8 * 1024 * 1024,
         "chunks": [{"type": "start", "messageId": "m1"}],
     }
     caller, start, agent = pushed.calls[0]
@@ -107,6 +108,7 @@ async def test_claim_of_an_ended_run_says_how_it_ended() -> None:
         "runId": "run_1",
         "messageId": "m1",
         "leaseMs": 8000,
+        "maxBytes": 8 * 1024 * 1024,
         "outcome": "stopped",
     }
 
