@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET
 
+from gateway.client.answer import Answer
 from gateway.client.attempt import Attempt, OnRetry
 from gateway.client.delivery import Delivery
 from gateway.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
-from gateway.client.tool import ToolCall
 from gateway.client.wire import Claim
-from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
-from protocol.composer import as_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -36,7 +33,7 @@ CLAIM_WAIT_S: Final = 15.0
 CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
 
 
-class Run:
+class Run(Answer):
     """One run: a block round what writes it, and one method for each thing that it can say.
 
     Parts, steps and blocks open and close by themselves. Every method returns at once, unless
@@ -49,8 +46,6 @@ class Run:
     Attributes:
         outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once it has ended;
             known at the beginning of the block for one that is skipped.
-        finish_reason: why the answer ends. None: `tool-calls` if a call waits for its result,
-            else `stop`.
         messages: the conversation that the run answers, oldest first: UIMessages.
     """
 
@@ -66,9 +61,9 @@ class Run:
         flush_interval_s: float,
     ) -> None:
         """Made by `Midstream.run`."""
+        super().__init__()
         self.session_id = session_id
         self.outcome: str | None = None
-        self.finish_reason: FinishReason | None = None
         self.messages: list[dict[str, Any]] = []
         self._gateways = gateways
         self._asked = claim
@@ -80,7 +75,6 @@ class Run:
         self._message_id = ""
         self._attempt: Attempt | None = None
         self._delivery: Delivery | None = None
-        self._last_metadata: object = None
         self._stopping = asyncio.Event()
         self._skipped: RunOver | None = None
         self._body: asyncio.Task[Any] | None = None
@@ -262,128 +256,13 @@ class Run:
         if self._body is not None:
             self._soon = asyncio.get_running_loop().call_soon(self._interrupt)
 
-    # -- the answer -----------------------------------------------------------------------------
-
-    async def text(self, delta: str) -> None:
-        """Say more of the answer."""
-        await self.emit(self.composer.text(delta))
-
-    async def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
-        """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
-        await self.emit(self.composer.reasoning(delta, provider_metadata=provider_metadata))
-
-    def tool(
-        self,
-        name: str,
-        tool_input: object = UNSET,
-        *,
-        call_id: str | None = None,
-        title: str | None = None,
-        dynamic: bool = False,
-    ) -> ToolCall:
-        """Call a tool, and show its result; see `ToolCall`.
-
-            async with run.tool("weather", {"city": "Rome"}) as call:
-                await call.output(await weather("Rome"))
-
-        Args:
-            name: the tool's.
-            tool_input: any JSON; left out, it is streamed by `call.input`.
-            call_id: the provider's, if it has one.
-            title: for people.
-            dynamic: the client does not know the tool: its part is a `dynamic-tool`.
-        """
-        return ToolCall(
-            self,
-            name,
-            tool_input,
-            call_id=call_id or self._running.new_id(),
-            title=title,
-            dynamic=dynamic,
-        )
-
-    async def source(
-        self, url: str, title: str | None = None, *, source_id: str | None = None
-    ) -> None:
-        """Name a web page that the answer uses."""
-        await self.emit(self.composer.source(url, title, source_id=source_id))
-
-    async def document(
-        self,
-        title: str,
-        media_type: str,
-        *,
-        filename: str | None = None,
-        source_id: str | None = None,
-    ) -> None:
-        """Name a document that the answer uses."""
-        await self.emit(
-            self.composer.document(title, media_type, filename=filename, source_id=source_id)
-        )
-
-    async def file(self, url: str, media_type: str) -> None:
-        """Show a file; the address may be a data URL."""
-        await self.emit(self.composer.file(url, media_type))
-
-    async def data(
-        self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
-    ) -> None:
-        """Send a `data-NAME` part. One with the id of an earlier one replaces it.
-
-        Args:
-            name: what follows `data-`.
-            value: any JSON.
-            part_id: the part's id.
-            transient: for who is there now; never part of the message.
-        """
-        await self.emit(self.composer.data(name, value, part_id=part_id, transient=transient))
-
-    async def status(self, text: str) -> None:
-        """Say what goes on, for who is there now: a transient `data-status` `{text}`."""
-        await self.emit(self.composer.status(text))
-
-    async def metadata(self, metadata: Mapping[str, object]) -> None:
-        """Merge into the message's metadata."""
-        await self.emit(self.composer.metadata(metadata))
-
-    async def step(self) -> None:
-        """Begin the next step, whatever the calls of this one came to."""
-        await self.emit(self.composer.step())
-
-    async def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> None:
-        """Send any chunk, as a Struct, a mapping, or its JSON: another stream's, for example.
-
-        The run writes its own `start` and `finish`: of these, the metadata and the reason are
-        taken. An `error` is raised as a `RunError`.
-
-        Raises:
-            MalformedFrameError: it is no chunk.
-            IllegalChunkError: it is not allowed here.
-        """
-        made = as_chunk(chunk)
-        match made:
-            case StartChunk():
-                if made.message_metadata is not UNSET:
-                    await self.metadata(msgspec.json.decode(made.message_metadata))
-            case FinishChunk():
-                if made.finish_reason is not UNSET:
-                    self.finish_reason = made.finish_reason
-                if made.message_metadata is not UNSET:
-                    self._last_metadata = made.message_metadata
-            case ErrorChunk():
-                raise RunError(made.error_text)
-            case AbortChunk():
-                raise RunError("The answer was cut short.")
-            case _:
-                await self.emit(self.composer.chunk(made))
+    # -- inside ---------------------------------------------------------------------------------
 
     async def flush(self) -> None:
         """Wait until all that was said is stored: what follows a checkpoint, for example."""
         if self._delivery is not None:
             await self._delivery.flush()
         self._check()
-
-    # -- inside ---------------------------------------------------------------------------------
 
     @property
     def composer(self) -> Composer:
@@ -401,6 +280,10 @@ class Run:
         if delivery.is_full:
             await delivery.room()
             self._check()
+
+    def new_id(self) -> str:
+        """Return an id of the run's own, the same in each attempt that replays."""
+        return self._running.new_id()
 
     def _check(self) -> None:
         if self._why is not None:

@@ -13,12 +13,14 @@ from tests.support.fixtures import (
     simulator,
     start_deployment,
 )
-from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS
+from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS, client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from gateway.client import Midstream
     from tests.support.fixtures import Deployment
+    from tests.support.sessions import Session
     from tests.support.simulator import Simulator
 
 __all__ = ["own_deployment", "pytest_runtest_makereport", "simulator"]
@@ -31,3 +33,16 @@ def pushed(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> It
         made = start_deployment(simulator, tmp_path_factory.mktemp("push"), stack)
         made.add_gateways(2, PUSH_SETTINGS, environment=PUSH_ENVIRONMENT)
         yield made
+
+
+@pytest.fixture
+async def client(pushed: Deployment) -> AsyncIterator[Midstream]:
+    """A worker's client, of both gateways."""
+    async with client_of(pushed) as opened:
+        yield opened
+
+
+@pytest.fixture
+def session(pushed: Deployment) -> Session:
+    """A new session."""
+    return pushed.session()

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def session(pushed: Deployment) -> Session:
-    """A new session."""
-    return pushed.session()
-
-
 async def work(
     pushed: Deployment, session: Session, body: Callable[[SyncRun], None], **options: str
 ) -> SyncRun:
