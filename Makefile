@@ -99,7 +99,7 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
 RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11
-LOCK := $(RESOLVE) --extra embedded pyproject.toml
+LOCK := $(RESOLVE) --extra server --extra embedded --extra client pyproject.toml
 
 .PHONY: dist
 dist: ## Build the wheel with the demo in it, into dist/

@@ -15,6 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from gateway import VERSION
 from gateway.agents.whereabouts import TracedAgents, Whereabouts
+from gateway.api.agent_keys import create_agent_keys
 from gateway.api.agents import list_agents
 from gateway.api.api import Api
 from gateway.api.auth import create_authenticator
@@ -25,6 +26,7 @@ from gateway.api.failures import EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
 from gateway.api.gate import Gate, origin_regex, served_hosts
 from gateway.api.health import Metrics, liveness, readiness
+from gateway.api.pushed import PushController
 from gateway.api.run_stream import EXPOSED_HEADERS
 from gateway.api.sse import SERVER_SEND
 from gateway.api.ws import chat_socket
@@ -77,6 +79,7 @@ class Gateway:
             settings.server,
             Gate(
                 self._authenticator,
+                create_agent_keys(settings),
                 origins=settings.server.cors_origins,
                 hosts=served_hosts(settings),
                 cookie=settings.auth.cookie,
@@ -176,6 +179,7 @@ def build_litestar(
         route_handlers=[
             *demo,
             ChatController,
+            PushController,
             chat_socket,
             follow_session,
             follow_sessions,
@@ -188,6 +192,7 @@ def build_litestar(
         dependencies={
             "api": Provide(lambda: api, sync_to_thread=False),
             "caller": Provide(api.admit_request),
+            "agent": Provide(api.admit_agent, sync_to_thread=False),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         cors_config=CORSConfig(

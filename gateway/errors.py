@@ -5,9 +5,10 @@
         InvalidRequestError 400 · UnauthorizedError 401 · ForbiddenError 403
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
         RunActiveError 409 · ConflictError 409 · NotRecoveredError 410 · TooLargeError 413
+        FencedError 409              another producer has the run; end without writing
+        SequenceGapError 409 · RunEndedError 409 · IllegalChunkPushedError 400
       StoreError
         StoreUnavailableError 503    Redis cannot be reached; outcome unknown
-        FencedError                  the lease is lost; the producer ends silently
         LogLostError                 the log is not what was acknowledged
       ProviderError                  .retry_after_s
         ProviderRateLimitedError · ProviderRejectedError · ProviderUnavailableError
@@ -115,6 +116,37 @@ class ConflictError(ClientError):
     http_status = 409
 
 
+class FencedError(ClientError):
+    """Another producer took the run over. Write nothing more."""
+
+    code = "fenced"
+    http_status = 409
+
+
+class SequenceGapError(ClientError):
+    """Chunks that do not follow those which are stored; `next` is the sequence to go on with."""
+
+    code = "sequence_gap"
+    http_status = 409
+
+
+class RunEndedError(ClientError):
+    """The run that is to be written has its end; `outcome` says which."""
+
+    code = "run_ended"
+    http_status = 409
+
+
+class IllegalChunkPushedError(ClientError):
+    """A chunk that is none, or not allowed where it stands; `index` says which.
+
+    What came before it is stored: `next` is the sequence to go on with.
+    """
+
+    code = "illegal_chunk"
+    http_status = 400
+
+
 class NotRecoveredError(ClientError):
     """A position that the log cannot continue from: reload the snapshot."""
 
@@ -143,12 +175,6 @@ class StoreUnavailableError(StoreError):
 
     code = "store_unavailable"
     ws_close_code = 4001
-
-
-class FencedError(StoreError):
-    """Another producer took the run over. Write nothing more."""
-
-    code = "fenced"
 
 
 class LogLostError(StoreError):

@@ -178,6 +178,19 @@ class AuthSettings(_Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class AgentKeySettings(_Section, frozen=True, kw_only=True):
+    """A key with which agents outside the gateway write runs, `[agent_keys.NAME]`.
+
+    It acts for the user that a request names. Without any, everybody may write runs while
+    `auth.mode` is `none`, and nobody otherwise.
+    """
+
+    key_env: Annotated[
+        Text,
+        Meta(description="Environment variable with the key, at least 16 characters."),
+    ]
+
+
 class ClientToolSettings(_Section, frozen=True, kw_only=True):
     """A tool that the client executes, `[agents.NAME.client_tools.TOOL]`.
 
@@ -336,6 +349,7 @@ class Settings(_Section, frozen=True, kw_only=True):
         str,
         Meta(description="Agent of requests that name none. Empty: the first one configured."),
     ] = ""
+    agent_keys: Mapping[str, AgentKeySettings] = {}
     agents: Mapping[str, AgentSettings] = {}
     providers: Mapping[str, ProviderSettings] = {}
 
@@ -349,6 +363,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
 """The sections whose fields have environment variables."""
 
 NAMED_TABLES: Final[dict[str, type[Struct]]] = {
+    "agent_keys": AgentKeySettings,
     "agents": AgentSettings,
     "providers": ProviderSettings,
 }

@@ -9,6 +9,7 @@ from msgspec import inspect
 
 from gateway.settings import (
     SECTIONS,
+    AgentKeySettings,
     AgentSettings,
     ClientToolSettings,
     ProviderSettings,
@@ -45,6 +46,7 @@ def _lines() -> Iterator[str]:
     yield from _table("Top level", Settings, None)
     for name, struct in SECTIONS.items():
         yield from _table(f"`[{name}]`", struct, name)
+    yield from _table("`[agent_keys.NAME]`", AgentKeySettings, None)
     yield from _table("`[agents.NAME]`", AgentSettings, None)
     yield from _table("`[agents.NAME.client_tools.TOOL]`", ClientToolSettings, None)
     yield from _table("`[agents.NAME.provider_tools.TOOL]`", ProviderToolSettings, None)

@@ -41,10 +41,13 @@ DEFAULT_FILE: Final = Path("midstream.toml")
 MIN_SECRET_BYTES: Final = 32
 """HS256 is as strong as its key; RFC 7518 §3.2 wants at least the hash's size."""
 
+_AGENT_KEY: Final = re.compile(r"[!-~]{16,}")
+"""Printable ASCII without blanks, as it goes into a header."""
+
 _ALIASES: Final = {"REDIS_URL": ("redis", "url")}
 _OTHER_VARIABLES: Final = frozenset({"MIDSTREAM_CONFIG"})
 _SECRETS: Final = ("_SECRET", "_KEY")
-"""Ends of names that settings may refer to (`auth.secret_env`, `api_key_env`)."""
+"""Ends of names that settings may refer to (`auth.secret_env`, `api_key_env`, `key_env`)."""
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = frozenset(
@@ -166,6 +169,7 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     _check_exposure(settings)
     _check_auth(settings.auth, environment)
     _check_agents(settings, environment)
+    _check_agent_keys(settings, environment)
     runs = settings.runs
     if runs.renew_interval_s * 2 > runs.lease_s:
         raise SettingsError(
@@ -206,6 +210,15 @@ def _check_auth(auth: AuthSettings, environment: Mapping[str, str]) -> None:
             f"unable to check tokens; {auth.secret_env} {problem}: set it to the issuer's HS256 "
             "secret, or set `auth.jwks`"
         )
+
+
+def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> None:
+    for name, key in settings.agent_keys.items():
+        if _AGENT_KEY.fullmatch(environment.get(key.key_env, "")) is None:
+            raise SettingsError(
+                f"unable to use the agent key `{name}`; set {key.key_env} to at least 16 "
+                "printable ASCII characters, without blanks"
+            )
 
 
 def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:

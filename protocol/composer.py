@@ -49,7 +49,7 @@ from protocol.errors import IllegalChunkError
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from protocol.messages import UIMessage
 
@@ -270,6 +270,22 @@ class Composer:
         if isinstance(made, StartStepChunk):
             self._is_agents_step = True
         return self._take()
+
+    def resume(self, stored: Iterable[AnyChunk]) -> None:
+        """Go on after what was sent before, in the step and the part that are open in it.
+
+        Raises:
+            IllegalChunkError: it was not written in a legal order.
+        """
+        for chunk in stored:
+            if isinstance(chunk, StartChunk):
+                continue  # it is there from the beginning
+            self._writer.write(chunk)
+            self._look_at(chunk)
+            if isinstance(chunk, TextStartChunk):
+                self._text = chunk.id
+            elif isinstance(chunk, ReasoningStartChunk):
+                self._reasoning = chunk.id
 
     def end(self) -> list[AnyChunk]:
         """Close what is open. Nothing may follow."""

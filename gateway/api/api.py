@@ -74,3 +74,7 @@ class Api:
     async def admit_request(self, request: Request[Any, Any, Any]) -> Caller:
         """`admit`, as Litestar calls it for the dependency `caller`."""
         return await self._gate.admit(request)
+
+    def admit_agent(self, request: Request[Any, Any, Any]) -> Caller:
+        """Return for whom an agent calls, for the dependency `agent`; see `Gate.admit_agent`."""
+        return self._gate.admit_agent(request)

@@ -1,4 +1,4 @@
-"""What a request must pass before anything is done for it: host, origin, caller.
+"""What a request must pass before anything is done for it: host, origin, caller or agent.
 
 Browsers let any page send a POST with `text/plain`, or open a WebSocket, to any address,
 cookies included; and the gateway reads JSON whatever its declared type is, because one of
@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from gateway.api.agent_keys import KEY_HEADER, USER_HEADER
 from gateway.errors import ForbiddenError
 from gateway.settings import LOOPBACK
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from litestar.connection import ASGIConnection
 
+    from gateway.api.agent_keys import AgentKeys
     from gateway.api.auth import Authenticator
     from gateway.sessions.access import Caller
     from gateway.settings import Settings
@@ -34,6 +36,7 @@ class Gate:
 
     Args:
         authenticator: tells who calls.
+        agent_keys: tells which agent calls, and for whom.
         origins: patterns of other origins that may call; `*` stands for any text.
         hosts: names that requests may name; empty for any.
         cookie: name of a cookie that may hold the token, or empty.
@@ -42,12 +45,14 @@ class Gate:
     def __init__(
         self,
         authenticator: Authenticator,
+        agent_keys: AgentKeys,
         *,
         origins: Iterable[str],
         hosts: Iterable[str],
         cookie: str,
     ) -> None:
         self._authenticator = authenticator
+        self._agent_keys = agent_keys
         self._origins = re.compile(origin_regex(origins))
         self._hosts = frozenset(hosts)
         self._cookie = cookie
@@ -62,6 +67,32 @@ class Gate:
         self._check_host(connection)
         self._check_origin(connection)
         return await self._authenticator.identify(self._token(connection))
+
+    def admit_agent(
+        self, connection: ASGIConnection[Any, Any, Any, Any], *key_headers: str
+    ) -> Caller:
+        """Return for whom an agent calls.
+
+        Its key is in `x-midstream-key`, else a bearer token, else in one of the others.
+
+        Args:
+            key_headers: other headers that may hold the key.
+
+        Raises:
+            ForbiddenError: the host or the page's origin is not ours.
+            UnauthorizedError: see `AgentKeys.identify`.
+        """
+        self._check_host(connection)
+        self._check_origin(connection)
+        headers = connection.headers
+        key = headers.get(KEY_HEADER) or _bearer(connection)
+        for name in key_headers:
+            key = key or headers.get(name)
+        return self._agent_keys.identify(key, headers.get(USER_HEADER))
+
+    def is_agent_key(self, value: str | None) -> bool:
+        """Whether a header's value is one of our keys: it must not be passed on."""
+        return self._agent_keys.name_of(value) is not None
 
     def _check_host(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         if not self._hosts:
@@ -82,14 +113,20 @@ class Gate:
 
     def _token(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
         """Return the token: header first, then cookie, then `?token=` where no header can be."""
-        header = connection.headers.get("authorization", "")
-        if header[: len(_BEARER)].lower() == _BEARER:
-            return header[len(_BEARER) :].strip()
+        if (bearer := _bearer(connection)) is not None:
+            return bearer
         if self._cookie and (cookie := connection.cookies.get(self._cookie)):
             return cookie
         if connection.scope.get("method", "GET") == "GET":
             return connection.query_params.get("token")
         return None
+
+
+def _bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    header = connection.headers.get("authorization", "")
+    if header[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return header[len(_BEARER) :].strip()
 
 
 def origin_regex(patterns: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ the store, and has `runs` drive it with a `Producer`. The producer's chunks go t
 `committer` into the log; the log's records come back through the `hub` into a `Feed` per
 session, whose `RunLog`s the `readers` of this process follow. The `reaper` keeps leases and
 takes over the runs of the dead: `succession` goes on with those that can be, the others are
-closed.
+closed. Runs that are written from outside are `pushed`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gateway.sessions.hub import Hub
 from gateway.sessions.opening import AgentFinder, SessionLimits
 from gateway.sessions.presence import Presence
 from gateway.sessions.producer import ProducerLimits
+from gateway.sessions.pushed import PushLimits
 from gateway.sessions.readers import Draining, ReaderLimits
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.sessions.runs import Runs
@@ -78,6 +79,9 @@ async def open_sessions(
         Draining(),
         limits=limits.sessions,
         reader_limits=limits.readers,
+        push_limits=PushLimits(
+            lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
+        ),
     )
     async with asyncio.TaskGroup() as tasks:
         own = [
@@ -85,6 +89,7 @@ async def open_sessions(
             tasks.create_task(committer.run(), name="committer"),
             tasks.create_task(reaper.run(), name="reaper"),
             tasks.create_task(presence.run(), name="presence"),
+            tasks.create_task(sessions.pushed.run(), name="pushed runs"),
         ]
         try:
             await hub.ready()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.errors import ForbiddenError, SessionNotFoundError
+from gateway.errors import ForbiddenError, InvalidRequestError, SessionNotFoundError
 from gateway.ids import ANONYMOUS, SessionId, UserId
 
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ def check_write(caller: Caller, meta: SessionMeta) -> None:
     if caller.may_read(meta.id, meta.owner):
         raise ForbiddenError("unable to change this session; your role may only read it")
     raise not_found()
+
+
+def check_create(caller: Caller) -> None:
+    """Raise unless a session that the caller begins would have an owner."""
+    if caller.role is Role.OPERATOR and caller.user == ANONYMOUS:
+        raise InvalidRequestError(
+            "unable to begin a session for nobody; name its user in the header x-midstream-user"
+        )
 
 
 def not_found() -> SessionNotFoundError:

@@ -18,7 +18,7 @@ from gateway.errors import (
 )
 from gateway.ids import MessageId, RunId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
-from gateway.sessions.access import check_write
+from gateway.sessions.access import check_create, check_write
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.stored import stored_message
 from gateway.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
@@ -125,7 +125,9 @@ class Opening:
         for _ in range(OPEN_ATTEMPTS):
             state = await self._store.load(request.session_id)
             owner = caller.user if state is None else state.meta.owner
-            if state is not None:
+            if state is None:
+                check_create(caller)
+            else:
                 check_write(caller, state.meta)
             if state is not None and (known := await self._known(request)) is not None:
                 return Admitted(await feed.log_of(known))
@@ -164,7 +166,7 @@ class Opening:
                     await self._wait_for_turn(request, feed, run)
                 case OpenStatus.ORPHAN if run is not None:
                     if not await self._reaper.close_orphan(request.session_id, run.id):
-                        raise _active(run)
+                        raise run_active(run)
                 case _:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
@@ -200,7 +202,7 @@ class Opening:
         """Wait until the active run has ended, if the request may; refuse it otherwise."""
         if active.state is not RunState.STOPPING:
             if request.on_active != "interrupt":
-                raise _active(active)
+                raise run_active(active)
             await self._store.request_stop(
                 request.session_id,
                 run_id=active.id,
@@ -210,7 +212,7 @@ class Opening:
             )
         log = await feed.log_of(active.id)
         if not await log.until_ended(self._limits.stop_wait_s):
-            raise _active(active)
+            raise run_active(active)
 
     async def told_before(self, log: RunLog) -> ChunkBatch | None:
         """For a repeated send whose run's chunks were trimmed: its message, as one batch."""
@@ -249,7 +251,8 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> R
     )
 
 
-def _active(run: RunInfo) -> RunActiveError:
+def run_active(run: RunInfo) -> RunActiveError:
+    """Return the error of a send that meets an open run."""
     return RunActiveError(
         "unable to send while an answer is being written; wait for it, stop it, or send with "
         '"onActive": "interrupt"',

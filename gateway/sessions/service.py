@@ -19,6 +19,7 @@ from protocol.position import Position
 
 if TYPE_CHECKING:
     from gateway.sessions.access import Caller
+    from gateway.sessions.pushed import PushedRuns
     from protocol.batch import ChunkBatch
 
 
@@ -113,6 +114,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
 
 class SessionService(Protocol):
     """The sessions of all callers, on this process and all others."""
+
+    pushed: PushedRuns
 
     async def start(self, caller: Caller, request: StartRequest) -> RunReader:
         """Accept a message and return a reader of its run, from the run's first chunk.

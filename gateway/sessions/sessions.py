@@ -14,7 +14,9 @@ from gateway.errors import (
     StoreUnavailableError,
 )
 from gateway.sessions.access import check_write, not_found
+from gateway.sessions.claims import Claims
 from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
+from gateway.sessions.pushed import PushedRuns, PushLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
@@ -41,7 +43,11 @@ logger = logging.getLogger(__name__)
 
 
 class Sessions:
-    """The sessions of all callers. See `service.SessionService`."""
+    """The sessions of all callers. See `service.SessionService`.
+
+    Attributes:
+        pushed: their runs that are written from outside.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class Sessions:
         *,
         limits: SessionLimits,
         reader_limits: ReaderLimits,
+        push_limits: PushLimits,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -62,6 +69,9 @@ class Sessions:
         self._runs = runs
         self._reaper = reaper
         self._opening = Opening(store, agents, reaper, limits)
+        self.pushed = PushedRuns(
+            store, hub, Claims(store, self._opening, push_limits.lease_ms), draining, push_limits
+        )
         self._presence = presence
         self._draining = draining
         self._limits = limits

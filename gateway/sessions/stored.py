@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.errors import LogLostError
 from gateway.store.records import ChunksRecord
 from protocol.codec import decode_lines
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
-    from gateway.ids import SessionId
+    from gateway.ids import RunId, SessionId
     from gateway.store.records import TakenOver
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
@@ -23,14 +24,37 @@ async def stored_chunks(store: SessionStore, taken: TakenOver) -> list[AnyChunk]
     Raises:
         StoreUnavailableError: Redis cannot be reached.
     """
+    return await _read(store, taken.key.session_id, taken.run.id, taken.opened, taken.next)
+
+
+async def all_chunks(
+    store: SessionStore, session_id: SessionId, run_id: RunId, *, opened: str, until: int
+) -> list[AnyChunk]:
+    """Return the chunks of a run under way, in order: `until`, or more that came since.
+
+    Args:
+        opened: the offset of its opening record.
+
+    Raises:
+        LogLostError: the log has fewer.
+        StoreUnavailableError: Redis cannot be reached.
+    """
+    chunks = await _read(store, session_id, run_id, opened, until)
+    if len(chunks) < until:
+        raise LogLostError("unable to go on with this run; the log has lost a part of it")
+    return chunks
+
+
+async def _read(
+    store: SessionStore, session_id: SessionId, run_id: RunId, offset: str, until: int
+) -> list[AnyChunk]:
     chunks: list[AnyChunk] = []
-    offset = taken.opened
-    while len(chunks) < taken.next:
-        entries = await store.read_run(taken.key.session_id, offset, count=PAGE_RECORDS)
+    while len(chunks) < until:
+        entries = await store.read_run(session_id, offset, count=PAGE_RECORDS)
         before = len(chunks)
         for entry in entries:
             record = entry.record
-            if isinstance(record, ChunksRecord) and record.run_id == taken.run.id:
+            if isinstance(record, ChunksRecord) and record.run_id == run_id:
                 new = decode_lines(record.payload)
                 chunks += new[max(0, len(chunks) - record.first) :]
         if not entries or (len(chunks) == before and entries[-1].offset == offset):

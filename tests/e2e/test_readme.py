@@ -6,16 +6,20 @@ import json
 import os
 import re
 import subprocess
+import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.processes import REPOSITORY, ChildProcess, free_port
+from tests.support.sessions import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.fixtures import Deployment
 
 
 @pytest.fixture
@@ -100,3 +104,32 @@ def test_person_pastes_the_curl_lines_and_they_do_what_the_readme_says(served: s
     snapshot = json.loads(kept)
     assert [message["role"] for message in snapshot["messages"]] == ["user", "assistant"]
     assert more in json.dumps(snapshot["messages"][1], ensure_ascii=False).replace("\\n", "\n")
+
+
+def python_block(word: str) -> str:
+    """Return the README's program that has a word."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.M | re.S
+    )
+    (block,) = [block for block in blocks if word in block]
+    return str(block)
+
+
+def test_person_pastes_the_push_program_and_its_answer_is_kept(deployment: Deployment) -> None:
+    """It prints how its run has ended; run again, it says nothing twice."""
+    at = deployment.gateways[0].at
+    for _ in range(2):
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", python_block("gateway.client")],
+            env={**os.environ, "GATEWAY": at.url, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("finished\n", "")
+    with urllib.request.urlopen(f"{at.url}/api/chat/rivers", timeout=10) as answer:  # noqa: S310
+        snapshot = json.load(answer)
+    assert [message["role"] for message in snapshot["messages"]] == ["user", "assistant"]
+    assert text_of(snapshot["messages"][1]) == "Slowly, and then all at once. "
+    assert snapshot["messages"][1]["parts"][1]["output"] == "They flow downhill."

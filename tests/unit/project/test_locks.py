@@ -29,7 +29,8 @@ def declared() -> dict[str, list[Requirement]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     run = [*project["project"]["dependencies"], *groups["build"]]
-    run += project["project"]["optional-dependencies"]["embedded"]
+    for extra in ("server", "embedded", "client"):
+        run += project["project"]["optional-dependencies"][extra]
     dev = [item for item in groups["dev"] if isinstance(item, str)]
     return {
         "run": [Requirement(item) for item in run],

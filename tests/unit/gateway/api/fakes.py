@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gateway.api.agent_keys import AgentKeys
 from gateway.api.api import Api
 from gateway.api.auth import Anonymous
 from gateway.api.gate import Gate
@@ -85,6 +86,7 @@ class FakeSessions:
 
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    pushed: Any = None
 
     def _answer(self, method: str, **arguments: Any) -> Any:
         self.calls.append((method, arguments))
@@ -124,6 +126,7 @@ def make_app(
     *,
     server: ServerSettings | None = None,
     authenticator: Authenticator | None = None,
+    agent_keys: AgentKeys | None = None,
     hosts: Sequence[str] = (),
     cookie: str = "",
     ready_error: GatewayError | None = None,
@@ -133,6 +136,7 @@ def make_app(
     settings = Settings(server=server or ServerSettings())
     gate = Gate(
         authenticator or Anonymous(),
+        agent_keys or AgentKeys({}, tokens_required=False),
         origins=settings.server.cors_origins,
         hosts=hosts,
         cookie=cookie,

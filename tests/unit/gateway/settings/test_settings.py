@@ -136,6 +136,8 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         (BACKEND + 'secret_headers = { "x-key" = "ABSENT" }\n', "ABSENT is not set"),
         (BACKEND + "max_answer_bytes = 3\n", "agents.a.max_answer_bytes"),
         ("[providers.mine]\n", "providers.mine.kind"),
+        ("[agent_keys.worker]\n", "key_env"),
+        ('[agent_keys.worker]\nkey_env = "WORKER_KEY"\n', "WORKER_KEY"),
         ("[server\n", "midstream.toml"),
     ],
 )
@@ -168,6 +170,16 @@ def test_wrong_environment_is_refused_with_one_sentence(
     with pytest.raises(SettingsError) as refused:
         load(environment)
     assert named in refused.value.message
+
+
+@pytest.mark.parametrize("key", ["fifteen-letters", "sixteen letters x", "sixteen-l\u00e9tters"])
+def test_agent_key_that_is_weak_or_fits_no_header_is_refused(key: str) -> None:
+    """Short, with blanks, or with characters that a header cannot have; it is not repeated."""
+    write('[agent_keys.worker]\nkey_env = "WORKER_KEY"\n')
+    assert load({"WORKER_KEY": "sixteen-letters!"}).agent_keys["worker"].key_env == "WORKER_KEY"
+    with pytest.raises(SettingsError, match="WORKER_KEY") as refused:
+        load({"WORKER_KEY": key})
+    assert key not in refused.value.message
 
 
 def test_missing_file_is_refused_if_it_was_asked_for() -> None:

@@ -1,0 +1,85 @@
+"""Which agent calls: keys of the operator's own, for programs that write runs.
+
+A key is not a person's: it acts for the user that the request names. Nothing of a key is
+ever logged, or sent back.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from typing import TYPE_CHECKING, Final
+
+from gateway.api.auth import user_id
+from gateway.errors import UnauthorizedError
+from gateway.sessions.access import Caller, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.settings import Settings
+
+KEY_HEADER: Final = "x-midstream-key"
+USER_HEADER: Final = "x-midstream-user"
+
+
+class AgentKeys:
+    """Admits agents.
+
+    Args:
+        keys: name -> key. Without any, everybody may come in who would without a token.
+        tokens_required: `auth.mode` is not `none`: without keys no agent may come in, and
+            one that names no user is an operator.
+    """
+
+    def __init__(self, keys: Mapping[str, str], *, tokens_required: bool) -> None:
+        self._keys = [(name, key.encode()) for name, key in keys.items()]
+        self._tokens_required = tokens_required
+
+    @property
+    def needed(self) -> bool:
+        """Whether a request has to have a key."""
+        return bool(self._keys) or self._tokens_required
+
+    def name_of(self, key: str | None) -> str | None:
+        """Return the name of a key that is configured, in the same time whatever it is."""
+        given = (key or "").encode()
+        found = None
+        for name, known in self._keys:
+            if hmac.compare_digest(known, given):
+                found = name
+        return found
+
+    def identify(self, key: str | None, user: str | None) -> Caller:
+        """Return for whom an agent acts.
+
+        Args:
+            user: who it says that is: the `sub` of their tokens. None: whoever owns the
+                session, where people have tokens; else the anonymous user, who is everybody.
+
+        Raises:
+            UnauthorizedError: the key is not one of ours, or the user cannot be one.
+        """
+        if self.needed and self.name_of(key) is None:
+            raise UnauthorizedError("unable to accept the agent key; it is missing, or not ours")
+        if user:
+            return Caller(user=user_id(_text_of(user)))
+        return Caller(role=Role.OPERATOR) if self._tokens_required else Caller()
+
+
+def _text_of(header: str) -> str:
+    """Return a header's text; it is UTF-8, which servers read as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        raise UnauthorizedError(
+            "unable to read the user; the header x-midstream-user must be UTF-8"
+        ) from None
+
+
+def create_agent_keys(settings: Settings) -> AgentKeys:
+    """Read the keys that the settings name from the environment."""
+    return AgentKeys(
+        {name: os.environ[key.key_env] for name, key in settings.agent_keys.items()},
+        tokens_required=settings.auth.mode != "none",
+    )

@@ -1,0 +1,267 @@
+"""`/api/agent/runs`: runs that are written from outside. The client is `gateway/client`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from litestar import Controller, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.api import parameters
+from gateway.api.chat import (
+    AnyRequest,
+    ApiDependency,
+    read_body,
+)
+from gateway.api.start import start_request
+from gateway.errors import InvalidRequestError
+from gateway.ids import RunId, check_id
+from gateway.sessions.access import Caller
+from gateway.sessions.pushed import MAX_CHUNKS, Ending
+from gateway.store.records import RunKey
+from protocol.chunks import FinishReason
+from protocol.codec import UNREADABLE, encode
+from protocol.errors import MalformedFrameError
+from protocol.parts import fields_of, json_of
+from protocol.requests import chat_request
+
+if TYPE_CHECKING:
+    from gateway.sessions.pushed import Pushed, PushedRun
+    from gateway.sessions.service import StartRequest
+
+DEFAULT_AGENT: Final = "pushed"
+MAX_ERROR_TEXT: Final = 2_000
+
+AgentDependency = NamedDependency[SkipValidation[Caller]]
+
+
+class _Asked(Struct, rename="camel"):
+    """Of a claim's body, what a send does not have. `text`: a user's message, as its text."""
+
+    key: str | None = None
+    text: str | None = None
+
+
+class EndBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """How to end a run; `first` and `chunks`: its last chunks, as for an append."""
+
+    first: int
+    outcome: Literal["finished", "stopped", "failed"]
+    chunks: list[Raw] = []
+    finish_reason: FinishReason | None = None
+    metadata: Raw | UnsetType = UNSET
+    error_text: str | None = None
+
+
+class Claim(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A claimed run.
+
+    Attributes:
+        fence: of this claim, for all that follows; absent if the run has ended.
+        next: the sequence of the next chunk to send.
+        lease_ms: renew within it.
+        max_bytes: of one request.
+        chunks: what an earlier attempt has stored, `start` (sequence 0) included.
+        message: for a run that goes on with a message, that message as it was before.
+        messages: the conversation up to the message to answer, or to go on with.
+        stopped_by: end the run as stopped.
+        outcome: how it has ended.
+    """
+
+    run_id: str
+    message_id: str
+    fence: int = 0
+    next: int = 0
+    lease_ms: int = 0
+    max_bytes: int = 0
+    chunks: list[Raw] = []
+    message: Raw | UnsetType = UNSET
+    messages: list[Raw] = []
+    stopped_by: str | None = None
+    outcome: str | None = None
+
+
+class Stored(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Answer to an append, a renewal and an end. `stoppedBy`: end the run as stopped."""
+
+    next: int | UnsetType = UNSET
+    stopped_by: str | None = None
+    lease_ms: int | UnsetType = UNSET
+
+
+class PushController(Controller):
+    """Runs of agents outside."""
+
+    path = "/api/agent/runs"
+    tags = ["agent"]  # noqa: RUF012 (Litestar's own attribute)
+
+    @post("/", status_code=200, operation_id="claimRun")
+    async def claim(
+        self, request: AnyRequest, api: ApiDependency, agent: AgentDependency
+    ) -> Response[bytes]:
+        """Open a run by its key, or take it over from an earlier attempt."""
+        start = read_claim(await read_body(request))
+        name = check_id(start.agent or DEFAULT_AGENT, "agent's name")
+        pushed = api.sessions.pushed
+        run = await pushed.claim(agent, start, name)
+        return _json(_claim(run, pushed.limits.lease_ms, api.settings.max_body_bytes))
+
+    @post("/{chat_id:str}/{run_id:str}/chunks", status_code=200, operation_id="appendChunks")
+    async def append(
+        self,
+        chat_id: FromPath[str],
+        run_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        agent: AgentDependency,
+    ) -> Response[bytes]:
+        """Append chunks, one a line, from `?first=` on."""
+        key = _run_key(chat_id, run_id, request)
+        first = _required(request, "first")
+        lines = [line for line in (await read_body(request)).split(b"\n") if line.strip()]
+        _check_count(len(lines), at_least=1)
+        return _json(_stored(await api.sessions.pushed.append(agent, key, first, lines)))
+
+    @post("/{chat_id:str}/{run_id:str}/renew", status_code=200, operation_id="renewRun")
+    async def renew(
+        self,
+        chat_id: FromPath[str],
+        run_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        agent: AgentDependency,
+    ) -> Response[bytes]:
+        """Keep the run, and wait up to `?waitMs=` for a stop."""
+        key = _run_key(chat_id, run_id, request)
+        wait_ms = parameters.number(request, "waitMs", None) or 0
+        pushed = api.sessions.pushed
+        stopped_by = await pushed.renew(agent, key, wait_ms / 1000)
+        return _json(Stored(stopped_by=stopped_by, lease_ms=pushed.limits.lease_ms))
+
+    @post("/{chat_id:str}/{run_id:str}/end", status_code=200, operation_id="endRun")
+    async def end(
+        self,
+        chat_id: FromPath[str],
+        run_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        agent: AgentDependency,
+    ) -> Response[bytes]:
+        """End the run, once."""
+        key = _run_key(chat_id, run_id, request)
+        ending = read_ending(await read_body(request))
+        return _json(_stored(await api.sessions.pushed.end(agent, key, ending)))
+
+
+def read_claim(body: bytes) -> StartRequest:
+    """Read the body of a claim: that of a send, with `key`, and possibly `text`.
+
+    A text's message has an id by the key, so that it is the same message in every attempt.
+
+    Raises:
+        MalformedFrameError: not a JSON object, no message, or a field of another type.
+        InvalidRequestError: an id that cannot be one, or none.
+    """
+    try:
+        fields = fields_of(body)
+        asked = msgspec.json.decode(json_of(fields), type=_Asked)
+        if not asked.key:
+            raise InvalidRequestError("unable to claim a run; it needs a `key`")
+        if asked.text is not None:
+            digest = hashlib.sha256(asked.key.encode("utf-8", "surrogatepass")).hexdigest()
+            message = {
+                "id": f"msg_{digest[:24]}",
+                "role": "user",
+                "parts": [{"type": "text", "text": asked.text}],
+            }
+            fields["message"] = Raw(msgspec.json.encode(message))
+            fields.pop("messages", None)
+        fields["requestId"] = Raw(msgspec.json.encode(asked.key))
+        for own in ("key", "text"):
+            fields.pop(own, None)
+        request = chat_request(fields)
+    except UNREADABLE as error:
+        raise MalformedFrameError(f"unable to read the request; {error}") from None
+    if request.id is None:
+        raise InvalidRequestError("unable to claim a run; it needs the session's `id`")
+    return start_request(request, {})
+
+
+def read_ending(body: bytes) -> Ending:
+    """Read the body of an end.
+
+    Raises:
+        InvalidRequestError: it is not one.
+    """
+    try:
+        asked = msgspec.json.decode(body, type=EndBody)
+        metadata = None if asked.metadata is UNSET else asked.metadata
+        if metadata is not None:
+            fields_of(metadata)
+    except UNREADABLE as error:
+        raise InvalidRequestError(f"unable to read the end of the run; {error}") from None
+    if asked.first < 1 or len(asked.error_text or "") > MAX_ERROR_TEXT:
+        raise InvalidRequestError(
+            "unable to read the end of the run; `first` is a sequence from 1, and `errorText` at "
+            f"most {MAX_ERROR_TEXT} characters"
+        )
+    _check_count(len(asked.chunks), at_least=0)
+    return Ending(
+        first=asked.first,
+        outcome=asked.outcome,
+        lines=[bytes(chunk) for chunk in asked.chunks],
+        finish_reason=asked.finish_reason,
+        metadata=metadata,
+        error_text=asked.error_text,
+    )
+
+
+def _check_count(count: int, *, at_least: int) -> None:
+    if not at_least <= count <= MAX_CHUNKS:
+        raise InvalidRequestError(
+            f"unable to take {count} chunks; send {at_least} to {MAX_CHUNKS}, one a line"
+        )
+
+
+def _run_key(chat_id: str, run_id: str, request: AnyRequest) -> RunKey:
+    return RunKey(
+        session_id=parameters.session_id(chat_id),
+        run_id=RunId(check_id(run_id, "run id")),
+        fence=_required(request, "fence"),
+    )
+
+
+def _required(request: AnyRequest, name: str) -> int:
+    value = parameters.number(request, name, None)
+    if value is None:
+        raise InvalidRequestError(f"unable to read the request; it needs `?{name}=`")
+    return value
+
+
+def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> Claim:
+    info = run.run
+    return Claim(
+        run_id=info.id,
+        message_id=info.message_id,
+        fence=run.fence,
+        next=run.next,
+        lease_ms=lease_ms,
+        max_bytes=max_bytes,
+        chunks=[Raw(encode(chunk)) for chunk in run.stored],
+        message=UNSET if run.continued is None else run.continued.raw,
+        messages=list(run.messages),
+        stopped_by=run.stopped_by,
+        outcome=info.outcome,
+    )
+
+
+def _stored(pushed: Pushed) -> Stored:
+    return Stored(next=pushed.next, stopped_by=pushed.stopped_by)
+
+
+def _json(content: Any) -> Response[bytes]:
+    return Response(msgspec.json.encode(content), media_type="application/json")

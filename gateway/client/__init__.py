@@ -1,0 +1,52 @@
+"""The push client: write runs of a gateway's sessions from a worker of your own.
+
+    from gateway.client import Midstream
+
+    async with Midstream("http://127.0.0.1:8000", key=KEY) as client:
+        async with client.run("chat-7", key="job-1", text="How do rivers move?") as run:
+            await run.text("Slowly.")
+
+`MidstreamSync` is the same without `async` and `await`. Needs `pip install midstream[client]`
+and nothing of the server; only the standard library, msgspec and the HTTP library are imported,
+the last one when a client is opened.
+"""
+
+from __future__ import annotations
+
+from gateway.client.client import Midstream
+from gateway.client.errors import (
+    FencedError,
+    MidstreamError,
+    RefusedError,
+    ReplayMismatchError,
+    RunEndedError,
+    RunError,
+    RunOver,
+    RunSkipped,
+    RunStopped,
+    ToolError,
+    UnavailableError,
+)
+from gateway.client.run import Run
+from gateway.client.sync import MidstreamSync, SyncRun, SyncToolCall
+from gateway.client.tool import ToolCall
+
+__all__ = [
+    "FencedError",
+    "Midstream",
+    "MidstreamError",
+    "MidstreamSync",
+    "RefusedError",
+    "ReplayMismatchError",
+    "Run",
+    "RunEndedError",
+    "RunError",
+    "RunOver",
+    "RunSkipped",
+    "RunStopped",
+    "SyncRun",
+    "SyncToolCall",
+    "ToolCall",
+    "ToolError",
+    "UnavailableError",
+]

@@ -1,0 +1,159 @@
+"""What a run can say, one method a thing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.client.errors import RunError
+from gateway.client.tool import ToolCall
+from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
+from protocol.composer import as_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from protocol.chunks import AnyChunk, FinishReason
+    from protocol.composer import Composer
+
+
+class Answer(ABC):
+    """The words of a run. Parts, steps and blocks open and close by themselves.
+
+    Attributes:
+        finish_reason: why the answer ends. None: `tool-calls` if a call waits for its result,
+            else `stop`.
+    """
+
+    def __init__(self) -> None:
+        self.finish_reason: FinishReason | None = None
+        self._last_metadata: object = None
+
+    @property
+    @abstractmethod
+    def composer(self) -> Composer:
+        """Makes chunks. Raises what the body is to end with."""
+
+    @abstractmethod
+    async def emit(self, chunks: Sequence[AnyChunk]) -> None:
+        """Send what the composer has made."""
+
+    @abstractmethod
+    def new_id(self) -> str:
+        """Return an id of the run's own, the same in each attempt."""
+
+    async def text(self, delta: str) -> None:
+        """Say more of the answer."""
+        await self.emit(self.composer.text(delta))
+
+    async def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
+        """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
+        await self.emit(self.composer.reasoning(delta, provider_metadata=provider_metadata))
+
+    def tool(
+        self,
+        name: str,
+        tool_input: object = UNSET,
+        *,
+        call_id: str | None = None,
+        title: str | None = None,
+        dynamic: bool = False,
+    ) -> ToolCall:
+        """Call a tool, and show its result; see `ToolCall`.
+
+            async with run.tool("weather", {"city": "Rome"}) as call:
+                await call.output(await weather("Rome"))
+
+        Args:
+            name: the tool's.
+            tool_input: any JSON; left out, it is streamed by `call.input`.
+            call_id: the provider's, if it has one.
+            title: for people.
+            dynamic: the client does not know the tool: its part is a `dynamic-tool`.
+        """
+        return ToolCall(
+            self,
+            name,
+            tool_input,
+            call_id=call_id or self.new_id(),
+            title=title,
+            dynamic=dynamic,
+        )
+
+    async def source(
+        self, url: str, title: str | None = None, *, source_id: str | None = None
+    ) -> None:
+        """Name a web page that the answer uses."""
+        await self.emit(self.composer.source(url, title, source_id=source_id))
+
+    async def document(
+        self,
+        title: str,
+        media_type: str,
+        *,
+        filename: str | None = None,
+        source_id: str | None = None,
+    ) -> None:
+        """Name a document that the answer uses."""
+        await self.emit(
+            self.composer.document(title, media_type, filename=filename, source_id=source_id)
+        )
+
+    async def file(self, url: str, media_type: str) -> None:
+        """Show a file; the address may be a data URL."""
+        await self.emit(self.composer.file(url, media_type))
+
+    async def data(
+        self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
+    ) -> None:
+        """Send a `data-NAME` part. One with the id of an earlier one replaces it.
+
+        Args:
+            name: what follows `data-`.
+            value: any JSON.
+            part_id: the part's id.
+            transient: for who is there now; never part of the message.
+        """
+        await self.emit(self.composer.data(name, value, part_id=part_id, transient=transient))
+
+    async def status(self, text: str) -> None:
+        """Say what goes on, for who is there now: a transient `data-status` `{text}`."""
+        await self.emit(self.composer.status(text))
+
+    async def metadata(self, metadata: Mapping[str, object]) -> None:
+        """Merge into the message's metadata."""
+        await self.emit(self.composer.metadata(metadata))
+
+    async def step(self) -> None:
+        """Begin the next step, whatever the calls of this one came to."""
+        await self.emit(self.composer.step())
+
+    async def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> None:
+        """Send any chunk, as a Struct, a mapping, or its JSON: another stream's, for example.
+
+        The run writes its own `start` and `finish`: of these, the metadata and the reason are
+        taken. An `error` is raised as a `RunError`.
+
+        Raises:
+            MalformedFrameError: it is no chunk.
+            IllegalChunkError: it is not allowed here.
+        """
+        made = as_chunk(chunk)
+        match made:
+            case StartChunk():
+                if made.message_metadata is not UNSET:
+                    await self.metadata(msgspec.json.decode(made.message_metadata))
+            case FinishChunk():
+                if made.finish_reason is not UNSET:
+                    self.finish_reason = made.finish_reason
+                if made.message_metadata is not UNSET:
+                    self._last_metadata = made.message_metadata
+            case ErrorChunk():
+                raise RunError(made.error_text)
+            case AbortChunk():
+                raise RunError("The answer was cut short.")
+            case _:
+                await self.emit(self.composer.chunk(made))

@@ -1,0 +1,81 @@
+"""One attempt at a run: what it has said, beside what an earlier one has stored.
+
+Sans-IO. `replay`: the attempt says the same again from the beginning; what is stored is
+compared, and not sent. `continue`: it goes on where the stored chunks end.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.client.errors import ReplayMismatchError
+from protocol.assembler import Assembler
+from protocol.codec import decode, encode
+from protocol.composer import Composer
+from protocol.messages import UIMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.client.wire import Claim
+    from protocol.chunks import AnyChunk
+
+OnRetry = Literal["replay", "continue"]
+
+
+class Attempt:
+    """Makes a run's chunks, and tells which of them are new.
+
+    Attributes:
+        composer: for the run's methods.
+    """
+
+    def __init__(self, claim: Claim, on_retry: OnRetry) -> None:
+        base = None if claim.message is UNSET else UIMessage.parse(claim.message)
+        stored = [decode(bytes(chunk)) for chunk in claim.chunks]
+        self._prefix = claim.run_id[-6:]
+        # Each id has a chunk of its own at least: one that is made from here on is a new one.
+        self._numbers = count(len(stored) if on_retry == "continue" else 1)
+        self.composer = Composer(claim.message_id, self.new_id, base)
+        self._assembler = Assembler(claim.message_id, base)
+        self._assembler.apply_all(stored[:1])
+        self._stored = list(map(encode, stored[1:]))
+        self._repeated = 0
+        if on_retry == "continue":
+            self.composer.resume(stored)
+            self._assembler.apply_all(stored[1:])
+            self._repeated = len(self._stored)
+
+    def new_id(self) -> str:
+        """Return the next id: the same ones, in order, in each attempt that replays."""
+        return f"{self._prefix}-{next(self._numbers)}"
+
+    def say(self, chunks: Sequence[AnyChunk]) -> list[bytes]:
+        """Take what the attempt says next, and return what of it is to be sent.
+
+        Raises:
+            ReplayMismatchError: it is not what is stored.
+        """
+        lines = list(map(encode, chunks))
+        known = self._stored[self._repeated : self._repeated + len(lines)]
+        for index, line in enumerate(known):
+            if line != lines[index]:
+                raise ReplayMismatchError(self._repeated + index + 1)
+        self._repeated += len(known)
+        self._assembler.apply_all(chunks)
+        return lines[len(known) :]
+
+    def missing(self) -> ReplayMismatchError | None:
+        """Return what is wrong if the attempt ends now: it has not said all that is stored."""
+        if self._repeated < len(self._stored):
+            return ReplayMismatchError(self._repeated + 1)
+        return None
+
+    def message(self) -> dict[str, Any]:
+        """Return the UIMessage so far."""
+        message: dict[str, Any] = msgspec.json.decode(self._assembler.message())
+        return message

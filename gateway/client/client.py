@@ -1,0 +1,101 @@
+"""The client for event loops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway.client.run import OnError, Run
+from gateway.client.wire import Gateways
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from gateway.client.attempt import OnRetry
+    from protocol.requests import OnActive
+
+
+class Midstream:
+    """Writes runs into the sessions of a gateway. Use it as `async with`; one for a process.
+
+    Args:
+        url: of a gateway, or of several over the same sessions, tried in turn.
+        key: an agent key of theirs; see `[agent_keys.NAME]` in docs/settings.md.
+        outage_limit_s: how long a request is tried while no gateway answers. A gateway ends
+            runs that it does not hear of for a lease, 8 s by default.
+        flush_interval_s: what is said within it goes in one request; the first word at once.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        key: str | None = None,
+        outage_limit_s: float = 60.0,
+        flush_interval_s: float = 0.05,
+    ) -> None:
+        urls = [url] if isinstance(url, str) else list(url)
+        if not urls or not all(each.startswith(("http://", "https://")) for each in urls):
+            raise ValueError("url must be the http:// or https:// address of a gateway, or several")
+        self._gateways = Gateways(urls, key, outage_limit_s)
+        self._flush_interval_s = flush_interval_s
+
+    async def __aenter__(self) -> Self:
+        await self._gateways.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._gateways.__aexit__(kind, error, traceback)
+
+    def run(
+        self,
+        session_id: str,
+        *,
+        key: str,
+        text: str | None = None,
+        message: Mapping[str, Any] | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        on_retry: OnRetry = "replay",
+        on_error: OnError = "fail",
+        on_active: OnActive = "refuse",
+    ) -> Run:
+        """Return a run to write, in an `async with` block.
+
+        Args:
+            session_id: the AI SDK's chat id.
+            key: of the job: an attempt with the same key goes on with the same run. Its
+                characters are those of ids.
+            text: what the user said, or
+            message: their message, a UIMessage; or an assistant's whose tools were answered.
+            user: for whom: the `sub` of their tokens. None: the owner of a session that exists.
+            agent: the name of who answers, for clients to show.
+            on_retry: how an attempt goes on after an earlier one that crashed. `replay`: it says
+                the same again, and what is stored is compared and not sent again. `continue`: it
+                looks at `run.message`, and says what is missing.
+            on_error: what an exception in the body does, besides leaving it. `fail`: the run
+                ends with an error. `leave`: the run waits for the next attempt, until its lease
+                runs out.
+            on_active: what is done when the session has another run under way: `refuse`
+                (`RefusedError`, code `run_active`) or `interrupt` it.
+        """
+        if (text is None) == (message is None):
+            raise ValueError("a run answers either a text or a message")
+        claim: dict[str, object] = {"id": session_id, "key": key, "onActive": on_active}
+        claim |= {"text": text} if message is None else {"message": message}
+        if agent is not None:
+            claim["agent"] = agent
+        return Run(
+            self._gateways,
+            session_id,
+            claim,
+            user=user,
+            on_retry=on_retry,
+            on_error=on_error,
+            flush_interval_s=self._flush_interval_s,
+        )

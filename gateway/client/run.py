@@ -1,0 +1,296 @@
+"""A run, as its worker writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.client.answer import Answer
+from gateway.client.attempt import Attempt, OnRetry
+from gateway.client.delivery import Delivery
+from gateway.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
+from gateway.client.wire import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+    from types import TracebackType
+
+    from gateway.client.wire import Gateways
+    from protocol.chunks import AnyChunk, FinishReason
+    from protocol.composer import Composer
+
+OnError = Literal["fail", "leave"]
+
+END_LIMIT_S: Final = 5.0
+"""For the end of a run whose body was cancelled: whoever cancels does not wait for ever."""
+
+CLAIM_WAIT_S: Final = 15.0
+"""A gateway holds a claim while a stopped run of the session comes to its end."""
+
+CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
+
+
+class Run(Answer):
+    """One run: a block round what writes it, and one method for each thing that it can say.
+
+    Parts, steps and blocks open and close by themselves. Every method returns at once, unless
+    too much is unsent; sending goes on in the background, and leaving the block waits for it.
+
+    When a person stops the run, or a later attempt claims it, the block is cancelled where it
+    waits, and what follows it goes on: `outcome` tells. A run that had ended before this attempt
+    is skipped in the same way, at the first thing that the body says or waits for.
+
+    Attributes:
+        outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once it has ended;
+            known at the beginning of the block for one that is skipped.
+        messages: the conversation that the run answers, oldest first: UIMessages.
+    """
+
+    def __init__(
+        self,
+        gateways: Gateways,
+        session_id: str,
+        claim: Mapping[str, object],
+        *,
+        user: str | None,
+        on_retry: OnRetry,
+        on_error: OnError,
+        flush_interval_s: float,
+    ) -> None:
+        """Made by `Midstream.run`."""
+        super().__init__()
+        self.session_id = session_id
+        self.outcome: str | None = None
+        self.messages: list[dict[str, Any]] = []
+        self._gateways = gateways
+        self._asked = claim
+        self._user = user
+        self._on_retry = on_retry
+        self._on_error = on_error
+        self._flush_interval_s = flush_interval_s
+        self._id = ""
+        self._message_id = ""
+        self._attempt: Attempt | None = None
+        self._delivery: Delivery | None = None
+        self._stopping = asyncio.Event()
+        self._skipped: RunOver | None = None
+        self._body: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._cancelled = False
+        self._soon: asyncio.Handle | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._id
+
+    @property
+    def message_id(self) -> str:
+        """The id of the message that it writes."""
+        return self._message_id
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The message that it writes, so far.
+
+        With `on_retry="continue"` it begins with what an earlier attempt has said.
+        """
+        return self._running.message()
+
+    # -- the block ------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Claim the run; see `open`."""
+        self._body = asyncio.current_task()
+        self._cancelling = 0 if self._body is None else self._body.cancelling()
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """End the run, as the body ended."""
+        if self._soon is not None:
+            self._soon.cancel()
+        body, self._body = self._body, None
+        if (
+            self._cancelled
+            and body is not None
+            and body.uncancel() <= self._cancelling
+            and isinstance(error, asyncio.CancelledError)
+        ):
+            error = self._why  # our own cancellation; somebody else's is theirs
+        return await self.close(error)
+
+    async def open(self) -> None:
+        """Open the run by its key, or take it over from an earlier attempt.
+
+        Raises:
+            RefusedError: the session has another run under way, or is somebody else's, …
+            UnavailableError.
+        """
+        content = msgspec.json.encode(self._asked)
+        answer = await self._gateways.post(
+            "/api/agent/runs", content, user=self._user, held_s=CLAIM_WAIT_S
+        )
+        try:
+            claim = msgspec.json.decode(answer, type=Claim)
+        except msgspec.MsgspecError as error:
+            raise MidstreamError(
+                "unable to read the answer; the address is no gateway's"
+            ) from error
+        self._id, self._message_id = claim.run_id, claim.message_id
+        self.messages = [msgspec.json.decode(message) for message in claim.messages]
+        self.outcome = claim.outcome
+        self._attempt = Attempt(claim, self._on_retry)
+        if not claim.fence:
+            self._skipped = RunSkipped("the run has ended before")
+            self._interrupt_soon()
+            return
+        path = f"/api/agent/runs/{quote(self.session_id, safe='')}/{claim.run_id}"
+        self._delivery = Delivery(
+            self._gateways,
+            path,
+            claim,
+            self._user,
+            self._interrupt,
+            flush_interval_s=self._flush_interval_s,
+        )
+        self._delivery.begin()
+        if claim.stopped_by is not None:
+            self._delivery.stop()
+
+    async def close(self, error: BaseException | None) -> bool:
+        """End the run; returns whether `error`, which ended the body, has done its work.
+
+        Raises:
+            MidstreamError: it could not be written.
+        """
+        delivery = self._delivery
+        if delivery is None:
+            return error is not None and error is self._skipped
+        failure = error
+        if failure is None and delivery.why is None:
+            failure = self._running.missing()
+        try:
+            await self._end(delivery, failure)
+        finally:
+            await delivery.leave()
+            self.outcome = delivery.outcome
+        ours = any(error is reason for reason in delivery.reasons)
+        if isinstance(delivery.why, MidstreamError) and (ours or error is None):
+            raise delivery.why
+        if failure is not None and error is None:
+            raise failure
+        return ours
+
+    async def _end(self, delivery: Delivery, error: BaseException | None) -> None:
+        """Write the end that fits how the body ended."""
+        if delivery.is_over:
+            if isinstance(delivery.why, RefusedError):
+                await self._end_within(delivery.abandon(), error)
+            return
+        if delivery.why is not None:
+            await self._end_within(delivery.end("stopped"), error)
+        elif error is None:
+            await delivery.end(
+                "finished", finish_reason=self._reason(), metadata=self._last_metadata
+            )
+        elif isinstance(error, RunError):
+            await delivery.end("failed", error_text=str(error), metadata=self._last_metadata)
+        elif self._on_error == "leave":
+            await self._end_within(delivery.flush(), error)
+        else:
+            text = None if isinstance(error, Exception) else CANCELLED_SENTENCE
+            await self._end_within(delivery.end("failed", error_text=text), error)
+
+    async def _end_within(
+        self, ending: Coroutine[Any, Any, None], error: BaseException | None
+    ) -> None:
+        limit_s = None if error is None or isinstance(error, Exception) else END_LIMIT_S
+        try:
+            async with asyncio.timeout(limit_s):
+                await ending
+        except TimeoutError:
+            return  # its lease runs out, and a gateway ends it
+
+    def _reason(self) -> FinishReason:
+        waits = self._running.composer.waits_for_results
+        return self.finish_reason or ("tool-calls" if waits else "stop")
+
+    # -- its end, from outside ------------------------------------------------------------------
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether there is nothing left to write: stopped, fenced, ended or lost."""
+        return self._why is not None
+
+    async def stopped(self) -> None:
+        """Wait until there is nothing left to write. For other tasks: the body is cancelled."""
+        await self._stopping.wait()
+
+    @property
+    def _why(self) -> RunOver | MidstreamError | None:
+        return self._skipped if self._delivery is None else self._delivery.why
+
+    def _interrupt(self) -> None:
+        """Cancel the body where it waits; it does wait, for this is called by other tasks."""
+        self._stopping.set()
+        body = self._body
+        if body is None or self._cancelled:
+            return
+        if body is asyncio.current_task():
+            self._interrupt_soon()
+            return
+        self._cancelled = True
+        body.cancel()
+
+    def _interrupt_soon(self) -> None:
+        self._stopping.set()
+        if self._body is not None:
+            self._soon = asyncio.get_running_loop().call_soon(self._interrupt)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Wait until all that was said is stored: what follows a checkpoint, for example."""
+        if self._delivery is not None:
+            await self._delivery.flush()
+        self._check()
+
+    @property
+    def composer(self) -> Composer:
+        """Makes chunks. Raises what the body is to end with."""
+        self._check()
+        return self._running.composer
+
+    async def emit(self, chunks: Sequence[AnyChunk]) -> None:
+        """Send what the composer has made."""
+        self._check()
+        delivery = self._delivery
+        if delivery is None:
+            return
+        delivery.put(self._running.say(chunks))
+        if delivery.is_full:
+            await delivery.room()
+            self._check()
+
+    def new_id(self) -> str:
+        """Return an id of the run's own, the same in each attempt that replays."""
+        return self._running.new_id()
+
+    def _check(self) -> None:
+        if self._why is not None:
+            raise self._why
+
+    @property
+    def _running(self) -> Attempt:
+        if self._attempt is None:
+            raise RuntimeError("the run is not open; write to it in its `async with` block")
+        return self._attempt

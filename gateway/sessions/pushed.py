@@ -1,0 +1,396 @@
+"""Runs that are written from outside: a worker of somebody's own pushes their chunks.
+
+    claim    opens the run, or takes it over from an earlier attempt by the run's own key
+    append   chunks, checked one by one; idempotent by (run, fence, sequence)
+    renew    keeps the lease, and brings a stop the moment it is recorded
+    end      the terminal, as every producer writes it
+
+Any process may get any request of a run. What this one keeps of it (`writings.py`) is a
+cache: the store's scripts decide, and what they do not confirm is read from the log again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
+
+from msgspec import Raw, Struct
+
+from gateway.errors import (
+    FencedError,
+    IllegalChunkPushedError,
+    RunEndedError,
+    SequenceGapError,
+)
+from gateway.sessions.access import not_found
+from gateway.sessions.attention import Attention
+from gateway.sessions.closing import close_request
+from gateway.sessions.producer import INTERNAL_SENTENCE
+from gateway.sessions.writings import Writing, Writings, run_ended, run_not_found
+from gateway.store.records import (
+    AppendBatch,
+    Appended,
+    AppendStatus,
+    ChunksRecord,
+    RunInfo,
+    RunKey,
+    RunOutcome,
+    RunState,
+)
+from gateway.telemetry import RUNS_ENDED
+from protocol.chunks import AbortChunk, AnyChunk, ErrorChunk, FinishChunk, FinishReason, StartChunk
+from protocol.codec import decode, encode_lines
+from protocol.errors import IllegalChunkError, MalformedFrameError
+from protocol.messages import UIMessage
+from protocol.vocabulary import level_of_chunks
+
+if TYPE_CHECKING:
+    from gateway.sessions.access import Caller
+    from gateway.sessions.claims import Claims
+    from gateway.sessions.hub import Hub
+    from gateway.sessions.readers import Draining
+    from gateway.sessions.run_log import RunLog
+    from gateway.sessions.service import StartRequest
+    from gateway.store.records import SessionState
+    from gateway.store.store import SessionStore
+    from protocol.writer import ChunkWriter
+
+logger = logging.getLogger(__name__)
+
+MAX_CHUNKS: Final = 10_000
+"""In one append: more than a stream that was held for a minute, checked within 50 ms."""
+
+_ENVELOPE: Final = (StartChunk, FinishChunk, ErrorChunk, AbortChunk)
+
+
+class PushLimits(Struct, frozen=True, kw_only=True):
+    """Bounds of pushed runs. `lease_ms`: how long a silent worker keeps its run."""
+
+    lease_ms: int = 8_000
+    reconnect_window_s: float = 3600.0
+
+    @property
+    def max_wait_s(self) -> float:
+        """How long a renewal may be held: the next one must come within the lease."""
+        return self.lease_ms / 2000
+
+
+class PushedRun(Struct, frozen=True, kw_only=True):
+    """A run that was claimed.
+
+    Attributes:
+        fence: 0 if the run has ended: nothing is left to write.
+        next: the sequence of the next chunk.
+        stored: its chunks so far, `start` (sequence 0) included.
+        continued: for a run that goes on with a message, that message as it was before.
+        messages: the conversation up to the message to answer, or to go on with.
+    """
+
+    run: RunInfo
+    fence: int
+    next: int = 0
+    stored: Sequence[AnyChunk] = ()
+    continued: UIMessage | None = None
+    messages: Sequence[Raw] = ()
+    stopped_by: str | None = None
+
+
+class Pushed(Struct, frozen=True, kw_only=True):
+    """Answer to an append, a renewal or an end. `stopped_by`: a stop is recorded."""
+
+    next: int
+    stopped_by: str | None = None
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a worker ends its run.
+
+    Attributes:
+        first, lines: the last chunks, as for an append; possibly none.
+        error_text: for a failed one, the sentence that people read.
+        metadata: merged into the message's, as a JSON object.
+    """
+
+    first: int
+    outcome: Literal["finished", "stopped", "failed"]
+    lines: Sequence[bytes] = ()
+    finish_reason: FinishReason | None = None
+    metadata: Raw | None = None
+    error_text: str | None = None
+
+
+class PushedRuns:
+    """Writes runs for workers outside. See the module; `run` is its task."""
+
+    def __init__(
+        self, store: SessionStore, hub: Hub, claims: Claims, draining: Draining, limits: PushLimits
+    ) -> None:
+        self.limits = limits
+        self._store = store
+        self._attention = Attention(hub, limits.lease_ms / 1000)
+        self._claims = claims
+        self._draining = draining
+        self._writings = Writings(store)
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        await self._attention.run()
+
+    # -- claim ---------------------------------------------------------------------------------
+
+    async def claim(self, caller: Caller, request: StartRequest, agent: str) -> PushedRun:
+        """Open the request's run, or take it over from whoever writes it now.
+
+        Args:
+            request: its `request_key` is the run's; see `Claims.claim` for its errors.
+            agent: the name that clients see.
+
+        Raises:
+            FencedError: somebody else claimed it in between.
+            DrainingError.
+        """
+        self._draining.check()
+        session_id = request.session_id
+        async with self._attention.to(session_id) as feed:
+            claimed = await self._claims.claim(caller, request, agent, feed)
+        if claimed.key is None:
+            return PushedRun(run=claimed.run, fence=0)
+        key, run = claimed.key, claimed.run
+        logger.info(
+            "%s run=%s session=%s agent=%s fence=%d stored=%d",
+            "run_claimed" if claimed.plan is None else "run_opened",
+            *(run.id, session_id, run.agent, key.fence, len(claimed.stored)),
+        )
+        state = await self._store.load(session_id)
+        if state is None:
+            raise not_found()
+        writing = Writing(state.meta, key, run, claimed.stored, claimed.continued)
+        stored, stopped_by = list(claimed.stored), claimed.stopped_by
+        if not stored:
+            start = StartChunk(message_id=run.message_id)
+            writing.writer.write(start)
+            stopped_by = (await self._commit(writing, [start])).stopped_by or stopped_by
+            stored = [start]
+        if not writing.spoiled:
+            self._writings.keep(writing)
+        return PushedRun(
+            run=run,
+            fence=key.fence,
+            next=len(stored),
+            stored=stored,
+            continued=claimed.continued,
+            messages=_history(state, run, claimed.continued),
+            stopped_by=stopped_by,
+        )
+
+    # -- append --------------------------------------------------------------------------------
+
+    async def append(
+        self, caller: Caller, key: RunKey, first: int, lines: Sequence[bytes]
+    ) -> Pushed:
+        """Store chunks, each as it is: one that came is one that is stored.
+
+        Args:
+            first: the sequence of the first of them.
+            lines: a chunk's JSON each; 1..MAX_CHUNKS.
+
+        Raises:
+            IllegalChunkPushedError: one of them cannot be taken; those before it are stored.
+            FencedError, SequenceGapError, RunEndedError, RunNotFoundError,
+            SessionNotFoundError, ForbiddenError, StoreUnavailableError.
+        """
+        async with self._writings.hold(caller, key, first) as writing:
+            if writing.next != first:
+                return await self._not_next(writing, first, len(lines))
+            chunks, refusal = _admit(writing, lines)
+            pushed = await self._commit(writing, chunks) if chunks else None
+            if refusal is not None:
+                why, index = refusal
+                after = writing.next if pushed is None else pushed.next
+                raise IllegalChunkPushedError(why, index=index, next=after)
+            assert pushed is not None  # noqa: S101 - there are lines, and none was refused
+            return pushed
+
+    async def _not_next(self, writing: Writing, first: int, count: int) -> Pushed:
+        """Answer chunks that do not begin where the log ends: they are stored, or too early."""
+        (renewed,) = await self._store.renew([writing.key], self.limits.lease_ms)
+        if not renewed.held:
+            await self._refuse(writing.key, AppendStatus.FENCED)
+        if first + count > writing.next:
+            raise _gap(writing.next)
+        return Pushed(next=writing.next, stopped_by=renewed.stopped_by)
+
+    async def _commit(self, writing: Writing, chunks: Sequence[AnyChunk]) -> Pushed:
+        """Append chunks that the writer has taken."""
+        payload = encode_lines(chunks)
+        record = ChunksRecord(
+            run_id=writing.key.run_id,
+            first=writing.next,
+            count=len(chunks),
+            level=level_of_chunks(chunks),
+            payload=payload,
+        )
+        (answer,) = await self._store.append([AppendBatch(key=writing.key, chunks=record)])
+        pushed = await self._checked(writing.key, answer)
+        if answer.status is AppendStatus.APPENDED:
+            writing.stored(chunks, len(payload))
+        else:
+            self._writings.forget(writing)  # the same chunks came by another way
+        return pushed
+
+    async def _checked(self, key: RunKey, answer: Appended) -> Pushed:
+        if answer.status not in (AppendStatus.APPENDED, AppendStatus.DUPLICATE):
+            await self._refuse(key, answer.status, answer.next)
+        return Pushed(next=answer.next, stopped_by=answer.stopped_by or None)
+
+    async def _refuse(self, key: RunKey, status: AppendStatus, next_sequence: int = 0) -> NoReturn:
+        """Raise what a worker is to know.
+
+        Raises:
+            SequenceGapError, RunNotFoundError, RunEndedError, FencedError.
+        """
+        if status is AppendStatus.GAP:
+            raise _gap(next_sequence)
+        found = await self._store.load_run(key.session_id, key.run_id)
+        if found is None:
+            raise run_not_found()
+        run, after, _ = found
+        if run.state is RunState.ENDED:
+            raise run_ended(run, after)
+        raise FencedError("unable to write this run; a later attempt has claimed it")
+
+    # -- renew ---------------------------------------------------------------------------------
+
+    async def renew(self, caller: Caller, key: RunKey, wait_s: float) -> str | None:
+        """Renew the lease, then wait until a stop is recorded; at most `wait_s`.
+
+        Returns:
+            Who stopped the run; None if nobody did.
+
+        Raises:
+            FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
+            ForbiddenError, StoreUnavailableError.
+        """
+        await self._writings.check(caller, key)
+        async with self._attention.to(key.session_id) as feed:
+            (renewed,) = await self._store.renew([key], self.limits.lease_ms)
+            if not renewed.held:
+                await self._refuse(key, AppendStatus.FENCED)
+            log = await feed.log_of(key.run_id)
+            if renewed.stopped_by is not None:
+                return renewed.stopped_by
+            await self._until_told(log, min(wait_s, self.limits.max_wait_s))
+            if log.ended:
+                raise run_ended(log.info, log.next)
+            return log.info.stopped_by
+
+    async def _until_told(self, log: RunLog, limit_s: float) -> None:
+        until = time.monotonic() + limit_s
+        try:
+            async with asyncio.timeout(limit_s):
+                while log.info.state is RunState.OPEN and not (log.lost or self._draining.started):
+                    if time.monotonic() >= until:
+                        return
+                    await log.pulse.wait()
+        except TimeoutError:
+            return
+
+    # -- end -----------------------------------------------------------------------------------
+
+    async def end(self, caller: Caller, key: RunKey, ending: Ending) -> Pushed:
+        """Store the last chunks, and write the terminal: what is open is closed first.
+
+        Sent again, it is answered as before.
+
+        Raises:
+            As `append`; RunEndedError: it has another end.
+        """
+        outcome = RunOutcome(ending.outcome)
+        after = ending.first + len(ending.lines)
+        try:
+            if ending.lines:
+                await self.append(caller, key, ending.first, ending.lines)
+            async with self._writings.hold(caller, key, after) as writing:
+                if writing.next != after:
+                    raise _gap(writing.next)
+                self._writings.forget(writing)  # its writer has an end that the log may not get
+                return await self._close(writing, ending, outcome)
+        except RunEndedError as error:
+            if error.details["outcome"] != outcome:
+                raise
+            return Pushed(next=int(error.details["next"]))
+
+    async def _close(self, writing: Writing, ending: Ending, outcome: RunOutcome) -> Pushed:
+        chunks = _closing(writing.writer, ending)
+        writing.assembler.apply_all(chunks)
+        request = close_request(
+            writing.key,
+            writing.run,
+            chunks,
+            first=writing.next,
+            outcome=outcome,
+            assembler=writing.assembler,
+            reconnect_window_s=self.limits.reconnect_window_s,
+        )
+        answer = await self._store.close_run(request)
+        pushed = await self._checked(writing.key, answer)
+        if answer.status is AppendStatus.APPENDED:
+            RUNS_ENDED.labels(outcome).inc()
+            logger.info(
+                "run_ended run=%s session=%s outcome=%s chunks=%d status=%s",
+                writing.key.run_id,
+                writing.key.session_id,
+                outcome,
+                writing.next + len(chunks),
+                answer.status,
+            )
+        return pushed
+
+
+def _gap(next_sequence: int) -> SequenceGapError:
+    return SequenceGapError(
+        "unable to store these chunks; they do not follow those that are stored",
+        next=next_sequence,
+    )
+
+
+def _history(state: SessionState, run: RunInfo, continued: UIMessage | None) -> list[Raw]:
+    """Return the conversation up to the message that the run answers, or goes on with."""
+    messages: list[Raw] = []
+    for message in state.path:
+        if message.id == run.message_id:
+            break
+        messages.append(message.message)
+    return messages if continued is None else [*messages, continued.raw]
+
+
+def _admit(
+    writing: Writing, lines: Sequence[bytes]
+) -> tuple[list[AnyChunk], tuple[str, int] | None]:
+    """Check chunks; return those up to the first bad one, and what is wrong with that one."""
+    chunks: list[AnyChunk] = []
+    for index, line in enumerate(lines):
+        try:
+            chunk = decode(line)
+            if isinstance(chunk, _ENVELOPE):
+                raise IllegalChunkError(
+                    "unable to take a start, finish, error or abort; the run's end writes its own"
+                )
+            writing.writer.write(chunk)
+        except (MalformedFrameError, IllegalChunkError) as error:
+            return chunks, (str(error), index)
+        chunks.append(chunk)
+    return chunks, None
+
+
+def _closing(writer: ChunkWriter, ending: Ending) -> list[AnyChunk]:
+    match ending.outcome:
+        case "finished":
+            return writer.finish(ending.finish_reason, ending.metadata)
+        case "stopped":
+            return writer.abort()
+        case "failed":
+            return writer.fail(ending.error_text or INTERNAL_SENTENCE, ending.metadata)

@@ -1,0 +1,166 @@
+"""Where runs that are written from outside stand: kept while they are used, else read again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import RunEndedError, RunNotFoundError
+from gateway.sessions.access import check_write, not_found
+from gateway.sessions.stored import all_chunks, stored_message
+from gateway.store.records import RunState
+from protocol.assembler import Assembler
+from protocol.codec import encode_lines
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from gateway.sessions.access import Caller
+    from gateway.store.records import RunInfo, RunKey, SessionMeta
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+MAX_WRITINGS: Final = 1_000
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Of chunks that kept runs hold together. What is over is read from the log when it is used."""
+
+
+class Writing:
+    """A run as far as its log went when it was last looked at.
+
+    Attributes:
+        meta: of its session, for who may write.
+        next: the sequence of the next chunk.
+        size: bytes of its chunks.
+        lock: for whoever goes on with it.
+        spoiled: the writer may have taken what the log has not.
+    """
+
+    def __init__(
+        self,
+        meta: SessionMeta,
+        key: RunKey,
+        run: RunInfo,
+        stored: Sequence[AnyChunk],
+        continued: UIMessage | None,
+    ) -> None:
+        self.meta = meta
+        self.key = key
+        self.run = run
+        self.writer = ChunkWriter.resume_from(stored, run.message_id, continued)
+        self.assembler = Assembler(run.message_id, continued)
+        self.assembler.apply_all(stored)
+        self.next = len(stored)
+        self.size = len(encode_lines(stored))
+        self.lock = asyncio.Lock()
+        self.spoiled = False
+
+    def stored(self, chunks: Sequence[AnyChunk], size: int) -> None:
+        """The log has these, which the writer has taken before."""
+        self.assembler.apply_all(chunks)
+        self.next += len(chunks)
+        self.size += size
+
+
+class Writings:
+    """The runs that this process has written last."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+        self._kept: OrderedDict[RunKey, Writing] = OrderedDict()
+        self._bytes = 0
+
+    @asynccontextmanager
+    async def hold(self, caller: Caller, key: RunKey, first: int) -> AsyncIterator[Writing]:
+        """Hold a run alone, to go on with it. Leave by an exception, and it is forgotten.
+
+        Args:
+            first: the sequence that it should go on with: if what is kept is elsewhere, the
+                log is read again. It may be elsewhere all the same.
+
+        Raises:
+            RunEndedError, RunNotFoundError, SessionNotFoundError, ForbiddenError,
+            LogLostError, StoreUnavailableError.
+        """
+        while True:
+            kept = self._kept.get(key)
+            writing = await self._read(caller, key) if kept is None else kept
+            check_write(caller, writing.meta)
+            async with writing.lock:
+                if kept is not None and writing.next != first:
+                    self.forget(writing)
+                if writing.spoiled:
+                    continue
+                try:
+                    yield writing
+                except BaseException:
+                    self.forget(writing)
+                    raise
+                if not writing.spoiled:
+                    self.keep(writing)
+                return
+
+    async def check(self, caller: Caller, key: RunKey) -> None:
+        """Raise unless the caller may write the run; see `hold`."""
+        writing = self._kept.get(key)
+        check_write(caller, await self._meta(key) if writing is None else writing.meta)
+
+    def keep(self, writing: Writing) -> None:
+        """Keep a run as it is now; it has been used last."""
+        self._drop(writing.key)
+        self._kept[writing.key] = writing
+        self._bytes += writing.size
+        while len(self._kept) > 1 and (len(self._kept) > MAX_WRITINGS or self._bytes > MAX_BYTES):
+            self._drop(next(iter(self._kept)))
+
+    def forget(self, writing: Writing) -> None:
+        """Read it again before it is used again."""
+        writing.spoiled = True
+        if self._kept.get(writing.key) is writing:
+            self._drop(writing.key)
+
+    def _drop(self, key: RunKey) -> None:
+        if self._kept.pop(key, None) is not None:
+            self._bytes = sum(writing.size for writing in self._kept.values())
+
+    async def _meta(self, key: RunKey) -> SessionMeta:
+        meta = await self._store.load_meta(key.session_id)
+        if meta is None:
+            raise not_found()
+        return meta
+
+    async def _read(self, caller: Caller, key: RunKey) -> Writing:
+        meta = await self._meta(key)
+        check_write(caller, meta)
+        while True:
+            found = await self._store.load_run(key.session_id, key.run_id)
+            if found is None:
+                raise run_not_found()
+            run, until, opened = found
+            if run.state is RunState.ENDED:
+                raise run_ended(run, until)
+            continued = None
+            if run.continues:
+                continued = await stored_message(self._store, key.session_id, run.message_id)
+            chunks = await all_chunks(
+                self._store, key.session_id, key.run_id, opened=opened, until=until
+            )
+            writing = Writing(meta, key, run, chunks, continued)
+            if not writing.writer.ended:  # between the two readings
+                return writing
+
+
+def run_not_found() -> RunNotFoundError:
+    """Return what a run that the session does not have is answered with."""
+    return RunNotFoundError("unable to find this run; the session does not have it")
+
+
+def run_ended(run: RunInfo, next_sequence: int) -> RunEndedError:
+    """Return what a write to an ended run is answered with."""
+    return RunEndedError(
+        "unable to write this run; it has ended", outcome=str(run.outcome), next=next_sequence
+    )

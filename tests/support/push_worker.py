@@ -1,0 +1,68 @@
+"""A worker in a process of its own: `python -m tests.support.push_worker OPTIONS`.
+
+It answers with the words of `whole_answer`, tells each on stdout when it has been said, and at
+the end how the run ended. With `--from-message` it goes on after what the message has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from gateway.client import Midstream, Run
+
+WORDS = 150
+
+
+def whole_answer() -> list[str]:
+    """Return what every attempt says in the end."""
+    return [f"word-{number} " for number in range(WORDS)]
+
+
+async def answer(run: Run, *, silent_after: int | None, pace_s: float) -> None:
+    """Say what is missing: a tool's result first, then the words."""
+    tools = [part for part in run.message["parts"] if part["type"] == "tool-look"]
+    if not tools:
+        await run.tool("look", {"at": "rivers"}, call_id="call-1").output("long")
+    elif tools[0]["state"] != "output-available":
+        async with run.tool("look", {"at": "rivers"}, call_id="call-1") as call:
+            await call.output("long")
+    said = "".join(part.get("text", "") for part in run.message["parts"])
+    for count, word in enumerate(whole_answer()[len(said.split()) :]):
+        if count == silent_after:
+            await run.flush()
+            print("silent", flush=True)  # noqa: T201
+            await asyncio.Event().wait()
+        await run.text(word)
+        print(word, flush=True)  # noqa: T201
+        await asyncio.sleep(pace_s)
+
+
+async def main() -> None:
+    """Write one run."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("urls")
+    parser.add_argument("key")
+    parser.add_argument("session")
+    parser.add_argument("--job", default="job")
+    parser.add_argument("--from-message", action="store_true")
+    parser.add_argument("--silent-after", type=int)
+    parser.add_argument("--pace", type=float, default=0.004)
+    asked = parser.parse_args()
+    async with Midstream(asked.urls.split(","), key=asked.key) as client:
+        run = client.run(
+            asked.session,
+            key=asked.job,
+            text="How do rivers move?",
+            on_retry="continue" if asked.from_message else "replay",
+        )
+        async with run:
+            print("claimed", flush=True)  # noqa: T201
+            await answer(run, silent_after=asked.silent_after, pace_s=asked.pace)
+    print(f"outcome {run.outcome}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    sys.exit(0)

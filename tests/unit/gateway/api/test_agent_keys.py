@@ -1,0 +1,138 @@
+"""Agent keys: who may write runs from outside, and for whom."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from litestar.connection import ASGIConnection
+
+from gateway.api.agent_keys import AgentKeys, create_agent_keys
+from gateway.api.auth import Anonymous
+from gateway.api.gate import Gate
+from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
+from gateway.ids import ANONYMOUS
+from gateway.sessions.access import Caller, Role, check_create
+from gateway.settings import AgentKeySettings, AuthSettings, Settings
+from tests.unit.gateway.api.fakes import http_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = "agent-key-of-the-worker-1f2e3d"
+OTHER = "agent-key-of-the-proxy-9a8b7c"
+
+
+def gate(keys: Mapping[str, str], *, tokens_required: bool) -> Gate:
+    return Gate(
+        Anonymous(),
+        AgentKeys(keys, tokens_required=tokens_required),
+        origins=(),
+        hosts=(),
+        cookie="",
+    )
+
+
+def connection(**headers: str) -> ASGIConnection[Any, Any, Any, Any]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return ASGIConnection(http_scope("POST", "/api/agent/runs", named))
+
+
+@pytest.mark.parametrize("tokens_required", [True, False])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {KEY}"},
+        {"authorization": f"bearer {KEY}"},
+        {"x_midstream_key": OTHER},
+        {"x_midstream_key": KEY, "authorization": "Bearer of-the-provider"},
+        {"x_api_key": KEY},
+    ],
+)
+def test_agent_with_a_key_acts_for_the_user_it_names(
+    headers: dict[str, str], tokens_required: bool
+) -> None:
+    """Any of the keys, in any of its headers; the user is the `sub` of their tokens."""
+    admitted = gate({"worker": KEY, "proxy": OTHER}, tokens_required=tokens_required)
+    caller = admitted.admit_agent(connection(x_midstream_user="auth0|7", **headers), "x-api-key")
+    assert caller == Caller(user="auth0=7C7")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tokens_required", [True, False])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": f"Basic {KEY}"},
+        {"authorization": f"Bearer {KEY}x"},
+        {"authorization": f"Bearer {KEY[:-1]}"},
+        {"authorization": "Bearer ä"},
+        {"x_midstream_key": "wrong", "authorization": f"Bearer {KEY}"},
+        {"x_api_key": KEY},
+        {"cookie": f"token={KEY}"},
+    ],
+)
+def test_agent_without_one_of_the_keys_is_refused_and_its_key_seen_nowhere(
+    headers: dict[str, str], tokens_required: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key that is nearly right is wrong; neither answer nor log repeats it."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(UnauthorizedError) as refused:
+        gate({"worker": KEY}, tokens_required=tokens_required).admit_agent(
+            connection(x_midstream_user="ann", **headers)
+        )
+    assert KEY[:8] not in refused.value.message + caplog.text
+
+
+def test_agent_that_names_no_user_is_everybody_or_acts_for_the_sessions_owner() -> None:
+    """Where people have tokens it may write to every session, but begin none of nobody's."""
+    bearer = connection(authorization=f"Bearer {KEY}")
+    assert gate({"a": KEY}, tokens_required=False).admit_agent(bearer) == Caller()
+    operator = gate({"a": KEY}, tokens_required=True).admit_agent(bearer)
+    assert operator == Caller(user=ANONYMOUS, role=Role.OPERATOR)
+    with pytest.raises(InvalidRequestError, match="x-midstream-user"):
+        check_create(operator)
+    check_create(Caller())
+
+
+def test_user_may_be_named_in_any_script() -> None:
+    """The header is UTF-8; what is not is refused, and no user is guessed."""
+    keys = AgentKeys({}, tokens_required=False)
+    assert keys.identify(None, "zoë".encode().decode("latin-1")).user == "zo=C3=AB"
+    with pytest.raises(UnauthorizedError):
+        keys.identify(None, "zoë")
+
+
+def test_agents_are_open_without_keys_only_while_everything_is() -> None:
+    """On loopback nothing is needed; where people have tokens, no key means no agent."""
+    anyone = connection(authorization="Bearer sk-of-a-provider")
+    assert gate({}, tokens_required=False).admit_agent(anyone) == Caller()
+    with pytest.raises(UnauthorizedError):
+        gate({}, tokens_required=True).admit_agent(anyone)
+
+
+def test_page_cannot_be_an_agent() -> None:
+    """A web page may not write runs into a gateway on the loopback of its reader."""
+    with pytest.raises(ForbiddenError):
+        gate({}, tokens_required=False).admit_agent(connection(origin="https://evil.example"))
+
+
+def test_key_is_told_from_a_providers_so_that_it_is_not_passed_on() -> None:
+    """What is one of ours is known, whatever header it came in."""
+    ours = gate({"a": KEY, "b": OTHER}, tokens_required=False)
+    assert ours.is_agent_key(KEY) and ours.is_agent_key(OTHER)
+    assert not ours.is_agent_key("sk-provider") and not ours.is_agent_key(None)
+    assert not gate({}, tokens_required=False).is_agent_key("")
+
+
+def test_keys_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings name variables; the key is nowhere else."""
+    monkeypatch.setenv("WORKER_KEY", KEY)
+    settings = Settings(
+        auth=AuthSettings(mode="jwt"), agent_keys={"worker": AgentKeySettings(key_env="WORKER_KEY")}
+    )
+    keys = create_agent_keys(settings)
+    assert keys.name_of(KEY) == "worker"
+    assert keys.identify(KEY, None).role is Role.OPERATOR
