@@ -4,7 +4,8 @@
       ClientError                    the request cannot be served as it is
         InvalidRequestError 400 · UnauthorizedError 401 · ForbiddenError 403
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
-        RunActiveError 409 · ConflictError 409 · NotRecoveredError 410 · TooLargeError 413
+        RunActiveError 409 · RunStoppedError 409 · ConflictError 409
+        NotRecoveredError 410 · TooLargeError 413
       StoreError
         StoreUnavailableError 503    Redis cannot be reached; outcome unknown
         FencedError                  the lease is lost; the producer ends silently
@@ -106,6 +107,13 @@ class RunActiveError(ClientError):
     code = "run_active"
     http_status = 409
     temporary = True
+
+
+class RunStoppedError(ClientError):
+    """A person has stopped the run that the request goes on with."""
+
+    code = "run_stopped"
+    http_status = 409
 
 
 class ConflictError(ClientError):

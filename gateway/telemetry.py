@@ -43,6 +43,9 @@ STOPS: Final = Counter("midstream_stops_total", "Runs that a person stopped")
 ORPHANS_CLOSED: Final = Counter(
     "midstream_orphans_closed_total", "Runs closed for a producer that died"
 )
+PROXIED: Final = Gauge(
+    "midstream_proxied", "Requests under way to providers", ["kind"], multiprocess_mode="livesum"
+)
 ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
 
 

@@ -24,6 +24,7 @@ from gateway.sessions.readers import Draining, ReaderLimits
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.sessions.runs import Runs
 from gateway.sessions.sessions import AgentFinder, Sessions
+from gateway.sessions.turn import TurnLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,6 +39,7 @@ __all__ = [
     "ReaderLimits",
     "SessionLimits",
     "Sessions",
+    "TurnLimits",
     "open_sessions",
 ]
 
@@ -49,6 +51,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     readers: ReaderLimits = ReaderLimits()
     producers: ProducerLimits = ProducerLimits()
     leases: LeaseLimits = LeaseLimits()
+    turns: TurnLimits = TurnLimits()
 
 
 @asynccontextmanager
@@ -75,6 +78,7 @@ async def open_sessions(
         Draining(),
         limits=limits.sessions,
         reader_limits=limits.readers,
+        turn_limits=limits.turns,
     )
     async with asyncio.TaskGroup() as tasks:
         own = [

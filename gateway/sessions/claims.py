@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequestError, RunActiveError
 from gateway.sessions.accept import Plan
+from gateway.sessions.opening import run_active
 from gateway.sessions.stored import stored_chunks, stored_message
 from gateway.store.records import RunInfo, RunKey, RunState
 from protocol.chunks import AnyChunk
@@ -87,6 +88,7 @@ class Claims:
             info = admitted.log.info
             if info.state is RunState.ENDED:
                 return Claimed(run=info, key=None)
+            await self._check_ours(request, info)
             taken = await self._store.take_over(
                 request.session_id, info.id, self._lease_ms, force=True
             )
@@ -104,3 +106,13 @@ class Claims:
                 )
             await feed.load()
         raise RunActiveError("unable to claim this run; others keep claiming it. Try again")
+
+    async def _check_ours(self, request: StartRequest, info: RunInfo) -> None:
+        """Refuse to take over a run that answers the same message, under another key.
+
+        Raises:
+            RunActiveError: it is somebody else's.
+        """
+        key = request.request_key or ""
+        if await self._store.run_of_request(request.session_id, key) != info.id:
+            raise run_active(info)

@@ -122,7 +122,7 @@ class Opening:
                     await self._wait_for_turn(request, feed, run)
                 case OpenStatus.ORPHAN if run is not None:
                     if not await self._reaper.close_orphan(request.session_id, run.id):
-                        raise _active(run)
+                        raise run_active(run)
                 case _:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
@@ -149,7 +149,7 @@ class Opening:
         """Wait until the active run has ended, if the request may; refuse it otherwise."""
         if active.state is not RunState.STOPPING:
             if request.on_active != "interrupt":
-                raise _active(active)
+                raise run_active(active)
             await self._store.request_stop(
                 request.session_id,
                 run_id=active.id,
@@ -159,7 +159,7 @@ class Opening:
             )
         log = await feed.log_of(active.id)
         if not await log.until_ended(self._limits.stop_wait_s):
-            raise _active(active)
+            raise run_active(active)
 
     async def told_before(self, log: RunLog) -> ChunkBatch | None:
         """For a repeated send whose run's chunks were trimmed: its message, as one batch."""
@@ -198,7 +198,8 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> R
     )
 
 
-def _active(run: RunInfo) -> RunActiveError:
+def run_active(run: RunInfo) -> RunActiveError:
+    """Return the error of a send that meets an open run."""
     return RunActiveError(
         "unable to send while an answer is being written; wait for it, stop it, or send with "
         '"onActive": "interrupt"',

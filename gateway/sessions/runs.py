@@ -13,7 +13,7 @@ from gateway.store.records import RunKey
 from gateway.telemetry import RUNS_ACTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gateway.agents.base import Agent
     from gateway.ids import RunId
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.sessions.service import StartRequest
     from gateway.store.records import Opened
     from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +65,9 @@ class Runs:
     ) -> None:
         """Start to produce a run that was just opened. Its feed must be attached."""
         run = log.info
-        producer = Producer(
+        self.produce(
+            log,
             RunKey(session_id=log.session_id, run_id=run.id, fence=opened.fence),
-            run,
             agent=agent,
             request=AgentRequest(
                 session_id=log.session_id,
@@ -75,15 +77,43 @@ class Runs:
                 history=plan.history,
                 model=request.model,
                 body=request.body,
-                new_id=_part_id,
+                new_id=new_part_id,
             ),
             continued=plan.continued,
+            stopped_by="before it was sent" if opened.stop_requested else None,
+        )
+
+    def produce(
+        self,
+        log: RunLog,
+        key: RunKey,
+        *,
+        agent: Agent,
+        request: AgentRequest,
+        continued: UIMessage | None,
+        stored: Sequence[AnyChunk] = (),
+        stopped_by: str | None = None,
+    ) -> Producer:
+        """Start to produce a run that is ours to write; its feed must be attached.
+
+        Args:
+            continued, stored: see `Producer`.
+            stopped_by: a stop is recorded for it: it is ended at once.
+        """
+        run = log.info
+        producer = Producer(
+            key,
+            run,
+            agent=agent,
+            request=request,
+            continued=continued,
             committer=self._committer,
             store=self._store,
             limits=self._limits,
+            stored=stored,
         )
-        if opened.stop_requested:
-            producer.stop("before it was sent")
+        if stopped_by is not None:
+            producer.stop(stopped_by)
         log.producer = producer
         self._producers[run.id] = producer
         task = asyncio.create_task(self._drive(producer, log), name=f"run {run.id}")
@@ -96,6 +126,7 @@ class Runs:
             run.agent,
             run.trigger,
         )
+        return producer
 
     async def _drive(self, producer: Producer, log: RunLog) -> None:
         run_id = producer.key.run_id
@@ -146,5 +177,6 @@ async def _until_heard(log: RunLog) -> None:
         return
 
 
-def _part_id() -> str:
+def new_part_id() -> str:
+    """Return an id for a part."""
     return new_id("part")

@@ -18,6 +18,7 @@ from gateway.sessions.opening import Opening, SessionLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
+from gateway.sessions.turns import Turns
 from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.sessions.reaper import Reaper
     from gateway.sessions.run_log import RunLog
     from gateway.sessions.runs import Runs
+    from gateway.sessions.turn import TurnLimits
     from gateway.store.records import SessionMeta, SessionState
     from gateway.store.store import SessionStore
     from protocol.batch import ChunkBatch
@@ -53,7 +55,11 @@ class AgentFinder(Protocol):
 
 
 class Sessions:
-    """The sessions of all callers. See `service.SessionService`."""
+    """The sessions of all callers. See `service.SessionService`.
+
+    Attributes:
+        turns: the runs that pass through this process, for the proxy.
+    """
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Sessions:
         *,
         limits: SessionLimits,
         reader_limits: ReaderLimits,
+        turn_limits: TurnLimits,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -74,6 +81,15 @@ class Sessions:
         self._runs = runs
         self._reaper = reaper
         self._opening = Opening(store, reaper, limits)
+        self.turns = Turns(
+            store,
+            hub,
+            runs,
+            self._opening,
+            draining,
+            lease_ms=limits.lease_ms,
+            limits=turn_limits,
+        )
         self._presence = presence
         self._draining = draining
         self._limits = limits
@@ -256,6 +272,7 @@ class Sessions:
         """Accept nothing more, send readers of others' runs away, and end our own runs."""
         self._draining.started = True
         self._hub.wake_all()
+        self.turns.end_idle()
         await self._runs.drain(limit_s)
 
 
