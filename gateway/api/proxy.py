@@ -141,7 +141,7 @@ class Proxy:
             async with while_there(body):
                 try:
                     async with upstreams.open(
-                        upstream, scope.get("method", ""), url, passed, content
+                        upstream, str(scope.get("method")), url, passed, content
                     ) as answer:
                         await _pass_on(answer, response)
                 except GatewayError as failure:

@@ -138,6 +138,11 @@ class Producer:
         return self._reason is _Reason.STOPPED
 
     @property
+    def fenced_off(self) -> bool:
+        """Whether the run is not ours any more."""
+        return self._reason is _Reason.LOST
+
+    @property
     def agent_ended(self) -> bool:
         """Whether the agent has ended, or was cancelled: nothing it yields is taken any more."""
         return self._ended.is_set()

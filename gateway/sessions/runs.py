@@ -135,7 +135,9 @@ class Runs:
                 try:
                     await producer.run()
                 finally:
-                    self._producers.pop(run_id, None)
+                    # A run that was claimed away and back has another one by now.
+                    if self._producers.get(run_id) is producer:
+                        del self._producers[run_id]
                     RUNS_ACTIVE.dec()
                 await _until_heard(log)
         except asyncio.CancelledError:
@@ -144,9 +146,11 @@ class Runs:
             # The lease runs out, and whoever notices closes the run.
             logger.exception("run_crashed run=%s session=%s", run_id, log.session_id)
         finally:
-            log.producer = None
+            if log.producer is producer:
+                log.producer = None
             log.pulse.send()
-            self._tasks.pop(run_id, None)
+            if self._tasks.get(run_id) is asyncio.current_task():
+                del self._tasks[run_id]
 
     async def drain(self, limit_s: float) -> None:
         """Let runs finish for `limit_s`, then end them with an error, then give them up."""

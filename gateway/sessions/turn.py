@@ -140,7 +140,10 @@ class Turn:
     @property
     def over(self) -> bool:
         """Whether no further call can come."""
-        return self._over or (self.producer is not None and self.producer.agent_ended)
+        producer = self.producer
+        return self._over or (
+            producer is not None and (producer.agent_ended or producer.fenced_off)
+        )
 
     def begin(self, results: Sequence[ToolResult]) -> Step:
         """Begin a call; what its tools came to is written first.

@@ -19,10 +19,11 @@ from gateway.ids import MessageId, RunId, SessionId, new_id
 from gateway.providers.proxied.content import ToolResult
 from gateway.sessions.access import check_write
 from gateway.sessions.claims import Claimed, Claims
+from gateway.sessions.producer import Producer
 from gateway.sessions.runs import new_part_id
 from gateway.sessions.turn import STOPPED, Turn, TurnLimits
 from gateway.sessions.turn_requests import continuation, submission
-from gateway.store.records import RunOutcome, RunState
+from gateway.store.records import AppendStatus, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,6 +89,7 @@ class Turns:
         self._store = store
         self._hub = hub
         self._runs = runs
+        self._lease_ms = lease_ms
         self._claims = Claims(store, opening, lease_ms)
         self._draining = draining
         self._limits = limits
@@ -128,9 +130,21 @@ class Turns:
             meta = await self._store.load_meta(call.session_id)
             if meta is not None:
                 check_write(caller, meta)
-        if turn.over and not turn.stopped:
-            return None
-        return turn.begin(call.results)
+        if await self._is_ours(turn):
+            return turn.begin(call.results)
+        return None
+
+    async def _is_ours(self, turn: Turn) -> bool:
+        """Whether a turn that is held here is not written by another process by now."""
+        producer = turn.producer
+        if producer is None or turn.over:
+            return turn.stopped
+        (lease,) = await self._store.renew([producer.key], self._lease_ms)
+        if lease.stopped_by is not None:
+            producer.stop(lease.stopped_by)
+        elif not lease.held:
+            producer.lost(AppendStatus.FENCED)
+        return turn.stopped or not turn.over
 
     async def _open(self, caller: Caller, call: CallRequest, feed: Feed) -> Step:
         key = call.run_key or new_id("call")
@@ -166,9 +180,11 @@ class Turns:
     ) -> StartRequest:
         """Return what to open for a call that no run is held for."""
         known = call.run_key and await self._store.run_of_request(call.session_id, key)
-        if known and (log := await feed.log_of(known)).producer is not None:
-            # It is ending here: to take it over would be to go on with it.
-            await log.until_ended(ACTIVE_GRACE_S)
+        if known:
+            log = await feed.log_of(known)
+            if isinstance(log.producer, Producer) and not log.producer.fenced_off:
+                # It is ending here: to take it over would be to go on with it.
+                await log.until_ended(ACTIVE_GRACE_S)
         state = await self._state(caller, call, feed, wait=not known)
         if not known and call.goes_on and state is not None:
             # Else it goes on with what this session has never seen: from its user's message on.

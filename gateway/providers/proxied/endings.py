@@ -95,8 +95,12 @@ class ChatEnding:
 # -- Anthropic Messages ----------------------------------------------------------------------
 
 
+class _Usage(Struct, frozen=True):
+    output_tokens: int = 0
+
+
 class _Message(Struct):
-    usage: Raw = NO_JSON
+    usage: _Usage = _Usage()
 
 
 class _MessagesEvent(Struct):
@@ -111,6 +115,7 @@ class MessagesEnding:
     def __init__(self, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
         self._open: dict[int, None] = {}
+        self._used = 0
         self._begun = self._delta = self._done = False
         self._decode = msgspec.json.Decoder(_MessagesEvent).decode
 
@@ -120,6 +125,7 @@ class MessagesEnding:
         match value.type:
             case "message_start":
                 self._begun = True
+                self._used = 0 if value.message is None else value.message.usage.output_tokens
             case "content_block_start":
                 self._open[value.index] = None
             case "content_block_stop":
@@ -139,9 +145,9 @@ class MessagesEnding:
         frames += [_named("content_block_stop", {"index": index}) for index in self._open]
         if not self._delta:
             delta = {"stop_reason": "end_turn", "stop_sequence": None}
-            fields = {"delta": delta, "usage": {"output_tokens": 0}, STOPPED_FIELD: True}
+            fields = {"delta": delta, "usage": {"output_tokens": self._used}}
             frames.append(_named("message_delta", fields))
-        frames.append(_named("message_stop", {}))
+        frames.append(_named("message_stop", {STOPPED_FIELD: True}))
         return b"".join(frames)
 
     def _message(self) -> Json:

@@ -1,0 +1,12 @@
+"""The providers' own SDKs, with and without the proxy between."""
+
+from __future__ import annotations
+
+from tests.support.fixtures import (
+    anyio_backend,
+    deployment,
+    pytest_runtest_makereport,
+    simulator,
+)
+
+__all__ = ["anyio_backend", "deployment", "pytest_runtest_makereport", "simulator"]
