@@ -208,6 +208,7 @@ _PART_DONE: Final = {
     "response.content_part.done": "content",
     "response.reasoning_summary_part.done": "summary",
 }
+_CALLS: Final = ("function_call", "custom_tool_call")
 _ENDED: Final = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
@@ -319,7 +320,9 @@ class ResponsesEnding:
             fields = {"input": item.get("input", "")}
             frames.append(self._event("response.custom_tool_call_input.done", at | fields))
         item["status"] = "incomplete"
-        self._finished[index] = item
+        if item.get("type") not in _CALLS:
+            # Half a call is no part of the answer: whoever executes calls would execute it.
+            self._finished[index] = item
         done = {"output_index": index, "item": item}
         return [*frames, self._event("response.output_item.done", done)]
 

@@ -73,13 +73,11 @@ async def in_python(base: str, api: str, case: Case, body: dict[str, Any]) -> An
     path = "anthropic" if api == "messages" else "openai/v1"
     came: dict[str, Any] = {"events": []}
     async with kind(api_key=case.key, base_url=f"{base}/{path}", max_retries=0) as client:
-        create: Any = {
-            "chat": lambda: client.chat.completions,  # type: ignore[union-attr]
-            "responses": lambda: client.responses,  # type: ignore[union-attr]
-            "messages": lambda: client.messages,  # type: ignore[union-attr]
-        }[api]().create
+        asked: Any = client
+        for name in {"chat": ("chat", "completions")}.get(api, (api,)):
+            asked = getattr(asked, name)
         try:
-            answer = await create(**body)
+            answer = await asked.create(**body)
             if not case.stream:
                 return {**came, "answer": answer.to_dict(mode="json")}
             async for event in answer:

@@ -65,6 +65,15 @@ def texts(message: Any) -> str:
     return "".join(part["text"] for part in message["parts"] if part["type"] == "text")
 
 
+def said_in(api: str, final: Any) -> str:
+    """The text of an answer, as its SDK has it."""
+    if api == "chat":
+        return str(final.choices[0].message.content)
+    if api == "responses":
+        return str(final.output_text)
+    return "".join(block.text for block in final.content if block.type == "text")
+
+
 def states(message: Any) -> list[str]:
     """Of a message's tool calls, in order."""
     return [part["state"] for part in message["parts"] if part["type"] == "tool-weather"]
@@ -88,12 +97,7 @@ async def test_call_is_a_run_of_the_session_it_names(
     assert answer["metadata"]["finishReason"] == "stop"
     if stream:
         final = final_of(api, data)
-        said = {
-            "chat": lambda: final.choices[0].message.content,
-            "responses": lambda: final.output_text,
-            "messages": lambda: "".join(b.text for b in final.content if b.type == "text"),
-        }[api]()
-        assert texts(answer) == said
+        assert texts(answer) == said_in(api, final)
     assert texts(answer).startswith("You asked")
 
 
@@ -214,12 +218,7 @@ async def test_stop_ends_the_call_and_the_callers_stream_well(
     assert events_in(data)[-1]
     kept = await look(deployment.gateways[0].at, session)
     assert kept["runs"][0]["outcome"] == "stopped"
-    said = {
-        "chat": lambda: final.choices[0].message.content,
-        "responses": lambda: final.output_text,
-        "messages": lambda: "".join(b.text for b in final.content if b.type == "text"),
-    }[api]()
-    assert said == texts(kept["messages"][1]) != ""
+    assert said_in(api, final) == texts(kept["messages"][1]) != ""
     await _assert_cancelled(deployment, session)
 
 
