@@ -6,11 +6,13 @@ import json
 import os
 import re
 import subprocess
+import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.documented import write_program
 from tests.support.processes import REPOSITORY, ChildProcess, free_port
 
 if TYPE_CHECKING:
@@ -100,3 +102,23 @@ def test_person_pastes_the_curl_lines_and_they_do_what_the_readme_says(served: s
     snapshot = json.loads(kept)
     assert [message["role"] for message in snapshot["messages"]] == ["user", "assistant"]
     assert more in json.dumps(snapshot["messages"][1], ensure_ascii=False).replace("\\n", "\n")
+
+
+def test_person_runs_the_proxied_backend_and_the_session_has_its_answer(
+    served: str, tmp_path: Path
+) -> None:
+    """What it prints is what the session keeps."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, write_program("README.md", "proxied.py", tmp_path)],
+        env={**os.environ, "GATEWAY": served, "no_proxy": "*"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    with urllib.request.urlopen(f"{served}/api/chat/trip", timeout=5) as answer:  # noqa: S310
+        user, assistant = json.load(answer)["messages"]
+    assert user["parts"][0]["text"] == "How do rivers move?"
+    assert "".join(part.get("text", "") for part in assistant["parts"]) == done.stdout != ""
