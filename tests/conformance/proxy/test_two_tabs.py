@@ -72,7 +72,7 @@ async def assert_left(deployment: Deployment, mark: str) -> None:
 
     async def left() -> bool:
         requests = await deployment.simulator.requests(mark)
-        return [each["ended"] for each in requests][-1] == "disconnected"
+        return bool(requests[-1]["ended"] == "disconnected")
 
     await eventually(left, "the provider's connection is closed")
 
