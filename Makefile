@@ -95,7 +95,7 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 	uv pip compile $(RESOLVE) --group demo --output-file requirements/demo.txt
 	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt \
 		--constraint requirements/demo.txt --output-file requirements/dev.txt
-	for folder in tests/conformance/node tests/bench/node demo-ui; do \
+	for folder in tests/conformance/node tests/e2e/frontends tests/bench/node demo-ui; do \
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
 RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11
@@ -114,7 +114,7 @@ hooks: ## Run the fast half of `make check` before every git commit
 .PHONY: clean
 clean: ## Remove all that these targets have installed and built
 	rm -rf .venv build dist *.egg-info .*_cache .coverage* tests/*/node/node_modules \
-		demo-ui/node_modules demo-ui/*/node_modules demo-ui/transport/dist gateway/demo
+		tests/e2e/frontends/node_modules demo-ui/node_modules demo-ui/*/node_modules demo-ui/transport/dist gateway/demo
 
 .PHONY: help
 help: ## List the targets

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from gateway.agents.base import Agent, AgentOffer
 from gateway.agents.configured_tools import make_tools
+from gateway.agents.demo_tools import make_demo_tools
 from gateway.agents.imports import import_object, unusable
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.errors import AgentNotFoundError, ProviderError
 from gateway.providers.anthropic import AnthropicProvider
-from gateway.providers.base import ToolSpec
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_chat import OpenAIChatProvider
 from gateway.providers.openai_responses import OpenAIResponsesProvider
@@ -52,18 +52,6 @@ DEFAULT_MODELS: Final = {
 """Provider -> models of its agent where none is configured, the default first."""
 
 SIMULATED_KEY: Final = "simulated"
-
-DEMO_TOOLS: Final = (
-    ToolSpec(
-        name="get_weather",
-        description="The weather in a city, as the person who looks at the demo tells it.",
-        input_schema=Raw(
-            b'{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}'
-        ),
-    ),
-)
-"""What simulated models may call in the demo; its page answers, nobody here does."""
-
 
 _MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
     "anthropic": AnthropicProvider,
@@ -165,11 +153,12 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             if wanted.python:
                 agents.add(import_agent(name, wanted.python))
             else:
-                shown = DEMO_TOOLS if settings.server.demo and _is_simulated(wanted) else ()
+                is_shown = settings.server.demo and _is_simulated(wanted)
+                tools = (make_demo_tools if is_shown else make_tools)(name, wanted)
                 model_agent = ModelAgent(
                     _agent_config(name, wanted),
                     providers.get(wanted.provider),
-                    make_tools(name, wanted, shown),
+                    tools,
                 )
                 agents.add(model_agent, list(dict.fromkeys((wanted.model, *wanted.models))))
         warming = asyncio.create_task(providers.warm_up(), name="warm up providers")

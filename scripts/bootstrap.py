@@ -60,9 +60,14 @@ def fingerprint(*inputs: Path | str) -> str:
     return digest.hexdigest()
 
 
+def is_done(stamp: Path, made_from: str) -> bool:
+    """Whether a step was done for the same inputs."""
+    return stamp.is_file() and stamp.read_text() == made_from
+
+
 def once(stamp: Path, made_from: str, make: Callable[[], None]) -> None:
     """Call `make` unless it was done for the same inputs; an interrupted one is done again."""
-    if stamp.is_file() and stamp.read_text() == made_from:
+    if is_done(stamp, made_from):
         return
     stamp.unlink(missing_ok=True)
     make()
@@ -157,19 +162,30 @@ def chromium() -> None:
     call([*apt_get, "install", "--yes", "--no-install-recommends", "chromium"])
 
 
+def python_packages(target: str) -> None:
+    """What the target needs of them: all that there are, for everybody who does more than run."""
+    lock = ROOT / "requirements" / "dev.txt"
+    if target != "run" or is_done(STAMPS / "dev", fingerprint(lock)):
+        requirements("dev")
+        return
+    requirements("run")
+    requirements("demo")
+
+
 def set_up(target: str) -> None:
     """Set up one target."""
     environment()
-    requirements("run" if target == "run" else "dev")
-    if target == "run":
-        requirements("demo")
+    python_packages(target)
     if target in ("run", "test", "dist"):
         demo()
     if target == "test":
         node_packages("tests/conformance/node")
+        node_packages("tests/e2e/frontends")
         chromium()
     if target == "bench":
         node_packages("tests/bench/node")
+        node_packages("demo-ui")
+        chromium()
 
 
 def main() -> int:

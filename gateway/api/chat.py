@@ -34,10 +34,11 @@ CallerDependency = NamedDependency[SkipValidation[Caller]]
 
 
 class StopBody(Struct, frozen=True, rename="camel"):
-    """Which run to stop. With neither: the one under way."""
+    """Which run to stop. With nothing: the one under way."""
 
     run_id: str | None = None
     message_id: str | None = None
+    request_id: str | None = None
 
 
 class Stopped(Struct, frozen=True):
@@ -142,7 +143,7 @@ class ChatController(Controller):
             wanted = msgspec.json.decode(body or b"{}", type=StopBody)
         except msgspec.MsgspecError as error:
             raise InvalidRequestError(f"unable to read the stop; {error}") from None
-        message_id = wanted.message_id
+        message_id, key = wanted.message_id, wanted.request_id
         stopped = await api.sessions.stop(
             caller,
             session_id,
@@ -150,6 +151,7 @@ class ChatController(Controller):
             message_id=None
             if message_id is None
             else MessageId(check_id(message_id, "message id")),
+            request_key=None if key is None else check_id(key, "request id"),
         )
         return _json(Stopped(stopped))
 

@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 async def follow_session(
     chat_id: FromPath[str], request: AnyRequest, api: ApiDependency, caller: CallerDependency
 ) -> ASGIApp:
-    """Follow a session: a snapshot if the position is absent or not recovered, then live."""
+    """Follow a session: a snapshot if the position is absent or not recovered, then live.
+
+    `?present=false`: whoever reads is not counted among those who have the session open.
+    """
     reader = await api.sessions.follow(
-        caller, parameters.session_id(chat_id), parameters.position_after(request)
+        caller,
+        parameters.session_id(chat_id),
+        parameters.position_after(request),
+        tabs=0 if request.query_params.get("present") == "false" else 1,
     )
     return StreamResponse(
         reader,

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MAX_FEEDS: Final = 64
 """In one response: more than a browser has tabs that anybody looks at."""
 
+MAX_TABS: Final = 999
+"""Of a session that one response may speak for."""
+
 
 class SessionEvent(Struct, frozen=True, gc=False):
     """An event, and whose it is."""
@@ -90,15 +93,19 @@ async def follow_sessions(
 ) -> ASGIApp:
     """Follow sessions, each `?follow=CHAT@POSITION`; without a position a snapshot comes first.
 
-    The id of each event is `CHAT@POSITION`, where to go on from.
+    The id of each event is `CHAT@POSITION`, where to go on from. `?tabs=CHAT@NUMBER`: how many
+    tabs the response speaks for, of those who have the session open; 1 otherwise.
     """
     wanted = request.query_params.getall("follow", [])
     if not 0 < len(wanted) <= MAX_FEEDS:
         raise InvalidRequestError(f"unable to follow; name 1 to {MAX_FEEDS} sessions")
+    tabs = dict(map(_split_tabs, request.query_params.getall("tabs", [])))
     async with AsyncExitStack() as resources:
         readers: list[tuple[SessionId, FeedReader]] = []
         for session_id, after in map(_split, wanted):
-            reader = await api.sessions.follow(caller, session_id, after)
+            reader = await api.sessions.follow(
+                caller, session_id, after, tabs=tabs.get(session_id, 1)
+            )
             readers.append((session_id, await resources.enter_async_context(reader)))
         return StreamResponse(
             Feeds(readers, resources.pop_all()),
@@ -126,3 +133,12 @@ def _split(wanted: str) -> tuple[SessionId, Position | None]:
     if not at:
         raise InvalidRequestError("unable to follow; each must be `CHAT@POSITION`, or `CHAT@`")
     return parameters.session_id(chat_id), Position.parse(position) if position else None
+
+
+def _split_tabs(said: str) -> tuple[SessionId, int]:
+    chat_id, _, number = said.rpartition("@")
+    if not (number.isascii() and number.isdigit() and 0 < int(number[:4]) <= MAX_TABS):
+        raise InvalidRequestError(
+            f"unable to follow; `tabs` must be `CHAT@NUMBER`, the number from 1 to {MAX_TABS}"
+        )
+    return parameters.session_id(chat_id), int(number)

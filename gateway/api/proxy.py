@@ -64,6 +64,12 @@ class Proxy:
             scope.get(SERVER_SEND, send),  # type: ignore[arg-type]
             self._api.settings.write_deadline_s,
         )
+        try:
+            await self._answer(scope, receive, response)
+        finally:
+            response.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, response: Exchange) -> None:
         upstream: Upstream | None = None
         try:
             target = read_target(scope)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.api.proxy_body import GoneError
 from gateway.api.proxy_errors import error_answer
+from gateway.providers.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ class Exchange:
     def __init__(self, send: Send, write_deadline_s: float) -> None:
         self.started = False
         self._send = send
-        self._write_deadline_s = write_deadline_s
+        self._deadline = SilenceLimit(write_deadline_s)
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head."""
@@ -38,10 +39,14 @@ class Exchange:
             GoneError: the caller takes nothing any more.
         """
         try:
-            async with asyncio.timeout(self._write_deadline_s):
+            with self._deadline:
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
         except TimeoutError:
             raise GoneError("slow") from None
+
+    def close(self) -> None:
+        """Let go of the timer of its writes."""
+        self._deadline.close()
 
     async def refuse(self, error: GatewayError, *, anthropic: bool) -> None:
         """Send an error of ours as the whole response."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from gateway.providers.errors import Fault, map_provider_errors
+from gateway.providers.silence import SilenceLimit
 from protocol.errors import MalformedFrameError
 from protocol.sse import SseDecoder
 
@@ -66,7 +67,7 @@ class SseStep:
         self._body = response.aiter_bytes()
         self._decoder = SseDecoder()
         self._translator = translator
-        self._limits = limits
+        self._silence = SilenceLimit(limits.between_bytes_s)
 
     @property
     def result(self) -> StepResult:
@@ -83,19 +84,24 @@ class SseStep:
             ProviderUnavailableError: the connection was lost, silent for too long, or not
                 an event stream.
         """
-        translator = self._translator
-        while (data := await self._read()) is not None:
-            chunks: list[AnyChunk] = []
-            for event in self._events(data):
-                chunks += translator.receive(event.data)
+        translator, receive = self._translator, self._translator.receive
+        with map_provider_errors():
+            while (data := await self._read()) is not None:
+                chunks: list[AnyChunk] = []
+                for event in self._events(data):
+                    chunks += receive(event.data)
+                    if translator.result.failure is not None:
+                        break
+                if chunks:
+                    yield chunks
                 if translator.result.failure is not None:
-                    break
-            if chunks:
-                yield chunks
-            if translator.result.failure is not None:
-                return
+                    return
         if chunks := translator.receive_eof():
             yield chunks
+
+    def close(self) -> None:
+        """Let go of the step's timer."""
+        self._silence.close()
 
     def _events(self, data: bytes) -> list[Event]:
         try:
@@ -104,9 +110,8 @@ class SseStep:
             raise Fault.BROKEN.error() from error
 
     async def _read(self) -> bytes | None:
-        with map_provider_errors():
-            async with asyncio.timeout(self._limits.between_bytes_s):
-                return await anext(self._body, None)
+        with self._silence:
+            return await anext(self._body, None)
 
 
 @asynccontextmanager
@@ -129,7 +134,9 @@ async def open_sse(
     with map_provider_errors():
         async with asyncio.timeout(limits.first_byte_s):
             response = await send()
+    step = SseStep(response, translator, limits)
     try:
-        yield SseStep(response, translator, limits)
+        yield step
     finally:
+        step.close()
         await response.aclose()

@@ -17,6 +17,7 @@ from msgspec import Struct
 from gateway.errors import SettingsError
 from gateway.providers.errors import map_provider_errors
 from gateway.providers.http import TimeLimits
+from gateway.providers.silence import SilenceLimit
 from gateway.providers.simulator import create_simulator
 from gateway.providers.simulator.server import serve_simulator
 from gateway.settings import (
@@ -112,7 +113,7 @@ class Answer:
         self.is_compressed = encoding.lower() != "identity"
         self._response = response
         self._content = response.content
-        self._limits = limits
+        self._silence = SilenceLimit(limits.between_bytes_s)
 
     async def read(self) -> bytes:
         """Return what has come of the body, as soon as anything has; empty at its end.
@@ -120,12 +121,12 @@ class Answer:
         Raises:
             ProviderUnavailableError: the connection was lost, or silent for too long.
         """
-        with map_provider_errors():
-            async with asyncio.timeout(self._limits.between_bytes_s):
-                return await self._content.readany()
+        with map_provider_errors(), self._silence:
+            return await self._content.readany()
 
     def close(self) -> None:
         """Let go at once: a connection with an answer that was not read is closed."""
+        self._silence.close()
         self._response.close()
 
 

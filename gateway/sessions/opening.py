@@ -36,13 +36,17 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         stop_wait_s: how long a stop, and a send behind one, waits for the terminal.
-        tombstone_s: how long a stop that comes before its send is remembered.
+        tombstone_s: how long a stop that comes before a send of its message is remembered:
+            not long, since it would stop a person's next attempt too.
+        send_tombstone_s: the same for a stop that names the send: longer than any can wait
+            for its turn (`OPEN_ATTEMPTS` stops of `stop_wait_s`).
         refuse_foreign: refuse assistant messages that the session does not have.
     """
 
     lease_ms: int = 8_000
     stop_wait_s: float = 15.0
     tombstone_s: float = 10.0
+    send_tombstone_s: float = 300.0
     refuse_foreign: bool = True
 
 

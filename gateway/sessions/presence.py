@@ -1,5 +1,7 @@
 """Who has a session open: said by each process for its followers, and said again in time.
 
+A follower may speak for several tabs: those of a browser share one connection.
+
 Nothing of it is in the log. What a process says runs out unless it is repeated, so that the
 tabs of one that crashed are gone within 15 s: a lifetime, and the interval of whoever is
 left to notice.
@@ -43,29 +45,39 @@ class Presence:
         self._tabs: Counter[tuple[SessionId, UserId]] = Counter()
 
     @asynccontextmanager
-    async def tab(self, session_id: SessionId, user: UserId) -> AsyncIterator[None]:
-        """Count a tab for as long as it is open. Never fails: presence is a courtesy."""
+    async def open(self, session_id: SessionId, user: UserId, tabs: int = 1) -> AsyncIterator[None]:
+        """Count a follower's tabs for as long as it is there. Never fails: it is a courtesy.
+
+        The last of a user's followers is missed only when `run` repeats itself: one that
+        connects again, to speak for another number of tabs, does not go and come.
+        """
         key = session_id, user
-        self._tabs[key] += 1
+        self._tabs[key] += tabs
         try:
             await self._announce(key)
             yield
         finally:
-            self._tabs[key] -= 1
-            if not self._tabs[key]:
-                del self._tabs[key]
-            await self._announce(key)
+            self._tabs[key] -= tabs
+            if self._tabs[key]:
+                await self._announce(key)
 
     async def of(self, session_id: SessionId) -> Raw:
         """Return who has a session open: `[{user, tabs, lastSeenMs}]` as JSON."""
         return await self._store.presence(session_id, lifetime_ms=self._lifetime_ms)
 
     async def run(self) -> None:
-        """Repeat what is so until cancelled."""
-        while True:
-            await asyncio.sleep(self._repeat_s)
-            for key in list(self._tabs):
-                await self._announce(key)
+        """Repeat what is so until cancelled; then say who has left."""
+        try:
+            while True:
+                await asyncio.sleep(self._repeat_s)
+                for key in list(self._tabs):
+                    await self._announce(key)
+                    if not self._tabs[key]:
+                        del self._tabs[key]
+        finally:
+            for key, tabs in list(self._tabs.items()):
+                if not tabs:
+                    await self._announce(key)
 
     async def _announce(self, key: tuple[SessionId, UserId]) -> None:
         session_id, user = key
@@ -74,7 +86,7 @@ class Presence:
                 session_id,
                 self._process,
                 user,
-                tabs=self._tabs.get(key, 0),
+                tabs=self._tabs[key],
                 lifetime_ms=self._lifetime_ms,
             )
         except StoreUnavailableError as error:

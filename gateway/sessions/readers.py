@@ -16,8 +16,6 @@ from gateway.errors import DrainingError, NotRecoveredError, StoreUnavailableErr
 from gateway.ids import RunId
 from gateway.sessions.service import FeedEvent, Idle
 from gateway.store.records import ChunksRecord, MessageRecord, RunRecord
-from protocol.batch import ChunkBatch
-from protocol.chunks import ErrorChunk, FinishChunk
 from protocol.position import Position
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.sessions.run_log import RunLog
     from gateway.store.records import LogEntry, RunInfo
     from gateway.store.store import SessionStore
+    from protocol.batch import ChunkBatch
 
 FEED_PAGE: Final = 200
 
@@ -117,16 +116,16 @@ class LogReader:
                     return
                 if log.lost:
                     if not await log.find_again():
-                        yield failure(LOG_LOST)
+                        yield log.failure(self._cursor, LOG_LOST)
                         return
                     continue
             except NotRecoveredError as error:
-                yield failure(error.message)
+                yield log.failure(self._cursor, error.message)
                 return
             except StoreUnavailableError:
                 pass  # the hub says for how long already
             if self._is_cut_off():
-                yield failure(LOG_UNREADABLE)
+                yield log.failure(self._cursor, LOG_UNREADABLE)
                 return
             await log.pulse.wait()
             if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
@@ -149,11 +148,6 @@ class LogReader:
         return since is not None and time.monotonic() - since > self._limits.outage_limit_s
 
 
-def failure(sentence: str) -> ChunkBatch:
-    """Return the last batch of a reader that cannot go on. It is not part of the run."""
-    return ChunkBatch.aggregate([ErrorChunk(error_text=sentence), FinishChunk()], -1)
-
-
 class SessionReader:
     """Follows a session's records. See `service.FeedReader`.
 
@@ -161,7 +155,7 @@ class SessionReader:
         position: where the client stands, or None: it gets a snapshot first.
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
-        tab: counts this reader among those who have the session open, once it sees it.
+        here: counts this reader among those who have the session open, once it sees it.
     """
 
     def __init__(
@@ -171,7 +165,7 @@ class SessionReader:
         *,
         position: Position | None,
         snapshot: Callable[[], Awaitable[FeedEvent]],
-        tab: Callable[[], AbstractAsyncContextManager[None]],
+        here: Callable[[], AbstractAsyncContextManager[None]],
         draining: Draining,
         limits: ReaderLimits,
         resources: AsyncExitStack,
@@ -181,7 +175,7 @@ class SessionReader:
         self._position = position
         self._generation = feed.generation if position is not None else -1
         self._snapshot = snapshot
-        self._tab: Callable[[], AbstractAsyncContextManager[None]] | None = tab
+        self._be_there: Callable[[], AbstractAsyncContextManager[None]] | None = here
         self._here = feed.here
         self._draining = draining
         self._limits = limits
@@ -228,10 +222,10 @@ class SessionReader:
         return event
 
     async def _be_here(self) -> None:
-        """Count as a tab from the first moment at which the session can be seen."""
-        if self._position is not None and self._tab is not None:
-            tab, self._tab = self._tab, None
-            await self._resources.enter_async_context(tab())
+        """Count from the first moment at which the session can be seen."""
+        if self._position is not None and self._be_there is not None:
+            be_there, self._be_there = self._be_there, None
+            await self._resources.enter_async_context(be_there())
 
     async def _available(self) -> AsyncIterator[FeedEvent]:
         """Yield what follows the position, from the ring or else from the log; then presence."""

@@ -16,7 +16,19 @@ from gateway.errors import NotRecoveredError
 from gateway.store.records import ChunksRecord, RunInfo, RunState
 from protocol.assembler import Assembler
 from protocol.batch import ChunkBatch
+from protocol.chunks import (
+    ReasoningEndChunk,
+    ReasoningStartChunk,
+    StartChunk,
+    TextEndChunk,
+    TextStartChunk,
+    ToolInputAvailableChunk,
+    ToolInputDeltaChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
+)
 from protocol.codec import decode_lines
+from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -38,6 +50,19 @@ PAGE_RECORDS: Final = 200
 
 PAGE_BYTES: Final = 64 * 1024
 """A catch-up joins small records into batches of about this size: one send each."""
+
+
+_OF_OPEN_PARTS: Final = (
+    TextStartChunk,
+    TextEndChunk,
+    ReasoningStartChunk,
+    ReasoningEndChunk,
+    ToolInputStartChunk,
+    ToolInputDeltaChunk,
+    ToolInputAvailableChunk,
+    ToolInputErrorChunk,
+)
+"""Chunks that tell what is open."""
 
 
 class Pulse:
@@ -260,6 +285,32 @@ class RunLog:
             self._replay = ChunkBatch.aggregate([] if nothing_said else chunks, last)
         return self._replay
 
+    def failure(self, cursor: int, sentence: str) -> ChunkBatch:
+        """Return the last batch of a reader that cannot go on. It is not part of the run.
+
+        It closes what is open where the reader stands, as far as that is known here: Redis
+        need not be asked.
+        """
+        chunks, last = self._known_state()
+        writer = ChunkWriter(self.info.message_id)
+        writer.write(StartChunk(message_id=self.info.message_id))
+        for chunk in chunks if last + 1 == cursor else ():
+            if isinstance(chunk, _OF_OPEN_PARTS):
+                writer.write(chunk)
+        return ChunkBatch.aggregate(writer.fail(sentence), -1)
+
+    def _known_state(self) -> tuple[list[AnyChunk], int]:
+        """Return what `replay` would, where memory has it; else nothing, for sequence -1."""
+        if self.producer is not None:
+            return self.producer.state()
+        if self._assembler is None and self.base == 0 and not self.info.continues:
+            self._assembler = Assembler(self.info.message_id)
+        if self._assembler is None or self._assembled + 1 < self.base:
+            return [], -1
+        while self._assembled + 1 < self.next:
+            self._apply(self.after(self._assembled + 1)[1])
+        return self._assembler.replay(), self._assembled
+
     async def _assemble(self, base: UIMessage | None) -> Assembler:
         if self._assembler is None:
             self._assembler = Assembler(self.info.message_id, base)
@@ -271,8 +322,10 @@ class RunLog:
         return self._assembler
 
     def _apply(self, batch: ChunkBatch) -> None:
-        if self._assembler is not None:
-            self._assembler.apply_all(decode_lines(batch.payload))
+        """Take a batch into the state; what it holds already, from whichever side, is dropped."""
+        if self._assembler is not None and batch.last > self._assembled:
+            new = batch.since(self._assembled + 1)
+            self._assembler.apply_all(decode_lines(new.payload))
             self._assembled = batch.last
 
     def _evict(self) -> None:
@@ -280,7 +333,7 @@ class RunLog:
         self._ring_bytes -= len(batch.payload)
         self.base = batch.last + 1
         if self._assembler is not None and batch.first <= self._assembled + 1 <= batch.last:
-            self._apply(batch.since(self._assembled + 1))
+            self._apply(batch)
 
     def _drop_ring(self, next_sequence: int) -> None:
         self._ring.clear()

@@ -150,8 +150,14 @@ class SessionService(Protocol):
         *,
         run_id: RunId | None = None,
         message_id: MessageId | None = None,
+        request_key: str | None = None,
     ) -> list[RunId]:
-        """Stop, and return the runs that this ended, once their terminal is committed."""
+        """Stop, and return the runs that this ended, once their terminal is committed.
+
+        Without `run_id`, a send that is named by its key or its message and is not accepted
+        yet is prevented: the run that it opens ends at once. Nothing else of the message's is
+        touched if its key is given.
+        """
         ...
 
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
@@ -159,9 +165,12 @@ class SessionService(Protocol):
         ...
 
     async def follow(
-        self, caller: Caller, session_id: SessionId, after: Position | None
+        self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
     ) -> FeedReader:
-        """Follow a session, also one that does not exist yet: its snapshot is then empty."""
+        """Follow a session, also one that does not exist yet: its snapshot is then empty.
+
+        `tabs`: how many the follower speaks for; with 0 it is not told among who is here.
+        """
         ...
 
     async def erase(self, caller: Caller, session_id: SessionId) -> None:

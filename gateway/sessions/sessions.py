@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -184,19 +184,26 @@ class Sessions:
         *,
         run_id: RunId | None = None,
         message_id: MessageId | None = None,
+        request_key: str | None = None,
     ) -> list[RunId]:
         """Stop, and return the runs that this ended, once their terminal is committed."""
         meta = await self._store.load_meta(session_id)
-        if meta is None or not caller.may_read(session_id, meta.owner):
+        if meta is not None:
+            if not caller.may_read(session_id, meta.owner):
+                return []
+            check_write(caller, meta)
+        elif message_id is None and request_key is None:
             return []
-        check_write(caller, meta)
+        limits = self._limits
+        remembered_s = limits.tombstone_s if request_key is None else limits.send_tombstone_s
         async with self._hub.attach(session_id) as feed:
             answer = await self._store.request_stop(
                 session_id,
                 run_id=run_id,
                 message_id=message_id,
                 by=caller.user,
-                tombstone_ms=int(self._limits.tombstone_s * 1000),
+                tombstone_ms=int(remembered_s * 1000),
+                request_key=request_key,
             )
             stopped = answer.run_id
             if stopped is None or answer.status in (StopStatus.NOTHING, StopStatus.PREVENTED):
@@ -221,7 +228,7 @@ class Sessions:
         return snapshot_of(state, await self._presence.of(session_id))
 
     async def follow(
-        self, caller: Caller, session_id: SessionId, after: Position | None
+        self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
     ) -> SessionReader:
         """Follow a session; one that the caller may not see looks as if it never began."""
 
@@ -243,7 +250,9 @@ class Sessions:
                 self._store,
                 position=after,
                 snapshot=event,
-                tab=lambda: self._presence.tab(session_id, caller.user),
+                here=lambda: (
+                    self._presence.open(session_id, caller.user, tabs) if tabs else nullcontext()
+                ),
                 draining=self._draining,
                 limits=self._reader_limits,
                 resources=resources.pop_all(),

@@ -10,7 +10,7 @@ that its caller knows, and which run is active is known inside.
     ms:{s}:runs   hash      run -> `fence NL next NL opened NL record` when it last changed
     ms:{s}:msg    hash      message| -> `parent NL content hash NL run`, message -> its JSON
     ms:{s}:req    hash      request key -> run
-    ms:{s}:stop   hash      message -> `deadline NL by`: tombstones of stops that came first
+    ms:{s}:stop   hash      message, or NL request key -> `deadline NL by`: stops that came first
     ms:{s}:here   hash      who has the session open (presence.lua); not part of the session
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint

@@ -172,6 +172,7 @@ class RedisStore(SessionReader):
         message_id: MessageId | None,
         by: str,
         tombstone_ms: int,
+        request_key: str | None = None,
     ) -> StopRequested:
         """See SessionStore."""
         status, run = await self._client.run(
@@ -182,6 +183,7 @@ class RedisStore(SessionReader):
                 encode_by(by),
                 tombstone_ms,
                 self._ttl_s,
+                request_key or "",
             )
         )
         return StopRequested(

@@ -112,14 +112,17 @@ class SessionStore(Protocol):
         message_id: MessageId | None,
         by: str,
         tombstone_ms: int,
+        request_key: str | None = None,
     ) -> StopRequested:
         """Record a stop.
 
         With `run_id`: that run, if it is under way. With `message_id`: the active run that
         answers or writes that message; if the message has no run under way, a tombstone of
-        `tombstone_ms` that the next `open_run` for it consumes (never on a session that
-        does not exist). With neither: the active run. A stop for another run than the
-        active one changes nothing.
+        `tombstone_ms` that the next `open_run` for it consumes, also one that begins the
+        session. With `request_key`: the run of that send, which a `run_id` overrules and a
+        `message_id` helps to find; if the send is not accepted yet, a tombstone for it
+        alone: the same message sent again is not stopped. With none: the active run. A stop
+        for another run than the active one changes nothing.
         """
         ...
 

@@ -32,7 +32,7 @@ CHUNKS: Final = 10_000
 _RATE: Final = 1_500
 """So that nearly every chunk is a record of its own, and the answer ready in seven seconds."""
 _TIMES: Final = 9
-_LAST: Final = b" LAST"
+LAST: Final = b" LAST"
 _PAUSE_S: Final = 0.2
 """Between two resumes: on the other gateway the session is let go of, and the next is cold."""
 
@@ -55,14 +55,14 @@ async def measure_resume(servers: Servers) -> list[Row]:
     """Return how fast and how large a resume is, here, elsewhere, and of the peer."""
     chat = new_chat()
     with servers.gateway() as gateway, servers.gateway() as other_gateway:
-        writer = await _answer(gateway, chat)
+        writer = await long_answer(gateway, chat)
         here = await _resumes(gateway, chat)
         elsewhere = await _resumes(other_gateway, chat)
         await servers.finish_answers()
         await ended(writer)
         message = await _message_bytes(gateway, chat)
     with servers.node() as node:
-        writer = await _answer(node, chat)
+        writer = await long_answer(node, chat)
         peer = await _resumes(node, chat)
         await servers.finish_answers()
         await ended(writer)
@@ -85,7 +85,7 @@ def _row(figure: str, ours_ms: float, peer_ms: float, limit_ms: float) -> Row:
     return Row(figure, ours_ms, "ms", NODE, peer_ms, target=Target(limit_ms, "value"))
 
 
-async def _answer(server: Server, chat: str) -> list[Client]:
+async def long_answer(server: Server, chat: str) -> list[Client]:
     """Start a long answer; returns once all of it has arrived, and it is still open."""
     tally = Tally()
     request = send_message(chat, f"rate={_RATE} deltas={CHUNKS}")
@@ -110,10 +110,10 @@ async def _resume(server: Server, chat: str) -> Resumed:
     writer.write(resume(chat))
     received, tail = 0, b""
     async with asyncio.timeout(20):
-        while _LAST not in tail:
+        while LAST not in tail:
             data = await reader.read(2**20)
             received += len(data)
-            tail = tail[-len(_LAST) :] + data
+            tail = tail[-len(LAST) :] + data
             if not data:
                 raise ConnectionError(f"the resume ended early: {tail[-200:]!r}")
     took_ms = (now_us() - asked_at) / 1000

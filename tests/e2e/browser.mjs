@@ -86,13 +86,16 @@ function profile(name) {
 
 const commands = {
   /** Open a page, or the test page with a query. Complaints of the page are kept. */
-  async open({ tab, profile: name, url, ai, query, viewport, dark }) {
+  async open({ tab, profile: name, url, ai, query, viewport, dark, still, clock }) {
     const opened = await (await profile(name)).newPage();
     const complaints = [];
     opened.on('pageerror', error => complaints.push(String(error.stack ?? error)));
     tabs.set(tab, { page: opened, complaints });
+    if (clock) await opened.clock.install();
     if (viewport) await opened.setViewportSize(viewport);
     if (dark) await opened.emulateMedia({ colorScheme: 'dark' });
+    // Half-way through a transition, colours have contrasts that nobody chose.
+    if (still) await opened.emulateMedia({ reducedMotion: 'reduce' });
     await opened.goto(url ?? `${(await page(ai)).url}?${new URLSearchParams(query)}`);
     if (!url) await opened.waitForFunction(() => window.chat !== undefined);
   },
@@ -113,8 +116,25 @@ const commands = {
     }
   },
 
+  /** Reload until such a function returns something true; returns the time since it began, in ms. */
+  async reloadUntil({ tab, source, argument = null }) {
+    const { page } = tabs.get(tab);
+    const script = await page.addInitScript(`{
+      const look = () => {
+        if ((${source})(${JSON.stringify(argument)})) window.reachedAtMs = performance.now();
+        else setTimeout(look, 1);
+      };
+      look();
+    }`);
+    await page.reload();
+    const reached = await page.waitForFunction(() => window.reachedAtMs, null, { timeout: WAIT_LIMIT_MS });
+    await script.dispose();
+    return reached.jsonValue();
+  },
+
   reload: async ({ tab }) => void (await tabs.get(tab).page.reload()),
   goto: async ({ tab, url }) => void (await tabs.get(tab).page.goto(url)),
+  sleep: ({ tab, ms }) => tabs.get(tab).page.clock.fastForward(ms),
   offline: async ({ profile: name, offline }) => (await profile(name)).setOffline(offline),
   complaints: ({ tab }) => tabs.get(tab).complaints,
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.support.demo import DESKTOP, PHONE, visit
+
 if TYPE_CHECKING:
-    from tests.support.browser import Profile, Tab
+    from tests.support.browser import Profile
     from tests.support.fixtures import Deployment
     from tests.support.gateway import GatewayProcess
 
 pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
-DESKTOP: Final = (1440, 900)
-PHONE: Final = (390, 844)
 QUESTION: Final = "What keeps a stream of tokens in order? [[sources=3 reasoning=20]]"
 
 
@@ -36,24 +36,6 @@ def pictures() -> Path:
     return PICTURES
 
 
-async def visit(profile: Profile, demo: GatewayProcess, size: tuple[int, int], **how: bool) -> Tab:
-    """Open the demo; returns when it can be written to."""
-    tab = await profile.visit(demo.at.url, width=size[0], height=size[1], **how)
-    await tab.finds("() => document.querySelector('#message') !== null")
-    return tab
-
-
-async def ask(tab: Tab) -> None:
-    """Write a question, send it with the keyboard, and wait for the answer's end."""
-    await tab.run("() => document.querySelector('#message').focus()")
-    await tab.command("type", text=QUESTION)
-    await tab.command("press", key="Enter")
-    await tab.finds(
-        "() => document.querySelector('article[aria-label=Answer]') !== null"
-        " && document.querySelector('[aria-label^=\"Stop the answer\"]') === null"
-    )
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_demo_has_no_serious_violation(
@@ -61,11 +43,13 @@ async def test_demo_has_no_serious_violation(
 ) -> None:
     """Empty and with an answer, by axe's rules."""
     name = f"{'desktop' if size == DESKTOP else 'phone'}-{'dark' if dark else 'light'}"
-    tab = await visit(laptop, demo, size, dark=dark)
+    page = await visit(laptop, demo, size, dark=dark)
+    tab = page.tab
     empty = await tab.violations()
     await tab.screenshot(pictures / f"{name}-empty.png")
 
-    await ask(tab)
+    await page.ask(QUESTION)
+    await page.finishes()
     answered = await tab.violations()
     await tab.screenshot(pictures / f"{name}.png")
 
@@ -91,8 +75,10 @@ async def test_demo_opens_a_pane_beside_the_chat(
     demo: GatewayProcess, laptop: Profile, pictures: Path, button: str
 ) -> None:
     """The wire, or a second tab, with what the chat shows; as accessible as the rest."""
-    tab = await visit(laptop, demo, DESKTOP)
-    await ask(tab)
+    page = await visit(laptop, demo)
+    tab = page.tab
+    await page.ask(QUESTION)
+    await page.finishes()
 
     await tab.command("click", button=button)
     await tab.finds(PANES[button])

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 CUTS = 10
-ANSWER = "How do rivers move? [[tokens=400 rate=50]]"
-LONG = "How do rivers move? [[tokens=3000 rate=50]]"
+LONG = "How do rivers move? [[tokens=20000 rate=50]]"
+TOKENS, HELD_AFTER, TOKEN_BYTES = 400, 380, 6
 
 
 async def open_through(proxy: FaultyProxy, profile: Profile, chat: str, ai: int = 7) -> Tab:
@@ -31,11 +31,15 @@ async def open_through(proxy: FaultyProxy, profile: Profile, chat: str, ai: int 
 
 
 async def cut_while_it_streams(proxy: FaultyProxy, tab: Tab, seed: int) -> None:
-    """Reset every connection ten times, each after some more of the answer has come."""
+    """Reset every connection ten times, each after some more of the answer has come, as far
+    as it goes before it is held.
+    """
+    # Characters: some of the text's take more than one byte.
+    held = HELD_AFTER * TOKEN_BYTES * 9 // 10
     chance = random.Random(seed)  # noqa: S311 - no secret
     for _ in range(CUTS):
         shown = text_of((await tab.look())["messages"][-1])
-        await tab.reads(len(shown) + chance.randrange(1, 60))
+        await tab.reads(min(len(shown) + chance.randrange(1, 60), held))
         proxy.cut_all()
 
 
@@ -50,13 +54,15 @@ async def test_network_cut_ten_times_in_one_answer_costs_nothing(
 ) -> None:
     """The one who sent and the one who watches have the exact text, and one `onFinish`."""
     chat = new_chat_id()
+    answer = deployment.simulator.held(tokens=TOKENS, after=HELD_AFTER, size=TOKEN_BYTES)
     async with faulty_proxy(deployment.gateways[0].at.port) as proxy:
         tabs = [await open_through(proxy, profile, chat, ai) for profile in (laptop, phone)]
-        await tabs[0].send(ANSWER)
+        await tabs[0].send(answer.question)
         for tab in tabs:
             await tab.reads()
 
         await cut_while_it_streams(proxy, tabs[0], seed=ai)
+        await answer.release()
         shown = [await tab.settles(messages=2) for tab in tabs]
 
     kept = await snapshot(deployment, chat)
@@ -71,15 +77,16 @@ async def test_network_cut_ten_times_in_one_answer_costs_nothing(
 
 async def test_browser_goes_offline_and_comes_back(deployment: Deployment, laptop: Profile) -> None:
     """The page says so meanwhile, and then has everything."""
-    chat = new_chat_id()
+    chat, answer = new_chat_id(), deployment.simulator.held()
     async with faulty_proxy(deployment.gateways[0].at.port) as proxy:
         tab = await open_through(proxy, laptop, chat)
-        await tab.send(ANSWER)
+        await tab.send(answer.question)
         await tab.reads(20)
 
         await laptop.offline(True)
         proxy.cut_all()
         await tab.until("chat.session.connection === 'offline'")
+        await answer.release()
         await laptop.offline(False)
         look = await tab.settles(messages=2)
 

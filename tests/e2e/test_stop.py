@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.proxy import faulty_proxy
+from tests.support.sessions import Session, text_of
+from tests.support.wire import Endpoint
+
 if TYPE_CHECKING:
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
-    from tests.support.sessions import Session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("ai", [5, 6, 7])]
 
-LONG = "How do rivers move? [[tokens=3000 rate=50]]"
-SHORT = "How do rivers move? [[tokens=100 rate=50]]"
-SILENT = "How do rivers move? [[first=40s]]"
-UNHEARD = "How do rivers move? [[headers=40s]]"
+SEND = b"POST /api/chat HTTP"
+LONG = "How do rivers move? [[tokens=20000 rate=50]]"
+SILENT = "How do rivers move? [[first=1h]]"
+UNHEARD = "How do rivers move? [[headers=1h]]"
 
 
 async def open_tab(session: Session, profile: Profile, ai: int) -> Tab:
@@ -97,14 +100,73 @@ async def test_stop_before_the_first_token_ends_the_run(
     assert look["session"]["run"]["outcome"] == "stopped"
 
 
+async def test_stop_that_overtakes_its_send_prevents_it(
+    deployment: Deployment, laptop: Profile, ai: int
+) -> None:
+    """The first message of a session, stopped on its way: kept as unsent, and shown again, its
+    run stopped, when it arrives after all. The tab does not resume that run.
+    """
+    session = deployment.session()
+    async with faulty_proxy(session.at.port) as proxy:
+        tab = await open_tab(Session(Endpoint(proxy.port), session.id), laptop, ai)
+        proxy.delay(SEND)
+        await tab.send(LONG)
+        await proxy.delays()
+
+        await tab.stop()
+        await tab.until("chat.session.unsent.length === 1 && chat.messages.length === 0")
+        told = (await tab.look())["session"]["unsent"]
+        proxy.arrive()
+        await tab.until("chat.session.unsent.length === 0 && chat.session.run?.state === 'ended'")
+        look = await tab.settles()
+
+    assert told[0]["error"]["code"] == "stopped"
+    assert look["session"]["run"]["outcome"] == "stopped"
+    assert look["messages"] == (await session.snapshot())["messages"]
+    assert "streaming" not in look["statuses"]
+
+
+async def test_message_that_was_stopped_on_its_way_is_sent_again(
+    deployment: Deployment, laptop: Profile, phone: Profile, ai: int
+) -> None:
+    """After what another device has sent meanwhile, as everybody sees."""
+    session = deployment.session()
+    answer = deployment.simulator.held()
+    await answer.release()
+    async with faulty_proxy(session.at.port) as proxy:
+        tab = await open_tab(Session(Endpoint(proxy.port), session.id), laptop, ai)
+        other = await open_tab(session, phone, ai)
+        proxy.delay(SEND)
+        await tab.send(f"{answer.question} mine")
+        await proxy.delays()
+        await tab.stop()
+        await tab.until("chat.session.unsent.length === 1")
+        await other.send(f"{answer.question} theirs")
+        await tab.settles(messages=2)
+        # Gone with its connection: what was delayed never arrives.
+        proxy.cut_all()
+        proxy.arrive()
+        await tab.until("chat.session.connection === 'live'")
+
+        await tab.run("() => window.chat.resend()")
+        shown = [await each.settles(messages=4) for each in (tab, other)]
+
+    kept = (await session.snapshot())["messages"]
+    assert [look["messages"] for look in shown] == [kept, kept]
+    asked = [text_of(message).split()[-1] for message in kept if message["role"] == "user"]
+    assert asked == ["theirs", "mine"]
+    assert [look["session"]["unsent"] for look in shown] == [[], []]
+
+
 @pytest.mark.parametrize("leave", ["unmount", "switch", "navigate", "close"])
 async def test_leaving_stops_nothing(
     deployment: Deployment, laptop: Profile, phone: Profile, ai: int, leave: str
 ) -> None:
     """The run goes on to its end when the page that sent it is gone."""
     session = deployment.session()
+    answer = deployment.simulator.held()
     tab = await open_tab(session, laptop, ai)
-    await tab.send(SHORT)
+    await tab.send(answer.question)
     await tab.reads(20)
 
     match leave:
@@ -116,7 +178,10 @@ async def test_leaving_stops_nothing(
             await tab.command("goto", url="about:blank")
         case _:
             await tab.close()
-    look = await (await open_tab(session, phone, ai)).settles(messages=2)
+    other = await open_tab(session, phone, ai)
+    await other.reads(20)
+    await answer.release()
+    look = await other.settles(messages=2)
 
     assert look["session"]["run"]["outcome"] == "finished"
     assert look["messages"] == (await session.snapshot())["messages"]
@@ -127,14 +192,16 @@ async def test_person_comes_back_to_a_chat_that_streams(
 ) -> None:
     """Away to another chat and back, without loading the page again: it streams on."""
     session = deployment.session()
+    answer = deployment.simulator.held()
     tab = await open_tab(session, laptop, ai)
-    await tab.send(SHORT)
+    await tab.send(answer.question)
     await tab.reads(20)
 
     await tab.show(f"{session.id}-other")
     await tab.until("chat.messages.length === 0")
     await tab.show(session.id)
     await tab.reads(20)
+    await answer.release()
     look = await tab.settles(messages=2)
 
     assert look["messages"] == (await session.snapshot())["messages"]

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = "How do rivers move? [[tokens=150 rate=50]]"
-LONG = "How do rivers move? [[tokens=3000 rate=50]]"
-PATIENCE = "How do rivers move? [[headers=3s tokens=20]]"
+LONG = "How do rivers move? [[tokens=20000 rate=50]]"
 
 
 async def text_of(tab: Tab) -> str:
@@ -48,14 +46,16 @@ async def test_second_tab_sees_the_prompt_and_the_tokens_of_the_first_live(
 ) -> None:
     """Both stream, both are ready, and both are equal to the server's snapshot."""
     chat, first, second = await open_two(deployment, laptop)
+    answer = deployment.simulator.held()
 
-    await first.send(ANSWER)
+    await first.send(answer.question)
     await asyncio.gather(first.reads(20), second.reads(20))
     seen = (await second.look())["messages"]
+    await answer.release()
     shown = [await tab.settles(messages=2) for tab in (first, second)]
 
     assert [message["role"] for message in seen] == ["user", "assistant"]
-    assert seen[0]["parts"][0]["text"] == ANSWER
+    assert seen[0]["parts"][0]["text"] == answer.question
     kept = await snapshot(deployment, chat)
     for look in shown:
         assert look["messages"] == kept
@@ -84,11 +84,13 @@ async def test_person_reloads_mid_stream_and_gets_the_whole_answer(
 ) -> None:
     """Equal to a tab that never left."""
     chat, first, second = await open_two(deployment, laptop)
-    await first.send(ANSWER)
+    answer = deployment.simulator.held()
+    await first.send(answer.question)
     await first.reads(20)
 
     await first.reload()
     await first.reads(20)
+    await answer.release()
     shown = [await tab.settles(messages=2) for tab in (first, second)]
 
     kept = await snapshot(deployment, chat)
@@ -101,11 +103,13 @@ async def test_person_reloads_before_the_first_token_and_gets_the_whole_answer(
 ) -> None:
     """The send was accepted: nothing of it depends on the page that sent it."""
     chat, first, second = await open_two(deployment, laptop)
-    await first.send(PATIENCE)
+    answer = deployment.simulator.held(after=0)
+    await first.send(answer.question)
     await first.until("chat.session.run?.state === 'open'")
 
     await first.reload()
-    await first.until("chat.session.phase === 'waiting' && chat.messages.length > 0")
+    await first.until("chat.session.run?.state === 'open' && chat.messages.length > 0")
+    await answer.release()
     shown = [await tab.settles(messages=2) for tab in (first, second)]
 
     kept = await snapshot(deployment, chat)
@@ -116,14 +120,15 @@ async def test_person_goes_on_reading_on_another_device(
     deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:
     """Opened in another browser profile through another gateway, the first one closed."""
-    chat = new_chat_id()
+    chat, answer = new_chat_id(), deployment.simulator.held()
     first = await laptop.open(deployment.gateways[0].at.url, chat)
-    await first.send(ANSWER)
+    await first.send(answer.question)
     await first.reads(20)
     await first.close()
 
     second = await phone.open(deployment.gateways[1].at.url, chat)
     await second.reads(20)
+    await answer.release()
     look = await second.settles(messages=2)
 
     assert look["messages"] == await snapshot(deployment, chat)
@@ -133,7 +138,7 @@ async def test_tabs_send_at_the_same_moment_and_neither_message_is_lost(
     deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:
     """One run begins; the other message is kept as unsent, and one call sends it again."""
-    chat = new_chat_id()
+    chat, answer = new_chat_id(), deployment.simulator.held()
     tabs = [
         await profile.open(gateway.at.url, chat)
         for profile, gateway in zip((laptop, phone), deployment.gateways, strict=True)
@@ -141,23 +146,25 @@ async def test_tabs_send_at_the_same_moment_and_neither_message_is_lost(
     for tab in tabs:
         await tab.until("chat.session.connection === 'live'")
 
-    await asyncio.gather(*(tab.send(f"{ANSWER} {tab.name}") for tab in tabs))
+    await asyncio.gather(*(tab.send(f"{answer.question} {tab.name}") for tab in tabs))
     for tab in tabs:
         await tab.reads(20)
     refused = [tab for tab in tabs if (await tab.look())["session"]["unsent"]]
     (loser,) = refused
     unsent = (await loser.look())["session"]["unsent"]
+    await answer.release()
     await loser.settles(messages=2)
     await loser.run("() => window.chat.resend()")
     shown = [await tab.settles(messages=4) for tab in tabs]
 
-    assert [entry["message"]["parts"][0]["text"] for entry in unsent] == [f"{ANSWER} {loser.name}"]
+    texts = {tab: f"{answer.question} {tab.name}" for tab in tabs}
+    assert [entry["message"]["parts"][0]["text"] for entry in unsent] == [texts[loser]]
     assert unsent[0]["error"]["code"] == "run_active"
     kept = await snapshot(deployment, chat)
     assert [look["messages"] for look in shown] == [kept, kept]
     assert [look["session"]["unsent"] for look in shown] == [[], []]
     sent = [m["parts"][0]["text"] for m in kept if m["role"] == "user"]
-    assert sorted(sent) == sorted(f"{ANSWER} {tab.name}" for tab in tabs)
+    assert sorted(sent) == sorted(texts.values())
 
 
 async def test_stock_transport_follows_beside_ours(
@@ -165,12 +172,14 @@ async def test_stock_transport_follows_beside_ours(
 ) -> None:
     """A page with the SDK's own transport and `resume: true` opens the session mid-stream."""
     chat, at = new_chat_id(), deployment.gateways[0].at.url
+    answer = deployment.simulator.held()
     ours = await laptop.open(at, chat)
-    await ours.send(ANSWER)
+    await ours.send(answer.question)
     await ours.reads(20)
 
     stock = await phone.open(at, chat, transport="stock")
     await stock.reads(20)
+    await answer.release()
     look = await ours.settles(messages=2)
     await stock.settles()
 
@@ -189,8 +198,10 @@ async def test_ours_follows_what_the_stock_transport_sends(
     stock = await phone.open(at.url, session.id, transport="stock")
     await ours.until("chat.session.connection === 'live'")
 
-    await stock.send(ANSWER)
+    answer = deployment.simulator.held()
+    await stock.send(answer.question)
     await asyncio.gather(stock.reads(20), ours.reads(20))
+    await answer.release()
     look = await ours.settles(messages=2)
     await stock.settles(messages=2)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 TABS = 10
-ANSWER = "How do rivers move? [[tokens=60 rate=50]]"
 
 
 def proportional_bytes(pid: int) -> int:
@@ -42,7 +41,9 @@ def chromium_bytes() -> int:
 
 @pytest.mark.timeout(120)
 async def test_ten_tabs_are_live_and_each_can_send(deployment: Deployment, laptop: Profile) -> None:
-    """Over HTTP/1.1: every tab streams what any of them sends, in its turn."""
+    """Over HTTP/1.1: every tab streams what any of them sends, in its turn, and all know how
+    many they are.
+    """
     session = deployment.session()
     async with faulty_proxy(session.at.port) as proxy:
         before = chromium_bytes()
@@ -52,8 +53,10 @@ async def test_ten_tabs_are_live_and_each_can_send(deployment: Deployment, lapto
             await tab.until("chat.session.connection === 'live'")
 
         for turn, tab in enumerate(tabs):
-            await tab.send(f"{turn}: {ANSWER}")
-            await asyncio.gather(*(each.reads() for each in tabs))
+            answer = deployment.simulator.held()
+            await tab.send(answer.question)
+            await asyncio.gather(*(each.reads(20) for each in tabs))
+            await answer.release()
             await asyncio.gather(*(each.settles(messages=2 * turn + 2) for each in tabs))
         shown = [await tab.look() for tab in tabs]
         memory = (chromium_bytes() - before) / TABS / 2**20
@@ -61,6 +64,15 @@ async def test_ten_tabs_are_live_and_each_can_send(deployment: Deployment, lapto
             f"\nten tabs: {proxy.connections} connections in all, {proxy.most_open} at once,"
             f" {memory:.0f} MiB a tab"
         )
+
+        counted = "chat.session.here.length === 1 && chat.session.here[0].tabs === argument"
+        for tab in tabs:
+            await tab.until(counted, TABS)
+        # The first one, which follows for all, among them.
+        for tab in tabs[:3]:
+            await tab.close()
+        for tab in tabs[3:]:
+            await tab.until(counted, TABS - 3)
 
     kept = (await session.snapshot())["messages"]
     assert [look["messages"] for look in shown] == [kept] * TABS

@@ -91,18 +91,27 @@ async def test_run_completes_over_a_redis_that_is_killed_and_restarted(
 
 
 async def test_client_is_told_when_redis_stays_away(own_deployment: Deployment) -> None:
-    """An outage longer than the limit ends the response with an error, never silently."""
-    own_deployment.add_gateway({"runs": {"reader_outage_limit_s": 1.0}})
+    """An outage longer than the limit ends the response with an error, never silently.
+
+    What was open is closed, as at every end, wherever the run is produced.
+    """
+    own_deployment.add_gateways(2, {"runs": {"reader_outage_limit_s": 1.0}})
     session = own_deployment.session()
-    seen = Transcript()
+    sent, joined = Transcript(), Transcript()
 
     async with session.sending("[[tokens=2000 rate=50 first=0]]") as response:
-        async for _ in seen.follow(response):
-            if len(seen.chunks) == 20:
-                own_deployment.redis.kill()
+        async for _ in sent.follow(response):
+            if sent.text:
+                break
+        async with session.through(own_deployment.gateways[1].at).resuming() as elsewhere:
+            async for _ in joined.follow(elsewhere):
+                if len(joined.chunks) == 20:
+                    own_deployment.redis.kill()
+        await sent.read(response)
 
-    assert seen.types[-2:] == ["error", "finish"]
-    assert seen.done
+    for seen in (sent, joined):
+        assert seen.types[-3:] == ["text-end", "error", "finish"]
+        assert seen.done
 
 
 async def test_gateway_is_not_ready_while_redis_is_away(own_deployment: Deployment) -> None:

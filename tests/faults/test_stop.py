@@ -181,18 +181,36 @@ async def test_stop_names_the_run_by_its_user_message(deployment: Deployment) ->
     assert await session.stop(messageId="u-named") == [run_id]
 
 
-async def test_stop_prevents_a_message_that_has_not_arrived(deployment: Deployment) -> None:
+@pytest.mark.parametrize("first", [True, False], ids=["first of a session", "later"])
+@pytest.mark.parametrize("named", ["messageId", "requestId"])
+async def test_stop_prevents_a_message_that_has_not_arrived(
+    deployment: Deployment, first: bool, named: str
+) -> None:
     """Stop overtakes the POST: the run ends stopped, and the provider is never called."""
     session = deployment.session()
-    await session.send("[[tokens=3]]")
+    if not first:
+        await session.send("[[tokens=3]]")
     marker = new_chat_id()
-    assert await session.stop(messageId=f"u-{marker}") == []
+    other = session.through(deployment.gateways[1].at)
+    assert await other.stop(**{named: marker}) == []
 
-    late = await session.send(f"{marker} [[tokens=50]]", message_id=f"u-{marker}")
+    extra = {"requestId": marker}
+    late = await session.send(f"{marker} [[tokens=50]]", message_id=marker, extra=extra)
 
     assert late.types[-2:] == ["abort", "finish"]
     assert late.text == ""
     assert await deployment.simulator.requests(marker) == []
+
+
+async def test_stopped_message_is_sent_again_and_answered(deployment: Deployment) -> None:
+    """A stop that names its send leaves the same message alone that is sent the next moment."""
+    session = deployment.session()
+    assert await session.stop(messageId="u-1", requestId="first") == []
+
+    again = await session.send("[[tokens=5]]", message_id="u-1", extra={"requestId": "second"})
+
+    assert again.types[-1] == "finish"
+    assert "abort" not in again.types
 
 
 async def test_send_waits_for_a_run_that_is_stopping(deployment: Deployment) -> None:
@@ -294,7 +312,7 @@ async def test_stop_of_a_session_nobody_has_heard_of_creates_nothing(
     """There is nothing to stop, and nothing is left behind."""
     session = deployment.session()
 
-    for body in ({}, {"runId": "run_x"}, {"messageId": "u-x"}):
+    for body in ({}, {"runId": "run_x"}):
         await session.at.call("POST", f"/api/chat/{session.id}/stop", body)
 
     assert deployment.redis.dump(session.id) == {}

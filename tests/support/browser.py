@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PROGRAM: Final = REPOSITORY / "tests" / "e2e" / "browser.mjs"
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LOOK: Final = "() => window.chat.look()"
+LOOK_LATER: Final = "() => new Promise(done => setTimeout(done, 10)).then(() => window.chat.look())"
+"""After the timer, set already, with which the session makes an idle chat equal to its own."""
 
 Transport = Literal["midstream", "stock"]
 
@@ -41,7 +43,13 @@ class Profile:
         self.browser = browser
 
     async def open(
-        self, gateway: str, chat: str, *, ai: int = 7, transport: Transport = "midstream"
+        self,
+        gateway: str,
+        chat: str,
+        *,
+        ai: int = 7,
+        transport: Transport = "midstream",
+        clock: bool = False,
     ) -> Tab:
         """Open the test page in a new tab.
 
@@ -50,13 +58,15 @@ class Profile:
             chat: the session.
             ai: major version of the AI SDK.
             transport: ours with `useSession`, or the SDK's own with `resume: true`.
+            clock: let the tab's time be moved by `sleep`.
         """
         query = {"api": f"{gateway}/api/chat", "chat": chat, "transport": transport}
-        return await self._open(ai=ai, query=query)
+        return await self._open(ai=ai, query=query, clock=clock)
 
     async def visit(self, url: str, *, width: int, height: int, dark: bool = False) -> Tab:
-        """Open any page in a new tab of that size."""
-        return await self._open(url=url, viewport={"width": width, "height": height}, dark=dark)
+        """Open any page in a new tab of that size, for somebody who wants nothing to move."""
+        viewport = {"width": width, "height": height}
+        return await self._open(url=url, viewport=viewport, dark=dark, still=True)
 
     async def offline(self, offline: bool) -> None:
         """Take the network away, or give it back; what is open stays open."""
@@ -107,7 +117,10 @@ class Tab:
         await self.command("wait", source=source, argument=argument, describe=LOOK)
 
     async def reads(self, length: int = 1) -> None:
-        """Wait until an answer streams, and has so much text."""
+        """Wait until an answer streams, and has so much text.
+
+        Of an answer that is held, or far longer than a test: one that ends meanwhile is missed.
+        """
         await self.until("chat.status === 'streaming' && text.length >= argument", length)
 
     async def settles(self, *, messages: int | None = None) -> Any:
@@ -116,7 +129,7 @@ class Tab:
         if messages is not None:
             condition += f" && chat.messages.length === {messages}"
         await self.until(condition)
-        return await self.look()
+        return await self.run(LOOK_LATER)
 
     async def send(self, text: str) -> None:
         """`sendMessage({text})`; returns at once."""
@@ -133,6 +146,10 @@ class Tab:
     async def reload(self) -> None:
         """Load the page again."""
         await self.command("reload")
+
+    async def sleep(self, seconds: float) -> None:
+        """Close the laptop, and open it so much later; its timers fire once."""
+        await self.command("sleep", ms=seconds * 1000)
 
     async def close(self) -> None:
         """Close the tab."""

@@ -82,6 +82,7 @@ class ChildProcess:
         command: what to run.
         log: where its output goes, appended.
         environment: added to this process's, without its REDIS_URL and API keys.
+        where: its working directory.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class ChildProcess:
         command: Sequence[str],
         log: Path,
         environment: Mapping[str, str] | None = None,
+        where: Path = REPOSITORY,
     ) -> None:
         self.name = name
         self.log = log
@@ -101,7 +103,7 @@ class ChildProcess:
         with log.open("ab") as output:
             self._popen = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=REPOSITORY,
+                cwd=where,
                 env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,9 +1,9 @@
-"""A loopback TCP proxy that cuts, stalls and holds back what passes through it."""
+"""A loopback TCP proxy that cuts, stalls, delays and holds back what passes through it."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,11 +29,29 @@ class FaultyProxy:
         self._target_port = target_port
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._delayed: bytes | None = None
+        self._delaying = asyncio.Event()
+        self._arriving = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
 
     def move_to(self, port: int) -> None:
         """Take connections to come to another port."""
         self._target_port = port
+
+    def delay(self, start: bytes) -> None:
+        """Keep requests to come that begin so, whoever sent them stays or goes, until `arrive`."""
+        self._delayed = start
+        self._delaying.clear()
+        self._arriving.clear()
+
+    async def delays(self) -> None:
+        """Wait until there is one."""
+        await self._delaying.wait()
+
+    def arrive(self) -> None:
+        """Let what was delayed through, and delay nothing more."""
+        self._delayed = None
+        self._arriving.set()
 
     def hold(self) -> None:
         """Let nothing more through from the server, with every connection open."""
@@ -58,7 +76,7 @@ class FaultyProxy:
             return
         self._writers |= {writer, server}
         self.most_open = max(self.most_open, len(self._writers) // 2)
-        requests = asyncio.create_task(_copy(reader, server))
+        requests = asyncio.create_task(self._copy(reader, server))
         try:
             await self._forward(upstream, writer, cut)
         finally:
@@ -86,15 +104,19 @@ class FaultyProxy:
                 return
             passed += len(data)
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    _reset(writer)
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                late = self._delayed is not None and data.startswith(self._delayed)
+                if late:
+                    self._delaying.set()
+                    await self._arriving.wait()
+                writer.write(data)
+                await writer.drain()
+                if late:
+                    # Whoever sent it may be gone: it is to be read before the end is.
+                    return
+        _reset(writer)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -113,5 +135,6 @@ async def faulty_proxy(
         yield proxy
     finally:
         proxy.release()
+        proxy.arrive()
         server.close()
         proxy.cut_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,30 @@ from tests.support.wire import Endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class HeldAnswer:
+    """An answer that stops half-way until it is let go on.
+
+    What is seen of it meanwhile can be waited for however slow the machine is.
+
+    Attributes:
+        question: what to send to get it. Answers to the same question are released together.
+        directive: the part of it that holds; of several in one question, each holds.
+    """
+
+    def __init__(self, simulator: Simulator, tokens: int, after: int, size: int | None) -> None:
+        self._simulator = simulator
+        self._name = secrets.token_hex(8)
+        pieces = f" size={size}" if size is not None else ""
+        self.directive = f"[[hold={self._name} after={after}]]"
+        self.question = f"How do rivers move? [[tokens={tokens} rate=50{pieces}]] {self.directive}"
+
+    async def release(self) -> None:
+        """Let it go on, now and whenever it is asked for again."""
+        path = f"/sim/release/{self._name}"
+        status, _ = await Endpoint(self._simulator.port).call("POST", path)
+        assert status == 200
 
 
 class Simulator:
@@ -30,6 +55,12 @@ class Simulator:
         assert status == 200, answer
         listed = answer["requests"] if isinstance(answer, dict) else answer
         return [request for request in listed if containing in json.dumps(request)]
+
+    def held(
+        self, *, tokens: int = 60, after: int | None = None, size: int | None = None
+    ) -> HeldAnswer:
+        """Return an answer that stops after some of its tokens, by default two thirds."""
+        return HeldAnswer(self, tokens, tokens * 2 // 3 if after is None else after, size)
 
     def end(self) -> None:
         """End the process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -79,6 +80,8 @@ class Response:
         self._writer = writer
         self._http = h11.Connection(h11.CLIENT)
         self._cut_after = cut_after
+        self._parser = SseParser()
+        self._untaken: deque[SseEvent] = deque()
 
     async def send(self, request: h11.Request, body: bytes) -> None:
         """Send the request and wait for the head of its answer."""
@@ -111,12 +114,17 @@ class Response:
             yield piece
 
     async def events(self) -> AsyncIterator[SseEvent]:
-        """Yield server-sent events, `[DONE]` among them, until the response ends."""
-        parser = SseParser()
+        """Yield server-sent events, `[DONE]` among them, until the response ends.
+
+        Who has left the iteration goes on, with another, after the last event that it took.
+        """
+        while self._untaken:
+            yield self._untaken.popleft()
         async for piece in self.pieces():
-            for event in parser.feed(piece):
-                self.comments = parser.comments
-                yield event
+            self._untaken.extend(self._parser.feed(piece))
+            self.comments = self._parser.comments
+            while self._untaken:
+                yield self._untaken.popleft()
 
     async def body(self) -> bytes:
         """Return what is left of the body."""

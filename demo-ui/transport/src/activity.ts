@@ -15,11 +15,19 @@ export interface RunFeed {
   onChange(changed: () => void): () => void;
 }
 
+/** What a chat has sent. */
+export interface Send {
+  /** The user message that it answers. */
+  readonly messageId: string | undefined;
+  readonly requestId: string;
+  /** The gateway does not have the message, and will not. */
+  refused(error: MidstreamError): void;
+}
+
 /** One response of a chat that is being read, or asked for. */
 export interface ActiveResponse {
   runId: string | undefined;
-  /** For a send: the user message that it answers. */
-  readonly messageId: string | undefined;
+  readonly send: Send | undefined;
   /** Attempts that failed since its connection last worked. */
   failures: number;
   /** Ends it for the chat, as a stop does. */
@@ -29,7 +37,7 @@ export interface ActiveResponse {
 }
 
 export type ActivityEvent =
-  | { type: 'changed' }
+  | { type: 'changed'; messageId?: string | undefined }
   | { type: 'ended'; runId: string | undefined; finished: boolean; error: unknown }
   | { type: 'rejected'; message: UIMessage; messageId: string | undefined; error: MidstreamError }
   | { type: 'stopped'; runId: string | undefined; messageId: string | undefined }
@@ -41,7 +49,7 @@ export class ChatActivity {
   feed: RunFeed | undefined;
   /** A stop under way; a send waits for it. */
   stopping: Promise<unknown> | undefined;
-  private readonly listeners = new Set<(event: ActivityEvent) => void>();
+  readonly #listeners = new Set<(event: ActivityEvent) => void>();
 
   /** Whether a response is being read, or asked for, by the chat that is followed. */
   get busy(): boolean {
@@ -53,16 +61,16 @@ export class ChatActivity {
     for (const response of this.responses) response.left = true;
   }
 
-  begin(messageId?: string): ActiveResponse {
+  begin(send?: Send): ActiveResponse {
     const response: ActiveResponse = {
       runId: undefined,
-      messageId,
+      send,
       failures: 0,
       left: false,
       abort: new AbortController(),
     };
     this.responses.add(response);
-    this.emit({ type: 'changed' });
+    this.emit({ type: 'changed', messageId: send?.messageId });
     return response;
   }
 
@@ -87,11 +95,11 @@ export class ChatActivity {
   }
 
   listen(listener: (event: ActivityEvent) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   emit(event: ActivityEvent): void {
-    for (const listener of [...this.listeners]) listener(event);
+    for (const listener of [...this.#listeners]) listener(event);
   }
 }

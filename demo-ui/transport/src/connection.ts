@@ -17,45 +17,53 @@ const LOOK_EVERY_MS = 5_000;
  * the response breaks.
  */
 export class EventConnection implements AsyncIterable<SseEvent> {
-  private heardAt = Date.now();
+  #heardAt = Date.now();
+
+  readonly #response: Response;
+  readonly #abort: AbortController;
+  readonly #heard: () => void;
 
   constructor(
-    private readonly response: Response,
-    private readonly abort: AbortController,
-    private readonly heard: () => void = () => {},
-  ) {}
+    response: Response,
+    abort: AbortController,
+    heard: () => void = () => {},
+  ) {
+    this.#response = response;
+    this.#abort = abort;
+    this.#heard = heard;
+  }
 
   close(): void {
-    this.abort.abort();
+    this.#abort.abort();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<SseEvent, void, undefined> {
-    const reader = (this.response.body as ReadableStream<Uint8Array>).getReader();
-    const stopWatching = this.watch();
+    const reader = (this.#response.body as ReadableStream<Uint8Array>).getReader();
+    const stopWatching = this.#watch();
     const decoder = new TextDecoder();
     const parser = new SseParser();
     try {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return;
-        this.heardAt = Date.now();
-        this.heard();
+        this.#heardAt = Date.now();
+        this.#heard();
         yield* parser.push(decoder.decode(value, { stream: true }));
-        if (this.abort.signal.aborted) return;
+        if (this.#abort.signal.aborted) return;
       }
     } catch (error) {
-      if (this.abort.signal.aborted) return;
+      if (this.#abort.signal.aborted) return;
       throw new ConnectionLost(`the response broke off (${String(error)})`);
     } finally {
       stopWatching();
-      this.abort.abort();
+      this.#abort.abort();
     }
   }
 
   /** Close a connection that has died without a word: a laptop that slept, a changed network. */
-  private watch(): () => void {
+  #watch(): () => void {
     const closeIfSilent = (limit: number) => {
-      if (Date.now() - this.heardAt >= limit) this.close();
+      if (Date.now() - this.#heardAt >= limit) this.close();
     };
     const timer = setInterval(() => closeIfSilent(LONGEST_SILENCE_MS), LOOK_EVERY_MS);
     // Coming online means that the network has changed: connections made before are suspect,
@@ -97,11 +105,8 @@ export function checkEventStream(response: Response): void {
 /** Return a controller that is aborted with `signal`, and can be aborted without it. */
 export function linked(signal: AbortSignal | undefined): AbortController {
   const controller = new AbortController();
-  if (signal?.aborted === true) controller.abort();
-  else {
-    const abort = () => controller.abort();
-    signal?.addEventListener('abort', abort, { once: true });
-    controller.signal.addEventListener('abort', () => signal?.removeEventListener('abort', abort));
-  }
+  const abort = () => controller.abort();
+  if (signal?.aborted === true) abort();
+  signal?.addEventListener('abort', abort, { signal: controller.signal });
   return controller;
 }

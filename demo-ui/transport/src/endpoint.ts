@@ -21,6 +21,12 @@ export interface Prepared {
   init: RequestInit;
 }
 
+/** A session in a feed: where to go on, `null` for a snapshot first, and for how many tabs. */
+export interface Followed {
+  position: string | null;
+  tabs: number;
+}
+
 type Resolvable<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
 type HeaderSource = Record<string, string | undefined> | Headers | [string, string][] | undefined;
 
@@ -28,13 +34,16 @@ type HeaderSource = Record<string, string | undefined> | Headers | [string, stri
 export class Endpoint<MESSAGE extends UIMessage> {
   readonly api: string;
 
-  constructor(private readonly options: HttpChatTransportInitOptions<MESSAGE>) {
+  readonly #options: HttpChatTransportInitOptions<MESSAGE>;
+
+  constructor(options: HttpChatTransportInitOptions<MESSAGE>) {
+    this.#options = options;
     this.api = options.api ?? '/api/chat';
   }
 
   /** The application's fetch, else the page's own, looked up late: others may patch it. */
   get fetch(): typeof globalThis.fetch {
-    return (this.options.fetch as typeof globalThis.fetch | undefined) ?? globalThis.fetch;
+    return (this.#options.fetch as typeof globalThis.fetch | undefined) ?? globalThis.fetch;
   }
 
   /**
@@ -43,8 +52,8 @@ export class Endpoint<MESSAGE extends UIMessage> {
    */
   async send(options: SendOptions<MESSAGE>, requestId: string): Promise<Prepared> {
     const { chatId: id, messages, trigger, messageId } = options;
-    const common = await this.common(options);
-    const prepared = await this.options.prepareSendMessagesRequest?.({
+    const common = await this.#common(options);
+    const prepared = await this.#options.prepareSendMessagesRequest?.({
       ...common,
       id,
       messages,
@@ -77,10 +86,10 @@ export class Endpoint<MESSAGE extends UIMessage> {
     runId: string | undefined,
     after: number | undefined,
   ): Promise<Prepared> {
-    const common = await this.common(options);
-    const prepared = await this.options.prepareReconnectToStreamRequest?.({ ...common, id: chatId });
+    const common = await this.#common(options);
+    const prepared = await this.#options.prepareReconnectToStreamRequest?.({ ...common, id: chatId });
     return {
-      url: withQuery(prepared?.api ?? this.of(chatId, '/stream'), [
+      url: withQuery(prepared?.api ?? this.#of(chatId, '/stream'), [
         ['runId', runId],
         ['after', after],
       ]),
@@ -93,10 +102,10 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 
   /** A stop; it reaches the gateway also while the page goes away. */
-  async stop(chatId: string, what: { runId?: string; messageId?: string }): Promise<Prepared> {
-    const { headers, credentials } = await this.common({});
+  async stop(chatId: string, what: object): Promise<Prepared> {
+    const { headers, credentials } = await this.#common({});
     return {
-      url: this.of(chatId, '/stop'),
+      url: this.#of(chatId, '/stop'),
       init: {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
@@ -108,27 +117,28 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 
   async snapshot(chatId: string): Promise<Prepared> {
-    const { headers, credentials } = await this.common({});
-    return { url: this.of(chatId, ''), init: { headers, credentials } };
+    const { headers, credentials } = await this.#common({});
+    return { url: this.#of(chatId, ''), init: { headers, credentials } };
   }
 
-  /** The feeds of several sessions in one response, each from its position. */
-  async follow(positions: Iterable<[chatId: string, position: string | null]>): Promise<Prepared> {
-    const { headers, credentials } = await this.common({});
-    const wanted = [...positions].map(
-      ([chatId, position]) => ['follow', `${chatId}@${position ?? ''}`] as const,
-    );
+  /** The feeds of several sessions in one response, each from its position, for so many tabs. */
+  async follow(wanted: Iterable<[chatId: string, Followed]>): Promise<Prepared> {
+    const { headers, credentials } = await this.#common({});
+    const query = [...wanted].flatMap(([chatId, { position, tabs }]) => [
+      ['follow', `${chatId}@${position ?? ''}`] as const,
+      ['tabs', tabs > 1 ? `${chatId}@${tabs}` : undefined] as const,
+    ]);
     return {
-      url: withQuery(this.api, wanted),
+      url: withQuery(this.api, query),
       init: { headers, credentials, cache: 'no-store' },
     };
   }
 
-  private async common(options: RequestOptions) {
+  async #common(options: RequestOptions) {
     const [body, headers, credentials] = await Promise.all([
-      resolve(this.options.body),
-      resolve(this.options.headers),
-      resolve(this.options.credentials),
+      resolve(this.#options.body),
+      resolve(this.#options.headers),
+      resolve(this.#options.credentials),
     ]);
     return {
       api: this.api,
@@ -139,9 +149,9 @@ export class Endpoint<MESSAGE extends UIMessage> {
     };
   }
 
-  private of(chatId: string, path: string): string {
+  #of(chatId: string, path: string): string {
     if (chatId === '.' || chatId === '..') {
-      throw new RangeError('a chat id must not be "." or ".."'); // URLs normalise them away
+      throw new RangeError(`unable to use the chat id ${chatId}`); // URLs normalise it away
     }
     const [base = '', query] = split(this.api);
     return `${base.replace(/\/$/, '')}/${encodeURIComponent(chatId)}${path}${query}`;
@@ -177,11 +187,7 @@ function withQuery(
   url: string,
   query: readonly (readonly [name: string, value: string | number | undefined])[],
 ): string {
-  return query.reduce(
-    (before, [name, value]) =>
-      value === undefined
-        ? before
-        : `${before}${before.includes('?') ? '&' : '?'}${name}=${encodeURIComponent(value)}`,
-    url,
-  );
+  const given = query.filter(([, value]) => value !== undefined) as [string, string][];
+  if (given.length === 0) return url;
+  return `${url}${url.includes('?') ? '&' : '?'}${new URLSearchParams(given)}`;
 }

@@ -6,6 +6,7 @@ import type { UIMessage } from 'ai';
  * - `unreachable`: a send got no answer, however often it was repeated
  * - `connection_lost`: a response broke off and could not be taken up again
  * - `bad_response`: what answered is not the gateway
+ * - `stopped`: a send was stopped before it arrived
  * - `not_recovered`: the answer cannot be continued; load the session's messages
  *
  * Never a `TypeError`: the AI SDK would take it for a network failure of its own and, in
@@ -33,7 +34,7 @@ export class MidstreamError extends Error {
       cause?: unknown;
     } = {},
   ) {
-    super(message, { cause: options.cause });
+    super(message, options);
     this.code = code;
     this.status = options.status;
     this.temporary = options.temporary ?? false;
@@ -43,7 +44,6 @@ export class MidstreamError extends Error {
 
 /** A connection that broke: to be taken up again. Never leaves this package. */
 export class ConnectionLost extends Error {
-  override readonly name = 'ConnectionLost';
   /** What the gateway asked to wait. */
   readonly retryAfterMs: number | undefined;
 
@@ -55,7 +55,7 @@ export class ConnectionLost extends Error {
 
 /** What the AI SDK takes for a stop: `isAbort`, `ready`, nothing sent again by itself. */
 export function abortError(): DOMException {
-  return new DOMException('This operation was aborted', 'AbortError');
+  return new DOMException('aborted', 'AbortError');
 }
 
 export function isAbortError(error: unknown): boolean {

@@ -1,5 +1,5 @@
 import { checkEventStream, EventConnection, linked, request } from './connection.js';
-import type { Prepared } from './endpoint.js';
+import type { Followed, Prepared } from './endpoint.js';
 import { ConnectionLost, failureOf, isAbortError, type Reason, reasonOf } from './errors.js';
 import { isOffline, onWake, pause, waitBefore } from './retry.js';
 
@@ -21,115 +21,132 @@ export interface FeedState {
 }
 
 /** After an answer that another attempt will hardly change: an expired token, a forbidden page. */
-const REFUSED_WAIT_MS = 30_000;
+export const REFUSED_WAIT_MS = 30_000;
+
+/** To speak for another number of tabs takes a reconnection: one for all that open together. */
+const RECOUNT_MS = 2_000;
+
+interface Gateway {
+  readonly fetch: typeof globalThis.fetch;
+  follow(wanted: Iterable<[string, Followed]>): Promise<Prepared>;
+}
+
+interface Told {
+  event(event: FeedEvent): void;
+  state(state: FeedState): void;
+  /** The connection is alive. */
+  beat(): void;
+}
 
 /**
  * The feeds of any number of sessions, over one connection that is always being kept up.
  *
  * Each session goes on from its position, so that nothing is missed or repeated whatever the
- * connection goes through. Adding a session takes one reconnection.
+ * connection goes through. Adding a session takes one reconnection, counting its tabs another.
  */
 export class FeedConnection {
   state: FeedState = { connection: 'reconnecting', since: Date.now(), error: undefined };
-  private readonly positions = new Map<string, string | null>();
-  private readonly quit = new AbortController();
-  private again = new AbortController();
-  private running = false;
-  private wake = () => {};
+  readonly #followed = new Map<string, Followed>();
+  #recount: ReturnType<typeof setTimeout> | undefined;
+  readonly #quit = new AbortController();
+  #again = new AbortController();
+  #running = false;
+  #wake = () => {};
 
-  constructor(
-    private readonly gateway: {
-      readonly fetch: typeof globalThis.fetch;
-      follow(positions: Iterable<[string, string | null]>): Promise<Prepared>;
-    },
-    private readonly told: {
-      event(event: FeedEvent): void;
-      state(state: FeedState): void;
-      /** The connection is alive. */
-      beat(): void;
-    },
-  ) {}
+  readonly #gateway: Gateway;
+  readonly #told: Told;
+
+  constructor(gateway: Gateway, told: Told) {
+    this.#gateway = gateway;
+    this.#told = told;
+  }
 
   has(chatId: string): boolean {
-    return this.positions.has(chatId);
+    return this.#followed.has(chatId);
   }
 
   /** Follow these sessions, new ones from the position given, `null` for a snapshot first. */
-  follow(wanted: ReadonlyMap<string, string | null>): void {
-    let changed = false;
-    for (const chatId of [...this.positions.keys()]) {
-      if (!wanted.has(chatId)) changed = this.positions.delete(chatId);
+  follow(wanted: ReadonlyMap<string, Followed>): void {
+    const before = [...this.#followed.keys()].join('\n');
+    for (const chatId of this.#followed.keys()) {
+      if (!wanted.has(chatId)) this.#followed.delete(chatId);
     }
-    for (const [chatId, position] of wanted) {
-      if (this.positions.has(chatId)) continue;
-      this.positions.set(chatId, position);
-      changed = true;
+    for (const [chatId, { position, tabs }] of wanted) {
+      const followed = this.#followed.get(chatId);
+      if (followed === undefined) this.#followed.set(chatId, { position, tabs });
+      else if (followed.tabs !== tabs) {
+        followed.tabs = tabs;
+        this.#recount ??= setTimeout(() => this.#again.abort(), RECOUNT_MS);
+      }
     }
-    if (!changed) return;
-    this.again.abort();
-    this.wake();
-    if (!this.running) void this.run();
+    if (before === [...this.#followed.keys()].join('\n')) return;
+    this.#again.abort();
+    this.#wake();
+    if (!this.#running) void this.#run();
   }
 
   close(): void {
-    this.quit.abort();
-    this.again.abort();
-    this.wake();
+    this.#quit.abort();
+    this.#again.abort();
+    this.#wake();
   }
 
-  private async run(): Promise<void> {
-    this.running = true;
-    const forget = onWake(() => this.change(this.state.connection, this.state.error));
+  async #run(): Promise<void> {
+    this.#running = true;
+    const forget = onWake(() => this.#change(this.state.connection, this.state.error));
     let failures = 0;
-    while (!this.quit.signal.aborted) {
-      this.again = new AbortController();
-      const { signal } = this.again;
-      if (this.positions.size === 0) {
-        await new Promise<void>(done => (this.wake = done));
+    while (!this.#quit.signal.aborted) {
+      clearTimeout(this.#recount);
+      this.#recount = undefined;
+      this.#again = new AbortController();
+      const { signal } = this.#again;
+      if (this.#followed.size === 0) {
+        await new Promise<void>(done => (this.#wake = done));
         continue;
       }
       let refused: Reason | undefined;
       let wait = 0;
       try {
-        await this.read(signal, () => (failures = 0));
+        await this.#read(signal, () => (failures = 0));
       } catch (error) {
         if (!signal.aborted && error instanceof ConnectionLost) wait = error.retryAfterMs ?? 0;
         else if (!signal.aborted && !isAbortError(error)) refused = reasonOf(error);
       }
       if (signal.aborted) continue;
       failures += 1;
-      this.change('reconnecting', refused);
+      this.#change('reconnecting', refused);
       await pause(refused ? REFUSED_WAIT_MS : Math.max(wait, waitBefore(failures)), signal);
     }
     forget();
   }
 
-  private async read(signal: AbortSignal, live: () => void): Promise<void> {
-    const { url, init } = await this.gateway.follow(this.positions);
+  async #read(signal: AbortSignal, live: () => void): Promise<void> {
+    const { url, init } = await this.#gateway.follow(this.#followed);
     const abort = linked(signal);
-    const response = await request(this.gateway.fetch, url, { ...init, signal: abort.signal });
+    const response = await request(this.#gateway.fetch, url, { ...init, signal: abort.signal });
     if (!response.ok) throw await failureOf(response);
     checkEventStream(response);
     const connection = new EventConnection(response, abort, () => {
       live();
-      this.change('live');
-      this.told.beat();
+      this.#change('live');
+      this.#told.beat();
     });
     for await (const { event, id = '', data } of connection) {
       const at = id.lastIndexOf('@');
       const chatId = id.slice(0, at);
-      if (!this.positions.has(chatId)) continue;
+      const followed = this.#followed.get(chatId);
+      if (followed === undefined) continue;
       const position = id.slice(at + 1) || null;
-      this.positions.set(chatId, position ?? this.positions.get(chatId) ?? null);
-      this.told.event({ chatId, event, position, data });
+      followed.position = position ?? followed.position;
+      this.#told.event({ chatId, event, position, data });
     }
   }
 
-  private change(wanted: FeedState['connection'], error?: Reason): void {
+  #change(wanted: FeedState['connection'], error?: Reason): void {
     const connection = wanted === 'live' ? wanted : isOffline() ? 'offline' : 'reconnecting';
     const same = connection === this.state.connection;
     if (same && error?.code === this.state.error?.code) return;
     this.state = { connection, since: same ? this.state.since : Date.now(), error };
-    this.told.state(this.state);
+    this.#told.state(this.state);
   }
 }

@@ -31,6 +31,15 @@ export function mergeMessages<MESSAGE extends UIMessage>(
   return [...merged, ...fresh];
 }
 
+/** User messages that the session does not have though it has a later one of this chat. */
+export function passedOver<MESSAGE extends UIMessage>(
+  local: readonly MESSAGE[],
+  known: ReadonlySet<string>,
+): MESSAGE[] {
+  const last = local.findLastIndex(({ id }) => known.has(id));
+  return local.filter(({ id, role }, at) => at < last && role === 'user' && !known.has(id));
+}
+
 const ANSWERED = new Set(['output-available', 'output-error', 'approval-responded']);
 const PENDING = new Set(['input-available', 'approval-requested']);
 

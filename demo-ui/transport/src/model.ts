@@ -108,10 +108,9 @@ export class SessionModel<MESSAGE extends UIMessage> {
 
 /** Whether position `a` is at or before `b`, in the same log. */
 export function isCoveredBy(a: string, b: string | null): boolean {
-  const [epochA = '', offsetA = ''] = a.split(':');
-  const [epochB = '', offsetB = ''] = (b ?? '').split(':');
-  if (epochA !== epochB) return false;
-  const [msA = 0, seqA = 0] = offsetA.split('-').map(Number);
-  const [msB = 0, seqB = 0] = offsetB.split('-').map(Number);
-  return msA < msB || (msA === msB && seqA <= seqB);
+  // EPOCH:MS-SEQUENCE
+  const [epochA, msA, sequenceA] = a.split(/[:-]/);
+  const [epochB, msB, sequenceB] = (b ?? '').split(/[:-]/);
+  const behind = Number(msA) - Number(msB) || Number(sequenceA) - Number(sequenceB);
+  return epochA === epochB && behind <= 0;
 }

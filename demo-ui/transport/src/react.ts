@@ -51,7 +51,7 @@ export function useSession<MESSAGE extends UIMessage>(
   useEffect(() => session.chatChanged(), [session, chat.status]);
   const state = useSyncExternalStore(session.subscribe, session.getState, session.getState);
   const { stop, resend, discard } = session;
-  return useMemo(() => ({ ...state, stop, resend, discard }), [state, stop, resend, discard]);
+  return useMemo(() => ({ ...state, stop, resend, discard }), [state, session]);
 }
 
 export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';

@@ -20,22 +20,29 @@ type WakeReason = 'online' | 'visible';
 
 /** Call back when the browser comes online, or the page is looked at again. */
 export function onWake(wake: (reason: WakeReason) => void): () => void {
-  if (typeof addEventListener !== 'function' || typeof removeEventListener !== 'function') {
-    return () => {};
-  }
-  const online = () => wake('online');
-  const visible = () => {
-    if (typeof document === 'undefined' || document.visibilityState === 'visible') wake('visible');
-  };
-  const page = typeof document === 'undefined' ? undefined : document;
-  addEventListener('online', online);
-  addEventListener('pageshow', visible);
-  page?.addEventListener('visibilitychange', visible);
-  return () => {
-    removeEventListener('online', online);
-    removeEventListener('pageshow', visible);
-    page?.removeEventListener('visibilitychange', visible);
-  };
+  const over = new AbortController();
+  const visible = () => isVisible() && wake('visible');
+  hear('online', () => wake('online'), over.signal);
+  hear('pageshow', visible, over.signal);
+  hear('visibilitychange', visible, over.signal, page.document);
+  return () => over.abort();
+}
+
+/** What a browser has, and Node has not. */
+const page: { document?: Document; addEventListener?: EventTarget['addEventListener'] } = globalThis;
+
+/** Listen to an event of the page, where there is one, until the signal is aborted. */
+export function hear(
+  event: string,
+  listener: () => void,
+  signal: AbortSignal,
+  target: Pick<typeof page, 'addEventListener'> | undefined = page,
+): void {
+  target?.addEventListener?.(event, listener, { signal });
+}
+
+export function isVisible(): boolean {
+  return page.document?.visibilityState !== 'hidden';
 }
 
 /** Wait; return early when the browser comes online, the page becomes visible, or on abort. */
@@ -55,5 +62,5 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 export function isOffline(): boolean {
-  return typeof navigator !== 'undefined' && navigator.onLine === false;
+  return (globalThis as { navigator?: Navigator }).navigator?.onLine === false;
 }

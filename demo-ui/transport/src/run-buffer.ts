@@ -16,66 +16,66 @@ export interface ChunksEvent {
 export class RunBuffer implements RunFeed {
   /** The newest chunk, for those who say in words what goes on. */
   newest: UIMessageChunk | undefined;
-  private runId: string | undefined;
-  private first = 0;
-  private chunks: UIMessageChunk[] = [];
-  private open = false;
-  private continues = false;
-  private generation = 0;
+  #runId: string | undefined;
+  #first = 0;
+  #chunks: UIMessageChunk[] = [];
+  #open = false;
+  #continues = false;
+  #generation = 0;
   /** The run of the last snapshot; its chunks may begin to come at any sequence. */
-  private met: RunInfo | undefined;
-  private readonly listeners = new Set<() => void>();
+  #met: RunInfo | undefined;
+  readonly #listeners = new Set<() => void>();
 
   covers(runId: string, sequence: number): boolean {
-    return this.runId === runId && this.first <= sequence && sequence <= this.next;
+    return this.#runId === runId && this.#first <= sequence && sequence <= this.#next;
   }
 
   whole(): string | undefined {
-    return this.open && !this.continues && this.first === 0 ? this.runId : undefined;
+    return this.#open && !this.#continues && this.#first === 0 ? this.#runId : undefined;
   }
 
   async *tail(runId: string, sequence: number): AsyncGenerator<RunEvent, void, undefined> {
-    const { generation } = this;
+    const generation = this.#generation;
     for (;;) {
-      if (this.generation !== generation || !this.covers(runId, sequence)) {
+      if (this.#generation !== generation || !this.covers(runId, sequence)) {
         throw new ConnectionLost('the feed began again');
       }
-      while (sequence < this.next) {
-        const chunk = this.chunks[sequence - this.first] as UIMessageChunk;
+      while (sequence < this.#next) {
+        const chunk = this.#chunks[sequence - this.#first] as UIMessageChunk;
         yield { sequence: sequence++, chunk };
-        if (this.generation !== generation) break;
+        if (this.#generation !== generation) break;
       }
-      if (this.generation === generation && sequence === this.next) {
-        if (!this.open) return;
-        await this.change();
+      if (this.#generation === generation && sequence === this.#next) {
+        if (!this.#open) return;
+        await this.#change();
       }
     }
   }
 
   onChange(changed: () => void): () => void {
-    this.listeners.add(changed);
-    return () => this.listeners.delete(changed);
+    this.#listeners.add(changed);
+    return () => this.#listeners.delete(changed);
   }
 
   /** A run's record. Its first chunks come after the one that opens it. */
   update(run: RunInfo): void {
-    if (run.id !== this.runId && run.state === 'open') this.begin(run.id, 0);
-    if (run.id === this.runId) {
-      this.open = run.state !== 'ended';
-      this.continues = run.continues === true;
+    if (run.id !== this.#runId && run.state === 'open') this.#begin(run.id, 0);
+    if (run.id === this.#runId) {
+      this.#open = run.state !== 'ended';
+      this.#continues = run.continues === true;
     }
-    this.tell();
+    this.#tell();
   }
 
   append({ runId, first, chunks }: ChunksEvent): void {
-    if (runId !== this.runId || first > this.next) {
-      this.begin(runId, first);
-      this.open = true;
+    if (runId !== this.#runId || first > this.#next) {
+      this.#begin(runId, first);
+      this.#open = true;
     }
-    const fresh = chunks.slice(Math.max(0, this.next - first));
-    for (const chunk of fresh) this.chunks.push(chunk);
+    const fresh = chunks.slice(Math.max(0, this.#next - first));
+    for (const chunk of fresh) this.#chunks.push(chunk);
     this.newest = fresh.at(-1) ?? this.newest;
-    this.tell();
+    this.#tell();
   }
 
   /**
@@ -84,29 +84,29 @@ export class RunBuffer implements RunFeed {
    * @param met - the run that the session is in the middle of.
    */
   reset(met: RunInfo | undefined): void {
-    this.met = met;
-    this.generation += 1;
-    this.runId = undefined;
-    this.open = false;
-    this.chunks = [];
+    this.#met = met;
+    this.#generation += 1;
+    this.#runId = undefined;
+    this.#open = false;
+    this.#chunks = [];
     this.newest = undefined;
-    this.tell();
+    this.#tell();
   }
 
-  private get next(): number {
-    return this.first + this.chunks.length;
+  get #next(): number {
+    return this.#first + this.#chunks.length;
   }
 
-  private begin(runId: string, first: number): void {
-    this.generation += 1;
-    this.runId = runId;
-    this.first = first;
-    this.chunks = [];
+  #begin(runId: string, first: number): void {
+    this.#generation += 1;
+    this.#runId = runId;
+    this.#first = first;
+    this.#chunks = [];
     this.newest = undefined;
-    this.continues = this.met?.id === runId && this.met.continues === true;
+    this.#continues = this.#met?.id === runId && this.#met.continues === true;
   }
 
-  private change(): Promise<void> {
+  #change(): Promise<void> {
     return new Promise(resolve => {
       const forget = this.onChange(() => {
         forget();
@@ -115,7 +115,7 @@ export class RunBuffer implements RunFeed {
     });
   }
 
-  private tell(): void {
-    for (const listener of [...this.listeners]) listener();
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 }

@@ -43,7 +43,7 @@ function parseChunk(data: string): UIMessageChunk {
   try {
     return JSON.parse(data) as UIMessageChunk;
   } catch (error) {
-    throw new MidstreamError('bad_response', 'unable to read the answer; a chunk is not JSON', {
+    throw new MidstreamError('bad_response', 'unable to use the answer: a chunk is not JSON', {
       cause: error,
     });
   }

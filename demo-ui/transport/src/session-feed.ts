@@ -3,11 +3,15 @@ import type { UIMessage } from 'ai';
 import { request } from './connection.js';
 import type { Endpoint } from './endpoint.js';
 import { failureOf, reasonOf } from './errors.js';
-import type { FeedEvent, FeedState } from './feed.js';
+import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed.js';
 import { insist } from './insist.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
+import { pause } from './retry.js';
 import { type ChunksEvent, RunBuffer } from './run-buffer.js';
 import { type Follower, TabFeed } from './tabs.js';
+
+/** The feed brings the messages; if it says nothing for so long, they are asked for. */
+const FEED_SILENT_MS = 5_000;
 
 /** One session as this page knows it: from a snapshot, and every event since. */
 export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
@@ -15,107 +19,128 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   readonly buffer = new RunBuffer();
   state: FeedState = { connection: 'reconnecting', since: Date.now(), error: undefined };
   loaded = false;
-  private at: string | null = null;
-  private early: FeedEvent[] = [];
-  private leave = () => {};
-  private loading: AbortController | undefined;
+  #at: string | null = null;
+  #early: FeedEvent[] = [];
+  #leave = () => {};
+  #loading: AbortController | undefined;
+
+  readonly #endpoint: Endpoint<MESSAGE>;
+  readonly #scope: string;
+  readonly #told: () => void;
 
   constructor(
     readonly chatId: string,
-    private readonly endpoint: Endpoint<MESSAGE>,
-    private readonly scope: string,
+    endpoint: Endpoint<MESSAGE>,
+    scope: string,
     /** Called after every change; `chunks` only for the first of a run and of each part. */
-    private readonly told: () => void,
-  ) {}
+    told: () => void,
+  ) {
+    this.#endpoint = endpoint;
+    this.#scope = scope;
+    this.#told = told;
+  }
 
   start(): void {
-    const feed = TabFeed.of(this.endpoint as unknown as Endpoint<never>, this.scope);
-    this.leave = feed.join(this);
+    const feed = TabFeed.of(this.#endpoint as unknown as Endpoint<never>, this.#scope);
+    const leave = feed.join(this);
+    // Something in between may keep the feed until it ends: a proxy that buffers.
+    const timer = setTimeout(() => !this.loaded && this.catchUp(), FEED_SILENT_MS);
+    this.#leave = () => {
+      clearTimeout(timer);
+      leave();
+    };
   }
 
   stop(): void {
-    this.leave();
-    this.loading?.abort();
-    this.loading = undefined;
+    this.#leave();
+    this.#loading?.abort();
+    this.#loading = undefined;
     this.loaded = false;
-    this.at = null;
-    this.early = [];
+    this.#at = null;
+    this.#early = [];
     this.buffer.reset(undefined);
   }
 
   position(): string | null {
-    return this.at;
+    return this.#at;
   }
 
   changed(state: FeedState): void {
     this.state = state;
-    this.told();
+    this.#told();
   }
 
   receive(event: FeedEvent): void {
-    if (event.event === 'snapshot') return this.load(JSON.parse(event.data), event.position);
-    if (!this.loaded || this.loading !== undefined) {
-      this.early.push(event);
+    if (event.event === 'snapshot') return this.#load(JSON.parse(event.data), event.position);
+    if (!this.loaded || this.#loading !== undefined) {
+      this.#early.push(event);
       return;
     }
-    this.take(event);
+    this.#take(event);
   }
 
   catchUp(): void {
-    if (this.loading !== undefined) return;
-    this.loading = new AbortController();
-    void this.fetchSnapshot(this.loading.signal);
+    if (this.#loading !== undefined) return;
+    this.#loading = new AbortController();
+    void this.#fetchSnapshot(this.#loading.signal);
   }
 
-  private async fetchSnapshot(signal: AbortSignal): Promise<void> {
+  async #fetchSnapshot(signal: AbortSignal): Promise<void> {
     const get = async (): Promise<Snapshot<MESSAGE>> => {
-      const { url, init } = await this.endpoint.snapshot(this.chatId);
-      const answer = await request(this.endpoint.fetch, url, { ...init, signal });
+      const { url, init } = await this.#endpoint.snapshot(this.chatId);
+      const answer = await request(this.#endpoint.fetch, url, { ...init, signal });
       if (answer.status === 404) return EMPTY;
       if (!answer.ok) throw await failureOf(answer);
       return answer.json();
     };
-    try {
-      const snapshot = await insist(get, signal, undefined, Number.POSITIVE_INFINITY);
-      const { epoch, offset } = snapshot;
-      if (!signal.aborted) this.load(snapshot, epoch && `${epoch}:${offset}`);
-    } catch (error) {
-      if (!signal.aborted) this.changed({ ...this.state, error: reasonOf(error) });
+    let refused: FeedState | undefined;
+    while (!signal.aborted) {
+      try {
+        const snapshot = await insist(get, signal, undefined, Number.POSITIVE_INFINITY);
+        const { epoch, offset } = snapshot;
+        if (signal.aborted) return;
+        if (this.state === refused) this.state = { ...refused, error: undefined };
+        return this.#load(snapshot, epoch && `${epoch}:${offset}`);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.changed((refused = { ...this.state, error: reasonOf(error) }));
+        await pause(REFUSED_WAIT_MS, signal);
+      }
     }
   }
 
-  private load(snapshot: Snapshot<MESSAGE>, position: string | null): void {
-    this.loading?.abort();
-    this.loading = undefined;
+  #load(snapshot: Snapshot<MESSAGE>, position: string | null): void {
+    this.#loading?.abort();
+    this.#loading = undefined;
     // What another tab has asked for; we are further already.
-    const isOlder = this.loaded && position && isCoveredBy(position, this.at);
+    const isOlder = this.loaded && position && isCoveredBy(position, this.#at);
     if (!isOlder) {
       this.model.load(snapshot);
       this.buffer.reset(this.model.openRun);
-      this.at = position ?? '';
+      this.#at = position ?? '';
       this.loaded = true;
     }
-    const early = this.early;
-    this.early = [];
-    for (const event of early) this.take(event);
-    this.told();
+    const early = this.#early;
+    this.#early = [];
+    for (const event of early) this.#take(event);
+    this.#told();
   }
 
-  private take({ event, position, data }: FeedEvent): void {
+  #take({ event, position, data }: FeedEvent): void {
     if (position !== null) {
-      if (isCoveredBy(position, this.at)) return;
-      this.at = position;
+      if (isCoveredBy(position, this.#at)) return;
+      this.#at = position;
     }
     const content = JSON.parse(data) as unknown;
     if (event === 'chunks') {
       const before = this.buffer.newest?.type;
       this.buffer.append(content as ChunksEvent);
-      if (this.buffer.newest?.type !== before) this.told();
+      if (this.buffer.newest?.type !== before) this.#told();
       return;
     }
     if (!this.model.apply(event, content)) return this.catchUp();
     if (event === 'run') this.buffer.update(content as RunInfo);
-    this.told();
+    this.#told();
   }
 }
 

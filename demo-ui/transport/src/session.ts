@@ -2,7 +2,7 @@ import type { UIMessage } from 'ai';
 
 import type { ActivityEvent } from './activity.js';
 import { MidstreamError, type Reason, reasonOf } from './errors.js';
-import { isSame, mergeMessages } from './merge.js';
+import { isSame, mergeMessages, passedOver } from './merge.js';
 import type { Presence, RunInfo } from './model.js';
 import { SessionFeed } from './session-feed.js';
 import type { MidstreamChatTransport } from './transport.js';
@@ -19,7 +19,11 @@ export interface ChatLike<MESSAGE extends UIMessage> {
   clearError: () => void;
 }
 
-/** A message that was refused because another answer was being written. */
+/**
+ * A message that the session does not have: refused because another answer was being written
+ * (`run_active`), or `too_large`, stopped before it arrived (`stopped`), or passed over by a later one
+ * (`unreachable`).
+ */
 export interface UnsentMessage<MESSAGE extends UIMessage> {
   message: MESSAGE;
   /** Set if it was an edit: of this message. */
@@ -70,145 +74,176 @@ const LOST = new Set(['connection_lost', 'not_recovered']);
  * While the chat streams it is left alone; what was missed is made up when it is idle.
  */
 export class ChatSession<MESSAGE extends UIMessage> {
-  private readonly feed: SessionFeed<MESSAGE>;
-  private readonly listeners = new Set<() => void>();
+  /** Vue is to leave it as it is: its proxies cannot reach private fields. */
+  readonly __v_skip = true;
+  readonly #feed: SessionFeed<MESSAGE>;
+  readonly #listeners = new Set<() => void>();
   /** Runs that the chat has read to their end, or was told to stop. */
-  private readonly done = new Set<string>();
+  readonly #done = new Set<string>();
+  /** Messages whose sends were stopped before their run was known: it may still begin. */
+  readonly #prevented = new Set<string>();
   /** Runs that the chat was asked to resume on this connection. */
-  private readonly tried = new Set<string>();
-  private readonly chatId: string;
-  private state: SessionState<MESSAGE>;
-  private unsent: readonly UnsentMessage<MESSAGE>[] = [];
-  private stopError: Reason | undefined;
-  private lost = false;
+  readonly #tried = new Set<string>();
+  readonly #chatId: string;
+  #state: SessionState<MESSAGE>;
+  #unsent: readonly UnsentMessage<MESSAGE>[] = [];
+  #stopError: Reason | undefined;
+  #lost = false;
   /** The model's revision that the chat shows; -1 if the chat has changed since. */
-  private shown = -1;
-  private stopListening: (() => void) | undefined;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  #shown = -1;
+  #stopListening: (() => void) | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  readonly #chat: () => ChatLike<MESSAGE>;
+  readonly #transport: MidstreamChatTransport<MESSAGE>;
 
   constructor(
-    private readonly chat: () => ChatLike<MESSAGE>,
-    private readonly transport: MidstreamChatTransport<MESSAGE>,
+    chat: () => ChatLike<MESSAGE>,
+    transport: MidstreamChatTransport<MESSAGE>,
   ) {
-    this.chatId = chat().id;
-    this.feed = new SessionFeed(this.chatId, transport.endpoint, transport.scope, () =>
-      this.changed(),
+    this.#chat = chat;
+    this.#transport = transport;
+    this.#chatId = chat().id;
+    this.#feed = new SessionFeed(this.#chatId, transport.endpoint, transport.scope, () =>
+      this.#changed(),
     );
-    this.state = this.read();
+    this.#state = this.#read();
   }
 
   /** Begin to follow. Returns what ends it; it can be started again. */
   start(): () => void {
-    const activity = this.transport.activity(this.chatId);
-    this.stopListening = activity.listen(event => this.heard(event));
-    activity.feed = this.feed.buffer;
-    this.tried.clear();
-    this.shown = -1;
-    this.feed.start();
-    this.changed();
+    const activity = this.#transport.activity(this.#chatId);
+    this.#stopListening = activity.listen(event => this.#heard(event));
+    activity.feed = this.#feed.buffer;
+    this.#tried.clear();
+    this.#shown = -1;
+    this.#feed.start();
+    this.#changed();
     return () => {
-      this.stopListening?.();
-      this.stopListening = undefined;
-      clearTimeout(this.timer);
-      this.timer = undefined;
-      if (activity.feed === this.feed.buffer) activity.feed = undefined;
+      this.#stopListening?.();
+      this.#stopListening = undefined;
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      if (activity.feed === this.#feed.buffer) activity.feed = undefined;
       activity.leave();
-      this.feed.stop();
+      this.#feed.stop();
     };
   }
 
-  getState = (): SessionState<MESSAGE> => this.state;
+  getState = (): SessionState<MESSAGE> => this.#state;
 
   subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   };
 
   /** Stop what runs, wherever it was started; resolves once it has ended. */
-  stop = (): Promise<void> => this.transport.stop(this.chatId);
+  stop = (): Promise<void> => this.#transport.stop(this.#chatId);
 
   /** Send a message again that was refused; without an id, the oldest. */
   resend = async (id?: string): Promise<void> => {
-    const entry = this.unsent.find(({ message }) => id === undefined || message.id === id);
+    const entry = this.#unsent.find(({ message }) => id === undefined || message.id === id);
     if (entry === undefined) return;
     this.discard(entry.message.id);
-    const { role, parts, metadata } = entry.message;
-    const { messageId } = entry;
-    const message = { id: entry.message.id, role, parts, metadata, messageId };
-    await this.chat().sendMessage(message);
+    await this.#chat().sendMessage({ ...entry.message, messageId: entry.messageId });
   };
 
   /** Give a refused message up. */
   discard = (id: string): void => {
-    this.unsent = this.unsent.filter(({ message }) => message.id !== id);
-    this.publish();
+    this.#unsent = this.#unsent.filter(({ message }) => message.id !== id);
+    this.#publish();
   };
 
   /** Look again: the chat's status has changed. */
   chatChanged = (): void => {
-    this.changed();
+    this.#changed();
   };
 
-  private heard(event: ActivityEvent): void {
-    this.shown = -1;
+  #heard(event: ActivityEvent): void {
+    this.#shown = -1;
     switch (event.type) {
-      case 'rejected': {
-        const { message, messageId, error } = event;
-        this.unsent = [...this.unsent, { message: message as MESSAGE, messageId, error }];
-        this.lost = true;
+      case 'rejected':
+        this.#keep(event as unknown as UnsentMessage<MESSAGE>);
+        this.#lost = true;
         break;
-      }
       case 'stopped': {
-        this.stopError = undefined;
-        const runId = event.runId ?? this.feed.model.openRun?.id;
-        if (runId !== undefined) this.done.add(runId);
+        this.#stopError = undefined;
+        const { messageId } = event;
+        const run = this.#feed.model.openRun;
+        const isMeant = messageId === undefined || messageId === run?.userMessageId;
+        const runId = event.runId ?? (isMeant ? run?.id : undefined);
+        if (runId !== undefined) this.#done.add(runId);
+        else if (messageId !== undefined) this.#prevented.add(messageId);
         break;
       }
       case 'stop-failed':
-        this.stopError = reasonOf(event.error);
+        this.#stopError = reasonOf(event.error);
         break;
       case 'ended':
-        if (event.finished && event.runId !== undefined) this.done.add(event.runId);
-        if (event.error instanceof MidstreamError && LOST.has(event.error.code)) this.lost = true;
+        if (event.finished && event.runId !== undefined) this.#done.add(event.runId);
+        if (event.error instanceof MidstreamError && LOST.has(event.error.code)) this.#lost = true;
         break;
       case 'changed':
+        if (event.messageId !== undefined) this.#prevented.delete(event.messageId);
     }
-    this.changed();
+    this.#changed();
   }
 
-  private changed(): void {
-    this.publish();
+  #keep({ message, messageId, error }: UnsentMessage<MESSAGE>): void {
+    this.#unsent = [...this.#unsent, { message, messageId, error }];
+    this.#publish();
+  }
+
+  #changed(): void {
+    // A stop and its send may have crossed.
+    const { messages } = this.#feed.model;
+    const isThere = ({ message: { id, parts } }: UnsentMessage<MESSAGE>) =>
+      messages.some(message => message.id === id && isSame(message.parts, parts));
+    if (this.#unsent.some(isThere)) this.#unsent = this.#unsent.filter(entry => !isThere(entry));
+    this.#publish();
     // A macrotask later: the chat sets its status after its response has ended.
-    if (this.stopListening !== undefined) this.timer ??= setTimeout(() => this.settle(), 0);
+    if (this.#stopListening !== undefined) this.#timer ??= setTimeout(() => this.#settle(), 0);
   }
 
   /** Make an idle chat equal to the session, and let it resume what runs. */
-  private settle(): void {
-    this.timer = undefined;
-    const { model, loaded, state } = this.feed;
-    if (!loaded || this.busy()) return;
-    if (state.connection !== 'live') this.tried.clear();
-    if (this.shown !== model.revision) this.show();
-    this.shown = model.revision;
+  #settle(): void {
+    this.#timer = undefined;
+    const { model, loaded, state } = this.#feed;
+    if (!loaded || this.#busy()) return;
+    if (state.connection !== 'live') {
+      this.#tried.clear();
+      // What is known of the session may be older than what the chat shows.
+      if (this.#chat().messages.length > 0) return;
+    }
+    if (this.#shown !== model.revision) this.#show();
+    this.#shown = model.revision;
     const run = model.openRun;
-    if (run?.state !== 'open' || this.done.has(run.id) || this.tried.has(run.id)) return;
-    this.tried.add(run.id);
-    void this.chat().resumeStream();
+    if (run?.state !== 'open' || this.#done.has(run.id) || this.#tried.has(run.id)) return;
+    if (this.#prevented.has(run.userMessageId)) return;
+    this.#tried.add(run.id);
+    void this.#chat().resumeStream();
   }
 
-  private busy(): boolean {
-    const { status } = this.chat();
-    const { busy } = this.transport.activity(this.chatId);
-    return busy || status === 'submitted' || status === 'streaming';
+  #busy(): boolean {
+    const { status } = this.#chat();
+    const { busy, stopping } = this.#transport.activity(this.#chatId);
+    // What a stop has prevented is known when it is answered.
+    return busy || stopping !== undefined || status === 'submitted' || status === 'streaming';
   }
 
-  private show(): void {
-    const { model } = this.feed;
-    const refused = new Set(this.unsent.map(({ message }) => message.id));
+  #show(): void {
+    const { model } = this.#feed;
+    const refused = new Set(this.#unsent.map(({ message }) => message.id));
     const run = model.openRun;
-    const partial = run !== undefined && this.done.has(run.id) ? run.messageId : undefined;
-    const chat = this.chat();
+    const partial = run !== undefined && this.#done.has(run.id) ? run.messageId : undefined;
+    const chat = this.#chat();
     const merge = (local: MESSAGE[]) => {
+      for (const message of passedOver(local, model.known)) {
+        if (refused.has(message.id)) continue;
+        refused.add(message.id);
+        const error = new MidstreamError('unreachable', 'unable to send; it has not arrived');
+        this.#keep({ message, messageId: undefined, error });
+      }
       const merged = mergeMessages(local, model.settled, model.known, refused, partial);
       return isSame(local, merged) ? local : merged;
     };
@@ -216,45 +251,45 @@ export class ChatSession<MESSAGE extends UIMessage> {
       const next = merge(chat.messages);
       if (next !== chat.messages) chat.messages = next;
     } else chat.setMessages(merge);
-    if (this.lost) {
-      this.lost = false;
+    if (this.#lost) {
+      this.#lost = false;
       chat.clearError();
     }
   }
 
-  private publish(): void {
-    const next = this.read();
-    if (isSame(next, this.state)) return;
-    this.state = next;
-    for (const listener of [...this.listeners]) listener();
+  #publish(): void {
+    const next = this.#read();
+    if (isSame(next, this.#state)) return;
+    this.#state = next;
+    for (const listener of [...this.#listeners]) listener();
   }
 
-  private read(): SessionState<MESSAGE> {
-    const { model, loaded, state } = this.feed;
+  #read(): SessionState<MESSAGE> {
+    const { model, loaded, state } = this.#feed;
     return {
-      connection: state.connection,
-      since: state.since,
-      error: state.error ?? this.stopError,
+      ...state,
+      error: state.error ?? this.#stopError,
       loaded,
       deleted: model.erased,
-      phase: this.phase(),
+      phase: this.#phase(),
       run: model.run,
       here: model.presence,
-      unsent: this.unsent,
+      unsent: this.#unsent,
     };
   }
 
-  private phase(): Phase {
-    const { responses } = this.transport.activity(this.chatId);
-    const run = this.feed.model.openRun;
-    if ([...responses].some(({ failures }) => failures > 0)) return 'reconnecting';
-    if (run === undefined) return [...responses].some(r => r.messageId !== undefined) ? 'sending' : 'idle';
+  #phase(): Phase {
+    const { responses } = this.#transport.activity(this.#chatId);
+    const run = this.#feed.model.openRun;
+    if ([...responses].some(({ failures }) => failures)) return 'reconnecting';
+    if (run === undefined) return [...responses].some(({ send }) => send) ? 'sending' : 'idle';
     if (run.state === 'stopping') return 'stopping';
     // Joined half-way: what was said so far came with the resume, not with the feed.
-    const said = this.chat().status === 'streaming' ? 'text' : '';
-    const newest = this.feed.buffer.newest?.type ?? said;
+    const said = this.#chat().status === 'streaming' ? 'text' : '';
+    const newest = this.#feed.buffer.newest?.type ?? said;
     if (newest.startsWith('reasoning')) return 'thinking';
     if (newest.startsWith('tool')) return 'calling-tool';
-    return newest.startsWith('text') ? 'writing' : 'waiting';
+    // A text is opened long before its first word, if the model takes its time.
+    return /^text(?!-s)/.test(newest) ? 'writing' : 'waiting';
   }
 }

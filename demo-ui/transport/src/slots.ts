@@ -3,7 +3,12 @@
  * Three may be held by answers that stream to the tab that asked for them; the rest stays free
  * for short requests: sends, stops, probes.
  */
-const SLOTS = ['midstream:answer:1', 'midstream:answer:2', 'midstream:answer:3'];
+const SLOTS = 3;
+
+/** Web Locks, where there are any: not on pages that came over plain HTTP. */
+export function locksOfPage(): LockManager | undefined {
+  return (globalThis as { navigator?: Navigator }).navigator?.locks;
+}
 
 /**
  * Take the right to hold a connection for the length of an answer; `null` if all are taken.
@@ -11,12 +16,12 @@ const SLOTS = ['midstream:answer:1', 'midstream:answer:2', 'midstream:answer:3']
  * @returns what gives it back.
  */
 export async function takeSlot(): Promise<(() => void) | null> {
-  const locks = typeof navigator === 'undefined' ? undefined : navigator.locks;
+  const locks = locksOfPage();
   if (locks === undefined) return () => {};
-  for (const name of SLOTS) {
+  for (let slot = 1; slot <= SLOTS; slot++) {
     const release = await new Promise<(() => void) | null>(resolve => {
       locks
-        .request(name, { ifAvailable: true }, lock => {
+        .request(`midstream:answer:${slot}`, { ifAvailable: true }, lock => {
           if (lock === null) return resolve(null);
           return new Promise<void>(giveBack => resolve(giveBack));
         })

@@ -12,14 +12,14 @@ export interface SseEvent {
  * Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (parsing).
  */
 export class SseParser {
-  private rest = '';
-  private event = '';
-  private id: string | undefined;
-  private data: string[] = [];
+  #rest = '';
+  #event = '';
+  #id: string | undefined;
+  #data: string[] = [];
 
   /** Take the next piece and return the events that it completes, in order. */
   push(text: string): SseEvent[] {
-    let pending = this.rest + text;
+    let pending = this.#rest + text;
     // The LF of a CRLF may be still to come.
     let carry = '';
     if (pending.endsWith('\r')) {
@@ -27,31 +27,31 @@ export class SseParser {
       pending = pending.slice(0, -1);
     }
     const lines = pending.includes('\r') ? pending.split(/\r\n|\r|\n/) : pending.split('\n');
-    this.rest = lines.pop() + carry;
+    this.#rest = lines.pop() + carry;
     const events: SseEvent[] = [];
     for (const line of lines) {
-      if (line !== '') this.take(line);
-      else this.dispatch(events);
+      if (line !== '') this.#take(line);
+      else this.#dispatch(events);
     }
     return events;
   }
 
-  private take(line: string): void {
+  #take(line: string): void {
     const colon = line.indexOf(':');
     if (colon === 0) return; // a comment
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
-    if (field === 'data') this.data.push(value);
-    else if (field === 'event') this.event = value;
-    else if (field === 'id') this.id = value;
+    if (field === 'data') this.#data.push(value);
+    else if (field === 'event') this.#event = value;
+    else if (field === 'id') this.#id = value;
   }
 
-  private dispatch(events: SseEvent[]): void {
-    if (this.data.length > 0) {
-      events.push({ event: this.event || 'message', id: this.id, data: this.data.join('\n') });
+  #dispatch(events: SseEvent[]): void {
+    if (this.#data.length > 0) {
+      events.push({ event: this.#event || 'message', id: this.#id, data: this.#data.join('\n') });
     }
-    this.event = '';
-    this.id = undefined;
-    this.data = [];
+    this.#event = '';
+    this.#id = undefined;
+    this.#data = [];
   }
 }

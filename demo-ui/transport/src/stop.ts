@@ -12,37 +12,37 @@
  *   of `useChat` are cleaned up, and closes a macrotask after its own are.
  */
 export class StopRule {
-  private readonly windows = new Map<string, number>();
-  private readonly resumes = new Map<string, number>();
+  readonly #windows = new Map<string, number>();
+  readonly #resumes = new Map<string, number>();
 
   /** The chat has asked to resume. */
   resumed(chatId: string): void {
-    this.resumes.set(chatId, this.resumesOf(chatId) + 1);
+    this.#resumes.set(chatId, this.#resumesOf(chatId) + 1);
   }
 
   /** Aborts of this chat are not stops until the returned function was called. */
   openTeardown(chatId: string): () => void {
-    this.windows.set(chatId, (this.windows.get(chatId) ?? 0) + 1);
+    this.#windows.set(chatId, (this.#windows.get(chatId) ?? 0) + 1);
     let open = true;
     return () => {
       if (!open) return;
       open = false;
-      const left = (this.windows.get(chatId) ?? 1) - 1;
-      if (left === 0) this.windows.delete(chatId);
-      else this.windows.set(chatId, left);
+      const left = (this.#windows.get(chatId) ?? 1) - 1;
+      if (left === 0) this.#windows.delete(chatId);
+      else this.#windows.set(chatId, left);
     };
   }
 
   /** The signal of a response of this chat has just been aborted. */
   aborted(chatId: string, stop: () => void): void {
-    if (this.windows.has(chatId)) return;
-    const resumes = this.resumesOf(chatId);
+    if (this.#windows.has(chatId)) return;
+    const resumes = this.#resumesOf(chatId);
     queueMicrotask(() => {
-      if (this.resumesOf(chatId) === resumes) stop();
+      if (this.#resumesOf(chatId) === resumes) stop();
     });
   }
 
-  private resumesOf(chatId: string): number {
-    return this.resumes.get(chatId) ?? 0;
+  #resumesOf(chatId: string): number {
+    return this.#resumes.get(chatId) ?? 0;
   }
 }

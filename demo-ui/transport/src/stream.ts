@@ -91,7 +91,7 @@ async function* follow(
   let failures = 0;
   let aborted = false;
   const closeAll = () => connection?.close();
-  signal.addEventListener('abort', closeAll, { once: true });
+  signal.addEventListener('abort', closeAll);
   try {
     for (;;) {
       try {
@@ -155,14 +155,14 @@ async function* inOrder(
 function ended(): MidstreamError {
   return new MidstreamError(
     'not_recovered',
-    'unable to continue this answer; it ended meanwhile. Load the messages of the session',
+    'unable to continue; the answer has ended. Load the session again',
   );
 }
 
 function givenUp(): MidstreamError {
   return new MidstreamError(
     'connection_lost',
-    'unable to reach the gateway; the answer may be complete there. Load the session again',
+    'unable to continue; the gateway is away. Load the session again',
     { temporary: true },
   );
 }
@@ -172,7 +172,7 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(abortError());
     if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
+    signal.addEventListener('abort', abort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
 }

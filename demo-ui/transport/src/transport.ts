@@ -13,6 +13,9 @@ import { type Cursor, type RunConnection, runStream } from './stream.js';
 /** How long a response may take to deliver its end after a stop was answered. */
 const LAST_CHUNKS_MS = 1_000;
 
+/** Refusals of the message itself: in the chat it would travel with the next one, and so on. */
+const NOT_KEPT = /^(run_active|too_large)$/;
+
 export interface MidstreamChatTransportOptions<MESSAGE extends UIMessage>
   extends HttpChatTransportInitOptions<MESSAGE> {
   /**
@@ -31,13 +34,15 @@ export interface MidstreamChatTransportOptions<MESSAGE extends UIMessage>
 export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   implements ChatTransport<MESSAGE>
 {
+  /** Vue is to leave it as it is: its proxies cannot reach private fields. */
+  readonly __v_skip = true;
   /** A resumed response begins with the whole message so far. */
   readonly resumeStreamIsReplay = true;
   /** Addresses and headers of the gateway; for the session sync. */
   readonly endpoint: Endpoint<MESSAGE>;
   readonly scope: string;
-  private readonly chats = new Map<string, ChatActivity>();
-  private readonly rule = new StopRule();
+  readonly #chats = new Map<string, ChatActivity>();
+  readonly #rule = new StopRule();
 
   constructor(options: MidstreamChatTransportOptions<MESSAGE> = {}) {
     this.endpoint = new Endpoint(options);
@@ -53,31 +58,36 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     options: SendOptions<MESSAGE> & { abortSignal: AbortSignal | undefined },
   ): Promise<ReadableStream<UIMessageChunk>> {
     const activity = this.activity(options.chatId);
-    const question = options.messages.findLast(message => message.role === 'user');
-    const response = activity.begin(question?.id);
+    const { messages, messageId, trigger } = options;
+    const question = messages.findLast(message => message.role === 'user');
+    const requestId = newKey();
+    const refused = (error: MidstreamError) => {
+      if (question === undefined || messages.at(-1) !== question) return;
+      // What is asked for again is the session's already.
+      if (trigger === 'regenerate-message') return;
+      activity.emit({ type: 'rejected', message: question, messageId, error });
+    };
+    const response = activity.begin({ messageId: question?.id, requestId, refused });
     const post = async (prepared: Prepared, signal: AbortSignal) => {
       const opened = await openRun(this.endpoint.fetch, prepared, signal);
       if (opened === null) throw new MidstreamError('bad_response', 'unable to use the answer: 204');
-      return this.share(activity, opened, 0);
+      return this.#share(activity, opened, 0);
     };
     try {
-      const stream = await this.respond(options, response, async () => {
+      const stream = await this.#respond(options, response, async () => {
         await activity.stopping?.catch(() => {});
-        const prepared = await this.endpoint.send(options, newKey());
+        const prepared = await this.endpoint.send(options, requestId);
         return (cursor, signal) =>
           // Nothing received yet: the same send again answers with the run from its beginning.
           cursor.last === undefined
             ? post(prepared, signal)
-            : this.resume(options, cursor, signal);
+            : this.#resume(options, cursor, signal);
       });
       return stream as ReadableStream<UIMessageChunk>; // `post` is never null
     } catch (error) {
-      if (error instanceof MidstreamError && question !== undefined) {
+      if (error instanceof MidstreamError) {
         error.rejected = question;
-        const { messageId } = options;
-        if (error.code === 'run_active' && options.messages.at(-1) === question) {
-          activity.emit({ type: 'rejected', message: question, messageId, error });
-        }
+        if (NOT_KEPT.test(error.code)) refused(error);
       }
       throw error;
     }
@@ -88,11 +98,11 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     options: RequestOptions & { chatId: string; abortSignal?: AbortSignal },
   ): Promise<ReadableStream<UIMessageChunk> | null> {
     // Before anything is awaited: see StopRule.
-    this.rule.resumed(options.chatId);
+    this.#rule.resumed(options.chatId);
     const activity = this.activity(options.chatId);
-    return this.respond(options, activity.begin(), async () => {
+    return this.#respond(options, activity.begin(), async () => {
       await activity.stopping?.catch(() => {});
-      return (cursor, signal) => this.resume(options, cursor, signal);
+      return (cursor, signal) => this.#resume(options, cursor, signal);
     });
   }
 
@@ -105,8 +115,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   async stop(chatId: string): Promise<void> {
     const activity = this.activity(chatId);
     const responses = [...activity.responses];
-    const newest = responses.at(-1);
-    await this.postStop(chatId, newest?.runId, newest?.messageId);
+    await this.#postStop(chatId, responses.at(-1));
     await activity.ended(responses, LAST_CHUNKS_MS);
     for (const response of responses) response.abort.abort();
   }
@@ -116,18 +125,18 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
    * gone: what `useChat` of ai 7 aborts in between stops no run. `useSession` does it.
    */
   openTeardown(chatId: string): () => void {
-    return this.rule.openTeardown(chatId);
+    return this.#rule.openTeardown(chatId);
   }
 
   /** What goes on in a chat; for the session sync. */
   activity(chatId: string): ChatActivity {
-    let activity = this.chats.get(chatId);
-    if (activity === undefined) this.chats.set(chatId, (activity = new ChatActivity()));
+    let activity = this.#chats.get(chatId);
+    if (activity === undefined) this.#chats.set(chatId, (activity = new ChatActivity()));
     return activity;
   }
 
   /** Connect, and stream to the chat until the run's end, an error or an abort. */
-  private async respond(
+  async #respond(
     { chatId, abortSignal }: { chatId: string; abortSignal?: AbortSignal | undefined },
     response: ActiveResponse,
     prepare: () => Promise<Connect>,
@@ -135,7 +144,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const activity = this.activity(chatId);
     const abort = linked(abortSignal);
     response.abort.signal.addEventListener('abort', () => abort.abort());
-    const onAbort = () => this.rule.aborted(chatId, () => this.stopped(chatId, response));
+    const onAbort = () => this.#rule.aborted(chatId, () => this.#stopped(chatId, response));
     abortSignal?.addEventListener('abort', onAbort);
     const end = (finished: boolean, error?: unknown) => {
       abortSignal?.removeEventListener('abort', onAbort);
@@ -169,7 +178,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     }
   }
 
-  private async resume(
+  async #resume(
     options: RequestOptions & { chatId: string },
     cursor: Cursor,
     signal: AbortSignal,
@@ -190,7 +199,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   }
 
   /** Let a send keep its connection if there are enough, else read on from the tabs' feed. */
-  private async share(
+  async #share(
     activity: ChatActivity,
     opened: RunConnection,
     next: number,
@@ -205,30 +214,37 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   }
 
   /** The person has pressed stop on a response. */
-  private stopped(chatId: string, { runId, messageId }: ActiveResponse): void {
-    const activity = this.activity(chatId);
-    this.postStop(chatId, runId, messageId).catch((error: unknown) => {
-      activity.emit({ type: 'stop-failed', error });
+  #stopped(chatId: string, response: ActiveResponse): void {
+    this.#postStop(chatId, response).catch((error: unknown) => {
+      this.activity(chatId).emit({ type: 'stop-failed', error });
     });
   }
 
-  private postStop(chatId: string, runId?: string, messageId?: string): Promise<void> {
+  #postStop(chatId: string, { runId, send }: Partial<ActiveResponse> = {}): Promise<void> {
     const activity = this.activity(chatId);
+    const { messageId, requestId } = send ?? {};
     activity.emit({ type: 'stopped', runId, messageId });
-    const what = runId !== undefined ? { runId } : messageId !== undefined ? { messageId } : {};
+    const what = runId === undefined ? { messageId, requestId } : { runId };
     const quit = new AbortController();
     const post = async () => {
       const { url, init } = await this.endpoint.stop(chatId, what);
       const answer = await request(this.endpoint.fetch, url, init);
       if (!answer.ok) throw await failureOf(answer);
-      await answer.arrayBuffer();
+      const { stopped } = (await answer.json()) as { stopped: string[] };
+      // Not accepted; if it still is, with the message shown again, its run ends at once.
+      if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
     const stopping = insist(post, quit.signal).finally(() => {
       if (activity.stopping === stopping) activity.stopping = undefined;
+      activity.emit({ type: 'changed' });
     });
     activity.stopping = stopping;
     return stopping;
   }
+}
+
+function notAccepted(): MidstreamError {
+  return new MidstreamError('stopped', 'unable to send; it was stopped first');
 }
 
 type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;

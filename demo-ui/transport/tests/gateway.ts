@@ -29,15 +29,21 @@ export class ScriptedGateway {
   readonly faults: Fault[] = [];
   /** Break each stream after so many events, as long as there are entries. */
   readonly cuts: number[] = [];
+  /** What a send waits for before it is accepted. */
+  beforeSend: Promise<void> = Promise.resolve();
   /** What a stop waits for. */
   beforeStop: Promise<void> = Promise.resolve();
+  /** Whether feeds are answered; otherwise they are cut off. */
+  isFollowed = true;
   api = '';
   open = 0;
+  private readonly prevented = new Set<unknown>();
   private readonly log = new Map<string, { position: string; event: string; data: string }[]>();
   private readonly waiting = new Set<() => void>();
   private readonly streams = new Set<ServerResponse>();
   private readonly server = createServer((request, response) => void this.serve(request, response));
   private offset = 0;
+  private epoch = 1;
 
   async listen(): Promise<this> {
     await new Promise<void>(done => this.server.listen(0, '127.0.0.1', done));
@@ -106,7 +112,12 @@ export class ScriptedGateway {
     }
     const [, , , chat = '', action = ''] = url.pathname.split('/');
     const chatId = decodeURIComponent(chat);
-    if (url.searchParams.has('follow')) return this.feed(url, response);
+    if (url.searchParams.has('follow')) {
+      if (!this.isFollowed) response.destroy();
+      else if (url.searchParams.has('without')) response.writeHead(404).end('<html>');
+      else return this.feed(url, response);
+      return;
+    }
     if (request.method === 'POST' && chat === '') return this.send(body, response);
     if (action === 'stream') return this.resume(chatId, url, response);
     if (action === 'stop') return this.stop(chatId, body, response);
@@ -120,6 +131,7 @@ export class ScriptedGateway {
       requestId: string;
       messageId?: string;
     };
+    await this.beforeSend;
     const known = [...this.runs.values()].find(run => run.requestId === requestId);
     if (known !== undefined) return this.stream(known, 0, response);
     const active = this.active(id);
@@ -127,6 +139,17 @@ export class ScriptedGateway {
       return failure(response, 409, 'run_active', { runId: active.id, temporary: true });
     }
     const user = messages.findLast(message => message.role === 'user') as UIMessage;
+    const run = this.accept(id, user, messageId, requestId);
+    if (this.prevented.delete(requestId)) {
+      // One record after the other, as far apart as a network may bring them.
+      await new Promise(resolve => setTimeout(resolve, 20));
+      await this.end(run);
+    }
+    await this.stream(run, 0, response);
+  }
+
+  /** Accept a message, and open its run. */
+  accept(id: string, user: UIMessage, messageId?: string, requestId = ''): Run {
     const stored = this.messages.get(id) ?? [];
     const at = stored.findIndex(message => message.id === (messageId ?? user.id));
     const before = at < 0 ? stored : stored.slice(0, at);
@@ -144,7 +167,7 @@ export class ScriptedGateway {
     this.record(id, 'message', { message: user, parentId: before.at(-1)?.id ?? null });
     this.runs.set(run.id, run);
     this.recordRun(run);
-    await this.stream(run, 0, response);
+    return run;
   }
 
   private async resume(chatId: string, url: URL, response: ServerResponse): Promise<void> {
@@ -165,19 +188,29 @@ export class ScriptedGateway {
     response: ServerResponse,
   ): Promise<void> {
     const run = this.active(chatId);
-    const named = body.runId ?? run?.id;
-    if (run === undefined || run.id !== named) return json(response, 200, { stopped: [] });
+    const isMeant =
+      body.runId === undefined
+        ? body.messageId === undefined || body.messageId === run?.userMessageId
+        : body.runId === run?.id;
+    if (run === undefined || !isMeant) {
+      if (body.runId === undefined) this.prevented.add(body.requestId);
+      return json(response, 200, { stopped: [] });
+    }
+    await this.end(run);
+    return json(response, 200, { stopped: [run.id] });
+  }
+
+  private async end(run: Run): Promise<void> {
     run.state = 'stopping';
     this.recordRun(run);
     await this.beforeStop;
     const said = run.chunks.some(chunk => chunk.type === 'text-start');
     const last: UIMessageChunk[] = [{ type: 'abort' }, { type: 'finish' }];
     if (said) last.unshift({ type: 'text-end', id: 't' });
-    this.record(chatId, 'chunks', { runId: run.id, first: run.chunks.length, chunks: last });
+    this.record(run.chatId, 'chunks', { runId: run.id, first: run.chunks.length, chunks: last });
     run.chunks.push(...last);
     this.finish(run, 'stopped');
     this.wake();
-    return json(response, 200, { stopped: [run.id] });
   }
 
   private finish(run: Run, outcome: string): void {
@@ -294,10 +327,19 @@ export class ScriptedGateway {
     this.wake();
   }
 
+  /** Lose all but the oldest messages of a chat, its run, and every position. */
+  loseLog(chatId: string, kept: number): void {
+    this.messages.set(chatId, (this.messages.get(chatId) ?? []).slice(0, kept));
+    for (const run of this.runs.values()) if (run.chatId === chatId) this.runs.delete(run.id);
+    this.epoch += 1;
+    this.log.delete(chatId);
+    this.record(chatId, 'presence', { here: [] });
+  }
+
   /** Add a record to a chat's log. */
   record(chatId: string, event: string, data: object): void {
     const log = this.log.get(chatId) ?? [];
-    log.push({ position: `e1:${++this.offset}-0`, event, data: JSON.stringify(data) });
+    log.push({ position: `e${this.epoch}:${++this.offset}-0`, event, data: JSON.stringify(data) });
     this.log.set(chatId, log);
     this.wake();
   }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { CHATS, sixConnections, textOf, until, untilIdle } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
+import { failure, ScriptedGateway } from './gateway.js';
 import { openSession } from './tab.js';
 
 let gateway: ScriptedGateway;
@@ -97,6 +97,114 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
     expect(second.session.getState().unsent).toEqual([]);
   });
 
+  it('moves a message that was stopped before it arrived to unsent, and resends it', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    gateway.faults.push(response => Boolean(response.once('close', () => {})));
+    void first.chat.sendMessage({ text: 'mine' });
+    await until(() => gateway.posts().length);
+    await first.chat.stop();
+    await until(() => first.session.getState().unsent.length);
+    void second.chat.sendMessage({ text: 'theirs' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => texts(first).join() === 'theirs,fine' && first.chat.status === 'ready');
+    expect(first.session.getState().unsent).toMatchObject([{ error: { code: 'stopped' } }]);
+    void first.session.resend();
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['too']);
+    for (const each of [first, second]) {
+      await until(() => texts(each).join() === 'theirs,fine,mine,too');
+    }
+    expect(first.session.getState().unsent).toEqual([]);
+  });
+
+  it('shows a message whose stop and send have crossed, and does not resume its run', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    let arrive = () => {};
+    gateway.beforeSend = new Promise(arrived => (arrive = arrived));
+    void chat.sendMessage({ text: 'mine' });
+    await until(() => gateway.posts().length);
+    await chat.stop();
+    await until(() => session.getState().unsent.length);
+    arrive();
+    await until(() => session.getState().run?.state === 'ended');
+    await until(() => texts({ chat }).join() === 'mine');
+    expect(session.getState().unsent).toEqual([]);
+    expect(session.getState().run).toMatchObject({ outcome: 'stopped' });
+    expect(gateway.requests.filter(({ url }) => url.includes('/stream'))).toEqual([]);
+    gateway.beforeSend = Promise.resolve();
+    void chat.sendMessage();
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => texts({ chat }).join() === 'mine,fine');
+  });
+
+  it('resumes the run of another tab though a send was stopped here meanwhile', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    gateway.faults.push(response => Boolean(response.once('close', () => {})));
+    void first.chat.sendMessage({ text: 'mine' });
+    await until(() => gateway.posts().length);
+    void second.chat.sendMessage({ text: 'theirs' });
+    await until(() => first.session.getState().run?.state === 'open');
+    await first.chat.stop();
+    gateway.say('c', ['half ']);
+    await until(() => texts(first).join() === 'theirs,half ' && first.chat.status === 'streaming');
+    gateway.answer('c', ['done']);
+    await until(() => texts(first).join() === 'theirs,half done');
+    expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'finished' });
+  });
+
+  it('moves a message that failed to unsent once a later one was accepted', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await chat.sendMessage({ text: 'big' });
+    expect([texts({ chat }), chat.status]).toEqual([['big'], 'error']);
+    void chat.sendMessage({ text: 'small' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => session.getState().unsent.length && texts({ chat }).join() === 'small,fine');
+    expect(session.getState().unsent).toMatchObject([{ message: { parts: [{ text: 'big' }] } }]);
+  });
+
+  it('shows a question once whose new answer was refused', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => texts(second).join() === 'hello,fine' && second.chat.status === 'ready');
+    gateway.faults.push(response => (failure(response, 409, 'run_active'), true));
+    await second.chat.regenerate();
+    expect(second.chat.error).toMatchObject({ code: 'run_active' });
+    await until(() => texts(second).join() === 'hello,fine');
+    expect(second.session.getState().unsent).toEqual([]);
+  });
+
+  it('shows the answer that ended before its resume arrived', async () => {
+    const first = await tab({ Chat });
+    await until(() => first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    gateway.faults.push((response, { url }) => {
+      if (url?.includes('/stream') !== true) return false;
+      gateway.answer('c', ['done']);
+      return Boolean(response.writeHead(204).end());
+    });
+    const late = await tab({ Chat });
+    await until(() => texts(late).join() === 'hello,half done' && late.chat.status === 'ready');
+    await until(() => late.session.getState().run?.state === 'ended');
+    expect(late.chat.messages).toEqual(gateway.messages.get('c'));
+    expect(late.session.getState().phase).toBe('idle');
+  });
+
   it('shows an edit and a deletion of another tab', async () => {
     const first = await tab({ Chat });
     const second = await tab({ Chat });
@@ -148,6 +256,25 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 });
 
+it('says that it waits for the model until there is a word to read', async () => {
+  const { session, chat } = await tab();
+  await until(() => session.getState().loaded);
+  void chat.sendMessage({ text: 'hello' });
+  await until(() => gateway.active('c'));
+  const steps = [
+    [{ type: 'start-step' }, 'waiting'],
+    [{ type: 'reasoning-start', id: 'r' }, 'thinking'],
+    [{ type: 'reasoning-end', id: 'r' }, 'thinking'],
+    [{ type: 'text-start', id: 't' }, 'waiting'],
+    [{ type: 'text-delta', id: 't', delta: 'word' }, 'writing'],
+    [{ type: 'text-end', id: 't' }, 'writing'],
+  ] as const;
+  for (const [chunk, phase] of steps) {
+    gateway.write('c', chunk);
+    await until(() => session.getState().phase === phase, `${phase} after ${chunk.type}`);
+  }
+});
+
 describe('ten tabs', () => {
   it('share one connection, and those that watch need none for a run', async () => {
     const opened = await Promise.all(Array.from({ length: 10 }, () => tab()));
@@ -163,6 +290,25 @@ describe('ten tabs', () => {
     gateway.answer('c', ['done']);
     await until(() => opened.every(each => each.chat.status === 'ready'));
     expect(new Set(opened.map(each => texts(each).join()))).toEqual(new Set(['hello,half done']));
+  });
+
+  it('are counted by the one that follows for them, as they come and go', async () => {
+    const opened = [await tab(), await tab(), await tab(), await tab()];
+    await until(() => opened.every(each => each.session.getState().loaded));
+    // Twice in one page is one tab.
+    const again = await tab({ transport: opened[1]?.transport });
+    await until(() => again.session.getState().loaded);
+    const said = () => {
+      const { url } = gateway.requests.findLast(request => request.url.includes('follow=')) ?? {};
+      return new URL(url ?? '', gateway.api).searchParams.getAll('tabs');
+    };
+    await until(() => said().join() === 'c@4');
+    expect(gateway.open).toBe(1);
+    opened[3]?.leave();
+    await until(() => said().join() === 'c@3');
+    expect(opened.slice(0, 3).map(each => each.session.getState().connection)).toEqual(
+      Array(3).fill('live'),
+    );
   });
 
   it('can all send at once in sessions of their own, over six connections', async () => {

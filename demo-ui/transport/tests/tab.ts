@@ -28,6 +28,8 @@ export async function openSession(
   init: Pick<ChatInit<UIMessage>, 'messages' | 'sendAutomaticallyWhen'> & {
     id?: string;
     fetch?: typeof fetch;
+    /** The gateway's address; another one is another feed. */
+    api?: string;
     Chat?: (typeof CHATS)[number][1];
     /** Of another chat in the same page. */
     transport?: MidstreamChatTransport;
@@ -35,9 +37,9 @@ export async function openSession(
 ) {
   const page = init.transport === undefined ? await openTab() : pages.get(init.transport);
   const { MidstreamChatTransport, ChatSession } = page as Package;
-  const { id = 'c', fetch, Chat = (CHATS[2] as (typeof CHATS)[number])[1], transport: _, ...rest } = init;
+  const { id = 'c', fetch, api = gateway.api, Chat = (CHATS[2] as (typeof CHATS)[number])[1], transport: _, ...rest } = init;
   const finishes: Finish[] = [];
-  const transport = init.transport ?? new MidstreamChatTransport({ api: gateway.api, fetch });
+  const transport = init.transport ?? new MidstreamChatTransport({ api, fetch });
   pages.set(transport, page as Package);
   const chat = new Chat({
     id,

@@ -155,7 +155,8 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
       await until(() => held.length);
       await chat.stop();
       await until(() => gateway.stops().length);
-      expect(gateway.stops()).toEqual([{ messageId: chat.messages[0]?.id }]);
+      const [{ requestId }] = gateway.posts() as [{ requestId: string }];
+      expect(gateway.stops()).toEqual([{ messageId: chat.messages[0]?.id, requestId }]);
     });
 
     it('ends the run after a resume', async () => {

@@ -28,6 +28,7 @@ from gateway.providers.simulator.directives import (
     script_for,
 )
 from gateway.providers.simulator.failures import RequestError, kind_of_status
+from gateway.providers.simulator.holds import Holds
 from gateway.providers.simulator.journal import Ended, Journal, Observer, RequestRecord
 from gateway.providers.simulator.models import answer_models
 from gateway.providers.simulator.player import Clock, Emit, Player, SystemClock
@@ -46,6 +47,7 @@ _INVALID_KEY = "invalid"
 _MESSAGES = "/anthropic/v1/messages"
 _RESPONSES = "/openai/v1/responses"
 _CHAT = "/openai/v1/chat/completions"
+_RELEASE = "/sim/release/"
 
 _SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
@@ -60,8 +62,8 @@ def create_simulator(
     """Return the simulator as an ASGI application.
 
     Args:
-        journal_enabled: serve `GET` and `DELETE /sim/requests`; for tests, since requests'
-            bodies are in it.
+        journal_enabled: serve `GET` and `DELETE /sim/requests`, and `POST /sim/release/NAME`;
+            for tests, since requests' bodies are in it.
         observer: called with each request's record when it begins and when it ends.
         clock: the time; the machine's own by default.
         seed: what ids are made from; a random one by default.
@@ -84,6 +86,7 @@ class Simulator:
         self._seed = seed
         self._ids = count()
         self._failed: OrderedDict[str, int] = OrderedDict()
+        self._holds = Holds()
         self._responses = ResponseStore()
         self._wires: Mapping[str, Wire] = {
             _MESSAGES: AnthropicWire(),
@@ -175,7 +178,8 @@ class Simulator:
             await connection.start(200, _SSE_HEADERS | headers)
             emit = _emit_to(connection, record)
             events = wire.stream(turn, exchange)
-            ending = await Player(script, self._clock, emit).play(events, wire.error_event)
+            player = Player(script, self._clock, emit, self._holds)
+            ending = await player.play(events, wire.error_event)
             if ending == "cut":
                 raise CutError
             self._close(record, "completed")
@@ -194,6 +198,8 @@ class Simulator:
                 continue
             if incident.kind == "error":
                 raise RequestError(incident.name)
+            if incident.kind == "hold":
+                await self._holds.wait(incident.name)
             if incident.kind in ("cut", "eof"):
                 raise CutError
 
@@ -208,6 +214,9 @@ class Simulator:
             raise RequestError("invalid", f"Not allowed to {method} on {path}.", status=405)
         if path == f"{_MESSAGES}/count_tokens" and method == "POST":
             return answer_count_request(body)
+        if path.startswith(_RELEASE) and method == "POST" and self._journal_enabled:
+            self._holds.release(path.removeprefix(_RELEASE))
+            return encode_json({})
         if path == "/sim/requests" and self._journal_enabled:
             if method == "DELETE":
                 self.journal.clear()

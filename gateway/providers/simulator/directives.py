@@ -32,7 +32,7 @@ MAX_TOKENS = 250_000
 MAX_DURATION_S = 24 * 3600.0
 DEFAULT_RATE = 60.0
 
-IncidentKind = Literal["stall", "error", "cut", "eof", "malformed"]
+IncidentKind = Literal["stall", "hold", "error", "cut", "eof", "malformed"]
 
 
 class DirectiveError(ValueError):
@@ -43,10 +43,10 @@ class Incident(Struct, frozen=True):
     """Something that happens to a stream once `after` deltas have been sent.
 
     Attributes:
-        kind: `stall` (silence), `error` (the provider's error event), `cut` (connection
-            reset), `eof` (a clean end without a terminal event), `malformed` (an event
-            that is not JSON; the stream goes on).
-        name: of an `error`, one of `failures.KINDS`.
+        kind: `stall` (silence), `hold` (silence until it is released), `error` (the
+            provider's error event), `cut` (connection reset), `eof` (a clean end without a
+            terminal event), `malformed` (an event that is not JSON; the stream goes on).
+        name: of an `error`, one of `failures.KINDS`; of a `hold`, what releases it.
         duration_s: of a `stall`.
     """
 
@@ -117,6 +117,7 @@ MISSING_MODEL = "sim-missing"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_NAME = re.compile(r"[\w.-]{1,80}")
 _HEAD = re.compile(r"\[\[\s*([a-z]+)(=?)")
 _TOOL = re.compile(r"\[\[\s*tool(?:=([\w.-]+))?\s*")
 _TOOL_END = re.compile(r"\s*(?:step=([1-9]\d?)\s*)?\]\]")
@@ -215,10 +216,12 @@ def _seconds(text: str) -> float:
 def _incident(kind: IncidentKind, script: Script, value: str, words: Mapping[str, str]) -> Script:
     if kind == "error" and value not in KINDS:
         raise ValueError(f"it must be one of {', '.join(KINDS)}")
+    if kind == "hold" and not _NAME.fullmatch(value):
+        raise ValueError("name it with letters, digits, dots, underscores and dashes")
     incident = Incident(
         kind,
         after=_count(words.get("after", "0")),
-        name=value if kind == "error" else "",
+        name=value if kind in ("error", "hold") else "",
         duration_s=_seconds(value) if kind == "stall" else 0.0,
     )
     return replace(script, incidents=(*script.incidents, incident))
@@ -252,6 +255,7 @@ _PARSERS: Mapping[str, _Parser] = {
     "sources": lambda s, v, _: replace(s, sources=_count(v, 20)),
     "steps": lambda s, v, _: replace(s, steps=_count(v, 100)),
     "stall": lambda s, v, w: _incident("stall", s, v, w),
+    "hold": lambda s, v, w: _incident("hold", s, v, w),
     "error": lambda s, v, w: _incident("error", s, v, w),
     "http": _http,
     # Read by `_read_tool`: its input is JSON. Here so that the word is known.

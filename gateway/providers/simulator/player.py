@@ -12,6 +12,7 @@ from gateway.providers.simulator.prose import Dice
 
 if TYPE_CHECKING:
     from gateway.providers.simulator.directives import Incident, Script
+    from gateway.providers.simulator.holds import Holds
     from gateway.providers.simulator.wire import Event
 
 Ending = Literal["completed", "cut"]
@@ -68,10 +69,11 @@ class Player:
     written as fast as they are taken, many at a time.
     """
 
-    def __init__(self, script: Script, clock: Clock, emit: Emit) -> None:
+    def __init__(self, script: Script, clock: Clock, emit: Emit, holds: Holds) -> None:
         self._script = script
         self._clock = clock
         self._emit = emit
+        self._holds = holds
         self._batch: list[bytes] = []
         self._batch_bytes = 0
         self._incidents = sorted(script.incidents, key=lambda incident: incident.after)
@@ -116,6 +118,11 @@ class Player:
         match incident.kind:
             case "stall":
                 await self._pause(incident.duration_s)
+                return None
+            case "hold":
+                await self._flush()
+                await self._holds.wait(incident.name)
+                self._due_s = self._clock.now()
                 return None
             case "malformed":
                 await self._write(_MALFORMED)

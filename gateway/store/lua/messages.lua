@@ -15,7 +15,7 @@ local function note_answer(id, run)
   end
 end
 
--- Consume a message's tombstone: who stopped it before it came, or nil.
+-- Consume the tombstone of a message, or of a send (NL, key): who stopped it before it came.
 local function take_tombstone(id, now)
   local deadline, by = (redis.call('HGET', KEYS[7], id) or ''):match('(.-)\n(.*)')
   redis.call('HDEL', KEYS[7], id)

@@ -1,4 +1,4 @@
--- Accept a message and open a run; see SessionStore.open_run for the order of decisions.
+-- Accept a message, open a run; see SessionStore.open_run for the order of decisions.
 -- ARGV: 1 expected owner  2 new epoch  3 title  4 ttl: s  5 lease: ms  6 run  7 its info: JSON
 --   8 the message that it answers  9 the message that it writes  10 request key  11 content hash
 --   12 a message to put ('' for none)  13 its parent  14 its hash  15 its JSON  16 user: 1 or 0
@@ -36,7 +36,7 @@ if ARGV[17] ~= '' and ARGV[17] ~= (m[6] or '0-0') then
 end
 
 if not m[1] then
-  redis.call('DEL', KEYS[2], unpack(KEYS, 4))
+  redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'title', ARGV[3],
     'created', now, 'offset', '0-0')
 end
@@ -52,9 +52,8 @@ if ARGV[10] ~= '' then
 end
 commit_run()
 local by = take_tombstone(ARGV[8], now) or take_tombstone(ARGV[9], now)
-if by then
-  commit_stop(by)
-end
+  or take_tombstone('\n' .. ARGV[10], now)
+if by then commit_stop(by) end
 refresh(ARGV[4])
-local position = redis.call('HMGET', KEYS[1], 'epoch', 'offset')
-return {'opened', redis.call('HGET', KEYS[4], ARGV[6]), position[1], position[2]}
+m = redis.call('HMGET', KEYS[1], 'epoch', 'offset')
+return {'opened', redis.call('HGET', KEYS[4], ARGV[6]), m[1], m[2]}

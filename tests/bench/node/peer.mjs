@@ -71,6 +71,10 @@ const server = createServer(async (request, response) => {
   let body = '';
   for await (const piece of request.setEncoding('utf8')) body += piece;
   const [, id] = /^\/api\/chat\/([^/]+)\/stream$/.exec(request.url) ?? [];
+  // The page that is measured in a browser comes from another port.
+  response.setHeader('access-control-allow-origin', '*');
+  response.setHeader('access-control-allow-headers', '*');
+  if (request.method === 'OPTIONS') return void response.writeHead(204).end();
   await write(id === undefined ? await send(JSON.parse(body)) : await resume(id), response);
 });
 server.listen(Number(port), '127.0.0.1', 2048);

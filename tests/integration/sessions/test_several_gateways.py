@@ -243,6 +243,30 @@ async def test_feed_of_a_session_that_does_not_exist_yet_brings_it_when_it_begin
     assert msgspec.json.decode(full.data)["messages"][0]["id"] == "u1"
 
 
+class SeenPresence:
+    """What followers of a session are told of who is there."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+        self._told = asyncio.Event()
+
+    async def follow(self, gateway: Sessions, tabs: int = 1) -> None:
+        """Follow until cancelled, for so many tabs."""
+        async with await gateway.follow(ALICE, S, None, tabs=tabs) as feed:
+            async for event in feed:
+                if isinstance(event, FeedEvent) and event.event == "presence":
+                    here = msgspec.json.decode(event.data)["here"]
+                    self.seen.append([user["tabs"] for user in here])
+                    self._told.set()
+
+    async def until(self, tabs: list[int]) -> None:
+        """Wait until so many tabs, by user, were told last."""
+        async with asyncio.timeout(5):
+            while self.seen[-1:] != [tabs]:
+                self._told.clear()
+                await self._told.wait()
+
+
 async def test_presence_shows_who_has_the_session_open(
     gateways: Callable[[], Awaitable[Sessions]], script: Script
 ) -> None:
@@ -253,27 +277,38 @@ async def test_presence_shows_who_has_the_session_open(
     (await script.next()).end()
     await sent.end()
     before = await here.snapshot(ALICE, S)
-    here_now: asyncio.Queue[object] = asyncio.Queue()
-
-    async def follow(gateway: Sessions) -> None:
-        async with await gateway.follow(ALICE, S, None) as feed:
-            async for event in feed:
-                if isinstance(event, FeedEvent) and event.event == "presence":
-                    here_now.put_nowait(msgspec.json.decode(event.data)["here"])
-
-    async def until_tabs(count: int) -> None:
-        async with asyncio.timeout(5):
-            while [user["tabs"] for user in await here_now.get()] != [count]:  # type: ignore[attr-defined]
-                pass
-
-    first = asyncio.create_task(follow(here))
-    await until_tabs(1)
-    second = asyncio.create_task(follow(there))
-    await until_tabs(2)
+    presence = SeenPresence()
+    first = asyncio.create_task(presence.follow(here))
+    await presence.until([1])
+    second = asyncio.create_task(presence.follow(there))
+    await presence.until([2])
     snapshot = await there.snapshot(ALICE, S)
     second.cancel()
-    await until_tabs(1)
+    await presence.until([1])
     first.cancel()
 
     assert msgspec.json.decode(snapshot.presence)[0]["user"] == "alice"
     assert snapshot.offset == before.offset
+
+
+async def test_presence_of_a_follower_that_speaks_for_several_tabs(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script
+) -> None:
+    """It counts as so many; to speak for another number it connects again."""
+    gateway = await gateways()
+    sent = Reading(await gateway.start(ALICE, send(S, HELLO)))
+    (await script.next()).end()
+    await sent.end()
+    presence, unwatched = SeenPresence(), SeenPresence()
+
+    watching = asyncio.create_task(presence.follow(await gateways()))
+    await presence.until([1])
+    leading = asyncio.create_task(unwatched.follow(gateway, tabs=3))
+    await presence.until([4])
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    leading = asyncio.create_task(unwatched.follow(gateway, tabs=4))
+    await presence.until([5])
+    leading.cancel()
+    await presence.until([1])
+    watching.cancel()

@@ -43,6 +43,7 @@ async def stop(
     *,
     run: str | None = None,
     message: str | None = None,
+    request: str | None = None,
     by: str = "ada",
     tombstone_ms: int = HOUR_MS,
 ) -> StopRequested:
@@ -52,6 +53,7 @@ async def stop(
         message_id=MessageId(message) if message else None,
         by=by,
         tombstone_ms=tombstone_ms,
+        request_key=request,
     )
 
 
@@ -103,11 +105,61 @@ async def test_stop_finds_nothing_after_the_end(store: RedisStore) -> None:
     assert [await stop(store), await stop(store, run="r1")] == [NOTHING, NOTHING]
 
 
-@pytest.mark.parametrize("message", [None, "u1"])
-async def test_stop_makes_no_session(store: RedisStore, message: str | None) -> None:
-    """Nobody can fill Redis with stops of chats that do not exist."""
-    assert await stop(store, message=message) == NOTHING
+async def test_stop_makes_no_session(store: RedisStore, raw_redis: redis.Redis) -> None:
+    """What it leaves of a chat that does not exist, to be found by its first send, is brief."""
+    assert await stop(store) == NOTHING
+    assert await stop(store, run="r1") == NOTHING
+    assert not raw_redis.exists(f"ms:{{{SESSION}}}:stop")
+    assert await stop(store, message="u1", request="k", tombstone_ms=9_000) == PREVENTED
     assert await store.load_meta(SESSION) is None
+    assert 0 < raw_redis.pttl(f"ms:{{{SESSION}}}:stop") <= 9_000
+
+
+@pytest.mark.parametrize(("message", "request_key"), [("u1", None), (None, "k")])
+async def test_stop_before_the_first_send_of_a_session_stops_it(
+    store: RedisStore, message: str | None, request_key: str | None
+) -> None:
+    """The send that begins a session can be overtaken like any other."""
+    assert await stop(store, message=message, request=request_key) == PREVENTED
+    assert (await opened(store, submit(request_key="k"))).stop_requested
+
+
+async def test_stop_of_a_send_leaves_the_same_message_alone(store: RedisStore) -> None:
+    """Stopped before it arrived, and sent again: only the one that was stopped is."""
+    await answered(store)
+    assert await stop(store, message="u2", request="k") == PREVENTED
+    again = await opened(store, submit("u2", "r2", parent="a-r1", request_key="k2"))
+    await store.close_run(close(0, run="r2", outcome=RunOutcome.STOPPED))
+    late = await opened(store, submit("u2", "r3", parent="a-r1", request_key="k"))
+
+    assert (again.stop_requested, late.stop_requested) == (False, True)
+
+
+@pytest.mark.parametrize("message", [None, "u1", "u9"])
+async def test_stop_of_a_send_stops_its_run(store: RedisStore, message: str | None) -> None:
+    """Accepted, though its answer has not reached who stops it."""
+    await opened(store, submit(request_key="k"))
+
+    assert await stop(store, message=message, request="k") == STOPPING
+
+
+async def test_stop_of_a_send_that_joined_a_run_stops_that(store: RedisStore) -> None:
+    """The same message twice has one run, opened by the first."""
+    await opened(store, submit(request_key="k"))
+    await store.open_run(submit(run="r2", request_key="k2"))
+
+    assert await stop(store, message="u1", request="k2") == STOPPING
+    assert await stop(store, message="u2", request="k3") == PREVENTED
+
+
+async def test_stop_of_a_send_whose_run_has_ended_changes_nothing(store: RedisStore) -> None:
+    """It came too late, and the next run is another one's."""
+    await opened(store, submit(request_key="k"))
+    await store.close_run(close(0))
+    await opened(store, submit("u2", "r2", parent="a-r1", request_key="k2"))
+
+    assert await stop(store, message="u1", request="k") == NOTHING
+    assert await stop(store, request="k9") == PREVENTED
 
 
 async def test_stop_of_an_orphan_is_recorded_and_says_so(store: RedisStore) -> None:

@@ -60,6 +60,33 @@ def test_a_fingerprint_changes_with_a_file_and_with_the_place(
     assert bootstrap.fingerprint(lock) != first
 
 
+@pytest.mark.parametrize(
+    ("target", "there", "installed"),
+    [
+        ("run", [], ["run", "demo"]),
+        ("run", ["dev"], ["dev"]),
+        ("test", [], ["dev"]),
+        ("dev", ["run", "demo"], ["dev"]),
+    ],
+)
+def test_what_is_there_for_developing_does_for_running(
+    target: str,
+    there: list[str],
+    installed: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`make run` looks at its own locks only where nobody has run the tests."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(bootstrap, "STAMPS", tmp_path)
+    monkeypatch.setattr(bootstrap, "requirements", looked_at.append)
+    for name in there:
+        lock = bootstrap.ROOT / "requirements" / f"{name}.txt"
+        (tmp_path / name).write_text(bootstrap.fingerprint(lock))
+    bootstrap.python_packages(target)
+    assert looked_at == installed
+
+
 def test_a_missing_browser_that_cannot_be_installed_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

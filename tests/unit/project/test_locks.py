@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON_LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-NODE_FOLDERS = [ROOT / "tests/conformance/node", ROOT / "tests/bench/node"]
+NODE_FOLDERS = ["demo-ui", "tests/bench/node", "tests/conformance/node", "tests/e2e/frontends"]
 
 _PINNED = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>\S+)", re.MULTILINE)
 
@@ -52,8 +52,8 @@ def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> No
 
 
 def test_the_locks_agree_on_every_version_they_share() -> None:
-    """`make run` after `make test`, or the other way round, changes no package."""
-    run, dev = pinned("run"), pinned("dev")
+    """`make run` after `make test` installs nothing, and the other way round it changes none."""
+    run, dev = {**pinned("run"), **pinned("demo")}, pinned("dev")
     assert {name: dev.get(name) for name in run} == run
 
 
@@ -67,12 +67,35 @@ def test_a_python_lock_names_hashes_and_no_registry(lock: Path) -> None:
         assert "--hash=sha256:" in block, block
 
 
-@pytest.mark.parametrize("folder", NODE_FOLDERS, ids=lambda folder: folder.parent.name)
-def test_an_npm_lock_names_hashes_and_no_registry(folder: Path) -> None:
-    """The same holds of npm's packages, and what package.json asks for is what is locked."""
-    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
-    root = packages.pop("")
-    assert root["dependencies"] == json.loads((folder / "package.json").read_text())["dependencies"]
-    for name, package in packages.items():
+@pytest.mark.parametrize("folder", NODE_FOLDERS, ids=str)
+def test_an_npm_lock_names_hashes_and_no_registry(folder: str) -> None:
+    """The same holds of npm's packages; a workspace is a link, and needs no hash."""
+    text = (ROOT / folder / "package-lock.json").read_text()
+    assert "://registry" not in text
+    for name, package in json.loads(text)["packages"].items():
+        if "node_modules/" not in name or package.get("link"):
+            continue
         assert "resolved" not in package, name
         assert package["integrity"].startswith("sha512-"), name
+
+
+@pytest.mark.parametrize("folder", NODE_FOLDERS, ids=str)
+def test_an_npm_lock_has_what_each_package_json_asks_for(folder: str) -> None:
+    """A dependency that is added or raised is locked in the same change, in workspaces too."""
+    locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+    for name in ["", *locked[""].get("workspaces", [])]:
+        asked = json.loads((ROOT / folder / name / "package.json").read_text())
+        for kind in ("dependencies", "devDependencies", "peerDependencies"):
+            assert locked[name].get(kind) == asked.get(kind), (name, kind)
+
+
+def test_make_lock_resolves_every_npm_lock() -> None:
+    """No lock is left behind when versions are raised."""
+    found = {
+        str(lock.parent.relative_to(ROOT))
+        for lock in ROOT.glob("*/**/package-lock.json")
+        if "node_modules" not in lock.parts
+    }
+    (loop,) = re.findall(r"for folder in (.*?); do", (ROOT / "Makefile").read_text())
+
+    assert set(loop.split()) == found == set(NODE_FOLDERS)

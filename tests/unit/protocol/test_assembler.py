@@ -14,6 +14,7 @@ from protocol import (
     Assembler,
     ChunkWriter,
     LocalProtocolError,
+    TextDeltaChunk,
     UIMessage,
     decode,
     encode,
@@ -43,6 +44,18 @@ def parts_of(assembler: Assembler) -> list[dict[str, Any]]:
 def replay_of(assembler: Assembler) -> list[dict[str, Any]]:
     """Return the replay's chunks."""
     return [json.loads(encode(chunk)) for chunk in assembler.replay()]
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_long_text_is_the_sum_of_its_deltas(length: int, looked_at: int) -> None:
+    """However many there are, and whenever somebody looks at it in between."""
+    deltas = [f"{number}é " for number in range(length)]
+    assembler = assembler_of(START, STEP, {"type": "text-start", "id": "t"})
+    for number, delta in enumerate(deltas):
+        if number == looked_at:
+            assembler.replay()
+        assembler.apply_all([TextDeltaChunk(id="t", delta=delta)])
+    assert parts_of(assembler)[-1]["text"] == "".join(deltas)
 
 
 @given(runs(), st.data())

@@ -1,5 +1,5 @@
 import type { DemoSession } from '../session/useDemoSession';
-import { IconButton } from '../ui/Button';
+import { Button, IconButton } from '../ui/Button';
 
 interface Props {
   title: string;
@@ -19,12 +19,12 @@ export function Header({ title, demo, wireOpen, onMenu, onShare, onWire }: Props
       <Heading className="min-w-0 flex-1 truncate px-1 font-medium">{title}</Heading>
       <Connection session={demo.session} />
       <IconButton icon="share" label="Open on another device" onClick={onShare} />
-      <IconButton icon="wire" label="The wire" aria-pressed={wireOpen} onClick={onWire} />
+      <Button icon="wire" aria-label="The wire" aria-pressed={wireOpen} onClick={onWire}>
+        <span className="hidden sm:inline">The wire</span>
+      </Button>
     </header>
   );
 }
-
-const WORDS = { live: 'live', reconnecting: 'reconnecting', offline: 'offline' } as const;
 
 export function Connection({ session }: { session: DemoSession['session'] }) {
   const tabs = session.here.reduce((sum, each) => sum + each.tabs, 0);
@@ -32,7 +32,8 @@ export function Connection({ session }: { session: DemoSession['session'] }) {
   return (
     <span className="flex items-center gap-1.5 text-xs whitespace-nowrap text-muted-foreground">
       <span aria-hidden="true" className={`size-2 rounded-full ${live ? 'bg-primary' : 'bg-warning'}`} />
-      {WORDS[session.connection]}
+      {/* Before the first connection there is nothing to make again. */}
+      {session.connection === 'reconnecting' && !session.loaded ? 'connecting' : session.connection}
       {live && tabs > 1 && `, ${tabs} tabs`}
     </span>
   );

@@ -24,7 +24,7 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
         <SecondHeader>
           <Connection session={session} />
         </SecondHeader>
-        <ChaosBar sessionId={id} split={false} />
+        <ChaosBar sessionId={id} runId={session.run?.id} split={false} />
         <Chat demo={demo} />
       </Column>
     );
@@ -40,7 +40,7 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
           onShare={() => setSharing(true)}
           onWire={() => setWireOpen(!wireOpen)}
         />
-        <ChaosBar sessionId={id} split={split} onSplit={() => setSplit(!split)} />
+        <ChaosBar sessionId={id} runId={session.run?.id} split={split} onSplit={() => setSplit(!split)} />
         <div className="flex min-h-0 flex-1 flex-col md:flex-row">
           <Chat demo={demo} />
           {split && (

@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { duration, useNow } from '../lib/time';
 import { network, useNetwork } from '../network/network';
 import { Icon, type IconName } from '../ui/Icon';
@@ -7,13 +7,16 @@ import { INCIDENTS, SLOW_EXPECT, SPLIT_EXPECT, type Incident } from './incidents
 
 interface Props {
   sessionId: string;
+  /** The newest run: what was said of an earlier one is over. */
+  runId: string | undefined;
   split: boolean;
   /** Absent where there is no room for a second tab: in the second tab. */
   onSplit?: () => void;
 }
 
-export function ChaosBar({ sessionId, split, onSplit }: Props) {
+export function ChaosBar({ sessionId, runId, split, onSplit }: Props) {
   const [note, setNote] = useState('');
+  useEffect(() => setNote(''), [runId]);
   const { offlineUntil, slow } = useNetwork();
   const now = useNow(offlineUntil > 0, 250);
 
@@ -24,7 +27,7 @@ export function ChaosBar({ sessionId, split, onSplit }: Props) {
   };
   return (
     <section aria-label="Break it" className="border-b bg-sidebar/60">
-      <div className="scroll-area flex items-center gap-1.5 px-3 py-2">
+      <div className="scroll-area flex items-center gap-1.5 px-3 py-2 md:flex-wrap">
         <span className="pr-1 text-xs font-semibold tracking-wide whitespace-nowrap text-muted-foreground">
           Break it
         </span>
@@ -68,7 +71,7 @@ export function ChaosBar({ sessionId, split, onSplit }: Props) {
             {offlineUntil > 0 && (
               <strong className="font-semibold">Online again in {duration(offlineUntil - now + 999)}. </strong>
             )}
-            {note && <span>What you should see: {note}</span>}
+            {note}
           </p>
           <IconButton icon="close" label="Close the note" className="-my-1 size-8" onClick={() => setNote('')} />
         </div>

@@ -35,11 +35,11 @@ export const INCIDENTS: readonly Incident[] = [
   {
     icon: 'skull',
     label: 'Kill the worker',
-    expect: 'The process that writes this answer is dead (kill -9). Within 15 s every tab says so, keeps the text and offers Retry.',
+    expect: 'Ends the process that writes this answer, with kill -9. Within 15 s every tab says so, keeps the text and offers Retry.',
     cause: async (sessionId) => {
       try {
         const { pid } = await killWorker(sessionId);
-        return `Worker ${pid} got kill -9. Within 15 s every tab says so, keeps the text and offers Retry.`;
+        return `Worker ${pid} is dead (kill -9). Within 15 s every tab says so, keeps the text and offers Retry.`;
       } catch (error) {
         return `Nothing was killed: ${error instanceof Error ? error.message : 'unknown reason'}. Start an answer first.`;
       }

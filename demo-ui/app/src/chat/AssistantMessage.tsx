@@ -2,7 +2,7 @@ import { isToolUIPart, type FileUIPart } from 'ai';
 import { memo, useState } from 'react';
 import type { Message } from '../session/types';
 import { IconButton } from '../ui/Button';
-import type { OnToolResult } from './Messages';
+import type { ToolAnswers } from './Messages';
 import { Attachments } from './Attachments';
 import { Markdown } from './Markdown';
 import { Reasoning } from './Reasoning';
@@ -13,14 +13,14 @@ interface Props {
   message: Message;
   live: boolean;
   onRegenerate?: () => void;
-  onToolResult?: OnToolResult;
+  toolAnswers?: ToolAnswers;
 }
 
 export const AssistantMessage = memo(function AssistantMessage({
   message,
   live,
   onRegenerate,
-  onToolResult,
+  toolAnswers,
 }: Props) {
   const sources = message.parts.filter(
     (part): part is SourcePart => part.type === 'source-url' || part.type === 'source-document',
@@ -34,7 +34,7 @@ export const AssistantMessage = memo(function AssistantMessage({
         if (part.type === 'reasoning') {
           return <Reasoning key={index} text={part.text} live={last && part.state === 'streaming'} />;
         }
-        if (isToolUIPart(part)) return <ToolCall key={index} part={part} onResult={onToolResult} />;
+        if (isToolUIPart(part)) return <ToolCall key={index} part={part} answers={toolAnswers} />;
         return null;
       })}
       {files.length > 0 && <Attachments files={files} />}

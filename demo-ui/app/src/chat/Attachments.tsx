@@ -19,8 +19,9 @@ export function Attachments({
               className="h-20 max-w-44 rounded-xl border object-cover"
             />
           ) : (
-            <span className="flex h-20 max-w-44 items-end rounded-xl border bg-card p-2.5 text-xs text-foreground">
-              <span className="line-clamp-2 break-all">{file.filename ?? 'PDF'}</span>
+            <span className="flex h-20 w-44 flex-col justify-between rounded-xl border bg-card p-2.5 text-xs text-foreground">
+              <span className="font-semibold text-muted-foreground">PDF</span>
+              <span className="line-clamp-2 wrap-anywhere">{file.filename ?? 'Without a name'}</span>
             </span>
           )}
           {onRemove && (

@@ -1,11 +1,11 @@
-import { useCallback, useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 import type { FileUIPart } from 'ai';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
 import { IconButton } from '../ui/Button';
 import { Composer } from './Composer';
 import { EmptyState } from './EmptyState';
-import { Messages } from './Messages';
+import { Messages, type ToolAnswers } from './Messages';
 import { storedChoice } from './ModelPicker';
 import { StatusLine } from './StatusLine';
 import { Unsent } from './Unsent';
@@ -14,7 +14,7 @@ import { useFollowEnd } from './useFollowEnd';
 export function Chat({ demo }: { demo: DemoSession }) {
   const [choice, setChoice] = useState(storedChoice);
   const { chat, session } = demo;
-  const { messages, status, sendMessage, regenerate, addToolOutput } = chat;
+  const { messages, status, sendMessage, regenerate, addToolOutput, addToolApprovalResponse } = chat;
   const { area, content, away, toEnd } = useFollowEnd(messages.length > 0);
   const busy = status === 'submitted' || status === 'streaming';
 
@@ -33,13 +33,19 @@ export function Chat({ demo }: { demo: DemoSession }) {
     },
     [sendMessage, choice],
   );
-  const onToolResult = useCallback(
-    async (tool: string, toolCallId: string, output: unknown) => {
-      await addToolOutput({ tool: tool as never, toolCallId, output: output as never });
-      await sendMessage(undefined, { body: { ...choice } });
-    },
-    [addToolOutput, sendMessage, choice],
-  );
+  const toolAnswers = useMemo<ToolAnswers>(() => {
+    const goOn = () => sendMessage(undefined, { body: { ...choice } });
+    return {
+      async onResult(tool, toolCallId, output) {
+        await addToolOutput({ tool: tool as never, toolCallId, output: output as never });
+        await goOn();
+      },
+      async onApproval(id, approved) {
+        await addToolApprovalResponse({ id, approved });
+        await goOn();
+      },
+    };
+  }, [addToolOutput, addToolApprovalResponse, sendMessage, choice]);
 
   return (
     <div className="relative flex min-h-0 min-w-0 flex-1 flex-col">
@@ -53,7 +59,7 @@ export function Chat({ demo }: { demo: DemoSession }) {
               busy={busy}
               onEdit={busy ? undefined : onEdit}
               onRegenerate={busy ? undefined : onRegenerate}
-              onToolResult={busy ? undefined : onToolResult}
+              toolAnswers={busy ? undefined : toolAnswers}
             />
           )}
         </div>
@@ -69,7 +75,12 @@ export function Chat({ demo }: { demo: DemoSession }) {
       )}
       <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
         <StatusLine demo={demo} onRetry={() => onRegenerate()} />
-        <Unsent messages={session.unsent} onResend={(id) => void session.resend(id)} onDiscard={session.discard} />
+        <Unsent
+          messages={session.unsent}
+          busy={busy}
+          onResend={(id) => void session.resend(id)}
+          onDiscard={session.discard}
+        />
         <Composer
           busy={busy}
           choice={choice}

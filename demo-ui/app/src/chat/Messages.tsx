@@ -2,17 +2,21 @@ import type { Message } from '../session/types';
 import { AssistantMessage } from './AssistantMessage';
 import { UserMessage } from './UserMessage';
 
-export type OnToolResult = (tool: string, toolCallId: string, output: unknown) => void;
+/** What the person says to a tool's call: its result, or whether it may be made. */
+export interface ToolAnswers {
+  onResult: (tool: string, toolCallId: string, output: unknown) => void;
+  onApproval: (approvalId: string, isAllowed: boolean) => void;
+}
 
 interface Props {
   messages: Message[];
   busy: boolean;
   onEdit?: (message: Message, text: string) => void;
   onRegenerate?: (messageId?: string) => void;
-  onToolResult?: OnToolResult;
+  toolAnswers?: ToolAnswers;
 }
 
-export function Messages({ messages, busy, onEdit, onRegenerate, onToolResult }: Props) {
+export function Messages({ messages, busy, onEdit, onRegenerate, toolAnswers }: Props) {
   return (
     <div className="mx-auto w-full max-w-3xl space-y-7 px-4 py-6">
       {messages.map((message, index) => {
@@ -25,7 +29,7 @@ export function Messages({ messages, busy, onEdit, onRegenerate, onToolResult }:
             key={message.id}
             message={message}
             live={busy && last}
-            onToolResult={last ? onToolResult : undefined}
+            toolAnswers={last ? toolAnswers : undefined}
             onRegenerate={last && onRegenerate ? () => onRegenerate(message.id) : undefined}
           />
         );

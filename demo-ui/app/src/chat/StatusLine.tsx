@@ -28,7 +28,7 @@ export function StatusLine({ demo, onRetry }: { demo: DemoSession; onRetry: () =
       {status.since !== undefined && (
         <span className="tabular-nums opacity-80">{duration(now - status.since)}</span>
       )}
-      {status.detail && <span className="text-muted-foreground">{status.detail}</span>}
+      {status.detail && <span className="text-muted-foreground sm:before:mr-2 sm:before:content-['·']">{status.detail}</span>}
       {status.offersRetry && (
         <Button look="outline" icon="refresh" className="h-8" onClick={onRetry}>
           Retry

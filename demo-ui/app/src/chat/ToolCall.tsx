@@ -1,26 +1,28 @@
 import { getToolName, type DynamicToolUIPart, type ToolUIPart } from 'ai';
-import type { OnToolResult } from './Messages';
+import { ApprovalForm } from './ApprovalForm';
+import type { ToolAnswers } from './Messages';
 import { ResultForm } from './ResultForm';
 import { Icon } from '../ui/Icon';
 
 const STATES: Record<string, string> = {
   'input-streaming': 'writing its input',
   'input-available': 'waits for its result',
-  'approval-requested': 'waiting for approval',
-  'approval-responded': 'approval given',
+  'approval-requested': 'waits for your permission',
+  'approval-responded': 'answered, runs next',
   'output-available': 'done',
   'output-error': 'failed',
-  'output-denied': 'denied',
+  'output-denied': 'refused by you',
 };
 
 interface Props {
   part: ToolUIPart | DynamicToolUIPart;
   /** Absent while nobody can answer the call. */
-  onResult?: OnToolResult;
+  answers?: ToolAnswers;
 }
 
-export function ToolCall({ part, onResult }: Props) {
-  const waits = part.state === 'input-available' && onResult !== undefined;
+export function ToolCall({ part, answers }: Props) {
+  const asks = part.state === 'input-available' || part.state === 'approval-requested';
+  const waits = asks && answers !== undefined;
   const state = STATES[part.state] ?? part.state;
   return (
     <details open={waits || undefined} className="group rounded-xl border bg-card text-sm">
@@ -37,8 +39,16 @@ export function ToolCall({ part, onResult }: Props) {
       </summary>
       <div className="space-y-2 border-t px-3 py-2.5">
         <Value label="Input" value={part.input} />
-        {waits && (
-          <ResultForm onResult={(output) => onResult(getToolName(part), part.toolCallId, output)} />
+        {answers && part.state === 'input-available' && (
+          <ResultForm
+            onResult={(output) => answers.onResult(getToolName(part), part.toolCallId, output)}
+          />
+        )}
+        {answers && part.state === 'approval-requested' && (
+          <ApprovalForm
+            tool={getToolName(part)}
+            onAnswer={(isAllowed) => answers.onApproval(part.approval.id, isAllowed)}
+          />
         )}
         {part.state === 'output-available' && <Value label="Result" value={part.output} />}
         {part.state === 'output-error' && <Value label="Error" value={part.errorText} />}

@@ -5,12 +5,14 @@ import { Button, IconButton } from '../ui/Button';
 
 interface Props {
   messages: readonly UnsentMessage<Message>[];
+  /** Another answer is still being written: it would be refused again. */
+  busy: boolean;
   onResend: (id: string) => void;
   onDiscard: (id: string) => void;
 }
 
 /** Messages that were refused because another answer was under way: kept, to be sent again. */
-export function Unsent({ messages, onResend, onDiscard }: Props) {
+export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
   if (messages.length === 0) return null;
   return (
     <ul aria-label="Not sent yet" className="space-y-2">
@@ -25,7 +27,7 @@ export function Unsent({ messages, onResend, onDiscard }: Props) {
             </span>
             <span className="line-clamp-2">{wordsOf(message)}</span>
           </span>
-          <Button look="outline" icon="arrowUp" className="h-8" onClick={() => onResend(message.id)}>
+          <Button look="outline" icon="arrowUp" className="h-8" disabled={busy} onClick={() => onResend(message.id)}>
             Send now
           </Button>
           <IconButton

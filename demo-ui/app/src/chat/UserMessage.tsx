@@ -46,14 +46,14 @@ export const UserMessage = memo(function UserMessage({ message, onEdit }: Props)
             {directive}
           </code>
         ))}
-        {onEdit && (
-          <IconButton
-            icon="edit"
-            label="Edit the message"
-            className="size-8"
-            onClick={() => setEditing(true)}
-          />
-        )}
+        {/* Disabled, not away: nothing moves when an answer begins or ends. */}
+        <IconButton
+          icon="edit"
+          label="Edit the message"
+          className="size-8"
+          disabled={!onEdit}
+          onClick={() => setEditing(true)}
+        />
       </div>
     </article>
   );

@@ -15,7 +15,11 @@ export function useFollowEnd(enabled: boolean) {
   };
   useEffect(() => {
     const element = area.current;
-    if (!enabled || !element || !content.current) return;
+    if (!element || !content.current) return;
+    if (!enabled) {
+      element.scrollTop = 0;
+      return;
+    }
     let before = element.scrollTop;
     const onScroll = () => {
       const distance = element.scrollHeight - element.scrollTop - element.clientHeight;

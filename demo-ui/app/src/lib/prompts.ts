@@ -28,10 +28,23 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
     text: 'What is the weather in Lisbon? [[tool=get_weather {"city": "Lisbon"}]]',
   },
   {
+    icon: 'check',
+    title: 'Ask before it acts',
+    detail: 'A tool that waits for your permission, here or on another device.',
+    text: 'Send a postcard to Lisbon. [[tool=send_postcard {"city": "Lisbon", "text": "Wish you were here"}]]',
+  },
+  {
     icon: 'globe',
     title: 'Search, and say where from',
     detail: 'Sources that arrive with the text that cites them.',
     text: 'What keeps a stream of tokens in order? [[sources=3]]',
+  },
+  {
+    icon: 'wire',
+    title: 'Code and tables',
+    detail: 'Markdown that is never broken while it is half-way there.',
+    // So many tokens end where a block ends: with this wording, the simulator has shown all three.
+    text: 'Explain it with code, a list and a table. [[tokens=295]]',
   },
   {
     icon: 'hourglass',

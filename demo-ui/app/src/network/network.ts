@@ -34,7 +34,8 @@ export class Network {
   /** Ends all connections at once, without a goodbye. Returns how many there were. */
   cut(): number {
     const connections = [...this.#open];
-    this.log.add('note', 0, `cut ${connections.length} connections`);
+    const { length } = connections;
+    this.log.add('note', 0, length === 1 ? 'cut one connection' : `cut ${length} connections`);
     for (const connection of connections) connection.abort();
     return connections.length;
   }
@@ -178,6 +179,12 @@ function headersOf(response: Response): string {
 }
 
 export const network = new Network();
+
+// Whoever asks the browser whether it is online gets the same answer as its connections.
+const { get: isOnline } = Object.getOwnPropertyDescriptor(Navigator.prototype, 'onLine')!;
+Object.defineProperty(navigator, 'onLine', {
+  get: () => network.state.offlineUntil === 0 && (isOnline!.call(navigator) as boolean),
+});
 
 export function useNetwork(): NetworkState {
   return useSyncExternalStore(network.subscribe, () => network.state);

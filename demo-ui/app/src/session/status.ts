@@ -1,6 +1,8 @@
 /** What is happening, in words: never a spinner without a reason. */
+import { getToolName, isToolUIPart } from 'ai';
 import type { RunInfo } from 'midstream/react';
 import { exactDuration } from '../lib/time';
+import type { Message } from './types';
 import type { DemoSession } from './useDemoSession';
 
 export interface Status {
@@ -62,12 +64,9 @@ function busyStatus({ chat, session, stoppedHere }: DemoSession, run: RunInfo | 
   }
 }
 
-function toolName(message: DemoSession['chat']['messages'][number] | undefined): string {
-  const part = message?.parts.findLast(
-    (each) => each.type === 'dynamic-tool' || each.type.startsWith('tool-'),
-  );
-  if (part === undefined) return 'a tool';
-  return 'toolName' in part ? part.toolName : part.type.slice('tool-'.length);
+function toolName(message: Message | undefined): string {
+  const part = message?.parts.findLast(isToolUIPart);
+  return part ? getToolName(part) : 'a tool';
 }
 
 function endedStatus({ chat, stoppedHere }: DemoSession, run: RunInfo): Status {
@@ -86,11 +85,24 @@ function endedStatus({ chat, stoppedHere }: DemoSession, run: RunInfo): Status {
     case 'failed':
       return failure(chat.error?.message);
     default: {
+      const question = questionOf(chat.messages.at(-1));
+      if (question) return { tone: 'busy', text: question };
       const tokens = chat.messages.at(-1)?.metadata?.usage?.outputTokens;
       return { tone: 'idle', text: `Finished in ${took}`, detail: tokens ? `${tokens} tokens` : undefined };
     }
   }
 }
+
+/** What a finished run has left to the person, if anything. */
+function questionOf(message: Message | undefined): string | null {
+  const waits = message?.parts.filter(isToolUIPart).find((part) => part.state in QUESTIONS);
+  return waits ? `${QUESTIONS[waits.state]} ${getToolName(waits)}` : null;
+}
+
+const QUESTIONS: Record<string, string> = {
+  'approval-requested': 'Waiting for you: allow or refuse',
+  'input-available': 'Waiting for you: give the result of',
+};
 
 function stopped(run: RunInfo, stoppedHere: string | null): string {
   if (stoppedHere === run.id) return 'Stopped by you, here';

@@ -20,7 +20,7 @@ export function Inspector({ position, data, text, live }: Props) {
       </pre>
       <Heading label={live ? 'The answer now' : 'The answer at this place'} value={`${text.length} characters`} />
       <p tabIndex={0} aria-label="Answer" className="scroll-area flex flex-col-reverse px-3 pb-2 leading-relaxed whitespace-pre-wrap text-muted-foreground">
-        <span>{text.slice(-LONGEST) || '—'}</span>
+        <span className="mb-auto">{text.slice(-LONGEST) || '—'}</span>
       </p>
     </div>
   );

@@ -50,10 +50,10 @@ class LogFollower {
 
   /** Reads until the connection ends; true if it is to begin at the log's first record. */
   async #follow(): Promise<boolean> {
-    const after = this.#position ? `?after=${encodeURIComponent(this.#position)}` : '';
-    const response = await fetch(`/api/chat/${encodeURIComponent(this.sessionId)}/events${after}`, {
-      signal: this.signal,
-    });
+    const after = this.#position ? `&after=${encodeURIComponent(this.#position)}` : '';
+    // Who reads the log is not one more who has the session open.
+    const path = `/api/chat/${encodeURIComponent(this.sessionId)}/events?present=false${after}`;
+    const response = await fetch(path, { signal: this.signal });
     if (!response.ok || !response.body) return false;
     if (this.records.at(-1)?.kind === 'link') this.records.push(linkRecord(`connected${after && ', after the last position'}`));
     const sse = new SseReader();

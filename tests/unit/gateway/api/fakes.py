@@ -111,8 +111,8 @@ class FakeSessions:
     async def snapshot(self, caller: Any, session_id: str) -> Any:
         return self._answer("snapshot", session_id=session_id)
 
-    async def follow(self, caller: Any, session_id: str, after: Any) -> Any:
-        return self._answer("follow", session_id=session_id, after=after)
+    async def follow(self, caller: Any, session_id: str, after: Any, *, tabs: int = 1) -> Any:
+        return self._answer("follow", session_id=session_id, after=after, tabs=tabs)
 
     async def erase(self, caller: Any, session_id: str) -> None:
         self._answer("erase", session_id=session_id)

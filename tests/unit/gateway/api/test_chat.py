@@ -216,18 +216,23 @@ async def test_workflow_client_that_asks_from_the_end_gets_all_and_counts_from_z
 
 
 @pytest.mark.parametrize(
-    ("body", "run_id", "message_id"),
-    [(None, None, None), ({}, None, None), ({"runId": "run_1", "messageId": "u1"}, "run_1", "u1")],
+    ("body", "named"),
+    [
+        (None, (None, None, None)),
+        ({}, (None, None, None)),
+        ({"runId": "run_1", "messageId": "u1"}, ("run_1", "u1", None)),
+        ({"messageId": "u1", "requestId": "k"}, (None, "u1", "k")),
+    ],
 )
 async def test_stop_names_the_runs_that_it_ended(
-    body: object, run_id: str | None, message_id: str | None
+    body: object, named: tuple[str | None, ...]
 ) -> None:
-    """A stop may name a run, a message, or nothing; an empty body is nothing."""
+    """A stop may name a run, a message, a send, or nothing; an empty body is nothing."""
     sessions = FakeSessions({"stop": ["run_1"]})
     answer = await request(make_app(sessions), "POST", "/api/chat/c1/stop", body)
     assert (answer.status, answer.json()) == (200, {"stopped": ["run_1"]})
     call = sessions.called("stop")[0]
-    assert (call["run_id"], call["message_id"]) == (run_id, message_id)
+    assert (call["run_id"], call["message_id"], call["request_key"]) == named
 
 
 async def test_snapshot_is_the_session_as_json() -> None:
@@ -298,6 +303,15 @@ async def test_feed_sends_each_event_with_the_position_after_it() -> None:
         b':\n\nevent: snapshot\ndata: {"a":1}\n\nevent: run\nid: e:2-0\ndata: {"b":2}\n\n'
     )
     assert sessions.called("follow")[0]["after"] == Position("e", "1-0")
+
+
+@pytest.mark.parametrize(("query", "tabs"), [("", 1), ("?present=false", 0)])
+async def test_reader_of_a_feed_may_say_that_it_does_not_count(query: str, tabs: int) -> None:
+    """A reader is one more who has the session open, unless it says otherwise."""
+    sessions = FakeSessions({"follow": FakeReader([])})
+    answer = await request(make_app(sessions), "GET", f"/api/chat/c1/events{query}")
+    assert answer.status == 200
+    assert sessions.called("follow")[0]["tabs"] == tabs
 
 
 # -- failures -----------------------------------------------------------------------------

@@ -23,9 +23,11 @@ class Follows(FakeSessions):
         super().__init__({})
         self.readers = readers
         self.positions: dict[str, Position | None] = {}
+        self.tabs: dict[str, int] = {}
 
-    async def follow(self, caller: Any, session_id: str, after: Any) -> Any:
+    async def follow(self, caller: Any, session_id: str, after: Any, *, tabs: int = 1) -> Any:
         self.positions[session_id] = after
+        self.tabs[session_id] = tabs
         reader = self.readers[session_id]
         if isinstance(reader, Exception):
             raise reader
@@ -48,6 +50,22 @@ async def test_feeds_send_each_sessions_events_in_order_with_its_chat() -> None:
     ]
     assert "event: snapshot\nid: b@x@\ndata: {}" in events
     assert sessions.positions == {"a": Position("e", "7-0"), "b@x": None}
+
+
+async def test_follower_says_how_many_tabs_it_speaks_for() -> None:
+    """Of each session; one, if it does not say."""
+    sessions = Follows({"a": FakeReader([]), "b@x": FakeReader([])})
+    answer = await request(make_app(sessions), "GET", "/api/chat?follow=a@&follow=b@x@&tabs=b@x@7")
+    assert answer.status == 200
+    assert sessions.tabs == {"a": 1, "b@x": 7}
+
+
+@pytest.mark.parametrize("tabs", ["a@0", "a@-1", "a@1000", "a@", "a@x", "7", f"a@{'9' * 5000}"])
+async def test_impossible_number_of_tabs_is_refused(tabs: str) -> None:
+    """Nobody can be in a thousand tabs."""
+    sessions = Follows({"a": FakeReader([])})
+    answer = await request(make_app(sessions), "GET", f"/api/chat?follow=a@&tabs={tabs}")
+    assert answer.status == 400
 
 
 @pytest.mark.parametrize(

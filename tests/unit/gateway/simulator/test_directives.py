@@ -28,6 +28,10 @@ from gateway.providers.simulator.directives import (
         ("[[echo]] [[ refuse ]]", Script(echo=True, refuse=True)),
         ("[[steps=2]]", Script(steps=2)),
         (
+            "[[hold=door-1 after=20]]",
+            Script(incidents=(Incident("hold", 20, name="door-1"),)),
+        ),
+        (
             "[[stall=5s after=20]] [[cut after=30]]",
             Script(incidents=(Incident("stall", 20, duration_s=5), Incident("cut", 30))),
         ),
@@ -54,6 +58,8 @@ def test_prompt_sets_the_script(prompt: str, script: Script) -> None:
     "prompt",
     [
         "[[tokns=5]]",
+        "[[hold]]",
+        "[[hold=a/b]]",
         "[[tokens=many]]",
         "[[tokens=-1]]",
         "[[tokens=10000000]]",

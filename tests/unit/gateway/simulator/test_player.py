@@ -7,6 +7,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gateway.providers.simulator.directives import Script, read_directives
+from gateway.providers.simulator.holds import Holds
 from gateway.providers.simulator.player import Player
 from gateway.providers.simulator.wire import Event
 
@@ -55,7 +56,7 @@ def play(directives: str, deltas: int) -> tuple[list[tuple[float, bytes]], str, 
         return f"<{error.failure.anthropic_type} {sequence}>".encode()
 
     script = read_directives(directives, Script(first_s=0)).script
-    ending = asyncio.run(Player(script, clock, emit).play(events(deltas), error_event))
+    ending = asyncio.run(Player(script, clock, emit, Holds()).play(events(deltas), error_event))
     return written, ending, clock.at
 
 
@@ -94,6 +95,38 @@ def test_player_stalls_where_it_was_told() -> None:
     assert written == [(0.0, b"<start>1,2,"), (5.0, b"3,<end>")]
 
 
+def test_player_holds_an_answer_until_it_is_released() -> None:
+    """All that came before is sent; the rest as soon as the hold is released, once for all."""
+    holds = Holds()
+    script = read_directives("[[hold=door after=2 rate=0]]", Script(first_s=0)).script
+    written: list[bytes] = []
+    came = asyncio.Event()
+
+    async def emit(frames: list[bytes]) -> None:
+        written.append(b"".join(frames))
+        came.set()
+
+    async def play_and_release() -> list[bytes]:
+        players = [Player(script, ManualClock(), emit, holds) for _ in range(2)]
+        playing = asyncio.create_task(players[0].play(events(3), lambda *_: b""))
+        await came.wait()
+        held = list(written)
+        holds.release("other")
+        assert not playing.done()
+        holds.release("door")
+        assert await playing == "completed"
+        assert await players[1].play(events(3), lambda *_: b"") == "completed"
+        return held
+
+    assert asyncio.run(play_and_release()) == [b"<start>1,2,"]
+    assert written == [b"<start>1,2,", b"3,<end>"] * 2
+
+
+def test_player_goes_on_when_nobody_releases_it() -> None:
+    """A hold has an end."""
+    asyncio.run(Holds(limit_s=0).wait("door"))
+
+
 def test_player_meets_several_incidents_in_order() -> None:
     """Incidents happen by their place in the answer, not in the prompt."""
     written, ending, _ = play("[[rate=0]] [[cut after=4]] [[malformed after=1]]", 9)
@@ -125,5 +158,5 @@ def test_player_takes_time_for_pieces_that_do_not_show() -> None:
 
     hidden = iter([Event(b"", delta=True)] * 100)
     script = Script(first_s=0, rate=100)
-    asyncio.run(Player(script, clock, emit).play(hidden, lambda _error, _sequence: b""))
+    asyncio.run(Player(script, clock, emit, Holds()).play(hidden, lambda _error, _sequence: b""))
     assert 0.9 < clock.at < 1.1

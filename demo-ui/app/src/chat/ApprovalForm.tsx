@@ -1,0 +1,21 @@
+import { Button } from '../ui/Button';
+
+interface Props {
+  tool: string;
+  onAnswer: (isAllowed: boolean) => void;
+}
+
+/** A call that is not made before a person allows it; any device may, the first answer counts. */
+export function ApprovalForm({ tool, onAnswer }: Props) {
+  return (
+    <div role="group" aria-label={`Permission for ${tool}`} className="flex flex-wrap items-center gap-2">
+      <span className="mr-auto text-xs text-muted-foreground">It does nothing until you allow it.</span>
+      <Button look="outline" icon="close" onClick={() => onAnswer(false)}>
+        Refuse
+      </Button>
+      <Button look="primary" icon="check" onClick={() => onAnswer(true)}>
+        Allow
+      </Button>
+    </div>
+  );
+}

@@ -1,0 +1,165 @@
+"""The package, installed in fresh projects; and the documentation's pages, in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import urllib.request
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.support.frontends import (
+    PROJECTS,
+    Projects,
+    environment_with,
+    make_projects,
+    pack,
+    snippets,
+)
+from tests.support.processes import ChildProcess, free_port
+from tests.support.sessions import Session, new_chat_id, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.support.browser import Profile, Tab
+    from tests.support.fixtures import Deployment
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+CHECKS: Final = {
+    "react": ("tsc", "--project", "."),
+    "vue": ("vue-tsc", "--project", "."),
+    "svelte": ("svelte-check", "--tsconfig", "./tsconfig.json", "--fail-on-warnings"),
+}
+"""By project, what checks its types. Next.js does it itself, when it builds."""
+
+LONG: Final = "How do rivers move? [[tokens=3000 rate=50]]"
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Projects]:
+    """A project for each framework, with the package from its tarball."""
+    folder = tmp_path_factory.mktemp("frontends")
+    yield make_projects(folder / "projects", pack(folder))
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("project", CHECKS)
+def test_package_type_checks_in_a_fresh_project(projects: Projects, project: str) -> None:
+    """What npm packs, under the code that the documentation shows, with the project's own tools."""
+    projects.run(project, *CHECKS[project])
+
+
+def test_every_snippet_of_the_frontend_page_belongs_to_a_project() -> None:
+    """None is left out of what is checked and run here."""
+    homeless = [
+        (snippet.page, snippet.text[:60])
+        for snippet in snippets()
+        if snippet.page == "docs/frontend.md"
+        and (not snippet.is_named or snippet.file.partition("/")[0] not in PROJECTS)
+    ]
+
+    assert homeless == []
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
+    projects: Projects, deployment: Deployment, laptop: Profile, phone: Profile, project: str
+) -> None:
+    """Built as for production, behind its framework's own proxy or rewrite: an answer is the
+    same on two devices as it is on the server, and Stop on one ends the other's.
+    """
+    chat = new_chat_id()
+    session = Session(deployment.gateways[0].at, chat)
+    async with serving(projects, project, deployment.gateways[0].at.url) as url:
+        tabs = [
+            await profile.visit(url + path_of(project, chat), width=800, height=600)
+            for profile in (laptop, phone)
+        ]
+        for tab in tabs:
+            await tab.finds("() => /live, idle/.test(document.body.innerText)")
+
+        await say(tabs[0], "How do rivers move?")
+        await asyncio.gather(*(reads(tab, "How do rivers move?") for tab in tabs))
+        await asyncio.gather(*map(settles, tabs))
+        shown = [await texts(tab) for tab in tabs]
+        kept = [text_of(message) for message in (await session.snapshot())["messages"]]
+
+        await say(tabs[0], LONG)
+        await reads(tabs[1], LONG)
+        await tabs[1].command("click", button="Stop")
+        await asyncio.gather(*map(settles, tabs))
+        stopped = (await session.snapshot())["runs"][-1]
+        complaints = [await tab.complaints() for tab in tabs]
+
+    assert shown == [kept, kept]
+    assert stopped["outcome"] == "stopped"
+    assert complaints == [[], []]
+
+
+def path_of(project: str, chat: str) -> str:
+    """Return where a project's page shows a session."""
+    return f"/chat/{chat}" if project == "next" else f"/{chat}"
+
+
+async def say(tab: Tab, text: str) -> None:
+    """Write a message and send it, with the keyboard."""
+    await tab.run("() => document.querySelector('input').focus()")
+    await tab.command("type", text=text)
+    await tab.command("press", key="Enter")
+
+
+async def reads(tab: Tab, question: str) -> None:
+    """Wait for the beginning of the answer to a question."""
+    found = (
+        "[...document.querySelectorAll('p:not([role])')].some((p, at, all) =>"
+        " p.textContent === question && all[at + 1]?.textContent.length > 0)"
+    )
+    await tab.command("wait", source=f"question => {found}", argument=question)
+
+
+async def settles(tab: Tab) -> None:
+    """Wait until nothing is under way."""
+    await tab.finds("() => /live, idle/.test(document.body.innerText)")
+
+
+async def texts(tab: Tab) -> Any:
+    """Return the messages that a page shows."""
+    return await tab.run(
+        "() => [...document.querySelectorAll('p:not([role])')].map(p => p.textContent)"
+    )
+
+
+@asynccontextmanager
+async def serving(projects: Projects, project: str, gateway: str) -> AsyncIterator[str]:
+    """Build a project and serve it for the length of a block; yields its address."""
+    where = projects.folder / project
+    variables = {"MIDSTREAM_URL": gateway}
+    build = ("next", "build") if project == "next" else ("vite", "build")
+    await asyncio.to_thread(projects.run, project, *build, **variables)
+    port = free_port()
+    start = ("next", "start") if project == "next" else ("vite", "preview", "--strictPort")
+    programs = projects.folder / "node_modules" / ".bin"
+    with ExitStack() as stack:
+        server = ChildProcess(
+            f"{project} server",
+            [str(programs / start[0]), *start[1:], "--port", str(port)],
+            where / "server.log",
+            environment_with(programs, variables),
+            where=where,
+        )
+        stack.callback(server.end)
+        url = f"http://localhost:{port}"
+
+        def answers() -> bool:
+            try:
+                with urllib.request.urlopen(url + path_of(project, "c"), timeout=5) as answer:  # noqa: S310
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        await asyncio.to_thread(server.wait_ready, answers)
+        yield url

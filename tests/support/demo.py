@@ -1,0 +1,135 @@
+"""The demo's page in a real browser, as a visitor uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.support.gateway import SHORT_LEASE, merged
+from tests.support.sessions import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.browser import Profile, Tab
+    from tests.support.gateway import GatewayProcess, Settings
+
+DESKTOP: Final = (1440, 900)
+PHONE: Final = (390, 844)
+
+SIMULATED: Final[Settings] = merged(
+    SHORT_LEASE,
+    {
+        "agents.assistant": {
+            "provider": "simulator",
+            "model": "sim-fast",
+            "models": ["sim-instant"],
+            "send_sources": True,
+        }
+    },
+)
+"""The agent that `make run` has, quicker; and a death that is noticed sooner."""
+
+
+class Demo:
+    """One tab with the demo.
+
+    Args:
+        tab: where it is open.
+        gateway: which serves it.
+    """
+
+    def __init__(self, tab: Tab, gateway: GatewayProcess) -> None:
+        self.tab = tab
+        self._gateway = gateway
+
+    async def ask(self, text: str) -> None:
+        """Write a message and send it, with the keyboard."""
+        await self.tab.run("() => document.querySelector('#message').focus()")
+        await self.tab.command("type", text=text)
+        await self.tab.command("press", key="Enter")
+
+    async def press(self, button: str) -> None:
+        """Press the button of this name."""
+        await self.tab.command("click", button=button)
+
+    async def pick(self, title: str) -> None:
+        """Send one of the prompts of the empty state."""
+        await self.shows(title)
+        await self.tab.run(
+            "title => [...document.querySelectorAll('[aria-label=\"Prompts to try\"] button')]"
+            ".find(button => button.innerText.startsWith(title)).click()",
+            title,
+        )
+
+    async def shows(self, text: str) -> None:
+        """Wait until the page has this text."""
+        await self.tab.command(
+            "wait",
+            source="text => document.body.innerText.includes(text)",
+            argument=text,
+            describe="() => document.body.innerText",
+        )
+
+    async def shows_no_more(self, text: str) -> None:
+        """Wait until the page does not have this text."""
+        await self.tab.command(
+            "wait",
+            source="text => !document.body.innerText.includes(text)",
+            argument=text,
+            describe="() => document.body.innerText",
+        )
+
+    async def reads(self, length: int = 1) -> None:
+        """Wait until an answer is being written, and has so much text."""
+        await self.tab.command(
+            "wait",
+            source="length => document.querySelector('[aria-label^=\"Stop the answer\"]') !== null"
+            f" && ({ANSWER})().length >= length",
+            argument=length,
+            describe="() => document.body.innerText",
+        )
+
+    async def finishes(self) -> None:
+        """Wait until there is an answer, and nothing is being written."""
+        await self.tab.finds(
+            "() => document.querySelector('article[aria-label=Answer]') !== null"
+            " && document.querySelector('[aria-label^=\"Stop the answer\"]') === null"
+        )
+
+    async def answer(self) -> str:
+        """Return the text of the newest answer, as it is shown."""
+        return str(await self.tab.run(ANSWER))
+
+    async def count(self, selector: str) -> int:
+        """Return how many elements match."""
+        return int(await self.tab.run("s => document.querySelectorAll(s).length", selector))
+
+    async def session(self) -> Any:
+        """Return the gateway's snapshot of the session that is open."""
+        chat = await self.tab.run("() => location.pathname.split('/').at(-1)")
+        return await Session(self._gateway.at, chat).snapshot()
+
+    async def photograph(self, path: Path) -> None:
+        """Take a picture, for a person to look at."""
+        await self.tab.screenshot(path)
+
+
+ANSWER: Final = (
+    "() => [...document.querySelectorAll('article[aria-label=Answer]')].at(-1)"
+    "?.querySelector('.prose-answer')?.innerText ?? ''"
+)
+
+
+async def visit(
+    profile: Profile,
+    gateway: GatewayProcess,
+    size: tuple[int, int] = DESKTOP,
+    *,
+    dark: bool = False,
+) -> Demo:
+    """Open the demo in a new tab; returns when it is connected."""
+    tab = await profile.visit(gateway.at.url, width=size[0], height=size[1], dark=dark)
+    demo = Demo(tab, gateway)
+    await tab.finds("() => document.querySelector('#message') !== null")
+    await demo.shows("live")
+    return demo
