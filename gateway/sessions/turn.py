@@ -52,6 +52,9 @@ BEHIND_SENTENCE: Final = (
     "The answer was interrupted because the session log could not be reached. Send it again."
 )
 
+STEP_END: Final = b'{"type":"message-metadata"'
+"""How the chunk begins that ends a step after which the turn goes on."""
+
 STOPPED: Final = "unable to go on with this run; it was stopped. Begin another"
 
 

@@ -6,9 +6,10 @@ between them; a call of it that arrives in another process claims it there.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, Struct
@@ -21,7 +22,7 @@ from gateway.sessions.access import check_write
 from gateway.sessions.claims import Claimed, Claims
 from gateway.sessions.producer import Producer
 from gateway.sessions.runs import new_part_id
-from gateway.sessions.turn import STOPPED, Turn, TurnLimits
+from gateway.sessions.turn import STEP_END, STOPPED, Turn, TurnLimits
 from gateway.sessions.turn_requests import continuation, submission
 from gateway.store.records import AppendStatus, RunOutcome, RunState
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.sessions.hub import Hub
     from gateway.sessions.opening import Opening
     from gateway.sessions.readers import Draining
+    from gateway.sessions.run_log import RunLog
     from gateway.sessions.runs import Runs
     from gateway.sessions.service import StartRequest
     from gateway.sessions.turn import Step
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 ACTIVE_GRACE_S: Final = 1.0
 """How long a call waits for a run that is about to end: a backend makes its next call as soon as
 it has the last byte of the one before, a moment before that one's terminal is written."""
+
+AT_REST_LIMIT_S: Final = 1.0
+"""How long a call waits for the end of the step before it to be in the log."""
 
 MAX_CONTINUATIONS: Final = 20
 """Runs of one key: one more for each time that the turn was idle for too long."""
@@ -185,6 +190,8 @@ class Turns:
             if isinstance(log.producer, Producer) and not log.producer.fenced_off:
                 # It is ending here: to take it over would be to go on with it.
                 await log.until_ended(ACTIVE_GRACE_S)
+            elif call.goes_on:
+                await _until_at_rest(log)
         state = await self._state(caller, call, feed, wait=not known)
         if not known and call.goes_on and state is not None:
             # Else it goes on with what this session has never seen: from its user's message on.
@@ -263,3 +270,31 @@ class Turns:
         held = self._held.get(place)
         if held is not None and held[0] is turn:
             del self._held[place]
+
+
+async def _until_at_rest(log: RunLog) -> None:
+    """Wait until what another process has written of a run's last step is in the log; bounded.
+
+    The caller has the last byte of a step a moment before Redis has its last chunk, and what
+    is written after the run was claimed is refused.
+    """
+    try:
+        async with asyncio.timeout(AT_REST_LIMIT_S):
+            while not (log.ended or await _is_at_rest(log)):
+                await log.pulse.wait()
+    except TimeoutError:
+        return  # that process has died, or its provider failed
+
+
+async def _is_at_rest(log: RunLog) -> bool:
+    """Whether the run's newest chunk is the one with which a turn ends a step."""
+    if log.next == 0:
+        return False
+    if log.base < log.next:
+        payload = log.after(log.next - 1)[1].payload
+    else:
+        payload = b""
+        async with aclosing(log.read_back(log.next - 1, log.opened)) as batches:
+            async for _, batch in batches:
+                payload = batch.payload
+    return payload.rstrip(b"\n").rpartition(b"\n")[2].startswith(STEP_END)
