@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ from gateway.providers.silence import SilenceLimit
 from gateway.providers.simulator import create_simulator
 from gateway.providers.simulator.server import serve_simulator
 from gateway.settings import (
+    LOOPBACK,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
     ProviderSettings,
@@ -134,15 +136,19 @@ class Upstreams:
     """The providers that the proxy reaches, by name, and the connections to them."""
 
     def __init__(
-        self,
-        settings: Mapping[str, ProviderSettings],
-        stack: AsyncExitStack,
-        environment: Mapping[str, str],
+        self, settings: Settings, stack: AsyncExitStack, environment: Mapping[str, str]
     ) -> None:
         self._stack = stack
+        providers = settings.providers
+        # Whoever has set a backend's base URL for the whole machine means the provider here.
+        elsewhere = {
+            name: value
+            for name, value in environment.items()
+            if not _is_own_proxy(value, settings.server.port)
+        }
         self._known = {
-            name: _upstream(name, settings.get(name, ProviderSettings()), environment)
-            for name in {*settings, *PROVIDER_KINDS}
+            name: _upstream(name, providers.get(name, ProviderSettings()), elsewhere)
+            for name in {*providers, *PROVIDER_KINDS}
         }
         self._simulators: dict[str, Upstream] = {}
         self._starting = asyncio.Lock()
@@ -232,7 +238,7 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
         SettingsError: a provider is to be called with the gateway's key, which is not set.
     """
     async with AsyncExitStack() as stack:
-        upstreams = Upstreams(settings.providers, stack, os.environ)
+        upstreams = Upstreams(settings, stack, os.environ)
         stack.push_async_callback(upstreams.close)
         yield upstreams
 
@@ -268,6 +274,17 @@ def _upstream(name: str, settings: ProviderSettings, environment: Mapping[str, s
         key=key,
         limits=_limits(settings),
     )
+
+
+def _is_own_proxy(value: str, port: int) -> bool:
+    """Whether a variable's value is the address of this gateway's proxy: a call would go round."""
+    if "/proxy/" not in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.hostname in LOOPBACK and parts.port == port
+    except ValueError:
+        return False
 
 
 def _simulated(url: str) -> Iterable[tuple[str, Upstream]]:
