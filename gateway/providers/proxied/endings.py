@@ -59,6 +59,7 @@ class ChatEnding:
     def __init__(self, new_id: Callable[[], str]) -> None:
         self._head: Json = {"id": new_id(), "created": int(time.time()), "model": ""}
         self._open: dict[int, None] = {0: None}
+        self._begun: set[int] = set()
         self._done = False
         self._decode = msgspec.json.Decoder(_ChatChunk).decode
 
@@ -71,6 +72,7 @@ class ChatEnding:
         if chunk.id is not None:
             self._head = {"id": chunk.id, "created": chunk.created, "model": chunk.model}
         for choice in chunk.choices or ():
+            self._begun.add(choice.index)
             if choice.finish_reason is None:
                 self._open[choice.index] = None
             else:
@@ -84,7 +86,13 @@ class ChatEnding:
             **self._head,
             "object": "chat.completion.chunk",
             "choices": [
-                {"index": index, "delta": {}, "logprobs": None, "finish_reason": "stop"}
+                {
+                    "index": index,
+                    # Helpers insist on a role, which comes with a choice's first delta.
+                    "delta": {} if index in self._begun else {"role": "assistant", "content": ""},
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
                 for index in self._open
             ],
             STOPPED_FIELD: True,
