@@ -1,4 +1,4 @@
-"""What a client may add to a message that the server wrote: answers to its open questions."""
+"""Going on with a message that the server wrote: what a client may add, and what is left to do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from protocol.chunks import Json
 from protocol.codec import UNREADABLE, one_line
-from protocol.messages import UIMessage
+from protocol.errors import MalformedFrameError
+from protocol.messages import StepStartPart, ToolPart, UIMessage, parse_part
 from protocol.parts import Fields, fields_of, json_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from protocol.messages import Part
 
 
 class _Approval(Struct, frozen=True):
@@ -34,6 +37,12 @@ class _Call(Struct, frozen=True, rename="camel"):
     output: Json = Raw(b"null")
     error_text: str | UnsetType = UNSET
     approval: _Approval | UnsetType = UNSET
+    tool_name: str = ""
+
+    @property
+    def tool(self) -> str:
+        """The tool's name, wherever the part says it."""
+        return self.tool_name or self.type.removeprefix("tool-")
 
 
 _Key: TypeAlias = tuple[str, str, int]
@@ -41,16 +50,20 @@ _Key: TypeAlias = tuple[str, str, int]
 _call_decoder: Final = msgspec.json.Decoder(_Call)
 
 
-def merge_results(stored: UIMessage, client: UIMessage) -> UIMessage | None:
+def merge_results(
+    stored: UIMessage, client: UIMessage, executed_here: Callable[[str], bool] = lambda _: False
+) -> UIMessage | None:
     """Take over a client's answers: outputs and errors of pending calls, and approvals.
 
-    Pending is a call that waits in the *stored* message: `input-available` and not run by
-    the provider, or `approval-requested`. What was answered before stays as it was, and all
-    else of the client's copy is ignored, unreadable parts included.
+    Pending is a call that waits in the *stored* message: `input-available` and run neither
+    by the provider nor here, or `approval-requested`. What was answered before stays as it
+    was, and all else of the client's copy is ignored, unreadable parts included.
 
     Args:
         stored: the server's message.
         client: the client's copy of it.
+        executed_here: whether the server executes the tool of this name: a call of it that
+            has no result was cut, and waits for nobody.
 
     Returns:
         The message with the answers in it, or None if the copy answers nothing.
@@ -62,6 +75,8 @@ def merge_results(stored: UIMessage, client: UIMessage) -> UIMessage | None:
         take = _TAKE.get((call.state, call.provider_executed))
         if take is None or key not in answers:
             continue
+        if take is _take_result and executed_here(call.tool):
+            continue
         fields = take(fields_of(parts[index]), call, answers[key][1])
         if fields is not None:
             parts[index] = json_of(fields)
@@ -70,6 +85,76 @@ def merge_results(stored: UIMessage, client: UIMessage) -> UIMessage | None:
         return None
     raw = msgspec.json.encode(fields_of(stored.raw) | {"parts": json_of(parts)})
     return UIMessage.parse(one_line(raw))
+
+
+def can_go_on(message: UIMessage, executed_here: Callable[[str], bool] = lambda _: False) -> bool:
+    """Whether a message whose run was cut has something to go on from, without new answers.
+
+    That is a call that a person has allowed and nobody has begun; or the last calls, if none
+    of them waits for a client or a person.
+    """
+    if has_allowed(message):
+        return True
+    calls = [part for part in _last_calls(message) if isinstance(part, ToolPart)]
+    return bool(calls) and not any(
+        call.state == "approval-requested"
+        or (
+            call.state == "input-available"
+            and call.provider_executed is not True
+            and not executed_here(call.tool_name)
+        )
+        for call in calls
+    )
+
+
+def has_allowed(message: UIMessage) -> bool:
+    """Whether a message holds a call of ours that a person has allowed."""
+    return any(
+        isinstance(part, ToolPart) and is_allowed(part) for step in _steps(message) for part in step
+    )
+
+
+def is_allowed(call: ToolPart) -> bool:
+    """Whether a person has allowed a call of ours, of which nothing has come yet."""
+    return (
+        call.state == "approval-responded"
+        and call.provider_executed is not True
+        and call.approval is not UNSET
+        and call.approval.approved is True
+    )
+
+
+def without_cut_step(message: UIMessage) -> UIMessage:
+    """Return a message without its last step, if that called nothing.
+
+    A step that was cut in its words: whoever goes on behind the step before it has to say it
+    again, and some providers refuse to be told the beginning of what they are to say.
+    """
+    steps = _steps(message)
+    if len(steps) < 2 or any(isinstance(part, ToolPart) for part in steps[-1]):
+        return message
+    kept = message.parts[: len(message.parts) - len(steps[-1])]
+    raw = msgspec.json.encode(fields_of(message.raw) | {"parts": json_of(kept)})
+    return UIMessage.parse(one_line(raw))
+
+
+def _last_calls(message: UIMessage) -> Sequence[Part | None]:
+    """Return the parts of the last step, or of the one before it if that one was cut."""
+    return _steps(without_cut_step(message))[-1]
+
+
+def _steps(message: UIMessage) -> list[list[Part | None]]:
+    """Return the parts step by step, each from its `step-start`; None: it cannot be read."""
+    steps: list[list[Part | None]] = [[]]
+    for raw in message.parts:
+        try:
+            part = parse_part(raw)
+        except MalformedFrameError:
+            part = None
+        if isinstance(part, StepStartPart):
+            steps.append([])
+        steps[-1].append(part)
+    return steps
 
 
 def _calls(message: UIMessage) -> dict[_Key, tuple[int, _Call]]:

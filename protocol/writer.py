@@ -26,6 +26,7 @@ from protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from protocol.codec import UNREADABLE, one_line
+from protocol.continuation import is_allowed
 from protocol.errors import IllegalChunkError, LocalProtocolError
 from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
 from protocol.messages import ToolPart, parse_part
@@ -46,22 +47,27 @@ class ChunkWriter:
     Args:
         message_id: the message that the run writes.
         base: for a run that continues a message, that message as it was before: its tool
-            calls may get their results now.
+            calls may get their results now. A call that a person has allowed is taken to
+            have begun with the run's `start`.
     """
 
-    __slots__ = ("_message_id", "_phase", "_step", "_things")
+    __slots__ = ("_allowed", "_message_id", "_phase", "_step", "_things")
 
     def __init__(self, message_id: str, base: UIMessage | None = None) -> None:
         self._message_id = message_id
         self._phase = Phase.UNSTARTED
         self._step = 0
         self._things: dict[Thing, dict[str, _Entry]] = {thing: {} for thing in Thing}
+        # Without a result yet, by id.
+        self._allowed: dict[str, ToolPart] = {}
         for part in () if base is None else map(parse_part, base.parts):
             if isinstance(part, ToolPart):
                 call = _Entry(_BEFORE_STEPS, dynamic=part.dynamic)
                 self._things[Thing.CALL][part.tool_call_id] = call
                 if part.approval is not UNSET:
                     self._things[Thing.APPROVAL][part.approval.id] = _Entry(_BEFORE_STEPS)
+                if is_allowed(part):
+                    self._allowed[part.tool_call_id] = part
 
     @classmethod
     def resume_from(
@@ -105,6 +111,8 @@ class ChunkWriter:
                 self._move(chunk, verb, thing, key)
             elif key not in self._things[thing]:
                 _refuse(chunk, f"there is no {_name(thing, key)}")
+        if isinstance(chunk, _RESULTS):
+            self._allowed.pop(chunk.tool_call_id, None)
 
     def admit(self, chunk: AnyChunk) -> list[AnyChunk]:
         """Take an agent's next chunk, and return what is to be sent for it.
@@ -177,8 +185,10 @@ class ChunkWriter:
             raise LocalProtocolError("unable to end the run; it has its finish")
         if self._phase is Phase.UNSTARTED:
             chunks.append(StartChunk(message_id=self._message_id))
+            self._allowed.clear()
         if self._phase is not Phase.ENDING:
             if last:
+                chunks += map(_interrupted, self._allowed.values())
                 closings = self._closings(CLOSED_AT_THE_END, cut_text)
                 chunks += map(_forget_metadata, closings)
                 chunks += last
@@ -255,6 +265,8 @@ class _Entry(Struct):
     dynamic: bool = False
 
 
+INTERRUPTED_CALL: Final = "The tool was interrupted before it answered; what it did is not known."
+
 _BEFORE_STEPS: Final = -1
 _NEED_OPEN: Final = (Verb.EXTENDS, Verb.CLOSES)
 
@@ -277,6 +289,15 @@ def _name(thing: Thing, key: str) -> str:
 def _refuse(chunk: AnyChunk, why: str) -> NoReturn:
     kind = chunk.type if isinstance(chunk, OpaqueChunk) else type(chunk).__struct_config__.tag
     raise IllegalChunkError(f"unable to take the chunk {kind}; {why}")
+
+
+def _interrupted(call: ToolPart) -> ToolOutputErrorChunk:
+    """Say of an allowed call that it was cut: what has begun is never executed again."""
+    return ToolOutputErrorChunk(
+        tool_call_id=call.tool_call_id,
+        error_text=INTERRUPTED_CALL,
+        dynamic=call.dynamic or UNSET,
+    )
 
 
 def _text_end(key: str, entry: _Entry, cut_text: str) -> TextEndChunk:

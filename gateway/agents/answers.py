@@ -10,6 +10,7 @@ from gateway.providers.base import ToolCall
 from protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
 from protocol.errors import MalformedFrameError
 from protocol.messages import Part, StepStartPart, ToolPart, parse_part
+from protocol.writer import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
     from gateway.agents.tools import Tools
     from protocol.messages import UIMessage
 
-INTERRUPTED: str = "The tool was interrupted before it answered; what it did is not known."
-
 
 class Answers(Struct, kw_only=True):
     """What a continued message brings to its run.
 
     Attributes:
-        allowed: calls of ours that a person has allowed, not executed yet.
+        allowed: calls of ours that a person has allowed, and that have not begun.
         denied: the chunks that say which calls a person has refused.
         interrupted: the chunks that say which calls of ours were cut by a stop or a crash.
             They are not executed again: they may have done their work.
@@ -55,7 +54,7 @@ class Answers(Struct, kw_only=True):
             return
         elif ours:
             self.interrupted.append(
-                ToolOutputErrorChunk(tool_call_id=part.tool_call_id, error_text=INTERRUPTED)
+                ToolOutputErrorChunk(tool_call_id=part.tool_call_id, error_text=INTERRUPTED_CALL)
             )
         else:
             self.waiting = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
@@ -48,7 +48,12 @@ class AgentOffer(Struct, frozen=True, kw_only=True):
 
 
 class Agent(Protocol):
-    """Answers a message with chunks."""
+    """Answers a message with chunks.
+
+    An agent may have an attribute `passes_on`, true if its chunks are what somebody else's
+    stream comes to: one that is not allowed where it stands is then dropped, instead of being
+    the end of the run.
+    """
 
     @property
     def name(self) -> str:
@@ -64,4 +69,13 @@ class Agent(Protocol):
         anything else (a bug: a general sentence is shown). Cancellation is a stop or a
         shutdown: release what is held (the upstream connection first) and re-raise.
         """
+        ...
+
+
+@runtime_checkable
+class ExecutesTools(Protocol):
+    """An agent that knows which tools it executes; calls of others wait for the client."""
+
+    def executes(self, tool_name: str) -> bool:
+        """Whether the agent executes calls of this tool, so that no client may answer them."""
         ...

@@ -2,7 +2,8 @@
 
 A run is steps. A step is one call of the model, and then its tool calls: those that are
 executed here are, side by side. If that answers all of them, the model is called again with
-what they came to. A call that the client executes, or that a person must allow, ends the
+what they came to, and also if its provider still owes the result of a call that it executes
+itself. A call that the client executes, or that a person must allow, ends the
 run; its answer opens another, which goes on with the message: first with what was allowed
 or refused, then, once nothing waits any more, with the next step.
 
@@ -11,6 +12,7 @@ Source: ai 7.0.173, `generate-text/stream-text.ts`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -32,8 +34,13 @@ from protocol.chunks import (
     FinishReason,
     FinishStepChunk,
     MessageMetadataChunk,
+    ToolInputAvailableChunk,
     ToolInputErrorChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
 )
+from protocol.continuation import without_cut_step
+from protocol.errors import LocalProtocolError
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
@@ -41,6 +48,8 @@ if TYPE_CHECKING:
 
     from gateway.agents.base import AgentRequest
     from gateway.providers.base import Provider, ToolCall
+
+logger = logging.getLogger(__name__)
 
 
 class ModelAgentConfig(Struct, frozen=True, kw_only=True):
@@ -80,6 +89,8 @@ class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
 class ModelAgent:
     """Implements `Agent` with a provider's model."""
 
+    passes_on = True
+
     def __init__(
         self, config: ModelAgentConfig, provider: Provider, tools: Tools | None = None
     ) -> None:
@@ -92,6 +103,10 @@ class ModelAgent:
     def name(self) -> str:
         """As clients name it."""
         return self._config.name
+
+    def executes(self, tool_name: str) -> bool:
+        """Whether calls of this tool are executed here. See `ExecutesTools`."""
+        return self._tools.executes(tool_name)
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Yield the run's chunks. See `Agent.stream`.
@@ -128,6 +143,8 @@ class _Run:
         self._request = request
         self._model = _chosen_model(config, request.model)
         self._part_ids = PartIds()
+        self._deferring = frozenset(spec.name for spec in tools.specs if spec.defers_results)
+        self._owed: set[str] = set()
         self._continued = _continued(request)
         self._message = Assembler(request.message_id, self._continued) if tools.specs else None
         self._began_s = time.monotonic()
@@ -151,15 +168,16 @@ class _Run:
                 self._finish_reason = "tool-calls"
                 return
             history = self._history()
+            history[-1] = without_cut_step(history[-1])
         for _ in range(self._config.max_steps):
             step = _Step()
             async with aclosing(self._step(step, history)) as answer:
                 async for chunks in answer:
                     yield chunks
             # An interrupted step's parts are open: the end of the run closes them with it.
-            if self._finish_reason != "interrupted":
+            if not step.cut:
                 yield self._seen([FinishStepChunk()])
-            if not step.is_answered or self._message is None:
+            if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
                 return
             history = self._history()
 
@@ -172,6 +190,7 @@ class _Run:
                 if self._first_chunk_s is None:
                     self._first_chunk_s = time.monotonic()
                 step.look_at(chunks)
+                self._note_owed(chunks)
                 yield self._seen(chunks)
         result = stream.result
         if result.model is not None:
@@ -183,7 +202,8 @@ class _Run:
         if result.warning is not None:
             raise ProviderUnavailableError(result.warning)
         step.calls = result.tool_calls
-        if result.finish_reason == "interrupted":
+        step.cut = result.finish_reason == "interrupted"
+        if step.cut:
             return
         questions = await self._tools.ask(step.calls, self._request)
         if questions:
@@ -199,6 +219,15 @@ class _Run:
                 yield results
         step.executed = len(ours)
 
+    def _note_owed(self, chunks: Sequence[AnyChunk]) -> None:
+        """Keep in mind which results the provider has left to a later step."""
+        for chunk in chunks if self._deferring else ():
+            if isinstance(chunk, ToolInputAvailableChunk):
+                if chunk.provider_executed is True and chunk.tool_name in self._deferring:
+                    self._owed.add(chunk.tool_call_id)
+            elif isinstance(chunk, ToolOutputAvailableChunk | ToolOutputErrorChunk):
+                self._owed.discard(chunk.tool_call_id)
+
     async def _execute(self, calls: Sequence[ToolCall]) -> AsyncGenerator[Sequence[AnyChunk]]:
         async with aclosing(self._tools.execute(calls, self._request)) as outputs:
             async for chunks in outputs:
@@ -206,10 +235,14 @@ class _Run:
 
     def _seen(self, chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
         if self._message is not None:
-            self._message.apply_all(chunks)
+            try:
+                self._message.apply_all(chunks)
+            except LocalProtocolError as error:
+                # Out of order, and dropped on its way to the log; so is what came with it here.
+                logger.info("chunks_passed_over run=%s reason=%s", self._request.run_id, error)
         return chunks
 
-    def _history(self) -> Sequence[UIMessage]:
+    def _history(self) -> list[UIMessage]:
         """Return the conversation with the message as it is now."""
         assert self._message is not None  # noqa: S101 - who asks has looked
         before = self._request.history
@@ -267,11 +300,13 @@ class _Step:
     Attributes:
         calls: usable ones, for the gateway or the client.
         executed: how many of them have their result.
+        cut: the provider broke off: the step is the last.
     """
 
     def __init__(self) -> None:
         self.calls: Sequence[ToolCall] = ()
         self.executed = 0
+        self.cut = False
         self._refused = 0
 
     def look_at(self, chunks: Sequence[AnyChunk]) -> None:
@@ -280,10 +315,15 @@ class _Step:
             if isinstance(chunk, ToolInputErrorChunk) and chunk.provider_executed is not True:
                 self._refused += 1
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether the model called tools, and no call waits for anybody."""
-        return len(self.calls) == self.executed and self.executed + self._refused > 0
+    def may_be_followed(self, *, owed: bool) -> bool:
+        """Whether no call waits for anybody, and there is something to say to the model.
+
+        Args:
+            owed: whether the provider still has to answer a call of its own tools.
+        """
+        if len(self.calls) != self.executed or self.cut:
+            return False
+        return owed or self.executed + self._refused > 0
 
 
 def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:

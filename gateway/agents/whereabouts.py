@@ -12,6 +12,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.agents.base import ExecutesTools
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
@@ -80,8 +82,12 @@ class TracedAgents:
 class _TracedAgent:
     def __init__(self, agent: Agent, whereabouts: Whereabouts) -> None:
         self.name = agent.name
+        self.passes_on = getattr(agent, "passes_on", False)
         self._agent = agent
         self._whereabouts = whereabouts
+
+    def executes(self, tool_name: str) -> bool:
+        return isinstance(self._agent, ExecutesTools) and self._agent.executes(tool_name)
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         with self._whereabouts.here(request.run_id):

@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from gateway.sessions.committer import Committer
 from gateway.sessions.hub import Hub
-from gateway.sessions.opening import SessionLimits
+from gateway.sessions.opening import AgentFinder, SessionLimits
 from gateway.sessions.presence import Presence
 from gateway.sessions.producer import ProducerLimits
 from gateway.sessions.readers import Draining, ReaderLimits
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.sessions.runs import Runs
-from gateway.sessions.sessions import AgentFinder, Sessions
+from gateway.sessions.sessions import Sessions
 from gateway.sessions.turn import TurnLimits
 
 if TYPE_CHECKING:

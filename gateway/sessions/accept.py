@@ -9,21 +9,21 @@ the history is not trusted: only its ids are looked at, to find where the new me
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
 from gateway.ids import MessageId, check_id
-from gateway.store.records import NewMessage, StoredMessage, Trigger
-from protocol.continuation import merge_results
+from gateway.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
+from protocol.continuation import can_go_on, merge_results
 from protocol.errors import MalformedFrameError
 from protocol.messages import TextPart, UIMessage, parse_part
 
 if TYPE_CHECKING:
     from gateway.sessions.service import StartRequest
-    from gateway.store.records import SessionState
+    from gateway.store.records import RunInfo, SessionState
 
 TITLE_LENGTH = 80
 
@@ -35,7 +35,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         user_message_id: the message that the run answers.
         user_message: that message, where it is new or edited.
         continued: the assistant message to go on with, results merged; then
-            `replaced_message` is what to store of it.
+            `replaced_message` is what to store of it, None if nothing is new.
         history: for the agent, oldest first.
     """
 
@@ -47,11 +47,19 @@ class Plan(Struct, frozen=True, kw_only=True):
     history: Sequence[UIMessage]
 
 
-def accept(request: StartRequest, state: SessionState | None, *, refuse_foreign: bool) -> Plan:
+def accept(
+    request: StartRequest,
+    state: SessionState | None,
+    *,
+    refuse_foreign: bool,
+    executed_here: Callable[[str], bool] = lambda _: False,
+) -> Plan:
     """Decide what a request asks for.
 
     Args:
         state: the session as just read; None if there is none.
+        executed_here: whether the last answer's agent executes the tool of this name, so
+            that no client may say what a call of it came to.
         refuse_foreign: refuse a history with assistant messages that the session does not
             have; otherwise they are passed over.
 
@@ -68,7 +76,7 @@ def accept(request: StartRequest, state: SessionState | None, *, refuse_foreign:
         _refuse_foreign(request.messages, known.keys() | older)
     last = request.messages[-1]
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
-        return _go_on(last, path, known)
+        return _go_on(last, path, known, None if state is None else state.run, executed_here)
     if last.role != "user":
         raise InvalidRequestError(
             "unable to answer; the last message must be a user's, or the assistant's with its "
@@ -171,8 +179,14 @@ def _regenerate(
     )
 
 
-def _go_on(client: UIMessage, path: Sequence[StoredMessage], known: dict[MessageId, int]) -> Plan:
-    """Go on with the last answer, after its tools were answered."""
+def _go_on(
+    client: UIMessage,
+    path: Sequence[StoredMessage],
+    known: dict[MessageId, int],
+    run: RunInfo | None,
+    executed_here: Callable[[str], bool],
+) -> Plan:
+    """Go on with the last answer, after its tools were answered, or where its run was cut."""
     index = known.get(MessageId(client.id))
     if index is None:
         raise MessageNotFoundError(
@@ -180,7 +194,11 @@ def _go_on(client: UIMessage, path: Sequence[StoredMessage], known: dict[Message
             messageId=client.id[:128],
         )
     stored = path[index]
-    merged = merge_results(UIMessage.parse(stored.message), client)
+    message = UIMessage.parse(stored.message)
+    merged = merge_results(message, client, executed_here)
+    is_new = merged is not None
+    if merged is None and _was_cut(stored, run) and can_go_on(message, executed_here):
+        merged = message
     if index != len(path) - 1 or merged is None or stored.parent_id is None:
         raise ConflictError(
             "unable to go on with this message; nothing in it waits for an answer. Send a new "
@@ -192,10 +210,19 @@ def _go_on(client: UIMessage, path: Sequence[StoredMessage], known: dict[Message
         user_message_id=stored.parent_id,
         user_message=None,
         continued=merged,
-        replaced_message=_new(merged, stored.parent_id, content_hash),
+        replaced_message=_new(merged, stored.parent_id, content_hash) if is_new else None,
         content_hash=content_hash,
         history=(*_history(path[:index]), merged),
     )
+
+
+def _was_cut(stored: StoredMessage, run: RunInfo | None) -> bool:
+    """Whether the run that last wrote a message failed or died, so that a retry is meant.
+
+    Not if a person stopped it: some clients send a stopped message again by themselves.
+    """
+    cut = (RunOutcome.FAILED, RunOutcome.INTERRUPTED)
+    return run is not None and run.message_id == stored.id and run.outcome in cut
 
 
 def _history(path: Sequence[StoredMessage]) -> tuple[UIMessage, ...]:

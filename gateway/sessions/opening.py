@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from gateway.errors import NotRecoveredError, RunActiveError, StoreUnavailableError
+from gateway.agents.base import ExecutesTools
+from gateway.errors import (
+    AgentNotFoundError,
+    NotRecoveredError,
+    RunActiveError,
+    StoreUnavailableError,
+)
 from gateway.ids import MessageId, RunId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
 from gateway.sessions.access import check_create, check_write
@@ -20,6 +27,9 @@ from protocol.batch import ChunkBatch
 from protocol.chunks import FinishChunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.agents.base import Agent
     from gateway.sessions.access import Caller
     from gateway.sessions.feed import Feed
     from gateway.sessions.reaper import Reaper
@@ -29,6 +39,18 @@ if TYPE_CHECKING:
 
 OPEN_ATTEMPTS: Final = 12
 """How often a send decides again because another tab was quicker."""
+
+
+class AgentFinder(Protocol):
+    """The configured agents."""
+
+    def find(self, name: str | None, model: str | None) -> Agent:
+        """Return the agent for a request.
+
+        Raises:
+            AgentNotFoundError: no such agent, or not with that model.
+        """
+        ...
 
 
 class SessionLimits(Struct, frozen=True, kw_only=True):
@@ -67,11 +89,15 @@ class Opening:
     """Opens runs for sends.
 
     Args:
+        agents: the agents that earlier runs may have had.
         limits: how long a send waits behind a stop, and what history is refused.
     """
 
-    def __init__(self, store: SessionStore, reaper: Reaper, limits: SessionLimits) -> None:
+    def __init__(
+        self, store: SessionStore, agents: AgentFinder, reaper: Reaper, limits: SessionLimits
+    ) -> None:
         self._store = store
+        self._agents = agents
         self._reaper = reaper
         self._limits = limits
 
@@ -100,7 +126,12 @@ class Opening:
             if state is not None and state.run is not None and _resolves_nothing(request, state):
                 await self._wait_for_turn(request, feed, state.run)
                 continue
-            plan = accept(request, state, refuse_foreign=self._limits.refuse_foreign)
+            plan = accept(
+                request,
+                state,
+                refuse_foreign=self._limits.refuse_foreign,
+                executed_here=self._executed_here(state, agent),
+            )
             opened = await self._open_surely(
                 OpenRun(
                     session_id=request.session_id,
@@ -140,6 +171,15 @@ class Opening:
         if request.request_key is None or request.messages[-1].role != "assistant":
             return None
         return await self._store.run_of_request(request.session_id, request.request_key)
+
+    def _executed_here(self, state: SessionState | None, agent: str) -> Callable[[str], bool]:
+        """Return whether a tool is executed by the last run's agent, which may be another."""
+        name = agent if state is None or state.run is None else state.run.agent or agent
+        with suppress(AgentNotFoundError):
+            found = self._agents.find(name, None)
+            if isinstance(found, ExecutesTools):
+                return found.executes
+        return lambda _: False
 
     async def _open_surely(self, request: OpenRun) -> Opened:
         """Open, and ask again if the answer was lost: our own run is then known to us by id."""

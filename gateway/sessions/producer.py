@@ -37,6 +37,7 @@ from gateway.telemetry import RUNS_ENDED
 from protocol.assembler import Assembler
 from protocol.chunks import ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
+from protocol.continuation import has_allowed
 from protocol.errors import IllegalChunkError
 from protocol.vocabulary import level_of_chunks
 from protocol.writer import ChunkWriter
@@ -116,11 +117,15 @@ class Producer:
         self.key = key
         self.run_info = run
         self._agent = agent
+        self._drops_illegal: bool = getattr(agent, "passes_on", False)
         self._request = request
         self._store = store
         self._limits = limits
         self._committer = committer
         self._lane = Lane(key, self, first=len(stored))
+        # What a person has allowed begins only after the run's `start` is in the log: then a
+        # run that left none behind is known to have begun nothing, and may be tried again.
+        self._waits_for_start = continued is not None and has_allowed(continued)
         self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
@@ -231,6 +236,8 @@ class Producer:
             await self._close()
 
     async def _generate(self) -> None:
+        if self._waits_for_start:
+            await self._lane.drained()
         async with aclosing(self._agent.stream(self._request)) as stream:  # type: ignore[type-var]
             async for chunks in stream:
                 self._emit(chunks)
@@ -252,11 +259,20 @@ class Producer:
                 if type(chunk) in _ENVELOPE:
                     self._look_at_envelope(chunk)
                 else:
-                    admitted += self._writer.admit(chunk)
+                    admitted += self._admitted(chunk)
         finally:
             # Also before a bad chunk: the writer knows of these, and will close them.
             if admitted:
                 self._put(admitted)
+
+    def _admitted(self, chunk: AnyChunk) -> list[AnyChunk]:
+        try:
+            return self._writer.admit(chunk)
+        except IllegalChunkError as error:
+            if not self._drops_illegal:
+                raise
+            logger.info("chunk_dropped run=%s reason=%s", self.key.run_id, error)
+            return []
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
         self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +14,7 @@ from gateway.errors import (
     StoreUnavailableError,
 )
 from gateway.sessions.access import check_write, not_found
-from gateway.sessions.opening import Opening, SessionLimits
+from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
@@ -25,7 +25,6 @@ from gateway.telemetry import STOPS
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from gateway.agents.base import Agent
     from gateway.ids import MessageId, RunId, SessionId
     from gateway.sessions.access import Caller
     from gateway.sessions.hub import Hub
@@ -40,18 +39,6 @@ if TYPE_CHECKING:
     from protocol.position import Position
 
 logger = logging.getLogger(__name__)
-
-
-class AgentFinder(Protocol):
-    """The configured agents."""
-
-    def find(self, name: str | None, model: str | None) -> Agent:
-        """Return the agent for a request.
-
-        Raises:
-            AgentNotFoundError: no such agent, or not with that model.
-        """
-        ...
 
 
 class Sessions:
@@ -80,7 +67,7 @@ class Sessions:
         self._hub = hub
         self._runs = runs
         self._reaper = reaper
-        self._opening = Opening(store, reaper, limits)
+        self._opening = Opening(store, agents, reaper, limits)
         self.turns = Turns(
             store,
             hub,

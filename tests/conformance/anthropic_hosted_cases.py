@@ -12,7 +12,9 @@ from tests.conformance.anthropic_cases import (
     FIND,
     RAN,
     SEARCH,
+    STEP,
     answer,
+    called,
     hosted,
     hosted_error,
     text,
@@ -64,6 +66,25 @@ MCP: Final = {
     "providerExecuted": True,
     "callProviderMetadata": {"anthropic": {"type": "mcp-tool-use", "serverName": "library"}},
 }
+
+OPEN_SEARCH: Final = called(
+    "search", "srvtoolu_9", "input-available", input={"query": "x"}, providerExecuted=True
+)
+OPEN_CODE: Final = called(
+    "python",
+    "srvtoolu_8",
+    "input-available",
+    input={"type": "programmatic-tool-call", "code": "add()"},
+    providerExecuted=True,
+)
+CALLED_BY_CODE: Final = called(
+    "add",
+    input={"a": 1},
+    output=3,
+    callProviderMetadata={
+        "anthropic": {"caller": {"type": "code_execution_20250825", "toolId": "srvtoolu_8"}}
+    },
+)
 
 HOSTED_CASES: Final[dict[str, Json]] = {
     "a search": {
@@ -178,5 +199,30 @@ HOSTED_CASES: Final[dict[str, Json]] = {
             user("c"),
         ]
     },
+    "a search that the model paused for": {
+        "tools": [SEARCH],
+        "messages": [user("a"), answer(text("b "), OPEN_SEARCH)],
+        "ignoreIncomplete": False,
+    },
+    "a search that was paused for, in an earlier turn": {
+        "tools": [SEARCH],
+        "messages": [user("a"), answer(text("b"), OPEN_SEARCH), user("c")],
+    },
+    "code that waits for the result of a call": {
+        "tools": [CODE, ADD],
+        "messages": [user("a"), answer(text("b"), OPEN_CODE, CALLED_BY_CODE)],
+        "ignoreIncomplete": False,
+    },
+    "code that waited for two steps": {
+        "tools": [CODE, ADD],
+        "messages": [
+            user("a"),
+            answer(OPEN_CODE, CALLED_BY_CODE, STEP, {**CALLED_BY_CODE, "toolCallId": "toolu_2"}),
+        ],
+        "ignoreIncomplete": False,
+    },
+    "an MCP call that the model paused for": {
+        "messages": [user("a"), answer(MCP | {"state": "input-available"})],
+        "ignoreIncomplete": False,
+    },
 }
-"""What there is to say -> a case of `anthropic_request.mjs`."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.providers.anthropic_tools import ToolNames
-from gateway.providers.base import StepResult, ToolSpec
+from gateway.providers.base import StepRequest, StepResult, ToolSpec
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 from protocol.codec import encode
+from protocol.messages import UIMessage
 from protocol.sse import SseDecoder
 from tests.conformance.deviations import deviates
 from tests.support.node import FOLDER, node_binary
@@ -41,7 +42,7 @@ def ask_sdk(program: str, cases: Sequence[Mapping[str, Any]]) -> list[Any]:
     ended = subprocess.run(  # noqa: S603
         [node_binary(), program],
         cwd=FOLDER,
-        input=json.dumps(cases).encode(),
+        input="\n".join(map(json.dumps, cases)).encode(),
         capture_output=True,
         timeout=50,
         check=False,
@@ -137,3 +138,20 @@ def _without_made_up(chunk: Chunk) -> Chunk:
         text = chunk["errorText"].partition("\nError message:")[0]
         chunk["errorText"] = text.replace("AI_JSONParseError: ", "")
     return chunk
+
+
+def step_request(case: Mapping[str, Any]) -> StepRequest:
+    """Read a case as a step's request."""
+    settings = snake_case(case.get("settings", {}))
+    if "responseSchema" in case:
+        settings["response_format"] = {"type": "json", "schema": case["responseSchema"]}
+    return StepRequest(
+        model=case.get("model", "claude-sonnet-4-5"),
+        messages=[UIMessage.parse(msgspec.json.encode(message)) for message in case["messages"]],
+        system=case.get("system"),
+        tools=tool_specs(case.get("tools", ())),
+        tool_choice=case.get("toolChoice"),
+        parameters=settings,
+        provider_options=case.get("body", {}),
+        new_id=str,
+    )

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.providers.base import StepResult, ToolSpec
+from gateway.providers.base import StepRequest, StepResult, ToolSpec
+from gateway.providers.prompts.openai_chat import chat_request
+from gateway.providers.prompts.openai_responses_request import responses_request
 from gateway.providers.prompts.openai_tools import declared_calls, tooling
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from protocol.codec import encode
+from protocol.messages import UIMessage
 from protocol.sse import SseDecoder
 from tests.conformance.deviations import deviates
 from tests.support.node import node_binary
@@ -39,13 +42,20 @@ _DELTAS: Final = {
 _ENVELOPE: Final = {"start", "finish-step", "finish", "abort"}
 _MADE_UP_ID: Final = ("sourceId", "toolCallId", "approvalId")
 
+OPTIONS: Final = {
+    "store": "store",
+    "conversation": "conversation",
+    "previousResponseId": "previous_response_id",
+}
+"""The AI SDK's options of a case, and what the API calls them."""
+
 
 def ask_ai_sdk(driver: str, cases: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Run cases through one of the drivers in `node/`; one answer each, in order."""
     done = subprocess.run(  # noqa: S603 - our own arguments
         [node_binary(), driver],
         cwd=NODE_FOLDER,
-        input=json.dumps(cases),
+        input="\n".join(map(json.dumps, cases)),
         capture_output=True,
         text=True,
         check=False,
@@ -166,3 +176,19 @@ def _renumbered(chunks: list[Chunk], sent: str) -> list[Chunk]:
             # What follows is the JSON parser's own words.
             chunk["errorText"] = chunk["errorText"].partition("\nError message:")[0]
     return chunks
+
+
+def our_request(provider: str, case: Mapping[str, Any]) -> Any:
+    """Return the body of our request for a case."""
+    request = StepRequest(
+        model=case.get("model", "gpt-4o"),
+        messages=[UIMessage.parse(json.dumps(message).encode()) for message in case["messages"]],
+        system=case.get("system"),
+        tools=tool_specs(case.get("tools", [])),
+        tool_choice=case.get("toolChoice"),
+        parameters={_snake(name): value for name, value in case.get("settings", {}).items()},
+        provider_options={api: case[name] for name, api in OPTIONS.items() if name in case},
+        new_id=lambda: "made-up",
+    )
+    body = responses_request if provider == "openai-responses" else chat_request
+    return json.loads(body(request))

@@ -6,15 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import pytest
 
-from gateway.providers.base import StepRequest
 from gateway.providers.prompts.anthropic import build_request
-from protocol.messages import UIMessage
 from tests.conformance.anthropic_cases import ADD, CASES, user
 from tests.conformance.anthropic_hosted_cases import HOSTED_CASES
-from tests.conformance.anthropic_oracle import ask_sdk, snake_case, tool_specs
+from tests.conformance.anthropic_oracle import ask_sdk, snake_case, step_request
 
 Json = dict[str, Any]
 
@@ -84,20 +81,3 @@ def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
         if field in expected
     }
     assert json.loads(json.dumps(build_request(step_request(case)).body)) == expected
-
-
-def step_request(case: Json) -> StepRequest:
-    """Read a case as a step's request."""
-    settings = snake_case(case.get("settings", {}))
-    if "responseSchema" in case:
-        settings["response_format"] = {"type": "json", "schema": case["responseSchema"]}
-    return StepRequest(
-        model=case.get("model", "claude-sonnet-4-5"),
-        messages=[UIMessage.parse(msgspec.json.encode(message)) for message in case["messages"]],
-        system=case.get("system"),
-        tools=tool_specs(case.get("tools", ())),
-        tool_choice=case.get("toolChoice"),
-        parameters=settings,
-        provider_options=case.get("body", {}),
-        new_id=str,
-    )

@@ -50,6 +50,7 @@ class Profile:
         ai: int = 7,
         transport: Transport = "midstream",
         clock: bool = False,
+        answers: bool = False,
     ) -> Tab:
         """Open the test page in a new tab.
 
@@ -59,8 +60,10 @@ class Profile:
             ai: major version of the AI SDK.
             transport: ours with `useSession`, or the SDK's own with `resume: true`.
             clock: let the tab's time be moved by `sleep`.
+            answers: send a message again once all of its calls are answered.
         """
         query = {"api": f"{gateway}/api/chat", "chat": chat, "transport": transport}
+        query |= {"answers": ""} if answers else {}
         return await self._open(ai=ai, query=query, clock=clock)
 
     async def visit(self, url: str, *, width: int, height: int, dark: bool = False) -> Tab:

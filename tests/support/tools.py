@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.agents.tool_api import ToolContext, ToolError
@@ -63,3 +64,15 @@ async def hang() -> None:
 def unreadable() -> object:
     """Return what is no JSON."""
     return object()
+
+
+async def dig(folder: str, context: ToolContext) -> AsyncIterator[str]:
+    """Leave a mark in a folder, say so, and never end."""
+    with (Path(folder) / f"{context.tool_call_id} {context.run_id}").open("x"):
+        yield "began"
+    await asyncio.Event().wait()
+
+
+def pay() -> str:
+    """Pay."""
+    return "paid"

@@ -68,7 +68,7 @@ export class EventConnection implements AsyncIterable<SseEvent> {
     const timer = setInterval(() => closeIfSilent(LONGEST_SILENCE_MS), LOOK_EVERY_MS);
     // Coming online means that the network has changed: connections made before are suspect,
     // and taking up again costs one request.
-    const forget = onWake(reason => closeIfSilent(reason === 'online' ? 0 : SILENCE_ON_WAKE_MS));
+    const forget = onWake(isOnline => closeIfSilent(isOnline ? 0 : SILENCE_ON_WAKE_MS));
     return () => {
       clearInterval(timer);
       forget();

@@ -44,10 +44,10 @@ export class MidstreamError extends Error {
 
 /** A connection that broke: to be taken up again. Never leaves this package. */
 export class ConnectionLost extends Error {
-  /** What the gateway asked to wait. */
-  readonly retryAfterMs: number | undefined;
+  /** What the gateway asked to wait; 0 if it did not. */
+  readonly retryAfterMs: number;
 
-  constructor(message: string, retryAfterMs?: number) {
+  constructor(message: string, retryAfterMs = 0) {
     super(message);
     this.retryAfterMs = retryAfterMs;
   }
@@ -80,10 +80,11 @@ const RETRIED_STATUS = new Set([408, 425, 429, 502, 503, 504]);
 export async function failureOf(response: Response): Promise<ConnectionLost | MidstreamError> {
   const body = await bodyOf(response);
   if (RETRIED_STATUS.has(response.status)) {
-    const seconds = Number(response.headers.get('retry-after'));
+    // Nothing where there is none, or a date.
+    const seconds = Number(response.headers.get('retry-after')) || 0;
     return new ConnectionLost(
       body?.message ?? `the gateway answered ${response.status}`,
-      Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : undefined,
+      seconds * 1000,
     );
   }
   if (body === undefined) {
@@ -106,7 +107,7 @@ async function bodyOf(response: Response): Promise<ErrorBody | undefined> {
   try {
     const { error } = (await response.json()) as { error: Partial<ErrorBody> };
     if (typeof error.code !== 'string') return undefined;
-    return { ...error, code: error.code, message: `${error.message}`, temporary: error.temporary === true };
+    return { ...error, message: `${error.message}`, temporary: error.temporary === true } as ErrorBody;
   } catch {
     return undefined; // an error page of something in between
   }

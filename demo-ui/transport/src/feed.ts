@@ -109,7 +109,7 @@ export class FeedConnection {
       try {
         await this.#read(signal, () => (failures = 0));
       } catch (error) {
-        if (!signal.aborted && error instanceof ConnectionLost) wait = error.retryAfterMs ?? 0;
+        if (!signal.aborted && error instanceof ConnectionLost) wait = error.retryAfterMs;
         else if (!signal.aborted && !isAbortError(error)) refused = reasonOf(error);
       }
       if (signal.aborted) continue;

@@ -29,7 +29,7 @@ export async function insist<T>(
         });
       }
       failed(failures);
-      await pause(Math.max(error.retryAfterMs ?? 0, waitBefore(failures)), signal);
+      await pause(Math.max(error.retryAfterMs, waitBefore(failures)), signal);
     }
   }
 }

@@ -8,7 +8,7 @@ import type { UIMessage } from 'ai';
  *
  * @param known - ids of all messages that the session ever had.
  * @param unsent - ids of messages that were refused and are kept elsewhere.
- * @param partial - id of the answer that was just stopped here: it stays until the session has it.
+ * @param partial - id of the answer that was read here: it stays until the session has it.
  */
 export function mergeMessages<MESSAGE extends UIMessage>(
   local: readonly MESSAGE[],

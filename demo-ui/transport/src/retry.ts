@@ -15,14 +15,14 @@ export function waitBefore(failures: number, random: () => number = Math.random)
   return wait / 2 + (wait / 2) * random();
 }
 
-/** What a page hears when there is reason to believe that a connection works again. */
-type WakeReason = 'online' | 'visible';
-
-/** Call back when the browser comes online, or the page is looked at again. */
-export function onWake(wake: (reason: WakeReason) => void): () => void {
+/**
+ * Call back when there is reason to believe that a connection works again: the browser comes
+ * online, or the page is looked at again.
+ */
+export function onWake(wake: (isOnline?: boolean) => void): () => void {
   const over = new AbortController();
-  const visible = () => isVisible() && wake('visible');
-  hear('online', () => wake('online'), over.signal);
+  const visible = () => isVisible() && wake();
+  hear('online', () => wake(true), over.signal);
   hear('pageshow', visible, over.signal);
   hear('visibilitychange', visible, over.signal, page.document);
   return () => over.abort();
@@ -47,8 +47,8 @@ export function isVisible(): boolean {
 
 /** Wait; return early when the browser comes online, the page becomes visible, or on abort. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted || ms <= 0) return Promise.resolve();
   return new Promise(resolve => {
+    if (signal.aborted || ms <= 0) return resolve();
     const done = () => {
       clearTimeout(timer);
       signal.removeEventListener('abort', done);

@@ -235,9 +235,12 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const { model } = this.#feed;
     const refused = new Set(this.#unsent.map(({ message }) => message.id));
     const run = model.openRun;
-    const partial = run !== undefined && this.#done.has(run.id) ? run.messageId : undefined;
     const chat = this.#chat();
     const merge = (local: MESSAGE[]) => {
+      // The answer that was read here, of which the feed may say nothing yet.
+      const last = local.at(-1);
+      const isAhead = this.#done.size && last?.role === 'assistant' && !model.known.has(last.id);
+      const partial = isAhead ? last.id : this.#done.has(run?.id ?? '') ? run?.messageId : undefined;
       for (const message of passedOver(local, model.known)) {
         if (refused.has(message.id)) continue;
         refused.add(message.id);

@@ -22,20 +22,19 @@ export class StopRule {
 
   /** Aborts of this chat are not stops until the returned function was called. */
   openTeardown(chatId: string): () => void {
-    this.#windows.set(chatId, (this.#windows.get(chatId) ?? 0) + 1);
-    let open = true;
+    const count = (change: number) =>
+      this.#windows.set(chatId, (this.#windows.get(chatId) ?? 0) + change);
+    count(1);
+    let open = 1;
     return () => {
-      if (!open) return;
-      open = false;
-      const left = (this.#windows.get(chatId) ?? 1) - 1;
-      if (left === 0) this.#windows.delete(chatId);
-      else this.#windows.set(chatId, left);
+      count(-open);
+      open = 0;
     };
   }
 
   /** The signal of a response of this chat has just been aborted. */
   aborted(chatId: string, stop: () => void): void {
-    if (this.#windows.has(chatId)) return;
+    if (this.#windows.get(chatId)) return;
     const resumes = this.#resumesOf(chatId);
     queueMicrotask(() => {
       if (this.#resumesOf(chatId) === resumes) stop();

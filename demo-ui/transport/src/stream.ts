@@ -110,7 +110,7 @@ async function* follow(
       } catch (error) {
         if (signal.aborted) throw abortError();
         if (!(error instanceof ConnectionLost)) throw error;
-        await pause(error.retryAfterMs ?? 0, signal);
+        await pause(error.retryAfterMs, signal);
       } finally {
         connection?.close();
         connection = null;

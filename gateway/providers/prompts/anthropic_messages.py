@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from gateway.providers.prompts.anthropic_files import cited_document, file_block
 from gateway.providers.prompts.anthropic_hosted import (
@@ -22,6 +22,7 @@ from gateway.providers.prompts.anthropic_hosted import (
     result_block,
 )
 from gateway.providers.prompts.anthropic_options import CacheMarks, anthropic_options
+from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_messages import (
     AssistantMessage,
     ModelCustom,
@@ -147,8 +148,7 @@ class Conversation:
         for message in group:
             if isinstance(message, AssistantMessage):
                 content += self._step(message)
-        while content and content[-1]["type"] in _THOUGHTS:
-            content.pop()
+        _drop_last_thoughts(content)
         if content:
             self.messages.append(Message("assistant", _calls_last(content)))
 
@@ -172,7 +172,11 @@ class Conversation:
             elif isinstance(part, ModelToolCall):
                 if not part.provider_executed:
                     blocks.append(self._tool_use(part))
-                elif (block := call_block(part, self._names)) is not None:
+                elif (block := call_block(part, self._names)) is None:
+                    continue
+                elif part.is_open:
+                    blocks.append(block | self._marks.of(options))
+                else:
                     hosted[part.call_id] = part, block
             elif isinstance(part, ModelToolResult) and part.call_id in hosted:
                 blocks += self._hosted_pair(*hosted.pop(part.call_id), part)
@@ -228,6 +232,7 @@ class Conversation:
             content[-1]["text"] = text.strip()
             if not content[-1]["text"]:
                 content.pop()
+                _drop_last_thoughts(content)
         if not content:
             self.messages.pop()
 
@@ -245,6 +250,11 @@ class Conversation:
                 caller: Any = block.get("caller")
                 if caller and caller["type"] != "direct" and caller["tool_id"] not in code:
                     del block["caller"]
+
+
+def _drop_last_thoughts(content: list[Block]) -> None:
+    while content and content[-1]["type"] in _THOUGHTS:
+        content.pop()
 
 
 def _role(message: ModelMessage) -> str:
@@ -274,7 +284,7 @@ def _result_text(result: ModelToolResult) -> str:
         return result.text() or "Tool call execution denied."
     if result.kind in ("text", "error-text"):
         return result.text()
-    return msgspec.json.encode(decoded(result.value)).decode()
+    return "null" if result.value is UNSET else stringified(result.value)
 
 
 def _calls_last(content: Sequence[Block]) -> list[Block]:

@@ -1,9 +1,11 @@
 """The history as a model is told it: what the AI SDK calls model messages.
 
 An assistant message becomes, step by step, what the model said and called, and then what
-its calls came to. Every call that is kept has its result, because providers refuse a
-request in which one is missing: what a stopped or crashed run left unfinished is left out,
-and so is a part that cannot be read. Values of others' shape stay JSON; each provider looks
+its calls came to. A call that is kept has its result, because providers refuse a request in
+which one is missing: what a stopped or crashed run left unfinished is left out, and so is a
+part that cannot be read. Except in the answer that goes on: a call that the provider itself
+executes may be waiting for that (`pause_turn`, or code that calls the client's tools), and its
+result comes in the next response. Values of others' shape stay JSON; each provider looks
 into the metadata that is its own.
 
 Source: ai 7.0.173, `ui/convert-to-model-messages.ts` (with `ignoreIncompleteToolCalls`) and
@@ -62,12 +64,18 @@ class ModelCustom(Struct, frozen=True, kw_only=True):
 
 
 class ModelToolCall(Struct, frozen=True, kw_only=True):
-    """A tool call; `input` is UNSET if the model wrote nothing usable."""
+    """A tool call.
+
+    Attributes:
+        input: UNSET if the model wrote nothing usable.
+        is_open: the provider executes it, and its result is still to come.
+    """
 
     call_id: str
     name: str
     input: Json | UnsetType = UNSET
     provider_executed: bool = False
+    is_open: bool = False
     metadata: Metadata = UNSET
 
 
@@ -152,15 +160,21 @@ _encode = msgspec.json.encode
 def model_messages(history: Iterable[UIMessage]) -> list[ModelMessage]:
     """Convert a history, oldest first. Messages that would be empty are left out."""
     messages: list[ModelMessage] = []
-    for message in history:
+    history = list(history)
+    answered = _index_of_last_user(history)
+    for index, message in enumerate(history):
         parts = list(_readable_parts(message.parts))
         if message.role == "system":
             messages.append(_system_message(parts))
         elif message.role == "user":
             _add_user(parts, messages)
         else:
-            _add_assistant(parts, messages)
+            _add_assistant(parts, messages, goes_on=index > answered)
     return messages
+
+
+def _index_of_last_user(history: Sequence[UIMessage]) -> int:
+    return max((i for i, message in enumerate(history) if message.role == "user"), default=-1)
 
 
 def _readable_parts(raw_parts: Iterable[Raw]) -> Iterator[Part]:
@@ -194,30 +208,35 @@ def _add_user(parts: Iterable[Part], messages: list[ModelMessage]) -> None:
         messages.append(UserMessage(content=content))
 
 
-def _add_assistant(parts: Iterable[Part], messages: list[ModelMessage]) -> None:
+def _add_assistant(parts: Sequence[Part], messages: list[ModelMessage], *, goes_on: bool) -> None:
     step: list[Part] = []
-    for part in parts:
+    steered = max((i for i, part in enumerate(parts) if _is_steering(part)), default=-1)
+    for index, part in enumerate(parts):
         if isinstance(part, StepStartPart):
-            _add_step(step, messages)
+            _add_step(step, messages, goes_on=goes_on and index > steered)
             step = []
-        elif isinstance(part, OpaquePart) and part.type == "steering-message":
+        elif isinstance(part, OpaquePart) and _is_steering(part):
             # A person's message that the run took up between two steps.
-            _add_step(step, messages)
+            _add_step(step, messages, goes_on=False)
             step = []
             steering = _steering_decoder.decode(part.raw).parts
             _add_user(list(_readable_parts(steering)), messages)
         else:
             step.append(part)
-    _add_step(step, messages)
+    _add_step(step, messages, goes_on=goes_on)
 
 
-def _add_step(parts: Sequence[Part], messages: list[ModelMessage]) -> None:
+def _is_steering(part: Part) -> bool:
+    return isinstance(part, OpaquePart) and part.type == "steering-message"
+
+
+def _add_step(parts: Sequence[Part], messages: list[ModelMessage], *, goes_on: bool) -> None:
     """Add what the model did in one step, and what its calls came to."""
     content: list[AssistantContent] = []
     results: list[ModelToolResult | ModelApprovalResponse] = []
     for part in parts:
         if isinstance(part, ToolPart):
-            if _is_complete(part):
+            if _is_complete(part) or (goes_on and _is_open(part)):
                 content += _called(part)
                 results += _resulted(part)
         elif (said := _said(part)) is not None:
@@ -276,6 +295,11 @@ def _is_complete(part: ToolPart) -> bool:
     return part.state in ("output-error", "output-denied")
 
 
+def _is_open(part: ToolPart) -> bool:
+    """Whether the provider executes a call whose result has not come."""
+    return part.provider_executed is True and part.state == "input-available"
+
+
 def _called(part: ToolPart) -> Iterator[AssistantContent]:
     """Return a call and, if the provider executed it, its result."""
     failed = part.state == "output-error"
@@ -287,6 +311,7 @@ def _called(part: ToolPart) -> Iterator[AssistantContent]:
         name=part.tool_name,
         input=part.raw_input if failed and part.input is UNSET else part.input,
         provider_executed=part.provider_executed is True,
+        is_open=_is_open(part),
         metadata=metadata,
     )
     if part.provider_executed is not True or part.state not in ("output-available", "output-error"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET
 
+from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.prompts.model_messages import (
     AssistantMessage,
@@ -25,7 +26,7 @@ from gateway.providers.prompts.model_messages import (
     model_messages,
 )
 from gateway.providers.prompts.openai_models import ModelTraits, model_traits
-from gateway.providers.prompts.openai_options import compact, drop_sampling, part_options, renamed
+from gateway.providers.prompts.openai_options import drop_sampling, part_options, renamed
 from gateway.providers.prompts.openai_results import result_text
 from gateway.providers.prompts.openai_schema import normalized_schema
 
@@ -155,7 +156,11 @@ def _image(part: ModelFile, detail: str | None) -> _Json | None:
 
 def _assistant(message: AssistantMessage) -> list[_Json]:
     texts = [part for part in message.content if isinstance(part, ModelText)]
-    calls = [_call(part) for part in message.content if isinstance(part, ModelToolCall)]
+    calls = [
+        _call(part)
+        for part in message.content
+        if isinstance(part, ModelToolCall) and not part.is_open
+    ]
     text = "".join(part.text for part in texts)
     if not text and not calls:
         return []
@@ -172,7 +177,7 @@ def _assistant(message: AssistantMessage) -> list[_Json]:
 
 
 def _call(part: ModelToolCall) -> _Json:
-    arguments = "{}" if part.input is UNSET else compact(part.input)
+    arguments = "{}" if part.input is UNSET else stringified(part.input)
     if arguments.startswith('"'):
         # Input that did not parse is kept as a string; the API wants an object.
         arguments = msgspec.json.decode(arguments, type=str)

@@ -64,11 +64,6 @@ def part_options(metadata: Json | UnsetType) -> PartOptions:
         return _NO_OPTIONS
 
 
-def compact(value: Json) -> str:
-    """Return JSON as text, without blanks between its tokens."""
-    return msgspec.json.format(bytes(value), indent=-1).decode()
-
-
 def drop_sampling(
     body: dict[str, object], traits: ModelTraits, effort: object, *, more: tuple[str, ...] = ()
 ) -> None:

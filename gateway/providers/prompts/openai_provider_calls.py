@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.providers.prompts.openai_options import compact
+from gateway.providers.prompts.json_text import stringified
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _computer(call: ModelToolCall, options: PartOptions) -> Item:
 
 
 def _custom(call: ModelToolCall, options: PartOptions) -> Item:
-    text = "" if call.input is UNSET else compact(call.input)
+    text = "" if call.input is UNSET else stringified(call.input)
     item: Item = {
         "type": "custom_tool_call",
         "call_id": call.call_id,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.prompts.model_messages import (
     AssistantContent,
@@ -30,7 +31,7 @@ from gateway.providers.prompts.model_messages import (
     UserMessage,
     model_messages,
 )
-from gateway.providers.prompts.openai_options import PartOptions, compact, part_options
+from gateway.providers.prompts.openai_options import PartOptions, part_options
 from gateway.providers.prompts.openai_provider_calls import (
     client_result,
     hosted_result,
@@ -52,6 +53,8 @@ CLIENT_KINDS: Final = frozenset({"local_shell", "shell", "apply_patch", "compute
 REBUILT_KINDS: Final = CLIENT_KINDS | {"tool_search", "programmatic_tool_calling"}
 """Whose calls the provider stores under the item's id."""
 
+DEFERRING_KINDS: Final = frozenset({"programmatic_tool_calling"})
+"""Tools of the provider whose result may come in a later response than their call."""
 REBUILT_HOSTED_KINDS: Final = frozenset({"shell", "tool_search", "programmatic_tool_calling"})
 """What the provider executes and takes back, though it did not store it."""
 
@@ -234,6 +237,8 @@ class _AssistantInput:
         if settings.in_conversation and item_id is not None:
             return
         kind = settings.tools.kind_of(part.name)
+        if part.is_open and kind not in DEFERRING_KINDS:
+            return  # cut: nobody completes it
         stored = self._refers and item_id is not None
         if stored and kind in CLIENT_KINDS and settings.after_response:
             return
@@ -242,7 +247,7 @@ class _AssistantInput:
         elif part.provider_executed and kind not in REBUILT_HOSTED_KINDS:
             # Without its result the API takes none of these.
             return
-        elif part.provider_executed and self._refers:
+        elif part.provider_executed and kind == "shell" and self._refers:
             return
         elif kind is not None and (rebuilt := provider_call(kind, part, options)) is not None:
             yield rebuilt
@@ -274,7 +279,7 @@ class _AssistantInput:
 
 
 def _function_call(part: ModelToolCall, options: PartOptions, kind: str | None) -> Item:
-    arguments = "{}" if part.input is UNSET else compact(part.input)
+    arguments = "{}" if part.input is UNSET else stringified(part.input)
     if arguments.startswith('"'):
         # Input that did not parse was kept as a string; one that does is sent as it was.
         text = msgspec.json.decode(arguments, type=str)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from gateway.providers.prompts.openai_options import compact
+from gateway.providers.prompts.json_text import stringified
 
 if TYPE_CHECKING:
     from gateway.providers.prompts.model_messages import ModelToolResult
@@ -20,5 +20,5 @@ def result_text(result: ModelToolResult) -> str:
         return result.text()
     if result.kind == "execution-denied":
         return result.text() or _DENIAL
-    value = "null" if result.value is UNSET else compact(result.value)
+    value = "null" if result.value is UNSET else stringified(result.value)
     return value if result.kind == "json" else f'{{"error":{value}}}'

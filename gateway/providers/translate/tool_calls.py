@@ -96,7 +96,8 @@ class ToolCalls:
                 provider_metadata=metadata,
                 dynamic=UNSET if declared else True,
             )
-        if not provider_executed:
+        # A call that a stream tells of twice is one call.
+        if not provider_executed and all(call.id != call_id for call in self.pending):
             self.pending.append(ToolCall(id=call_id, name=name, input=value, metadata=metadata))
         return ToolInputAvailableChunk(
             tool_call_id=call_id,

@@ -1,4 +1,5 @@
 // What both Anthropic drivers share: a model of the AI SDK's whose server is a local function.
+import { createInterface } from 'node:readline';
 import { createAnthropic, anthropic } from '@ai-sdk/anthropic';
 import { jsonSchema, Output, tool } from 'ai7';
 
@@ -49,14 +50,12 @@ export function modelOf(one, answer) {
   })(one.model ?? 'claude-sonnet-4-5');
 }
 
-/** Read cases from standard input, and print one line of JSON for each. */
+/** Read cases from standard input, one a line, and print one line of JSON for each. */
 export async function answerCases(solve) {
-  let text = '';
-  for await (const piece of process.stdin) text += piece;
-  for (const one of JSON.parse(text)) {
+  for await (const text of createInterface({ input: process.stdin })) {
     let line;
     try {
-      line = await solve(one);
+      line = await solve(JSON.parse(text));
     } catch (error) {
       line = { '@error': String(error?.message ?? error) };
     }

@@ -1,4 +1,5 @@
 // What both OpenAI drivers share: a model of the AI SDK's whose server is a local function.
+import { createInterface } from 'node:readline';
 import { createOpenAI, openai } from '@ai-sdk/openai';
 import { jsonSchema, tool } from 'ai7';
 
@@ -35,14 +36,12 @@ export function modelOf({ provider, model }, answer) {
   return provider === 'openai-chat' ? sdk.chat(model) : sdk.responses(model);
 }
 
-/** Read cases from standard input, and print one line of JSON for each. */
+/** Read cases from standard input, one a line, and print one line of JSON for each. */
 export async function answerCases(solve) {
-  let text = '';
-  for await (const piece of process.stdin) text += piece;
-  for (const one of JSON.parse(text)) {
+  for await (const text of createInterface({ input: process.stdin })) {
     let line;
     try {
-      line = await solve(one);
+      line = await solve(JSON.parse(text));
     } catch (error) {
       line = { '@error': String(error?.message ?? error) };
     }

@@ -1,10 +1,11 @@
 // The smallest frontend there is, with nothing to see: `window.chat` is for a test to act and look.
 //
-// The address says what it is: ?api=http://…/api/chat&chat=ID&transport=midstream|stock
+// The address says what it is: ?api=http://…/api/chat&chat=ID&transport=midstream|stock, and &answers
+// to send a message again once its calls are answered, as the AI SDK's own examples do.
 // It is built once for each major version of the AI SDK, which `ai` and `@ai-sdk/react` then mean.
 
 import { useChat } from '@ai-sdk/react';
-import { DefaultChatTransport } from 'ai';
+import * as ai from 'ai';
 import { StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { MidstreamChatTransport } from 'midstream';
@@ -21,6 +22,12 @@ const statuses = [];
 
 const onFinish = ({ message, isAbort, isDisconnect, isError }) =>
   finishes.push({ messageId: message.id, isAbort, isDisconnect, isError });
+
+// ai 5 knows no approvals.
+const isAnswered = conversation =>
+  ai.lastAssistantMessageIsCompleteWithToolCalls(conversation) ||
+  Boolean(ai.lastAssistantMessageIsCompleteWithApprovalResponses?.(conversation));
+const sending = options.has('answers') ? { sendAutomaticallyWhen: isAnswered } : {};
 
 function expose(chat, session) {
   if (statuses.at(-1) !== chat.status) statuses.push(chat.status);
@@ -39,18 +46,20 @@ function expose(chat, session) {
     retry: () => void chat.regenerate(),
     stop: () => void chat.stop(),
     resend: () => void session.resend(),
+    answer: output => void chat.addToolOutput(output),
+    allow: answer => void chat.addToolApprovalResponse(answer),
   };
 }
 
 const transport = new MidstreamChatTransport({ api });
 
 function Ours({ id }) {
-  const chat = useChat({ id, transport, onFinish });
+  const chat = useChat({ id, transport, onFinish, ...sending });
   expose(chat, useSession(chat, { transport }));
   return null;
 }
 
-const stock = new DefaultChatTransport({ api });
+const stock = new ai.DefaultChatTransport({ api });
 
 function Stock({ id }) {
   expose(useChat({ id, transport: stock, resume: true, onFinish }));

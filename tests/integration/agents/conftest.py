@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.answers import settings_with_tools
 from tests.support.fixtures import (
     own_deployment,
     pytest_runtest_makereport,
@@ -18,29 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.fixtures import Deployment
-    from tests.support.gateway import Settings
     from tests.support.simulator import Simulator
 
 __all__ = ["own_deployment", "pytest_runtest_makereport", "simulator"]
-
-_NAMES: Final = (
-    *("add", "meet", "transfer", "count", "refuse", "crash", "page", "hang", "unreadable"),
-)
-
-
-def settings_with_tools() -> Settings:
-    """Return every agent's tools: Python ones, one that asks, and one of the client's."""
-    settings: Settings = {}
-    for agent in ("assistant", "responses", "completions"):
-        settings[f"agents.{agent}"] = {
-            "tools": [f"tests.support.tools:{name}" for name in _NAMES],
-            "tool_timeout_s": 5,
-            "max_steps": 6,
-        }
-        approval: dict[str, object] = {"transfer": "tests.support.tools:is_large"}
-        settings[f"agents.{agent}.needs_approval"] = approval
-        settings[f"agents.{agent}.client_tools.where"] = {"description": "Where the person is."}
-    return settings
 
 
 @pytest.fixture(scope="module")

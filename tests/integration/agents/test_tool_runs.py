@@ -4,91 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.agents.conftest import settings_with_tools
-from tests.support.sessions import Chunk, Session, Transcript, text_of
+from tests.support.answers import (
+    FIVE_STEPS,
+    allow,
+    answer,
+    finish_of,
+    go_on,
+    last_message,
+    outputs,
+    settings_with_tools,
+    waiting,
+)
+from tests.support.sessions import Transcript, text_of
 
 if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
-FIVE_STEPS = " ".join(
-    (
-        '[[tool=add {"one": 1, "two": 2} step=1]]',
-        '[[tool=meet {"at": "noon"} step=1]] [[tool=meet {"at": "noon"} step=1]]',
-        '[[tool=transfer {"amount": 5} step=2]] [[tool=transfer {"amount": 50} step=2]]',
-        '[[tool=where step=3]] [[tool=add {"one": 3, "two": 4} step=3]]',
-        '[[tool=count {"to": 3} step=4]]',
-    )
-)
 ASK = '[[tool=transfer {"amount": 50}]]'
 AGENTS = ("assistant", "responses", "completions")
-
-
-async def go_on(
-    session: Session, message: dict[str, Any], agent: str = "assistant"
-) -> Transcript | int:
-    """Send a message with its answers; return its run, or the status of a refusal."""
-    body = {
-        "id": session.id,
-        "messages": [message],
-        "trigger": "submit-message",
-        "messageId": message["id"],
-        "agent": agent,
-    }
-    async with session.at.request("POST", "/api/chat", body) as response:
-        if response.status != 200:
-            await response.body()
-            return int(response.status)
-        return await Transcript().read(response)
-
-
-async def last_message(session: Session) -> dict[str, Any]:
-    return dict((await session.snapshot())["messages"][-1])
-
-
-def waiting(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the one part that waits for an answer."""
-    states = ("input-available", "approval-requested")
-    [part] = [part for part in message["parts"] if part.get("state") in states]
-    return dict(part)
-
-
-def with_part(message: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """Return a message in which a call's part is another one."""
-    call_id = part["toolCallId"]
-    parts = [part if p.get("toolCallId") == call_id else p for p in message["parts"]]
-    return {**message, "parts": parts}
-
-
-def allow(message: dict[str, Any], *, approved: bool = True) -> dict[str, Any]:
-    """Return a message with its question answered, as addToolApprovalResponse leaves it."""
-    part = waiting(message)
-    approval = {**part["approval"], "approved": approved, "reason": "I say so"}
-    return with_part(message, {**part, "state": "approval-responded", "approval": approval})
-
-
-def answer(message: dict[str, Any], output: object) -> dict[str, Any]:
-    """Return a message with its call answered, as addToolOutput leaves it."""
-    return with_part(message, {**waiting(message), "state": "output-available", "output": output})
-
-
-def outputs(message: dict[str, Any]) -> list[tuple[str, object]]:
-    return [
-        (part["type"], part.get("output"))
-        for part in message["parts"]
-        if part["type"].startswith("tool-")
-    ]
-
-
-def finish_of(transcript: Transcript) -> Chunk:
-    assert transcript.done
-    assert transcript.types[-1] == "finish"
-    return transcript.chunks[-1]
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -22,6 +22,7 @@ from gateway.store.records import (
     RunState,
 )
 from gateway.store.redis_store import RedisStore
+from gateway.wiring import Agents
 from protocol.assembler import Assembler
 from protocol.chunks import StartChunk, TextStartChunk
 from protocol.codec import encode_lines
@@ -47,7 +48,7 @@ class Claimant:
         self.store = store
         self.hub = hub
         reaper = Reaper(store, LeaseLimits(), lambda: ())
-        self.claims = Claims(store, Opening(store, reaper, SessionLimits()), 8_000)
+        self.claims = Claims(store, Opening(store, Agents(), reaper, SessionLimits()), 8_000)
 
     async def claim(self, request: StartRequest, caller: Caller = ALICE) -> Claimed:
         """Claim for an agent `worker`."""

@@ -359,6 +359,21 @@ async def test_illegal_chunk_ends_the_run_and_keeps_what_came_before(
     assert "text-delta" in str(chunks[-2]["errorText"])
 
 
+async def test_chunk_out_of_order_is_dropped_where_an_agent_passes_them_on(
+    sessions: Sessions, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a provider confuses is not the end of an answer."""
+    monkeypatch.setattr(script, "passes_on", True, raising=False)
+    reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.say(StartStepChunk(), TextDeltaChunk(id="x", delta="astray"), TextStartChunk(id="t"))
+    run.say(TextDeltaChunk(id="t", delta="valid"))
+    run.end()
+    chunks = await reading.end()
+    assert reading.text == "valid"
+    assert types(chunks)[-3:] == ["text-end", "finish-step", "finish"]
+
+
 async def test_agents_own_envelope_is_the_runs(sessions: Sessions, script: Script) -> None:
     """An agent that tells a whole stream, as a backend does, begins and fails in our words'
     places: one start, with our message id; its error ends the run."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from protocol import UIMessage, merge_results
+from protocol.continuation import can_go_on, without_cut_step
 
 PENDING: dict[str, Any] = {
     "type": "tool-w",
@@ -116,3 +117,50 @@ def test_client_answers_the_use_of_an_id_that_waits() -> None:
     assert parts_of(merge_results(stored, client))[2] == PENDING | ERROR
     stored, client = message(PENDING, done), message(PENDING | ERROR, done)
     assert parts_of(merge_results(stored, client)) == [PENDING | ERROR, done]
+
+
+@pytest.mark.parametrize("tool", ["w", "x"])
+def test_nobody_answers_for_a_tool_of_the_server(tool: str) -> None:
+    """Whether its part says the name in its type or beside it."""
+    dynamic = {**PENDING, "type": "dynamic-tool", "toolName": "w", "toolCallId": "e"}
+    client = message(PENDING | OUTPUT, dynamic | OUTPUT)
+    merged = merge_results(message(PENDING, dynamic), client, lambda name: name == tool)
+    assert (merged is None) == (tool == "w")
+
+
+STEP: dict[str, Any] = {"type": "step-start"}
+ALLOWED = ASKED | {"state": "approval-responded", "approval": {"id": "a", "approved": True}}
+REFUSED = ASKED | {"state": "approval-responded", "approval": {"id": "a", "approved": False}}
+HOSTED = PENDING | {"providerExecuted": True}
+
+
+@pytest.mark.parametrize(
+    ("parts", "goes_on"),
+    [
+        ([STEP, TEXT], False),
+        ([STEP, PENDING | OUTPUT], True),
+        ([STEP, PENDING | OUTPUT, STEP, TEXT], True),
+        ([STEP, PENDING | OUTPUT, STEP, TEXT, STEP, TEXT], False),
+        ([STEP, PENDING], False),
+        ([STEP, {**PENDING, "type": "tool-ours"}], True),
+        ([STEP, HOSTED], True),
+        ([STEP, ASKED], False),
+        ([STEP, REFUSED], True),
+        ([STEP, PENDING, ALLOWED], True),
+        ([STEP, PENDING, REFUSED], False),
+        ([{"type": 1}, STEP, PENDING | ERROR], True),
+    ],
+)
+def test_cut_message_goes_on_if_nobody_is_waited_for(parts: list[Any], goes_on: bool) -> None:
+    """Or if a person has allowed a call that nobody has begun."""
+    assert can_go_on(message(*parts), lambda name: name == "ours") is goes_on
+
+
+def test_only_a_last_step_of_words_is_left_out() -> None:
+    """And the message stays as it was otherwise."""
+    whole = message(STEP, PENDING | OUTPUT, STEP, TEXT, metadata={"m": 1})
+    cut = without_cut_step(whole)
+    assert parts_of(cut) == [STEP, PENDING | OUTPUT]
+    assert json.loads(bytes(cut.raw))["metadata"] == {"m": 1}
+    assert without_cut_step(cut) is cut
+    assert without_cut_step(message(TEXT)).parts != ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -234,6 +235,32 @@ def test_writer_knows_the_calls_of_the_message_that_a_run_continues() -> None:
     writer = ChunkWriter(MESSAGE_ID, BASE)
     for line in (START, STEP, RESET, OUTPUT, ANSWER):
         writer.write(decode(line))
+
+
+CUT_CALL = (
+    b'{"type":"tool-output-error","toolCallId":"d","errorText":'
+    b'"The tool was interrupted before it answered; what it did is not known.","dynamic":true}'
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cut"),
+    [
+        ((), False),
+        ((START,), True),
+        ((START, b'{"type":"tool-output-available","toolCallId":"d","output":1}'), False),
+        ((START, b'{"type":"tool-output-error","toolCallId":"d","errorText":"no"}'), False),
+    ],
+)
+def test_writer_says_which_allowed_call_was_cut(lines: tuple[bytes, ...], cut: bool) -> None:
+    """It may have begun as soon as the run has, and is not to be executed again."""
+    for end in (ChunkWriter.abort, partial(ChunkWriter.fail, error_text="broken")):
+        writer = ChunkWriter(MESSAGE_ID, BASE)
+        for line in lines:
+            writer.write(decode(line))
+        assert (CUT_CALL in lines_of(end(writer))) is cut
+    writer = ChunkWriter(MESSAGE_ID, BASE)
+    assert CUT_CALL not in lines_of(writer.finish())
 
 
 def test_writer_adds_the_ends_that_an_agent_left_out() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from gateway.agents.answers import INTERRUPTED
 from gateway.agents.base import AgentRequest
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.agents.python_tool import PythonTool
@@ -36,6 +35,7 @@ from protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from protocol.messages import UIMessage
+from protocol.writer import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -257,6 +257,41 @@ def test_call_that_needs_approval_ends_the_run_with_a_question() -> None:
     ]
 
 
+HOSTED = ToolSpec(name="search", provider_type="web_search_20250305")
+
+
+def hosted_call() -> list[AnyChunk]:
+    """A search that the provider begins, and does not end in this response."""
+    given = Raw(b"{}")
+    call = ToolInputAvailableChunk(
+        tool_call_id="s", tool_name="search", input=given, provider_executed=True
+    )
+    return [StartStepChunk(), call]
+
+
+def test_step_follows_while_the_provider_owes_a_result() -> None:
+    """It paused (`pause_turn`): the model is called again, with its call."""
+    found = ToolOutputAvailableChunk(tool_call_id="s", output=Raw(b"1"), provider_executed=True)
+    steps = [Step(hosted_call(), stopped()), Step([*TEXT, found], stopped())]
+    provider = Provider(*steps)
+    played = play(agent(provider, Tools([], [HOSTED])))
+    assert played.count(FinishStepChunk()) == 2
+    last = json.loads(bytes(provider.requests[1].messages[-1].parts[1]))
+    assert (last["state"], last["providerExecuted"]) == ("input-available", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("mcp", "stop"), ("code_execution_20250522", "stop"), (HOSTED.provider_type, "interrupted")],
+)
+def test_run_ends_where_nothing_is_owed(kind: str, reason: str) -> None:
+    """A tool that never answers later, or a response that was cut."""
+    tools = Tools([], [ToolSpec(name="search", provider_type=kind)])
+    provider = Provider(Step(hosted_call(), stopped(finish_reason=reason)))
+    play(agent(provider, tools))
+    assert len(provider.requests) == 1
+
+
 def answered(*parts: dict[str, Any]) -> AgentRequest:
     """A request that goes on with a message whose last step has these calls."""
     before = message("assistant", {"type": "step-start"}, *parts)
@@ -317,9 +352,21 @@ def test_call_cut_by_a_crash_is_told_and_not_repeated() -> None:
     )
     played = play(agent(provider, our_tools()), asked)
     assert played[:2] == [
-        ToolOutputErrorChunk(tool_call_id="t1", error_text=INTERRUPTED),
+        ToolOutputErrorChunk(tool_call_id="t1", error_text=INTERRUPTED_CALL),
         StartStepChunk(),
     ]
+
+
+def test_retry_says_again_what_was_cut_in_its_words() -> None:
+    """The model reads the calls, and not the beginning of the step that failed."""
+    provider = Provider(Step(TEXT, stopped()))
+    cut = ({"type": "step-start"}, {"type": "text", "text": "I was ab"})
+    play(
+        agent(provider, our_tools()),
+        answered(tool_part("t1", "output-available", output=1), *cut),
+    )
+    types = [json.loads(bytes(part))["type"] for part in provider.requests[0].messages[-1].parts]
+    assert types == ["step-start", "tool-add"]
 
 
 def test_allowed_call_of_a_tool_that_is_gone_fails() -> None:

@@ -10,7 +10,15 @@ from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundEr
 from gateway.ids import MessageId, RunId, SessionId, UserId
 from gateway.sessions.accept import Plan, accept, hash_content, title_of
 from gateway.sessions.service import StartRequest
-from gateway.store.records import SessionMeta, SessionState, StoredMessage, Trigger
+from gateway.store.records import (
+    RunInfo,
+    RunOutcome,
+    RunState,
+    SessionMeta,
+    SessionState,
+    StoredMessage,
+    Trigger,
+)
 from protocol.messages import UIMessage
 from protocol.position import Position
 
@@ -178,6 +186,33 @@ def test_answered_tools_go_on_with_their_message() -> None:
     assert (plan.user_message_id, plan.continued.id) == ("u1", "a1")
     assert b"42" in bytes(plan.replaced_message.message)
     assert b"forged" not in bytes(plan.replaced_message.message)
+
+
+@pytest.mark.parametrize("outcome", [*RunOutcome, None])
+@pytest.mark.parametrize("writes", ["a1", "other"])
+def test_same_message_goes_on_where_its_run_was_cut(
+    outcome: RunOutcome | None, writes: str
+) -> None:
+    """Failed or died: a retry. Stopped, or well ended: nothing waits."""
+    stored = message("a1", "assistant", DONE)
+    last = RunInfo(
+        id=RunId("r"),
+        state=RunState.ENDED if outcome else RunState.OPEN,
+        message_id=MessageId(writes),
+        user_message_id=MessageId("u1"),
+        trigger=Trigger.SUBMIT,
+        outcome=outcome,
+    )
+    of = msgspec.structs.replace(state(U1, stored), run=last)
+    if writes == "a1" and outcome in (RunOutcome.FAILED, RunOutcome.INTERRUPTED):
+        plan = ask(U1, stored, of=of)
+        assert plan.continued is not None
+        assert plan.continued.raw == stored.raw
+        assert plan.replaced_message is None
+        assert ids(plan) == ["u1", "a1"]
+    else:
+        with pytest.raises(ConflictError):
+            ask(U1, stored, of=of)
 
 
 def test_message_with_nothing_to_answer_cannot_be_gone_on_with() -> None:

@@ -1,0 +1,172 @@
+"""Whole answers, made comparable: what a route of the AI SDK sends, and what the gateway does.
+
+Where they differ, a deviation says how: it rewrites what the AI SDK sent, and what comes out has
+to be what the gateway sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.conformance.deviations import deviates
+from tests.support.node import FOLDER, node_binary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Chunk = dict[str, Any]
+
+AGENTS: Final = {
+    "anthropic": "assistant",
+    "openai": "responses",
+    "openai-chat": "completions",
+}
+_DELTAS: Final = {
+    "text-delta": "delta",
+    "reasoning-delta": "delta",
+    "tool-input-delta": "inputTextDelta",
+}
+FINISH: Final = {"type": "finish", "finishReason": "error"}
+_PROVIDERS_ID: Final = re.compile(r"\b(msg|rs|fc|call|toolu|resp)_\w+")
+
+
+@deviates("message-id")
+def message_id(chunks: list[Chunk]) -> list[Chunk]:
+    """Name the message."""
+    return [{**chunks[0], "messageId": "given"}, *chunks[1:]]
+
+
+@deviates("answer-metadata")
+def answer_metadata(chunks: list[Chunk]) -> list[Chunk]:
+    """Say what the run came to."""
+    return [*chunks[:-1], {**chunks[-1], "messageMetadata": "given"}]
+
+
+@deviates("finish-after-abort")
+def finish_after_abort(chunks: list[Chunk]) -> list[Chunk]:
+    """End with a finish."""
+    return [*chunks[:-1], {"type": "abort"}, {"type": "finish"}]
+
+
+@deviates("error-ends-the-run")
+def error_ends_the_run(chunks: list[Chunk]) -> list[Chunk]:
+    """End behind the error."""
+    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] == "error")
+    return [*chunks[: index + 1], FINISH]
+
+
+@deviates("lost-connection-is-an-error")
+def lost_connection(chunks: list[Chunk]) -> list[Chunk]:
+    """Say that the connection was lost."""
+    assert chunks[-1]["type"] == "broken"
+    return [*chunks[:-1], {"type": "error", "errorText": "…"}, FINISH]
+
+
+@deviates("unreadable-event-is-said-last")
+def unreadable_last(chunks: list[Chunk]) -> list[Chunk]:
+    """Say at the end what could not be read."""
+    (error,) = [chunk for chunk in chunks if chunk["type"] == "error"]
+    *rest, finish_step, _ = [chunk for chunk in chunks if chunk["type"] != "error"]
+    assert finish_step["type"] == "finish-step"
+    # The error had split what the provider said into two deltas.
+    return [*comparable(rest), error, FINISH]
+
+
+@deviates("error-sentences")
+def error_sentences(chunks: list[Chunk]) -> list[Chunk]:
+    """Say it in a sentence of ours."""
+    return [{**c, "errorText": "a sentence"} if c["type"] == "error" else c for c in chunks]
+
+
+@deviates("metadata-before-error")
+def metadata_before_error(chunks: list[Chunk]) -> list[Chunk]:
+    """Say before the error what the run came to."""
+    return _before_the_end(chunks, {"type": "message-metadata", "messageMetadata": "given"})
+
+
+@deviates("open-parts-closed")
+def close_open_parts(chunks: list[Chunk]) -> list[Chunk]:
+    """Close what is open."""
+    opened = {c["type"].removesuffix("-start") for c in chunks if "-start" in c["type"]}
+    ended = {c["type"].removesuffix("-end") for c in chunks if c["type"].endswith("-end")}
+    for part in sorted((opened - ended) & {"text", "reasoning"}):
+        end = {"type": f"{part}-end", "id": "one"}
+        is_cut = chunks[-1].get("finishReason") not in {"interrupted", "other"}
+        chunks = _before_the_end(chunks, end | ({"providerMetadata": {}} if is_cut else {}))
+    return chunks
+
+
+@deviates("interrupted-is-other")
+def interrupted_is_other(chunks: list[Chunk]) -> list[Chunk]:
+    """Say `other`."""
+    assert chunks[-1]["finishReason"] == "interrupted"
+    return [*chunks[:-1], {**chunks[-1], "finishReason": "other"}]
+
+
+def _before_the_end(chunks: list[Chunk], new: Chunk) -> list[Chunk]:
+    last = {"error", "abort", "finish-step"}
+    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] in last)
+    return [*chunks[:index], new, *chunks[index:]]
+
+
+async def ai_sdk(
+    provider: str, url: str, prompt: str, *, stop_after: int = 0, tools: bool = False
+) -> list[Chunk]:
+    """Return what a route of the AI SDK sends; see `whole_run.mjs`."""
+    node = await asyncio.create_subprocess_exec(
+        node_binary(),
+        "whole_run.mjs",
+        cwd=FOLDER,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    case = {
+        "provider": provider,
+        "url": url,
+        "prompt": prompt,
+        "stopAfter": stop_after,
+        "tools": tools,
+        # As many as an agent takes by default.
+        "maxSteps": 20,
+    }
+    output, complaints = await node.communicate(json.dumps(case).encode())
+    assert output, complaints.decode()
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def comparable(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Merge deltas; forget ids and what differs from run to run."""
+    merged: list[Chunk] = []
+    for chunk in chunks:
+        text = _DELTAS.get(chunk["type"])
+        if text and merged and merged[-1]["type"] == chunk["type"]:
+            merged[-1][text] += chunk[text]
+        else:
+            merged.append(json.loads(_PROVIDERS_ID.sub("id", json.dumps(chunk))))
+    return [_without_chance(chunk) for chunk in merged]
+
+
+def _without_chance(chunk: Chunk) -> Chunk:
+    for name in ("id", "toolCallId", "approvalId"):
+        if name in chunk:
+            chunk[name] = "one"
+    for name in ("messageId", "messageMetadata", "reason"):
+        if name in chunk:
+            chunk[name] = "given"
+    if chunk["type"] == "error" and chunk["errorText"].startswith("unable to"):
+        chunk["errorText"] = "a sentence"
+    if encrypted := chunk.get("providerMetadata", {}).get("openai", {}):
+        encrypted.pop("reasoningEncryptedContent", None)
+    return chunk
+
+
+def rewritten(chunks: list[Chunk], *deviations: Callable[[list[Chunk]], list[Chunk]]) -> Any:
+    """Return what the AI SDK sent, with each deviation applied; none may change nothing."""
+    for deviation in deviations:
+        before, chunks = chunks, deviation(chunks)
+        assert chunks != before, f"{deviation.__name__} is no deviation here"
+    return chunks
