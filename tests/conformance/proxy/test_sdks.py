@@ -96,6 +96,8 @@ async def in_python(base: str, api: str, case: Case, body: dict[str, Any]) -> An
             # A reset and an early end have classes of their own: which it is depends on what
             # of an answer was still in a buffer.
             came["error"] = {"kind": "TransportError"}
+        except ValueError as error:
+            came["error"] = {"kind": type(error).__name__, "said": str(error)}
     return came
 
 
