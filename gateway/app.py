@@ -26,17 +26,20 @@ from gateway.api.failures import EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
 from gateway.api.gate import Gate, origin_regex, served_hosts
 from gateway.api.health import Metrics, liveness, readiness
+from gateway.api.proxy import Proxy, proxy_handler
 from gateway.api.pushed import PushController
 from gateway.api.run_stream import EXPOSED_HEADERS
 from gateway.api.sse import SERVER_SEND
 from gateway.api.ws import chat_socket
 from gateway.errors import DrainingError
+from gateway.providers.proxy import open_upstreams
 from gateway.sessions import (
     LeaseLimits,
     Limits,
     ProducerLimits,
     ReaderLimits,
     SessionLimits,
+    TurnLimits,
     open_sessions,
 )
 from gateway.settings_source import load_settings
@@ -85,8 +88,9 @@ class Gateway:
                 cookie=settings.auth.cookie,
             ),
         )
+        self._proxy = Proxy(self._api, settings.proxy)
         self._asgi = build_litestar(
-            self._api, settings, check_ready=self._check_ready, lifespan=self.open
+            self._api, self._proxy, settings, check_ready=self._check_ready, lifespan=self.open
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -120,6 +124,7 @@ class Gateway:
                     settings.redis.url or DEFAULT_REDIS_URL, settings=store_settings(settings)
                 )
             )
+            upstreams = await stack.enter_async_context(open_upstreams(settings))
             agents = await stack.enter_async_context(open_agents(settings, self._agents))
             finder = TracedAgents(agents, whereabouts(settings)) if settings.server.demo else agents
             sessions = await stack.enter_async_context(
@@ -127,6 +132,7 @@ class Gateway:
             )
             self._store, self._sessions, self._was_open = store, sessions, True
             self._api.sessions, self._api.draining = sessions, False
+            self._proxy.upstreams, self._proxy.turns = upstreams, sessions.turns
             self._api.agents = agents.offers()
             self._api.forwarded = forwarded_headers(settings.agents.values())
             try:
@@ -134,6 +140,7 @@ class Gateway:
                 await self.drain()
             finally:
                 self._api.sessions = None
+                self._proxy.upstreams = self._proxy.turns = None
                 self._store = self._sessions = None
 
     async def drain(self) -> None:
@@ -168,6 +175,7 @@ def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()
 
 def build_litestar(
     api: Api,
+    proxy: Proxy,
     settings: Settings,
     *,
     check_ready: Callable[[], Awaitable[None]],
@@ -188,6 +196,7 @@ def build_litestar(
             liveness(),
             readiness(check_ready),
             Metrics,
+            proxy_handler(proxy),
         ],
         dependencies={
             "api": Provide(lambda: api, sync_to_thread=False),
@@ -256,6 +265,9 @@ def session_limits(settings: Settings) -> Limits:
             max_pending_bytes=runs.max_pending_bytes,
             outage_limit_s=runs.producer_outage_limit_s,
             reconnect_window_s=redis.reconnect_window_s,
+        ),
+        turns=TurnLimits(
+            idle_s=settings.proxy.idle_limit_s, max_waiting_bytes=runs.max_pending_bytes
         ),
         leases=LeaseLimits(
             lease_s=runs.lease_s,

@@ -4,7 +4,8 @@
       ClientError                    the request cannot be served as it is
         InvalidRequestError 400 · UnauthorizedError 401 · ForbiddenError 403
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
-        RunActiveError 409 · ConflictError 409 · NotRecoveredError 410 · TooLargeError 413
+        RunActiveError 409 · RunStoppedError 409 · ConflictError 409
+        NotRecoveredError 410 · TooLargeError 413
         FencedError 409              another producer has the run; end without writing
         SequenceGapError 409 · RunEndedError 409 · IllegalChunkPushedError 400
       StoreError
@@ -107,6 +108,13 @@ class RunActiveError(ClientError):
     code = "run_active"
     http_status = 409
     temporary = True
+
+
+class RunStoppedError(ClientError):
+    """A person has stopped the run that the request goes on with."""
+
+    code = "run_stopped"
+    http_status = 409
 
 
 class ConflictError(ClientError):

@@ -336,6 +336,36 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     max_retries: Annotated[
         int, Meta(ge=0, le=10, description="Retries before the answer begins.")
     ] = 2
+    proxy_key: Annotated[
+        Literal["caller", "gateway"],
+        Meta(
+            description="Whose key `/proxy/NAME` calls with: `caller`, the one that the request "
+            "has; `gateway`, the one above, and the request has an agent key instead."
+        ),
+    ] = "caller"
+
+
+class ProxySettings(_Section, frozen=True, kw_only=True):
+    """`/proxy`: the providers' own APIs, passed through. See docs/proxy.md."""
+
+    max_body_bytes: Annotated[
+        Bytes, Meta(description="Largest request body that is passed on: files are uploaded so.")
+    ] = 512 * 1024 * 1024
+    max_call_bytes: Annotated[
+        Bytes,
+        Meta(description="Largest request body of a call that names a session; it is held."),
+    ] = 64 * 1024 * 1024
+    idle_limit_s: Annotated[
+        Seconds,
+        Meta(description="How long a run of several calls waits for the next one. Tools run then."),
+    ] = 120.0
+    finish_calls: Annotated[
+        bool,
+        Meta(
+            description="When a backend leaves a call that names a session, read the provider's "
+            "answer to its end all the same, for the session. Else the call is cancelled."
+        ),
+    ] = False
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -345,6 +375,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     redis: RedisSettings = RedisSettings()
     runs: RunSettings = RunSettings()
     auth: AuthSettings = AuthSettings()
+    proxy: ProxySettings = ProxySettings()
     default_agent: Annotated[
         str,
         Meta(description="Agent of requests that name none. Empty: the first one configured."),
@@ -359,6 +390,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "redis": RedisSettings,
     "runs": RunSettings,
     "auth": AuthSettings,
+    "proxy": ProxySettings,
 }
 """The sections whose fields have environment variables."""
 

@@ -46,6 +46,9 @@ ORPHANS_CLOSED: Final = Counter(
 RUNS_TAKEN_UP: Final = Counter(
     "midstream_runs_taken_up_total", "Runs gone on with for a producer that died or left"
 )
+PROXIED: Final = Gauge(
+    "midstream_proxied", "Requests under way to providers", ["kind"], multiprocess_mode="livesum"
+)
 ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
 
 

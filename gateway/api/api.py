@@ -27,6 +27,7 @@ class Api:
         sessions: set while the application is up (see `app.py`).
         agents: what clients may ask for; also set then.
         forwarded: names, in lower case, of the request's headers that agents are told.
+        gate: what requests must pass.
         draining: this process is shutting down.
     """
 
@@ -37,7 +38,7 @@ class Api:
         self.agents: Sequence[AgentOffer] = ()
         self.forwarded: Sequence[str] = ()
         self.draining = False
-        self._gate = gate
+        self.gate = gate
         self._sessions = sessions
 
     @property
@@ -69,12 +70,12 @@ class Api:
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
         """Return who calls; see `Gate.admit`."""
-        return await self._gate.admit(connection)
+        return await self.gate.admit(connection)
 
     async def admit_request(self, request: Request[Any, Any, Any]) -> Caller:
         """`admit`, as Litestar calls it for the dependency `caller`."""
-        return await self._gate.admit(request)
+        return await self.gate.admit(request)
 
     def admit_agent(self, request: Request[Any, Any, Any]) -> Caller:
         """Return for whom an agent calls, for the dependency `agent`; see `Gate.admit_agent`."""
-        return self._gate.admit_agent(request)
+        return self.gate.admit_agent(request)

@@ -27,6 +27,7 @@ from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.sessions.runs import Runs
 from gateway.sessions.sessions import Sessions
 from gateway.sessions.succession import Succession
+from gateway.sessions.turn import TurnLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +42,7 @@ __all__ = [
     "ReaderLimits",
     "SessionLimits",
     "Sessions",
+    "TurnLimits",
     "open_sessions",
 ]
 
@@ -52,6 +54,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     readers: ReaderLimits = ReaderLimits()
     producers: ProducerLimits = ProducerLimits()
     leases: LeaseLimits = LeaseLimits()
+    turns: TurnLimits = TurnLimits()
 
 
 @asynccontextmanager
@@ -82,6 +85,7 @@ async def open_sessions(
         push_limits=PushLimits(
             lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
         ),
+        turn_limits=limits.turns,
     )
     async with asyncio.TaskGroup() as tasks:
         own = [

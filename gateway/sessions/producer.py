@@ -158,6 +158,25 @@ class Producer:
         self._pump: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a person's stop ends the run, or has ended it."""
+        return self._reason is _Reason.STOPPED
+
+    @property
+    def fenced_off(self) -> bool:
+        """Whether the run is not ours any more."""
+        return self._reason is _Reason.LOST
+
+    @property
+    def agent_ended(self) -> bool:
+        """Whether the agent has ended, or was cancelled: nothing it yields is taken any more."""
+        return self._ended.is_set()
+
+    async def until_agent_ended(self) -> None:
+        """Wait for that; it is so a moment before the terminal is written."""
+        await self._ended.wait()
+
     # -- the doors --------------------------------------------------------------------------
 
     def stop(self, by: str) -> None:

@@ -14,7 +14,7 @@ from gateway.store.records import RunKey
 from gateway.telemetry import RUNS_ACTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from gateway.agents.base import AnyAgent
     from gateway.agents.durable import DurableAgent, Interrupted
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.sessions.service import StartRequest
     from gateway.store.records import Opened, TakenOver
     from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,9 @@ class Runs:
     ) -> None:
         """Start to produce a run that was just opened. Its feed must be attached."""
         run = log.info
-        producer = Producer(
+        self.produce(
+            log,
             RunKey(session_id=log.session_id, run_id=run.id, fence=opened.fence),
-            run,
             agent=agent,
             request=AgentRequest(
                 session_id=log.session_id,
@@ -84,12 +85,40 @@ class Runs:
                 headers=request.headers,
             ),
             continued=plan.continued,
+            stopped_by="before it was sent" if opened.stop_requested else None,
+        )
+
+    def produce(
+        self,
+        log: RunLog,
+        key: RunKey,
+        *,
+        agent: AnyAgent,
+        request: AgentRequest,
+        continued: UIMessage | None,
+        stored: Sequence[AnyChunk] = (),
+        stopped_by: str | None = None,
+    ) -> Producer:
+        """Start to produce a run that is ours to write; its feed must be attached.
+
+        Args:
+            continued, stored: see `Producer`.
+            stopped_by: a stop is recorded for it: it is ended at once.
+        """
+        run = log.info
+        producer = Producer(
+            key,
+            run,
+            agent=agent,
+            request=request,
+            continued=continued,
             committer=self._committer,
             store=self._store,
             limits=self._limits,
+            stored=stored,
         )
-        if opened.stop_requested:
-            producer.stop("before it was sent")
+        if stopped_by is not None:
+            producer.stop(stopped_by)
         log.producer = producer
         self._start(producer, self._drive(producer, log))
         logger.info(
@@ -99,6 +128,7 @@ class Runs:
             run.agent,
             run.trigger,
         )
+        return producer
 
     def take_up(
         self,

@@ -21,6 +21,7 @@ from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionR
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
 from gateway.sessions.succession import facts_of
+from gateway.sessions.turns import Turns
 from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.sessions.reaper import Reaper
     from gateway.sessions.run_log import RunLog
     from gateway.sessions.runs import Runs
+    from gateway.sessions.turn import TurnLimits
     from gateway.store.records import SessionMeta, SessionState
     from gateway.store.store import SessionStore
     from protocol.batch import ChunkBatch
@@ -47,6 +49,7 @@ class Sessions:
 
     Attributes:
         pushed: their runs that are written from outside.
+        turns: the runs that pass through this process, for the proxy.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Sessions:
         limits: SessionLimits,
         reader_limits: ReaderLimits,
         push_limits: PushLimits,
+        turn_limits: TurnLimits,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -71,6 +75,15 @@ class Sessions:
         self._opening = Opening(store, agents, reaper, limits)
         self.pushed = PushedRuns(
             store, hub, Claims(store, self._opening, push_limits.lease_ms), draining, push_limits
+        )
+        self.turns = Turns(
+            store,
+            hub,
+            runs,
+            self._opening,
+            draining,
+            lease_ms=limits.lease_ms,
+            limits=turn_limits,
         )
         self._presence = presence
         self._draining = draining
@@ -265,6 +278,7 @@ class Sessions:
         self._draining.started = True
         self._reaper.retire()
         self._hub.wake_all()
+        self.turns.end_idle()
         await self._runs.drain(limit_s)
 
 

@@ -1,6 +1,6 @@
 """Measure Midstream beside its peers, and print the figures: `make bench`.
 
-python -m tests.bench [streams resume reload fan-out memory redis] [--write]
+python -m tests.bench [streams proxied resume reload fan-out memory redis] [--write]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import uvloop
 
 from tests.bench.fan_out import measure_fan_out
 from tests.bench.memory import measure_memory
+from tests.bench.proxied import measure_proxied
 from tests.bench.redis_use import measure_redis
 from tests.bench.reload import measure_reload
 from tests.bench.report import machine, table, written_into
@@ -37,6 +38,7 @@ PAGE: Final = REPOSITORY / "docs" / "performance.md"
 
 MEASUREMENTS: Final = {
     "streams": measure_streams,
+    "proxied": measure_proxied,
     "resume": measure_resume,
     "reload": measure_reload,
     "fan-out": measure_fan_out,

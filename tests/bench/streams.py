@@ -13,7 +13,7 @@ from tests.bench.report import Target, compared_rounds
 from tests.bench.servers import NODE, PROXY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.bench.report import Row
     from tests.bench.servers import Server, Servers
@@ -45,10 +45,20 @@ def new_chat() -> str:
     return f"bench-{next(_chat_numbers)}"
 
 
-async def stream(servers: Servers, server: Server, streams: int, rate: int = RATE) -> Window:
-    """Have `server` answer so many chats at once, and watch a window of it."""
+async def stream(
+    servers: Servers,
+    server: Server,
+    streams: int,
+    rate: int = RATE,
+    request_of: Callable[[str, str], bytes] = send_message,
+) -> Window:
+    """Have `server` answer so many chats at once, and watch a window of it.
+
+    Args:
+        request_of: makes a request of a chat's id and a plan.
+    """
     tally = Tally()
-    requests = [send_message(new_chat(), f"rate={rate}") for _ in range(streams)]
+    requests = [request_of(new_chat(), f"rate={rate}") for _ in range(streams)]
     clients = await connect(server.port, requests, tally)
     await all_streaming(clients)
     await asyncio.sleep(WARM_S)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.processes import REPOSITORY, ChildProcess, free_port
+from tests.support.recipes import write_recipes
 from tests.support.sessions import text_of
 
 if TYPE_CHECKING:
@@ -133,3 +134,23 @@ def test_person_pastes_the_push_program_and_its_answer_is_kept(deployment: Deplo
     assert [message["role"] for message in snapshot["messages"]] == ["user", "assistant"]
     assert text_of(snapshot["messages"][1]) == "Slowly, and then all at once. "
     assert snapshot["messages"][1]["parts"][1]["output"] == "They flow downhill."
+
+
+def test_person_runs_the_proxied_backend_and_the_session_has_its_answer(
+    served: str, tmp_path: Path
+) -> None:
+    """What it prints is what the session keeps."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, write_recipes(tmp_path / "recipes") / "proxied.py"],
+        env={**os.environ, "GATEWAY": served, "no_proxy": "*"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    with urllib.request.urlopen(f"{served}/api/chat/trip", timeout=5) as answer:  # noqa: S310
+        user, assistant = json.load(answer)["messages"]
+    assert user["parts"][0]["text"] == "How do rivers move?"
+    assert "".join(part.get("text", "") for part in assistant["parts"]) == done.stdout != ""

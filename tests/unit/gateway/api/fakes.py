@@ -11,6 +11,7 @@ from gateway.api.agent_keys import AgentKeys
 from gateway.api.api import Api
 from gateway.api.auth import Anonymous
 from gateway.api.gate import Gate
+from gateway.api.proxy import Proxy
 from gateway.app import build_litestar
 from gateway.ids import MessageId, RunId
 from gateway.settings import ServerSettings, Settings
@@ -147,8 +148,9 @@ def make_app(
             raise ready_error
 
     api = Api(settings.server, gate, sessions)
-    api.forwarded = forwarded
-    return build_litestar(api, settings, check_ready=check_ready, lifespan=None)
+    return build_litestar(
+        api, Proxy(api, settings.proxy), settings, check_ready=check_ready, lifespan=None
+    )
 
 
 @dataclass

@@ -1,0 +1,56 @@
+"""Our own errors in the provider's shape, so that its SDK shows them as it shows its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import json
+
+from gateway.api.failures import RETRY_AFTER_S
+
+if TYPE_CHECKING:
+    from gateway.errors import GatewayError
+
+_ANTHROPIC_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+def error_answer(
+    error: GatewayError, *, anthropic: bool
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return the status, headers and body that tell of an error.
+
+    `x-should-retry` is what both SDKs obey: by themselves they would send a 409 again.
+    """
+    status = error.http_status
+    if anthropic:
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        told = {**error.details, "type": kind, "code": error.code, "message": error.message}
+        body = json.encode({"type": "error", "error": told})
+    else:
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        told = {
+            **error.details,
+            "code": error.code,
+            "type": kind,
+            "message": error.message,
+        }
+        body = json.encode({"error": {**told, "param": None}})
+    again = error.temporary and status >= 500
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-midstream-error", error.code.encode()),
+        (b"x-should-retry", b"true" if again else b"false"),
+    ]
+    if status == 503:
+        headers.append((b"retry-after", RETRY_AFTER_S.encode()))
+    return status, headers, body

@@ -1,0 +1,83 @@
+"""The response of a proxied request, and the block that ends when its caller leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.api.proxy_body import GoneError
+from gateway.api.proxy_errors import error_answer
+from gateway.providers.silence import SilenceLimit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from litestar.types import Send
+
+    from gateway.api.proxy_body import RequestBody
+    from gateway.errors import GatewayError
+
+
+class Exchange:
+    """The response of one request, written to the server; each write has a time limit."""
+
+    def __init__(self, send: Send, write_deadline_s: float) -> None:
+        self.started = False
+        self._send = send
+        self._deadline = SilenceLimit(write_deadline_s)
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """Send a piece of the body.
+
+        Raises:
+            GoneError: the caller takes nothing any more.
+        """
+        try:
+            with self._deadline:
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except TimeoutError:
+            raise GoneError("slow") from None
+
+    def close(self) -> None:
+        """Let go of the timer of its writes."""
+        self._deadline.close()
+
+    async def refuse(self, error: GatewayError, *, anthropic: bool) -> None:
+        """Send an error of ours as the whole response."""
+        status, headers, body = error_answer(error, anthropic=anthropic)
+        await self.start(status, headers)
+        await self.write(body, more=False)
+
+
+@asynccontextmanager
+async def while_there(body: RequestBody) -> AsyncIterator[None]:
+    """Cancel the block when the caller leaves.
+
+    Raises:
+        GoneError: it did.
+    """
+
+    async def watch() -> None:
+        await body.until_gone()
+        raise GoneError("disconnected")
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(watch(), name="watch-proxy-caller")
+            yield
+            watcher.cancel()
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended a block: its own before the watcher's."""
+    errors = group.exceptions
+    error = next((each for each in errors if not isinstance(each, GoneError)), errors[0])
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,265 @@
+"""A proxied call that names a session: the same bytes, and a run of the session besides.
+
+The run is opened before anything goes to the provider. A stop in the session ends the
+provider's call and, well-formed, the caller's stream; a caller that leaves ends both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from litestar.datastructures import Headers
+from msgspec import Struct
+
+from gateway.api.proxy_exchange import while_there
+from gateway.api.proxy_target import response_headers
+from gateway.errors import GatewayError, RunStoppedError
+from gateway.ids import MessageId, SessionId, check_id
+from gateway.providers.errors import Fault, status_fault
+from gateway.providers.part_ids import PartIds
+from gateway.providers.proxied.calls import Wire, read_call
+from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from gateway.sessions.runs import part_id
+from gateway.sessions.turn import STOPPED
+from gateway.sessions.turns import CallRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from litestar.types import Scope
+
+    from gateway.api.proxy_body import RequestBody
+    from gateway.api.proxy_exchange import Exchange
+    from gateway.api.proxy_target import Header, Target
+    from gateway.providers.proxied.calls import Call
+    from gateway.providers.proxy import Answer, Upstream, Upstreams
+    from gateway.sessions.access import Caller
+    from gateway.sessions.turn import Step
+    from gateway.sessions.turns import Turns
+
+SESSION_HEADER: Final = "x-midstream-session"
+RUN_KEY_HEADER: Final = "x-midstream-run"
+MESSAGE_HEADER: Final = "x-midstream-message"
+AGENT_HEADER: Final = "x-midstream-agent"
+RETRIES_HEADER: Final = "x-stainless-retry-count"
+"""How both SDKs, in all languages, say that this is not the first try."""
+
+DEFAULT_AGENT: Final = "proxy"
+
+_EVENTS: Final = "text/event-stream"
+_TRIED_AGAIN: Final = frozenset({408, 409, 429})
+"""Statuses, besides 5xx, after which the SDKs try again by themselves."""
+
+
+class SessionHeaders(Struct, frozen=True, kw_only=True):
+    """What the headers of a call say of its session."""
+
+    wire: Wire
+    session_id: SessionId
+    run_key: str | None
+    message_id: MessageId | None
+    agent: str
+    tried: int
+
+    @classmethod
+    def read(cls, scope: Scope, target: Target) -> SessionHeaders | None:
+        """Return what they say; None for a request that is no call, or names no session.
+
+        Raises:
+            InvalidRequestError: one of the ids cannot be one.
+        """
+        headers = Headers.from_scope(scope)
+        session_id = headers.get(SESSION_HEADER)
+        wire = _CALLS.get(target.path.removeprefix("v1/"))
+        if session_id is None or wire is None or scope.get("method") != "POST":
+            return None
+        run_key, message_id = headers.get(RUN_KEY_HEADER), headers.get(MESSAGE_HEADER)
+        tried = headers.get(RETRIES_HEADER, "0")
+        return cls(
+            wire=wire,
+            session_id=SessionId(check_id(session_id, SESSION_HEADER)),
+            run_key=None if run_key is None else check_id(run_key, RUN_KEY_HEADER),
+            message_id=None
+            if message_id is None
+            else MessageId(check_id(message_id, MESSAGE_HEADER)),
+            agent=check_id(headers.get(AGENT_HEADER, DEFAULT_AGENT), AGENT_HEADER),
+            tried=int(tried) if tried.isdecimal() and len(tried) < 6 else 0,
+        )
+
+
+_CALLS: Final = {wire.value: wire for wire in Wire}
+
+
+class SessionCall:
+    """One such call.
+
+    Args:
+        finish_calls: read the answer to its end when the caller has left.
+    """
+
+    def __init__(
+        self, headers: SessionHeaders, turns: Turns, upstreams: Upstreams, *, finish_calls: bool
+    ) -> None:
+        self._headers = headers
+        self._turns = turns
+        self._upstreams = upstreams
+        self._finish_calls = finish_calls
+        self._reader: EventsReader | WholeReader | None = None
+
+    async def serve(
+        self,
+        caller: Caller,
+        upstream: Upstream,
+        url: str,
+        headers: list[Header],
+        body: RequestBody,
+        response: Exchange,
+    ) -> None:
+        """Make the call, and pass its answer on.
+
+        Raises:
+            GatewayError: before the response has begun, for the caller; else why it broke off.
+            GoneError: the caller has left.
+        """
+        content = await body.read()
+        call = read_call(self._headers.wire, content)
+        async with self._turns.call(caller, self._request(call, content)) as step:
+            passing = self._pass(call, step, upstream, url, _uncompressed(headers), content)
+            if await _unless_stopped(step, self._while_there(passing, body, response)):
+                return
+            await self._end_stopped(call, response)
+
+    def _request(self, call: Call, content: bytes) -> CallRequest:
+        headers = self._headers
+        return CallRequest(
+            session_id=headers.session_id,
+            run_key=headers.run_key,
+            message_id=headers.message_id,
+            agent=headers.agent,
+            said=call.said,
+            results=call.results,
+            goes_on=call.goes_on,
+            digest=hashlib.sha256(content).hexdigest(),
+            tried=headers.tried,
+        )
+
+    async def _while_there(
+        self, passing: Callable[[Exchange], Awaitable[None]], body: RequestBody, response: Exchange
+    ) -> None:
+        if self._finish_calls:
+            # What is written to somebody who has left is dropped by the server.
+            await passing(response)
+            return
+        async with while_there(body):
+            await passing(response)
+
+    def _pass(
+        self,
+        call: Call,
+        step: Step,
+        upstream: Upstream,
+        url: str,
+        headers: list[Header],
+        content: bytes,
+    ) -> Callable[[Exchange], Awaitable[None]]:
+        async def passing(response: Exchange) -> None:
+            try:
+                async with self._upstreams.open(upstream, "POST", url, headers, content) as answer:
+                    await self._answer(call, step, answer, response)
+            except GatewayError as failure:
+                step.fail(failure, comes_again=not response.started)
+                raise
+
+        return passing
+
+    async def _answer(self, call: Call, step: Step, answer: Answer, response: Exchange) -> None:
+        reader = self._reader_of(call, step, answer)
+        headers = response_headers(answer.headers)
+        if isinstance(reader, EventsReader):
+            # A stop would make another length of it.
+            headers = [each for each in headers if each[0].lower() != b"content-length"]
+        await response.start(answer.status, headers)
+        if reader is None:
+            while data := await answer.read():
+                await response.write(data)
+            fault = status_fault(answer.status) if answer.status >= 400 else Fault.BROKEN
+            step.fail(fault.error(), comes_again=_is_tried_again(answer.status))
+            await response.write(b"", more=False)
+            return
+        self._reader = reader
+        try:
+            while data := await answer.read():
+                passed, chunks = reader.receive_data(data)
+                if chunks:
+                    step.write(chunks, len(data))
+                if passed:
+                    await response.write(passed)
+        except GatewayError:
+            if rest := reader.receive_eof()[0]:
+                await response.write(rest)
+            raise
+        passed, chunks = reader.receive_eof()
+        if chunks:
+            step.write(chunks, 0)
+        if reader.failure is not None:
+            step.fail(reader.failure)
+        else:
+            step.end(reader.result)
+        await response.write(passed, more=False)
+
+    def _reader_of(
+        self, call: Call, step: Step, answer: Answer
+    ) -> EventsReader | WholeReader | None:
+        """Return what reads the answer along; None for one that is none."""
+        if answer.status != 200 or answer.is_compressed:
+            return None
+        translator = translator_of(call, part_id, step.part_ids)
+        if answer.media_type == _EVENTS:
+            return EventsReader(call, translator, part_id)
+        return WholeReader(call, translator)
+
+    async def _end_stopped(self, call: Call, response: Exchange) -> None:
+        """End the caller's response, of which the provider's part was cut off.
+
+        Raises:
+            RunStoppedError: it has not begun, or cannot be ended well.
+        """
+        reader = self._reader
+        if reader is None and call.streams and not response.started:
+            reader = EventsReader(call, translator_of(call, part_id, PartIds()), part_id)
+            await response.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")])
+        last = None if reader is None else reader.close()
+        if last is None:
+            raise RunStoppedError(STOPPED)
+        await response.write(last, more=False)
+
+
+async def _unless_stopped(step: Step, passing: Awaitable[None]) -> bool:
+    """Await, or cancel when the run is stopped; returns False then."""
+    task = asyncio.ensure_future(passing)
+    stopped = asyncio.create_task(step.until_stopped(), name="watch-proxied-run")
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+            return True
+        return False
+    finally:
+        for each in (task, stopped):
+            each.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)
+
+
+def _is_tried_again(status: int) -> bool:
+    return status >= 500 or status in _TRIED_AGAIN
+
+
+def _uncompressed(headers: list[Header]) -> list[Header]:
+    """Ask for an answer that can be read along; one that is compressed comes in larger pieces."""
+    kept = [each for each in headers if each[0] != b"accept-encoding"]
+    return [*kept, (b"accept-encoding", b"identity")]

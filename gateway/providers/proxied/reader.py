@@ -1,0 +1,185 @@
+"""Reads an answer along while it passes: events to the caller, chunks to the session.
+
+What goes to the caller are the bytes that came, cut at the ends of events only: an event
+means nothing before its blank line, and a stream that is stopped can then be ended well.
+Whatever cannot be read, the bytes go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.providers.anthropic_tools import ToolNames
+from gateway.providers.errors import Fault
+from gateway.providers.prompts.openai_tools import tooling
+from gateway.providers.proxied.calls import Wire
+from gateway.providers.proxied.endings import ENDINGS
+from gateway.providers.proxied.whole_answers import events_of
+from gateway.providers.translate.anthropic import AnthropicTranslator
+from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
+from gateway.providers.translate.tool_calls import ToolCalls
+from protocol.codec import UNREADABLE
+from protocol.errors import MalformedFrameError
+from protocol.sse import DEFAULT_MAX_EVENT_BYTES, SseDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.errors import ProviderError
+    from gateway.providers.base import StepResult, Translator
+    from gateway.providers.part_ids import PartIds
+    from gateway.providers.proxied.calls import Call
+    from protocol.chunks import AnyChunk
+
+logger = logging.getLogger(__name__)
+
+MAX_WHOLE_BYTES: Final = 64 * 1024 * 1024
+"""Of an answer that does not stream; a larger one passes, and is not shown."""
+
+_UNLIKE_AN_ANSWER: Final = (*UNREADABLE, ValueError, TypeError, KeyError, AttributeError)
+
+_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+def translator_of(call: Call, new_id: Callable[[], str], part_ids: PartIds) -> Translator:
+    """Return what turns the answer's events into chunks, as for a configured agent."""
+    calls = ToolCalls(tool.name for tool in call.tools)
+    if call.wire is Wire.MESSAGES:
+        return AnthropicTranslator(
+            names=ToolNames(call.tools),
+            calls=calls,
+            new_id=new_id,
+            part_ids=part_ids,
+            send_sources=True,
+        )
+    if call.wire is Wire.CHAT:
+        return OpenAIChatTranslator(calls, new_id=new_id, part_ids=part_ids, send_sources=True)
+    return OpenAIResponsesTranslator(
+        calls,
+        new_id=new_id,
+        part_ids=part_ids,
+        tooling=tooling(call.tools),
+        stored=call.stored,
+        send_sources=True,
+    )
+
+
+class EventsReader:
+    """An answer that streams.
+
+    Attributes:
+        failure: why it cannot be read (any more); what passes is not affected.
+    """
+
+    def __init__(self, call: Call, translator: Translator, new_id: Callable[[], str]) -> None:
+        self.failure: ProviderError | None = None
+        self._translator = translator
+        self._decoder = SseDecoder()
+        self._ending = ENDINGS[call.wire](new_id)
+        self._held = bytearray()
+
+    @property
+    def result(self) -> StepResult:
+        """What the step came to."""
+        return self._translator.result
+
+    def receive_data(self, data: bytes) -> tuple[bytes, list[AnyChunk]]:
+        """Take the next bytes; return what of them is to pass, and their chunks."""
+        if self.failure is not None:
+            return self._rest() + data, []
+        passed = self._whole_events(data)
+        chunks: list[AnyChunk] = []
+        try:
+            for event in self._decoder.receive_data(passed) if passed else ():
+                self._follow(event.data)
+                if self._translator.result.failure is None:
+                    chunks += self._translator.receive(event.data)
+        except MalformedFrameError:
+            self.failure = Fault.BROKEN.error()
+        except Exception:
+            logger.exception("proxied_answer_not_read")
+            self.failure = Fault.BROKEN.error()
+        if self.failure is not None or len(self._held) > DEFAULT_MAX_EVENT_BYTES:
+            self.failure = self.failure or Fault.BROKEN.error()
+            passed += self._rest()
+        return passed, chunks
+
+    def receive_eof(self) -> tuple[bytes, list[AnyChunk]]:
+        """The answer ended: return what was held, and the last chunks."""
+        chunks: list[AnyChunk] = []
+        if self.failure is None and self.result.failure is None:
+            chunks = self._translator.receive_eof()
+        return self._rest(), chunks
+
+    def close(self) -> bytes | None:
+        """Return what ends the stream for the caller, from where it is; None if nothing can."""
+        return None if self.failure is not None else self._ending.close()
+
+    def _follow(self, event: bytes) -> None:
+        try:
+            self._ending.receive(event)
+        except UNREADABLE:
+            return  # the translator says so
+
+    def _whole_events(self, data: bytes) -> bytes:
+        held = self._held
+        # An end may be cut in two: its first bytes are then what is held.
+        begin = max(0, len(held) - 3)
+        held += data
+        cut = -1
+        for end in _EVENT_ENDS:
+            at = held.rfind(end, begin)
+            if at >= 0:
+                cut = max(cut, at + len(end))
+        if cut < 0:
+            return b""
+        passed = bytes(held[:cut])
+        del held[:cut]
+        return passed
+
+    def _rest(self) -> bytes:
+        rest = bytes(self._held)
+        self._held.clear()
+        return rest
+
+
+class WholeReader:
+    """An answer that comes as one JSON object; read when it is whole. See `EventsReader`."""
+
+    def __init__(self, call: Call, translator: Translator) -> None:
+        self.failure: ProviderError | None = None
+        self._wire = call.wire
+        self._translator = translator
+        self._body = bytearray()
+
+    @property
+    def result(self) -> StepResult:
+        """What the step came to."""
+        return self._translator.result
+
+    def receive_data(self, data: bytes) -> tuple[bytes, list[AnyChunk]]:
+        """Take the next bytes; all of them pass."""
+        if self.failure is None:
+            self._body += data
+            if len(self._body) > MAX_WHOLE_BYTES:
+                self._body.clear()
+                self.failure = Fault.BROKEN.error()
+        return data, []
+
+    def receive_eof(self) -> tuple[bytes, list[AnyChunk]]:
+        """The answer is whole: return its chunks."""
+        chunks: list[AnyChunk] = []
+        try:
+            if self.failure is None:
+                for event in events_of(self._wire, bytes(self._body)):
+                    chunks += self._translator.receive(event)
+                chunks += self._translator.receive_eof()
+        except _UNLIKE_AN_ANSWER:
+            self.failure = Fault.BROKEN.error()
+        return b"", chunks
+
+    def close(self) -> bytes | None:
+        """Nothing ends half an object."""
+        return None

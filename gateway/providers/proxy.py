@@ -1,0 +1,302 @@
+"""The far end of `/proxy`: providers' own APIs, called with requests that are not ours.
+
+Nothing is interpreted, decompressed, redirected or tried again here: the SDK at the other
+side of the proxy does all of that, as if it were connected directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from gateway.errors import SettingsError
+from gateway.providers.errors import map_provider_errors
+from gateway.providers.http import TimeLimits
+from gateway.providers.silence import SilenceLimit
+from gateway.providers.simulator import create_simulator
+from gateway.providers.simulator.server import serve_simulator
+from gateway.settings import (
+    LOOPBACK,
+    PROVIDER_KINDS,
+    SIMULATED_KINDS,
+    ProviderSettings,
+    api_key_variable,
+    provider_kind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import aiohttp
+
+    from gateway.settings import Settings
+
+Headers = list[tuple[bytes, bytes]]
+
+IDLE_CONNECTION_S: Final = 15.0
+"""How long a connection is kept for the next request. Shorter than the providers keep theirs: a
+request that meets a closing connection fails."""
+
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""Of one header of an answer; more than any provider sends."""
+
+NAME_SERVER_TTL_S: Final = 60
+
+_SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""What aiohttp would add of its own."""
+
+_BASE_URLS: Final = {
+    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    "openai-chat": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+}
+"""Kind -> where its SDK looks: an environment variable, and else."""
+
+
+class Upstream(Struct, frozen=True, kw_only=True):
+    """A provider as the proxy reaches it.
+
+    Attributes:
+        kind: the API that it speaks, as in settings.
+        base_url: as its SDK takes it: with `/v1` for OpenAI's APIs, without for Anthropic's.
+            Without a slash at its end.
+        key: put in place of the caller's; None leaves that.
+    """
+
+    kind: str
+    base_url: str
+    limits: TimeLimits
+    key: str | None = None
+
+    @property
+    def speaks_anthropic(self) -> bool:
+        """Whether errors, and keys, are in Anthropic's shape; else in OpenAI's."""
+        return self.kind == "anthropic"
+
+    def url(self, path: str, query: str) -> str:
+        """Return the address for a path below `/proxy/NAME/`.
+
+        SDKs may be given `/proxy/NAME` or `/proxy/NAME/v1`: OpenAI's base URL has its `v1`.
+        """
+        if not self.speaks_anthropic:
+            path = path.removeprefix("v1/")
+        return f"{self.base_url}/{path}?{query}" if query else f"{self.base_url}/{path}"
+
+    def with_key(self, headers: Headers) -> Headers:
+        """Return a request's headers, with our key in place of the caller's if there is one."""
+        if self.key is None:
+            return headers
+        kept = [each for each in headers if each[0] not in (b"authorization", b"x-api-key")]
+        if self.speaks_anthropic:
+            return [*kept, (b"x-api-key", self.key.encode())]
+        return [*kept, (b"authorization", b"Bearer " + self.key.encode())]
+
+
+class Answer:
+    """A response whose body has not been read.
+
+    Attributes:
+        headers: as they came: their order, case and bytes.
+        media_type: of the body, without parameters.
+        is_compressed: the body is as it came all the same.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, limits: TimeLimits) -> None:
+        self.status = response.status
+        self.headers: Sequence[tuple[bytes, bytes]] = response.raw_headers
+        self.media_type = response.content_type
+        encoding = response.headers.get("content-encoding", "identity")
+        self.is_compressed = encoding.lower() != "identity"
+        self._response = response
+        self._content = response.content
+        self._silence = SilenceLimit(limits.between_bytes_s)
+
+    async def read(self) -> bytes:
+        """Return what has come of the body, as soon as anything has; empty at its end.
+
+        Raises:
+            ProviderUnavailableError: the connection was lost, or silent for too long.
+        """
+        with map_provider_errors(), self._silence:
+            return await self._content.readany()
+
+    def close(self) -> None:
+        """Let go at once: a connection with an answer that was not read is closed."""
+        self._silence.close()
+        self._response.close()
+
+
+class Upstreams:
+    """The providers that the proxy reaches, by name, and the connections to them."""
+
+    def __init__(
+        self, settings: Settings, stack: AsyncExitStack, environment: Mapping[str, str]
+    ) -> None:
+        self._stack = stack
+        providers = settings.providers
+        # Whoever has set a backend's base URL for the whole machine means the provider here.
+        elsewhere = {
+            name: value
+            for name, value in environment.items()
+            if not _is_own_proxy(value, settings.server.port)
+        }
+        self._known = {
+            name: _upstream(name, providers.get(name, ProviderSettings()), elsewhere)
+            for name in {*providers, *PROVIDER_KINDS}
+        }
+        self._simulators: dict[str, Upstream] = {}
+        self._starting = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def find(self, name: str) -> Upstream | None:
+        """Return a provider; a simulated one is started when it is first asked for."""
+        if name in SIMULATED_KINDS and name not in self._known:
+            async with self._starting:
+                if not self._simulators:
+                    url = await self._stack.enter_async_context(serve_simulator(create_simulator()))
+                    self._simulators = dict(_simulated(url))
+            return self._simulators[name]
+        return self._known.get(name)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        upstream: Upstream,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: bytes | AsyncIterator[bytes] | None,
+    ) -> AsyncIterator[Answer]:
+        """Send a request, and enter when its answer begins; leaving closes it at once.
+
+        Args:
+            url: see `Upstream.url`.
+            headers: all of them, but for the host's; names in lower case. With a
+                `content-length`, the body must have it; else a streamed body is chunked.
+            body: None for a request that has none.
+
+        Raises:
+            ProviderUnavailableError: from entering: it cannot be reached, or does not begin.
+        """
+        from aiohttp import ClientTimeout
+        from yarl import URL
+
+        session = self._session or self._connect()
+        limits = upstream.limits
+        with map_provider_errors():
+            async with asyncio.timeout(limits.first_byte_s) as limit:
+                response = await session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=[(name.decode("ascii"), value.decode()) for name, value in headers],
+                    skip_auto_headers=_SKIPPED,
+                    data=_timed(body, limit, limits) if isinstance(body, AsyncIterator) else body,
+                    allow_redirects=False,
+                    timeout=ClientTimeout(total=None, sock_connect=limits.connect_s),
+                )
+        answer = Answer(response, upstream.limits)
+        try:
+            yield answer
+        finally:
+            # One that was read to its end has given its connection back before this.
+            answer.close()
+
+    def _connect(self) -> aiohttp.ClientSession:
+        """Open the session with the first request: it belongs to the running event loop."""
+        import aiohttp
+
+        self._session = aiohttp.ClientSession(
+            # A limit would let calls wait behind others that stream for minutes.
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=IDLE_CONNECTION_S, ttl_dns_cache=NAME_SERVER_TTL_S
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+@asynccontextmanager
+async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
+    """Make ready what the proxy reaches; nothing is connected before the first request.
+
+    Raises:
+        SettingsError: a provider is to be called with the gateway's key, which is not set.
+    """
+    async with AsyncExitStack() as stack:
+        upstreams = Upstreams(settings, stack, os.environ)
+        stack.push_async_callback(upstreams.close)
+        yield upstreams
+
+
+async def _timed(
+    body: AsyncIterator[bytes], limit: asyncio.Timeout, limits: TimeLimits
+) -> AsyncIterator[bytes]:
+    """Pass a body on; the wait for the answer counts from its last piece: uploads take long."""
+    loop = asyncio.get_running_loop()
+    async for piece in body:
+        yield piece
+        # Some answer before they have read everything: then nobody waits any more.
+        if limit.when() is not None and not limit.expired():
+            with suppress(RuntimeError):
+                limit.reschedule(loop.time() + limits.first_byte_s)
+
+
+def _upstream(name: str, settings: ProviderSettings, environment: Mapping[str, str]) -> Upstream:
+    kind = provider_kind(name, settings)
+    variable, usual = _BASE_URLS[kind]
+    key = None
+    if settings.proxy_key == "gateway":
+        key_variable = api_key_variable(name, settings)
+        key = environment.get(key_variable)
+        if not key:
+            raise SettingsError(
+                f"unable to use the setting `providers.{name}.proxy_key`; set {key_variable} to "
+                "the gateway's key, or leave the callers theirs"
+            )
+    return Upstream(
+        kind=kind,
+        base_url=(settings.base_url or environment.get(variable) or usual).rstrip("/"),
+        key=key,
+        limits=_limits(settings),
+    )
+
+
+def _is_own_proxy(value: str, port: int) -> bool:
+    """Whether a variable's value is the address of this gateway's proxy: a call would go round."""
+    if "/proxy/" not in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.hostname in LOOPBACK and parts.port == port
+    except ValueError:
+        return False
+
+
+def _simulated(url: str) -> Iterable[tuple[str, Upstream]]:
+    for name, kind in SIMULATED_KINDS.items():
+        path = "/anthropic" if kind == "anthropic" else "/openai/v1"
+        limits = _limits(ProviderSettings())
+        yield name, Upstream(kind=kind, base_url=url + path, limits=limits)
+
+
+def _limits(settings: ProviderSettings) -> TimeLimits:
+    return TimeLimits(
+        connect_s=settings.connect_timeout_s,
+        first_byte_s=settings.first_byte_timeout_s,
+        between_bytes_s=settings.between_bytes_timeout_s,
+    )

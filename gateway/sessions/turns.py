@@ -1,0 +1,300 @@
+"""Runs whose chunks come from calls that pass through this process: opened, held, handed on.
+
+A run is one call, or, under a key of its caller's, the calls of one turn. It is held here
+between them; a call of it that arrives in another process claims it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Raw, Struct
+
+from gateway.agents.base import AgentRequest
+from gateway.errors import ConflictError, InvalidRequestError, RunActiveError, RunStoppedError
+from gateway.ids import MessageId, RunId, SessionId, new_id
+from gateway.providers.proxied.content import ToolResult
+from gateway.sessions.access import check_write
+from gateway.sessions.claims import Claimed, Claims
+from gateway.sessions.producer import Producer
+from gateway.sessions.runs import part_id
+from gateway.sessions.turn import STEP_END, STOPPED, Turn, TurnLimits
+from gateway.sessions.turn_requests import continuation, submission
+from gateway.store.records import AppendStatus, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.sessions.access import Caller
+    from gateway.sessions.feed import Feed
+    from gateway.sessions.hub import Hub
+    from gateway.sessions.opening import Opening
+    from gateway.sessions.readers import Draining
+    from gateway.sessions.run_log import RunLog
+    from gateway.sessions.runs import Runs
+    from gateway.sessions.service import StartRequest
+    from gateway.sessions.turn import Step
+    from gateway.store.records import SessionState
+    from gateway.store.store import SessionStore
+
+ACTIVE_GRACE_S: Final = 1.0
+"""How long a call waits for a run that is about to end: a backend makes its next call as soon as
+it has the last byte of the one before, a moment before that one's terminal is written."""
+
+AT_REST_LIMIT_S: Final = 1.0
+"""How long a call waits for the end of the step before it to be in the log."""
+
+MAX_CONTINUATIONS: Final = 20
+"""Runs of one key: one more for each time that the turn was idle for too long."""
+
+
+class CallRequest(Struct, frozen=True, kw_only=True):
+    """A call that is to be (part of) a run.
+
+    Attributes:
+        run_key: of the turn that it belongs to; None: it is a run by itself.
+        message_id: the user message that it answers, if its caller knows.
+        agent: who is shown as the writer.
+        said: the parts of the user's last message; None if it has none.
+        results: what tools came to, oldest first.
+        goes_on: it ends in results.
+        digest: the same for each try of one call, and no other.
+        tried: how often it was tried before, as far as its SDK says.
+    """
+
+    session_id: SessionId
+    run_key: str | None
+    message_id: MessageId | None
+    agent: str
+    said: Sequence[Raw] | None
+    results: Sequence[ToolResult]
+    goes_on: bool
+    digest: str
+    tried: int = 0
+
+
+class Turns:
+    """The turns of this process."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        hub: Hub,
+        runs: Runs,
+        opening: Opening,
+        draining: Draining,
+        *,
+        lease_ms: int,
+        limits: TurnLimits,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._runs = runs
+        self._lease_ms = lease_ms
+        self._claims = Claims(store, opening, lease_ms)
+        self._draining = draining
+        self._limits = limits
+        self._held: dict[tuple[SessionId, str], tuple[Turn, Caller]] = {}
+
+    @asynccontextmanager
+    async def call(self, caller: Caller, call: CallRequest) -> AsyncIterator[Step]:
+        """Begin a call; one that the block leaves unended is taken for left by its caller.
+
+        Raises:
+            RunActiveError: another run of the session, or call of the turn, is under way.
+            RunStoppedError: a person has stopped the turn.
+            ConflictError: the turn has ended.
+            SessionNotFoundError, ForbiddenError, MessageNotFoundError, InvalidRequestError,
+            DrainingError, StoreUnavailableError.
+        """
+        self._draining.check()
+        async with self._hub.attach(call.session_id) as feed:
+            step = await self._held_step(caller, call) or await self._open(caller, call, feed)
+            try:
+                yield step
+            finally:
+                step.leave()
+
+    def end_idle(self) -> None:
+        """End the turns that wait for a call: this process shuts down."""
+        for turn, _ in list(self._held.values()):
+            turn.end_idle()
+
+    async def _held_step(self, caller: Caller, call: CallRequest) -> Step | None:
+        if call.run_key is None:
+            return None
+        place = call.session_id, call.run_key
+        turn, owner = self._held.get(place, (None, None))
+        if turn is None:
+            return None
+        if caller != owner:
+            meta = await self._store.load_meta(call.session_id)
+            if meta is not None:
+                check_write(caller, meta)
+        if await self._is_ours(turn):
+            return turn.begin(call.results)
+        return None
+
+    async def _is_ours(self, turn: Turn) -> bool:
+        """Whether a turn that is held here is not written by another process by now."""
+        producer = turn.producer
+        if producer is None or turn.over:
+            return turn.stopped
+        (lease,) = await self._store.renew([producer.key], self._lease_ms)
+        if lease.stopped_by is not None:
+            producer.stop(lease.stopped_by)
+        elif not lease.held:
+            producer.lost(AppendStatus.FENCED)
+        return turn.stopped or not turn.over
+
+    async def _open(self, caller: Caller, call: CallRequest, feed: Feed) -> Step:
+        key = call.run_key or new_id("call")
+        for number in range(1, MAX_CONTINUATIONS + 1):
+            this_key = key if number == 1 else f"{key}~{number}"
+            request = await self._request(caller, call, this_key, feed)
+            claimed = await self._claim(caller, call, request, feed)
+            if claimed.key is not None:
+                return await self._produce(caller, call, claimed, feed)
+            if claimed.run.outcome is RunOutcome.STOPPED:
+                raise RunStoppedError(STOPPED, runId=claimed.run.id)
+            if not call.goes_on or claimed.run.outcome is not RunOutcome.FINISHED:
+                break
+        raise ConflictError("unable to go on with this run; it has ended. Begin another")
+
+    async def _claim(
+        self, caller: Caller, call: CallRequest, request: StartRequest, feed: Feed
+    ) -> Claimed:
+        """Claim, and once more if the run in the way was about to end."""
+        try:
+            return await self._claims.claim(caller, request, call.agent, feed)
+        except RunActiveError as error:
+            if not await self._ends_soon(feed, str(error.details.get("runId", ""))):
+                raise
+            return await self._claims.claim(caller, request, call.agent, feed)
+
+    async def _ends_soon(self, feed: Feed, run_id: str) -> bool:
+        log = feed.runs.get(RunId(run_id)) or await feed.log_of(RunId(run_id))
+        return await log.until_ended(ACTIVE_GRACE_S)
+
+    async def _request(
+        self, caller: Caller, call: CallRequest, key: str, feed: Feed
+    ) -> StartRequest:
+        """Return what to open for a call that no run is held for."""
+        known = call.run_key and await self._store.run_of_request(call.session_id, key)
+        if known:
+            log = await feed.log_of(known)
+            if isinstance(log.producer, Producer) and not log.producer.fenced_off:
+                # It is ending here: to take it over would be to go on with it.
+                await log.until_ended(ACTIVE_GRACE_S)
+            elif call.goes_on:
+                await _until_at_rest(log)
+        state = await self._state(caller, call, feed, wait=not known)
+        if not known and call.goes_on and state is not None:
+            # Else it goes on with what this session has never seen: from its user's message on.
+            request = continuation(call.session_id, key, state, call.results)
+            if request is not None:
+                return request
+        if call.said is None and not known:
+            raise InvalidRequestError(
+                "unable to show this call in a session; it has no message of a user"
+            )
+        named = call.run_key or call.digest
+        digest = hashlib.sha256(f"{call.session_id}\n{named}".encode()).hexdigest()
+        return submission(
+            call.session_id,
+            key,
+            state,
+            said=call.said or (Raw(b'{"type":"text","text":""}'),),
+            message_id=call.message_id,
+            own_id=f"msg_{digest[:24]}",
+            again=call.tried > 0,
+        )
+
+    async def _state(
+        self, caller: Caller, call: CallRequest, feed: Feed, *, wait: bool
+    ) -> SessionState | None:
+        """Load the session; with `wait`, after the run that is about to end."""
+        state = await self._store.load(call.session_id)
+        if state is None:
+            return None
+        check_write(caller, state.meta)
+        run = state.run
+        if not wait or run is None or run.state is RunState.ENDED or state.run_expired:
+            return state
+        if not await self._ends_soon(feed, run.id):
+            return state
+        return await self._store.load(call.session_id)
+
+    async def _produce(
+        self, caller: Caller, call: CallRequest, claimed: Claimed, feed: Feed
+    ) -> Step:
+        run, key = claimed.run, claimed.key
+        assert key is not None  # noqa: S101 - who asks has looked
+        turn = Turn(
+            call.agent,
+            stored=claimed.stored,
+            continued=claimed.continued,
+            goes_on=call.run_key is not None,
+            limits=self._limits,
+            on_end=lambda ended: self._forget(call, ended),
+        )
+        turn.producer = self._runs.produce(
+            await feed.log_of(run.id),
+            key,
+            agent=turn,
+            request=AgentRequest(
+                session_id=call.session_id,
+                run_id=run.id,
+                message_id=run.message_id,
+                user=caller.user,
+                history=() if claimed.plan is None else claimed.plan.history,
+                model=None,
+                body=Raw(b"{}"),
+                new_id=part_id,
+            ),
+            continued=claimed.continued,
+            stored=claimed.stored,
+            stopped_by=claimed.stopped_by,
+        )
+        step = turn.begin(call.results)
+        if call.run_key is not None:
+            self._held[call.session_id, call.run_key] = turn, caller
+        return step
+
+    def _forget(self, call: CallRequest, turn: Turn) -> None:
+        place = call.session_id, call.run_key or ""
+        held = self._held.get(place)
+        if held is not None and held[0] is turn:
+            del self._held[place]
+
+
+async def _until_at_rest(log: RunLog) -> None:
+    """Wait until what another process has written of a run's last step is in the log; bounded.
+
+    The caller has the last byte of a step a moment before Redis has its last chunk, and what
+    is written after the run was claimed is refused.
+    """
+    try:
+        async with asyncio.timeout(AT_REST_LIMIT_S):
+            while not (log.ended or await _is_at_rest(log)):
+                await log.pulse.wait()
+    except TimeoutError:
+        return  # that process has died, or its provider failed
+
+
+async def _is_at_rest(log: RunLog) -> bool:
+    """Whether the run's newest chunk is the one with which a turn ends a step."""
+    if log.next == 0:
+        return False
+    if log.base < log.next:
+        payload = log.after(log.next - 1)[1].payload
+    else:
+        payload = b""
+        async with aclosing(log.read_back(log.next - 1, log.opened)) as batches:
+            async for _, batch in batches:
+                payload = batch.payload
+    return payload.rstrip(b"\n").rpartition(b"\n")[2].startswith(STEP_END)

@@ -1,0 +1,59 @@
+"""The end that a stop gives to a stream is one to the Node SDKs' helpers too."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+
+from tests.support.node import FOLDER, node_binary
+from tests.support.provider_calls import APIS, events_in
+from tests.unit.gateway.providers.test_proxied_answers import (
+    PLAIN,
+    PROMPT,
+    answer_of,
+    reader_for,
+)
+
+pytestmark = pytest.mark.anyio
+
+_TEXT = {
+    "chat": lambda event: event["choices"][0]["delta"].get("content") or "",
+    "responses": lambda event: (
+        event["delta"] if event["type"] == "response.output_text.delta" else ""
+    ),
+    "messages": lambda event: event.get("delta", {}).get("text", ""),
+}
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_answer_stopped_after_any_event_is_a_whole_one_to_nodes_sdk(api: str) -> None:
+    """Its helper finds an end, and all the text that had come."""
+    lines, said = [], []
+    for prompt in (PROMPT, PLAIN):
+        data = await answer_of(api, prompt)
+        frames = [frame + b"\n\n" for frame in data.split(b"\n\n")[:-1]]
+        for count in range(len(frames)):
+            reader = reader_for(api)
+            passed, _ = reader.receive_data(b"".join(frames[:count]))
+            last = reader.close()
+            assert last is not None
+            encoded = base64.b64encode(passed + last).decode()
+            lines.append(json.dumps({"api": api, "data": encoded}))
+            came = [event for event in events_in(passed) if event != "[DONE]"]
+            said.append("".join(_TEXT[api](event) for event in came))  # type: ignore[no-untyped-call]
+    process = await asyncio.create_subprocess_exec(
+        node_binary(),
+        "stopped_streams.mjs",
+        cwd=FOLDER,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate("\n".join(lines).encode())
+    finals = [json.loads(line) for line in output.splitlines()]
+
+    assert [final for final in finals if "error" in final] == []
+    assert [final["text"] for final in finals] == said
+    assert None not in [final["reason"] for final in finals]

@@ -1,0 +1,202 @@
+"""What a proxied call's request says: the user's words, tools' results, declared tools."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.errors import InvalidRequestError
+from gateway.providers.proxied.calls import Call, Wire, read_call
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def call(wire: Wire, **body: object) -> Call:
+    """Read a request."""
+    return read_call(wire, json.dumps(body).encode())
+
+
+def said(found: Call) -> list[dict[str, Any]] | None:
+    """The user's parts, decoded."""
+    return None if found.said is None else [json.loads(bytes(part)) for part in found.said]
+
+
+def results(found: Call) -> list[tuple[str, Any]]:
+    """Each result: its output, or its error as text."""
+    return [
+        (each.call_id, each.error_text or json.loads(bytes(each.output))) for each in found.results
+    ]
+
+
+def test_last_words_of_the_user_are_what_is_asked() -> None:
+    """In each of the three APIs; text alone, or in blocks."""
+    hello = [{"type": "text", "text": "hello"}]
+    chat = [{"role": "user", "content": "old"}, {"role": "assistant", "content": "yes"}]
+    for messages in (
+        [*chat, {"role": "user", "content": "hello"}],
+        [*chat, {"role": "user", "content": hello}],
+    ):
+        for wire in (Wire.CHAT, Wire.MESSAGES):
+            found = call(wire, messages=messages)
+            assert said(found) == hello
+            assert not found.goes_on
+    assert said(call(Wire.RESPONSES, input="hello")) == hello
+    item = {"role": "user", "content": [{"type": "input_text", "text": "hello"}]}
+    assert said(call(Wire.RESPONSES, input=[*chat, item])) == hello
+
+
+def test_files_are_shown_as_parts() -> None:
+    """Images and documents, inline or by address; what nobody can show is left out."""
+    url = "https://example.com/a.png"
+    image = {"type": "file", "mediaType": "image/png", "url": PNG}
+    chat = call(
+        Wire.CHAT,
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": PNG}},
+                    {"type": "image_url", "image_url": {"url": url}},
+                    {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}},
+                    {"type": "file", "file": {"file_data": PNG, "filename": "a.png"}},
+                    {"type": "file", "file": {"file_id": "f-1"}},
+                    {"type": "unheard_of"},
+                ],
+            }
+        ],
+    )
+    assert said(chat) == [
+        image,
+        {"type": "file", "mediaType": "image/*", "url": url},
+        {"type": "file", "mediaType": "audio/mpeg", "url": "data:audio/mpeg;base64,AA=="},
+        {**image, "filename": "a.png"},
+    ]
+    messages = call(
+        Wire.MESSAGES,
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "image",
+                        "source": {
+                            "type": "base64",
+                            "media_type": "image/png",
+                            "data": "iVBORw0KGgo=",
+                        },
+                    },
+                    {"type": "document", "source": {"type": "text", "data": "hé"}, "title": "n"},
+                    {"type": "image", "source": {"type": "file", "file_id": "f"}},
+                ],
+            }
+        ],
+    )
+    note = "data:text/plain;base64,aMOp"
+    assert said(messages) == [
+        image,
+        {"type": "file", "mediaType": "text/plain", "url": note, "filename": "n"},
+    ]
+    responses = call(
+        Wire.RESPONSES,
+        input=[{"role": "user", "content": [{"type": "input_image", "image_url": PNG}]}],
+    )
+    assert said(responses) == [image]
+
+
+def test_message_of_nothing_that_can_be_shown_says_nothing() -> None:
+    """It is a message all the same."""
+    found = call(Wire.CHAT, messages=[{"role": "user", "content": [{"type": "odd"}]}])
+    assert said(found) == [{"type": "text", "text": ""}]
+
+
+def test_results_since_the_users_words_are_found() -> None:
+    """Of all steps, oldest first; text that is JSON is shown as JSON."""
+    user = {"role": "user", "content": "w?"}
+    chat = call(
+        Wire.CHAT,
+        messages=[
+            user,
+            {"role": "assistant", "content": None, "tool_calls": []},
+            {"role": "tool", "tool_call_id": "a", "content": '{"t": 1}'},
+            {"role": "assistant", "content": None, "tool_calls": []},
+            {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "warm"}]},
+        ],
+    )
+    assert results(chat) == [("a", {"t": 1}), ("b", "warm")]
+    assert chat.goes_on
+    responses = call(
+        Wire.RESPONSES,
+        input=[
+            user,
+            {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "a", "output": "{broken"},
+            {"type": "custom_tool_call_output", "call_id": "b", "output": "4"},
+        ],
+    )
+    assert results(responses) == [("a", "{broken"), ("b", "4")]
+    assert responses.goes_on
+    messages = call(
+        Wire.MESSAGES,
+        messages=[
+            user,
+            {"role": "assistant", "content": []},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "a", "content": "no", "is_error": True},
+                    {"type": "tool_result", "tool_use_id": "b"},
+                    {"type": "text", "text": "and?"},
+                ],
+            },
+        ],
+    )
+    assert results(messages) == [("a", "no"), ("b", None)]
+    assert messages.goes_on
+    assert said(messages) == [{"type": "text", "text": "w?"}]
+
+
+def test_results_of_an_earlier_turn_are_not_looked_at() -> None:
+    """The user has spoken since."""
+    found = call(
+        Wire.CHAT,
+        messages=[
+            {"role": "tool", "tool_call_id": "a", "content": "x"},
+            {"role": "user", "content": "next"},
+            {"role": "system", "content": "brief"},
+        ],
+    )
+    assert (results(found), found.goes_on) == ([], False)
+
+
+def test_declared_tools_are_known_by_name() -> None:
+    """A provider's own by its name, or its type."""
+    tools = [
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "function", "name": "g"},
+        {"type": "custom", "name": "h"},
+        {"name": "i", "input_schema": {}},
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "web_search"},
+        {},
+    ]
+    found = call(Wire.RESPONSES, input="x", tools=tools)
+    assert [(tool.name, tool.provider_type) for tool in found.tools] == [
+        ("f", None),
+        ("g", None),
+        ("h", None),
+        ("i", None),
+        ("web_search", "web_search_20250305"),
+        ("web_search", "web_search"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"nonsense", b"[]", b'{"messages": 1}', b'{"messages": [1]}', b"\xff", b'{"messages":['],
+)
+def test_body_that_is_no_request_is_refused(body: bytes) -> None:
+    """Before anything goes to the provider."""
+    with pytest.raises(InvalidRequestError, match="chat/completions"):
+        read_call(Wire.CHAT, body)
