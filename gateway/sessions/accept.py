@@ -71,9 +71,8 @@ def accept(
     """
     path = () if state is None else state.path
     known = {message.id: index for index, message in enumerate(path)}
-    older = frozenset() if state is None else state.off_path
     if refuse_foreign:
-        _refuse_foreign(request.messages, known.keys() | older)
+        _refuse_foreign(request.messages, known.keys() | _not_on_path(state))
     last = request.messages[-1]
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
         return _go_on(last, path, known, None if state is None else state.run, executed_here)
@@ -85,6 +84,14 @@ def accept(
     if request.trigger is Trigger.REGENERATE and (last.id in known or request.message_id in known):
         return _regenerate(request, path, known)
     return _send(request, path, known)
+
+
+def _not_on_path(state: SessionState | None) -> frozenset[str]:
+    """Return the other messages of the session: older branches, and what is being written."""
+    if state is None:
+        return frozenset()
+    writing = frozenset() if state.run is None else {state.run.message_id}
+    return state.off_path | writing
 
 
 def _refuse_foreign(messages: Sequence[UIMessage], known: frozenset[str] | set[str]) -> None:

@@ -24,6 +24,8 @@ PROJECTS: Final = ("react", "next", "vue", "svelte")
 PACKAGE: Final = REPOSITORY / "demo-ui" / "transport"
 
 CODE: Final = frozenset({"ts", "tsx", "vue", "svelte"})
+BACKEND: Final = "// app/api/"
+"""How a block begins that is a route: the tests of agents run it."""
 _BLOCK: Final = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.M | re.S)
 LIMIT_S: Final = 240
 """For one program: `next build` takes half a minute of two free cores."""
@@ -51,7 +53,7 @@ def snippets() -> Iterator[Snippet]:
         text = (REPOSITORY / page).read_text()
         for number, found in enumerate(_BLOCK.finditer(text)):
             language, file, code = found.groups()
-            if language in CODE:
+            if language in CODE and not code.startswith(BACKEND):
                 made_up = f"react/src/{page.replace('/', '-').lower()}-{number}.{language}"
                 yield Snippet(page, language, file or made_up, file is not None, code)
 

@@ -148,6 +148,7 @@ def make_app(
             raise ready_error
 
     api = Api(settings.server, gate, sessions)
+    api.forwarded = forwarded
     return build_litestar(
         api, Proxy(api, settings.proxy), settings, check_ready=check_ready, lifespan=None
     )

@@ -33,6 +33,14 @@ def text(content: str) -> dict[str, str]:
     return {"type": "text", "text": content}
 
 
+RUN = RunInfo(
+    id=RunId("r"),
+    state=RunState.OPEN,
+    message_id=MessageId("writing"),
+    user_message_id=MessageId("u2"),
+    trigger=Trigger.SUBMIT,
+)
+
 U1 = message("u1", "user", text("one"))
 A1 = message("a1", "assistant", text("first"))
 U2 = message("u2", "user", text("two"))
@@ -40,7 +48,9 @@ A2 = message("a2", "assistant", text("second"))
 NEW = message("u3", "user", text("three"))
 
 
-def state(*path: UIMessage, off_path: frozenset[str] = frozenset()) -> SessionState:
+def state(
+    *path: UIMessage, off_path: frozenset[str] = frozenset(), run: RunInfo | None = None
+) -> SessionState:
     """A session whose messages follow one another."""
     parents = [None, *(MessageId(m.id) for m in path)]
     return SessionState(
@@ -65,7 +75,7 @@ def state(*path: UIMessage, off_path: frozenset[str] = frozenset()) -> SessionSt
             )
             for m, parent in zip(path, parents, strict=False)
         ),
-        run=None,
+        run=run,
         off_path=frozenset(MessageId(id_) for id_ in off_path),
     )
 
@@ -128,6 +138,15 @@ def test_client_of_an_older_branch_goes_on_at_the_end() -> None:
     old = message("a0", "assistant", text("old"))
     plan = ask(U1, old, NEW, of=state(U1, A1, off_path=frozenset({"a0"})))
     assert parent(plan) == "a1"
+
+
+def test_answer_that_is_being_written_is_no_forgery() -> None:
+    """A tab that follows it sends it along: the send then meets the run, and is told so."""
+    writing = message("writing", "assistant", text("sec"))
+    plan = ask(U1, A1, U2, writing, NEW, of=state(U1, A1, U2, run=RUN))
+    assert plan.user_message is not None
+    with pytest.raises(MessageNotFoundError):
+        ask(U1, A1, U2, writing, NEW, of=state(U1, A1, U2))
 
 
 def test_forged_answer_is_refused_or_passed_over_by_setting() -> None:
