@@ -94,7 +94,8 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 	uv pip compile $(LOCK) --group build --output-file requirements/run.txt
 	uv pip compile $(RESOLVE) --group demo --output-file requirements/demo.txt
 	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt \
-		--constraint requirements/demo.txt --output-file requirements/dev.txt
+		--constraint requirements/demo.txt --overrides requirements/overrides.in \
+		--output-file requirements/dev.txt
 	for folder in tests/conformance/node tests/e2e/frontends tests/bench/node demo-ui; do \
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
 RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \

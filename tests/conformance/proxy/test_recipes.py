@@ -25,6 +25,10 @@ tool = {"type": "function", "name": "weather", "parameters": {"type": "object", 
 functions = {"weather": lambda city: '{"celsius": 21}'}
 print(answer(session, "t", question, [tool], functions, model="sim-instant"))
 """,
+    "proxied_agents": """
+import asyncio
+print(asyncio.run(answer(session, "t", question, model="sim-instant")))
+""",
 }
 
 
@@ -41,6 +45,7 @@ async def test_recipe_shows_its_turn_in_the_session(
         env={
             "OPENAI_BASE_URL": f"{session.at.url}/proxy/openai/v1",
             "OPENAI_API_KEY": "any",
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
             "PYTHONPATH": str(tmp_path),
         },
         capture_output=True,
