@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from gateway.agents.agent import Agent
     from gateway.agents.run import Run
-    from gateway.agents.run_tool import ToolCall
     from gateway.agents.tool_api import ToolContext, ToolError
+    from gateway.answer import ToolCall
     from gateway.app import Gateway, create_app
     from gateway.errors import AgentError
 
@@ -37,7 +37,7 @@ _HOMES: Final = {
     "AgentError": "gateway.errors",
     "Gateway": "gateway.app",
     "Run": "gateway.agents.run",
-    "ToolCall": "gateway.agents.run_tool",
+    "ToolCall": "gateway.answer",
     "ToolContext": "gateway.agents.tool_api",
     "ToolError": "gateway.agents.tool_api",
     "create_app": "gateway.app",

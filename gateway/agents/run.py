@@ -7,28 +7,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET
 
-from gateway.agents.run_tool import ToolCall
+from gateway.answer import Answer
+from gateway.ids import new_id
 from gateway.providers.prompts.provider_prompt import ProviderPrompt, provider_prompt
-from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
-from protocol.composer import as_chunk
-from protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from msgspec import Raw
-
     from gateway.agents.base import AgentRequest
     from gateway.agents.outbox import Outbox
     from gateway.ids import RunId, SessionId, UserId
-    from protocol.chunks import AnyChunk, FinishReason
+    from protocol.chunks import AbortChunk, AnyChunk, ErrorChunk
     from protocol.composer import Composer
     from protocol.messages import UIMessage
 
 
-class Run:
+class Run(Answer):
     """One run: the conversation so far, and one method for each thing that an answer has.
 
     Parts, steps and blocks open and close by themselves. Chunks are sent in the order of the
@@ -38,16 +33,12 @@ class Run:
 
     Attributes:
         loop: the event loop that it belongs to.
-        finish_reason: why the answer ends. None: `tool-calls` if a call waits for its result,
-            else `stop`.
-        last_metadata: the message's metadata that `finish` brings, as JSON.
     """
 
     def __init__(self, request: AgentRequest, composer: Composer, outbox: Outbox) -> None:
         """Made by the gateway."""
+        super().__init__()
         self.loop = asyncio.get_running_loop()
-        self.finish_reason: FinishReason | None = None
-        self.last_metadata: Raw | None = None
         self._request = request
         self._composer = composer
         self._outbox = outbox
@@ -146,134 +137,30 @@ class Run:
 
     # -- the answer ---------------------------------------------------------------------------
 
+    @property
+    def composer(self) -> Composer:
+        """Makes chunks; see `Answer`."""
+        self._outbox.check()
+        return self._composer
+
+    async def emit(self, chunks: Sequence[AnyChunk]) -> None:
+        """Send chunks, and wait while there are too many."""
+        await self._outbox.send(chunks)
+
+    def new_id(self) -> str:
+        """Return an id for a call."""
+        return new_id("call")
+
+    def give_up(self, last: ErrorChunk | AbortChunk) -> None:
+        """End the run: failed with an error's text, or as a stop does."""
+        self._outbox.check()
+        self._outbox.put([last])
+        self._outbox.close()
+
     async def text(self, delta: str) -> None:
         """Say more of the answer."""
+        # As `Answer.text`, without a coroutine more for each word.
         self._outbox.check()
         self._outbox.put(self._composer.text(delta))
         if self._outbox.is_full:
             await self._outbox.room()
-
-    async def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
-        """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
-        self._outbox.check()
-        await self._outbox.send(
-            self._composer.reasoning(delta, provider_metadata=provider_metadata)
-        )
-
-    def tool(
-        self,
-        name: str,
-        tool_input: object = UNSET,
-        *,
-        call_id: str | None = None,
-        title: str | None = None,
-        dynamic: bool = False,
-    ) -> ToolCall:
-        """Call a tool, and show its result; see `ToolCall`.
-
-            async with run.tool("weather", {"city": "Rome"}) as call:
-                await call.output(await weather("Rome"))
-
-        Args:
-            name: the tool's.
-            tool_input: any JSON; left out, it is streamed by `call.input`.
-            call_id: the provider's, if it has one.
-            title: for people.
-            dynamic: the client does not know the tool: its part is a `dynamic-tool`.
-        """
-        return ToolCall(
-            self._composer,
-            self._outbox,
-            name,
-            tool_input,
-            call_id=call_id,
-            title=title,
-            dynamic=dynamic,
-        )
-
-    async def source(
-        self, url: str, title: str | None = None, *, source_id: str | None = None
-    ) -> None:
-        """Name a web page that the answer uses."""
-        self._outbox.check()
-        await self._outbox.send(self._composer.source(url, title, source_id=source_id))
-
-    async def document(
-        self,
-        title: str,
-        media_type: str,
-        *,
-        filename: str | None = None,
-        source_id: str | None = None,
-    ) -> None:
-        """Name a document that the answer uses."""
-        self._outbox.check()
-        await self._outbox.send(
-            self._composer.document(title, media_type, filename=filename, source_id=source_id)
-        )
-
-    async def file(self, url: str, media_type: str) -> None:
-        """Show a file; the address may be a data URL."""
-        self._outbox.check()
-        await self._outbox.send(self._composer.file(url, media_type))
-
-    async def data(
-        self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
-    ) -> None:
-        """Send a `data-NAME` part. One with the id of an earlier one replaces it.
-
-        Args:
-            name: what follows `data-`.
-            value: any JSON.
-            part_id: the part's id.
-            transient: for who is there now; never part of the message.
-        """
-        self._outbox.check()
-        await self._outbox.send(
-            self._composer.data(name, value, part_id=part_id, transient=transient)
-        )
-
-    async def status(self, text: str) -> None:
-        """Say what goes on, for who is there now: a transient `data-status` `{text}`."""
-        self._outbox.check()
-        await self._outbox.send(self._composer.status(text))
-
-    async def metadata(self, metadata: Mapping[str, object]) -> None:
-        """Merge into the message's metadata."""
-        self._outbox.check()
-        await self._outbox.send(self._composer.metadata(metadata))
-
-    async def step(self) -> None:
-        """Begin the next step, whatever the calls of this one came to."""
-        self._outbox.check()
-        await self._outbox.send(self._composer.step())
-
-    async def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> None:
-        """Send any chunk, as a Struct, a mapping, or its JSON: another stream's, for example.
-
-        The run writes its own `start` and `finish`: of these, the metadata and the reason are
-        taken. An `error` fails the run with its text, and an `abort` ends it as a stop does;
-        nothing can be written after them. The mark `[DONE]` at a stream's end is nothing.
-
-        Raises:
-            MalformedFrameError: it is no chunk.
-            IllegalChunkError: it is not allowed here.
-        """
-        self._outbox.check()
-        if chunk in (DONE_DATA, DONE_DATA.decode()):
-            return
-        made = as_chunk(chunk)
-        match made:
-            case StartChunk():
-                if made.message_metadata is not UNSET:
-                    await self.metadata(msgspec.json.decode(made.message_metadata))
-            case FinishChunk():
-                if made.finish_reason is not UNSET:
-                    self.finish_reason = made.finish_reason
-                if made.message_metadata is not UNSET:
-                    self.last_metadata = made.message_metadata
-            case ErrorChunk() | AbortChunk():
-                self._outbox.put([made])
-                self._outbox.close()
-            case _:
-                await self._outbox.send(self._composer.chunk(made))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.answer import ToolError
 from gateway.ids import RunId, SessionId, UserId
+
+__all__ = ["ToolContext", "ToolError"]
 
 
 class ToolContext(Struct, frozen=True, kw_only=True):
@@ -14,10 +17,3 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     run_id: RunId
     user: UserId
     tool_call_id: str
-
-
-class ToolError(Exception):
-    """A tool's failure in a sentence of its own, which the model and the person read.
-
-    Any other exception is logged, and told as a general sentence.
-    """

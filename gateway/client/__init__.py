@@ -13,6 +13,7 @@ the last one when a client is opened.
 
 from __future__ import annotations
 
+from gateway.answer import ToolCall, ToolError
 from gateway.client.client import Midstream
 from gateway.client.errors import (
     FencedError,
@@ -24,12 +25,10 @@ from gateway.client.errors import (
     RunOver,
     RunSkipped,
     RunStopped,
-    ToolError,
     UnavailableError,
 )
 from gateway.client.run import Run
 from gateway.client.sync import MidstreamSync, SyncRun, SyncToolCall
-from gateway.client.tool import ToolCall
 
 __all__ = [
     "FencedError",

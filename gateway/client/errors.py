@@ -9,7 +9,8 @@ MidstreamError          leaves the block
   RefusedError          a request was refused; `.code` is of docs/errors.md
   RunEndedError         the run was ended by somebody else: its lease ran out
   ReplayMismatchError   a repeated attempt said something else than the first
-RunError, ToolError     raised by the body itself: their text is shown
+RunError                raised by the body itself: its text is shown. So is that of a ToolError
+                        (`gateway.answer`) in a tool's block
 """
 
 from __future__ import annotations
@@ -91,7 +92,3 @@ class ReplayMismatchError(MidstreamError):
 
 class RunError(Exception):
     """Raised in a body: the run fails with this text, which people read."""
-
-
-class ToolError(Exception):
-    """Raised in a tool's block: the call fails with this text, which people and models read."""

@@ -8,18 +8,19 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.client.answer import Answer
+from gateway.answer import Answer
 from gateway.client.attempt import Attempt, OnRetry
 from gateway.client.delivery import Delivery
 from gateway.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
 from gateway.client.wire import Claim
+from protocol.chunks import ErrorChunk
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from gateway.client.wire import Gateways
-    from protocol.chunks import AnyChunk, FinishReason
+    from protocol.chunks import AbortChunk, AnyChunk, FinishReason
     from protocol.composer import Composer
 
 OnError = Literal["fail", "leave"]
@@ -48,6 +49,8 @@ class Run(Answer):
             known at the beginning of the block for one that is skipped.
         messages: the conversation that the run answers, oldest first: UIMessages.
     """
+
+    passes = (RunOver,)
 
     def __init__(
         self,
@@ -200,10 +203,10 @@ class Run(Answer):
             await self._end_within(delivery.end("stopped"), error)
         elif error is None:
             await delivery.end(
-                "finished", finish_reason=self._reason(), metadata=self._last_metadata
+                "finished", finish_reason=self._reason(), metadata=self.last_metadata
             )
         elif isinstance(error, RunError):
-            await delivery.end("failed", error_text=str(error), metadata=self._last_metadata)
+            await delivery.end("failed", error_text=str(error), metadata=self.last_metadata)
         elif self._on_error == "leave":
             await self._end_within(delivery.flush(), error)
         else:
@@ -284,6 +287,12 @@ class Run(Answer):
     def new_id(self) -> str:
         """Return an id of the run's own, the same in each attempt that replays."""
         return self._running.new_id()
+
+    def give_up(self, last: ErrorChunk | AbortChunk) -> None:
+        """Raise a `RunError`: the body ends, and with it the run."""
+        raise RunError(
+            last.error_text if isinstance(last, ErrorChunk) else "The answer was cut short."
+        )
 
     def _check(self) -> None:
         if self._why is not None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
     from types import TracebackType
 
+    from gateway.answer import ToolCall
     from gateway.client.run import Run
-    from gateway.client.tool import ToolCall
     from protocol.chunks import AnyChunk, FinishReason
 
 T = TypeVar("T")

@@ -1,32 +1,36 @@
-"""One call of a tool, as an agent in Python shows it."""
+"""One call of a tool, as an answer shows it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.agents.tool_api import ToolError
-from gateway.ids import new_id
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from gateway.agents.outbox import Outbox
+    from gateway.answer.answer import Answer
     from protocol.chunks import AnyChunk
-    from protocol.composer import Composer
 
-FAILED = "The tool failed."
+FAILED: Final = "The tool failed."
+
+
+class ToolError(Exception):
+    """A tool's failure in a sentence of its own, which the model and the person read.
+
+    Any other exception is told as a general sentence.
+    """
 
 
 class ToolCall:
     """A call. It is shown from the first `async with` or method on.
 
-    As a block: an exception that leaves it makes the call a failed one, with a `ToolError`'s
-    text or a general one, and goes on. A block that gives no result leaves the call to the
+    As a block: an exception that leaves it makes the call a failed one first, with a
+    `ToolError`'s text or a general one. A block that gives no result leaves the call to the
     client, whose answer opens another run that goes on with the message. Without a block, one
     line does: `await run.tool("roll", {"sides": 6}).output(4)`.
 
@@ -36,19 +40,17 @@ class ToolCall:
 
     def __init__(
         self,
-        composer: Composer,
-        outbox: Outbox,
+        answer: Answer,
         name: str,
         tool_input: object,
         *,
-        call_id: str | None,
+        call_id: str,
         title: str | None,
         dynamic: bool,
     ) -> None:
-        """Made by `Run.tool`."""
-        self.id = call_id or new_id("call")
-        self._composer = composer
-        self._outbox = outbox
+        """Made by `Answer.tool`."""
+        self.id = call_id
+        self._answer = answer
         self._name = name
         self._input = tool_input
         self._title = title
@@ -60,11 +62,7 @@ class ToolCall:
 
     async def __aenter__(self) -> Self:
         """Show the call."""
-        self._outbox.check()
-        if self._input is UNSET:
-            await self._outbox.send(self._begin())
-        else:
-            await self._outbox.send(self._completed())
+        await self._answer.emit(self._begin() if self._input is UNSET else self._completed())
         return self
 
     async def __aexit__(
@@ -74,18 +72,18 @@ class ToolCall:
         traceback: TracebackType | None,
     ) -> None:
         """Complete its input; an exception is its result, if there is none yet."""
-        if isinstance(error, Exception):
-            if not self._answered and self._can_fail:
-                await self.fail(str(error) if isinstance(error, ToolError) else FAILED)
-        elif error is None:
-            self._outbox.check()
-            await self._outbox.send(self._completed())
+        if error is None:
+            await self._answer.emit(self._completed())
+        elif isinstance(error, self._answer.passes) or not isinstance(error, Exception):
+            return
+        elif self._complete and not self._answered:
+            # A call whose input was cut is closed with the run, as one that is unusable.
+            await self.fail(str(error) if isinstance(error, ToolError) else FAILED)
 
     async def input(self, delta: str) -> None:
         """Stream more of its input: a piece of its JSON."""
-        self._outbox.check()
         begun = self._begin()
-        await self._outbox.send([*begun, *self._composer.call_input(self.id, delta)])
+        await self._answer.emit([*begun, *self._answer.composer.call_input(self.id, delta)])
         self._streamed.append(delta)
 
     async def output(self, output: object, *, preliminary: bool = False) -> None:
@@ -94,12 +92,10 @@ class ToolCall:
         Raises:
             ValueError: the streamed input is no JSON.
         """
-        self._outbox.check()
         completed = self._completed()
         self._answered = self._answered or not preliminary
-        await self._outbox.send(
-            [*completed, *self._composer.output(self.id, output, preliminary=preliminary)]
-        )
+        chunks = self._answer.composer.output(self.id, output, preliminary=preliminary)
+        await self._answer.emit([*completed, *chunks])
 
     async def fail(self, error_text: str) -> None:
         """Say that it failed: the model reads it, and the run goes on.
@@ -107,27 +103,23 @@ class ToolCall:
         Raises:
             ValueError: the streamed input is no JSON.
         """
-        self._outbox.check()
         completed = self._completed()
         self._answered = True
-        await self._outbox.send([*completed, *self._composer.output_error(self.id, error_text)])
-
-    @property
-    def _can_fail(self) -> bool:
-        """A call whose input was cut is closed with the run, as one that is unusable."""
-        return self._complete
+        await self._answer.emit(
+            [*completed, *self._answer.composer.output_error(self.id, error_text)]
+        )
 
     def _begin(self) -> Sequence[AnyChunk]:
         if self._begun:
             return ()
         self._begun = True
-        return self._composer.call_begins(self._name, self.id, dynamic=self._dynamic)
+        return self._answer.composer.call_begins(self._name, self.id, dynamic=self._dynamic)
 
     def _completed(self) -> Sequence[AnyChunk]:
         if self._complete:
             return ()
         given = self._streamed_input() if self._input is UNSET else self._input
-        chunks = self._composer.call(
+        chunks = self._answer.composer.call(
             self._name, given, self.id, dynamic=self._dynamic, title=self._title
         )
         self._complete = True

@@ -1,20 +1,22 @@
-"""What a run can say, one method a thing."""
+"""What an agent can say, one method a thing: inside the gateway, or from a worker elsewhere."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.client.errors import RunError
-from gateway.client.tool import ToolCall
+from gateway.answer.tool_call import ToolCall
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.composer import as_chunk
+from protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from msgspec import Raw
 
     from protocol.chunks import AnyChunk, FinishReason
     from protocol.composer import Composer
@@ -26,16 +28,20 @@ class Answer(ABC):
     Attributes:
         finish_reason: why the answer ends. None: `tool-calls` if a call waits for its result,
             else `stop`.
+        last_metadata: the message's metadata that `finish` brings, as JSON.
+        passes: exceptions that are no failure of the tool in whose block they are raised.
     """
+
+    passes: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(self) -> None:
         self.finish_reason: FinishReason | None = None
-        self._last_metadata: object = None
+        self.last_metadata: Raw | None = None
 
     @property
     @abstractmethod
     def composer(self) -> Composer:
-        """Makes chunks. Raises what the body is to end with."""
+        """Makes chunks. Raises, where nothing can be said any more."""
 
     @abstractmethod
     async def emit(self, chunks: Sequence[AnyChunk]) -> None:
@@ -43,7 +49,11 @@ class Answer(ABC):
 
     @abstractmethod
     def new_id(self) -> str:
-        """Return an id of the run's own, the same in each attempt."""
+        """Return an id for a call that its caller has not named."""
+
+    @abstractmethod
+    def give_up(self, last: ErrorChunk | AbortChunk) -> None:
+        """End the run as another stream's end says; nothing can be said after it."""
 
     async def text(self, delta: str) -> None:
         """Say more of the answer."""
@@ -135,12 +145,15 @@ class Answer(ABC):
         """Send any chunk, as a Struct, a mapping, or its JSON: another stream's, for example.
 
         The run writes its own `start` and `finish`: of these, the metadata and the reason are
-        taken. An `error` is raised as a `RunError`.
+        taken. An `error` fails the run with its text, and an `abort` ends it; nothing can be
+        said after them. The mark `[DONE]` at a stream's end is nothing.
 
         Raises:
             MalformedFrameError: it is no chunk.
             IllegalChunkError: it is not allowed here.
         """
+        if chunk in (DONE_DATA, DONE_DATA.decode()):
+            return
         made = as_chunk(chunk)
         match made:
             case StartChunk():
@@ -150,10 +163,8 @@ class Answer(ABC):
                 if made.finish_reason is not UNSET:
                     self.finish_reason = made.finish_reason
                 if made.message_metadata is not UNSET:
-                    self._last_metadata = made.message_metadata
-            case ErrorChunk():
-                raise RunError(made.error_text)
-            case AbortChunk():
-                raise RunError("The answer was cut short.")
+                    self.last_metadata = made.message_metadata
+            case ErrorChunk() | AbortChunk():
+                self.give_up(made)
             case _:
                 await self.emit(self.composer.chunk(made))
