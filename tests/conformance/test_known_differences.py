@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.providers.base import StepRequest
+from gateway.providers.base import StepRequest, StepResult
 from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.prompts.openai_chat import chat_request
 from gateway.providers.prompts.openai_responses_request import responses_request
@@ -110,3 +110,105 @@ def test_delta_of_nothing_makes_no_chunk() -> None:
     chunks, result = translate("openai-responses", [text.encode() for text in texts])
     assert [chunk["type"] for chunk in chunks] == ["start-step"]
     assert result.finish_reason == theirs["finishReason"]
+
+
+CHAT_HEAD: Final[Json] = {"id": "c", "created": 1, "model": "m"}
+CALL: Final[Json] = {"index": 0, "id": "c1", "function": {"name": "add", "arguments": "{}"}}
+
+
+def chat(delta: Json, finish_reason: str | None = None) -> Json:
+    """Return a chunk of Chat Completions."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {**CHAT_HEAD, "choices": [choice]}
+
+
+def response(*items: Json) -> list[Json]:
+    """Return a response that is made of one event for each of the items."""
+    created = {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}}
+    return [created, *items, {"type": "response.completed", "response": {"id": "r"}}]
+
+
+def both(provider: str, events: list[Json]) -> tuple[list[Json], Json, list[Json], StepResult]:
+    """Return the AI SDK's chunks and its whole answer, then our chunks and our result."""
+    texts = [json.dumps(event) for event in events]
+    case = {"provider": provider, "model": "m", "events": texts, "tools": [ADD]}
+    (theirs,) = ask_ai_sdk("openai_stream.mjs", [{**case, "providerOptions": {}}])
+    chunks, result = translate(provider, [text.encode() for text in texts], tool_specs([ADD]))
+    return theirs["chunks"], theirs, chunks, result
+
+
+@deviates("loose-events")
+@pytest.mark.parametrize(
+    ("loose", "strict"),
+    [
+        pytest.param(
+            chat({"tool_calls": [CALL | {"type": ""}]}),
+            chat({"tool_calls": [CALL]}),
+            id="type of a call",
+        ),
+        pytest.param(
+            chat({"tool_calls": [{k: v for k, v in CALL.items() if k != "index"}]}),
+            chat({"tool_calls": [CALL]}),
+            id="index of a call",
+        ),
+        pytest.param(
+            chat({"role": "tool", "content": "Hi"}), chat({"content": "Hi"}), id="role of a message"
+        ),
+        pytest.param(
+            {**CHAT_HEAD, "choices": None, "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+            {**CHAT_HEAD, "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+            id="choices beside usage",
+        ),
+    ],
+)
+def test_event_that_says_enough_is_read(loose: Json, strict: Json) -> None:
+    """As if it were complete; the AI SDK makes an error of it."""
+    end = chat({}, "stop")
+    failed, _, chunks, result = both("openai-chat", [loose, end])
+    assert "error" in [chunk["type"] for chunk in failed]
+    read, _, same_chunks, same_result = both("openai-chat", [strict, end])
+    assert "error" not in [chunk["type"] for chunk in read]
+    assert (chunks, result) == (same_chunks, same_result)
+    assert result.warning is None
+
+
+@pytest.mark.parametrize("before", [[], [chat({"content": "Hi"})]], ids=["first", "later"])
+def test_error_beside_null_choices_is_an_error(before: list[Json]) -> None:
+    """The AI SDK fails, too."""
+    event = {"choices": None, "error": {"message": "boom", "code": "server_error"}}
+    theirs, _, _, result = both("openai-chat", [*before, event])
+    assert "boom" in [chunk.get("errorText") for chunk in theirs]
+    assert result.failure is not None
+
+
+@deviates("unreadable-event-is-said-last")
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param(
+            {
+                "type": "custom_tool_call",
+                "id": "ctc_1",
+                "call_id": "c1",
+                "name": "add",
+                "input": "DROP TABLE a",
+                "status": "incomplete",
+            },
+            id="a custom tool's call that was cut short",
+        ),
+        pytest.param(
+            {"type": "image_generation_call", "id": "ig_1", "status": "failed", "result": None},
+            id="an image that was not made",
+        ),
+    ],
+)
+def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json) -> None:
+    """What was cut short is not executed; the AI SDK says so at once, and we at the end."""
+    event = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    theirs, answer, chunks, result = both("openai-responses", response(event))
+    assert [chunk["type"] for chunk in theirs if chunk["type"].startswith("tool")] == []
+    assert "error" in [chunk["type"] for chunk in theirs]
+    assert [chunk["type"] for chunk in chunks] == ["start-step"]
+    assert result.warning is not None
+    assert result.tool_calls == ()
+    assert result.finish_reason == answer["finishReason"] == "error"

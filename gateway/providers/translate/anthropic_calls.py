@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.providers.translate.anthropic_metadata import anthropic_metadata, call_metadata
+from gateway.providers.translate.tool_calls import rewritten
 from protocol.chunks import (
     AnyChunk,
     ToolInputAvailableChunk,
@@ -203,7 +204,7 @@ def _given_input(raw: Raw) -> str:
     text = bytes(raw)
     if not text:
         return ""
-    compact = msgspec.json.format(text, indent=-1).decode()
+    compact = rewritten(text)
     return "" if compact in {"{}", "null"} else compact
 
 
@@ -224,4 +225,4 @@ def _with_field(text: str, name: str, value: str) -> str:
         fields = _object_decoder.decode(text)
     except UNREADABLE:
         return text
-    return _encode({**fields, name: value}).decode()
+    return rewritten(_encode({**fields, name: value}))

@@ -121,11 +121,12 @@ class OpenAIChatTranslator:
             return []
         try:
             chunk = _decoder.decode(event)
-            if chunk.choices is UNSET:
+            choices = chunk.choices
+            if choices is UNSET or not choices:
                 return self._without_choices(chunk)
             if bytes(chunk.usage) or self.result.response_id is None:
                 self._take_metadata(chunk)
-            return self._translate(chunk.choices[0]) if chunk.choices else []
+            return self._translate(choices[0])
         except (*UNREADABLE, ValueError):
             self.result.warning = UNREADABLE_EVENT
             self.result.finish_reason = "error"
@@ -151,8 +152,12 @@ class OpenAIChatTranslator:
         return chunks
 
     def _without_choices(self, chunk: _Chunk) -> list[AnyChunk]:
-        """Take an error, or what a compatible server sends besides."""
-        if bytes(chunk.error) in (b"", b"null"):
+        """Take an error, the usage, or what a compatible server sends besides."""
+        failed = bytes(chunk.error) not in (b"", b"null")
+        if chunk.choices == [] or (chunk.choices is None and not failed):
+            self._take_metadata(chunk)
+            return []
+        if not failed:
             raise ValueError("neither choices nor an error")
         error = _Error()
         if bytes(chunk.error).startswith(b"{"):

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.providers.translate.openai_metadata import openai_metadata
+from gateway.providers.translate.tool_calls import rewritten
 from protocol.chunks import Json
 from protocol.codec import UNREADABLE
 
@@ -72,7 +73,7 @@ def expand_parallel(item: FunctionCall, functions: Collection[str]) -> list[Chil
         ChildCall(
             call_id=f"{item.call_id}_{index}",
             name=name,
-            arguments=msgspec.json.format(bytes(use.parameters), indent=-1).decode(),
+            arguments=rewritten(use.parameters),
             metadata=openai_metadata(
                 parallelToolCall={
                     "itemId": item.id,

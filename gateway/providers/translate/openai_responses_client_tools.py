@@ -128,7 +128,7 @@ def _custom_added(step: StepTools, index: int, item: wire.CustomToolCall) -> lis
     return [step.calls.start(item.call_id, name, input_encoding="text")]
 
 
-def _custom_done(step: StepTools, index: int, item: wire.CustomToolCall) -> list[AnyChunk]:
+def _custom_done(step: StepTools, index: int, item: wire.CompleteCustomToolCall) -> list[AnyChunk]:
     step.called_client = True
     name = step.tooling.client_name(item.name)
     asynchronous = _async_field(item.is_async, step.streaming_at(index))
@@ -213,7 +213,7 @@ ADDED: Final[dict[str, Handler]] = {
 
 DONE: Final[dict[str, Handler]] = {
     "function_call": read(wire.FunctionCall, _function_done),
-    "custom_tool_call": read(wire.CustomToolCall, _custom_done),
+    "custom_tool_call": read(wire.CompleteCustomToolCall, _custom_done),
     "computer_call": read(wire.ComputerCall, _computer_done),
     "apply_patch_call": read(wire.ApplyPatchCall, _patch_item_done),
     "local_shell_call": read(wire.LocalShellCall, _local_shell_done),

@@ -104,7 +104,7 @@ def _image_added(step: StepTools, index: int, item: wire.ImageGenerationCall) ->
     return [_called_without_input(step, item.id, "image_generation")]
 
 
-def _image_done(step: StepTools, index: int, item: wire.ImageGenerationCall) -> list[AnyChunk]:
+def _image_done(step: StepTools, index: int, item: wire.GeneratedImage) -> list[AnyChunk]:
     return [output_chunk(item.id, {"result": item.result})]
 
 
@@ -239,7 +239,7 @@ ADDED: Final[dict[str, Handler]] = {
 DONE: Final[dict[str, Handler]] = {
     "web_search_call": read(wire.WebSearchCall, _web_search_done),
     "file_search_call": read(wire.FileSearchCall, _file_search_done),
-    "image_generation_call": read(wire.ImageGenerationCall, _image_done),
+    "image_generation_call": read(wire.GeneratedImage, _image_done),
     "code_interpreter_call": read(wire.CodeInterpreterCall, _code_item_done),
     "shell_call": read(wire.ShellCall, _shell_done),
     "shell_call_output": read(wire.ShellCallOutput, _shell_output),

@@ -78,9 +78,10 @@ class ReasoningItems:
         return chunks
 
     def add(self, item_id: str, index: int, text: str) -> list[AnyChunk]:
-        """Text of a part; dropped if the part is not open."""
+        """Text of a part; dropped if the part never began, or ended."""
         item = self._items.get(item_id)
-        if item is None or item.parts.get(index) is not _State.OPEN:
+        # Of a part that is done, too: its end is held back, so that it can still be read.
+        if item is None or item.parts.get(index, _State.CLOSED) is _State.CLOSED:
             return []
         return [
             ReasoningDeltaChunk(

@@ -159,6 +159,12 @@ class CustomToolCall(Struct):
     is_async: bool | None = msgspec.field(name="async", default=None)
 
 
+class CompleteCustomToolCall(CustomToolCall):
+    """Such a call at its end. Of one that was cut short, the input is part of what was meant."""
+
+    status: Literal["completed"] = "completed"
+
+
 class SafetyCheck(Struct, omit_defaults=True):
     """Something that a person must acknowledge before the computer acts."""
 
@@ -240,10 +246,15 @@ class CodeInterpreterCall(Struct):
 
 
 class ImageGenerationCall(Struct):
-    """An image that the provider makes, as base64."""
+    """An image that the provider makes."""
 
     id: str
-    result: str | None = None
+
+
+class GeneratedImage(ImageGenerationCall):
+    """The image, as base64."""
+
+    result: str
 
 
 class McpCall(Struct):

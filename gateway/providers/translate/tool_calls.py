@@ -116,6 +116,14 @@ class ToolCalls:
         )
 
 
+def rewritten(text: bytes | Raw) -> str:
+    """Return JSON as the AI SDK writes it anew: without blanks, and escapes that need not be."""
+    try:
+        return _encode(msgspec.json.decode(text)).decode()
+    except (*UNREADABLE, OverflowError):
+        return msgspec.json.format(bytes(text), indent=-1).decode()
+
+
 def _parse(text: str) -> tuple[Raw, str | None]:
     """Return an input as JSON on one line, and why its text is not JSON, if so."""
     try:
