@@ -419,6 +419,12 @@ CASES: Final[dict[str, Json]] = {
         "responseSchema": {"type": "object", "properties": {}, "additionalProperties": False},
         "messages": [user("a")],
     },
+    "an answer in JSON with an effort": {
+        "responseSchema": {"type": "object", "properties": {}, "additionalProperties": False},
+        "providerOptions": {"anthropic": {"effort": "low"}},
+        "body": {"output_config": {"effort": "low"}},
+        "messages": [user("a")],
+    },
     "thinking with a budget": {
         "messages": [user("a")],
         "settings": {"temperature": 0.3, "maxOutputTokens": 50},

@@ -12,6 +12,7 @@ from gateway.providers.prompts.anthropic import build_request
 from tests.conformance.anthropic_cases import ADD, CASES, user
 from tests.conformance.anthropic_hosted_cases import HOSTED_CASES
 from tests.conformance.anthropic_oracle import ask_sdk, snake_case, step_request
+from tests.conformance.anthropic_schema_cases import SCHEMA_CASES
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ LIMITS: Final[dict[str, Json]] = {
     }
     for model in MODELS.split()
 }
-ALL_CASES: Final = {**CASES, **HOSTED_CASES, **LIMITS}
+ALL_CASES: Final = {**CASES, **HOSTED_CASES, **SCHEMA_CASES, **LIMITS}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from msgspec import Struct
 from gateway.providers.anthropic_tools import TOOL_BETAS, ToolNames, api_name, api_type
 from gateway.providers.prompts.anthropic_messages import Conversation
 from gateway.providers.prompts.anthropic_models import ModelTraits, model_traits
+from gateway.providers.prompts.anthropic_schema import constrained_schema, is_constrainable
 from gateway.providers.prompts.model_messages import SystemMessage, model_messages
 from gateway.providers.translate.anthropic import JSON_TOOL
 from gateway.providers.translate.anthropic_citations import CitedDocument
@@ -70,12 +71,14 @@ def build_request(request: StepRequest) -> AnthropicRequest:
     system = [SystemMessage(text=request.system)] if request.system is not None else []
     conversation.add([*system, *model_messages(request.messages)])
     schema = _response_schema(request)
-    json_tool = schema is not None and not traits.structured_output
+    json_tool = schema is not None and not (traits.structured_output and is_constrainable(schema))
 
     body: dict[str, object] = {"model": request.model}
     body |= _limits(request, traits, options)
     if schema is not None and not json_tool:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        form = {"type": "json_schema", "schema": constrained_schema(schema)}
+        given = options.get("output_config")
+        options["output_config"] = {"format": form, **(given if isinstance(given, dict) else {})}
     if conversation.system:
         body["system"] = conversation.system
     body["messages"] = [msgspec.to_builtins(each) for each in conversation.messages]
@@ -87,7 +90,8 @@ def build_request(request: StepRequest) -> AnthropicRequest:
     )
     body["stream"] = True
     body |= options
-    betas = conversation.betas | _tool_betas(request.tools, traits)
+    constrains = traits.structured_output and not json_tool
+    betas = conversation.betas | _tool_betas(request.tools, constrains=constrains)
     betas |= {beta for field, beta in _OPTION_BETAS.items() if options.get(field)}
     betas.update(extra_betas if isinstance(extra_betas, list | tuple) else ())
     return AnthropicRequest(
@@ -186,12 +190,12 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     return {"type": kind, "name": api_name(kind), **arguments}
 
 
-def _tool_betas(tools: Sequence[ToolSpec], traits: ModelTraits) -> set[str]:
+def _tool_betas(tools: Sequence[ToolSpec], *, constrains: bool) -> set[str]:
     betas = {
         TOOL_BETAS[kind]
         for tool in tools
         if tool.provider_type and (kind := api_type(tool.provider_type)) in TOOL_BETAS
     }
-    if traits.structured_output and any(tool.provider_type is None for tool in tools):
+    if constrains and any(tool.provider_type is None for tool in tools):
         betas.add(_STRUCTURED_BETA)
     return betas
