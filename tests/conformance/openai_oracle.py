@@ -180,13 +180,17 @@ def _renumbered(chunks: list[Chunk], sent: str) -> list[Chunk]:
 
 def our_request(provider: str, case: Mapping[str, Any]) -> Any:
     """Return the body of our request for a case."""
+    parameters = {_snake(name): value for name, value in case.get("settings", {}).items()}
+    if schema := case.get("responseSchema"):
+        with_schema = {} if schema is True else {"schema": schema}
+        parameters["response_format"] = {"type": "json", **with_schema}
     request = StepRequest(
         model=case.get("model", "gpt-4o"),
         messages=[UIMessage.parse(json.dumps(message).encode()) for message in case["messages"]],
         system=case.get("system"),
         tools=tool_specs(case.get("tools", [])),
         tool_choice=case.get("toolChoice"),
-        parameters={_snake(name): value for name, value in case.get("settings", {}).items()},
+        parameters=parameters,
         provider_options={api: case[name] for name, api in OPTIONS.items() if name in case},
         new_id=lambda: "made-up",
     )

@@ -28,7 +28,7 @@ from gateway.providers.prompts.model_messages import (
 from gateway.providers.prompts.openai_models import ModelTraits, model_traits
 from gateway.providers.prompts.openai_options import drop_sampling, part_options, renamed
 from gateway.providers.prompts.openai_results import result_text
-from gateway.providers.prompts.openai_schema import normalized_schema
+from gateway.providers.prompts.openai_schema import answer_schema, normalized_schema
 
 if TYPE_CHECKING:
     from gateway.providers.base import StepRequest, ToolSpec
@@ -71,6 +71,9 @@ def chat_request(request: StepRequest) -> bytes:
     if functions:
         body["tools"] = [_function(tool) for tool in functions]
         body["tool_choice"] = _tool_choice(request.tool_choice or "auto")
+    if (asked := answer_schema(request.parameters)) is not None:
+        kind, fields = asked
+        body["response_format"] = {"type": kind, **({kind: fields} if fields else {})}
     if functions and traits.chat_tools_need_no_reasoning:
         body["reasoning_effort"] = "none"
     body |= request.provider_options

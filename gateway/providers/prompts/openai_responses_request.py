@@ -12,6 +12,7 @@ import msgspec
 from gateway.providers.prompts.openai_models import model_traits
 from gateway.providers.prompts.openai_options import drop_sampling, renamed
 from gateway.providers.prompts.openai_responses import InputSettings, responses_input
+from gateway.providers.prompts.openai_schema import answer_schema
 from gateway.providers.prompts.openai_tools import (
     DeclaredTools,
     request_tool_choice,
@@ -64,6 +65,11 @@ def responses_request(request: StepRequest) -> bytes:
         body["tools"] = request_tools(request.tools)
         body["tool_choice"] = request_tool_choice(request.tool_choice, tools)
     body |= options
+    if (asked := answer_schema(request.parameters)) is not None:
+        kind, fields = asked
+        given = options.get("text")
+        text = {"format": {"type": kind, **fields}}
+        body["text"] = text | given if isinstance(given, dict) else text
     if include := [*_listed(options.get("include")), *_includes(request, settings)]:
         body["include"] = list(dict.fromkeys(include))
     reasoning = body.get("reasoning")

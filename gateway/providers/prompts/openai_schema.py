@@ -6,10 +6,15 @@ Source: @ai-sdk/openai 4.0.118, `normalize-openai-json-schema.ts`.
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_encode = msgspec.json.Encoder().encode
 
 Schema: TypeAlias = dict[str, object]
 
@@ -27,6 +32,41 @@ _INSIDE: Final = (
 )
 _LOOKAROUND: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|(?P<lookaround>\(\?<?[=!])", re.DOTALL)
 _LOCAL_REFERENCE: Final = re.compile(r"#/(definitions|\$defs)/(.+)")
+
+
+class AnswerFormat(Struct, frozen=True):
+    """What an answer is asked to be: JSON, and of which schema."""
+
+    type: str = "text"
+    schema: Raw = Raw()
+    name: str = "response"
+    description: str | None = None
+
+
+def answer_schema(parameters: Mapping[str, object]) -> tuple[str, Schema] | None:
+    """Return the API's type for the JSON that an answer shall be, and its schema's fields.
+
+    None if a text will do. There are no fields if any JSON object will.
+
+    Raises:
+        msgspec.ValidationError: `response_format` has not its shape.
+    """
+    wanted = parameters.get("response_format")
+    if wanted is None:
+        return None
+    answer = msgspec.json.decode(_encode(wanted), type=AnswerFormat)
+    if answer.type != "json":
+        return None
+    if bytes(answer.schema) in (b"", b"null"):
+        return "json_object", {}
+    fields: Schema = {
+        "name": answer.name,
+        "schema": normalized_schema(answer.schema),
+        "strict": True,
+    }
+    if answer.description is not None:
+        fields["description"] = answer.description
+    return "json_schema", fields
 
 
 def normalized_schema(raw: Raw) -> object:

@@ -1,7 +1,7 @@
-// Cases on standard input: {provider, model, system, messages, tools, toolChoice, settings, providerOptions}.
+// Cases on standard input: {provider, model, system, messages, tools, toolChoice, settings, responseSchema, providerOptions}.
 // (`ignoreIncomplete: false` sends calls without results, as a route does by default.)
 // Prints the body that the AI SDK sends for each.
-import { convertToModelMessages, streamText } from 'ai7';
+import { convertToModelMessages, jsonSchema, Output, streamText } from 'ai7';
 import { answerCases, modelOf, toolsOf } from './openai_model.mjs';
 
 await answerCases(async one => {
@@ -17,6 +17,8 @@ await answerCases(async one => {
     messages: await convertToModelMessages(one.messages, { tools, ignoreIncompleteToolCalls: one.ignoreIncomplete ?? true }),
     tools,
     ...(choice ? { toolChoice: ['auto', 'none', 'required'].includes(choice) ? choice : { type: 'tool', toolName: choice } } : {}),
+    ...(one.responseSchema === true ? { output: Output.json() } : {}),
+    ...(one.responseSchema instanceof Object ? { output: Output.object({ schema: jsonSchema(one.responseSchema) }) } : {}),
     ...one.settings,
     providerOptions: one.providerOptions ?? {},
     allowSystemInMessages: true,

@@ -182,3 +182,23 @@ def test_approved_call_keeps_the_id_that_it_was_shown_with() -> None:
         "approval": {"id": "mcpr_1", "approved": True},
     }
     assert answered_approvals([message("assistant", STEP, call)]) == {"mcpr_1": "shown"}
+
+
+def test_answer_format_stands_beside_other_settings_of_the_text() -> None:
+    """An agent asks for JSON by a schema, and for few words; its own format goes before."""
+    asked = {"type": "json", "schema": {"type": "object"}, "name": "fact", "description": "One."}
+    few = {"text": {"verbosity": "low"}}
+    settings = {"parameters": {"response_format": asked}, "provider_options": few}
+    body = responses(message("user", text("a")), **settings)
+    assert body["text"] == {
+        "verbosity": "low",
+        "format": {
+            "type": "json_schema",
+            "name": "fact",
+            "description": "One.",
+            "strict": True,
+            "schema": {"type": "object"},
+        },
+    }
+    settings["provider_options"] = {"text": {"format": {"type": "text"}}}
+    assert responses(message("user", text("a")), **settings)["text"]["format"] == {"type": "text"}
