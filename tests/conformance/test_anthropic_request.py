@@ -40,7 +40,31 @@ LIMITS: Final[dict[str, Json]] = {
     }
     for model in MODELS.split()
 }
-ALL_CASES: Final = {**CASES, **HOSTED_CASES, **SCHEMA_CASES, **LIMITS}
+LEVELS: Final = ["none", "minimal", "low", "medium", "high", "xhigh", "max", "provider-default"]
+REASONING: Final[dict[str, Json]] = {
+    f"{level} reasoning of {model}": {
+        "model": model,
+        "settings": {"reasoning": level, "temperature": 0.5},
+        "messages": [user("a")],
+    }
+    for model in MODELS.split()
+    for level in LEVELS
+} | {
+    f"{level} reasoning beside other options": {
+        "settings": {"reasoning": level},
+        "model": "claude-opus-4-8",
+        "providerOptions": {"anthropic": {given: value}},
+        "body": body,
+        "responseSchema": {"type": "object", "properties": {}, "additionalProperties": False},
+        "messages": [user("a")],
+    }
+    for level, given, value, body in (
+        ("high", "effort", "low", {"output_config": {"effort": "low"}}),
+        ("max", "thinking", {"type": "disabled"}, {"thinking": {"type": "disabled"}}),
+        ("low", "thinking", {"type": "adaptive"}, {"thinking": {"type": "adaptive"}}),
+    )
+}
+ALL_CASES: Final = {**CASES, **HOSTED_CASES, **SCHEMA_CASES, **LIMITS, **REASONING}
 
 
 @pytest.fixture(scope="module")

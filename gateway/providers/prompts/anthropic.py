@@ -15,6 +15,7 @@ from msgspec import Struct
 from gateway.providers.anthropic_tools import TOOL_BETAS, ToolNames, api_name, api_type
 from gateway.providers.prompts.anthropic_messages import Conversation
 from gateway.providers.prompts.anthropic_models import ModelTraits, model_traits
+from gateway.providers.prompts.anthropic_reasoning import with_reasoning
 from gateway.providers.prompts.anthropic_schema import constrained_schema, is_constrainable
 from gateway.providers.prompts.model_messages import SystemMessage, model_messages
 from gateway.providers.translate.anthropic import JSON_TOOL
@@ -65,7 +66,7 @@ def build_request(request: StepRequest) -> AnthropicRequest:
     """
     traits = model_traits(request.model)
     names = ToolNames(request.tools)
-    options = dict(request.provider_options)
+    options = with_reasoning(request.provider_options, request.parameters.get("reasoning"), traits)
     extra_betas = options.pop("anthropic_beta", ())
     conversation = Conversation(names)
     system = [SystemMessage(text=request.system)] if request.system is not None else []
