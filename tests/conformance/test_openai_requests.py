@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -22,6 +22,38 @@ CORPORA = [
 
 def _cases(corpus: str) -> list[dict[str, Any]]:
     return list(json.loads((HISTORIES / f"{corpus}.json").read_bytes()))
+
+
+MODELS: Final = """
+gpt-4o o1 o4-mini gpt-5 gpt-5-mini gpt-5-chat-latest gpt-5-pro gpt-5-2025-08-07 gpt-5.1 gpt-5.2
+gpt-5.2-pro gpt-5.5 gpt-5.6 gpt-5.6-luna gpt-5.1-codex-max gpt-6 gpt-6-luna gpt-6.1-terra other
+"""
+"""One of each rule, to see how much it can be asked to reason."""
+
+LEVELS: Final = "none minimal low medium high xhigh max provider-default"
+
+
+@pytest.mark.parametrize("provider", ["openai-responses", "openai-chat"])
+def test_reasoning_is_asked_for_as_the_ai_sdk_does(provider: str) -> None:
+    """For each model and level: the nearest effort that the model has."""
+    message = {"id": "u", "role": "user", "parts": [{"type": "text", "text": "x"}]}
+    cases = [
+        {
+            "provider": provider,
+            "model": model,
+            "messages": [message],
+            "settings": {"reasoning": level, "temperature": 0.5, "maxOutputTokens": 9},
+        }
+        for model in MODELS.split()
+        for level in LEVELS.split()
+    ]
+    answers = ask_ai_sdk("openai_request.mjs", cases)
+    differences = [
+        (case["model"], case["settings"], ours, theirs)
+        for case, theirs in zip(cases, answers, strict=True)
+        if (ours := our_request(provider, case)) != theirs
+    ]
+    assert differences == []
 
 
 @pytest.mark.parametrize(("provider", "corpus"), CORPORA)

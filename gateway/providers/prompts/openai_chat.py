@@ -43,7 +43,6 @@ _PARAMETERS: Final = {
     "presence_penalty": "presence_penalty",
     "stop_sequences": "stop",
     "seed": "seed",
-    "reasoning": "reasoning_effort",
 }
 """The AI SDK's names -> the API's."""
 
@@ -71,6 +70,9 @@ def chat_request(request: StepRequest) -> bytes:
     if functions:
         body["tools"] = [_function(tool) for tool in functions]
         body["tool_choice"] = _tool_choice(request.tool_choice or "auto")
+    effort = traits.effort(request.parameters.get("reasoning"), but="max")
+    if effort is not None:
+        body["reasoning_effort"] = effort
     if (asked := answer_schema(request.parameters)) is not None:
         kind, fields = asked
         body["response_format"] = {"type": kind, **({kind: fields} if fields else {})}

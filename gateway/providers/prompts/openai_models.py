@@ -20,6 +20,19 @@ _CAN_SKIP_REASONING: Final = frozenset({"gpt-6.1-terra", "gpt-6-luna", "gpt-6-so
 """Models of the sixth generation that sample as asked when they do not reason."""
 
 
+_LEVELS: Final = ("minimal", "low", "medium", "high", "xhigh", "max")
+_KNOWN_VARIANT: Final = re.compile(
+    r"((mini|nano|sol|luna|terra)(-\d{4}-\d\d-\d\d)?|\d{4}-\d\d-\d\d)?"
+)
+_EFFORTS_OF_GPT_5: Final = (
+    ("minimal", "low", "medium", "high"),
+    ("none", "low", "medium", "high"),
+    *(("none", "low", "medium", "high", "xhigh"),) * 4,
+    ("none", *_LEVELS[1:]),
+)
+"""By the minor version; the last is that of all later ones."""
+
+
 class ModelTraits(Struct, frozen=True, kw_only=True):
     """How a model is talked to.
 
@@ -28,17 +41,34 @@ class ModelTraits(Struct, frozen=True, kw_only=True):
         samples_without_reasoning: `temperature` and `top_p` are allowed at effort `none`.
         chat_tools_need_no_reasoning: Chat Completions take functions at effort `none` only.
         chat_temperature: Chat Completions take a temperature.
+        efforts: how much it can be asked to reason; empty if that is not known.
     """
 
     reasons: bool = False
     samples_without_reasoning: bool = False
     chat_tools_need_no_reasoning: bool = False
     chat_temperature: bool = True
+    efforts: tuple[str, ...] = ()
 
     @property
     def system_role(self) -> str:
         """Who gives the instructions."""
         return "developer" if self.reasons else "system"
+
+    def effort(self, level: object, *, but: str | None = None) -> object:
+        """Return the effort that comes nearest to a level: rather less than more.
+
+        `None` leaves it to the model, as does the level `provider-default`. `but` is an effort
+        that is not to be had.
+        """
+        if level is None or level == "provider-default":
+            return None
+        efforts = [effort for effort in self.efforts if effort != but]
+        if not efforts or level in efforts:
+            return level
+        at = _LEVELS.index(level) if level in _LEVELS else 0
+        nearest = (*reversed(_LEVELS[:at]), *_LEVELS[at:])
+        return next(effort for effort in nearest if effort in efforts)
 
 
 def model_traits(model: str) -> ModelTraits:
@@ -55,4 +85,13 @@ def model_traits(model: str) -> ModelTraits:
         reasons=major >= _REASONING_SINCE and not chats,
         samples_without_reasoning=model in _CAN_SKIP_REASONING or (major == 5 and minor >= 1),
         chat_tools_need_no_reasoning=major == 5 and minor >= 6,
+        efforts=_efforts(model, major, minor, variant),
     )
+
+
+def _efforts(model: str, major: int, minor: int, variant: str) -> tuple[str, ...]:
+    if major > _REASONING_SINCE:
+        return ("none", *_LEVELS[1:]) if model in _CAN_SKIP_REASONING else _LEVELS[1:]
+    if major < _REASONING_SINCE or not _KNOWN_VARIANT.fullmatch(variant):
+        return ()
+    return _EFFORTS_OF_GPT_5[min(minor, len(_EFFORTS_OF_GPT_5) - 1)]

@@ -56,7 +56,7 @@ def responses_request(request: StepRequest) -> bytes:
         **renamed(request.parameters, _PARAMETERS),
         "stream": True,
     }
-    effort = request.parameters.get("reasoning")
+    effort = traits.effort(request.parameters.get("reasoning"))
     if effort is not None and traits.reasons:
         body["reasoning"] = {"effort": effort}
         if effort != "none":
