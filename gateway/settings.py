@@ -265,7 +265,10 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
     system: Annotated[str | None, Meta(description="The system prompt.")] = None
     parameters: Annotated[
         Mapping[str, object],
-        Meta(description="`max_output_tokens`, `temperature`, `top_p`, `stop_sequences`, …"),
+        Meta(
+            description="`max_output_tokens`, `temperature`, `top_p`, `stop_sequences`, "
+            "`reasoning`, `response_format`, …"
+        ),
     ] = {}
     provider_options: Annotated[
         Mapping[str, object],
