@@ -16,9 +16,9 @@ PYTHON = $(or $(shell export $(OUTSIDE); for python in python3 python3.13 python
 	or say `make PYTHON=/path/to/python3 ...`))
 BOOTSTRAP = @$(OUTSIDE) $(PYTHON) scripts/bootstrap.py
 
-# A process for each core, at most four: each brings a Redis and gateways of its own. A file's
-# tests stay together, and share what its fixtures start.
-PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# A process for each core, at most four: each brings a Redis and gateways of its own. Who has no
+# test left takes some from another: a few files take minutes.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 ##@ Use
 
