@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fixtures import pytest_runtest_makereport
 from tests.support.processes import ChildProcess, free_port
 from tests.support.wire import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 class Served:
