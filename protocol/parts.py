@@ -40,7 +40,7 @@ NULL: Final = b"null"
 
 JOINED_DELTAS: Final = 64
 """A delta of a few words is a string of 70 bytes or more, however short it is: joined by so
-many, a run's text takes a third of the memory, and is copied twice at most."""
+many, a run's text takes a third of the memory."""
 
 
 def fields_of(raw: bytes | Raw) -> Fields:

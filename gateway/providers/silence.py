@@ -1,7 +1,7 @@
 """A limit on each of many waits, for little more than an assignment a wait.
 
-`asyncio.timeout` makes and cancels a timer every time: 5 µs, where all else that reading a
-chunk costs is twice that.
+`asyncio.timeout` makes and cancels a timer every time: 5 µs, more than all else that reading a
+chunk costs here.
 """
 
 from __future__ import annotations
