@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,12 @@ must be they, or they send a request into a closing connection."""
 
 LAST_RESPONSES_S: Final = 5
 """After the drain: for the last bytes of responses to be taken."""
+
+YOUNG_OBJECTS: Final = 50_000
+"""So many more objects are made than freed before the garbage collector looks. Python's 700 is
+less than one chunk makes on its way to some hundred readers: alive for an instant, they would
+count as old, and soon all objects be walked for their sake (300 ms, at a thousand readers). What
+is left behind in cycles meanwhile is some megabytes."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -113,7 +120,16 @@ async def _serve(launch: Launch) -> None:
     )
     sockets = [socket.socket(fileno=descriptor) for descriptor in launch.sockets]
     async with gateway.open():
+        _spare_the_collector()
         await WorkerServer(config, gateway, launch.ready).serve(sockets)
+
+
+def _spare_the_collector() -> None:
+    """Have the garbage collector look seldom, and never again at what is here for good."""
+    gc.collect()
+    gc.freeze()
+    _, middle, old = gc.get_threshold()
+    gc.set_threshold(YOUNG_OBJECTS, middle, old)
 
 
 def _die_with(parent_pid: int) -> None:
