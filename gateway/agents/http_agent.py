@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gateway.agents.backend_answer import BackendAnswer
 from gateway.errors import AgentError
-from gateway.providers.silence import SilenceLimit
+from gateway.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -73,7 +73,7 @@ class HttpAgent:
         config = self._config
         answer = BackendAnswer(request.message_id, request.continued, max_bytes=config.max_bytes)
         response = await self._send(request)
-        silence = SilenceLimit(config.between_bytes_s)
+        silence = SilenceLimit(config.between_bytes_s).waiter()
         try:
             _check(response)
             with _said_plainly("unable to finish this answer"):

@@ -8,6 +8,7 @@ from litestar import Request  # noqa: TC002 (Litestar reads the annotations)
 
 from gateway.errors import DrainingError
 from gateway.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
+from gateway.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ class Api:
         agents: what clients may ask for; also set then.
         forwarded: names, in lower case, of the request's headers that agents are told.
         gate: what requests must pass.
+        deadline: for one write to be taken by a client.
         draining: this process is shutting down.
     """
 
@@ -39,6 +41,7 @@ class Api:
         self.forwarded: Sequence[str] = ()
         self.draining = False
         self.gate = gate
+        self.deadline = SilenceLimit(settings.write_deadline_s)
         self._sessions = sessions
 
     @property

@@ -97,9 +97,7 @@ class ChatController(Controller):
         else:
             start = read_start(body, headers)
         reader = await api.sessions.start(caller, start)
-        return run_stream(
-            view, reader, start.session_id, write_deadline_s=api.settings.write_deadline_s
-        )
+        return run_stream(view, reader, start.session_id, deadline=api.deadline)
 
     @get("/{chat_id:str}/stream", operation_id="resume")
     async def resume(
@@ -122,9 +120,7 @@ class ChatController(Controller):
                 after=parameters.sequence_after(request),
             )
         if reader is not None:
-            return run_stream(
-                view, reader, session_id, write_deadline_s=api.settings.write_deadline_s
-            )
+            return run_stream(view, reader, session_id, deadline=api.deadline)
         if view.from_index is not None:
             return nothing_left(request)
         return Response(None, status_code=204).to_asgi_response(app=None, request=request)

@@ -39,7 +39,7 @@ async def follow_session(
         encode_event,
         FEED_EVENTS,
         headers={},
-        write_deadline_s=api.settings.write_deadline_s,
+        deadline=api.deadline,
         kind="feed",
     )
 

@@ -112,7 +112,7 @@ async def follow_sessions(
             encode_session_event,
             FEED_EVENTS,
             headers={},
-            write_deadline_s=api.settings.write_deadline_s,
+            deadline=api.deadline,
             kind="feed",
         )
 

@@ -62,7 +62,7 @@ class Proxy:
         # What wraps `send` would add headers, and costs more than passing a piece on.
         response = Exchange(
             scope.get(SERVER_SEND, send),  # type: ignore[arg-type]
-            self._api.settings.write_deadline_s,
+            self._api.deadline,
         )
         try:
             await self._answer(scope, receive, response)

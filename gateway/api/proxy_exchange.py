@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from gateway.api.proxy_body import GoneError
 from gateway.api.proxy_errors import error_answer
-from gateway.providers.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,15 +16,16 @@ if TYPE_CHECKING:
 
     from gateway.api.proxy_body import RequestBody
     from gateway.errors import GatewayError
+    from gateway.silence import SilenceLimit
 
 
 class Exchange:
     """The response of one request, written to the server; each write has a time limit."""
 
-    def __init__(self, send: Send, write_deadline_s: float) -> None:
+    def __init__(self, send: Send, deadline: SilenceLimit) -> None:
         self.started = False
         self._send = send
-        self._deadline = SilenceLimit(write_deadline_s)
+        self._writing = deadline.waiter()
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head."""
@@ -39,14 +39,14 @@ class Exchange:
             GoneError: the caller takes nothing any more.
         """
         try:
-            with self._deadline:
+            with self._writing:
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
         except TimeoutError:
             raise GoneError("slow") from None
 
     def close(self) -> None:
-        """Let go of the timer of its writes."""
-        self._deadline.close()
+        """Write no more."""
+        self._writing.close()
 
     async def refuse(self, error: GatewayError, *, anthropic: bool) -> None:
         """Send an error of ours as the whole response."""

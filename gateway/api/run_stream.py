@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.ids import SessionId
     from gateway.sessions.service import RunReader
     from gateway.settings import ServerSettings
+    from gateway.silence import SilenceLimit
     from protocol.batch import ChunkBatch
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"
@@ -97,7 +98,7 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 def run_stream(
-    view: View, reader: RunReader, session_id: SessionId, *, write_deadline_s: float
+    view: View, reader: RunReader, session_id: SessionId, *, deadline: SilenceLimit
 ) -> ASGIApp:
     """Return the response that streams a run as its client wants it."""
     headers = {
@@ -115,7 +116,7 @@ def run_stream(
         _encoder(view),
         _FRAMINGS[view.protocol],
         headers=headers,
-        write_deadline_s=write_deadline_s,
+        deadline=deadline,
         kind="run",
     )
 

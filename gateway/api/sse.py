@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -22,7 +23,9 @@ from protocol.v4 import V4_HEARTBEAT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from litestar.types import Receive, Scope, Send
+    from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
+
+    from gateway.silence import SilenceLimit
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +35,6 @@ E = TypeVar("E", bound=Exception)
 
 SERVER_SEND: Final = "midstream.send"
 """Key of the ASGI scope with the server's own `send` (see `app.py`)."""
-
-WATCH_INTERVALS: Final = 4
-"""How often in a write deadline a stuck write is looked for: it is noticed a quarter late."""
 
 
 class Reader(Protocol[Item]):
@@ -90,7 +90,7 @@ class StreamResponse(Generic[T]):
         encode: an item's bytes; empty ones are skipped. May raise CutError.
         framing: of the encoding.
         headers: besides the framing's.
-        write_deadline_s: for one write to be taken by the client.
+        deadline: for one write to be taken by the client; all streams may share one.
         kind: names the stream in metrics: `run` or `feed`.
     """
 
@@ -101,19 +101,34 @@ class StreamResponse(Generic[T]):
         framing: Framing,
         *,
         headers: Mapping[str, str],
-        write_deadline_s: float,
+        deadline: SilenceLimit,
         kind: str,
     ) -> None:
         self._reader = reader
         self._encode = encode
         self._framing = framing
         self._headers = headers
-        self._write_deadline_s = write_deadline_s
+        self._deadline = deadline
         self._kind = kind
-        self._writing_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the response; returns when it is complete or broken off."""
+        with READERS.labels(self._kind).track_inprogress():
+            try:
+                async with self._reader, asyncio.TaskGroup() as tasks:
+                    await send(self._head())
+                    watcher = tasks.create_task(self._watch(receive), name="watch-client")
+                    with closing(self._deadline.waiter()) as self._writing:
+                        await self._pump(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
+                    watcher.cancel()
+            except* _GoneError as gone:
+                self._gone(str(_first(gone)))
+            except* GatewayError as failed:
+                self._gone(_first(failed).code)
+            except* CutError:
+                self._gone("failed")
+
+    def _head(self) -> HTTPResponseStartEvent:
         headers = {
             "content-type": self._framing.media_type,
             "cache-control": "no-cache, no-transform",
@@ -124,19 +139,7 @@ class StreamResponse(Generic[T]):
         encoded = [
             (name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()
         ]
-        with READERS.labels(self._kind).track_inprogress():
-            try:
-                async with self._reader, asyncio.TaskGroup() as tasks:
-                    await send({"type": "http.response.start", "status": 200, "headers": encoded})
-                    watcher = tasks.create_task(self._watch(receive), name="watch-client")
-                    await self._pump(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
-                    watcher.cancel()
-            except* _GoneError as gone:
-                self._gone(str(_first(gone)))
-            except* GatewayError as failed:
-                self._gone(_first(failed).code)
-            except* CutError:
-                self._gone("failed")
+        return {"type": "http.response.start", "status": 200, "headers": encoded}
 
     async def _pump(self, send: Send) -> None:
         framing, encode = self._framing, self._encode
@@ -153,30 +156,21 @@ class StreamResponse(Generic[T]):
         await self._write(send, framing.last, more=False)
 
     async def _write(self, send: Send, data: bytes, *, more: bool = True) -> None:
-        self._writing_since = asyncio.get_running_loop().time()
-        await send({"type": "http.response.body", "body": data, "more_body": more})
-        self._writing_since = None
+        try:
+            with self._writing:
+                await send({"type": "http.response.body", "body": data, "more_body": more})
+        except TimeoutError:
+            raise _GoneError("slow") from None
 
     async def _watch(self, receive: Receive) -> None:
-        """Wait until the client is gone, or a write is over its deadline.
-
-        uvicorn's `send` after a disconnect returns silently, so `receive` must be asked.
+        """Wait until the client is gone: `send` says nothing of that in uvicorn.
 
         Raises:
             _GoneError: always, in the end.
         """
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                async with asyncio.timeout(self._write_deadline_s / WATCH_INTERVALS):
-                    message = await receive()
-            except TimeoutError:
-                since = self._writing_since
-                if since is not None and loop.time() - since >= self._write_deadline_s:
-                    raise _GoneError("slow") from None
-                continue
-            if message["type"] == "http.disconnect":
-                raise _GoneError("disconnected")
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise _GoneError("disconnected")
 
     def _gone(self, reason: str) -> None:
         """Count a stream that ended early; returning without a last body is what breaks it."""

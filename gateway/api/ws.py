@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -252,11 +253,12 @@ class ChatSocket:
 
     async def _send(self, frames: Iterable[bytes]) -> None:
         try:
-            async with asyncio.timeout(self._api.settings.write_deadline_s):
+            with closing(self._api.deadline.waiter()) as writing:
                 for frame in frames:
-                    await self._socket.send(
-                        {"type": "websocket.send", "text": frame.decode(), "bytes": None}
-                    )
+                    with writing:
+                        await self._socket.send(
+                            {"type": "websocket.send", "text": frame.decode(), "bytes": None}
+                        )
         except TimeoutError:
             raise _SlowError from None
         except (OSError, WebSocketDisconnect):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from gateway.providers.errors import Fault, map_provider_errors
-from gateway.providers.silence import SilenceLimit
+from gateway.silence import SilenceLimit
 from protocol.errors import MalformedFrameError
 from protocol.sse import SseDecoder
 
@@ -67,7 +67,7 @@ class SseStep:
         self._body = response.aiter_bytes()
         self._decoder = SseDecoder()
         self._translator = translator
-        self._silence = SilenceLimit(limits.between_bytes_s)
+        self._silence = SilenceLimit(limits.between_bytes_s).waiter()
 
     @property
     def result(self) -> StepResult:

@@ -18,7 +18,6 @@ from msgspec import Struct
 from gateway.errors import SettingsError
 from gateway.providers.errors import map_provider_errors
 from gateway.providers.http import TimeLimits
-from gateway.providers.silence import SilenceLimit
 from gateway.providers.simulator import create_simulator
 from gateway.providers.simulator.server import serve_simulator
 from gateway.settings import (
@@ -29,6 +28,7 @@ from gateway.settings import (
     api_key_variable,
     provider_kind,
 )
+from gateway.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +115,7 @@ class Answer:
         self.is_compressed = encoding.lower() != "identity"
         self._response = response
         self._content = response.content
-        self._silence = SilenceLimit(limits.between_bytes_s)
+        self._silence = SilenceLimit(limits.between_bytes_s).waiter()
 
     async def read(self) -> bytes:
         """Return what has come of the body, as soon as anything has; empty at its end.

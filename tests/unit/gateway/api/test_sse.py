@@ -17,6 +17,7 @@ from gateway.api.sse import (
 )
 from gateway.errors import DrainingError
 from gateway.sessions.service import Idle
+from gateway.silence import SilenceLimit
 from protocol.chunks import FinishChunk
 from tests.unit.gateway.api.fakes import FakeReader, batch, http_scope
 
@@ -67,7 +68,7 @@ def stream(
         encode or (lambda item: f"<{item}>".encode()),
         framing,
         headers={"x-midstream-run-id": "run_1"},
-        write_deadline_s=DEADLINE_S if framing is FEED_EVENTS else 30,
+        deadline=SilenceLimit(DEADLINE_S if framing is FEED_EVENTS else 30),
         kind="run",
     )
 
@@ -152,7 +153,7 @@ async def test_stream_leaves_a_client_that_takes_nothing() -> None:
         lambda item: b"x",
         RUN_EVENTS,
         headers={},
-        write_deadline_s=DEADLINE_S,
+        deadline=SilenceLimit(DEADLINE_S),
         kind="run",
     )
 

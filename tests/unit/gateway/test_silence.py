@@ -1,0 +1,130 @@
+"""A limit on each of many waits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+
+import pytest
+
+from gateway.silence import SilenceLimit
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop of these tests."""
+    return "asyncio"
+
+
+async def test_wait_over_the_limit_is_ended() -> None:
+    """With a TimeoutError, and the task is not cancelled for anything after it."""
+    with closing(SilenceLimit(0.01).waiter()) as waiter:
+        for _ in range(2):
+            with pytest.raises(TimeoutError), waiter:
+                await asyncio.Event().wait()
+    await asyncio.sleep(0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_waits_that_end_in_time_are_left_alone() -> None:
+    """Together they may take longer than the limit: the time of each is its own."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.1
+    waits = 0
+    with closing(SilenceLimit(0.05).waiter()) as waiter:
+        while loop.time() < until:
+            with waiter:
+                await asyncio.sleep(0)
+            waits += 1
+    assert waits > 2
+
+
+async def test_time_between_waits_does_not_count() -> None:
+    """Who takes long over what it was given is not silent."""
+    with closing(SilenceLimit(0.01).waiter()) as waiter:
+        with waiter:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.03)
+        with waiter:
+            await asyncio.sleep(0)
+
+
+async def test_cancellation_is_no_timeout() -> None:
+    """A stop reaches who waits as what it is."""
+
+    async def wait() -> None:
+        with closing(SilenceLimit(60).waiter()) as waiter, waiter:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_waits_may_be_of_several_tasks() -> None:
+    """The one that waits when the time is over is the one that is ended."""
+    waiter = SilenceLimit(0.02).waiter()
+
+    async def wait(event: asyncio.Event) -> None:
+        with waiter:
+            await event.wait()
+
+    there = asyncio.Event()
+    there.set()
+    with closing(waiter):
+        await asyncio.create_task(wait(there))
+        with pytest.raises(TimeoutError):
+            await asyncio.create_task(wait(asyncio.Event()))
+
+
+async def test_waiters_of_one_limit_are_ended_each_in_its_time() -> None:
+    """Who began earlier is ended earlier, and who is done in time is left alone."""
+    limit, ended, in_time = SilenceLimit(0.05), [], asyncio.Event()
+
+    async def wait(name: str, event: asyncio.Event) -> None:
+        try:
+            with closing(limit.waiter()) as waiter, waiter:
+                await event.wait()
+        except TimeoutError:
+            ended.append(name)
+
+    first = asyncio.create_task(wait("first", asyncio.Event()))
+    await asyncio.sleep(0.02)
+    others = [
+        asyncio.create_task(wait("in time", in_time)),
+        asyncio.create_task(wait("second", asyncio.Event())),
+    ]
+    await first
+    assert ended == ["first"]
+    in_time.set()
+    await asyncio.gather(*others)
+    assert ended == ["first", "second"]
+
+
+async def test_task_that_resists_its_end_is_told_once_and_holds_nobody_up() -> None:
+    """The others are ended in their turn."""
+    limit, told, release = SilenceLimit(0.01), 0, asyncio.Event()
+
+    async def resist() -> None:
+        nonlocal told
+        with closing(limit.waiter()) as waiter, waiter:
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    told += 1
+
+    resisting = asyncio.create_task(resist())
+    with closing(limit.waiter()) as waiter:
+        for _ in range(3):
+            with pytest.raises(TimeoutError), waiter:
+                await asyncio.Event().wait()
+    release.set()
+    await resisting
+    assert told == 1
