@@ -74,6 +74,10 @@ DATA_STREAM: Final = Framing(
 PLAIN_TEXT: Final = Framing(media_type="text/plain; charset=utf-8", heartbeat=b"", last=b"")
 
 
+class _CompleteError(Exception):
+    """The body is written: what a task raises to end the others of its group."""
+
+
 class _GoneError(Exception):
     """The client has left, or takes nothing any more."""
 
@@ -110,6 +114,7 @@ class StreamResponse(Generic[T]):
         self._headers = headers
         self._deadline = deadline
         self._kind = kind
+        self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the response; returns when it is complete or broken off."""
@@ -117,10 +122,11 @@ class StreamResponse(Generic[T]):
             try:
                 async with self._reader, asyncio.TaskGroup() as tasks:
                     await send(self._head())
-                    watcher = tasks.create_task(self._watch(receive), name="watch-client")
-                    with closing(self._deadline.waiter()) as self._writing:
-                        await self._pump(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
-                    watcher.cancel()
+                    body = self._send_body(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
+                    tasks.create_task(body, name="send-body")
+                    await self._watch(receive)
+            except* _CompleteError:
+                pass
             except* _GoneError as gone:
                 self._gone(str(_first(gone)))
             except* GatewayError as failed:
@@ -141,7 +147,21 @@ class StreamResponse(Generic[T]):
         ]
         return {"type": "http.response.start", "status": 200, "headers": encoded}
 
-    async def _pump(self, send: Send) -> None:
+    async def _send_body(self, send: Send) -> None:
+        """Write the body, in a task of its own.
+
+        In the request's task each item would wake all that stands between the server and us.
+
+        Raises:
+            _CompleteError: always, if nothing else: it ends the watch as well.
+        """
+        with closing(self._deadline.waiter()) as self._writing:
+            await self._write_items(send)
+            self._complete = True
+            await self._write(send, self._framing.last, more=False)
+        raise _CompleteError
+
+    async def _write_items(self, send: Send) -> None:
         framing, encode = self._framing, self._encode
         if framing.heartbeat:
             await self._write(send, framing.heartbeat)
@@ -153,7 +173,6 @@ class StreamResponse(Generic[T]):
                 raise
             if data:
                 await self._write(send, data)
-        await self._write(send, framing.last, more=False)
 
     async def _write(self, send: Send, data: bytes, *, more: bool = True) -> None:
         try:
@@ -166,11 +185,12 @@ class StreamResponse(Generic[T]):
         """Wait until the client is gone: `send` says nothing of that in uvicorn.
 
         Raises:
-            _GoneError: always, in the end.
+            _GoneError: it is, before it had all.
         """
         while (await receive())["type"] != "http.disconnect":
             pass
-        raise _GoneError("disconnected")
+        if not self._complete:
+            raise _GoneError("disconnected")
 
     def _gone(self, reason: str) -> None:
         """Count a stream that ended early; returning without a last body is what breaks it."""
