@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
@@ -64,7 +64,10 @@ class SseStep:
     def __init__(
         self, response: httpx2.Response, translator: Translator, limits: TimeLimits
     ) -> None:
-        self._body = response.aiter_bytes()
+        # httpx's own iterator is for what is encoded; else it only costs, with every read.
+        encoded = "content-encoding" in response.headers
+        plain = cast("httpx2.AsyncByteStream", response.stream)
+        self._body = response.aiter_bytes() if encoded else aiter(plain)
         self._decoder = SseDecoder()
         self._translator = translator
         self._silence = SilenceLimit(limits.between_bytes_s).waiter()
@@ -86,7 +89,12 @@ class SseStep:
         """
         translator, receive = self._translator, self._translator.receive
         with map_provider_errors():
-            while (data := await self._read()) is not None:
+            while True:
+                try:
+                    with self._silence:
+                        data = await anext(self._body)
+                except StopAsyncIteration:
+                    break
                 chunks: list[AnyChunk] = []
                 for event in self._events(data):
                     chunks += receive(event.data)
@@ -108,10 +116,6 @@ class SseStep:
             return self._decoder.receive_data(data)
         except MalformedFrameError as error:
             raise Fault.BROKEN.error() from error
-
-    async def _read(self) -> bytes | None:
-        with self._silence:
-            return await anext(self._body, None)
 
 
 @asynccontextmanager

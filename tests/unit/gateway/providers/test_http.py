@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import itertools
 from typing import TYPE_CHECKING, Any, cast
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,6 @@ from protocol.chunks import TextDeltaChunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    import httpx2
 
     from protocol.chunks import AnyChunk
 
@@ -42,19 +42,17 @@ class Echo:
         return [TextDeltaChunk(id="0", delta="eof")]
 
 
-class Response:
-    """As much of a response as is used."""
+class Body(httpx2.AsyncByteStream):
+    """A response's body, read by read; at None it falls silent."""
 
-    def __init__(self, pieces: Sequence[bytes | Exception | None]) -> None:
+    def __init__(self, pieces: Sequence[bytes | None]) -> None:
         self.pieces = pieces
         self.closed = False
 
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self.pieces:
             if piece is None:
                 await asyncio.Event().wait()
-            elif isinstance(piece, Exception):
-                raise piece
             else:
                 yield piece
 
@@ -62,9 +60,11 @@ class Response:
         self.closed = True
 
 
-async def read(response: Response, limits: TimeLimits | None = None) -> list[list[str]]:
+async def read(
+    body: Body, limits: TimeLimits | None = None, headers: dict[str, str] | None = None
+) -> list[list[str]]:
     async def send() -> httpx2.Response:
-        return cast("httpx2.Response", response)
+        return httpx2.Response(200, headers=headers, stream=body)
 
     async with open_sse(send, Echo(), limits or TimeLimits()) as step:
         return [[cast("Any", chunk).delta for chunk in chunks] async for chunks in step]
@@ -76,7 +76,7 @@ def test_cuts_of_the_bytes_do_not_show(cuts: list[int]) -> None:
     data = b"".join(EVENTS)
     edges = [0, *sorted(cuts), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
-    lists = asyncio.run(read(Response(pieces)))
+    lists = asyncio.run(read(Body(pieces)))
     assert [delta for chunks in lists for delta in chunks] == [
         *(f"{n} é" for n in range(5)),
         "eof",
@@ -86,20 +86,28 @@ def test_cuts_of_the_bytes_do_not_show(cuts: list[int]) -> None:
 def test_one_network_read_is_one_list() -> None:
     """What arrives together is handed on together, and never an empty list."""
     pieces = [EVENTS[0] + EVENTS[1], b"data: nothing\n\n", b"dat", b"a: x\n\n"]
-    assert asyncio.run(read(Response(pieces))) == [["0 é", "1 é"], ["x"], ["eof"]]
+    assert asyncio.run(read(Body(pieces))) == [["0 é", "1 é"], ["x"], ["eof"]]
+
+
+def test_encoded_answer_is_decoded() -> None:
+    """We ask for none, but a proxy on the way may compress."""
+    data = gzip.compress(EVENTS[0] + EVENTS[1])
+    headers = {"content-encoding": "gzip"}
+    lists = asyncio.run(read(Body([data[:20], data[20:]]), headers=headers))
+    assert [delta for chunks in lists for delta in chunks] == ["0 é", "1 é", "eof"]
 
 
 def test_failure_of_the_provider_ends_the_step() -> None:
     """After a failure nothing is read or translated any more."""
     pieces = [b"data: a\n\ndata: fail\n\ndata: b\n\n", b"data: c\n\n"]
-    assert asyncio.run(read(Response(pieces))) == [["a"]]
+    assert asyncio.run(read(Body(pieces))) == [["a"]]
 
 
 def test_event_that_is_too_large_is_a_broken_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that never ends its event does not fill the memory."""
     monkeypatch.setattr("gateway.providers.http.SseDecoder.receive_data", _refuse)
     with pytest.raises(ProviderUnavailableError, match="understand"):
-        asyncio.run(read(Response([b"data: x"])))
+        asyncio.run(read(Body([b"data: x"])))
 
 
 def _refuse(*_: object) -> None:
@@ -110,10 +118,10 @@ def _refuse(*_: object) -> None:
 
 def test_silence_within_the_response_ends_at_its_limit() -> None:
     """The wait for the next byte is bounded."""
-    response = Response([EVENTS[0], None])
+    body = Body([EVENTS[0], None])
     with pytest.raises(ProviderUnavailableError, match="wait"):
-        asyncio.run(read(response, TimeLimits(between_bytes_s=0.01)))
-    assert response.closed
+        asyncio.run(read(body, TimeLimits(between_bytes_s=0.01)))
+    assert body.closed
 
 
 def test_silence_before_the_response_ends_at_its_limit() -> None:
@@ -134,10 +142,10 @@ def test_silence_before_the_response_ends_at_its_limit() -> None:
 @pytest.mark.parametrize("how", ["left", "failed", "read"])
 def test_response_is_closed_however_the_block_ends(how: str) -> None:
     """No response outlives its step."""
-    response = Response(EVENTS)
+    body = Body(EVENTS)
 
     async def send() -> httpx2.Response:
-        return cast("httpx2.Response", response)
+        return httpx2.Response(200, stream=body)
 
     async def run() -> None:
         async with open_sse(send, Echo(), TimeLimits()) as step:
@@ -153,7 +161,7 @@ def test_response_is_closed_however_the_block_ends(how: str) -> None:
             asyncio.run(run())
     else:
         asyncio.run(run())
-    assert response.closed
+    assert body.closed
 
 
 def test_sdk_is_given_the_connection_limit_only() -> None:
