@@ -51,7 +51,7 @@ class ChunkBatch:
         self.payload = payload
         self.level = level
         self.aggregated = False
-        self._frames: dict[tuple[Encoding, int], bytes] = {}
+        self._frames: dict[tuple[Encoding, int], bytes] | None = None
 
     @classmethod
     def aggregate(cls, chunks: Sequence[AnyChunk], last: int) -> ChunkBatch:
@@ -65,6 +65,16 @@ class ChunkBatch:
         batch.last = last
         batch.aggregated = True
         return batch
+
+    @classmethod
+    def join(cls, batches: Sequence[ChunkBatch]) -> ChunkBatch:
+        """Make one of raw batches that follow one another; at least one."""
+        return cls(
+            first=batches[0].first,
+            count=sum([batch.count for batch in batches]),
+            payload=b"".join([batch.payload for batch in batches]),
+            level=max([batch.level for batch in batches]),
+        )
 
     def since(self, sequence: int) -> ChunkBatch:
         """Return the part from `sequence` on: self, or a raw batch of its tail.
@@ -90,10 +100,13 @@ class ChunkBatch:
         Empty if nothing in the batch is for such a client.
         """
         key = (encoding, level if level < self.level else self.level)
-        frame = self._frames.get(key)
+        frames = self._frames
+        if frames is None:
+            frames = self._frames = {}
+        frame = frames.get(key)
         if frame is None:
             frame = self._text() if encoding is Encoding.TEXT else self._sse(level)
-            self._frames[key] = frame
+            frames[key] = frame
         return frame
 
     def _numbered(self, level: int) -> list[tuple[int, bytes]]:
