@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+import time
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailableError
 from gateway.sessions.backoff import Backoff
+from gateway.sessions.pulse import Pulse
 from gateway.store.records import (
     AppendBatch,
     Appended,
@@ -44,9 +45,11 @@ MAX_BATCH_BYTES: Final = 256 * 1024
 REFUSALS: Final = 5
 """How often Redis may refuse one run's batch before the run is given up, for the others' sake."""
 
-RETAIN_BYTES: Final = 24 * 1024
-"""What a living producer can append again after a failover that lost acknowledged records:
-five seconds of fifty chunks each, where a replica is behind by less than one."""
+RETAIN_S: Final = 1.5
+RETAIN_BYTES: Final = 64 * 1024
+"""What a living producer can append again after a failover that lost acknowledged records: what
+came in this time, where a replica is behind by less than a second; of fast and large answers
+less, but for the last record."""
 
 JOIN_BYTES: Final = 2 * 1024
 """Retained records below this are joined: a small one's objects are larger than its payload."""
@@ -93,29 +96,26 @@ class Lane:
         self._next = first
         self._pending: list[_Piece] = []
         self._flying: _Batch | None = None
-        self._again: deque[_Batch] = deque()
-        self._retained: deque[ChunksRecord] = deque()
+        self._again: list[_Batch] = []
+        self._retained: list[tuple[float, ChunksRecord]] = []
         self._retained_bytes = 0
-        self._room = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._changed = Pulse()
         self._dead = False
 
     def put(self, payload: bytes, chunks: Sequence[AnyChunk], level: int) -> None:
         """Add chunks, encoded as lines, behind what is pending. Never waits."""
         self._pending.append((payload, chunks, level))
         self.pending_bytes += len(payload)
-        self._empty.clear()
 
     async def below(self, limit_bytes: int) -> None:
         """Wait until less than `limit_bytes` are pending, or the lane is dead."""
         while self.pending_bytes >= limit_bytes and not self._dead:
-            self._room.clear()
-            await self._room.wait()
+            await self._changed.wait()
 
     async def drained(self) -> None:
         """Wait until everything put so far is in the log, or the lane is dead."""
-        await self._empty.wait()
+        while (self._pending or self._again or self._flying) and not self._dead:
+            await self._changed.wait()
 
     @property
     def next_sequence(self) -> int:
@@ -130,7 +130,7 @@ class Lane:
     def freeze(self) -> AppendBatch:
         """Take the next batch; `busy` must hold and none may be under way."""
         if self._again:
-            self._flying = self._again.popleft()
+            self._flying = self._again.pop(0)
         else:
             self._flying = self._take()
         return self._flying.append
@@ -174,17 +174,18 @@ class Lane:
                 self._append_again(batch, answer.next)
             case AppendStatus.FENCED | AppendStatus.GONE:
                 self._die(answer.status)
-        self._room.set()
-        if not self.busy:
-            self._empty.set()
+        self._changed.send()
 
     def _retain(self, record: ChunksRecord) -> None:
+        now, retained = time.monotonic(), self._retained
         self._retained_bytes += len(record.payload)
-        if self._retained and len(self._retained[-1].payload) < JOIN_BYTES:
-            record = _join(self._retained.pop(), record)
-        self._retained.append(record)
-        while self._retained_bytes > RETAIN_BYTES and len(self._retained) > 1:
-            self._retained_bytes -= len(self._retained.popleft().payload)
+        if retained and len(retained[-1][1].payload) < JOIN_BYTES:
+            record = _join(retained.pop()[1], record)
+        retained.append((now, record))
+        while len(retained) > 1 and (
+            retained[0][0] < now - RETAIN_S or self._retained_bytes > RETAIN_BYTES
+        ):
+            self._retained_bytes -= len(retained.pop(0)[1].payload)
 
     def _append_again(self, batch: _Batch, expected: int) -> None:
         """The log lost what it had acknowledged (a failover): send that again, then this.
@@ -192,11 +193,15 @@ class Lane:
         If what it lost is older than what is retained, the run cannot be whole any more.
         """
         lost: list[ChunksRecord] = []
-        while self._retained and self._retained[-1].first + self._retained[-1].count > expected:
-            lost.append(self._retained.pop())
-        if lost and lost[-1].first < expected:
-            kept, lost[-1] = _cut(lost[-1], expected)
-            self._retained.append(kept)
+        while self._retained:
+            at, record = self._retained[-1]
+            if record.first + record.count <= expected:
+                break
+            self._retained.pop()
+            if record.first < expected:
+                kept, record = _cut(record, expected)
+                self._retained.append((at, kept))
+            lost.append(record)
         if not lost or lost[-1].first != expected:
             self._die(AppendStatus.GONE)
             return
@@ -206,10 +211,11 @@ class Lane:
             expected,
             batch.append.chunks.first,
         )
-        self._again.appendleft(batch)
+        again = [batch]
         for record in lost:
             self._retained_bytes -= len(record.payload)
-            self._again.appendleft(_Batch(AppendBatch(key=self.key, chunks=record)))
+            again.append(_Batch(AppendBatch(key=self.key, chunks=record)))
+        self._again[:0] = reversed(again)
 
     def _die(self, status: AppendStatus) -> None:
         self._dead = True
@@ -217,8 +223,7 @@ class Lane:
         self._again.clear()
         self._retained.clear()
         self.pending_bytes = 0
-        self._room.set()
-        self._empty.set()
+        self._changed.send()
         self._owner.lost(status)
 
 

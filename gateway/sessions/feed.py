@@ -14,7 +14,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import RunNotFoundError, StoreUnavailableError
-from gateway.sessions.run_log import Pulse, RunLog
+from gateway.sessions.pulse import Pulse
+from gateway.sessions.run_log import RunLog
 from gateway.store.records import (
     ChunksRecord,
     ErasedRecord,
@@ -50,7 +51,7 @@ class Feed:
         head: the position of the last delivered record; None while there is no session.
         runs: the runs met since the feed began, newest last; readers keep older ones.
         generation: counts resets: a follower that has seen another one needs a snapshot.
-        entries: the newest records, oldest first, while somebody follows.
+        entries: the newest records, oldest first; None while nobody follows.
         followers: readers of the records themselves (not of a run).
         here: who has the session open, as last heard; None before that.
     """
@@ -60,7 +61,7 @@ class Feed:
         self.head: Position | None = None
         self.runs: dict[RunId, RunLog] = {}
         self.generation = 0
-        self.entries: deque[LogEntry] = deque(maxlen=RING_ENTRIES)
+        self.entries: deque[LogEntry] | None = None
         self.followers = 0
         self.here: Raw | None = None
         self.pulse = Pulse()
@@ -144,6 +145,20 @@ class Feed:
         if state is not None or self.head is not None:
             self._reset(state)
 
+    # -- who follows ----------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """Keep records for one more follower."""
+        self.followers += 1
+        if self.entries is None:
+            self.entries = deque(maxlen=RING_ENTRIES)
+
+    def unfollow(self) -> None:
+        """A follower has left."""
+        self.followers -= 1
+        if self.followers == 0:
+            self.entries = None
+
     # -- what readers see -----------------------------------------------------------------
 
     def _deliver(self, entry: LogEntry) -> None:
@@ -156,7 +171,7 @@ class Feed:
                 run.deliver(entry.offset, record)
         elif isinstance(record, RunRecord):
             self._deliver_run(entry.offset, record)
-        if self.followers:
+        if self.entries is not None:
             self.entries.append(entry)
             self.pulse.send()
 
@@ -172,7 +187,8 @@ class Feed:
 
     def _reset(self, state: SessionState | None) -> None:
         self.generation += 1
-        self.entries.clear()
+        if self.entries is not None:
+            self.entries.clear()
         self.head = None if state is None else state.meta.position
         current = None if state is None else state.run
         for run in self.runs.values():

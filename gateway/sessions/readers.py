@@ -180,15 +180,13 @@ class SessionReader:
         self._draining = draining
         self._limits = limits
         self._resources = resources
-        feed.followers += 1
+        feed.follow()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._feed.followers -= 1
-        if self._feed.followers == 0:
-            self._feed.entries.clear()
+        self._feed.unfollow()
         await self._resources.aclose()
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]:
@@ -244,7 +242,7 @@ class SessionReader:
             yield FeedEvent("presence", b'{"here":%b}' % bytes(here), None)
 
     def _in_ring(self) -> tuple[LogEntry, ...]:
-        ring = self._feed.entries
+        ring = self._feed.entries or ()
         for index in range(len(ring) - 1, -1, -1):
             if self._position is not None and ring[index].previous == self._position.offset:
                 return tuple(ring)[index:]

@@ -8,11 +8,12 @@ session's feed goes through, no reader sees a chunk twice or misses one.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import NotRecoveredError
+from gateway.sessions.pulse import Pulse
+from gateway.sessions.ring import Ring
 from gateway.store.records import ChunksRecord, RunInfo, RunState
 from protocol.assembler import Assembler
 from protocol.batch import ChunkBatch
@@ -39,12 +40,6 @@ if TYPE_CHECKING:
     from protocol.chunks import AnyChunk
     from protocol.messages import UIMessage
 
-RING_BYTES: Final = 256 * 1024
-RING_BATCHES: Final = 32
-"""What a run keeps in memory of its newest batches. A reader further behind reads from Redis;
-few are, for a socket's buffers come before that. Small batches are bounded by their number: what
-they hold besides their chunks is ten times as much."""
-
 PAGE_RECORDS: Final = 200
 """Records a catch-up reads at a time: about 10 ms of Redis and of us."""
 
@@ -63,29 +58,6 @@ _OF_OPEN_PARTS: Final = (
     ToolInputErrorChunk,
 )
 """Chunks that tell what is open."""
-
-
-class Pulse:
-    """Wakes all who wait, and is at once ready for the next who do."""
-
-    __slots__ = ("_waiting",)
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def send(self) -> None:
-        """Wake everybody who waits now."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                if not waiter.done():  # cancelled since
-                    waiter.set_result(None)
-
-    def wait(self) -> asyncio.Future[None]:
-        """Return what is done with the next pulse; await it at once, and alone."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        return waiter
 
 
 class LiveState(Protocol):
@@ -108,8 +80,6 @@ class RunLog:
 
     Attributes:
         info: the run as last recorded.
-        next: the sequence of the next chunk to arrive.
-        base: the first sequence in the ring; `base == next` when it is empty.
         opened: the offset of the run's opening record, where a cold read begins.
         producer: set while the run is produced here.
         lost: the run was open and the session's state does not name it; see `find_again`.
@@ -126,16 +96,13 @@ class RunLog:
     ) -> None:
         self.session_id = session_id
         self.info = info
-        self.next = next_sequence
-        self.base = next_sequence
         self.opened = opened
         self.producer: LiveState | None = None
         self.pulse = Pulse()
         self.readers = 0
         self.lost = False
         self._store = store
-        self._ring: deque[tuple[str, ChunkBatch]] = deque()
-        self._ring_bytes = 0
+        self._ring = Ring(next_sequence)
         self._assembler: Assembler | None = None
         self._assembled = -1
         self._assembling = asyncio.Lock()
@@ -146,25 +113,32 @@ class RunLog:
         """Whether the terminal is committed, and so `next` final."""
         return self.info.state is RunState.ENDED
 
+    @property
+    def next(self) -> int:
+        """The sequence of the next chunk to arrive."""
+        return self._ring.next
+
+    @property
+    def base(self) -> int:
+        """The first sequence in memory; `base == next` when there is none."""
+        return self._ring.base
+
     def deliver(self, offset: str, record: ChunksRecord) -> None:
         """Take the record at `offset`. What is known already is dropped."""
-        if record.first + record.count <= self.next:
+        ring = self._ring
+        if record.first + record.count <= ring.next:
             return
         batch = ChunkBatch(
             first=record.first, count=record.count, payload=record.payload, level=record.level
         )
-        if record.first < self.next:
-            batch = batch.since(self.next)
-        elif record.first > self.next:
+        if record.first < ring.next:
+            batch = batch.since(ring.next)
+        elif record.first > ring.next:
             # The feed fills holes before it delivers; this is a run that we met half-way.
-            self._drop_ring(record.first)
-        self._ring.append((offset, batch))
-        self._ring_bytes += len(batch.payload)
-        self.next = batch.last + 1
-        while len(self._ring) > 1 and (
-            self._ring_bytes > RING_BYTES or len(self._ring) > RING_BATCHES
-        ):
-            self._evict()
+            ring.restart(record.first)
+        for evicted in ring.append(offset, batch):
+            if evicted.first <= self._assembled + 1 <= evicted.last:
+                self._apply(evicted)
         self.pulse.send()
 
     def update(self, info: RunInfo) -> None:
@@ -179,7 +153,7 @@ class RunLog:
     def skip_to(self, next_sequence: int) -> None:
         """Take from the session's state how far the run is; readers fetch what they miss."""
         if next_sequence > self.next:
-            self._drop_ring(next_sequence)
+            self._ring.restart(next_sequence)
             self.pulse.send()
 
     def lose(self) -> None:
@@ -217,17 +191,11 @@ class RunLog:
         return True
 
     def after(self, sequence: int) -> tuple[str, ChunkBatch]:
-        """Return the ring's batch that begins with `sequence`, and the offset of its record.
+        """Return the batch in memory that begins with `sequence`, and its last record's offset.
 
         `base <= sequence < next` must hold.
         """
-        offset, batch = self._ring[-1]
-        if batch.first == sequence:
-            return offset, batch  # as nearly always: readers are at the end
-        for offset, batch in reversed(self._ring):
-            if batch.first <= sequence:
-                return offset, batch.since(sequence)
-        raise AssertionError("the ring has a hole")
+        return self._ring.after(sequence)
 
     async def read_back(self, sequence: int, offset: str) -> AsyncGenerator[tuple[str, ChunkBatch]]:
         """Read from Redis, from `sequence` on, up to what was stored when this was called.
@@ -327,18 +295,6 @@ class RunLog:
             new = batch.since(self._assembled + 1)
             self._assembler.apply_all(decode_lines(new.payload))
             self._assembled = batch.last
-
-    def _evict(self) -> None:
-        _, batch = self._ring.popleft()
-        self._ring_bytes -= len(batch.payload)
-        self.base = batch.last + 1
-        if self._assembler is not None and batch.first <= self._assembled + 1 <= batch.last:
-            self._apply(batch)
-
-    def _drop_ring(self, next_sequence: int) -> None:
-        self._ring.clear()
-        self._ring_bytes = 0
-        self.base = self.next = next_sequence
 
 
 def _join(
