@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreUnavailableError
@@ -13,7 +12,7 @@ from gateway.sessions.backoff import Backoff
 from gateway.sessions.feed import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from gateway.ids import SessionId
     from gateway.store.records import LogEntry
@@ -43,6 +42,22 @@ class _Attachment:
         self.lock = asyncio.Lock()
 
 
+class _Hold:
+    """`Hub.attach` as a block. Each reader has one: a generator would be ten times as big."""
+
+    __slots__ = ("_hub", "_session_id")
+
+    def __init__(self, hub: Hub, session_id: SessionId) -> None:
+        self._hub = hub
+        self._session_id = session_id
+
+    async def __aenter__(self) -> Feed:
+        return await self._hub.acquire(self._session_id)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._hub.release(self._session_id)
+
+
 class Hub:
     """Keeps a feed for each session somebody is attached to, and fills it from the channel.
 
@@ -59,13 +74,16 @@ class Hub:
         self.offline_since: float | None = None
         """`time.monotonic()` since when Redis could not be asked; None while it answers."""
 
-    @asynccontextmanager
-    async def attach(self, session_id: SessionId) -> AsyncIterator[Feed]:
+    def attach(self, session_id: SessionId) -> AbstractAsyncContextManager[Feed]:
         """Hold a session's feed, subscribed and loaded.
 
-        Raises:
+        Raises (from entering):
             StoreUnavailableError: Redis cannot be reached.
         """
+        return _Hold(self, session_id)
+
+    async def acquire(self, session_id: SessionId) -> Feed:
+        """Begin to use a session's feed; see `attach`."""
         if session_id not in self._attached:
             self._attached[session_id] = _Attachment(Feed(self._store, session_id))
         attachment = self._attached[session_id]
@@ -74,11 +92,17 @@ class Hub:
             async with attachment.lock:
                 if attachment.feed.generation == 0:
                     await self._begin(attachment.feed)
-            yield attachment.feed
-        finally:
-            attachment.users -= 1
-            if attachment.users == 0:
-                await self._release(session_id, attachment)
+        except BaseException:
+            await self.release(session_id)
+            raise
+        return attachment.feed
+
+    async def release(self, session_id: SessionId) -> None:
+        """Use a session's feed no more."""
+        attachment = self._attached[session_id]
+        attachment.users -= 1
+        if attachment.users == 0:
+            await self._let_go(session_id, attachment)
 
     async def _begin(self, feed: Feed) -> None:
         if self._channel is None:
@@ -100,7 +124,7 @@ class Hub:
                     raise
                 await backoff.wait()
 
-    async def _release(self, session_id: SessionId, attachment: _Attachment) -> None:
+    async def _let_go(self, session_id: SessionId, attachment: _Attachment) -> None:
         async with attachment.lock:
             if attachment.users or self._attached.get(session_id) is not attachment:
                 return
