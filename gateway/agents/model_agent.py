@@ -13,7 +13,6 @@ Source: ai 7.0.173, `generate-text/stream-text.ts`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,16 +20,15 @@ from msgspec import Struct
 from gateway.agents.model_run import ModelRun
 from gateway.agents.progress import open_calls, read_point
 from gateway.agents.tools import Tools
-from gateway.errors import ProviderError
 from gateway.providers.base import DurableProvider
-from protocol.chunks import AnyChunk, MessageMetadataChunk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from gateway.agents.base import AgentRequest
     from gateway.agents.durable import Interrupted
     from gateway.providers.base import Provider
+    from protocol.chunks import AnyChunk
 
 
 class ModelAgentConfig(Struct, frozen=True, kw_only=True):
@@ -119,21 +117,10 @@ class ModelAgent:
             return provider
         return None
 
-    async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the run's chunks. See `AnyAgent.stream`.
+    def stream(self, request: AgentRequest) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Return the run's chunks; see `AnyAgent.stream` and `ModelRun.stream`.
 
         Raises:
-            AgentNotFoundError: the request names a model that the agent does not have.
-            ProviderError: the provider failed; metadata came before, if it is wanted.
+            AgentNotFoundError: at once, if the request names a model that the agent does not have.
         """
-        run = ModelRun(self._config, self._provider, self._tools, request)
-        try:
-            async with aclosing(run.steps()) as steps:
-                async for chunks in steps:
-                    yield chunks
-        except ProviderError:
-            # Before all of the log is said again, anything else would be another answer.
-            if self._config.message_metadata and not run.is_behind:
-                yield [MessageMetadataChunk(message_metadata=run.metadata("error"))]
-            raise
-        yield [run.finish()]
+        return ModelRun(self._config, self._provider, self._tools, request).stream()

@@ -30,7 +30,7 @@ from gateway.agents.progress import (
     told_to_model,
 )
 from gateway.agents.usage import add_usage
-from gateway.errors import AgentNotFoundError, ProviderUnavailableError
+from gateway.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
 from gateway.providers.base import StepRequest, Usage
 from gateway.providers.part_ids import PartIds
 from protocol.assembler import Assembler
@@ -39,6 +39,7 @@ from protocol.chunks import (
     FinishChunk,
     FinishReason,
     FinishStepChunk,
+    MessageMetadataChunk,
     ResetStepChunk,
     StartStepChunk,
     ToolInputAvailableChunk,
@@ -119,30 +120,48 @@ class ModelRun:
         self._note_owed(interrupted.chunks[: interrupted.next])
 
     @property
-    def is_behind(self) -> bool:
+    def _is_behind(self) -> bool:
         """Whether the log holds more of the run than was yielded."""
         interrupted = self._progress.interrupted
         return interrupted is not None and self._progress.next < len(interrupted.chunks)
 
-    async def steps(self) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Yield what was allowed since, then step after step."""
+    async def stream(self) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Yield what was allowed since, then step after step, and the finish.
+
+        Raises:
+            ProviderError: it failed; metadata came before, if it is wanted.
+        """
         first = self._progress.point.step
-        if first < 0 and self._continued is not None and self._message is not None:
-            async with aclosing(self._answers(Answers.to(self._continued, self._tools))) as answers:
-                async for chunks in answers:
-                    yield chunks
-            if self._waiting:
-                return
-        for number in range(max(0, first), self._config.max_steps):
-            step = Step(number)
-            async with aclosing(self._step(step)) as answer:
-                async for chunks in answer:
-                    yield chunks
-            # An interrupted step's parts are open: the end of the run closes them with it.
-            if not step.cut:
+        try:
+            if first < 0 and self._continued is not None and self._message is not None:
+                allowed = Answers.to(self._continued, self._tools)
+                async with aclosing(self._answers(allowed)) as answers:
+                    async for chunks in answers:
+                        yield chunks
+            numbers = range(max(0, first), self._config.max_steps)
+            for number in () if self._waiting else numbers:
+                step = Step(number)
+                interrupted = self._progress.goes_on_with(number)
+                answered = None if interrupted is None else self._progress.point.answered
+                if answered is None:
+                    async with aclosing(self._ask_model(step, interrupted)) as answer:
+                        async for chunks in answer:
+                            yield chunks
+                    if step.cut:
+                        break  # its parts are open: the end of the run closes them with it
+                    interrupted, answered = None, await self._note_answer(step)
+                async with aclosing(self._call_tools(step, answered, interrupted)) as outputs:
+                    async for chunks in outputs:
+                        yield chunks
                 yield self._seen([FinishStepChunk()])
-            if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
-                return
+                if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
+                    break
+        except ProviderError:
+            # Before all of the log is said again, anything else would be another answer.
+            if self._config.message_metadata and not self._is_behind:
+                yield [MessageMetadataChunk(message_metadata=self._metadata("error"))]
+            raise
+        yield [self._finish()]
 
     async def _answers(self, answers: Answers) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Tell what became of the calls that the run's message waited for."""
@@ -165,28 +184,24 @@ class ModelRun:
             self._finish_reason = "tool-calls"
             self._waiting = True
 
-    async def _step(self, step: Step) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Call the model once, and then the tools that it called."""
-        interrupted = self._progress.goes_on_with(step.number)
-        answered = self._progress.point.answered if interrupted is not None else None
-        if answered is not None:
-            step.calls, step.refused = answered.calls, answered.refused
-            self._finish_reason = answered.finish_reason
-        else:
-            async with aclosing(self._ask_model(step, interrupted)) as answer:
-                async for chunks in answer:
-                    yield chunks
-            interrupted = None
-            if step.cut:
-                return
-            questions = await self._tools.ask(step.calls, self._request)
-            answered = Answered(
-                finish_reason=self._finish_reason,
-                calls=tuple(step.calls),
-                refused=step.refused,
-                questions=tuple((each.approval_id, each.tool_call_id) for each in questions),
-            )
-            await self._keep(answered=answered)
+    async def _note_answer(self, step: Step) -> Answered:
+        """Keep what the model's answer asks for, and what a person has to be asked."""
+        questions = await self._tools.ask(step.calls, self._request)
+        answered = Answered(
+            finish_reason=self._finish_reason,
+            calls=tuple(step.calls),
+            refused=step.refused,
+            questions=tuple((each.approval_id, each.tool_call_id) for each in questions),
+        )
+        await self._keep(answered=answered)
+        return answered
+
+    async def _call_tools(
+        self, step: Step, answered: Answered, interrupted: Interrupted | None
+    ) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Call the tools that a step's answer asks for, or settle those that were cut off."""
+        step.calls, step.refused = answered.calls, answered.refused
+        self._finish_reason = answered.finish_reason
         if answered.questions:
             yield self._seen(questions_of(answered))
         if answered.finish_reason not in EXECUTING:
@@ -351,14 +366,14 @@ class ModelRun:
             check_input=self._tools.check,
         )
 
-    def finish(self) -> FinishChunk:
+    def _finish(self) -> FinishChunk:
         """Return the run's last chunk."""
         reason = self._finish_reason
         if not self._config.message_metadata:
             return FinishChunk(finish_reason=reason)
-        return FinishChunk(finish_reason=reason, message_metadata=self.metadata(reason))
+        return FinishChunk(finish_reason=reason, message_metadata=self._metadata(reason))
 
-    def metadata(self, reason: FinishReason) -> Raw:
+    def _metadata(self, reason: FinishReason) -> Raw:
         """Return what the message's metadata says, as of now."""
         first = self._first_chunk_s
         metadata = MessageMetadata(

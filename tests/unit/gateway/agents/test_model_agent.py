@@ -464,7 +464,7 @@ def test_closing_the_stream_leaves_the_step_at_once() -> None:
 
     async def close_early() -> int:
         provider = Provider(Step(TEXT, stopped()))
-        async with aclosing(agent(provider).stream(request())) as stream:  # type: ignore[type-var]
+        async with aclosing(agent(provider).stream(request())) as stream:
             async for _ in stream:
                 assert provider.open == 1
                 break
