@@ -155,7 +155,7 @@ async def test_tool_under_way_is_not_executed_again(
     file = tmp_path / "executions"
     given = json.dumps({"file": str(file), "wait_s": 600})
     await begin(session, f"[[tool=work {given} step=1]] [[rate=0 first=0 tokens=30]]", AGENT)
-    await eventually(file.exists, "the tool is executed")
+    await eventually(lambda: file.exists() and file.stat().st_size > 0, "the tool is executed")
 
     async with reading(elsewhere) as (seen, reader):
         producer.process.kill()
