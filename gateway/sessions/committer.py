@@ -45,11 +45,12 @@ MAX_BATCH_BYTES: Final = 256 * 1024
 REFUSALS: Final = 5
 """How often Redis may refuse one run's batch before the run is given up, for the others' sake."""
 
-RETAIN_S: Final = 1.5
+RETAIN_S: Final = 2.5
 RETAIN_BYTES: Final = 64 * 1024
 """What a living producer can append again after a failover that lost acknowledged records: what
-came in this time, where a replica is behind by less than a second; of fast and large answers
-less, but for the last record."""
+came in this time. A replica is behind by less than a second, and an append-only file by two: so
+long Redis puts off a write behind a slow disk. Of very large answers less, but for the last
+record."""
 
 JOIN_BYTES: Final = 2 * 1024
 """Retained records below this are joined: a small one's objects are larger than its payload."""

@@ -25,6 +25,7 @@ from gateway.agents.durable import durable
 from gateway.errors import AgentError, GatewayError, StoreUnavailableError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.committer import Committer, Lane
+from gateway.sessions.pulse import Pulse
 from gateway.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
 from gateway.store.records import (
     Appended,
@@ -156,7 +157,8 @@ class Producer:
         self._aborted: AbortChunk | None = None
         self._reason = _Reason.AGENT
         self._pump: asyncio.Task[None] | None = None
-        self._ended = asyncio.Event()
+        self._agent_ended = False
+        self._at_end = Pulse()
 
     @property
     def stopped(self) -> bool:
@@ -171,11 +173,16 @@ class Producer:
     @property
     def agent_ended(self) -> bool:
         """Whether the agent has ended, or was cancelled: nothing it yields is taken any more."""
-        return self._ended.is_set()
+        return self._agent_ended
 
     async def until_agent_ended(self) -> None:
         """Wait for that; it is so a moment before the terminal is written."""
-        await self._ended.wait()
+        while not self._agent_ended:
+            await self._at_end.wait()
+
+    def _note_agent_end(self, _: object = None) -> None:
+        self._agent_ended = True
+        self._at_end.send()
 
     # -- the doors --------------------------------------------------------------------------
 
@@ -228,7 +235,7 @@ class Producer:
 
     def _end_pump(self, reason: _Reason) -> bool:
         """Cancel the agent, once; what came first decides how the run ends."""
-        if self._reason is not _Reason.AGENT or self._ended.is_set():
+        if self._reason is not _Reason.AGENT or self._agent_ended:
             return False
         self._reason = reason
         self._cancel_pump()
@@ -237,7 +244,7 @@ class Producer:
     def _cancel_pump(self) -> None:
         if self._pump is not None:
             self._pump.cancel()
-            asyncio.get_running_loop().call_later(AGENT_GRACE_S, self._ended.set)
+            asyncio.get_running_loop().call_later(AGENT_GRACE_S, self._note_agent_end)
 
     # -- the run ------------------------------------------------------------------------------
 
@@ -248,12 +255,12 @@ class Producer:
             self._writer.write(start)
             self._put([start])
         pump = asyncio.create_task(self._generate(), name=f"agent {self.key.run_id}")
-        pump.add_done_callback(lambda _: self._ended.set())
+        pump.add_done_callback(self._note_agent_end)
         self._pump = pump
         if self._reason is not _Reason.AGENT:
             self._cancel_pump()
         try:
-            await self._ended.wait()
+            await self.until_agent_ended()
         except asyncio.CancelledError:
             pump.cancel()
             await asyncio.wait({pump}, timeout=AGENT_GRACE_S)

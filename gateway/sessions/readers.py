@@ -7,7 +7,7 @@ the ring it reads from Redis; and when it is at the end it waits for a pulse.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 from msgspec import Raw
@@ -62,7 +62,7 @@ class LogReader:
     Args:
         first: what to yield before everything else: the state of a late joiner.
         cursor: the sequence to go on with.
-        resources: what keeps the run's feed attached; closed with the reader.
+        hold: keeps the run's feed attached; entered, and left with the reader.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LogReader:
         hub: Hub,
         draining: Draining,
         limits: ReaderLimits,
-        resources: AsyncExitStack,
+        hold: AbstractAsyncContextManager[Feed],
     ) -> None:
         self.run: RunInfo = log.info
         self._log = log
@@ -84,15 +84,15 @@ class LogReader:
         self._hub = hub
         self._draining = draining
         self._limits = limits
-        self._resources = resources
+        self._hold = hold
         log.readers += 1
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, *exc: Any) -> None:
         self._log.readers -= 1
-        await self._resources.aclose()
+        await self._hold.__aexit__(*exc)
 
     async def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]:
         """Yield batches, heartbeats, and at last the batch with `finish`."""

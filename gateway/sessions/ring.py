@@ -18,7 +18,7 @@ before that. Time, and not a number: after a pause of this process much comes at
 RECENT: Final = 2
 """So many are kept as they came: nearly all readers are there, and share their frames."""
 
-LOOSE: Final = 8
+LOOSE: Final = 5
 """So many gather before the older ones are joined. What a small batch holds besides its chunks
 is ten times as much as they are."""
 

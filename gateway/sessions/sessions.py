@@ -26,10 +26,13 @@ from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from msgspec import Raw
 
     from gateway.ids import MessageId, RunId, SessionId
     from gateway.sessions.access import Caller
+    from gateway.sessions.feed import Feed
     from gateway.sessions.hub import Hub
     from gateway.sessions.presence import Presence
     from gateway.sessions.reaper import Reaper
@@ -96,8 +99,9 @@ class Sessions:
         """Accept a message and return a reader of its run, from the run's first chunk."""
         self._draining.check()
         agent = self._agents.find(request.agent, request.model)
+        hold = self._hub.attach(request.session_id)
         async with AsyncExitStack() as resources:
-            feed = await resources.enter_async_context(self._hub.attach(request.session_id))
+            feed = await resources.enter_async_context(hold)
             facts = facts_of(agent, caller, request)
             admitted = await self._opening.open(caller, request, agent.name, feed, facts)
             log = admitted.log
@@ -105,7 +109,8 @@ class Sessions:
                 self._runs.begin(log, *admitted.new, request, agent, caller)
             told = await self._opening.told_before(log)
             cursor = 0 if told is None else log.next
-            return self._reader(log, cursor, resources.pop_all(), first=told)
+            resources.pop_all()  # the reader lets go of it
+            return self._reader(log, cursor, hold, first=told)
 
     # -- resume -------------------------------------------------------------------------------
 
@@ -125,39 +130,41 @@ class Sessions:
         wanted = run_id or meta.active_run_id or (meta.last_run_id if after is not None else None)
         if wanted is None:
             return None
+        hold = self._hub.attach(session_id)
         async with AsyncExitStack() as resources:
-            feed = await resources.enter_async_context(self._hub.attach(session_id))
+            feed = await resources.enter_async_context(hold)
             try:
                 log = await feed.log_of(wanted)
             except RunNotFoundError:
                 return None
             if log.ended and after is None and not raw:
                 return None
+            first: ChunkBatch | None = None
             if after is None and not raw:
-                return await self._join(log, session_id, resources)
-            cursor = 0 if after is None else after + 1
-            if cursor > log.next or cursor < 0:
-                raise NotRecoveredError(
-                    "unable to continue after this chunk; the run does not have it",
-                    runId=wanted,
-                )
-            await log.probe(cursor)
-            return self._reader(log, cursor, resources.pop_all())
+                first = await self._so_far(log, session_id)
+                cursor = first.last + 1
+            else:
+                cursor = 0 if after is None else after + 1
+                if cursor > log.next or cursor < 0:
+                    raise NotRecoveredError(
+                        "unable to continue after this chunk; the run does not have it",
+                        runId=wanted,
+                    )
+                await log.probe(cursor)
+            resources.pop_all()  # the reader lets go of it
+            return self._reader(log, cursor, hold, first=first)
 
-    async def _join(
-        self, log: RunLog, session_id: SessionId, resources: AsyncExitStack
-    ) -> LogReader:
+    async def _so_far(self, log: RunLog, session_id: SessionId) -> ChunkBatch:
         base = None
         if log.info.continues and log.producer is None:
             base = await stored_message(self._store, session_id, log.info.message_id)
-        state = await log.replay(base)
-        return self._reader(log, state.last + 1, resources.pop_all(), first=state)
+        return await log.replay(base)
 
     def _reader(
         self,
         log: RunLog,
         cursor: int,
-        resources: AsyncExitStack,
+        hold: AbstractAsyncContextManager[Feed],
         *,
         first: ChunkBatch | None = None,
     ) -> LogReader:
@@ -168,7 +175,7 @@ class Sessions:
             hub=self._hub,
             draining=self._draining,
             limits=self._reader_limits,
-            resources=resources,
+            hold=hold,
         )
 
     # -- stop ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.ids import RunId, SessionId
-from gateway.sessions.committer import MAX_BATCH_BYTES, RETAIN_BYTES, Committer, Lane
+from gateway.sessions.committer import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Committer, Lane
 from gateway.store.records import AppendBatch, Appended, AppendStatus, RunKey
 from protocol.chunks import TextDeltaChunk
 from protocol.codec import encode_lines
@@ -127,6 +127,26 @@ def test_lane_gives_a_run_up_when_the_lost_chunks_are_not_kept(lane: Lane, owner
 
     assert owner.ended is AppendStatus.GONE
     assert not lane.busy
+
+
+@pytest.mark.parametrize("age_s", [RETAIN_S, RETAIN_S + 1])
+def test_lane_keeps_what_was_acknowledged_for_a_time(
+    lane: Lane, owner: Owner, age_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much that is; only what is older cannot be appended again."""
+    now = 100.0
+    monkeypatch.setattr("gateway.sessions.committer.time.monotonic", lambda: now)
+    for _ in range(50):
+        put(lane, "x" * 1_000)
+        lane.acknowledge(stored(lane.freeze()))
+    now += age_s
+    put(lane, "y")
+    lane.acknowledge(stored(lane.freeze()))
+    put(lane, "z")
+    lane.freeze()
+    lane.acknowledge(Appended(status=AppendStatus.GAP, next=0))
+
+    assert owner.ended is (None if age_s <= RETAIN_S else AppendStatus.GONE)
 
 
 def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:
