@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 START_LIMIT_S: Final = 30.0
@@ -28,14 +29,32 @@ living: Final[list[ChildProcess]] = []
 """What runs now, so that a failed test can show what each of them said."""
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment.
+_PORTS: Final = range(12_000, 32_000)
+"""Below the ports that systems give to outgoing connections: one of those could be taken by
+another test's client before the server that it is meant for has started."""
 
-    Below the ports that systems give to outgoing connections: one of those could be taken by
-    another test's client before the server that it is meant for has started.
+_WORKERS: Final = 8
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield ports that no other process of this test run uses, each again only after all others.
+
+    A port is free until its server has started: two processes that choose from the same ones would
+    now and then choose the same, and one of them talk to the other's server.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = _PORTS[worker % _WORKERS :: _WORKERS]
+    begin = random.randrange(len(own))  # noqa: S311 - no secret
+    return itertools.cycle([*own[begin:], *own[:begin]])
+
+
+_ports: Final = _own_ports()
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on, and nobody else here is about to."""
     while True:
-        port = random.randrange(12_000, 32_000)  # noqa: S311 - no secret
+        port = next(_ports)
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
