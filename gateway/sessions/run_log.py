@@ -18,6 +18,9 @@ from gateway.store.records import ChunksRecord, RunInfo, RunState
 from protocol.assembler import Assembler
 from protocol.batch import ChunkBatch
 from protocol.chunks import (
+    AbortChunk,
+    ErrorChunk,
+    FinishChunk,
     ReasoningEndChunk,
     ReasoningStartChunk,
     StartChunk,
@@ -58,6 +61,9 @@ _OF_OPEN_PARTS: Final = (
     ToolInputErrorChunk,
 )
 """Chunks that tell what is open."""
+
+_OF_THE_END: Final = (AbortChunk, ErrorChunk, FinishChunk)
+"""Chunks that are a run's end and no part of its message."""
 
 
 class LiveState(Protocol):
@@ -105,6 +111,7 @@ class RunLog:
         self._ring = Ring(next_sequence)
         self._assembler: Assembler | None = None
         self._assembled = -1
+        self._envelope: list[AnyChunk] = []
         self._assembling = asyncio.Lock()
         self._replay: ChunkBatch | None = None
 
@@ -247,7 +254,8 @@ class RunLog:
         else:
             async with self._assembling:
                 assembler = await self._assemble(base)
-                chunks, last = assembler.replay(), self._assembled
+                # Its chunks are heard a moment before the end itself: no state would tell of it.
+                chunks, last = [*assembler.replay(), *self._envelope], self._assembled
         if self._replay is None or self._replay.last != last:
             nothing_said = last < 0 and not self.info.continues
             self._replay = ChunkBatch.aggregate([] if nothing_said else chunks, last)
@@ -292,8 +300,9 @@ class RunLog:
     def _apply(self, batch: ChunkBatch) -> None:
         """Take a batch into the state; what it holds already, from whichever side, is dropped."""
         if self._assembler is not None and batch.last > self._assembled:
-            new = batch.since(self._assembled + 1)
-            self._assembler.apply_all(decode_lines(new.payload))
+            chunks = decode_lines(batch.since(self._assembled + 1).payload)
+            self._assembler.apply_all(chunks)
+            self._envelope += [chunk for chunk in chunks if isinstance(chunk, _OF_THE_END)]
             self._assembled = batch.last
 
 
