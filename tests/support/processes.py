@@ -187,11 +187,15 @@ class ChildProcess:
         return code
 
     def end(self) -> None:
-        """Ask it to end, and see to it."""
+        """Ask it to end, and see to it: of what it has started too, which a script may leave."""
         if self.exit_code is None:
+            family = descendants(self.pid)
             self.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(5)
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.kill()
 
     def _signal_family(self, number: signal.Signals) -> None:
