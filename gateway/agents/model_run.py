@@ -129,7 +129,7 @@ class ModelRun:
         """Yield what was allowed since, then step after step, and the finish.
 
         Raises:
-            ProviderError: it failed; metadata came before, if it is wanted.
+            ProviderError: the provider failed; metadata came before, if it is wanted.
         """
         first = self._progress.point.step
         try:

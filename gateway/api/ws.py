@@ -253,12 +253,11 @@ class ChatSocket:
 
     async def _send(self, frames: Iterable[bytes]) -> None:
         try:
-            with closing(self._api.deadline.waiter()) as writing:
+            with closing(self._api.deadline.waiter()) as writing, writing:
                 for frame in frames:
-                    with writing:
-                        await self._socket.send(
-                            {"type": "websocket.send", "text": frame.decode(), "bytes": None}
-                        )
+                    await self._socket.send(
+                        {"type": "websocket.send", "text": frame.decode(), "bytes": None}
+                    )
         except TimeoutError:
             raise _SlowError from None
         except (OSError, WebSocketDisconnect):

@@ -193,15 +193,17 @@ class ChildProcess:
             self.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(5)
-            for pid in family:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _signal_all(family, signal.SIGKILL)
         self.kill()
 
     def _signal_family(self, number: signal.Signals) -> None:
-        for pid in [self.pid, *descendants(self.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        _signal_all([self.pid, *descendants(self.pid)], number)
+
+
+def _signal_all(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def resident_bytes(pid: int) -> int:

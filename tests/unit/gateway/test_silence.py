@@ -83,9 +83,13 @@ async def test_waits_may_be_of_several_tasks() -> None:
             await asyncio.create_task(wait(asyncio.Event()))
 
 
-async def test_waiters_of_one_limit_are_ended_each_in_its_time() -> None:
+async def test_waiters_of_one_limit_are_ended_each_in_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Who began earlier is ended earlier, and who is done in time is left alone."""
-    limit, ended, in_time = SilenceLimit(0.05), [], asyncio.Event()
+    now = 0.0
+    monkeypatch.setattr("gateway.silence.time.monotonic", lambda: now)
+    limit, ended, in_time = SilenceLimit(0.01), [], asyncio.Event()
 
     async def wait(name: str, event: asyncio.Event) -> None:
         try:
@@ -95,15 +99,20 @@ async def test_waiters_of_one_limit_are_ended_each_in_its_time() -> None:
             ended.append(name)
 
     first = asyncio.create_task(wait("first", asyncio.Event()))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0)
+    now = 0.005
     others = [
         asyncio.create_task(wait("in time", in_time)),
         asyncio.create_task(wait("second", asyncio.Event())),
     ]
+    await asyncio.sleep(0)
+    now = 0.01
     await first
     assert ended == ["first"]
     in_time.set()
-    await asyncio.gather(*others)
+    await others[0]
+    now = 0.02
+    await others[1]
     assert ended == ["first", "second"]
 
 

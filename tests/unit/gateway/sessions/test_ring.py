@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A clock that stands, until it is told to go on."""
     now = [100.0]
@@ -63,7 +63,7 @@ def test_reader_gets_every_chunk_once_from_wherever_it_is(counts: list[int], siz
         assert position == total
 
 
-def test_small_batches_are_joined(clock: Callable[[float], None]) -> None:
+def test_small_batches_are_joined() -> None:
     """There are few objects, however many batches came; the newest stay as they came."""
     ring = Ring(0)
     newest: list[ChunkBatch] = []

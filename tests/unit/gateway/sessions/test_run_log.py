@@ -5,30 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from gateway.ids import MessageId, RunId, SessionId
 from gateway.sessions.run_log import RunLog
-from gateway.store.records import ChunksRecord, RunInfo, RunState, Trigger
+from gateway.store.records import ChunksRecord
 from protocol.chunks import AbortChunk, FinishChunk, StartChunk, TextStartChunk
 from protocol.codec import decode_lines, encode_lines
 from protocol.writer import ChunkWriter
+from tests.unit.gateway.sessions.test_feed import RUN, SESSION
 
 if TYPE_CHECKING:
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
 
-INFO = RunInfo(
-    id=RunId("r"),
-    state=RunState.OPEN,
-    message_id=MessageId("m"),
-    user_message_id=MessageId("u"),
-    trigger=Trigger.SUBMIT,
-)
-
 
 def deliver(log: RunLog, *chunks: AnyChunk) -> None:
     """Have the log hear of a record."""
     record = ChunksRecord(
-        run_id=RunId("r"),
+        run_id=RUN.id,
         first=log.next,
         count=len(chunks),
         level=5,
@@ -40,9 +32,9 @@ def deliver(log: RunLog, *chunks: AnyChunk) -> None:
 def test_state_of_a_run_tells_of_its_end_once_its_chunks_are_there() -> None:
     """Who joins between a run's last chunks and the record of its end hears how it ended."""
     store = cast("SessionStore", None)  # all is in memory
-    log = RunLog(store, SessionId("s"), INFO, next_sequence=0, opened="0-0")
-    writer = ChunkWriter("m")
-    said = [StartChunk(message_id="m"), TextStartChunk(id="t")]
+    log = RunLog(store, SESSION, RUN, next_sequence=0, opened="0-0")
+    writer = ChunkWriter(RUN.message_id)
+    said = [StartChunk(message_id=RUN.message_id), TextStartChunk(id="t")]
     for chunk in said:
         writer.write(chunk)
     deliver(log, *said)
