@@ -167,6 +167,30 @@ async def test_tabs_send_at_the_same_moment_and_neither_message_is_lost(
     assert sorted(sent) == sorted(texts.values())
 
 
+async def test_tab_whose_message_is_refused_goes_on_with_the_answer_that_it_watched(
+    deployment: Deployment, laptop: Profile, phone: Profile
+) -> None:
+    """Also while the model is silent: the message steps aside at once, and Stop still stops."""
+    chat, answer = new_chat_id(), deployment.simulator.held()
+    first = await laptop.open(deployment.gateways[0].at.url, chat)
+    second = await phone.open(deployment.gateways[1].at.url, chat)
+    await second.until("chat.session.connection === 'live'")
+    await first.send(answer.question)
+    await second.reads(20)
+
+    await second.send("And lakes?")
+    await second.until("chat.session.unsent.length === 1 && chat.messages.length === 2")
+    await second.reads(20)
+    await second.stop()
+    shown = [await tab.settles(messages=2) for tab in (first, second)]
+
+    kept = await snapshot(deployment, chat)
+    assert [look["messages"] for look in shown] == [kept, kept]
+    assert shown[1]["session"]["run"]["outcome"] == "stopped"
+    (unsent,) = shown[1]["session"]["unsent"]
+    assert unsent["message"]["parts"][0]["text"] == "And lakes?"
+
+
 async def test_stock_transport_follows_beside_ours(
     deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:

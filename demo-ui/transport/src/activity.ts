@@ -34,6 +34,8 @@ export interface ActiveResponse {
   readonly abort: AbortController;
   /** What followed its chat has gone: another chat of the same id may follow it now. */
   left: boolean;
+  /** Its chat has sent again since, and a chat attends to no more than its newest response. */
+  overtaken: boolean;
 }
 
 export type ActivityEvent =
@@ -51,9 +53,9 @@ export class ChatActivity {
   stopping: Promise<unknown> | undefined;
   readonly #listeners = new Set<(event: ActivityEvent) => void>();
 
-  /** Whether a response is being read, or asked for, by the chat that is followed. */
-  get busy(): boolean {
-    return [...this.responses].some(({ left }) => !left);
+  /** The responses of the chat that is followed. */
+  get here(): readonly ActiveResponse[] {
+    return [...this.responses].filter(({ left }) => !left);
   }
 
   /** The chat is not followed any more; with `useChat` of ai 5 and 6 it may still read. */
@@ -62,11 +64,13 @@ export class ChatActivity {
   }
 
   begin(send?: Send): ActiveResponse {
+    if (send !== undefined) for (const other of this.responses) other.overtaken = true;
     const response: ActiveResponse = {
       runId: undefined,
       send,
       failures: 0,
       left: false,
+      overtaken: false,
       abort: new AbortController(),
     };
     this.responses.add(response);

@@ -1,3 +1,4 @@
+import type { Prepared } from './endpoint.js';
 import { ConnectionLost, isAbortError, MidstreamError } from './errors.js';
 import { onWake } from './retry.js';
 import { type SseEvent, SseParser } from './sse.js';
@@ -79,13 +80,13 @@ export class EventConnection implements AsyncIterable<SseEvent> {
 /** Fetch, with failures of the network as `ConnectionLost`, and aborts as they are. */
 export async function request(
   fetch: typeof globalThis.fetch,
-  url: string,
-  init: RequestInit,
+  { url, init }: Prepared,
+  signal?: AbortSignal,
 ): Promise<Response> {
   try {
-    return await fetch(url, init);
+    return await fetch(url, { ...init, signal });
   } catch (error) {
-    if (init.signal?.aborted === true || isAbortError(error)) throw error;
+    if (signal?.aborted === true || isAbortError(error)) throw error;
     throw new ConnectionLost(`no answer (${String(error)})`);
   }
 }

@@ -153,8 +153,11 @@ export class Endpoint<MESSAGE extends UIMessage> {
     if (chatId === '.' || chatId === '..') {
       throw new RangeError(`unable to use the chat id ${chatId}`); // URLs normalise it away
     }
-    const [base = '', query] = split(this.api);
-    return `${base.replace(/\/$/, '')}/${encodeURIComponent(chatId)}${path}${query}`;
+    // Before its query, and after one slash.
+    return this.api.replace(
+      /\/?([?#].*)?$/,
+      (_, query = '') => `/${encodeURIComponent(chatId)}${path}${query}`,
+    );
   }
 }
 
@@ -175,12 +178,6 @@ function plain(headers: HeaderSource): Record<string, string> {
 
 async function resolve<T>(value: Resolvable<T> | undefined): Promise<T | undefined> {
   return typeof value === 'function' ? (value as () => T | PromiseLike<T>)() : value;
-}
-
-/** Split an address before its query. */
-function split(api: string): [string, string] {
-  const at = api.search(/[?#]/);
-  return at < 0 ? [api, ''] : [api.slice(0, at), api.slice(at)];
 }
 
 function withQuery(

@@ -109,8 +109,8 @@ export class FeedConnection {
       try {
         await this.#read(signal, () => (failures = 0));
       } catch (error) {
-        if (!signal.aborted && error instanceof ConnectionLost) wait = error.retryAfterMs;
-        else if (!signal.aborted && !isAbortError(error)) refused = reasonOf(error);
+        if (error instanceof ConnectionLost) wait = error.retryAfterMs;
+        else if (!isAbortError(error)) refused = reasonOf(error);
       }
       if (signal.aborted) continue;
       failures += 1;
@@ -121,9 +121,9 @@ export class FeedConnection {
   }
 
   async #read(signal: AbortSignal, live: () => void): Promise<void> {
-    const { url, init } = await this.#gateway.follow(this.#followed);
+    const prepared = await this.#gateway.follow(this.#followed);
     const abort = linked(signal);
-    const response = await request(this.#gateway.fetch, url, { ...init, signal: abort.signal });
+    const response = await request(this.#gateway.fetch, prepared, abort.signal);
     if (!response.ok) throw await failureOf(response);
     checkEventStream(response);
     const connection = new EventConnection(response, abort, () => {

@@ -31,12 +31,17 @@ export function mergeMessages<MESSAGE extends UIMessage>(
   return [...merged, ...fresh];
 }
 
-/** User messages that the session does not have though it has a later one of this chat. */
+/**
+ * User messages that the session does not have though it has a later one of this chat.
+ *
+ * @param answered - an answer is about to come after all of them.
+ */
 export function passedOver<MESSAGE extends UIMessage>(
   local: readonly MESSAGE[],
   known: ReadonlySet<string>,
+  answered: boolean,
 ): MESSAGE[] {
-  const last = local.findLastIndex(({ id }) => known.has(id));
+  const last = answered ? local.length : local.findLastIndex(({ id }) => known.has(id));
   return local.filter(({ id, role }, at) => at < last && role === 'user' && !known.has(id));
 }
 

@@ -57,7 +57,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
   }
 
   get openRun(): RunInfo | undefined {
-    return this.run !== undefined && this.run.state !== 'ended' ? this.run : undefined;
+    return this.run?.state === 'ended' ? undefined : this.run;
   }
 
   load(snapshot: Snapshot<MESSAGE>): void {
@@ -66,9 +66,8 @@ export class SessionModel<MESSAGE extends UIMessage> {
     this.messages = snapshot.messages;
     this.presence = snapshot.presence ?? this.presence;
     for (const { id } of this.messages) this.known.add(id);
-    const run = snapshot.runs.at(-1);
-    if (run === undefined) this.run = undefined;
-    else this.apply('run', run);
+    this.run = snapshot.runs.at(-1);
+    if (this.run !== undefined) this.apply('run', this.run);
   }
 
   /** Take an event; returns false if it does not fit and the snapshot is needed. */

@@ -16,11 +16,11 @@ const DONE = '[DONE]';
  */
 export async function openRun(
   fetch: typeof globalThis.fetch,
-  { url, init }: Prepared,
+  prepared: Prepared,
   signal: AbortSignal,
 ): Promise<RunConnection | null> {
   const abort = linked(signal);
-  const response = await request(fetch, url, { ...init, signal: abort.signal });
+  const response = await request(fetch, prepared, abort.signal);
   if (response.status === 204) return null;
   if (!response.ok) throw await failureOf(response);
   checkEventStream(response);

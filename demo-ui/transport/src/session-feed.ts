@@ -87,8 +87,8 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
 
   async #fetchSnapshot(signal: AbortSignal): Promise<void> {
     const get = async (): Promise<Snapshot<MESSAGE>> => {
-      const { url, init } = await this.#endpoint.snapshot(this.chatId);
-      const answer = await request(this.#endpoint.fetch, url, { ...init, signal });
+      const prepared = await this.#endpoint.snapshot(this.chatId);
+      const answer = await request(this.#endpoint.fetch, prepared, signal);
       if (answer.status === 404) return EMPTY;
       if (!answer.ok) throw await failureOf(answer);
       return answer.json();

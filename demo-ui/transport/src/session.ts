@@ -197,9 +197,10 @@ export class ChatSession<MESSAGE extends UIMessage> {
   #changed(): void {
     // A stop and its send may have crossed.
     const { messages } = this.#feed.model;
-    const isThere = ({ message: { id, parts } }: UnsentMessage<MESSAGE>) =>
-      messages.some(message => message.id === id && isSame(message.parts, parts));
-    if (this.#unsent.some(isThere)) this.#unsent = this.#unsent.filter(entry => !isThere(entry));
+    this.#unsent = this.#unsent.filter(
+      ({ message: { id, parts } }) =>
+        !messages.some(message => message.id === id && isSame(message.parts, parts)),
+    );
     this.#publish();
     // A macrotask later: the chat sets its status after its response has ended.
     if (this.#stopListening !== undefined) this.#timer ??= setTimeout(() => this.#settle(), 0);
@@ -209,29 +210,56 @@ export class ChatSession<MESSAGE extends UIMessage> {
   #settle(): void {
     this.#timer = undefined;
     const { model, loaded, state } = this.#feed;
-    if (!loaded || this.#busy()) return;
-    if (state.connection !== 'live') {
+    if (!loaded) return;
+    const isLive = state.connection === 'live';
+    const run = this.#wanted();
+    if (this.#busy()) {
+      if (isLive && run !== undefined) this.#letGo(run.id);
+      return;
+    }
+    if (!isLive) {
       this.#tried.clear();
       // What is known of the session may be older than what the chat shows.
       if (this.#chat().messages.length > 0) return;
     }
-    if (this.#shown !== model.revision) this.#show();
+    const resumes = run !== undefined && !this.#tried.has(run.id);
+    if (this.#shown !== model.revision) this.#show(resumes);
     this.#shown = model.revision;
-    const run = model.openRun;
-    if (run?.state !== 'open' || this.#done.has(run.id) || this.#tried.has(run.id)) return;
-    if (this.#prevented.has(run.userMessageId)) return;
+    if (!resumes) return;
     this.#tried.add(run.id);
     void this.#chat().resumeStream();
   }
 
-  #busy(): boolean {
-    const { status } = this.#chat();
-    const { busy, stopping } = this.#transport.activity(this.#chatId);
-    // What a stop has prevented is known when it is answered.
-    return busy || stopping !== undefined || status === 'submitted' || status === 'streaming';
+  /** The run that the chat should be reading. */
+  #wanted(): RunInfo | undefined {
+    const run = this.#feed.model.openRun;
+    const isOver = run?.state !== 'open' || this.#done.has(run.id);
+    return isOver || this.#prevented.has(run.userMessageId) ? undefined : run;
   }
 
-  #show(): void {
+  /**
+   * A send that has overtaken what the chat was reading, and failed, leaves it attending to
+   * nothing: end what is read behind its back. It is then resumed as any run.
+   */
+  #letGo(run: string): void {
+    const { here } = this.#transport.activity(this.#chatId);
+    if (!here.every(({ overtaken }) => overtaken)) return;
+    for (const { runId, abort } of here) {
+      if (runId !== run) continue;
+      this.#tried.delete(run);
+      abort.abort();
+    }
+  }
+
+  #busy(): boolean {
+    const { status } = this.#chat();
+    const { here, stopping } = this.#transport.activity(this.#chatId);
+    const reads = here.length > 0 || status === 'submitted' || status === 'streaming';
+    // What a stop has prevented is known when it is answered.
+    return reads || stopping !== undefined;
+  }
+
+  #show(resumes: boolean): void {
     const { model } = this.#feed;
     const refused = new Set(this.#unsent.map(({ message }) => message.id));
     const run = model.openRun;
@@ -241,7 +269,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
       const last = local.at(-1);
       const isAhead = this.#done.size && last?.role === 'assistant' && !model.known.has(last.id);
       const partial = isAhead ? last.id : this.#done.has(run?.id ?? '') ? run?.messageId : undefined;
-      for (const message of passedOver(local, model.known)) {
+      for (const message of passedOver(local, model.known, resumes)) {
         if (refused.has(message.id)) continue;
         refused.add(message.id);
         const error = new MidstreamError('unreachable', 'unable to send; it has not arrived');

@@ -12,36 +12,30 @@
  *   of `useChat` are cleaned up, and closes a macrotask after its own are.
  */
 export class StopRule {
-  readonly #windows = new Map<string, number>();
-  readonly #resumes = new Map<string, number>();
+  readonly #windows = new Set<{ chatId: string }>();
+  /** Chats that have asked to resume since they last aborted. */
+  readonly #resumed = new Set<string>();
 
   /** The chat has asked to resume. */
   resumed(chatId: string): void {
-    this.#resumes.set(chatId, this.#resumesOf(chatId) + 1);
+    this.#resumed.add(chatId);
   }
 
   /** Aborts of this chat are not stops until the returned function was called. */
   openTeardown(chatId: string): () => void {
-    const count = (change: number) =>
-      this.#windows.set(chatId, (this.#windows.get(chatId) ?? 0) + change);
-    count(1);
-    let open = 1;
+    const window = { chatId };
+    this.#windows.add(window);
     return () => {
-      count(-open);
-      open = 0;
+      this.#windows.delete(window);
     };
   }
 
   /** The signal of a response of this chat has just been aborted. */
   aborted(chatId: string, stop: () => void): void {
-    if (this.#windows.get(chatId)) return;
-    const resumes = this.#resumesOf(chatId);
+    if ([...this.#windows].some(window => window.chatId === chatId)) return;
+    this.#resumed.delete(chatId);
     queueMicrotask(() => {
-      if (this.#resumesOf(chatId) === resumes) stop();
+      if (!this.#resumed.has(chatId)) stop();
     });
-  }
-
-  #resumesOf(chatId: string): number {
-    return this.#resumes.get(chatId) ?? 0;
   }
 }

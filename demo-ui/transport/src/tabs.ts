@@ -96,7 +96,7 @@ export class TabFeed {
     // In Node, for tests, a channel would keep the process alive.
     (this.#channel as { unref?: () => void }).unref?.();
     this.#channel.onmessage = ({ data }) => this.#hear(data as Message);
-    this.#queue(locks, {});
+    this.#queue(locks);
     const repeat = setInterval(() => this.#look(locks), REPEAT_MS);
     const forget = onWake(() => this.#look(locks));
     const over = new AbortController();
@@ -120,9 +120,10 @@ export class TabFeed {
   }
 
   /** Wait for the lock, and hold it as long as this page follows anything. */
-  #queue(locks: LockManager, how: { steal?: boolean }): void {
+  #queue(locks: LockManager, steal = false): void {
     const { signal } = this.#waiting;
-    const options = how.steal === true ? { steal: true } : { signal };
+    // A request takes one or the other.
+    const options = steal ? { steal } : { signal };
     locks
       .request(this.#name, options, () => {
         if (signal.aborted) return;
@@ -133,7 +134,7 @@ export class TabFeed {
         // Robbed by a tab that thought us dead; or we have stopped waiting.
         if (signal.aborted) return;
         this.#resign();
-        this.#queue(locks, {});
+        this.#queue(locks);
         this.#announce();
       });
   }
@@ -240,7 +241,7 @@ export class TabFeed {
         this.#heardAt = now;
         this.#waiting.abort();
         this.#waiting = new AbortController();
-        this.#queue(locks, { steal: true });
+        this.#queue(locks, true);
       }
       return;
     }

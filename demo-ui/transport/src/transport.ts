@@ -158,12 +158,12 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       const connect = await prepare();
       const start: Cursor = { runId: undefined, last: undefined };
       const first = await insist(() => connect(start, abort.signal), abort.signal, failed);
+      response.runId = first?.runId;
       failed(0);
       if (first === null) {
         end(false);
         return null;
       }
-      response.runId = first.runId;
       return runStream({
         first,
         connect,
@@ -227,8 +227,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const what = runId === undefined ? { messageId, requestId } : { runId };
     const quit = new AbortController();
     const post = async () => {
-      const { url, init } = await this.endpoint.stop(chatId, what);
-      const answer = await request(this.endpoint.fetch, url, init);
+      const answer = await request(this.endpoint.fetch, await this.endpoint.stop(chatId, what));
       if (!answer.ok) throw await failureOf(answer);
       const { stopped } = (await answer.json()) as { stopped: string[] };
       // Not accepted; if it still is, with the message shown again, its run ends at once.

@@ -97,6 +97,68 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
     expect(second.session.getState().unsent).toEqual([]);
   });
 
+  it('goes on with the answer that it was reading when a send of its own is refused', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'first' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    for (const { chat, session, finishes } of [second, first]) {
+      await until(() => texts({ chat }).join() === 'first,half ');
+      await chat.sendMessage({ text: 'mine' });
+      // From here on the model is silent: nothing but the chat itself can put this right.
+      await until(() => texts({ chat }).join() === 'first,half ' && chat.status === 'streaming');
+      expect(chat.error).toBeUndefined();
+      expect(session.getState().unsent).toMatchObject([{ error: { code: 'run_active' } }]);
+      expect(finishes).toMatchObject([{ isError: true }, { isAbort: true }]);
+    }
+    await second.chat.stop();
+    for (const { chat } of [first, second]) {
+      await until(() => chat.status === 'ready');
+      expect(texts({ chat })).toEqual(['first', 'half ']);
+    }
+    expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'stopped' });
+    expect(gateway.runs.size).toBe(1);
+  });
+
+  it('puts an edit that was refused back where it was, with the answer under way', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'one' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => texts(second).join() === 'one,fine' && first.chat.status === 'ready');
+    void first.chat.sendMessage({ text: 'two' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts(second).join() === 'one,fine,two,half ');
+    const messageId = second.chat.messages[0]?.id;
+    await second.chat.sendMessage({ text: 'once', messageId });
+    await until(() => texts(second).join() === 'one,fine,two,half ');
+    await until(() => second.chat.status === 'streaming');
+    expect(second.session.getState().unsent).toMatchObject([{ messageId }]);
+    await second.chat.regenerate({ messageId: second.chat.messages[1]?.id });
+    await until(() => texts(second).join() === 'one,fine,two,half ');
+    await until(() => second.chat.status === 'streaming');
+    gateway.answer('c', ['done']);
+    await until(() => texts(second).join() === 'one,fine,two,half done');
+  });
+
+  it('moves a message that failed to unsent when it is asked to show the answer to another', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await second.chat.sendMessage({ text: 'mine' });
+    void first.chat.sendMessage({ text: 'theirs' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts(second).join() === 'theirs,half ');
+    expect(second.session.getState().unsent).toMatchObject([{ error: { code: 'unreachable' } }]);
+  });
+
   it('moves a message that was stopped before it arrived to unsent, and resends it', async () => {
     const first = await tab({ Chat });
     const second = await tab({ Chat });
