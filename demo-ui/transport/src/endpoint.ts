@@ -27,6 +27,8 @@ export interface Followed {
   tabs: number;
 }
 
+const JSON_BODY = { 'content-type': 'application/json' };
+
 type Resolvable<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
 type HeaderSource = Record<string, string | undefined> | Headers | [string, string][] | undefined;
 
@@ -65,9 +67,7 @@ export class Endpoint<MESSAGE extends UIMessage> {
       url: prepared?.api ?? this.api,
       init: {
         method: 'POST',
-        headers: await versioned(prepared?.headers ?? common.headers, {
-          'content-type': 'application/json',
-        }),
+        headers: await versioned(prepared?.headers ?? common.headers, JSON_BODY),
         body: JSON.stringify({ requestId, ...body }),
         credentials: prepared?.credentials ?? common.credentials,
       },
@@ -108,7 +108,7 @@ export class Endpoint<MESSAGE extends UIMessage> {
       url: this.#of(chatId, '/stop'),
       init: {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { ...JSON_BODY, ...headers },
         body: JSON.stringify(what),
         credentials,
         keepalive: true,
@@ -135,16 +135,12 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 
   async #common(options: RequestOptions) {
-    const [body, headers, credentials] = await Promise.all([
-      resolve(this.#options.body),
-      resolve(this.#options.headers),
-      resolve(this.#options.credentials),
-    ]);
+    const { body, headers, credentials } = this.#options;
     return {
       api: this.api,
-      body: { ...body, ...options.body },
-      headers: { ...plain(headers), ...plain(options.headers) },
-      credentials,
+      body: { ...(await resolve(body)), ...options.body },
+      headers: { ...plain(await resolve(headers)), ...plain(options.headers) },
+      credentials: await resolve(credentials),
       requestMetadata: options.metadata,
     };
   }
@@ -176,7 +172,7 @@ function plain(headers: HeaderSource): Record<string, string> {
   return Object.fromEntries(new Headers(given));
 }
 
-async function resolve<T>(value: Resolvable<T> | undefined): Promise<T | undefined> {
+function resolve<T>(value: Resolvable<T> | undefined): T | PromiseLike<T> | undefined {
   return typeof value === 'function' ? (value as () => T | PromiseLike<T>)() : value;
 }
 

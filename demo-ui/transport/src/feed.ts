@@ -67,19 +67,21 @@ export class FeedConnection {
 
   /** Follow these sessions, new ones from the position given, `null` for a snapshot first. */
   follow(wanted: ReadonlyMap<string, Followed>): void {
-    const before = [...this.#followed.keys()].join('\n');
+    let changed = false;
     for (const chatId of this.#followed.keys()) {
-      if (!wanted.has(chatId)) this.#followed.delete(chatId);
+      if (!wanted.has(chatId)) changed = this.#followed.delete(chatId);
     }
     for (const [chatId, { position, tabs }] of wanted) {
       const followed = this.#followed.get(chatId);
-      if (followed === undefined) this.#followed.set(chatId, { position, tabs });
-      else if (followed.tabs !== tabs) {
+      if (followed === undefined) {
+        this.#followed.set(chatId, { position, tabs });
+        changed = true;
+      } else if (followed.tabs !== tabs) {
         followed.tabs = tabs;
         this.#recount ??= setTimeout(() => this.#again.abort(), RECOUNT_MS);
       }
     }
-    if (before === [...this.#followed.keys()].join('\n')) return;
+    if (!changed) return;
     this.#again.abort();
     this.#wake();
     if (!this.#running) void this.#run();
@@ -110,12 +112,15 @@ export class FeedConnection {
         await this.#read(signal, () => (failures = 0));
       } catch (error) {
         if (error instanceof ConnectionLost) wait = error.retryAfterMs;
-        else if (!isAbortError(error)) refused = reasonOf(error);
+        else if (!isAbortError(error)) {
+          refused = reasonOf(error);
+          wait = REFUSED_WAIT_MS;
+        }
       }
       if (signal.aborted) continue;
       failures += 1;
       this.#change('reconnecting', refused);
-      await pause(refused ? REFUSED_WAIT_MS : Math.max(wait, waitBefore(failures)), signal);
+      await pause(Math.max(wait, waitBefore(failures)), signal);
     }
     forget();
   }

@@ -54,6 +54,7 @@ export function runStream(options: RunStreamOptions): ReadableStream<UIMessageCh
   let ended = false;
   const end = (error?: unknown) => {
     quit.abort();
+    options.first.close(); // of a stream that nobody has pulled, too
     if (!ended) options.onEnd?.({ finished, error });
     ended = true;
   };
@@ -96,7 +97,7 @@ async function* follow(
     for (;;) {
       try {
         connection ??= await options.connect(cursor, signal);
-        if (connection === null) throw ended();
+        if (connection === null) throw notContinued('not_recovered', 'the answer has ended', false);
         cursor.runId ??= connection.runId;
         for await (const chunk of inOrder(connection.events, cursor)) {
           if (failures > 0) options.onFailures?.((failures = 0));
@@ -116,7 +117,9 @@ async function* follow(
         connection = null;
       }
       if (signal.aborted) throw abortError();
-      if (!isOffline() && failures >= MAX_FAILURES) throw givenUp();
+      if (!isOffline() && failures >= MAX_FAILURES) {
+        throw notContinued('connection_lost', 'the gateway is away', true);
+      }
       options.onFailures?.(++failures);
       await pause(waitBefore(failures, options.random), signal);
     }
@@ -152,19 +155,8 @@ async function* inOrder(
   }
 }
 
-function ended(): MidstreamError {
-  return new MidstreamError(
-    'not_recovered',
-    'unable to continue; the answer has ended. Load the session again',
-  );
-}
-
-function givenUp(): MidstreamError {
-  return new MidstreamError(
-    'connection_lost',
-    'unable to continue; the gateway is away. Load the session again',
-    { temporary: true },
-  );
+function notContinued(code: string, why: string, temporary: boolean): MidstreamError {
+  return new MidstreamError(code, `unable to continue; ${why}. Load the session again`, { temporary });
 }
 
 /** Wait for a promise, but not once the signal is aborted. */

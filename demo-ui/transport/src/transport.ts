@@ -207,10 +207,11 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     if (activity.feed === undefined) return opened;
     const release = await takeSlot();
     if (release === null) return handOver(opened, activity.feed, next);
-    return { runId: opened.runId, events: finallyDo(opened.events, release), close: () => {
+    const close = () => {
       opened.close();
       release();
-    } };
+    };
+    return { ...opened, close };
   }
 
   /** The person has pressed stop on a response. */
@@ -251,12 +252,4 @@ type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | 
 /** A key for one send. `randomUUID` is missing on pages that came over plain HTTP. */
 function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), part => part.toString(36)).join('');
-}
-
-async function* finallyDo<T>(items: AsyncIterable<T>, last: () => void): AsyncGenerator<T> {
-  try {
-    yield* items;
-  } finally {
-    last();
-  }
 }
