@@ -1,5 +1,5 @@
 import type { UIMessage } from 'ai';
-import { useEffect, useLayoutEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+import { useEffect, useLayoutEffect, useMemo, useSyncExternalStore } from 'react';
 
 import { type ChatLike, ChatSession, type SessionState } from './session.js';
 import type { MidstreamChatTransport } from './transport.js';
@@ -26,26 +26,26 @@ export function useSession<MESSAGE extends UIMessage>(
   const chatId = chat.id;
   // Of each chat its own: the session of the one before must not reach the next one.
   const { session, latest } = useMemo(() => {
-    const latest = { chat };
+    const latest = { chat, closeTeardown: () => {} };
     return { latest, session: new ChatSession<MESSAGE>(() => latest.chat, transport) };
   }, [chatId, transport]);
-  const closeTeardown = useRef(() => {});
   useBrowserLayoutEffect(() => {
     latest.chat = chat;
   });
   // Layout effects are cleaned up before all others: the window is open when `useChat` of ai 7
   // aborts in its own clean-up.
-  useBrowserLayoutEffect(
-    () => () => {
-      closeTeardown.current = transport.openTeardown(chatId);
-    },
-    [chatId, transport],
-  );
+  useBrowserLayoutEffect(() => {
+    // What was suspended is back, and no other effect was cleaned up.
+    latest.closeTeardown();
+    return () => {
+      latest.closeTeardown = transport.openTeardown(chatId);
+    };
+  }, [latest]);
   useEffect(() => {
     const leave = session.start();
     return () => {
       leave();
-      setTimeout(closeTeardown.current, 0);
+      setTimeout(latest.closeTeardown, 0);
     };
   }, [session]);
   useEffect(() => session.chatChanged(), [session, chat.status]);

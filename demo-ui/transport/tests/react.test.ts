@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import type { UIMessage } from 'ai';
-import { act, Activity, createElement, type FunctionComponent, StrictMode } from 'react';
+import { act, Activity, createElement, type FunctionComponent, StrictMode, Suspense, use } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 import { useChat as useChat5 } from 'react5';
 import { useChat as useChat6 } from 'react6';
@@ -133,6 +133,35 @@ describe.each(VERSIONS)('useChat of %s with useSession', (_, useChat) => {
     gateway.answer('c', ['done']);
     await settled(() => texts.join() === 'hello,half done', 'the whole answer');
     expect(gateway.stops()).toEqual([]);
+  });
+
+  it('ends the run when stop is pressed after it was suspended, each time', async () => {
+    let wait: Promise<void> | undefined;
+    const Child = () => {
+      if (wait !== undefined) use(wait);
+      return null;
+    };
+    const page = () => {
+      const children = [
+        createElement(Conversation, { id: 'c', key: 'c' }),
+        createElement(Child, { key: 'child' }),
+      ];
+      // As in production: StrictMode cleans up more.
+      return act(async () => root.render(createElement(Suspense, { children })));
+    };
+    await page();
+    await send();
+    for (let time = 0; time < 2; time++) {
+      let resume = () => {};
+      wait = new Promise(resumed => (resume = resumed));
+      await page();
+      wait = undefined;
+      await act(async () => resume());
+      await page();
+    }
+    expect(seen.chat.status).toBe('streaming');
+    await act(async () => void seen.chat.stop());
+    await settled(() => gateway.active('c') === undefined, 'no run');
   });
 
   it('stops with its own stop, parts complete', async () => {
