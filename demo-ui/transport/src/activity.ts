@@ -34,8 +34,8 @@ export interface ActiveResponse {
   readonly abort: AbortController;
   /** What followed its chat has gone: another chat of the same id may follow it now. */
   left: boolean;
-  /** Its chat has sent again since, and a chat attends to no more than its newest response. */
-  overtaken: boolean;
+  /** Its chat, which attends to one response only, has turned to a send, and that has failed. */
+  forsaken: boolean;
 }
 
 export type ActivityEvent =
@@ -43,13 +43,18 @@ export type ActivityEvent =
   | { type: 'ended'; runId: string | undefined; finished: boolean; error: unknown }
   | { type: 'rejected'; message: UIMessage; messageId: string | undefined; error: MidstreamError }
   | { type: 'stopped'; runId: string | undefined; messageId: string | undefined }
-  | { type: 'stop-failed'; error: unknown };
+  | {
+      type: 'stop-failed';
+      runId: string | undefined;
+      messageId: string | undefined;
+      error: unknown;
+    };
 
 /** What goes on in one chat of a transport; what binds the transport and the session sync. */
 export class ChatActivity {
   readonly responses = new Set<ActiveResponse>();
   feed: RunFeed | undefined;
-  /** A stop under way; a send waits for it. */
+  /** Stops under way, until all are answered or given up; a send waits for them. */
   stopping: Promise<unknown> | undefined;
   readonly #listeners = new Set<(event: ActivityEvent) => void>();
 
@@ -64,18 +69,26 @@ export class ChatActivity {
   }
 
   begin(send?: Send): ActiveResponse {
-    if (send !== undefined) for (const other of this.responses) other.overtaken = true;
     const response: ActiveResponse = {
       runId: undefined,
       send,
       failures: 0,
       left: false,
-      overtaken: false,
+      forsaken: false,
       abort: new AbortController(),
     };
     this.responses.add(response);
     this.emit({ type: 'changed', messageId: send?.messageId });
     return response;
+  }
+
+  /** A response has failed before it began. A chat does not return to what it read before. */
+  failed(response: ActiveResponse): void {
+    if (response.send === undefined) return;
+    for (const other of this.responses) {
+      if (other === response) return;
+      other.forsaken = true;
+    }
   }
 
   end(response: ActiveResponse, finished: boolean, error?: unknown): void {

@@ -1,5 +1,5 @@
 import type { Prepared } from './endpoint.js';
-import { ConnectionLost, isAbortError, MidstreamError } from './errors.js';
+import { ConnectionLost, failureOf, isAbortError, MidstreamError } from './errors.js';
 import { onWake } from './retry.js';
 import { type SseEvent, SseParser } from './sse.js';
 
@@ -12,83 +12,67 @@ const SILENCE_ON_WAKE_MS = 17_000;
 const LOOK_EVERY_MS = 5_000;
 
 /**
- * One response of server-sent events, until it ends, breaks or falls silent.
+ * The events of one response, until it ends, breaks, falls silent or is aborted.
  *
- * Iterating ends when the response does, or after `close()`; it throws `ConnectionLost` when
- * the response breaks.
+ * @param abort - ends the response; the generator's own end does too.
+ * @param heard - told of every sign of life.
+ * @throws ConnectionLost when the response breaks.
  */
-export class EventConnection implements AsyncIterable<SseEvent> {
-  #heardAt = Date.now();
-
-  readonly #response: Response;
-  readonly #abort: AbortController;
-  readonly #heard: () => void;
-
-  constructor(
-    response: Response,
-    abort: AbortController,
-    heard: () => void = () => {},
-  ) {
-    this.#response = response;
-    this.#abort = abort;
-    this.#heard = heard;
-  }
-
-  close(): void {
-    this.#abort.abort();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<SseEvent, void, undefined> {
-    const reader = (this.#response.body as ReadableStream<Uint8Array>).getReader();
-    const stopWatching = this.#watch();
-    const decoder = new TextDecoder();
-    const parser = new SseParser();
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
-        this.#heardAt = Date.now();
-        this.#heard();
-        yield* parser.push(decoder.decode(value, { stream: true }));
-        if (this.#abort.signal.aborted) return;
-      }
-    } catch (error) {
-      if (this.#abort.signal.aborted) return;
-      throw new ConnectionLost(`the response broke off (${String(error)})`);
-    } finally {
-      stopWatching();
-      this.#abort.abort();
+export async function* readEvents(
+  response: Response,
+  abort: AbortController,
+  heard: () => void = () => {},
+): AsyncGenerator<SseEvent, void, undefined> {
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  const decoder = new TextDecoder();
+  const parser = new SseParser();
+  let heardAt = Date.now();
+  // It may have died without a word: a laptop that slept, a changed network.
+  const endIfSilent = (limit: number) => {
+    if (Date.now() - heardAt >= limit) abort.abort();
+  };
+  const timer = setInterval(() => endIfSilent(LONGEST_SILENCE_MS), LOOK_EVERY_MS);
+  // Coming online means that the network has changed: connections made before are suspect,
+  // and taking up again costs one request.
+  const forget = onWake(isOnline => endIfSilent(isOnline ? 0 : SILENCE_ON_WAKE_MS));
+  try {
+    while (!abort.signal.aborted) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      heardAt = Date.now();
+      heard();
+      yield* parser.push(decoder.decode(value, { stream: true }));
     }
-  }
-
-  /** Close a connection that has died without a word: a laptop that slept, a changed network. */
-  #watch(): () => void {
-    const closeIfSilent = (limit: number) => {
-      if (Date.now() - this.#heardAt >= limit) this.close();
-    };
-    const timer = setInterval(() => closeIfSilent(LONGEST_SILENCE_MS), LOOK_EVERY_MS);
-    // Coming online means that the network has changed: connections made before are suspect,
-    // and taking up again costs one request.
-    const forget = onWake(isOnline => closeIfSilent(isOnline ? 0 : SILENCE_ON_WAKE_MS));
-    return () => {
-      clearInterval(timer);
-      forget();
-    };
+  } catch (error) {
+    if (abort.signal.aborted) return;
+    throw new ConnectionLost(`the response broke off (${String(error)})`);
+  } finally {
+    clearInterval(timer);
+    forget();
+    abort.abort();
   }
 }
 
-/** Fetch, with failures of the network as `ConnectionLost`, and aborts as they are. */
+/**
+ * Fetch an answer that is 2xx.
+ *
+ * @throws ConnectionLost if asking again may help, MidstreamError if it was refused; an abort as
+ *   it is.
+ */
 export async function request(
   fetch: typeof globalThis.fetch,
   { url, init }: Prepared,
   signal?: AbortSignal,
 ): Promise<Response> {
+  let response: Response;
   try {
-    return await fetch(url, { ...init, signal });
+    response = await fetch(url, { ...init, signal });
   } catch (error) {
     if (signal?.aborted === true || isAbortError(error)) throw error;
     throw new ConnectionLost(`no answer (${String(error)})`);
   }
+  if (!response.ok) throw await failureOf(response);
+  return response;
 }
 
 /** Make sure that a response is a stream of events, not a page of something in between. */

@@ -78,37 +78,33 @@ const RETRIED_STATUS = new Set([408, 425, 429, 502, 503, 504]);
 
 /** Turn an answer that is not 2xx into what to do: try again, or tell. */
 export async function failureOf(response: Response): Promise<ConnectionLost | MidstreamError> {
-  const body = await bodyOf(response);
-  if (RETRIED_STATUS.has(response.status)) {
+  const { status } = response;
+  const { code = 'bad_response', message, temporary, ...details } = await bodyOf(response);
+  if (RETRIED_STATUS.has(status)) {
     // Nothing where there is none, or a date.
     const seconds = Number(response.headers.get('retry-after')) || 0;
-    return new ConnectionLost(
-      body?.message ?? `the gateway answered ${response.status}`,
-      seconds * 1000,
-    );
+    return new ConnectionLost(message ?? `the gateway answered ${status}`, seconds * 1000);
   }
-  if (body === undefined) {
-    return new MidstreamError('bad_response', `unable to use the answer: HTTP ${response.status}`, {
-      status: response.status,
-      temporary: response.status >= 500,
-    });
-  }
-  const { code, message, temporary, ...details } = body;
-  return new MidstreamError(code, message, { status: response.status, temporary, details });
+  return new MidstreamError(code, message ?? `unable to use the answer: HTTP ${status}`, {
+    status,
+    temporary: temporary ?? status >= 500,
+    details,
+  });
 }
 
 interface ErrorBody extends Record<string, unknown> {
-  code: string;
-  message: string;
-  temporary: boolean;
+  code?: string;
+  message?: string;
+  temporary?: boolean;
 }
 
-async function bodyOf(response: Response): Promise<ErrorBody | undefined> {
+/** What the gateway says of an error; nothing if something in between has answered. */
+async function bodyOf(response: Response): Promise<ErrorBody> {
   try {
-    const { error } = (await response.json()) as { error: Partial<ErrorBody> };
-    if (typeof error.code !== 'string') return undefined;
-    return { ...error, message: `${error.message}`, temporary: error.temporary === true } as ErrorBody;
+    const { error } = (await response.json()) as { error: ErrorBody };
+    if (typeof error.code !== 'string') return {};
+    return { ...error, message: `${error.message}`, temporary: error.temporary === true };
   } catch {
-    return undefined; // an error page of something in between
+    return {}; // a page
   }
 }

@@ -1,6 +1,6 @@
-import { checkEventStream, EventConnection, linked, request } from './connection.js';
+import { checkEventStream, linked, readEvents, request } from './connection.js';
 import type { Followed, Prepared } from './endpoint.js';
-import { ConnectionLost, failureOf, isAbortError, type Reason, reasonOf } from './errors.js';
+import { ConnectionLost, isAbortError, type Reason, reasonOf } from './errors.js';
 import { isOffline, onWake, pause, waitBefore } from './retry.js';
 
 /** One event of a session's feed. `data` is JSON. */
@@ -129,14 +129,13 @@ export class FeedConnection {
     const prepared = await this.#gateway.follow(this.#followed);
     const abort = linked(signal);
     const response = await request(this.#gateway.fetch, prepared, abort.signal);
-    if (!response.ok) throw await failureOf(response);
     checkEventStream(response);
-    const connection = new EventConnection(response, abort, () => {
+    const events = readEvents(response, abort, () => {
       live();
       this.#change('live');
       this.#told.beat();
     });
-    for await (const { event, id = '', data } of connection) {
+    for await (const { event, id = '', data } of events) {
       const at = id.lastIndexOf('@');
       const chatId = id.slice(0, at);
       const followed = this.#followed.get(chatId);

@@ -45,8 +45,8 @@ export function passedOver<MESSAGE extends UIMessage>(
   return local.filter(({ id, role }, at) => at < last && role === 'user' && !known.has(id));
 }
 
-const ANSWERED = new Set(['output-available', 'output-error', 'approval-responded']);
-const PENDING = new Set(['input-available', 'approval-requested']);
+const ANSWERED = /^(output-available|output-error|approval-responded)$/;
+const PENDING = /^(input-available|approval-requested)$/;
 
 interface ToolFields {
   toolCallId?: string;
@@ -57,12 +57,12 @@ function withLocalResults<MESSAGE extends UIMessage>(message: MESSAGE, own: MESS
   const answers = new Map<string, MESSAGE['parts'][number]>();
   for (const part of own.parts) {
     const { toolCallId, state = '' } = part as ToolFields;
-    if (toolCallId !== undefined && ANSWERED.has(state)) answers.set(toolCallId, part);
+    if (toolCallId !== undefined && ANSWERED.test(state)) answers.set(toolCallId, part);
   }
   if (answers.size === 0) return message;
   const parts = message.parts.map(part => {
     const { toolCallId = '', state = '' } = part as ToolFields;
-    return PENDING.has(state) ? (answers.get(toolCallId) ?? part) : part;
+    return PENDING.test(state) ? (answers.get(toolCallId) ?? part) : part;
   });
   return { ...message, parts };
 }

@@ -1,9 +1,10 @@
 import type { UIMessageChunk } from 'ai';
 
 import type { RunFeed } from './activity.js';
-import { checkEventStream, EventConnection, linked, request } from './connection.js';
+import { checkEventStream, linked, readEvents, request } from './connection.js';
 import type { Prepared } from './endpoint.js';
-import { failureOf, MidstreamError } from './errors.js';
+import { MidstreamError } from './errors.js';
+import type { SseEvent } from './sse.js';
 import type { RunConnection, RunEvent } from './stream.js';
 
 const RUN_HEADER = 'x-midstream-run-id';
@@ -22,18 +23,16 @@ export async function openRun(
   const abort = linked(signal);
   const response = await request(fetch, prepared, abort.signal);
   if (response.status === 204) return null;
-  if (!response.ok) throw await failureOf(response);
   checkEventStream(response);
-  const connection = new EventConnection(response, abort);
   return {
     runId: response.headers.get(RUN_HEADER) ?? undefined,
-    events: runEvents(connection),
-    close: () => connection.close(),
+    events: runEvents(readEvents(response, abort)),
+    close: () => abort.abort(),
   };
 }
 
-async function* runEvents(connection: EventConnection): AsyncGenerator<RunEvent> {
-  for await (const { id, data } of connection) {
+async function* runEvents(events: AsyncIterable<SseEvent>): AsyncGenerator<RunEvent> {
+  for await (const { id, data } of events) {
     if (data === DONE) continue; // `finish` is what ends a run
     yield { sequence: id === undefined ? undefined : Number(id), chunk: parseChunk(data) };
   }

@@ -1,6 +1,6 @@
 import type { UIMessage } from 'ai';
 
-import type { ActivityEvent } from './activity.js';
+import type { ActivityEvent, ChatActivity } from './activity.js';
 import { MidstreamError, type Reason, reasonOf } from './errors.js';
 import { isSame, mergeMessages, passedOver } from './merge.js';
 import type { Presence, RunInfo } from './model.js';
@@ -65,7 +65,7 @@ export interface SessionState<MESSAGE extends UIMessage> {
 }
 
 /** These end a response without saying anything about its run. */
-const LOST = new Set(['connection_lost', 'not_recovered']);
+const LOST = /^(connection_lost|not_recovered)$/;
 
 /**
  * Keeps a chat equal to its session: what other tabs and devices send, edit, regenerate and
@@ -84,7 +84,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   readonly #prevented = new Set<string>();
   /** Runs that the chat was asked to resume on this connection. */
   readonly #tried = new Set<string>();
-  readonly #chatId: string;
+  readonly #activity: ChatActivity;
   #state: SessionState<MESSAGE>;
   #unsent: readonly UnsentMessage<MESSAGE>[] = [];
   #stopError: Reason | undefined;
@@ -95,24 +95,22 @@ export class ChatSession<MESSAGE extends UIMessage> {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   readonly #chat: () => ChatLike<MESSAGE>;
-  readonly #transport: MidstreamChatTransport<MESSAGE>;
 
   constructor(
     chat: () => ChatLike<MESSAGE>,
     transport: MidstreamChatTransport<MESSAGE>,
   ) {
     this.#chat = chat;
-    this.#transport = transport;
-    this.#chatId = chat().id;
-    this.#feed = new SessionFeed(this.#chatId, transport.endpoint, transport.scope, () =>
-      this.#changed(),
-    );
+    const { id } = chat();
+    this.#activity = transport.activity(id);
+    this.stop = () => transport.stop(id);
+    this.#feed = new SessionFeed(id, transport.endpoint, transport.scope, () => this.#changed());
     this.#state = this.#read();
   }
 
   /** Begin to follow. Returns what ends it; it can be started again. */
   start(): () => void {
-    const activity = this.#transport.activity(this.#chatId);
+    const activity = this.#activity;
     this.#stopListening = activity.listen(event => this.#heard(event));
     activity.feed = this.#feed.buffer;
     this.#tried.clear();
@@ -138,14 +136,17 @@ export class ChatSession<MESSAGE extends UIMessage> {
   };
 
   /** Stop what runs, wherever it was started; resolves once it has ended. */
-  stop = (): Promise<void> => this.#transport.stop(this.#chatId);
+  readonly stop: () => Promise<void>;
 
   /** Send a message again that was refused; without an id, the oldest. */
   resend = async (id?: string): Promise<void> => {
     const entry = this.#unsent.find(({ message }) => id === undefined || message.id === id);
     if (entry === undefined) return;
-    this.discard(entry.message.id);
-    await this.#chat().sendMessage({ ...entry.message, messageId: entry.messageId });
+    const { message, messageId } = entry;
+    this.discard(message.id);
+    // It is still there while the session is not live.
+    if (messageId === undefined) this.#set(messages => messages.filter(each => each.id !== message.id));
+    await this.#chat().sendMessage({ ...message, messageId });
   };
 
   /** Give a refused message up. */
@@ -176,12 +177,16 @@ export class ChatSession<MESSAGE extends UIMessage> {
         else if (messageId !== undefined) this.#prevented.add(messageId);
         break;
       }
-      case 'stop-failed':
+      case 'stop-failed': {
         this.#stopError = reasonOf(event.error);
+        const { runId = this.#feed.model.openRun?.id, messageId } = event;
+        this.#done.delete(runId ?? '');
+        this.#prevented.delete(messageId ?? '');
         break;
+      }
       case 'ended':
         if (event.finished && event.runId !== undefined) this.#done.add(event.runId);
-        if (event.error instanceof MidstreamError && LOST.has(event.error.code)) this.#lost = true;
+        if (event.error instanceof MidstreamError && LOST.test(event.error.code)) this.#lost = true;
         break;
       case 'changed':
         if (event.messageId !== undefined) this.#prevented.delete(event.messageId);
@@ -190,7 +195,8 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   #keep({ message, messageId, error }: UnsentMessage<MESSAGE>): void {
-    this.#unsent = [...this.#unsent, { message, messageId, error }];
+    const others = this.#unsent.filter(entry => entry.message.id !== message.id);
+    this.#unsent = [...others, { message, messageId, error }];
     this.#publish();
   }
 
@@ -198,8 +204,10 @@ export class ChatSession<MESSAGE extends UIMessage> {
     // A stop and its send may have crossed.
     const { messages } = this.#feed.model;
     this.#unsent = this.#unsent.filter(
-      ({ message: { id, parts } }) =>
-        !messages.some(message => message.id === id && isSame(message.parts, parts)),
+      ({ message: { id, parts }, messageId }) =>
+        !messages.some(
+          message => message.id === id && (messageId === undefined || isSame(message.parts, parts)),
+        ),
     );
     this.#publish();
     // A macrotask later: the chat sets its status after its response has ended.
@@ -214,7 +222,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const isLive = state.connection === 'live';
     const run = this.#wanted();
     if (this.#busy()) {
-      if (isLive && run !== undefined) this.#letGo(run.id);
+      if (isLive && run !== undefined) this.#letGo(run);
       return;
     }
     if (!isLive) {
@@ -238,22 +246,24 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   /**
-   * A send that has overtaken what the chat was reading, and failed, leaves it attending to
-   * nothing: end what is read behind its back. It is then resumed as any run.
+   * A send that has failed leaves its chat attending to nothing, not to what it was reading
+   * before: end what is read behind its back. It is then resumed as any run.
    */
-  #letGo(run: string): void {
-    const { here } = this.#transport.activity(this.#chatId);
-    if (!here.every(({ overtaken }) => overtaken)) return;
+  #letGo(run: RunInfo): void {
+    const { here, stopping } = this.#activity;
+    if (stopping !== undefined || !here.every(({ forsaken }) => forsaken)) return;
     for (const { runId, abort } of here) {
-      if (runId !== run) continue;
-      this.#tried.delete(run);
+      if (runId !== run.id) continue;
+      this.#tried.delete(runId);
+      // From its state: the chunks once more would have tools called again that have answered.
+      this.#feed.buffer.reset(run);
       abort.abort();
     }
   }
 
   #busy(): boolean {
     const { status } = this.#chat();
-    const { here, stopping } = this.#transport.activity(this.#chatId);
+    const { here, stopping } = this.#activity;
     const reads = here.length > 0 || status === 'submitted' || status === 'streaming';
     // What a stop has prevented is known when it is answered.
     return reads || stopping !== undefined;
@@ -278,14 +288,18 @@ export class ChatSession<MESSAGE extends UIMessage> {
       const merged = mergeMessages(local, model.settled, model.known, refused, partial);
       return isSame(local, merged) ? local : merged;
     };
-    if (chat.setMessages === undefined) {
-      const next = merge(chat.messages);
-      if (next !== chat.messages) chat.messages = next;
-    } else chat.setMessages(merge);
+    this.#set(merge);
     if (this.#lost) {
       this.#lost = false;
       chat.clearError();
     }
+  }
+
+  #set(change: (messages: MESSAGE[]) => MESSAGE[]): void {
+    const chat = this.#chat();
+    if (chat.setMessages !== undefined) return chat.setMessages(change);
+    const next = change(chat.messages);
+    if (next !== chat.messages) chat.messages = next;
   }
 
   #publish(): void {
@@ -310,7 +324,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   #phase(): Phase {
-    const { responses } = this.#transport.activity(this.#chatId);
+    const { responses } = this.#activity;
     const run = this.#feed.model.openRun;
     if ([...responses].some(({ failures }) => failures)) return 'reconnecting';
     if (run === undefined) return [...responses].some(({ send }) => send) ? 'sending' : 'idle';

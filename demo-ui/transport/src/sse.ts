@@ -19,15 +19,9 @@ export class SseParser {
 
   /** Take the next piece and return the events that it completes, in order. */
   push(text: string): SseEvent[] {
-    let pending = this.#rest + text;
-    // The LF of a CRLF may be still to come.
-    let carry = '';
-    if (pending.endsWith('\r')) {
-      carry = '\r';
-      pending = pending.slice(0, -1);
-    }
-    const lines = pending.includes('\r') ? pending.split(/\r\n|\r|\n/) : pending.split('\n');
-    this.#rest = lines.pop() + carry;
+    // Not at a CR that is the last: the LF of a CRLF may be still to come.
+    const lines = (this.#rest + text).split(/\n|\r\n|\r(?!$)/);
+    this.#rest = lines.pop() as string;
     const events: SseEvent[] = [];
     for (const line of lines) {
       if (line !== '') this.#take(line);
@@ -37,10 +31,8 @@ export class SseParser {
   }
 
   #take(line: string): void {
-    const colon = line.indexOf(':');
-    if (colon === 0) return; // a comment
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+    // A comment is a field without a name.
+    const [, field, value = ''] = /^([^:]*):? ?([^]*)/.exec(line) as RegExpExecArray;
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#event = value;
     else if (field === 'id') this.#id = value;

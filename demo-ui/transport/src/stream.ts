@@ -54,7 +54,9 @@ export function runStream(options: RunStreamOptions): ReadableStream<UIMessageCh
   let ended = false;
   const end = (error?: unknown) => {
     quit.abort();
-    options.first.close(); // of a stream that nobody has pulled, too
+    // Of a stream that nobody has pulled, or has read to its end, too.
+    options.first.close();
+    void chunks.return();
     if (!ended) options.onEnd?.({ finished, error });
     ended = true;
   };

@@ -3,7 +3,7 @@ import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageC
 import { type ActiveResponse, ChatActivity } from './activity.js';
 import { linked, request } from './connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
-import { abortError, failureOf, MidstreamError } from './errors.js';
+import { abortError, MidstreamError } from './errors.js';
 import { insist } from './insist.js';
 import { fromFeed, handOver, openRun } from './run-connection.js';
 import { takeSlot } from './slots.js';
@@ -75,7 +75,6 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     };
     try {
       const stream = await this.#respond(options, response, async () => {
-        await activity.stopping?.catch(() => {});
         const prepared = await this.endpoint.send(options, requestId);
         return (cursor, signal) =>
           // Nothing received yet: the same send again answers with the run from its beginning.
@@ -87,7 +86,8 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     } catch (error) {
       if (error instanceof MidstreamError) {
         error.rejected = question;
-        if (NOT_KEPT.test(error.code)) refused(error);
+        const isAnswering = activity.here.some(({ forsaken }) => forsaken);
+        if (isAnswering || messageId !== undefined || NOT_KEPT.test(error.code)) refused(error);
       }
       throw error;
     }
@@ -99,11 +99,10 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   ): Promise<ReadableStream<UIMessageChunk> | null> {
     // Before anything is awaited: see StopRule.
     this.#rule.resumed(options.chatId);
-    const activity = this.activity(options.chatId);
-    return this.#respond(options, activity.begin(), async () => {
-      await activity.stopping?.catch(() => {});
-      return (cursor, signal) => this.#resume(options, cursor, signal);
-    });
+    const response = this.activity(options.chatId).begin();
+    return this.#respond(options, response, async () => (cursor, signal) =>
+      this.#resume(options, cursor, signal),
+    );
   }
 
   /**
@@ -115,7 +114,8 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   async stop(chatId: string): Promise<void> {
     const activity = this.activity(chatId);
     const responses = [...activity.responses];
-    await this.#postStop(chatId, responses.at(-1));
+    const meant = responses.length > 0 ? responses : [{}];
+    await Promise.all(meant.map(response => this.#postStop(chatId, response)));
     await activity.ended(responses, LAST_CHUNKS_MS);
     for (const response of responses) response.abort.abort();
   }
@@ -144,7 +144,10 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const activity = this.activity(chatId);
     const abort = linked(abortSignal);
     response.abort.signal.addEventListener('abort', () => abort.abort());
-    const onAbort = () => this.#rule.aborted(chatId, () => this.#stopped(chatId, response));
+    const onAbort = () =>
+      this.#rule.aborted(chatId, () => {
+        this.#postStop(chatId, response).catch(() => {}); // the session tells
+      });
     abortSignal?.addEventListener('abort', onAbort);
     const end = (finished: boolean, error?: unknown) => {
       abortSignal?.removeEventListener('abort', onAbort);
@@ -155,6 +158,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       activity.emit({ type: 'changed' });
     };
     try {
+      await activity.stopping;
       const connect = await prepare();
       const start: Cursor = { runId: undefined, last: undefined };
       const first = await insist(() => connect(start, abort.signal), abort.signal, failed);
@@ -172,6 +176,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
         onEnd: ({ finished, error }) => end(finished, error),
       });
     } catch (error) {
+      activity.failed(response);
       // The stop's microtask comes first: it needs the response.
       queueMicrotask(() => end(false, error));
       throw abort.signal.aborted ? abortError() : error;
@@ -214,14 +219,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     return { ...opened, close };
   }
 
-  /** The person has pressed stop on a response. */
-  #stopped(chatId: string, response: ActiveResponse): void {
-    this.#postStop(chatId, response).catch((error: unknown) => {
-      this.activity(chatId).emit({ type: 'stop-failed', error });
-    });
-  }
-
-  #postStop(chatId: string, { runId, send }: Partial<ActiveResponse> = {}): Promise<void> {
+  #postStop(chatId: string, { runId, send }: Partial<ActiveResponse>): Promise<void> {
     const activity = this.activity(chatId);
     const { messageId, requestId } = send ?? {};
     activity.emit({ type: 'stopped', runId, messageId });
@@ -229,17 +227,20 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const quit = new AbortController();
     const post = async () => {
       const answer = await request(this.endpoint.fetch, await this.endpoint.stop(chatId, what));
-      if (!answer.ok) throw await failureOf(answer);
       const { stopped } = (await answer.json()) as { stopped: string[] };
       // Not accepted; if it still is, with the message shown again, its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
-    const stopping = insist(post, quit.signal).finally(() => {
+    const posted = insist(post, quit.signal);
+    posted.catch((error: unknown) => {
+      activity.emit({ type: 'stop-failed', runId, messageId, error });
+    });
+    const stopping = Promise.allSettled([activity.stopping, posted]).then(() => {
       if (activity.stopping === stopping) activity.stopping = undefined;
       activity.emit({ type: 'changed' });
     });
     activity.stopping = stopping;
-    return stopping;
+    return posted;
   }
 }
 

@@ -35,6 +35,8 @@ export class ScriptedGateway {
   beforeStop: Promise<void> = Promise.resolve();
   /** Whether feeds are answered; otherwise they are cut off. */
   isFollowed = true;
+  /** Whether feeds say nothing for the time being; see `speak`. */
+  isMute = false;
   api = '';
   open = 0;
   private readonly prevented = new Set<unknown>();
@@ -277,7 +279,7 @@ export class ScriptedGateway {
       }
     }
     await this.pump(response, () => {
-      for (const [chatId, from] of cursors) {
+      for (const [chatId, from] of this.isMute ? [] : cursors) {
         const log = this.log.get(chatId) ?? [];
         for (const { position, event, data } of log.slice(from)) {
           response.write(`event: ${event}\nid: ${chatId}@${position}\ndata: ${data}\n\n`);
@@ -341,6 +343,12 @@ export class ScriptedGateway {
     const log = this.log.get(chatId) ?? [];
     log.push({ position: `e${this.epoch}:${++this.offset}-0`, event, data: JSON.stringify(data) });
     this.log.set(chatId, log);
+    this.wake();
+  }
+
+  /** Let feeds say what they have not said. */
+  speak(): void {
+    this.isMute = false;
     this.wake();
   }
 

@@ -1,3 +1,4 @@
+import type { UIMessage } from 'ai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { CHATS, sixConnections, textOf, until, untilIdle } from './chats.js';
@@ -118,6 +119,9 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
       await until(() => chat.status === 'ready');
       expect(texts({ chat })).toEqual(['first', 'half ']);
     }
+    // The state, not the chunks once more: of a tool that has answered, the call is not made again.
+    const resumes = gateway.requests.filter(({ url }) => url.includes('/stream'));
+    expect(resumes).toHaveLength(2);
     expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'stopped' });
     expect(gateway.runs.size).toBe(1);
   });
@@ -157,6 +161,147 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
     gateway.say('c', ['half ']);
     await until(() => texts(second).join() === 'theirs,half ');
     expect(second.session.getState().unsent).toMatchObject([{ error: { code: 'unreachable' } }]);
+  });
+
+  it('keeps why a message was refused while another answer streams', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'theirs' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts(second).join() === 'theirs,half ');
+    gateway.faults.push(response => (failure(response, 404, 'agent_not_found'), true));
+    await second.chat.sendMessage({ text: 'mine' });
+    await until(() => texts(second).join() === 'theirs,half ' && second.chat.status === 'streaming');
+    expect(second.session.getState().unsent).toMatchObject([{ error: { code: 'agent_not_found' } }]);
+  });
+
+  it('moves an edit that failed to unsent, and shows what it was to change', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    void chat.sendMessage({ text: 'helo' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['what?']);
+    await until(() => texts({ chat }).join() === 'helo,what?' && chat.status === 'ready');
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await chat.sendMessage({ text: 'hello', messageId: chat.messages[0]?.id });
+    await until(() => texts({ chat }).join() === 'helo,what?');
+    expect(session.getState().unsent).toMatchObject([
+      { message: { parts: [{ text: 'hello' }] }, error: { code: 'internal_error' } },
+    ]);
+    void session.resend();
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['hi']);
+    await until(() => texts({ chat }).join() === 'hello,hi');
+    expect(session.getState().unsent).toEqual([]);
+  });
+
+  it('reads on while the stop of a later send is on its way', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    void chat.sendMessage({ text: 'first' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts({ chat }).join() === 'first,half ');
+    let answer = () => {};
+    gateway.faults.push(response => Boolean(response.once('close', () => {})));
+    gateway.faults.push((response, { url }) => {
+      answer = () => response.end('{"stopped":[]}');
+      return url?.endsWith('/stop') === true;
+    });
+    void chat.sendMessage({ text: 'mine' });
+    await until(() => gateway.posts().length === 2);
+    await chat.stop();
+    await until(() => gateway.stops().length);
+    gateway.say('c', ['more ']);
+    await until(() => texts({ chat })[1] === 'half more ');
+    expect(gateway.requests.filter(({ url }) => url.includes('/stream'))).toEqual([]);
+    answer();
+    await until(() => texts({ chat }).join() === 'first,half more ' && chat.status === 'streaming');
+    expect(session.getState().unsent).toMatchObject([{ error: { code: 'stopped' } }]);
+  });
+
+  it('does not take back a message that was answered while its feed says nothing', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'theirs' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts(second).join() === 'theirs,half ');
+    const unsent: number[] = [];
+    second.session.subscribe(() => unsent.push(second.session.getState().unsent.length));
+    gateway.isMute = true;
+    gateway.answer('c', ['done']);
+    void second.chat.sendMessage({ text: 'mine' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => second.chat.status === 'ready' && texts(second).at(-1) === 'fine');
+    await new Promise(resolve => setTimeout(resolve, 20)); // for what must not happen
+    gateway.speak();
+    await until(() => texts(second).join() === 'theirs,half done,mine,fine');
+    await until(() => second.session.getState().run?.id === 'run_2');
+    expect(Math.max(...unsent)).toBe(0);
+  });
+
+  it('stops an answer and the send that is on its way after it', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    void chat.sendMessage({ text: 'first' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts({ chat }).join() === 'first,half ');
+    gateway.faults.push(response => Boolean(response.once('close', () => {})));
+    void chat.sendMessage({ text: 'mine' });
+    await until(() => gateway.posts().length === 2);
+    await Promise.all([session.stop(), session.stop()]);
+    expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'stopped' });
+    await until(() => texts({ chat }).join() === 'first,half ' && chat.status === 'ready');
+    expect(session.getState().unsent).toMatchObject([{ error: { code: 'stopped' } }]);
+  });
+
+  it('goes on with an answer that could not be stopped, and says so', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    void chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => texts({ chat }).join() === 'hello,half ');
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await chat.stop();
+    await until(() => texts({ chat }).join() === 'hello,half ' && chat.status === 'streaming');
+    expect(session.getState().error).toMatchObject({ code: 'internal_error' });
+    await session.stop();
+    await until(() => chat.status === 'ready');
+    expect(session.getState().error).toBeUndefined();
+    expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'stopped' });
+  });
+
+  it('resends a message once though the chat still shows it, and knows it by its id', async () => {
+    const first = await tab({ Chat });
+    const second = await tab({ Chat });
+    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    gateway.isFollowed = false;
+    gateway.cut();
+    await until(() => second.session.getState().connection !== 'live');
+    gateway.accept('c', { id: 'u', role: 'user', parts: [{ type: 'text', text: 'theirs' }] });
+    for (const text of ['mine', 'changed']) {
+      await second.chat.sendMessage({ text });
+      await until(() => second.session.getState().unsent.length && second.chat.status === 'error');
+    }
+    gateway.answer('c', ['fine']);
+    void second.session.resend();
+    await until(() => gateway.active('c'));
+    expect(texts(second).filter(text => text === 'mine')).toEqual(['mine']);
+    gateway.answer('c', ['too']);
+    await untilIdle(second.chat);
+    const [left] = second.session.getState().unsent;
+    // As an application may that changes what it sends.
+    gateway.accept('c', { ...(left?.message as UIMessage), parts: [{ type: 'text', text: 'other' }] });
+    gateway.isFollowed = true;
+    await until(() => texts(second).join() === 'theirs,fine,mine,too,other');
+    expect(second.session.getState().unsent).toEqual([]);
   });
 
   it('moves a message that was stopped before it arrived to unsent, and resends it', async () => {
