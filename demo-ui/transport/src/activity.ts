@@ -1,6 +1,7 @@
 import type { UIMessage } from 'ai';
 
 import type { MidstreamError } from './errors.js';
+import { pause } from './retry.js';
 import type { RunEvent } from './stream.js';
 
 /** What a chat's feed can offer to its responses: the runs that it has seen, chunk by chunk. */
@@ -43,12 +44,7 @@ export type ActivityEvent =
   | { type: 'ended'; runId: string | undefined; finished: boolean; error: unknown }
   | { type: 'rejected'; message: UIMessage; messageId: string | undefined; error: MidstreamError }
   | { type: 'stopped'; runId: string | undefined; messageId: string | undefined }
-  | {
-      type: 'stop-failed';
-      runId: string | undefined;
-      messageId: string | undefined;
-      error: unknown;
-    };
+  | { type: 'stop-failed'; error: unknown };
 
 /** What goes on in one chat of a transport; what binds the transport and the session sync. */
 export class ChatActivity {
@@ -98,17 +94,14 @@ export class ChatActivity {
 
   /** Wait until these have been read to their end, or given up; not longer than the limit. */
   async ended(responses: readonly ActiveResponse[], limitMs: number): Promise<void> {
-    const over = () => responses.every(response => !this.responses.has(response));
-    await new Promise<void>(done => {
-      const timer = setTimeout(() => end(), limitMs);
-      const forget = this.listen(() => over() && end());
-      const end = () => {
-        clearTimeout(timer);
-        forget();
-        done();
-      };
-      if (over()) end();
-    });
+    const over = new AbortController();
+    const look = () => {
+      if (!responses.some(response => this.responses.has(response))) over.abort();
+    };
+    const forget = this.listen(look);
+    look();
+    await pause(limitMs, over.signal);
+    forget();
   }
 
   listen(listener: (event: ActivityEvent) => void): () => void {

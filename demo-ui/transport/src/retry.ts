@@ -29,7 +29,11 @@ export function onWake(wake: (isOnline?: boolean) => void): () => void {
 }
 
 /** What a browser has, and Node has not. */
-const page: { document?: Document; addEventListener?: EventTarget['addEventListener'] } = globalThis;
+export const page: {
+  document?: Document;
+  navigator?: Partial<Navigator>;
+  addEventListener?: EventTarget['addEventListener'];
+} = globalThis;
 
 /** Listen to an event of the page, where there is one, until the signal is aborted. */
 export function hear(
@@ -62,5 +66,5 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 export function isOffline(): boolean {
-  return (globalThis as { navigator?: Navigator }).navigator?.onLine === false;
+  return page.navigator?.onLine === false;
 }

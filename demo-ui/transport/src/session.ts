@@ -144,13 +144,18 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if (entry === undefined) return;
     const { message, messageId } = entry;
     this.discard(message.id);
-    // It is still there while the session is not live.
-    if (messageId === undefined) this.#set(messages => messages.filter(each => each.id !== message.id));
-    await this.#chat().sendMessage({ ...message, messageId });
+    try {
+      await this.#chat().sendMessage({ ...message, messageId });
+    } catch (error) {
+      this.#keep(entry); // what it was to change is not there any more
+      throw error;
+    }
   };
 
   /** Give a refused message up. */
   discard = (id: string): void => {
+    // While the session is not live the chat still shows it.
+    if (!this.#feed.model.known.has(id)) this.#set(messages => messages.filter(each => each.id !== id));
     this.#unsent = this.#unsent.filter(({ message }) => message.id !== id);
     this.#publish();
   };
@@ -177,13 +182,13 @@ export class ChatSession<MESSAGE extends UIMessage> {
         else if (messageId !== undefined) this.#prevented.add(messageId);
         break;
       }
-      case 'stop-failed': {
+      case 'stop-failed':
         this.#stopError = reasonOf(event.error);
-        const { runId = this.#feed.model.openRun?.id, messageId } = event;
-        this.#done.delete(runId ?? '');
-        this.#prevented.delete(messageId ?? '');
+        // What it was to end goes on, and is resumed.
+        this.#done.clear();
+        this.#prevented.clear();
+        this.#again();
         break;
-      }
       case 'ended':
         if (event.finished && event.runId !== undefined) this.#done.add(event.runId);
         if (event.error instanceof MidstreamError && LOST.test(event.error.code)) this.#lost = true;
@@ -195,8 +200,11 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   #keep({ message, messageId, error }: UnsentMessage<MESSAGE>): void {
-    const others = this.#unsent.filter(entry => entry.message.id !== message.id);
-    this.#unsent = [...others, { message, messageId, error }];
+    const { id } = message;
+    const others = this.#unsent.filter(entry => entry.message.id !== id);
+    // To change what the session does not have is to send it.
+    const edits = this.#feed.model.known.has(id) ? messageId : undefined;
+    this.#unsent = [...others, { message, messageId: edits, error }];
     this.#publish();
   }
 
@@ -254,11 +262,18 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if (stopping !== undefined || !here.every(({ forsaken }) => forsaken)) return;
     for (const { runId, abort } of here) {
       if (runId !== run.id) continue;
-      this.#tried.delete(runId);
-      // From its state: the chunks once more would have tools called again that have answered.
-      this.#feed.buffer.reset(run);
+      this.#again();
       abort.abort();
     }
+  }
+
+  /**
+   * Let the run under way be resumed again, from its state: its chunks once more would have tools
+   * called that have answered.
+   */
+  #again(): void {
+    this.#tried.clear();
+    this.#feed.buffer.reset(this.#feed.model.openRun);
   }
 
   #busy(): boolean {

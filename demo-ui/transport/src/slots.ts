@@ -1,3 +1,5 @@
+import { page } from './retry.js';
+
 /**
  * Over HTTP/1.1 a browser keeps six connections to a host, for all its tabs. One is the feed's.
  * Three may be held by answers that stream to the tab that asked for them; the rest stays free
@@ -7,7 +9,7 @@ const SLOTS = 3;
 
 /** Web Locks, where there are any: not on pages that came over plain HTTP. */
 export function locksOfPage(): LockManager | undefined {
-  return (globalThis as { navigator?: Navigator }).navigator?.locks;
+  return page.navigator?.locks;
 }
 
 /**

@@ -232,9 +232,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
     const posted = insist(post, quit.signal);
-    posted.catch((error: unknown) => {
-      activity.emit({ type: 'stop-failed', runId, messageId, error });
-    });
+    posted.catch((error: unknown) => activity.emit({ type: 'stop-failed', error }));
     const stopping = Promise.allSettled([activity.stopping, posted]).then(() => {
       if (activity.stopping === stopping) activity.stopping = undefined;
       activity.emit({ type: 'changed' });

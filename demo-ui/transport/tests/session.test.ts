@@ -14,6 +14,13 @@ async function tab(init?: Parameters<typeof openSession>[1]) {
   return opened;
 }
 
+/** Two tabs with one session, which both have loaded. */
+async function twoTabs(Chat: (typeof CHATS)[number][1]) {
+  const both = [await tab({ Chat }), await tab({ Chat })] as const;
+  await until(() => both.every(({ session }) => session.getState().loaded));
+  return both;
+}
+
 beforeEach(async () => {
   gateway = await new ScriptedGateway().listen();
 });
@@ -30,9 +37,7 @@ const texts = (of: { chat: { messages: Parameters<typeof textOf>[0][] } }) =>
 
 describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   it('shows in a second tab what the first sends, as it streams', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'hello' });
     await until(() => gateway.active('c'));
     gateway.say('c', ['one ']);
@@ -78,9 +83,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('moves a message that was refused to unsent, shows the other answer, and resends', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'first' });
     await until(() => gateway.active('c'));
     void second.chat.sendMessage({ text: 'mine' });
@@ -99,9 +102,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('goes on with the answer that it was reading when a send of its own is refused', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'first' });
     await until(() => gateway.active('c'));
     gateway.say('c', ['half ']);
@@ -127,9 +128,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('puts an edit that was refused back where it was, with the answer under way', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'one' });
     await until(() => gateway.active('c'));
     gateway.answer('c', ['fine']);
@@ -151,9 +150,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('moves a message that failed to unsent when it is asked to show the answer to another', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
     await second.chat.sendMessage({ text: 'mine' });
     void first.chat.sendMessage({ text: 'theirs' });
@@ -164,9 +161,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('keeps why a message was refused while another answer streams', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'theirs' });
     await until(() => gateway.active('c'));
     gateway.say('c', ['half ']);
@@ -223,9 +218,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('does not take back a message that was answered while its feed says nothing', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'theirs' });
     await until(() => gateway.active('c'));
     gateway.say('c', ['half ']);
@@ -262,26 +255,79 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('goes on with an answer that could not be stopped, and says so', async () => {
-    const { chat, session } = await tab({ Chat });
-    await until(() => session.getState().loaded);
-    void chat.sendMessage({ text: 'hello' });
+    const [first, second] = await twoTabs(Chat);
+    void first.chat.sendMessage({ text: 'hello' });
     await until(() => gateway.active('c'));
     gateway.say('c', ['half ']);
-    await until(() => texts({ chat }).join() === 'hello,half ');
-    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
-    await chat.stop();
-    await until(() => texts({ chat }).join() === 'hello,half ' && chat.status === 'streaming');
-    expect(session.getState().error).toMatchObject({ code: 'internal_error' });
-    await session.stop();
-    await until(() => chat.status === 'ready');
-    expect(session.getState().error).toBeUndefined();
+    for (const { chat, session } of [first, second, second]) {
+      await until(() => texts({ chat }).join() === 'hello,half ' && chat.status === 'streaming');
+      gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+      await chat.stop();
+      await until(() => session.getState().error?.code === 'internal_error');
+      await until(() => texts({ chat }).join() === 'hello,half ' && chat.status === 'streaming');
+    }
+    await second.session.stop();
+    await until(() => second.chat.status === 'ready' && first.chat.status === 'ready');
+    expect(second.session.getState().error).toBeUndefined();
     expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'stopped' });
   });
 
+  it('resends a message that has failed twice', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    const fail = () => gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    fail();
+    await chat.sendMessage({ text: 'mine' });
+    expect([texts({ chat }), chat.status]).toEqual([['mine'], 'error']);
+    fail();
+    await chat.sendMessage();
+    await until(() => session.getState().unsent.length && texts({ chat }).length === 0);
+    void session.resend();
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => texts({ chat }).join() === 'mine,fine');
+    expect(session.getState().unsent).toEqual([]);
+  });
+
+  it('keeps an edit whose message another tab has edited away', async () => {
+    const [first, second] = await twoTabs(Chat);
+    for (const text of ['one', 'two']) {
+      void first.chat.sendMessage({ text });
+      await until(() => gateway.active('c'));
+      gateway.answer('c', ['fine']);
+      await until(() => texts(second).slice(-2).join() === `${text},fine`);
+      await until(() => first.chat.status === 'ready' && second.chat.status === 'ready');
+    }
+    const [one, , two] = first.chat.messages;
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await second.chat.sendMessage({ text: 'two!', messageId: two?.id });
+    await until(() => second.session.getState().unsent.length);
+    void first.chat.sendMessage({ text: 'one!', messageId: one?.id });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['fine']);
+    await until(() => texts(second).join() === 'one!,fine' && second.chat.status === 'ready');
+    await expect(second.session.resend()).rejects.toThrow('not found');
+    expect(second.session.getState().unsent).toMatchObject([{ messageId: two?.id }]);
+  });
+
+  it('forgets a message that was discarded while the session was away', async () => {
+    const [first, second] = await twoTabs(Chat);
+    gateway.isFollowed = false;
+    gateway.cut();
+    await until(() => second.session.getState().connection !== 'live');
+    gateway.accept('c', { id: 'u', role: 'user', parts: [{ type: 'text', text: 'theirs' }] });
+    await second.chat.sendMessage({ text: 'mine' });
+    await until(() => second.session.getState().unsent.length);
+    second.session.discard(second.session.getState().unsent[0]?.message.id ?? '');
+    expect(texts(second)).toEqual([]);
+    gateway.answer('c', ['fine']);
+    gateway.isFollowed = true;
+    for (const each of [first, second]) await until(() => texts(each).join() === 'theirs,fine');
+    expect(second.session.getState().unsent).toEqual([]);
+  });
+
   it('resends a message once though the chat still shows it, and knows it by its id', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [, second] = await twoTabs(Chat);
     gateway.isFollowed = false;
     gateway.cut();
     await until(() => second.session.getState().connection !== 'live');
@@ -305,9 +351,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('moves a message that was stopped before it arrived to unsent, and resends it', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     gateway.faults.push(response => Boolean(response.once('close', () => {})));
     void first.chat.sendMessage({ text: 'mine' });
     await until(() => gateway.posts().length);
@@ -350,9 +394,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('resumes the run of another tab though a send was stopped here meanwhile', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     gateway.faults.push(response => Boolean(response.once('close', () => {})));
     void first.chat.sendMessage({ text: 'mine' });
     await until(() => gateway.posts().length);
@@ -380,9 +422,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('shows a question once whose new answer was refused', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'hello' });
     await until(() => gateway.active('c'));
     gateway.answer('c', ['fine']);
@@ -413,9 +453,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('shows an edit and a deletion of another tab', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'helo' });
     await until(() => gateway.active('c'));
     gateway.answer('c', ['what?']);
@@ -445,9 +483,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
   });
 
   it('makes up for what it missed while it was cut off', async () => {
-    const first = await tab({ Chat });
-    const second = await tab({ Chat });
-    await until(() => second.session.getState().loaded && first.session.getState().loaded);
+    const [first, second] = await twoTabs(Chat);
     void first.chat.sendMessage({ text: 'hello' });
     await until(() => gateway.active('c'));
     for (let index = 0; index < 10; index++) {
