@@ -142,10 +142,12 @@ export class ChatSession<MESSAGE extends UIMessage> {
   resend = async (id?: string): Promise<void> => {
     const entry = this.#unsent.find(({ message }) => id === undefined || message.id === id);
     if (entry === undefined) return;
-    const { message, messageId } = entry;
+    const { message, messageId = '' } = entry;
     this.discard(message.id);
+    // To change what the session does not have is to send it.
+    const edited = this.#feed.model.known.has(messageId) ? messageId : undefined;
     try {
-      await this.#chat().sendMessage({ ...message, messageId });
+      await this.#chat().sendMessage({ ...message, messageId: edited });
     } catch (error) {
       this.#keep(entry); // what it was to change is not there any more
       throw error;
@@ -184,10 +186,10 @@ export class ChatSession<MESSAGE extends UIMessage> {
       }
       case 'stop-failed':
         this.#stopError = reasonOf(event.error);
-        // What it was to end goes on, and is resumed.
+        // What it was to end goes on, and is resumed if nothing reads it.
         this.#done.clear();
         this.#prevented.clear();
-        this.#again();
+        if (this.#activity.here.length === 0) this.#again();
         break;
       case 'ended':
         if (event.finished && event.runId !== undefined) this.#done.add(event.runId);
@@ -200,12 +202,9 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   #keep({ message, messageId, error }: UnsentMessage<MESSAGE>): void {
-    const { id } = message;
-    const others = this.#unsent.filter(entry => entry.message.id !== id);
-    // To change what the session does not have is to send it.
-    const edits = this.#feed.model.known.has(id) ? messageId : undefined;
-    this.#unsent = [...others, { message, messageId: edits, error }];
-    this.#publish();
+    const others = this.#unsent.filter(entry => entry.message.id !== message.id);
+    this.#unsent = [...others, { message, messageId, error }];
+    this.#changed();
   }
 
   #changed(): void {

@@ -266,6 +266,14 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
       await until(() => session.getState().error?.code === 'internal_error');
       await until(() => texts({ chat }).join() === 'hello,half ' && chat.status === 'streaming');
     }
+    // Its own stop leaves the chat reading until it is answered.
+    const resumes = () => gateway.requests.filter(({ url }) => url.includes('/stream')).length;
+    const before = resumes();
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await expect(second.session.stop()).rejects.toMatchObject({ code: 'internal_error' });
+    gateway.say('c', ['more ']);
+    for (const each of [first, second]) await until(() => texts(each).join() === 'hello,half more ');
+    expect(resumes()).toBe(before);
     await second.session.stop();
     await until(() => second.chat.status === 'ready' && first.chat.status === 'ready');
     expect(second.session.getState().error).toBeUndefined();
@@ -287,6 +295,21 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
     gateway.answer('c', ['fine']);
     await until(() => texts({ chat }).join() === 'mine,fine');
     expect(session.getState().unsent).toEqual([]);
+  });
+
+  it('keeps an edit that failed before the feed has told of its message', async () => {
+    const { chat, session } = await tab({ Chat });
+    await until(() => session.getState().loaded);
+    gateway.isMute = true;
+    void chat.sendMessage({ text: 'helo' });
+    await until(() => gateway.active('c'));
+    gateway.answer('c', ['what?']);
+    await untilIdle(chat);
+    gateway.faults.push(response => (failure(response, 500, 'internal_error'), true));
+    await chat.sendMessage({ text: 'hello', messageId: chat.messages[0]?.id });
+    gateway.speak();
+    await until(() => texts({ chat }).join() === 'helo,what?');
+    expect(session.getState().unsent).toMatchObject([{ message: { parts: [{ text: 'hello' }] } }]);
   });
 
   it('keeps an edit whose message another tab has edited away', async () => {
