@@ -138,10 +138,15 @@ class Hub:
 
     async def run(self) -> None:
         """Listen, audit and tick until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="hub listen")
-            tasks.create_task(self._audit(), name="hub audit")
-            tasks.create_task(self._tick(), name="hub tick")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="hub listen")
+                tasks.create_task(self._audit(), name="hub audit")
+                tasks.create_task(self._tick(), name="hub tick")
+        finally:
+            # Whoever is still attached must not keep what reads the log for it.
+            for attachment in list(self._attached.values()):
+                await attachment.feed.close()
 
     async def ready(self) -> None:
         """Wait until the channel is open for the first time."""

@@ -179,7 +179,7 @@ class RedisChannel:
     async def _watch(self, connection: AbstractConnection) -> None:
         """Close a connection that no longer answers; the reader then makes a new one."""
         with suppress(RedisError, OSError):
-            while self._heard:
+            while self._heard and connection.is_connected:
                 self._heard = False
                 await connection.send_command("PING")
                 await asyncio.sleep(PING_INTERVAL_S)
@@ -187,9 +187,11 @@ class RedisChannel:
 
     async def _send(self, command: str, feed: bytes) -> None:
         """Write a command, if connected; on reconnect all that is wanted is sent anyway."""
-        if self._connection is not None:
+        connection = self._connection
+        # One that was just lost would connect for this once more, with nobody to close it.
+        if connection is not None and connection.is_connected:
             with map_redis_errors():
-                await self._connection.send_command(command, feed)
+                await connection.send_command(command, feed)
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

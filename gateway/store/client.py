@@ -98,9 +98,14 @@ class RedisClient:
         self._factory.connection_class = type(kind.__name__, (_PackedInC, kind), {})
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
+        self._closed = False
 
     async def aclose(self) -> None:
-        """Close the connections; nobody may be using one."""
+        """Close the connections; one that is lent out is closed when it comes back."""
+        self._closed = True
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
         while self._idle:
             await self._idle.pop().disconnect()
 
@@ -145,7 +150,7 @@ class RedisClient:
             if isinstance(reply, Exception):
                 if isinstance(reply, ReadOnlyError):
                     # A demoted primary keeps its connections: look its name up again.
-                    await self.aclose()
+                    await self._close_idle()
                 raise reply
         return replies
 
@@ -164,7 +169,10 @@ class RedisClient:
                 await connection.disconnect(nowait=True)
                 raise
             finally:
-                self._idle.append(connection)
+                if self._closed:
+                    await connection.disconnect(nowait=True)
+                else:
+                    self._idle.append(connection)
 
 
 async def _reply(connection: AbstractConnection) -> Reply:

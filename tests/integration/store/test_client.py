@@ -102,6 +102,24 @@ async def test_cancelled_calls_leave_no_connection_taken(redis_url: str) -> None
         await client.aclose()
 
 
+async def test_connection_lent_out_at_the_end_is_closed_when_it_comes_back(
+    redis_url: str, raw_redis: redis_py.Redis
+) -> None:
+    """Nobody would find it among the idle ones any more."""
+    client = RedisClient(redis_url, StoreSettings())
+    waiting = asyncio.create_task(client.run(("BLPOP", "queue", "0")))
+
+    def blocked() -> list[str]:
+        return [each["id"] for each in raw_redis.client_list() if each["cmd"] == "blpop"]
+
+    await wait_until(lambda: bool(blocked()))
+    (lent,) = blocked()
+    await client.aclose()
+    raw_redis.rpush("queue", "word")
+    assert await waiting == [b"queue", b"word"]
+    await wait_until(lambda: lent not in [each["id"] for each in raw_redis.client_list()])
+
+
 async def test_lost_connections_are_unavailable_then_made_again(
     store: RedisStore, raw_redis: redis_py.Redis
 ) -> None:
