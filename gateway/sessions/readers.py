@@ -226,18 +226,24 @@ class SessionReader:
             await self._resources.enter_async_context(be_there())
 
     async def _available(self) -> AsyncIterator[FeedEvent]:
-        """Yield what follows the position, from the ring or else from the log; then presence."""
-        while self._position is not None and self._position != self._feed.head:
-            entries = self._in_ring() or await self._in_log()
-            for entry in entries:
-                self._position = Position(self._position.epoch, entry.offset)
-                yield feed_event(entry, self._position)
-            if not entries:
-                break
-        if self._position is None or self._generation != self._feed.generation:
-            return  # a snapshot comes first
-        here = self._feed.here
-        if here is not None and here is not self._here:
+        """Yield what follows the position, from the ring or else from the log; then presence.
+
+        Ends when there was nothing more at one moment: what comes while an event is sent wakes
+        nobody.
+        """
+        while True:
+            while self._position is not None and self._position != self._feed.head:
+                entries = self._in_ring() or await self._in_log()
+                for entry in entries:
+                    self._position = Position(self._position.epoch, entry.offset)
+                    yield feed_event(entry, self._position)
+                if not entries:
+                    break
+            if self._position is None or self._generation != self._feed.generation:
+                return  # a snapshot comes first
+            here = self._feed.here
+            if here is None or here is self._here:
+                return
             self._here = here
             yield FeedEvent("presence", b'{"here":%b}' % bytes(here), None)
 

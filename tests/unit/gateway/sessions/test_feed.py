@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from gateway.ids import MessageId, RunId, SessionId, UserId
 from gateway.sessions.feed import Feed
+from gateway.sessions.readers import Draining, ReaderLimits, SessionReader
+from gateway.sessions.service import FeedEvent
 from gateway.store.records import (
     ChunksRecord,
     LogEntry,
     LogPage,
+    PresenceRecord,
     RunInfo,
     RunRecord,
     RunState,
@@ -189,3 +194,46 @@ def test_feed_hears_of_an_end_that_came_while_it_was_away() -> None:
         return run.lost and feed.head is None
 
     assert asyncio.run(scenario())
+
+
+def test_record_that_comes_while_presence_is_sent_waits_for_no_other() -> None:
+    """Its pulse has woken nobody, and the next one may be seconds away."""
+
+    async def scenario() -> list[str]:
+        log = Log(2)
+        log.visible = 2
+        store = cast("SessionStore", log)
+        feed = Feed(store, SESSION)
+        state = await feed.load()
+        assert state is not None
+        reader = SessionReader(
+            feed,
+            store,
+            position=state.meta.position,
+            snapshot=no_snapshot,
+            here=nobody_here,
+            draining=Draining(),
+            limits=ReaderLimits(),
+            resources=AsyncExitStack(),
+        )
+        told = PresenceRecord(here=Raw(b"[]"))
+        feed.receive(LogEntry(offset="", previous="", record=told))
+        async with reader:
+            events = aiter(reader)
+            seen = [await anext(events)]
+            log.visible = 3
+            feed.receive(log.entries[2])
+            seen.append(await asyncio.wait_for(anext(events), 10))
+        return [event.event for event in seen if isinstance(event, FeedEvent)]
+
+    assert asyncio.run(scenario()) == ["presence", "chunks"]
+
+
+async def no_snapshot() -> FeedEvent:
+    """Whoever has a position needs none."""
+    raise AssertionError
+
+
+def nobody_here() -> nullcontext[None]:
+    """Nobody is counted."""
+    return nullcontext()
