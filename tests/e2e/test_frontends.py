@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import urllib.request
 from contextlib import ExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.support.frontends import (
     pack,
     snippets,
 )
-from tests.support.processes import ChildProcess, free_port
+from tests.support.processes import ChildProcess, eventually, free_port
 from tests.support.sessions import Session, new_chat_id, text_of
 
 if TYPE_CHECKING:
@@ -84,9 +84,10 @@ async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
 
         await say(tabs[0], "How do rivers move?")
         await asyncio.gather(*(reads(tab, "How do rivers move?") for tab in tabs))
-        await asyncio.gather(*map(settles, tabs))
-        shown = [await texts(tab) for tab in tabs]
+        await eventually(session.is_ended, "the answer ends")
         kept = [text_of(message) for message in (await session.snapshot())["messages"]]
+        await asyncio.gather(*(shows(tab, kept) for tab in tabs))
+        await asyncio.gather(*map(settles, tabs))
 
         await say(tabs[0], LONG)
         await reads(tabs[1], LONG)
@@ -95,7 +96,6 @@ async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
         stopped = (await session.snapshot())["runs"][-1]
         complaints = [await tab.complaints() for tab in tabs]
 
-    assert shown == [kept, kept]
     assert stopped["outcome"] == "stopped"
     assert complaints == [[], []]
 
@@ -126,10 +126,14 @@ async def settles(tab: Tab) -> None:
     await tab.finds("() => /live, idle/.test(document.body.innerText)")
 
 
-async def texts(tab: Tab) -> Any:
-    """Return the messages that a page shows."""
-    return await tab.run(
-        "() => [...document.querySelectorAll('p:not([role])')].map(p => p.textContent)"
+async def shows(tab: Tab, messages: list[str]) -> None:
+    """Wait until a page shows these messages, and no others."""
+    texts = "[...document.querySelectorAll('p:not([role])')].map(p => p.textContent)"
+    await tab.command(
+        "wait",
+        source=f"messages => JSON.stringify({texts}) === JSON.stringify(messages)",
+        argument=messages,
+        describe=f"() => {texts}",
     )
 
 

@@ -46,10 +46,12 @@ def served(tmp_path: Path) -> Iterator[str]:
         except OSError:
             return False
 
-    process.wait_ready(answers)
-    load_provider(url)
-    yield url
-    process.end()
+    try:
+        process.wait_ready(answers)
+        load_provider(url)
+        yield url
+    finally:
+        process.end()
 
 
 def load_provider(url: str) -> None:

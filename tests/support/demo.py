@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.gateway import SHORT_LEASE, merged
+from tests.support.processes import eventually
 from tests.support.sessions import Session
 
 if TYPE_CHECKING:
@@ -52,6 +53,18 @@ class Demo:
         """Press the button of this name."""
         await self.tab.command("click", button=button)
 
+    async def choose(self, model: str) -> None:
+        """Have the next answers from `AGENT/MODEL`."""
+        await self.tab.finds(
+            f"() => document.querySelector('[aria-label=Model] option[value=\"{model}\"]')"
+        )
+        await self.tab.run(
+            "model => { const select = document.querySelector('[aria-label=Model]');"
+            " select.value = model;"
+            " select.dispatchEvent(new Event('change', { bubbles: true })); }",
+            model,
+        )
+
     async def pick(self, title: str) -> None:
         """Send one of the prompts of the empty state."""
         await self.shows(title)
@@ -66,15 +79,6 @@ class Demo:
         await self.tab.command(
             "wait",
             source="text => document.body.innerText.includes(text)",
-            argument=text,
-            describe="() => document.body.innerText",
-        )
-
-    async def shows_no_more(self, text: str) -> None:
-        """Wait until the page does not have this text."""
-        await self.tab.command(
-            "wait",
-            source="text => !document.body.innerText.includes(text)",
             argument=text,
             describe="() => document.body.innerText",
         )
@@ -108,6 +112,20 @@ class Demo:
         """Return the gateway's snapshot of the session that is open."""
         chat = await self.tab.run("() => location.pathname.split('/').at(-1)")
         return await Session(self._gateway.at, chat).snapshot()
+
+    async def session_after(self, earlier: Any) -> Any:
+        """Wait until a run has ended that an earlier snapshot does not have; return the newest."""
+        known = [run["id"] for run in earlier["runs"]]
+        snapshot = earlier
+
+        async def has_another() -> bool:
+            nonlocal snapshot
+            snapshot = await self.session()
+            newest = snapshot["runs"][-1]
+            return newest["id"] not in known and newest["state"] == "ended"
+
+        await eventually(has_another, "another run ends")
+        return snapshot
 
     async def photograph(self, path: Path) -> None:
         """Take a picture, for a person to look at."""
