@@ -59,9 +59,12 @@ async def test_visitor_is_the_tool(demo: Demo) -> None:
     await demo.shows("Waiting for you: give the result of get_weather")
     await demo.photograph(PICTURES / "tool.png")
     assert await demo.tab.violations() == []
+    asked = await demo.session()
 
     await demo.press("Give it")
+    answered = (await demo.session_after(asked))["messages"][-1]
     await demo.shows("Finished in")
+    await demo.shows(text_of(answered).split()[-1])
 
     assert "clear" in await demo.answer()
 
@@ -74,9 +77,12 @@ async def test_visitor_is_asked_before_a_tool_acts(demo: Demo, button: str, stat
     await demo.photograph(PICTURES / "approval.png")
     assert await demo.answer() == ""
     assert await demo.tab.violations() == []
+    asked = await demo.session()
 
     await demo.press(button)
+    answered = (await demo.session_after(asked))["messages"][-1]
     await demo.shows("Finished in")
+    await demo.shows(text_of(answered).split()[-1])
 
     assert state in await demo.tab.run("() => document.querySelector('details').innerText")
     assert await demo.answer() != ""
