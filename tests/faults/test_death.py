@@ -152,6 +152,8 @@ async def test_run_is_no_orphan_because_redis_was_away(own_deployment: Deploymen
 
     async with session.sending("[[tokens=500 rate=60 first=0]]") as response:
         async for _ in seen.follow(response):
+            if len(seen.chunks) == 30:
+                own_deployment.redis.wait_written()
             if len(seen.chunks) == 60:
                 own_deployment.redis.kill()
                 await asyncio.sleep(outage_s)

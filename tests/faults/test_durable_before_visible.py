@@ -42,13 +42,15 @@ async def test_chunk_reaches_no_client_before_redis_has_it(
         if way == "SIGSTOP":
             redis.freeze()
         else:
-            redis.pause_writes(3000)
+            redis.pause_writes(60_000)
 
         visible = await read_while_it_flows(reader, seen)
         if way == "SIGSTOP":
             redis.thaw()
         logged = redis.log_payload(session.id).decode()
         held_back = seen.chunks[:visible]
+        if way == "CLIENT PAUSE":
+            redis.resume_writes()
         whole = await reader
 
     assert all(chunk["delta"] in logged for chunk in held_back if chunk["type"] == "text-delta")
@@ -79,6 +81,8 @@ async def test_run_completes_over_a_redis_that_is_killed_and_restarted(
         ]
         sent = Transcript()
         async for _ in sent.follow(response):
+            if len(sent.chunks) == 30:
+                redis.wait_written()  # what may be lost are the newest chunks, not the opening
             if len(sent.chunks) == 60:
                 redis.kill()
                 redis.start()

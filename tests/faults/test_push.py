@@ -63,20 +63,25 @@ async def assert_exact(session: Session, seen: Transcript) -> None:
 async def test_worker_that_is_killed_ten_times_writes_the_answer_exactly(
     own_deployment: Deployment, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """At random points, with -9, each time begun again with the same key."""
+    """At random points, with -9, each time begun again with the same key.
+
+    Those that are killed never say the last word: none has ended before it is killed.
+    """
     own_deployment.add_gateways(2, PATIENT, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session(1)
     reading = asyncio.create_task(follow(session))
     seed = random.randrange(2**32)  # noqa: S311 - no secret
     chance = random.Random(seed)  # noqa: S311 - a failure shows the seed
+    endless = ("--silent-after", str(WORDS - 1))
     for attempt in range(KILLS):
-        worker = PushWorker(own_deployment, session.id, tmp_path / f"worker-{attempt}", *options)
+        log = tmp_path / f"worker-{attempt}"
+        worker = PushWorker(own_deployment, session.id, log, *endless, *options)
         words = chance.randrange(-1, WORDS // KILLS if options else WORDS - 10)
         await worker.has_told("claimed")
 
         def has_said(worker: PushWorker = worker, words: int = words) -> bool:
             assert worker.process.exit_code is None, worker.process.output()
-            return len(worker.told) > words
+            return len(worker.told) > words or "silent" in worker.told
 
         await eventually(has_said, f"the worker says {words} words", 30)
         worker.process.kill()
@@ -151,6 +156,7 @@ async def test_worker_goes_on_at_another_gateway_when_its_own_ends(
 
 async def test_worker_holds_what_it_says_while_redis_is_away(own_deployment: Deployment) -> None:
     """It sends the same batch until it is stored."""
+    own_deployment.redis.write_through()
     own_deployment.add_gateway(PATIENT, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session()
     words = whole_answer()

@@ -49,10 +49,15 @@ async def test_two_messages_at_once_are_one_run_and_one_refusal(deployment: Depl
     session = deployment.session()
     other = session.through(deployment.gateways[1].at)
 
-    answers = await asyncio.gather(
-        post(session, "[[tokens=60 rate=100]] left", "u-left"),
-        post(other, "[[tokens=60 rate=100]] right", "u-right"),
-    )
+    answer = deployment.simulator.held()
+
+    sends = [
+        asyncio.create_task(post(session, f"{answer.question} left", "u-left")),
+        asyncio.create_task(post(other, f"{answer.question} right", "u-right")),
+    ]
+    await asyncio.wait(sends, return_when=asyncio.FIRST_COMPLETED)
+    await answer.release()
+    answers = await asyncio.gather(*sends)
 
     assert sorted(status for status, _, _ in answers) == [200, 409]
     assert [code for status, code, _ in answers if status == 409] == ["run_active"]

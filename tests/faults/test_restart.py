@@ -108,16 +108,17 @@ async def test_step_of_which_nothing_was_shown_is_asked_for_again(
     producer, survivor = own_deployment.add_gateways(2, RESTARTING)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    prompt = f"{session.id} [[headers=2s tokens=20 rate=0]]"
+    prompt = f"{session.id} [[headers=8s tokens=20 rate=0]]"
+    uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, lambda seen: len(seen.chunks) == 1)
         producer.process.kill()
-        async with asyncio.timeout(TAKE_OVER_LIMIT_S):
+        async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader
 
-    await assert_seamless(elsewhere, seen, await control(own_deployment, prompt, AGENT))
+    await assert_seamless(elsewhere, seen, await uncut)
 
 
 async def test_only_the_cut_step_begins_again(own_deployment: Deployment, tmp_path: Path) -> None:

@@ -286,14 +286,26 @@ async def test_websocket_abort_stops_the_newest_request_of_its_socket(
 async def test_websocket_abort_after_a_resume_is_only_a_reader_leaving(
     deployment: Deployment,
 ) -> None:
-    """The abort of a request that another of the same chat has replaced stops nothing."""
+    """The abort of a request that another of the same chat has replaced stops nothing.
+
+    The gateway stands still while both are sent, so that it finds them together.
+    """
     session = deployment.session()
+    answer = deployment.simulator.held(tokens=100, after=20)
+    gateway = deployment.gateways[0].process
     async with open_socket(session.at) as socket:
-        first = await socket.send_message(session.id, "[[tokens=100 rate=80 first=0]]")
+        first = await socket.send_message(session.id, answer.question)
         while (await socket.next_frame(first))["type"] != "chunk":
             pass
-        await socket.send("abort", requestId=first)
-        second = await socket.resume(session.id)
+        gateway.freeze()
+        try:
+            await socket.send("abort", requestId=first)
+            second = await socket.resume(session.id)
+        finally:
+            gateway.thaw()
+        while (await socket.next_frame(second))["type"] != "chunk":
+            pass
+        await answer.release()
 
         frames = await socket.answer(second)
 

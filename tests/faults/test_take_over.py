@@ -77,16 +77,17 @@ async def test_reader_does_not_notice_a_kill_before_the_response_was_known(
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    prompt = f"{session.id} [[headers=2s tokens=20 rate=0]]"
+    prompt = f"{session.id} [[headers=8s tokens=20 rate=0]]"
+    uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, lambda seen: len(seen.chunks) == 1)
         producer.process.kill()
-        async with asyncio.timeout(TAKE_OVER_LIMIT_S):
+        async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader
 
-    await assert_seamless(elsewhere, seen, await control(own_deployment, prompt, AGENT))
+    await assert_seamless(elsewhere, seen, await uncut)
 
 
 async def test_take_over_asks_only_for_the_rest(own_deployment: Deployment) -> None:
@@ -94,11 +95,13 @@ async def test_take_over_asks_only_for_the_rest(own_deployment: Deployment) -> N
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    await begin(session, f"{session.id} {LONG}", AGENT)
+    answer = own_deployment.simulator.held(after=120)
+    await begin(session, f"{session.id} {LONG} {answer.directive}", AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, lambda seen: len(seen.chunks) > 120)
         producer.process.kill()
+        await answer.release()
         await reader
 
     [follow] = [

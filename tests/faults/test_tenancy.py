@@ -103,7 +103,7 @@ async def test_foreign_session_answers_as_one_that_does_not_exist(
 ) -> None:
     """Status, code and sentence are the same: nothing tells that the session is there."""
     owned = acting(guarded, token("ann"))
-    await owned.begin("[[tokens=200 rate=100 first=0]]", message_id="u-owner")
+    await owned.begin("[[tokens=20000 rate=100 first=0]]", message_id="u-owner")
     before = (await owned.snapshot())["messages"]
     bob = token("bob")
 
@@ -158,7 +158,7 @@ async def test_foreign_session_on_a_socket_answers_as_one_that_does_not_exist(
 ) -> None:
     """Resume is `no-active`, send an error; the socket lives on."""
     owned = acting(guarded, token("ann"))
-    await owned.begin("[[tokens=500 rate=100 first=0]]")
+    await owned.begin("[[tokens=20000 rate=100 first=0]]")
 
     async with open_socket(guarded.gateways[1].at.asking_as(token("bob"))) as socket:
         resumed = await socket.answer(await socket.resume(owned.id))

@@ -228,8 +228,11 @@ def descendants(pid: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """Return a process's command line (Linux)."""
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    """Return a process's command line (Linux); empty for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def is_alive(pid: int) -> bool:

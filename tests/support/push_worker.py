@@ -1,7 +1,8 @@
 """A worker in a process of its own: `python -m tests.support.push_worker OPTIONS`.
 
 It answers with the words of `whole_answer`, tells each on stdout when it has been said, and at
-the end how the run ended. With `--from-message` it goes on after what the message has.
+the end how the run ended. With `--from-message` it goes on after what the message has. With
+`--silent-after` it says no more once the answer has so many words, and does not end.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ async def answer(run: Run, *, silent_after: int | None, pace_s: float) -> None:
         async with run.tool("look", {"at": "rivers"}, call_id="call-1") as call:
             await call.output("long")
     said = "".join(part.get("text", "") for part in run.message["parts"])
-    for count, word in enumerate(whole_answer()[len(said.split()) :]):
+    said_already = len(said.split())
+    for count, word in enumerate(whole_answer()[said_already:], said_already):
         if count == silent_after:
             await run.flush()
             print("silent", flush=True)  # noqa: T201

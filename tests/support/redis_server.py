@@ -36,13 +36,14 @@ class RedisServer:
             port=self.port, socket_timeout=20, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         self.process: ChildProcess | None = None
+        self._appendfsync = "everysec"
 
     def start(self) -> None:
         """Start, or start again on what the file holds."""
         command = [
             redis_binary(),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-            *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *("--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""),
             *("--daemonize", "no", "--loglevel", "warning"),
         ]
         self.process = ChildProcess("redis", command, self.folder / "redis.log")
@@ -54,6 +55,20 @@ class RedisServer:
             return bool(self.client.ping())
         except redis.RedisError:
             return False
+
+    def write_through(self) -> None:
+        """From now on let it acknowledge only what is in its file: a kill loses nothing of that.
+
+        By default it holds writes back, acknowledged ones too, while the disk is slow.
+        """
+        self._appendfsync = "always"
+        self.client.config_set("appendfsync", self._appendfsync)
+
+    def wait_written(self) -> None:
+        """Wait until all that it has acknowledged so far is in its file."""
+        self.client.set("probe", 1, ex=60)
+        (written, _) = self.client.waitaof(1, 0, 20_000)
+        assert written == 1
 
     def kill(self) -> None:
         """Kill it (SIGKILL), as the kernel would for want of memory."""
@@ -86,6 +101,10 @@ class RedisServer:
     def pause_writes(self, duration_ms: int) -> None:
         """Let it hold back every write, its scripts too, for so long (CLIENT PAUSE)."""
         self.client.client_pause(duration_ms, all=False)
+
+    def resume_writes(self) -> None:
+        """Let it go on with what it has held back."""
+        self.client.client_unpause()
 
     def end(self) -> None:
         """Kill it and forget it."""

@@ -111,10 +111,11 @@ async def test_mounted_gateway_is_resumed_and_stopped_below_its_path(
         async for _ in seen.follow(response):
             if len(seen.text) > 20:
                 break
-    reading = asyncio.create_task(session.resume())
-    assert len(await session.stop()) == 1
-    resumed = await reading
-    assert resumed is not None
+    resumed = Transcript()
+    async with session.resuming() as response:
+        await anext(aiter(resumed.follow(response)))
+        assert len(await session.stop()) == 1
+        await resumed.read(response)
     assert resumed.types[-2:] == ["abort", "finish"]
     assert resumed.text.startswith(seen.text)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import eventually
 from tests.support.sessions import Session, as_ai5_holds, text_of, user_message
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("ai", [5, 6, 7])]
 
 API = "/api/chat"
-SLOW = "[[tokens=120 rate=60 first=0]]"
 EVERYTHING = "[[tokens=60 rate=100 first=0 reasoning=20]] with some thought"
 
 
@@ -58,13 +58,16 @@ async def test_second_chat_resumes_mid_stream_to_the_same_message(
     """A reload, or another device through another gateway, ends with what the first tab has."""
     session = deployment.session()
     elsewhere = session.through(deployment.gateways[1].at)
+    answer = deployment.simulator.held()
     first = await node.chat(session.at.url + API, session.id, ai=ai)
-    await first.send(SLOW)
+    await first.send(answer.question)
     await first.reach(80)
 
     held = as_ai5_holds((await elsewhere.snapshot())["messages"])
     second = await node.chat(elsewhere.at.url + API, session.id, ai=ai, messages=held)
     await second.resume()
+    await second.reach(80)
+    await answer.release()
     resumed, original = await second.settle(), await first.settle()
 
     assert resumed["status"] == "ready"
@@ -78,14 +81,20 @@ async def test_chat_resumes_between_accept_and_first_token(
 ) -> None:
     """A run that has said nothing yet is there to be resumed."""
     session = deployment.session()
-    await session.begin("[[first=1500ms tokens=10]]")
+    answer = deployment.simulator.held(after=0)
+    await session.begin(answer.question)
 
     held = as_ai5_holds((await session.snapshot())["messages"])
     chat = await node.chat(session.at.url + API, session.id, ai=ai, messages=held)
     await chat.resume()
+
+    async def is_answered() -> bool:
+        return [request["status"] for request in (await chat.look())["requests"]] == [200]
+
+    await eventually(is_answered, "the resume is answered")
+    await answer.release()
     end = await chat.settle()
 
-    assert end["requests"][0]["status"] == 200
     assert end["status"] == "ready"
     assert end["messages"] == as_ai5_holds((await session.snapshot())["messages"])
     assert text_of(end["messages"][-1])

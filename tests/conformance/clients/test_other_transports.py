@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 API = "/api/chat"
-SLOW = "[[tokens=120 rate=60 first=0]]"
 
 
 @pytest.mark.parametrize("transport", ["default", "websocket", "workflow"])
@@ -39,13 +38,16 @@ async def test_late_chat_joins_a_long_run_to_the_same_state(
 ) -> None:
     """After 10,000 chunks it holds what a chat holds that saw them all."""
     session = deployment.session()
+    answer = deployment.simulator.held(after=10_050)
     first = await node.chat(session.at.url + API, session.id)
-    await first.send("[[tokens=10060 reasoning=50 rate=0 first=0 stall=5s after=10050]]")
+    await first.send(f"[[tokens=10060 reasoning=50 rate=0 first=0]] {answer.directive}")
     await first.reach(20_000)
 
     held = as_ai5_holds((await session.snapshot())["messages"])
     late = await node.chat(session.at.url + API, session.id, messages=held)
     await late.resume()
+    await late.reach(20_000)
+    await answer.release()
     joined, original = await late.settle(), await first.settle()
 
     assert joined["status"] == "ready"
@@ -72,8 +74,9 @@ async def test_websocket_chat_resumes_mid_stream_to_the_same_message(
     """A run sent over SSE is resumed over a WebSocket at another gateway."""
     session = deployment.session()
     elsewhere = session.through(deployment.gateways[1].at)
+    answer = deployment.simulator.held()
     first = await node.chat(session.at.url + API, session.id)
-    await first.send(SLOW)
+    await first.send(answer.question)
     await first.reach(80)
 
     held = as_ai5_holds((await elsewhere.snapshot())["messages"])
@@ -81,6 +84,8 @@ async def test_websocket_chat_resumes_mid_stream_to_the_same_message(
         elsewhere.at.url + API, session.id, transport="websocket", messages=held
     )
     await second.resume()
+    await second.reach(80)
+    await answer.release()
     resumed, original = await second.settle(), await first.settle()
 
     assert resumed["status"] == "ready"
@@ -123,13 +128,17 @@ async def test_websocket_chats_replaced_resume_does_not_stop_the_run(
 ) -> None:
     """A second resume aborts the first one: the reader left, nobody pressed stop."""
     session = deployment.session()
-    await session.begin(SLOW)
+    early, late = (deployment.simulator.held(tokens=100, after=n, size=8) for n in (20, 40))
+    await session.begin(f"{early.question} {late.directive}")
     held = as_ai5_holds((await session.snapshot())["messages"])
     chat = await node.chat(session.at.url + API, session.id, transport="websocket", messages=held)
 
     await chat.resume()
     await chat.reach(20)
     await chat.resume()
+    await early.release()
+    await chat.reach(240)  # by the second one: the first was aborted at 160
+    await late.release()
     end = await chat.settle()
 
     assert end["status"] == "ready"
@@ -198,11 +207,14 @@ async def test_workflow_chat_makes_a_handful_of_requests_after_a_stop(
 async def test_workflow_chat_resumes_after_a_reload(node: NodeHost, deployment: Deployment) -> None:
     """It asks by chat id for the raw chunks from the first."""
     session = deployment.session()
-    await session.begin(SLOW)
+    answer = deployment.simulator.held()
+    await session.begin(answer.question)
     held = as_ai5_holds((await session.snapshot())["messages"])
 
     chat = await node.chat(session.at.url + API, session.id, transport="workflow", messages=held)
     await chat.resume()
+    await chat.reach(80)
+    await answer.release()
     end = await chat.settle()
 
     assert end["status"] == "ready"

@@ -6,19 +6,19 @@ import asyncio
 import os
 import signal
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.processes import children, is_alive, wait_until
+from tests.support.processes import children, command_of, is_alive, wait_until
 from tests.support.sessions import Session, Transcript
 from tests.support.wire import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.integration.api.conftest import Served
 
@@ -29,16 +29,16 @@ LONG_ANSWER = "[[tokens=100 rate=40 first=0]] hello"
 ENDLESS_ANSWER = "[[tokens=100000 rate=20 first=0]] hello"
 
 
-def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
 def workers_of(served: Served) -> list[int]:
     return [pid for pid in children(served.process.pid) if "gateway.worker" in command_of(pid)]
 
 
+def redis_servers_of(served: Served) -> list[int]:
+    return [pid for pid in children(served.process.pid) if "redis" in command_of(pid)]
+
+
 def redis_of(served: Served) -> int:
-    [pid] = [pid for pid in children(served.process.pid) if "redis" in command_of(pid)]
+    [pid] = redis_servers_of(served)
     return pid
 
 
@@ -84,19 +84,12 @@ async def test_killed_redis_is_started_again_with_all_it_had(
     start: Callable[..., Served],
 ) -> None:
     """What was acknowledged is in its file."""
-    served = start().wait_serving()
+    served = start(MIDSTREAM_REDIS_APPENDFSYNC="always").wait_serving()
     session = Session(served.at)
     await session.send(SHORT_ANSWER)
     redis = redis_of(served)
     os.kill(redis, signal.SIGKILL)
-    wait_until(
-        lambda: (
-            any("redis" in command_of(pid) for pid in children(served.process.pid))
-            and redis_of(served) != redis
-        ),
-        "another Redis",
-        30,
-    )
+    wait_until(lambda: redis_servers_of(served) not in ([], [redis]), "another Redis", 30)
     await until_answered(served)
     _, snapshot = await served.at.call("GET", f"/api/chat/{session.id}")
     assert len(snapshot["messages"]) == 2

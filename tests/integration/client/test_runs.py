@@ -19,7 +19,7 @@ from gateway.client import (
     UnavailableError,
 )
 from protocol.errors import IllegalChunkError
-from tests.support.push import AGENT_KEY, answer_of
+from tests.support.push import AGENT_KEY, answer_of, client_of
 from tests.support.sessions import text_of
 
 if TYPE_CHECKING:
@@ -86,22 +86,23 @@ async def test_worker_says_everything_that_an_answer_has(
     assert (await session.snapshot())["runs"][-1]["agent"] == "forecaster"
 
 
-async def test_tokens_are_sent_in_batches(client: Midstream, session: Session) -> None:
+async def test_tokens_are_sent_in_batches(pushed: Deployment, session: Session) -> None:
     """Thousands of words take few requests, and arrive whole."""
     sent = 0
-    post = client._gateways.post
+    async with client_of(pushed, flush_interval_s=60.0) as client:
+        post = client._gateways.post
 
-    async def counted(target: str, *args: Any, **options: Any) -> bytes:
-        nonlocal sent
-        sent += "/chunks?" in target
-        return await post(target, *args, **options)
+        async def counted(target: str, *args: Any, **options: Any) -> bytes:
+            nonlocal sent
+            sent += "/chunks?" in target
+            return await post(target, *args, **options)
 
-    client._gateways.post = counted  # type: ignore[method-assign]
-    async with client.run(session.id, key="job", text="Count.") as run:
-        for number in range(5_000):
-            await run.text(f"{number} ")
-            if number % 100 == 0:
-                await asyncio.sleep(0)
+        client._gateways.post = counted  # type: ignore[method-assign]
+        async with client.run(session.id, key="job", text="Count.") as run:
+            for number in range(5_000):
+                await run.text(f"{number} ")
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
     assert text_of(await answer_of(session)) == "".join(f"{n} " for n in range(5_000))
     assert 0 < sent <= 10
 
