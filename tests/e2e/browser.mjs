@@ -106,7 +106,9 @@ const commands = {
   /** Wait until such a function returns something true; fails with what `describe` returns. */
   async wait({ tab, source, argument, describe, limit = WAIT_LIMIT_MS }) {
     const deadline = Date.now() + limit;
-    while (!(await evaluate(tab, source, argument))) {
+    // What it returns may be an element, with more behind it than can leave the page.
+    const holds = `async argument => Boolean(await (${source})(argument))`;
+    while (!(await evaluate(tab, holds, argument))) {
       if (Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, POLL_MS));
       else {
         const seen = describe ? JSON.stringify(await evaluate(tab, describe)) : '';
