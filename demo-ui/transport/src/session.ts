@@ -22,7 +22,7 @@ export interface ChatLike<MESSAGE extends UIMessage> {
 /**
  * A message that the session does not have: refused because another answer was being written
  * (`run_active`), or `too_large`, stopped before it arrived (`stopped`), or passed over by a later one
- * (`unreachable`).
+ * (`unreachable`); with any code an edit, or one that failed beside another answer.
  */
 export interface UnsentMessage<MESSAGE extends UIMessage> {
   message: MESSAGE;
@@ -71,7 +71,8 @@ const LOST = /^(connection_lost|not_recovered)$/;
  * Keeps a chat equal to its session: what other tabs and devices send, edit, regenerate and
  * delete shows here, and a run that was started elsewhere is streamed by the chat's own resume.
  *
- * While the chat streams it is left alone; what was missed is made up when it is idle.
+ * While the chat streams it is left alone, unless a send that failed has left the stream behind;
+ * what was missed is made up when it is idle.
  */
 export class ChatSession<MESSAGE extends UIMessage> {
   /** Vue is to leave it as it is: its proxies cannot reach private fields. */

@@ -86,6 +86,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     } catch (error) {
       if (error instanceof MidstreamError) {
         error.rejected = question;
+        // A later message or an answer under way would pass over it, the session undo an edit.
         const isAnswering = activity.here.some(({ forsaken }) => forsaken);
         if (isAnswering || messageId !== undefined || NOT_KEPT.test(error.code)) refused(error);
       }

@@ -2,34 +2,21 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { CHATS, textOf, until, untilIdle } from './chats.js';
 import { failure, ScriptedGateway } from './gateway.js';
-import { openSession } from './tab.js';
+import { type Tab, tabsOf, textsOf } from './tab.js';
 
 /** Stands for the page: it is listened to as a window would be. */
 const page = new EventTarget();
 let gateway: ScriptedGateway;
-const tabs: Awaited<ReturnType<typeof openSession>>[] = [];
-
-async function tab(init?: Parameters<typeof openSession>[1]) {
-  const opened = await openSession(gateway, init);
-  tabs.push(opened);
-  return opened;
-}
-
-type Tab = (typeof tabs)[number];
-const texts = ({ chat }: Pick<Tab, 'chat'>) => chat.messages.map(textOf).join();
-
 beforeEach(async () => {
   vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
   gateway = await new ScriptedGateway().listen();
 });
 afterEach(async () => {
-  for (const { leave, chat } of tabs.splice(0)) {
-    leave();
-    void chat.stop();
-  }
   await gateway.close();
   vi.unstubAllGlobals();
 });
+const { tab } = tabsOf(() => gateway);
+const texts = (of: Pick<Tab, 'chat'>) => textsOf(of).join();
 
 /** Send, and let the gateway answer with some words. */
 async function ask({ chat }: Pick<Tab, 'chat'>, text: string, words: string[]) {
@@ -54,7 +41,7 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
     const opened = await tab({ Chat });
     const { chat, session } = opened;
     await until(() => session.getState().loaded);
-    gateway.faults.push(response => (failure(response, status, code), true));
+    gateway.refuse(status, code);
     await chat.sendMessage({ text: 'refused' });
     expect(chat.error).toMatchObject({ code, status, rejected: { role: 'user' } });
     expect([chat.status, texts(opened)]).toEqual(['error', 'refused']);
@@ -68,7 +55,7 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
   it('keeps a message that is too large apart, so that the next one is not', async () => {
     const opened = await tab({ Chat });
     await until(() => opened.session.getState().loaded);
-    gateway.faults.push(response => (failure(response, 413, 'too_large'), true));
+    gateway.refuse(413, 'too_large');
     void opened.chat.sendMessage({ text: 'big' });
     await until(() => opened.session.getState().unsent.length);
     await until(() => opened.chat.status === 'ready' && texts(opened) === '');
@@ -175,7 +162,7 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
 
 describe('a feed', () => {
   it.each(REFUSALS)('that is refused with %i says so, and is asked for again', async (status, code) => {
-    gateway.faults.push(response => (failure(response, status, code), true));
+    gateway.refuse(status, code);
     const { session, chat } = await tab();
     await until(() => session.getState().error);
     expect(session.getState()).toMatchObject({ connection: 'reconnecting', error: { code } });

@@ -92,6 +92,16 @@ export class ScriptedGateway {
     for (const stream of this.streams) stream.destroy();
   }
 
+  /** Refuse the next request. */
+  refuse(status: number, code: string): void {
+    this.faults.push(response => (failure(response, status, code), true));
+  }
+
+  /** Leave the next request without an answer. */
+  ignore(): void {
+    this.faults.push(response => Boolean(response.once('close', () => {})));
+  }
+
   posts(): Record<string, unknown>[] {
     return this.requests.filter(r => r.method === 'POST' && r.url.endsWith('/chat')).map(r => r.body);
   }

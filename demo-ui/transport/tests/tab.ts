@@ -1,10 +1,10 @@
-import { vi } from 'vitest';
+import { afterEach, vi } from 'vitest';
 
 import type { ChatInit, UIMessage } from 'ai';
 
 import type { MidstreamChatTransport } from '../src/index.js';
 import type { ScriptedGateway } from './gateway.js';
-import { CHATS } from './chats.js';
+import { CHATS, textOf, until } from './chats.js';
 
 type Package = typeof import('../src/index.js');
 
@@ -52,4 +52,34 @@ export async function openSession(
   const session = new ChatSession(() => chat, transport);
   const leave = session.start();
   return { chat, session, transport, finishes, leave };
+}
+
+export type Tab = Awaited<ReturnType<typeof openSession>>;
+
+/** What opens tabs for the tests of a file; they are closed after each, before its gateway is. */
+export function tabsOf(gateway: () => ScriptedGateway) {
+  const tabs: Tab[] = [];
+  afterEach(() => {
+    for (const { leave, chat } of tabs.splice(0)) {
+      leave();
+      void chat.stop();
+    }
+  });
+  const tab = async (init?: Parameters<typeof openSession>[1]) => {
+    const opened = await openSession(gateway(), init);
+    tabs.push(opened);
+    return opened;
+  };
+  /** Two tabs with one session, which both have loaded. */
+  const twoTabs = async (Chat: (typeof CHATS)[number][1]) => {
+    const both = [await tab({ Chat }), await tab({ Chat })] as const;
+    await until(() => both.every(({ session }) => session.getState().loaded));
+    return both;
+  };
+  return { tab, twoTabs };
+}
+
+/** The text of each message that a chat shows. */
+export function textsOf({ chat }: Pick<Tab, 'chat'>): string[] {
+  return chat.messages.map(textOf);
 }

@@ -97,7 +97,7 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
   });
 
   it('has the code of a refusal, and the message that was refused', async () => {
-    gateway.faults.push(response => (failure(response, 409, 'run_active'), true));
+    gateway.refuse(409, 'run_active');
     const { chat } = open();
     await chat.sendMessage({ text: 'mine' });
     expect(chat.status).toBe('error');
@@ -111,7 +111,7 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
     await until(() => gateway.active('c'));
     gateway.say('c', ['half']);
     await until(() => textOf(chat.lastMessage) === 'half');
-    gateway.faults.push(response => (failure(response, 410, 'not_recovered'), true));
+    gateway.refuse(410, 'not_recovered');
     gateway.cut();
     await untilIdle(chat);
     expect(chat.error).toMatchObject({ code: 'not_recovered' });

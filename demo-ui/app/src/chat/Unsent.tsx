@@ -11,19 +11,26 @@ interface Props {
   onDiscard: (id: string) => void;
 }
 
-/** Messages that were refused because another answer was under way: kept, to be sent again. */
+const REASONS: Record<string, string> = {
+  run_active: 'another answer was being written',
+  stopped: 'it was stopped first',
+  too_large: 'it is too large',
+  unreachable: 'it did not arrive',
+};
+
+/** Messages that the session does not have, and why: kept, to be sent again. */
 export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
   if (messages.length === 0) return null;
   return (
     <ul aria-label="Not sent yet" className="space-y-2">
-      {messages.map(({ message }) => (
+      {messages.map(({ message, error }) => (
         <li
           key={message.id}
           className="flex flex-wrap items-center gap-2 rounded-xl border border-dashed border-warning bg-warning-soft px-3 py-2 text-sm"
         >
           <span className="min-w-40 flex-1">
             <span className="block font-medium text-warning">
-              Not sent: another answer was being written
+              Not sent: {REASONS[error.code] ?? error.message}
             </span>
             <span className="line-clamp-2">{wordsOf(message)}</span>
           </span>
