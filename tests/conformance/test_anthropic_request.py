@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.providers.prompts.anthropic import build_request
 from tests.conformance.anthropic_cases import ADD, CASES, user
 from tests.conformance.anthropic_hosted_cases import HOSTED_CASES
-from tests.conformance.anthropic_oracle import ask_sdk, snake_case, step_request
 from tests.conformance.anthropic_schema_cases import SCHEMA_CASES
+from tests.conformance.oracle import SHARED_CORPUS, our_request, snake_case
+
+if TYPE_CHECKING:
+    from tests.conformance.oracle import AiSdk
 
 Json = dict[str, Any]
 
-CORPUS: Final = Path(__file__).parents[2].parent / "shared" / "aisdk"
 FIXTURES: Final[dict[str, Json]] = (
-    json.loads((CORPUS / "fixtures.json").read_text())["anthropic"] if CORPUS.exists() else {}
+    json.loads((SHARED_CORPUS / "fixtures.json").read_text())["anthropic"]
+    if SHARED_CORPUS.exists()
+    else {}
 )
 
 MODELS: Final = """
@@ -68,29 +70,25 @@ ALL_CASES: Final = {**CASES, **HOSTED_CASES, **SCHEMA_CASES, **LIMITS, **REASONI
 
 
 @pytest.fixture(scope="module")
-def sdk_requests() -> dict[str, Any]:
+def sdk_requests(ai_sdk: AiSdk) -> dict[str, Any]:
     """What the AI SDK sends in each case."""
-    return dict(
-        zip(ALL_CASES, ask_sdk("anthropic_request.mjs", list(ALL_CASES.values())), strict=True)
-    )
+    cases = [{**case, "provider": "anthropic"} for case in ALL_CASES.values()]
+    return dict(zip(ALL_CASES, ai_sdk.requests(cases), strict=True))
 
 
 @pytest.mark.parametrize("name", ALL_CASES)
 def test_request_is_the_ai_sdks(name: str, sdk_requests: dict[str, Any]) -> None:
     """Body and betas are what the AI SDK sends for the same history and settings."""
-    request = build_request(step_request(ALL_CASES[name]))
-    expected = sdk_requests[name]
-    assert json.loads(json.dumps(request.body)) == expected["body"]
-    assert list(request.betas) == expected["betas"]
+    assert our_request("anthropic", ALL_CASES[name]) == sdk_requests[name]
 
 
 @pytest.mark.parametrize("name", [*FIXTURES] or ["absent"])
 def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
     """The same for the requests that were recorded with the streams, where they are at hand."""
     if not FIXTURES:
-        pytest.skip(f"the recordings are not beside the repository, at {CORPUS.name}/")
+        pytest.skip(f"the recordings are not beside the repository, at {SHARED_CORPUS.name}/")
     config = FIXTURES[name]
-    recorded = CORPUS / "golden" / "anthropic" / f"{name}.meta.json"
+    recorded = SHARED_CORPUS / "golden" / "anthropic" / f"{name}.meta.json"
     expected = json.loads(recorded.read_text())["requests"][0]["body"]
     prompt = config.get("prompt", [{"content": [{"text": "Hello"}]}])
     case = {**config, "messages": [user(prompt[0]["content"][0]["text"])]}
@@ -105,4 +103,4 @@ def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
         for field in snake_case(config.get("providerOptions", {}).get("anthropic", {}))
         if field in expected
     }
-    assert json.loads(json.dumps(build_request(step_request(case)).body)) == expected
+    assert our_request("anthropic", case)["body"] == expected

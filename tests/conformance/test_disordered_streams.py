@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,10 @@ from protocol.assembler import Assembler
 from protocol.codec import decode
 from protocol.errors import IllegalChunkError
 from protocol.writer import ChunkWriter
-from tests.conformance import anthropic_oracle, openai_oracle
+from tests.conformance import oracle
+
+if TYPE_CHECKING:
+    from tests.conformance.oracle import AiSdk
 
 Json = dict[str, Any]
 
@@ -31,9 +34,9 @@ def transcripts(provider: str) -> list[list[bytes]]:
     """Return each transcript's events."""
     if provider == "anthropic":
         files = sorted((TRANSCRIPTS / provider).glob("*.sse"))
-        return [anthropic_oracle.events_of(file) for file in files]
+        return [oracle.events_of(file) for file in files]
     return [
-        [e.encode() if isinstance(e, str) else json.dumps(e).encode() for e in case["events"]]
+        oracle.as_bytes(case["events"])
         for file in sorted((TRANSCRIPTS / provider).glob("*.json"))
         for case in json.loads(file.read_bytes())
     ]
@@ -44,10 +47,7 @@ STREAMS: Final = {provider: transcripts(provider) for provider in PROVIDERS}
 
 def translate(provider: str, events: list[bytes]) -> list[Json]:
     """Run events through the provider's translator."""
-    if provider == "anthropic":
-        return anthropic_oracle.translate(events, {"tools": [ADD]})[0]
-    specs = openai_oracle.tool_specs([ADD])
-    return openai_oracle.translate(provider, events, specs)[0]
+    return oracle.translate(provider, events, {"tools": [ADD]})[0]
 
 
 def write(chunks: list[Json]) -> Json:
@@ -173,15 +173,11 @@ def _item(index: int, kind: str, arguments: str) -> Json:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_ten_thousand_parallel_deltas_are_the_ai_sdks(provider: str) -> None:
+def test_ten_thousand_parallel_deltas_are_the_ai_sdks(provider: str, ai_sdk: AiSdk) -> None:
     """A hundred calls at once, each with a hundred pieces: nothing is lost, or mixed up."""
     events = parallel(provider)
     texts = [event.decode() for event in events]
-    case = {"provider": provider, "model": "gpt-4o", "events": texts, "tools": [ADD]}
-    if provider == "anthropic":
-        (theirs,) = anthropic_oracle.ask_sdk("anthropic_stream.mjs", [case])
-    else:
-        (theirs,) = openai_oracle.ask_ai_sdk("openai_stream.mjs", [case])
+    (theirs,) = ai_sdk.streams([{"provider": provider, "events": texts, "tools": [ADD]}])
     chunks = translate(provider, events)
     expected = theirs["chunks"]
     ids = range(CALLS)

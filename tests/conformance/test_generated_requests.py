@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.providers.prompts.anthropic import build_request
 from tests.conformance.anthropic_cases import ADD, ADVISOR, CODE, FETCH, FIND, RAN, SEARCH
 from tests.conformance.anthropic_hosted_cases import BASH, FETCHED, FOUND, MCP, VIEW
-from tests.conformance.anthropic_oracle import step_request
 from tests.conformance.deviations import deviates
 from tests.conformance.histories import histories
-from tests.conformance.openai_oracle import OPTIONS, our_request
-from tests.support.node import FOLDER, node_binary
+from tests.conformance.oracle import OPTIONS, our_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from tests.conformance.oracle import AiSdk
 
 
 Json = dict[str, Any]
 EXAMPLES: Final = 60
-PROVIDERS: Final = ["anthropic", "openai-responses", "openai-chat"]
 MODELS: Final = {
     "anthropic": ["claude-sonnet-4-5", "claude-opus-4-7", "claude-3-haiku-20240307", "claude-9"],
     "openai-responses": ["gpt-4o", "gpt-5", "gpt-5.4", "o3", "other"],
@@ -126,17 +123,18 @@ def cases(draw: st.DrawFn, provider: str) -> Json:
 
 
 @deviates("nothing-said-left-out")
-def _said(request: Json) -> Json:
+def _said(provider: str, request: Json) -> Json:
     """Leave out what says nothing, and join what then stands side by side."""
-    body = request.get("body", request)
+    body = request["body"]
     field = "input" if "input" in body else "messages"
-    messages = _joined(body[field], join=request is not body)
-    if request is not body:
+    has_blocks = provider == "anthropic"
+    messages = _joined(body[field], join=has_blocks)
+    if has_blocks:
         for message in messages:
             while message["content"] and _says_nothing(message["content"][-1]):
                 message["content"].pop()
         messages = _joined(messages, join=True)
-    if request is not body and messages[-1]["role"] == "assistant":
+    if has_blocks and messages[-1]["role"] == "assistant":
         # The end that the model is to continue; the AI SDK trims it if no thought follows.
         for block in messages[-1]["content"][-1:]:
             block |= {"text": block["text"].strip()} if "text" in block else {}
@@ -180,37 +178,7 @@ def _say_something_behind_thoughts(messages: list[Json]) -> None:
         message["parts"] = parts
 
 
-class Asker:
-    """The AI SDK in one process, asked case by case."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def request(self, case: Json) -> Any:
-        """Return what it sends."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(case) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, "the driver has ended"
-        return json.loads(answer)
-
-
-@pytest.fixture(scope="module", params=PROVIDERS)
-def asked(request: pytest.FixtureRequest) -> Iterator[tuple[str, Asker]]:
-    """The provider, and the AI SDK to ask about it."""
-    driver = "anthropic_request.mjs" if request.param == "anthropic" else "openai_request.mjs"
-    command = [node_binary(), driver]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(  # noqa: S603 - our own program
-        command, cwd=FOLDER, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        yield request.param, Asker(process)
-        assert process.stdin is not None
-        process.stdin.close()
-
-
+@pytest.mark.parametrize("provider", MODELS)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -218,16 +186,11 @@ def asked(request: pytest.FixtureRequest) -> Iterator[tuple[str, Asker]]:
 )
 @given(st.data())
 def test_request_for_any_history_is_the_ai_sdks(
-    asked: tuple[str, Asker], data: st.DataObject
+    ai_sdk: AiSdk, provider: str, data: st.DataObject
 ) -> None:
-    """The same body, and for Anthropic the same betas; where the AI SDK sends one at all."""
-    provider, sdk = asked
+    """The same body and betas, where the AI SDK sends any."""
     case = data.draw(cases(provider))
-    theirs = sdk.request(case)
-    if provider == "anthropic":
-        request = build_request(step_request(case))
-        ours = {"body": json.loads(json.dumps(request.body)), "betas": list(request.betas)}
-    else:
-        ours = our_request(provider, case)
+    (theirs,) = ai_sdk.requests([case])
+    ours = our_request(provider, case)
     if "@error" not in theirs:
-        assert _said(ours) == _said(theirs)
+        assert _said(provider, ours) == _said(provider, theirs)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.providers.base import StepRequest, StepResult
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.prompts.openai_chat import chat_request
-from gateway.providers.prompts.openai_responses_request import responses_request
-from protocol.messages import UIMessage
 from tests.conformance.deviations import deviates
-from tests.conformance.openai_oracle import ask_ai_sdk, tool_specs, translate
+from tests.conformance.oracle import PROVIDERS, our_request, translate
+
+if TYPE_CHECKING:
+    from gateway.providers.base import StepResult
+    from tests.conformance.oracle import AiSdk
 
 Json = dict[str, Any]
 
-PROVIDERS: Final = ["anthropic", "openai-responses", "openai-chat"]
 ADD: Final[Json] = {"type": "function", "name": "add", "inputSchema": {"type": "object"}}
 VIDEO: Final[Json] = {
     "type": "file",
@@ -32,42 +30,31 @@ def said(text: str, *parts: Json) -> Json:
     return {"id": text, "role": "user", "parts": [{"type": "text", "text": text}, *parts]}
 
 
-def ai_sdks_failure(provider: str, messages: list[Json]) -> str:
+def ai_sdks_failure(ai_sdk: AiSdk, provider: str, messages: list[Json]) -> str:
     """Return what the AI SDK says instead of sending a request."""
-    driver = "anthropic_request.mjs" if provider == "anthropic" else "openai_request.mjs"
     case = {
         "provider": provider,
-        "model": "claude-sonnet-4-5" if provider == "anthropic" else "gpt-4o",
         "messages": messages,
         "tools": [ADD],
         # As a route does by default.
         "ignoreIncomplete": False,
     }
-    (answer,) = ask_ai_sdk(driver, [case])
+    (answer,) = ai_sdk.requests([case])
     return str(answer["@error"])
 
 
 def our_messages(provider: str, messages: list[Json]) -> str:
     """Return the messages of the request that we send."""
-    request = StepRequest(
-        model="claude-sonnet-4-5" if provider == "anthropic" else "gpt-4o",
-        messages=[UIMessage.parse(json.dumps(message).encode()) for message in messages],
-        tools=tool_specs([ADD]),
-        new_id=str,
-    )
-    if provider == "anthropic":
-        return json.dumps(build_request(request).body["messages"])
-    make = responses_request if provider == "openai-responses" else chat_request
-    body = json.loads(make(request))
+    body = our_request(provider, {"messages": messages, "tools": [ADD]})["body"]
     return json.dumps(body["input" if provider == "openai-responses" else "messages"])
 
 
 @deviates("file-note")
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_file_that_the_api_does_not_take_becomes_a_note(provider: str) -> None:
+def test_file_that_the_api_does_not_take_becomes_a_note(provider: str, ai_sdk: AiSdk) -> None:
     """The AI SDK refuses to send it."""
     messages = [said("Look", VIDEO)]
-    assert "functionality not supported" in ai_sdks_failure(provider, messages)
+    assert "functionality not supported" in ai_sdks_failure(ai_sdk, provider, messages)
     sent = our_messages(provider, messages)
     assert "Look" in sent
     assert "a.mp4 of type video/mp4 is not shown" in sent
@@ -75,21 +62,21 @@ def test_file_that_the_api_does_not_take_becomes_a_note(provider: str) -> None:
 
 @deviates("unfinished-calls-left-out")
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_call_without_a_result_is_left_out(provider: str) -> None:
+def test_call_without_a_result_is_left_out(provider: str, ai_sdk: AiSdk) -> None:
     """The AI SDK refuses to send it, unless its route says otherwise."""
     call = {"type": "tool-add", "toolCallId": "c1", "state": "input-available", "input": {}}
     answer = {"id": "a", "role": "assistant", "parts": [{"type": "step-start"}, call]}
     messages = [said("add"), answer, said("go on")]
-    assert "Tool result is missing" in ai_sdks_failure(provider, messages)
+    assert "Tool result is missing" in ai_sdks_failure(ai_sdk, provider, messages)
     sent = our_messages(provider, messages)
     assert "go on" in sent
     assert "c1" not in sent
 
 
 @deviates("not-open-not-written")
-def test_delta_of_nothing_makes_no_chunk() -> None:
+def test_delta_of_nothing_makes_no_chunk(ai_sdk: AiSdk) -> None:
     """The AI SDK makes an error of it, at which the client stops reading."""
-    events = [
+    events: list[Json] = [
         {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}},
         {
             "type": "response.output_text.delta",
@@ -103,11 +90,8 @@ def test_delta_of_nothing_makes_no_chunk() -> None:
             "response": {"id": "r", "usage": {"input_tokens": 1, "output_tokens": 1}},
         },
     ]
-    texts = [json.dumps(event) for event in events]
-    case = {"provider": "openai-responses", "model": "m", "events": texts, "tools": []}
-    (theirs,) = ask_ai_sdk("openai_stream.mjs", [{**case, "providerOptions": {}}])
-    assert "error" in [chunk["type"] for chunk in theirs["chunks"]]
-    chunks, result = translate("openai-responses", [text.encode() for text in texts])
+    failed, theirs, chunks, result = both(ai_sdk, "openai-responses", events)
+    assert "error" in [chunk["type"] for chunk in failed]
     assert [chunk["type"] for chunk in chunks] == ["start-step"]
     assert result.finish_reason == theirs["finishReason"]
 
@@ -128,12 +112,14 @@ def response(*items: Json) -> list[Json]:
     return [created, *items, {"type": "response.completed", "response": {"id": "r"}}]
 
 
-def both(provider: str, events: list[Json]) -> tuple[list[Json], Json, list[Json], StepResult]:
+def both(
+    ai_sdk: AiSdk, provider: str, events: list[Json]
+) -> tuple[list[Json], Json, list[Json], StepResult]:
     """Return the AI SDK's chunks and its whole answer, then our chunks and our result."""
     texts = [json.dumps(event) for event in events]
     case = {"provider": provider, "model": "m", "events": texts, "tools": [ADD]}
-    (theirs,) = ask_ai_sdk("openai_stream.mjs", [{**case, "providerOptions": {}}])
-    chunks, result = translate(provider, [text.encode() for text in texts], tool_specs([ADD]))
+    (theirs,) = ai_sdk.streams([case])
+    chunks, result = translate(provider, [text.encode() for text in texts], case)
     return theirs["chunks"], theirs, chunks, result
 
 
@@ -161,22 +147,22 @@ def both(provider: str, events: list[Json]) -> tuple[list[Json], Json, list[Json
         ),
     ],
 )
-def test_event_that_says_enough_is_read(loose: Json, strict: Json) -> None:
+def test_event_that_says_enough_is_read(loose: Json, strict: Json, ai_sdk: AiSdk) -> None:
     """As if it were complete; the AI SDK makes an error of it."""
     end = chat({}, "stop")
-    failed, _, chunks, result = both("openai-chat", [loose, end])
+    failed, _, chunks, result = both(ai_sdk, "openai-chat", [loose, end])
     assert "error" in [chunk["type"] for chunk in failed]
-    read, _, same_chunks, same_result = both("openai-chat", [strict, end])
+    read, _, same_chunks, same_result = both(ai_sdk, "openai-chat", [strict, end])
     assert "error" not in [chunk["type"] for chunk in read]
     assert (chunks, result) == (same_chunks, same_result)
     assert result.warning is None
 
 
 @pytest.mark.parametrize("before", [[], [chat({"content": "Hi"})]], ids=["first", "later"])
-def test_error_beside_null_choices_is_an_error(before: list[Json]) -> None:
+def test_error_beside_null_choices_is_an_error(before: list[Json], ai_sdk: AiSdk) -> None:
     """The AI SDK fails, too."""
     event = {"choices": None, "error": {"message": "boom", "code": "server_error"}}
-    theirs, _, _, result = both("openai-chat", [*before, event])
+    theirs, _, _, result = both(ai_sdk, "openai-chat", [*before, event])
     assert "boom" in [chunk.get("errorText") for chunk in theirs]
     assert result.failure is not None
 
@@ -202,10 +188,10 @@ def test_error_beside_null_choices_is_an_error(before: list[Json]) -> None:
         ),
     ],
 )
-def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json) -> None:
+def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json, ai_sdk: AiSdk) -> None:
     """What was cut short is not executed; the AI SDK says so at once, and we at the end."""
     event = {"type": "response.output_item.done", "output_index": 0, "item": item}
-    theirs, answer, chunks, result = both("openai-responses", response(event))
+    theirs, answer, chunks, result = both(ai_sdk, "openai-responses", response(event))
     assert [chunk["type"] for chunk in theirs if chunk["type"].startswith("tool")] == []
     assert "error" in [chunk["type"] for chunk in theirs]
     assert [chunk["type"] for chunk in chunks] == ["start-step"]

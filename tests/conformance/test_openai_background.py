@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from gateway.providers.openai_background import FollowedResponse, ResponsePoint
 from gateway.providers.prompts.openai_tools import declared_calls, tooling
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from protocol.codec import encode
-from tests.conformance.openai_oracle import tool_specs
+from tests.conformance.oracle import as_bytes, ids, tool_specs
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts" / "openai-responses"
 CASES = {
@@ -27,11 +26,10 @@ CASES = {
 def begin(case: dict[str, Any]) -> FollowedResponse:
     """Make what follows a case's response; two of them make the same ids."""
     tools = tool_specs(case["tools"])
-    numbers = itertools.count()
     return FollowedResponse(
         OpenAIResponsesTranslator(
             declared_calls(tools),
-            new_id=lambda: f"made-up-{next(numbers)}",
+            new_id=ids(),
             tooling=tooling(tools),
             stored=case["providerOptions"].get("openai", {}).get("store") is True,
             send_sources=True,
@@ -58,10 +56,7 @@ def test_response_goes_on_after_any_event_as_if_it_had_not_been_cut(name: str) -
     Guards `TRACELESS`: an event that shapes what comes after it must not be forgotten.
     """
     case = CASES[name]
-    events = [
-        event.encode() if isinstance(event, str) else json.dumps(event).encode()
-        for event in case["events"]
-    ]
+    events = as_bytes(case["events"])
     uncut = begin(case)
     expected = whole(uncut, events)
     for cut in range(1, len(events)):
@@ -80,7 +75,7 @@ def test_response_goes_on_after_any_event_as_if_it_had_not_been_cut(name: str) -
 def test_events_that_come_again_are_known() -> None:
     """A connection that begins too early repeats nothing."""
     case = CASES["text/deltas"]
-    events = [json.dumps(event).encode() for event in case["events"]]
+    events = as_bytes(case["events"])
     followed = begin(case)
     once = [chunk for event in events for chunk in followed.receive(event)]
 

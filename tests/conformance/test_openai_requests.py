@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.conformance.openai_oracle import OPTIONS, ask_ai_sdk, our_request
+from tests.conformance.oracle import OPTIONS, our_request
+
+if TYPE_CHECKING:
+    from tests.conformance.oracle import AiSdk
 
 HISTORIES = Path(__file__).parent / "transcripts" / "openai-requests"
 
@@ -34,7 +37,7 @@ LEVELS: Final = "none minimal low medium high xhigh max provider-default"
 
 
 @pytest.mark.parametrize("provider", ["openai-responses", "openai-chat"])
-def test_reasoning_is_asked_for_as_the_ai_sdk_does(provider: str) -> None:
+def test_reasoning_is_asked_for_as_the_ai_sdk_does(provider: str, ai_sdk: AiSdk) -> None:
     """For each model and level: the nearest effort that the model has."""
     message = {"id": "u", "role": "user", "parts": [{"type": "text", "text": "x"}]}
     cases = [
@@ -47,7 +50,7 @@ def test_reasoning_is_asked_for_as_the_ai_sdk_does(provider: str) -> None:
         for model in MODELS.split()
         for level in LEVELS.split()
     ]
-    answers = ask_ai_sdk("openai_request.mjs", cases)
+    answers = ai_sdk.requests(cases)
     differences = [
         (case["model"], case["settings"], ours, theirs)
         for case, theirs in zip(cases, answers, strict=True)
@@ -57,22 +60,16 @@ def test_reasoning_is_asked_for_as_the_ai_sdk_does(provider: str) -> None:
 
 
 @pytest.mark.parametrize(("provider", "corpus"), CORPORA)
-def test_request_is_what_the_ai_sdk_sends(provider: str, corpus: str) -> None:
+def test_request_is_what_the_ai_sdk_sends(provider: str, corpus: str, ai_sdk: AiSdk) -> None:
     """For each history, with its tools and settings: the same body, field by field."""
     cases = _cases(corpus)
-    answers = ask_ai_sdk(
-        "openai_request.mjs",
-        [
-            {
-                "model": "gpt-4o",
-                **case,
-                "provider": provider,
-                "providerOptions": {
-                    "openai": {name: case[name] for name in OPTIONS if name in case}
-                },
-            }
-            for case in cases
-        ],
+    answers = ai_sdk.requests(
+        {
+            **case,
+            "provider": provider,
+            "providerOptions": {"openai": {name: case[name] for name in OPTIONS if name in case}},
+        }
+        for case in cases
     )
     differences = {
         case["name"]: (ours, theirs)

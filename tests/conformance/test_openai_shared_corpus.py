@@ -8,13 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.deviations import deviates
-from tests.conformance.openai_oracle import (
-    SHARED_CORPUS,
-    comparable,
-    events_of,
-    tool_specs,
-    translate,
-)
+from tests.conformance.oracle import SHARED_CORPUS, comparable, events_of, translate
 
 pytestmark = pytest.mark.skipif(
     not SHARED_CORPUS.is_dir(), reason="the shared AI SDK corpus is not beside the repository"
@@ -45,13 +39,7 @@ def test_translator_emits_what_the_ai_sdk_did(provider: str, name: str) -> None:
     """The chunks that were recorded, up to an error or an abort, which end ours."""
     settings = _settings(provider, name)
     events = events_of(SHARED_CORPUS / settings["file"])[: settings.get("resetAfter")]
-    options = settings.get("providerOptions", {}).get("openai", {})
-    ours, result = translate(
-        provider,
-        events,
-        tool_specs(settings.get("tools", [])),
-        store=options.get("store") is True,
-    )
+    ours, result = translate(provider, events, settings)
     golden = SHARED_CORPUS / "golden" / provider
     lines = (golden / f"{name}.full.jsonl").read_text().splitlines()
     expected = comparable(map(json.loads, lines), events)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from tests.conformance.openai_oracle import ask_ai_sdk, comparable, tool_specs, translate
+from tests.conformance.oracle import as_bytes, comparable, translate
+
+if TYPE_CHECKING:
+    from tests.conformance.oracle import AiSdk
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 FEATURES = sorted(
@@ -23,35 +26,24 @@ def _cases(feature: str) -> list[dict[str, Any]]:
     return list(json.loads((TRANSCRIPTS / f"{feature}.json").read_bytes()))
 
 
-def _events(case: dict[str, Any]) -> list[bytes]:
-    return [
-        event.encode() if isinstance(event, str) else json.dumps(event).encode()
-        for event in case["events"]
-    ]
-
-
 @pytest.mark.parametrize("feature", FEATURES)
-def test_translator_emits_what_the_ai_sdk_does(feature: str) -> None:
+def test_translator_emits_what_the_ai_sdk_does(feature: str, ai_sdk: AiSdk) -> None:
     """For each transcript: the same chunks, finish reason and usage as ai 7 gives."""
     provider = feature.partition("/")[0]
     cases = _cases(feature)
-    answers = ask_ai_sdk(
-        "openai_stream.mjs",
-        [
-            {
-                "provider": provider,
-                "model": "gpt-5-mini",
-                "events": [event.decode() for event in _events(case)],
-                "tools": case["tools"],
-                "providerOptions": case["providerOptions"],
-            }
-            for case in cases
-        ],
+    answers = ai_sdk.streams(
+        {
+            "provider": provider,
+            "model": "gpt-5-mini",
+            "events": [event.decode() for event in as_bytes(case["events"])],
+            "tools": case["tools"],
+            "providerOptions": case["providerOptions"],
+        }
+        for case in cases
     )
     for case, answer in zip(cases, answers, strict=True):
-        store = case["providerOptions"].get("openai", {}).get("store") is True
-        events = _events(case)
-        chunks, result = translate(provider, events, tool_specs(case["tools"]), store=store)
+        events = as_bytes(case["events"])
+        chunks, result = translate(provider, events, case)
         assert comparable(chunks, events) == comparable(answer["chunks"], events), case["name"]
         assert result.finish_reason == answer["finishReason"], case["name"]
         assert result.raw_finish_reason == answer.get("rawFinishReason"), case["name"]

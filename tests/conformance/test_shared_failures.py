@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.conformance.anthropic_oracle import events_of
-from tests.conformance.anthropic_oracle import translate as translate_anthropic
-from tests.conformance.openai_oracle import SHARED_CORPUS
-from tests.conformance.openai_oracle import translate as translate_openai
+from tests.conformance.oracle import SHARED_CORPUS, events_of, translate
 from tests.conformance.whole_runs import (
     close_open_parts,
     comparable,
@@ -139,11 +136,7 @@ def prefix(provider: str, events: Sequence[bytes], text: str) -> list[bytes]:
     """Return the events that say no more than the text."""
     for count in range(1, len(events) + 1):
         some = events[:count]
-        chunks, _ = (
-            translate_anthropic(some, {})
-            if provider == "anthropic"
-            else translate_openai(provider, some)
-        )
+        chunks, _ = translate(provider, some, {})
         if "".join(chunk.get("delta", "") for chunk in chunks) == text:
             return list(some)
     raise AssertionError(f"the recording does not say {text!r}")

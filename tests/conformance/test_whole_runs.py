@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.whole_runs import (
     AGENTS,
-    ai_sdk,
+    ORACLES,
     answer_metadata,
     close_open_parts,
     comparable,
@@ -38,6 +38,7 @@ from tests.support.sessions import Transcript
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.conformance.oracle import AiSdk
     from tests.support.simulator import Simulator
 
 __all__ = ["anyio_backend", "pytest_runtest_makereport", "simulator"]
@@ -94,7 +95,7 @@ def strict(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.mark.parametrize("prompt", RUNS)
 @pytest.mark.parametrize("provider", AGENTS)
 async def test_run_is_the_ai_sdks_but_for_the_deviations(
-    provider: str, prompt: str, strict: Deployment
+    provider: str, prompt: str, strict: Deployment, ai_sdk: AiSdk
 ) -> None:
     """Chunk by chunk, the run's beginning and end included."""
     deviations = [
@@ -102,18 +103,18 @@ async def test_run_is_the_ai_sdks_but_for_the_deviations(
         for deviation in RUNS[prompt]
         if (provider, prompt, deviation) not in CHANGES_NOTHING
     ]
-    theirs = await ai_sdk(provider, strict.simulator.url, prompt)
+    theirs = ai_sdk.run(ORACLES[provider], strict.simulator.url, prompt)
     ours = await strict.session().send(prompt, extra={"agent": AGENTS[provider]})
     assert comparable(ours.chunks) == rewritten(comparable(theirs), *deviations)
 
 
 @pytest.mark.parametrize("provider", AGENTS)
 async def test_stopped_run_is_the_ai_sdks_but_for_the_deviations(
-    provider: str, strict: Deployment
+    provider: str, strict: Deployment, ai_sdk: AiSdk
 ) -> None:
     """How much was said before a stop is chance."""
     prompt = "[[tokens=3000 rate=100]]"
-    theirs = comparable(await ai_sdk(provider, strict.simulator.url, prompt, stop_after=2))
+    theirs = comparable(ai_sdk.run(ORACLES[provider], strict.simulator.url, prompt, stopAfter=2))
     session, seen = strict.session(), Transcript()
     async with session.sending(prompt, extra={"agent": AGENTS[provider]}) as response:
         stopped = False

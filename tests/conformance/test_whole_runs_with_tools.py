@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.conformance.deviations import deviates
-from tests.conformance.openai_oracle import ask_ai_sdk
 from tests.conformance.whole_runs import (
     AGENTS,
+    ORACLES,
     Chunk,
-    ai_sdk,
     answer_metadata,
     comparable,
     finish_after_abort,
@@ -32,6 +31,7 @@ from tests.support.sessions import Transcript
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.conformance.oracle import AiSdk
     from tests.support.gateway import Settings
     from tests.support.simulator import Simulator
 
@@ -126,7 +126,7 @@ def with_tools(
 @pytest.mark.parametrize("prompt", RUNS)
 @pytest.mark.parametrize("provider", AGENTS)
 async def test_run_is_the_ai_sdks_but_for_the_deviations(
-    provider: str, prompt: str, with_tools: Deployment
+    provider: str, prompt: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
     """Chunk by chunk, each step, call and result included."""
     deviations = [
@@ -134,7 +134,7 @@ async def test_run_is_the_ai_sdks_but_for_the_deviations(
         for deviation in RUNS[prompt]
         if provider == "anthropic" or deviation is not words_to_the_model
     ]
-    theirs = await ai_sdk(provider, with_tools.simulator.url, prompt, tools=True)
+    theirs = ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt, tools=True)
     ours = await with_tools.session().send(prompt, extra={"agent": AGENTS[provider]})
     found = comparable(ours.chunks)
     for deviation in {validation_words, words_to_the_model} & set(deviations):
@@ -144,20 +144,22 @@ async def test_run_is_the_ai_sdks_but_for_the_deviations(
 
 @pytest.mark.parametrize("provider", AGENTS)
 async def test_agent_without_tools_takes_no_step_after_a_call(
-    provider: str, with_tools: Deployment
+    provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
     """There is nothing that it could call instead."""
     prompt = f'[[tool=nobody {{"a":1}}]] {BRIEF}'
-    theirs = comparable(await ai_sdk(provider, with_tools.simulator.url, prompt))
+    theirs = comparable(ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt))
     ours = await with_tools.session().send(prompt, extra={"agent": f"{provider}-without"})
     assert comparable(ours.chunks) == rewritten(theirs, message_id, no_step_follows)
 
 
 @pytest.mark.parametrize("provider", AGENTS)
-async def test_call_that_a_stop_cut_is_the_ai_sdks(provider: str, with_tools: Deployment) -> None:
+async def test_call_that_a_stop_cut_is_the_ai_sdks(
+    provider: str, with_tools: Deployment, ai_sdk: AiSdk
+) -> None:
     """It stays without a result until its message goes on."""
     prompt = f"{ADD} [[tool=hang]]"
-    theirs = comparable(await ai_sdk(provider, with_tools.simulator.url, prompt, tools=True))
+    theirs = comparable(ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt, tools=True))
     session, seen = with_tools.session(), Transcript()
     async with session.sending(prompt, extra={"agent": AGENTS[provider]}) as response:
         async for chunk in seen.follow(response):
@@ -170,7 +172,7 @@ async def test_call_that_a_stop_cut_is_the_ai_sdks(provider: str, with_tools: De
 @deviates("interrupted-calls")
 @pytest.mark.parametrize("provider", AGENTS)
 async def test_call_that_was_cut_is_told_when_its_message_goes_on(
-    provider: str, with_tools: Deployment
+    provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
     """The AI SDK cannot go on with it."""
     session, seen = with_tools.session(), Transcript()
@@ -183,12 +185,9 @@ async def test_call_that_was_cut_is_told_when_its_message_goes_on(
     [where] = [part for part in message["parts"] if part["type"] == "tool-where"]
     answered = with_part(message, {**where, "state": "output-available", "output": "here"})
 
-    driver = "anthropic_request.mjs" if provider == "anthropic" else "openai_request.mjs"
-    sdk = provider if provider == "openai-chat" else "openai-responses"
     before = (await session.snapshot())["messages"][:-1]
-    case = {"provider": sdk, "messages": [*before, answered], "ignoreIncomplete": False}
-    model = "claude-sonnet-4-5" if provider == "anthropic" else "gpt-4o"
-    (theirs,) = ask_ai_sdk(driver, [{**case, "model": model}])
+    case = {"messages": [*before, answered], "ignoreIncomplete": False}
+    (theirs,) = ai_sdk.requests([{"provider": ORACLES[provider], **case}])
     assert "Tool result is missing" in theirs["@error"]
 
     run = await go_on(session, answered, agent)

@@ -6,13 +6,11 @@ to be what the gateway sent.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.conformance.deviations import deviates
-from tests.support.node import FOLDER, node_binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +22,13 @@ AGENTS: Final = {
     "openai": "responses",
     "openai-chat": "completions",
 }
+"""By provider, as the gateway's settings name it, an agent of the tests."""
+ORACLES: Final = {
+    "anthropic": "anthropic",
+    "openai": "openai-responses",
+    "openai-chat": "openai-chat",
+}
+"""What the oracle calls each."""
 _DELTAS: Final = {
     "text-delta": "delta",
     "reasoning-delta": "delta",
@@ -110,32 +115,6 @@ def _before_the_end(chunks: list[Chunk], new: Chunk) -> list[Chunk]:
     last = {"error", "abort", "finish-step"}
     index = next(i for i, chunk in enumerate(chunks) if chunk["type"] in last)
     return [*chunks[:index], new, *chunks[index:]]
-
-
-async def ai_sdk(
-    provider: str, url: str, prompt: str, *, stop_after: int = 0, tools: bool = False
-) -> list[Chunk]:
-    """Return what a route of the AI SDK sends; see `whole_run.mjs`."""
-    node = await asyncio.create_subprocess_exec(
-        node_binary(),
-        "whole_run.mjs",
-        cwd=FOLDER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    case = {
-        "provider": provider,
-        "url": url,
-        "prompt": prompt,
-        "stopAfter": stop_after,
-        "tools": tools,
-        # As many as an agent takes by default.
-        "maxSteps": 20,
-    }
-    output, complaints = await node.communicate(json.dumps(case).encode())
-    assert output, complaints.decode()
-    return [json.loads(line) for line in output.splitlines()]
 
 
 def comparable(chunks: Sequence[Chunk]) -> list[Chunk]:

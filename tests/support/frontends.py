@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.support.node import node_binary
 from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class Projects:
 
 def environment_with(programs: Path, more: Mapping[str, str]) -> dict[str, str]:
     """Return variables for programs of Node: no network, and these programs first."""
-    node = str(Path(node_binary()).parent)
+    commands = str(Path(sys.executable).parent)
     return {
         **os.environ,
         "npm_config_offline": "true",
         "NEXT_TELEMETRY_DISABLED": "1",
         **more,
-        "PATH": os.pathsep.join((str(programs), node, os.environ["PATH"])),
+        "PATH": os.pathsep.join((str(programs), commands, os.environ["PATH"])),
     }
 
 

@@ -1,14 +1,13 @@
-"""The AI SDK's own reading of chunks, in Node: one process, one question at a time."""
+"""The AI SDK's own reading of chunks, in Node."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from protocol import AnyChunk, UIMessage, encode
-from tests.support.node import FOLDER, node_binary
+from tests.support.node_program import NodeProgram, node_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 class MessageReader:
     """Asks `messages.mjs` what a client of the AI SDK makes of chunks."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, program: NodeProgram) -> None:
+        self._program = program
 
     def read(
         self, version: str, chunks: Iterable[AnyChunk], base: UIMessage | None = None
@@ -36,12 +35,7 @@ class MessageReader:
         }
         if base is not None:
             job["message"] = json.loads(bytes(base.raw))
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps(job) + "\n")  # ASCII: to Node, U+2028 ends a line too
-        stdin.flush()
-        answer = json.loads(stdout.readline())
+        answer = self._program.ask(job)
         assert "failure" not in answer, answer
         return answer["message"], answer["errors"]
 
@@ -49,13 +43,5 @@ class MessageReader:
 @contextmanager
 def message_reader() -> Iterator[MessageReader]:
     """Run `messages.mjs` until the block is left."""
-    with subprocess.Popen(  # noqa: S603 - our own script
-        [node_binary(), "messages.mjs"],
-        cwd=FOLDER,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
-        yield MessageReader(process)
-        assert process.stdin is not None
-        process.stdin.close()
+    with node_program("messages.mjs") as program:
+        yield MessageReader(program)

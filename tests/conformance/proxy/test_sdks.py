@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,12 +11,14 @@ import httpx2
 import openai
 import pytest
 
-from tests.support.node import FOLDER, node_binary
+from tests.support.node_program import NodeProgram, node_program
 from tests.support.processes import eventually
 from tests.support.provider_calls import APIS, body_for
 from tests.support.sessions import new_chat_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.fixtures import Deployment
 
 pytestmark = pytest.mark.anyio
@@ -101,23 +102,28 @@ async def in_python(base: str, api: str, case: Case, body: dict[str, Any]) -> An
     return came
 
 
-async def in_node(base: str, api: str, case: Case, body: dict[str, Any]) -> Any:
-    """What the Node SDK makes of the call."""
-    wanted = {"api": api, "base": base, "key": case.key, "body": body}
-    process = await asyncio.create_subprocess_exec(
-        node_binary(),
-        "sdk_calls.mjs",
-        cwd=FOLDER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    lines, _ = await process.communicate(
-        json.dumps({**wanted, "leaveAfter": case.leave_after}).encode()
-    )
-    return json.loads(lines)
+class InNode:
+    """What the Node SDKs make of calls, in one process."""
+
+    def __init__(self, program: NodeProgram) -> None:
+        self._program = program
+
+    async def __call__(self, base: str, api: str, case: Case, body: dict[str, Any]) -> Any:
+        """What the SDK makes of the call."""
+        wanted = {"api": api, "base": base, "key": case.key, "body": body}
+        return self._program.ask({**wanted, "leaveAfter": case.leave_after})
 
 
-@pytest.mark.parametrize("sdk", [in_python, in_node], ids=["python", "node"])
+@pytest.fixture(params=["python", "node"])
+def sdk(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """What makes a call with one of the SDKs."""
+    if request.param == "python":
+        yield in_python
+        return
+    with node_program("sdk_calls.mjs") as program:
+        yield InNode(program)
+
+
 @pytest.mark.parametrize("api", APIS)
 async def test_sdk_sees_no_difference(deployment: Deployment, api: str, sdk: Any) -> None:
     """Answers, tools, refusals, errors, cuts and leaving: as if connected directly."""

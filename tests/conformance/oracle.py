@@ -1,0 +1,278 @@
+"""The AI SDK as an oracle: asked about a case, and what we make of the same, made comparable.
+
+`node/oracle.mjs` says what a case is. To add a provider, add an entry to `PROVIDERS` here and to
+`providers` in `node/providers.mjs`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.providers.anthropic_tools import ToolNames
+from gateway.providers.base import StepRequest, ToolSpec
+from gateway.providers.part_ids import PartIds
+from gateway.providers.prompts.anthropic import build_request
+from gateway.providers.prompts.openai_chat import chat_request
+from gateway.providers.prompts.openai_responses_request import responses_request
+from gateway.providers.prompts.openai_tools import declared_calls, tooling
+from gateway.providers.translate.anthropic import AnthropicTranslator
+from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
+from gateway.providers.translate.tool_calls import ToolCalls
+from protocol.codec import encode
+from protocol.messages import UIMessage
+from protocol.sse import SseDecoder
+from tests.conformance.deviations import deviates
+from tests.support.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from gateway.providers.base import StepResult, Translator
+    from protocol.chunks import AnyChunk
+    from tests.support.node_program import NodeProgram
+
+Json = dict[str, Any]
+
+SHARED_CORPUS: Final = REPOSITORY.parent / "shared" / "aisdk"
+"""Recordings of the providers' real APIs, where they lie beside the repository."""
+
+OPTIONS: Final = {
+    "store": "store",
+    "conversation": "conversation",
+    "previousResponseId": "previous_response_id",
+}
+"""The AI SDK's options of a case, and what OpenAI's API calls them."""
+
+_DELTAS: Final = {
+    "text-delta": ("id", "delta"),
+    "reasoning-delta": ("id", "delta"),
+    "tool-input-delta": ("toolCallId", "inputTextDelta"),
+}
+_ENVELOPE: Final = {"start", "finish-step", "finish", "abort"}
+
+
+class AiSdk:
+    """The AI SDK, in one process of Node; see `node/oracle.mjs`."""
+
+    def __init__(self, program: NodeProgram) -> None:
+        self._program = program
+
+    def requests(self, cases: Iterable[Mapping[str, Any]]) -> list[Json]:
+        """Return what it sends in each case: `body` and `betas`, or `@error` instead of both."""
+        return self._program.ask_all({"ask": "request", **case} for case in cases)
+
+    def streams(self, cases: Iterable[Mapping[str, Any]]) -> list[Json]:
+        """Return what it makes of each case's events: `chunks`, `finishReason`, `usage` …."""
+        return self._program.ask_all({"ask": "stream", **case} for case in cases)
+
+    def run(self, provider: str, url: str, prompt: str, **options: object) -> list[Json]:
+        """Return the chunks that a route sends for a prompt; see `node/whole_run.mjs`."""
+        case = {"provider": provider, "url": url, "prompt": prompt, **options}
+        chunks: list[Json] = self._program.ask({"ask": "run", **case})
+        return chunks
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What is particular to a provider.
+
+    Attributes:
+        model: of a case that names none.
+        translator: makes ours, for the tools and the settings of a case.
+        request: makes our request: `body` and `betas`.
+    """
+
+    model: str
+    translator: Callable[[list[ToolSpec], Mapping[str, Any], bool], Translator]
+    request: Callable[[StepRequest], Json]
+
+
+def ids() -> Callable[[], str]:
+    """Return what makes ids that no provider makes."""
+    numbers = itertools.count()
+    return lambda: f"made-up-{next(numbers)}"
+
+
+def _anthropic(specs: list[ToolSpec], case: Mapping[str, Any], full: bool) -> Translator:
+    return AnthropicTranslator(
+        names=ToolNames(specs),
+        calls=ToolCalls(spec.name for spec in specs),
+        new_id=ids(),
+        part_ids=PartIds(),
+        json_tool="responseSchema" in case,
+        send_sources=full,
+    )
+
+
+def _responses(specs: list[ToolSpec], case: Mapping[str, Any], full: bool) -> Translator:
+    return OpenAIResponsesTranslator(
+        declared_calls(specs),
+        new_id=ids(),
+        tooling=tooling(specs),
+        stored=case.get("providerOptions", {}).get("openai", {}).get("store") is True,
+        send_sources=full,
+    )
+
+
+def _chat(specs: list[ToolSpec], _: Mapping[str, Any], full: bool) -> Translator:
+    return OpenAIChatTranslator(declared_calls(specs), new_id=ids(), send_sources=full)
+
+
+def _anthropic_request(request: StepRequest) -> Json:
+    made = build_request(request)
+    return {"body": json.loads(json.dumps(made.body)), "betas": list(made.betas)}
+
+
+def _openai_request(body: Callable[[StepRequest], bytes]) -> Callable[[StepRequest], Json]:
+    return lambda request: {"body": json.loads(body(request)), "betas": []}
+
+
+PROVIDERS: Final = {
+    "anthropic": Provider("claude-sonnet-4-5", _anthropic, _anthropic_request),
+    "openai-responses": Provider("gpt-4o", _responses, _openai_request(responses_request)),
+    "openai-chat": Provider("gpt-4o", _chat, _openai_request(chat_request)),
+}
+
+
+def events_of(file: Path) -> list[bytes]:
+    """Return a recording's events: `.sse` as on the wire, else one JSON a line."""
+    data = file.read_bytes()
+    if file.suffix == ".sse":
+        return [event.data for event in SseDecoder().receive_data(data)]
+    return [line for line in data.splitlines() if line.strip()]
+
+
+def as_bytes(events: Iterable[Any]) -> list[bytes]:
+    """Return a case's events as they are sent; those that are no JSON stand there as text."""
+    return [
+        event.encode() if isinstance(event, str) else json.dumps(event).encode() for event in events
+    ]
+
+
+def snake(name: str) -> str:
+    """Return a name in an API's spelling."""
+    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+
+
+def snake_case(value: Any) -> Any:
+    """Return settings or arguments with all their names in an API's spelling."""
+    if not isinstance(value, dict):
+        return value
+    return {snake(key): snake_case(each) for key, each in value.items()}
+
+
+def tool_specs(declarations: Iterable[Mapping[str, Any]]) -> list[ToolSpec]:
+    """Read tools as the AI SDK declares them."""
+    return [
+        ToolSpec(
+            name=tool["name"],
+            description=tool.get("description", ""),
+            input_schema=msgspec.Raw(msgspec.json.encode(tool["inputSchema"])),
+        )
+        if tool["type"] == "function"
+        else ToolSpec(
+            name=tool["name"],
+            provider_type=tool["id"].partition(".")[2],
+            provider_args=msgspec.Raw(msgspec.json.encode(_arguments(tool.get("args", {})))),
+        )
+        for tool in declarations
+    ]
+
+
+def _arguments(arguments: Mapping[str, Any]) -> Any:
+    spelt = snake_case(arguments)
+    if environment := spelt.get("environment"):
+        # Its kinds are names too.
+        spelt["environment"] = {name: snake(value) for name, value in environment.items()}
+    return spelt
+
+
+def translate(
+    provider: str, events: Iterable[bytes], case: Mapping[str, Any], *, full: bool = True
+) -> tuple[list[Json], StepResult]:
+    """Run a case's events through our translator, up to a failure; chunks as JSON objects.
+
+    Args:
+        full: with sources, as the AI SDK is asked for them.
+    """
+    specs = tool_specs(case.get("tools", ()))
+    translator = PROVIDERS[provider].translator(specs, case, full)
+    chunks: list[AnyChunk] = []
+    for event in events:
+        chunks += translator.receive(event)
+        if translator.result.failure is not None:
+            break
+    else:
+        chunks += translator.receive_eof()
+    return [json.loads(encode(chunk)) for chunk in chunks], translator.result
+
+
+def step_request(provider: str, case: Mapping[str, Any]) -> StepRequest:
+    """Read a case as a step's request."""
+    parameters = snake_case(case.get("settings", {}))
+    if schema := case.get("responseSchema"):
+        with_schema = {} if schema is True else {"schema": schema}
+        parameters["response_format"] = {"type": "json", **with_schema}
+    options = {api: case[name] for name, api in OPTIONS.items() if name in case}
+    return StepRequest(
+        model=case.get("model", PROVIDERS[provider].model),
+        messages=[UIMessage.parse(msgspec.json.encode(message)) for message in case["messages"]],
+        system=case.get("system"),
+        tools=tool_specs(case.get("tools", ())),
+        tool_choice=case.get("toolChoice"),
+        parameters=parameters,
+        provider_options={**options, **case.get("body", {})},
+        new_id=str,
+    )
+
+
+def our_request(provider: str, case: Mapping[str, Any]) -> Json:
+    """Return what we send in a case: `body` and `betas`."""
+    return PROVIDERS[provider].request(step_request(provider, case))
+
+
+def comparable(chunks: Iterable[Json], events: Iterable[bytes] = ()) -> list[Json]:
+    """Merge deltas, drop the run's envelope, and number the ids that were made up.
+
+    Args:
+        events: of the provider, where the ids stand that were not.
+    """
+    kept: list[Json] = []
+    for chunk in chunks:
+        if chunk.get("type") in (None, *_ENVELOPE):
+            continue
+        named, text = _DELTAS.get(chunk["type"], ("", ""))
+        last = kept[-1] if kept else {}
+        if (
+            text
+            and "providerMetadata" not in chunk
+            and "providerMetadata" not in last
+            and (last.get("type"), last.get(named)) == (chunk["type"], chunk[named])
+        ):
+            last[text] += chunk[text]
+        else:
+            kept.append(dict(chunk))
+    sent, made_up = b"\n".join(events).decode(), dict[str, str]()
+    for chunk in kept:
+        for key in _IDS:
+            if key in chunk and _MADE_UP.match(chunk[key]) and chunk[key] not in sent:
+                chunk[key] = made_up.setdefault(chunk[key], f"made up {len(made_up)}")
+        if chunk["type"] == "tool-input-error":
+            deviates("parser-words")
+            # What follows is the JSON parser's own words, and what stands before is JavaScript's.
+            words = chunk["errorText"].partition("\nError message:")[0]
+            chunk["errorText"] = words.replace("AI_JSONParseError: ", "")
+    return kept
+
+
+_IDS: Final = ("id", "sourceId", "toolCallId", "approvalId")
+_MADE_UP: Final = re.compile(r"(made-up|gen|aitxt)-|[A-Za-z0-9]{16}(_\d)?$")
+"""As we make ids here, and as the AI SDK does; calls inside of a wrapper are numbered."""
