@@ -40,10 +40,14 @@ LONG: Final = "How do rivers move? [[tokens=3000 rate=50]]"
 
 
 @pytest.fixture(scope="module")
-def projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Projects]:
+def projects(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Projects]:
     """A project for each framework, with the package from its tarball."""
     folder = tmp_path_factory.mktemp("frontends")
-    yield make_projects(folder / "projects", pack(folder))
+    assert pytestconfig.cache is not None
+    store = pytestconfig.cache.mkdir("frontends")
+    yield make_projects(folder / "projects", pack(folder, store), store)
     shutil.rmtree(folder)
 
 
@@ -141,9 +145,7 @@ async def shows(tab: Tab, messages: list[str]) -> None:
 async def serving(projects: Projects, project: str, gateway: str) -> AsyncIterator[str]:
     """Build a project and serve it for the length of a block; yields its address."""
     where = projects.folder / project
-    variables = {"MIDSTREAM_URL": gateway}
-    build = ("next", "build") if project == "next" else ("vite", "build")
-    await asyncio.to_thread(projects.run, project, *build, **variables)
+    await asyncio.to_thread(projects.build, project, gateway)
     port = free_port()
     start = ("next", "start") if project == "next" else ("vite", "preview", "--strictPort")
     programs = projects.folder / "node_modules" / ".bin"
@@ -152,7 +154,7 @@ async def serving(projects: Projects, project: str, gateway: str) -> AsyncIterat
             f"{project} server",
             [str(programs / start[0]), *start[1:], "--port", str(port)],
             where / "server.log",
-            environment_with(programs, variables),
+            environment_with(programs, {"MIDSTREAM_URL": gateway}),
             where=where,
         )
         stack.callback(server.end)

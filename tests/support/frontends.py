@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.support.made_once import fingerprint, made_once
 from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -22,6 +27,10 @@ TEMPLATES: Final = REPOSITORY / "tests" / "e2e" / "frontends"
 """A project for each framework but for its pages; `scripts/bootstrap.py` installs their lock."""
 PROJECTS: Final = ("react", "next", "vue", "svelte")
 PACKAGE: Final = REPOSITORY / "demo-ui" / "transport"
+LEFT_OUT: Final = frozenset({"node_modules", "dist", "tests"})
+"""What is made of sources, and what nothing is made of."""
+ANY_GATEWAY: Final = "http://gateway.invalid"
+"""Stands in what Next.js builds until a gateway's address does."""
 
 CODE: Final = frozenset({"ts", "tsx", "vue", "svelte"})
 BACKEND: Final = "// app/api/"
@@ -60,9 +69,16 @@ def snippets() -> Iterator[Snippet]:
 
 @dataclass(frozen=True)
 class Projects:
-    """A folder with a project for each framework, the package installed in each."""
+    """A folder with a project for each framework, the package installed in each.
+
+    Attributes:
+        store: where what takes long to build is kept, from run to run.
+        sources: a fingerprint of each project before anything was installed or built.
+    """
 
     folder: Path
+    store: Path
+    sources: Mapping[str, str]
 
     def run(self, project: str, *command: str, **environment: str) -> None:
         """Run a program of the installed packages in a project, to its end.
@@ -71,6 +87,28 @@ class Projects:
             AssertionError: it failed; shows what it printed.
         """
         run(self.folder / "node_modules" / ".bin", command, self.folder / project, environment)
+
+    def build(self, project: str, gateway: str) -> None:
+        """Build a project for production, with its gateway's address.
+
+        Next.js takes half a minute, and writes the address into what it builds: it builds
+        once for the same sources, with an address that is replaced.
+        """
+        if project != "next":
+            self.run(project, "vite", "build", MIDSTREAM_URL=gateway)
+            return
+        built = self.folder / "next" / ".next"
+
+        def make(kept: Path) -> None:
+            self.run("next", "next", "build", MIDSTREAM_URL=ANY_GATEWAY)
+            shutil.rmtree(built / "cache")
+            built.rename(kept)
+
+        made_once(self.store / "next", self.sources["next"], make, built)
+        replaced = [file for file in built.glob("*.js*") if ANY_GATEWAY in file.read_text()]
+        assert built / "routes-manifest.json" in replaced
+        for file in replaced:
+            file.write_text(file.read_text().replace(ANY_GATEWAY, gateway))
 
 
 def environment_with(programs: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -103,23 +141,39 @@ def run(programs: Path, command: Sequence[str], where: Path, more: Mapping[str, 
     assert done.returncode == 0, f"{' '.join(command)} failed\n{done.stdout}\n{done.stderr}"
 
 
-def pack(folder: Path) -> Path:
-    """Build the package and pack it, from its sources as they are now; return the tarball."""
-    copy = folder / "package"
-    left_out = shutil.ignore_patterns("node_modules", "dist", "tests", "*.tgz")
-    shutil.copytree(PACKAGE, copy, ignore=left_out)
+def pack(folder: Path, store: Path) -> Path:
+    """Build the package and pack it, unless its sources are as they were; return the tarball."""
     modules = REPOSITORY / "demo-ui" / "node_modules"
-    (folder / "node_modules").symlink_to(modules)
-    run(modules / ".bin", ["npm", "run", "release"], copy, {})
-    (tarball,) = copy.glob("*.tgz")
+    lock = REPOSITORY / "demo-ui" / "package-lock.json"
+    sources = [lock, *files_of(PACKAGE)]
+
+    def make(kept: Path) -> None:
+        copy = folder / "package"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        (folder / "node_modules").symlink_to(modules)
+        run(modules / ".bin", ["npm", "run", "release"], copy, {})
+        kept.mkdir()
+        (tarball,) = copy.glob("*.tgz")
+        tarball.rename(kept / tarball.name)
+
+    made_once(store / "tarball", fingerprint(REPOSITORY, sources), make, folder / "tarball")
+    (tarball,) = (folder / "tarball").iterdir()
     return tarball
 
 
-def make_projects(folder: Path, tarball: Path) -> Projects:
+def files_of(folder: Path) -> list[Path]:
+    """Return the files below a folder of which something is made."""
+    return [
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and LEFT_OUT.isdisjoint(file.relative_to(folder).parts)
+    ]
+
+
+def make_projects(folder: Path, tarball: Path, store: Path) -> Projects:
     """Make projects of the templates and the documentation's code, and install the package.
 
-    The frameworks' packages are links to the locked ones, which npm takes as installed: so it
-    resolves the peers for real, and needs no network.
+    The frameworks' packages are links to the locked ones.
     """
     shutil.copytree(TEMPLATES, folder, symlinks=True, copy_function=link)
     for snippet in snippets():
@@ -128,10 +182,45 @@ def make_projects(folder: Path, tarball: Path) -> Projects:
         file.write_text(snippet.text)
     component = (folder / "react/src/Conversation.tsx").read_text()
     (folder / "next/app/chat/[id]/conversation.tsx").write_text(f"'use client';\n{component}")
-    projects = Projects(folder)
-    into = [f"--workspace={project}" for project in PROJECTS]
-    projects.run(".", "npm", "install", "--no-audit", "--no-fund", *into, str(tarball))
+    shared = [folder / name for name in (".npmrc", "package.json", "package-lock.json")]
+    made_of = [file.read_bytes() for file in (tarball, Path(__file__))]
+    packed = hashlib.sha256(b"".join(made_of)).hexdigest()
+    sources = {
+        project: fingerprint(folder, [*shared, *files_of(folder / project)], packed)
+        for project in PROJECTS
+    }
+    projects = Projects(folder, store, sources)
+    _lock(folder, tarball)
+    projects.run(".", "npm", "install", "--no-audit", "--no-fund")
+    # A lock is believed: whether the package finds its peers is asked of what is there.
+    projects.run(".", "npm", "ls", "--all")
     return projects
+
+
+def _lock(folder: Path, tarball: Path) -> None:
+    """Make the package a dependency of each project, and name it in their lock.
+
+    Without that, npm asks a registry about every peer of the package, installed or not.
+    """
+    with tarfile.open(tarball) as packed:
+        manifest = packed.extractfile("package/package.json")
+        assert manifest is not None
+        package = json.load(manifest)
+    lock_file, address = folder / "package-lock.json", f"file:{tarball}"
+    lock = json.loads(lock_file.read_text())
+    digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
+    lock["packages"]["node_modules/midstream"] = {
+        "resolved": address,
+        "integrity": f"sha512-{digest}",
+        **{name: package[name] for name in ("version", "peerDependencies", "peerDependenciesMeta")},
+    }
+    for project in PROJECTS:
+        asked_file = folder / project / "package.json"
+        asked = json.loads(asked_file.read_text())
+        for entry in (asked, lock["packages"][project]):
+            entry["dependencies"]["midstream"] = address
+        asked_file.write_text(json.dumps(asked))
+    lock_file.write_text(json.dumps(lock))
 
 
 def link(source: str, target: str) -> None:
