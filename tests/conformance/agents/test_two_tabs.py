@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from tests.support.node import NodeChat, NodeHost
     from tests.support.sessions import Session
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.timeout(120),
-    pytest.mark.parametrize("agent", AGENTS),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+for_each_agent = pytest.mark.parametrize("agent", AGENTS)
 
 LONG = "[[tokens=3000 rate=60 first=0]]"
 
@@ -42,6 +39,7 @@ async def reloaded(node: NodeHost, session: Session, agent: str) -> NodeChat:
     return chat
 
 
+@for_each_agent
 async def test_both_tabs_end_with_the_whole_message_after_a_reload_mid_stream(
     agent: str, node: NodeHost, with_agents: Deployment
 ) -> None:
@@ -61,6 +59,7 @@ async def test_both_tabs_end_with_the_whole_message_after_a_reload_mid_stream(
     assert original["finishes"][-1]["finishReason"] == "stop"
 
 
+@for_each_agent
 async def test_second_turn_knows_the_first(
     agent: str, node: NodeHost, with_agents: Deployment
 ) -> None:
@@ -77,6 +76,7 @@ async def test_second_turn_knows_the_first(
     assert said in text_of(end["messages"][-1])
 
 
+@for_each_agent
 async def test_stop_from_the_other_tab_ends_both_and_the_providers_work(
     agent: str, node: NodeHost, with_agents: Deployment
 ) -> None:
@@ -111,29 +111,35 @@ async def test_stop_from_the_other_tab_ends_both_and_the_providers_work(
 
 
 async def test_tabs_of_a_killed_gateway_see_the_end(
-    agent: str, node: NodeHost, backends: Backends, own_deployment: Deployment
+    node: NodeHost, backends: Backends, own_deployment: Deployment
 ) -> None:
-    """The lease runs out, the run is closed with a sentence, and what was said is kept."""
+    """The lease runs out, each run is closed with a sentence, and what was said is kept."""
     settings = merged(SHORT_LEASE, backends.settings)
     producer, survivor = own_deployment.add_gateways(2, settings, environment=backends.environment)
-    session = own_deployment.session()
-    elsewhere = session.through(survivor.at)
-    first = await tab(node, session, agent)
-    await first.send(LONG)
-    await first.reach(60)
-    second = await reloaded(node, elsewhere, agent)
-    await second.reach(60)
 
+    async def follow(agent: str) -> tuple[Session, NodeChat]:
+        """Send in one tab, and read in another through the gateway that survives."""
+        session = own_deployment.session()
+        elsewhere = session.through(survivor.at)
+        first = await tab(node, session, agent)
+        await first.send(LONG)
+        await first.reach(60)
+        second = await reloaded(node, elsewhere, agent)
+        await second.reach(60)
+        return elsewhere, second
+
+    followed = await asyncio.gather(*map(follow, AGENTS))
     producer.process.kill()
     async with asyncio.timeout(15):
-        end = await second.settle()
+        ends = await asyncio.gather(*(second.settle() for _, second in followed))
 
-    assert end["status"] == "error"
-    assert "interrupted" in end["error"]
-    kept = await elsewhere.snapshot()
-    assert kept["runs"][-1]["outcome"] == "interrupted"
-    assert text_of(kept["messages"][-1]) == text_of(end["messages"][-1]) != ""
+    for agent, (session, _), end in zip(AGENTS, followed, ends, strict=True):
+        assert end["status"] == "error", agent
+        assert "interrupted" in end["error"], agent
+        kept = await session.snapshot()
+        assert kept["runs"][-1]["outcome"] == "interrupted", agent
+        assert text_of(kept["messages"][-1]) == text_of(end["messages"][-1]) != "", agent
 
-    after = await tab(node, elsewhere, agent, as_ai5_holds(kept["messages"]))
-    await after.send("again [[tokens=5]]")
-    assert (await after.settle())["finishes"][-1]["finishReason"] == "stop"
+        after = await tab(node, session, agent, as_ai5_holds(kept["messages"]))
+        await after.send("again [[tokens=5]]")
+        assert (await after.settle())["finishes"][-1]["finishReason"] == "stop", agent
