@@ -54,6 +54,7 @@ class Feed:
         entries: the newest records, oldest first; None while nobody follows.
         followers: readers of the records themselves (not of a run).
         here: who has the session open, as last heard; None before that.
+        erased_at: the generation that began with the session's deletion; None if none did.
     """
 
     def __init__(self, store: SessionStore, session_id: SessionId) -> None:
@@ -64,6 +65,7 @@ class Feed:
         self.entries: deque[LogEntry] | None = None
         self.followers = 0
         self.here: Raw | None = None
+        self.erased_at: int | None = None
         self.pulse = Pulse()
         self._store = store
         self._behind = False
@@ -76,6 +78,7 @@ class Feed:
         """Take an entry from the channel: deliver it, drop it, or read the log."""
         if isinstance(entry.record, ErasedRecord):
             self._reset(None)
+            self.erased_at = self.generation
             return
         if isinstance(entry.record, PresenceRecord):
             self.here = entry.record.here

@@ -34,6 +34,9 @@ FEED_PAGE: Final = 200
 LOG_UNREADABLE: Final = (
     "unable to reach the session's log; the answer may go on without you. Load the session again"
 )
+ERASED: Final = FeedEvent("erased", b"{}", None)
+"""Told to those who have seen the session, before the snapshot of nothing."""
+
 LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
 
 
@@ -196,6 +199,9 @@ class SessionReader:
         while True:
             try:
                 if self._generation != feed.generation:
+                    if self._position is not None and feed.erased_at == feed.generation:
+                        self._position = None
+                        yield ERASED
                     yield await self._begin_again()
                     sent_at = time.monotonic()
                 await self._be_here()
@@ -236,7 +242,9 @@ class SessionReader:
                 entries = self._in_ring() or await self._in_log()
                 for entry in entries:
                     self._position = Position(self._position.epoch, entry.offset)
-                    yield feed_event(entry, self._position)
+                    event = feed_event(entry, self._position)
+                    if event is not None:
+                        yield event
                 if not entries:
                     break
             if self._position is None or self._generation != self._feed.generation:
@@ -263,8 +271,8 @@ class SessionReader:
         return page.entries
 
 
-def feed_event(entry: LogEntry, position: Position) -> FeedEvent:
-    """Return what followers get for a record."""
+def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
+    """Return what followers get for a record; None for one that is passed over."""
     record = entry.record
     if isinstance(record, ChunksRecord):
         data = b'{"runId":"%b","first":%d,"chunks":[%b]}' % (
@@ -277,7 +285,7 @@ def feed_event(entry: LogEntry, position: Position) -> FeedEvent:
         return FeedEvent("message", _encode_message(record), position)
     if isinstance(record, RunRecord):
         return FeedEvent("run", msgspec.json.encode(record.run), position)
-    return FeedEvent("erased", b"{}", position)
+    return None
 
 
 class _MessageEvent(msgspec.Struct, rename="camel", omit_defaults=True):

@@ -78,10 +78,10 @@ class FeedEvent(Struct, frozen=True, gc=False):
     """One event of the session feed.
 
     Attributes:
-        event: `snapshot`, `message`, `run`, `chunks` or `presence`.
+        event: `snapshot`, `message`, `run`, `chunks`, `presence` or `erased`.
         data: its JSON, on one line.
         position: where a reader stands after it; None while there is no session, and with
-            `presence`, which is not in the log.
+            `presence` and `erased`, which are not in the log.
     """
 
     event: str

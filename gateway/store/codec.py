@@ -2,6 +2,8 @@
 
 A record is a kind, header lines, and a payload that may be of any size; the log and the
 channel hold the same bytes. Chunks are the hot path, so a header is split, never parsed.
+A kind is the whole first line. One that is not listed is of a newer gateway, and is passed over;
+so that older ones read on, a listed kind never gets other header lines.
 
     c NL run NL first NL count NL level NL payload
     m NL id NL parent NL run NL message JSON
@@ -15,6 +17,7 @@ changes. Only the Lua scripts write records.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -31,10 +34,15 @@ from gateway.store.records import (
     RunOutcome,
     RunRecord,
     RunState,
+    UnknownRecord,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.store.records import Record
+
+logger = logging.getLogger(__name__)
 
 _info: Final = msgspec.json.Decoder(RunInfo)
 _by: Final = msgspec.json.Decoder(str)
@@ -65,8 +73,17 @@ def decode_by(value: bytes) -> str | None:
 
 
 def decode_record(data: bytes) -> Record:
-    """Decode a record of the log."""
-    kind = data[:1]
+    """Decode a record of the log; one that cannot be read, or is of no known kind, is Unknown."""
+    end = data.find(b"\n")
+    kind = data if end < 0 else data[:end]
+    try:
+        return _decode_known(kind, data)
+    except ValueError as error:  # msgspec's errors are ValueErrors too
+        logger.error("record_unreadable kind=%r reason=%s", kind[:20], error)
+        return UnknownRecord(kind=_name_of(kind))
+
+
+def _decode_known(kind: bytes, data: bytes) -> Record:
     if kind == b"c":
         _, run, first, count, level, payload = data.split(b"\n", 5)
         return ChunksRecord(
@@ -88,7 +105,13 @@ def decode_record(data: bytes) -> Record:
         return RunRecord(run=decode_run(data))
     if kind == b"p":
         return PresenceRecord(here=Raw(data[2:]))
-    return ErasedRecord()
+    if kind == b"e":
+        return ErasedRecord()
+    return UnknownRecord(kind=_name_of(kind))
+
+
+def _name_of(kind: bytes) -> str:
+    return kind[:64].decode(errors="replace")
 
 
 def decode_run(data: bytes) -> RunInfo:
@@ -110,9 +133,9 @@ def decode_kept_run(data: bytes) -> KeptRun:
     return KeptRun(int(fence), int(after), opened.decode(), decode_run(record))
 
 
-def decode_entry(entry: tuple[bytes, tuple[bytes, bytes, bytes, bytes]]) -> LogEntry:
-    """Decode an entry of the stream: its id, and `p`, predecessor, `r`, record."""
-    offset, (_, previous, _, record) = entry
+def decode_entry(entry: tuple[bytes, Sequence[bytes]]) -> LogEntry:
+    """Decode an entry of the stream: its id, and `p`, predecessor, `r`, record, and no matter."""
+    offset, (_, previous, _, record, *_) = entry
     return LogEntry(
         offset=offset.decode(), previous=previous.decode(), record=decode_record(record)
     )
@@ -122,17 +145,20 @@ def decode_published(data: bytes) -> LogEntry:
     """Decode a message of the channel."""
     parts = data.split(b"\n", 7)
     if parts[2] == b"c":
-        previous, offset, _, run, first, count, level, payload = parts
-        return LogEntry(
-            offset=offset.decode(),
-            previous=previous.decode(),
-            record=ChunksRecord(
-                run_id=RunId(run.decode()),
-                first=int(first),
-                count=int(count),
-                level=int(level),
-                payload=payload,
-            ),
-        )
+        try:
+            previous, offset, _, run, first, count, level, payload = parts
+            return LogEntry(
+                offset=offset.decode(),
+                previous=previous.decode(),
+                record=ChunksRecord(
+                    run_id=RunId(run.decode()),
+                    first=int(first),
+                    count=int(count),
+                    level=int(level),
+                    payload=payload,
+                ),
+            )
+        except ValueError:
+            pass  # `decode_record` tells of it
     before, offset, record = data.split(b"\n", 2)
     return LogEntry(offset=offset.decode(), previous=before.decode(), record=decode_record(record))

@@ -7,7 +7,7 @@ reader can tell a hole from an end.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,16 +16,32 @@ from gateway.ids import MessageId, RunId, SessionId, UserId
 from protocol.position import Position
 
 
-class RunState(StrEnum):
-    """Where a run is. `stopping`: a stop is recorded, its terminal is not yet."""
+class OpenEnum(StrEnum):
+    """Words to which later versions may add: one that is not known here is kept as it is."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word
+
+
+class RunState(OpenEnum):
+    """Where a run is. `stopping`: a stop is recorded, its terminal is not yet.
+
+    A run in a state that is not known here has not ended; it is no orphan, and not ours to
+    write. Clients are told the state as it is.
+    """
 
     OPEN = "open"
     STOPPING = "stopping"
     ENDED = "ended"
 
 
-class RunOutcome(StrEnum):
-    """How a run ended."""
+class RunOutcome(OpenEnum):
+    """How a run ended. One that is not known here is neither a success nor a person's stop."""
 
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -36,7 +52,7 @@ class RunOutcome(StrEnum):
     """Its producer died, or was shut down."""
 
 
-class Trigger(StrEnum):
+class Trigger(OpenEnum):
     """What a client asks for; the AI SDK's own words."""
 
     SUBMIT = "submit-message"
@@ -98,6 +114,15 @@ class ErasedRecord(Struct, frozen=True, gc=False, kw_only=True):
     """The session was deleted. Only on the channel: the log is gone."""
 
 
+class UnknownRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """A record of a kind that this version does not know, or cannot read.
+
+    Readers pass over it: it moves the log's head, and nothing else.
+    """
+
+    kind: str
+
+
 class PresenceRecord(Struct, frozen=True, gc=False, kw_only=True):
     """Who has the session open changed. Only on the channel, outside its order.
 
@@ -107,7 +132,9 @@ class PresenceRecord(Struct, frozen=True, gc=False, kw_only=True):
     here: Raw
 
 
-Record: TypeAlias = ChunksRecord | MessageRecord | RunRecord | ErasedRecord | PresenceRecord
+Record: TypeAlias = (
+    ChunksRecord | MessageRecord | RunRecord | ErasedRecord | PresenceRecord | UnknownRecord
+)
 
 
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
@@ -157,7 +184,6 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     head_message_id: MessageId | None
     active_run_id: RunId | None
     last_run_id: RunId | None
-
 
 class SessionState(Struct, frozen=True, kw_only=True):
     """Everything a session is, read in one atomic step.
