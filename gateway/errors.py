@@ -11,6 +11,7 @@
       StoreError
         StoreUnavailableError 503    Redis cannot be reached; outcome unknown
         LogLostError                 the log is not what was acknowledged
+        UpgradeNeededError 503       a newer gateway has written the session; this one reads on
       ProviderError                  .retry_after_s
         ProviderRateLimitedError · ProviderRejectedError · ProviderUnavailableError
       AgentError                     an agent failed, in its own words
@@ -189,6 +190,16 @@ class LogLostError(StoreError):
     """The session's log is gone or shorter than what was acknowledged."""
 
     code = "log_lost"
+
+
+class UpgradeNeededError(StoreError):
+    """The session's format is above what this gateway writes; nothing was changed.
+
+    Another gateway, or this one after its upgrade, takes the same request.
+    """
+
+    code = "upgrade_needed"
+    ws_close_code = 4000
 
 
 class ProviderError(GatewayError):

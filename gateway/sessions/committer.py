@@ -64,7 +64,7 @@ class LaneOwner(Protocol):
         ...
 
     def lost(self, status: AppendStatus) -> None:
-        """FENCED, or GONE: nothing more of this run will be stored."""
+        """FENCED, GONE or NEWER: nothing more of this run will be stored by us."""
         ...
 
 
@@ -173,7 +173,7 @@ class Lane:
                     self._owner.committed(batch.chunks, answer)
             case AppendStatus.GAP:
                 self._append_again(batch, answer.next)
-            case AppendStatus.FENCED | AppendStatus.GONE:
+            case AppendStatus.FENCED | AppendStatus.GONE | AppendStatus.NEWER:
                 self._die(answer.status)
         self._changed.send()
 

@@ -21,6 +21,7 @@ from gateway.sessions.accept import Plan, accept, title_of
 from gateway.sessions.access import check_create, check_write
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.stored import stored_message
+from gateway.store.format import upgrade_needed
 from gateway.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
 from protocol.assembler import Assembler
 from protocol.batch import ChunkBatch
@@ -120,6 +121,7 @@ class Opening:
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
             InvalidRequestError, StoreUnavailableError.
+            UpgradeNeededError: newer gateways alone may write the session.
         """
         run_id = RunId(new_id("run"))
         for _ in range(OPEN_ATTEMPTS):
@@ -129,8 +131,10 @@ class Opening:
                 check_create(caller)
             else:
                 check_write(caller, state.meta)
-            if state is not None and (known := await self._known(request)) is not None:
+            if state is not None and (known := await self._known(request, state)) is not None:
                 return Admitted(await feed.log_of(known))
+            if state is not None and state.meta.is_newer:
+                raise upgrade_needed(request.session_id)  # decided on nothing we do not know
             if state is not None and state.run is not None and _resolves_nothing(request, state):
                 await self._wait_for_turn(request, feed, state.run)
                 continue
@@ -171,13 +175,14 @@ class Opening:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
 
-    async def _known(self, request: StartRequest) -> RunId | None:
+    async def _known(self, request: StartRequest, state: SessionState) -> RunId | None:
         """Return the run of a continuation that was sent before.
 
         Asked first: what it answers is answered by now, and would be refused. For any other
-        send the store decides when it opens.
+        send the store decides when it opens, if it may.
         """
-        if request.request_key is None or request.messages[-1].role != "assistant":
+        asked_first = request.messages[-1].role == "assistant" or state.meta.is_newer
+        if request.request_key is None or not asked_first:
             return None
         return await self._store.run_of_request(request.session_id, request.request_key)
 

@@ -6,8 +6,8 @@
 Whatever happens to a run comes in by one of five doors: the agent ends or fails; `stop`
 (a person's decision, read from the log); `interrupt` (this process shuts down, or Redis
 is away for too long); `hand_over` (it shuts down, and another one can go on); `lost` (another
-producer took over, or the run is gone). After the last two nothing more is written. A
-reader's disconnect is none of them.
+producer took over, the run is gone, or newer gateways alone may write it, and one of them ends
+it). After the last two nothing more is written. A reader's disconnect is none of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from gateway.agents.durable import durable
-from gateway.errors import AgentError, GatewayError, StoreUnavailableError
+from gateway.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.committer import Committer, Lane
 from gateway.sessions.pulse import Pulse
@@ -392,7 +392,7 @@ class Producer:
     async def _release(self) -> None:
         try:
             await self._store.release(self.key)
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, UpgradeNeededError) as error:
             # It is taken over all the same, once its lease has run out.
             logger.warning("run_not_released run=%s reason=%s", self.key.run_id, error)
 

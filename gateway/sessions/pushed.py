@@ -30,6 +30,7 @@ from gateway.sessions.attention import Attention
 from gateway.sessions.closing import close_request
 from gateway.sessions.producer import INTERNAL_SENTENCE
 from gateway.sessions.writings import Writing, Writings, run_ended, run_not_found
+from gateway.store.format import upgrade_needed
 from gateway.store.records import (
     AppendBatch,
     Appended,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from gateway.sessions.readers import Draining
     from gateway.sessions.run_log import RunLog
     from gateway.sessions.service import StartRequest
-    from gateway.store.records import SessionState
+    from gateway.store.records import Renewed, SessionState
     from gateway.store.store import SessionStore
     from protocol.writer import ChunkWriter
 
@@ -217,8 +218,7 @@ class PushedRuns:
     async def _not_next(self, writing: Writing, first: int, count: int) -> Pushed:
         """Answer chunks that do not begin where the log ends: they are stored, or too early."""
         (renewed,) = await self._store.renew([writing.key], self.limits.lease_ms)
-        if not renewed.held:
-            await self._refuse(writing.key, AppendStatus.FENCED)
+        await self._check_held(writing.key, renewed)
         if first + count > writing.next:
             raise _gap(writing.next)
         return Pushed(next=writing.next, stopped_by=renewed.stopped_by)
@@ -246,12 +246,18 @@ class PushedRuns:
             await self._refuse(key, answer.status, answer.next)
         return Pushed(next=answer.next, stopped_by=answer.stopped_by or None)
 
+    async def _check_held(self, key: RunKey, renewed: Renewed) -> None:
+        if not renewed.held:
+            await self._refuse(key, AppendStatus.NEWER if renewed.newer else AppendStatus.FENCED)
+
     async def _refuse(self, key: RunKey, status: AppendStatus, next_sequence: int = 0) -> NoReturn:
         """Raise what a worker is to know.
 
         Raises:
-            SequenceGapError, RunNotFoundError, RunEndedError, FencedError.
+            SequenceGapError, RunNotFoundError, RunEndedError, FencedError, UpgradeNeededError.
         """
+        if status is AppendStatus.NEWER:
+            raise upgrade_needed(key.session_id)
         if status is AppendStatus.GAP:
             raise _gap(next_sequence)
         found = await self._store.load_run(key.session_id, key.run_id)
@@ -277,8 +283,7 @@ class PushedRuns:
         await self._writings.check(caller, key)
         async with self._attention.to(key.session_id) as feed:
             (renewed,) = await self._store.renew([key], self.limits.lease_ms)
-            if not renewed.held:
-                await self._refuse(key, AppendStatus.FENCED)
+            await self._check_held(key, renewed)
             log = await feed.log_of(key.run_id)
             if renewed.stopped_by is not None:
                 return renewed.stopped_by

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.errors import GatewayError, StoreUnavailableError
+from gateway.errors import GatewayError, StoreError, StoreUnavailableError, UpgradeNeededError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.stored import stored_chunks, stored_message
 from gateway.store.records import AppendStatus, RunOutcome
@@ -39,6 +39,8 @@ ORPHAN_SENTENCE: Final = (
     "The answer was interrupted because the process that produced it stopped. Send it again."
 )
 ORPHANS_A_TICK: Final = 50
+MAX_PASSED_OVER: Final = 1_000
+"""Orphans that only newer gateways may close, which a tick looks past to find its own."""
 CLOSE_LIMIT_S: Final = 5.0
 
 
@@ -80,6 +82,7 @@ class Reaper:
         self._producers = producers
         self._go_on = go_on
         self._retired = False
+        self._newer: set[tuple[SessionId, RunId]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -107,6 +110,7 @@ class Reaper:
 
         Raises:
             StoreUnavailableError: Redis cannot be reached; it stays an orphan.
+            UpgradeNeededError: a newer gateway alone may close it; it stays an orphan.
         """
         if not self.may_take_over:
             return False
@@ -116,9 +120,7 @@ class Reaper:
         if taken is None:
             return False
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
-        if not await self._goes_on(taken):
-            await self._close(taken)
-        return True
+        return await self._goes_on(taken) or await self._close(taken)
 
     async def _goes_on(self, taken: TakenOver) -> bool:
         if self._go_on is None:
@@ -142,26 +144,43 @@ class Reaper:
                 answers = await self._store.renew(
                     [producer.key for producer in producers], self._limits.lease_ms
                 )
-            except StoreUnavailableError:
+            except StoreError:
                 continue  # nobody else can take the runs over either
             for producer, answer in zip(producers, answers, strict=True):
                 if answer.stopped_by is not None:
                     producer.stop(answer.stopped_by)
                 elif not answer.held:
-                    producer.lost(AppendStatus.FENCED)
+                    producer.lost(AppendStatus.NEWER if answer.newer else AppendStatus.FENCED)
 
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(self._limits.tick_s)
             try:
                 if self.may_take_over:
-                    for session_id, run_id in await self._store.expired_leases(ORPHANS_A_TICK):
-                        await self.close_orphan(session_id, run_id)
+                    await self._close_orphans()
                 await self._store.trim_due(ORPHANS_A_TICK)
-            except StoreUnavailableError as error:
+            except StoreError as error:
                 logger.info("reaper_waits reason=%s", error)
 
-    async def _close(self, taken: TakenOver) -> None:
+    async def _close_orphans(self) -> None:
+        due = await self._store.expired_leases(ORPHANS_A_TICK + len(self._newer))
+        self._newer.intersection_update(due)
+        for orphan in due:
+            if orphan in self._newer:
+                continue
+            try:
+                await self.close_orphan(*orphan)
+            except UpgradeNeededError:
+                if len(self._newer) < MAX_PASSED_OVER:
+                    self._newer.add(orphan)
+            except StoreUnavailableError:
+                raise
+            except Exception:
+                # A bug, or a run that cannot be read: the others still have their reaper.
+                logger.exception("orphan_not_closed session=%s run=%s", *orphan)
+
+    async def _close(self, taken: TakenOver) -> bool:
+        """Write a run's terminal; False if that became impossible in between."""
         base = await self._continued_message(taken)
         chunks = await stored_chunks(self._store, taken)
         writer = ChunkWriter.resume_from(chunks, taken.run.message_id, base)
@@ -181,9 +200,12 @@ class Reaper:
             assembler=assembler,
             reconnect_window_s=self._limits.reconnect_window_s,
         )
-        await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
+        answer = await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
+        if answer is not None and answer.status is AppendStatus.NEWER:
+            return False
         ORPHANS_CLOSED.inc()
         RUNS_ENDED.labels(outcome).inc()
+        return True
 
     async def _continued_message(self, taken: TakenOver) -> UIMessage | None:
         if not taken.run.continues:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import AgentError, StoreUnavailableError
+from gateway.errors import AgentError, StoreUnavailableError, UpgradeNeededError
 from gateway.sessions.backoff import Backoff
 from gateway.store.records import AppendStatus
 from protocol.codec import encode
@@ -117,22 +117,26 @@ class StoredMemory:
         try:
             async with asyncio.timeout(self._limit_s if required else OPTIONAL_LIMIT_S):
                 await self._lane.drained()
-                held = await self._keep(b"%d\n%b" % (self.next, point))
+                lost = await self._keep(b"%d\n%b" % (self.next, point))
         except TimeoutError:
             if required:
                 raise StoreUnavailableError(
                     "unable to go on with the answer; the session log cannot be reached"
                 ) from None
             return
-        if not held:
-            self._lost(AppendStatus.FENCED)
+        if lost is not None:
+            self._lost(lost)
             await asyncio.sleep(0)  # the cancellation arrives here
 
-    async def _keep(self, kept: bytes) -> bool:
+    async def _keep(self, kept: bytes) -> AppendStatus | None:
+        """Keep a point; return why the run is not ours any more, or None if it is."""
         backoff = Backoff()
         while True:
             try:
-                return await self._store.remember(self._lane.key, kept)
+                held = await self._store.remember(self._lane.key, kept)
+                return None if held else AppendStatus.FENCED
+            except UpgradeNeededError:
+                return AppendStatus.NEWER
             except StoreUnavailableError:
                 await backoff.wait()
 

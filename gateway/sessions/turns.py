@@ -148,7 +148,7 @@ class Turns:
         if lease.stopped_by is not None:
             producer.stop(lease.stopped_by)
         elif not lease.held:
-            producer.lost(AppendStatus.FENCED)
+            producer.lost(AppendStatus.NEWER if lease.newer else AppendStatus.FENCED)
         return turn.stopped or not turn.over
 
     async def _open(self, caller: Caller, call: CallRequest, feed: Feed) -> Step:

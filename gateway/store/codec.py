@@ -3,7 +3,7 @@
 A record is a kind, header lines, and a payload that may be of any size; the log and the
 channel hold the same bytes. Chunks are the hot path, so a header is split, never parsed.
 A kind is the whole first line. One that is not listed is of a newer gateway, and is passed over;
-so that older ones read on, a listed kind never gets other header lines.
+so that older ones read on, a listed kind never gets other header lines (`format.py`).
 
     c NL run NL first NL count NL level NL payload
     m NL id NL parent NL run NL message JSON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.store.format import NEWER, upgrade_needed
 from gateway.store.reader import SessionReader
 from gateway.store.records import Recalled
 
@@ -17,9 +18,12 @@ class RunHandover(SessionReader):
     async def remember(self, key: RunKey, point: bytes) -> bool:
         """See SessionStore."""
         meta = self._keys.session(key.session_id)[:1]
-        return bool(
-            await self._client.run(self._scripts.remember.call(meta, key.run_id, key.fence, point))
+        kept = await self._client.run(
+            self._scripts.remember.call(meta, key.run_id, key.fence, point)
         )
+        if kept == NEWER:
+            raise upgrade_needed(key.session_id)
+        return bool(kept)
 
     async def recall(self, key: RunKey) -> Recalled | None:
         """See SessionStore."""
@@ -31,6 +35,8 @@ class RunHandover(SessionReader):
         """See SessionStore."""
         meta = self._keys.session(key.session_id)[:1]
         released = await self._client.run(self._scripts.release.call(meta, key.run_id, key.fence))
+        if released == NEWER:
+            raise upgrade_needed(key.session_id)
         if released:
             await self._client.run(self._hints.lease([(key.session_id, key.run_id)], 0))
         return bool(released)

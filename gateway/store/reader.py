@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 # The order in which load.lua answers.
 FACTS: Final = (
-    "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next"
+    "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
+    "format",
 )  # fmt: skip
 
 
@@ -75,13 +76,13 @@ class SessionReader:
         if reply is None:
             return None
         facts, kept, path, others, expired = reply
-        run = decode_kept_run(kept)
+        run = decode_kept_run(kept) if kept else None
         return SessionState(
             meta=_session_meta(session_id, facts),
             path=_path(path),
-            run=run.run,
-            run_next=int(facts[9]),
-            run_opened=run.opened,
+            run=run.run if run else None,
+            run_next=int(facts[9] or 0),
+            run_opened=run.opened if run else "0-0",
             run_expired=bool(expired),
             off_path=frozenset(MessageId(other.decode()) for other in others),
         )
@@ -140,8 +141,8 @@ class SessionReader:
 def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
-    epoch, owner, title, created, updated, offset, head, run, state, *_ = facts
-    run_id = RunId(run.decode())
+    epoch, owner, title, created, updated, offset, head, run, state, _, format_, *_ = facts
+    run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,
         owner=UserId(owner.decode()),
@@ -150,8 +151,9 @@ def _session_meta(
         created_at_ms=int(created),
         updated_at_ms=int(updated) if updated_at_ms is None else updated_at_ms,
         head_message_id=MessageId(head.decode()) if head else None,
-        active_run_id=None if state.decode() == RunState.ENDED else run_id,
+        active_run_id=None if state == RunState.ENDED.encode() else run_id,
         last_run_id=run_id,
+        format=int(format_ or 1),
     )
 
 
@@ -160,7 +162,7 @@ def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:
     messages = []
     for i in range(len(flat) - 3, -1, -3):
         message_id, header, message = flat[i : i + 3]
-        parent, content_hash, run = header.decode().split("\n")
+        parent, content_hash, run, *_ = header.decode().split("\n")
         messages.append(
             StoredMessage(
                 id=MessageId(message_id.decode()),

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.store.format import WRITE_FORMAT
 from protocol.position import Position
 
 
@@ -173,7 +174,7 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
 
 
 class SessionMeta(Struct, frozen=True, kw_only=True):
-    """A session without its messages."""
+    """A session without its messages. `format`: see `format.py`."""
 
     id: SessionId
     owner: UserId
@@ -184,6 +185,13 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     head_message_id: MessageId | None
     active_run_id: RunId | None
     last_run_id: RunId | None
+    format: int = 1
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether newer gateways alone may write the session."""
+        return self.format > WRITE_FORMAT
+
 
 class SessionState(Struct, frozen=True, kw_only=True):
     """Everything a session is, read in one atomic step.
@@ -305,6 +313,8 @@ class AppendStatus(StrEnum):
     """`next` is what the log expects: it lost what it had acknowledged, or we skipped."""
     GONE = "gone"
     """The run is not in Redis any more: erased, or the log was lost."""
+    NEWER = "newer"
+    """The session's format is above ours: newer gateways alone may write it (`format.py`)."""
 
 
 class Appended(Struct, frozen=True, gc=False, kw_only=True):
@@ -317,9 +327,13 @@ class Appended(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Renewed(Struct, frozen=True, gc=False, kw_only=True):
-    """Answer to one renewal. `held` False: fenced, ended or gone."""
+    """Answer to one renewal. `held` False: fenced, ended or gone, or `newer`.
+
+    `newer`: the session's format is above ours.
+    """
 
     held: bool
+    newer: bool = False
     stopped_by: str | None = None
 
 

@@ -22,6 +22,7 @@ from gateway.ids import RunId, SessionId, UserId
 from gateway.store.channel import RedisChannel
 from gateway.store.client import RedisClient, Reply, StoreSettings
 from gateway.store.codec import decode_by, decode_kept_run, encode_by, encode_info
+from gateway.store.format import NEWER, upgrade_needed
 from gateway.store.handover import RunHandover
 from gateway.store.keys import Keys
 from gateway.store.records import (
@@ -112,6 +113,8 @@ class RedisStore(RunHandover):
             self._hints.activity(request.expected_owner, session_id),
         ]
         status, kept, epoch, offset = await self._after_hints(hints, opening)
+        if status == NEWER:
+            raise upgrade_needed(session_id)
         found = decode_kept_run(kept) if kept else None
         return Opened(
             status=OpenStatus(status.decode()),
@@ -160,11 +163,14 @@ class RedisStore(RunHandover):
         lost = [
             (key.session_id, key.run_id)
             for key, (held, _) in zip(keys, replies, strict=True)
-            if not held
+            if held == 0  # the hint of a newer one leads a newer gateway to it
         ]
         if lost:
             await self._client.run(self._hints.forget_lease(lost))
-        return [Renewed(held=bool(held), stopped_by=decode_by(by)) for held, by in replies]
+        return [
+            Renewed(held=held == 1, newer=held == NEWER, stopped_by=decode_by(by))
+            for held, by in replies
+        ]
 
     async def request_stop(
         self,
@@ -188,6 +194,8 @@ class RedisStore(RunHandover):
                 request_key or "",
             )
         )
+        if status == NEWER:
+            raise upgrade_needed(session_id)
         return StopRequested(
             status=StopStatus(status.decode()), run_id=RunId(run.decode()) if run else None
         )
@@ -230,6 +238,8 @@ class RedisStore(RunHandover):
                 self._keys.session(session_id), run_id, lease_ms, self._ttl_s, int(force)
             )
         )
+        if reply == NEWER:
+            raise upgrade_needed(session_id)
         hinted = [(session_id, run_id)]
         if reply is None:
             await self._client.run(self._hints.forget_lease(hinted))
@@ -282,6 +292,8 @@ class RedisStore(RunHandover):
         reply = await self._client.run(self._scripts.erase.call(self._keys.session(session_id)))
         if reply is None:
             return None
+        if reply == NEWER:
+            raise upgrade_needed(session_id)
         owner, run = reply
         stale = [
             self._hints.forget_session(UserId(owner.decode()), [session_id]),
@@ -301,7 +313,11 @@ class RedisStore(RunHandover):
         commands = [
             trim.call(self._keys.session(id_)[:2], self._reconnect_window_ms) for id_ in due
         ]
-        await self._client.run_all([*commands, self._hints.forget_trim(due)])
+        replies = await self._client.run_all(commands)
+        # A newer gateway trims what it alone may write; those must not hold up the others here.
+        newer = [id_ for id_, reply in zip(due, replies, strict=True) if reply == NEWER]
+        later = [self._hints.trim(id_, self._reconnect_window_ms) for id_ in newer]
+        await self._client.run_all([self._hints.forget_trim(due), *later])
         return len(due)
 
     async def _after_hints(self, hints: list[Command], command: Command) -> Reply:

@@ -9,39 +9,42 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from gateway.store.format import WRITE_FORMAT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Argument: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Argument, ...]
 
-# Each script, and what is prepended to it.
+# Each script, and what is prepended to it: WRITE_FORMAT first, which whatever writes compares.
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "append": (),
-    "close": ("common", "messages"),
+    "close": ("format", "common", "messages"),
     "due": ("common",),
-    "erase": (),
+    "erase": ("format",),
     "hint": ("common",),
     "load": ("common",),
     "load_run": (),
-    "open": ("common", "messages"),
+    "open": ("format", "common", "messages"),
     "presence": ("common",),
     "read": (),
     "recall": (),
-    "release": ("common",),
-    "remember": (),
-    "renew": ("common",),
-    "request_stop": ("common",),
-    "take_over": ("common",),
-    "trim": ("common",),
+    "release": ("format", "common"),
+    "remember": ("format",),
+    "renew": ("format", "common"),
+    "request_stop": ("format", "common"),
+    "take_over": ("format", "common"),
+    "trim": ("format", "common"),
 }
 
 
 def _source(name: str) -> str:
-    folder = files("gateway.store") / "lua"
-    parts = (*PARTS[name], name)
-    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
+    parts = [(LUA / f"{part}.lua").read_text("utf-8") for part in (*PARTS[name], name)]
+    return "\n".join((f"local WRITE_FORMAT = {WRITE_FORMAT}", *parts))
 
+
+LUA: Final = files("gateway.store") / "lua"
 
 # Read on import: reading a file would stall an event loop.
 _SOURCES: Final = {name: _source(name) for name in PARTS}

@@ -6,6 +6,10 @@ Rules that hold for every method:
   pipeline of independent scripts, one a run).
 - Every call may be sent again unchanged; the second answer says what the first did.
 - `StoreUnavailableError` means that the outcome is unknown. Nothing retries in here.
+- A session whose format is above ours (`format.py`) can be read, and nothing in it written: a
+  method that would raises `UpgradeNeededError`, and has changed nothing; `append`, `renew` and
+  `close_run` answer `newer`.
+- What a newer gateway has added is passed over: an `UnknownRecord`, a field, a run's state.
 - Every record is published on the session's channel, after the log has it, in log order,
   as seen by one connection.
 - Cancelling a call leaves the outcome unknown, and no connection half-read.

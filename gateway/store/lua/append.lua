@@ -2,7 +2,10 @@
 -- KEYS: meta log feed runs
 -- ARGV: 1 run  2 fence  3 first: int  4 count: int >= 1  5 level: int  6 payload: bytes
 -- Returns {status, next: int, offset, stopped by}
-local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'next', 'offset', 'stop', 'state')
+local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'next', 'offset', 'stop', 'state', 'format')
+if m[7] and tonumber(m[7]) > WRITE_FORMAT then -- is_newer (format.lua) would cost 4 % of an append
+  return {'newer', 0, '', ''}
+end
 if m[1] ~= ARGV[1] then
   if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then
     return {'fenced', 0, '', ''}

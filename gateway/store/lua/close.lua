@@ -2,7 +2,11 @@
 -- ARGV: 1 run  2 fence  3 first: int  4 count: int >= 0  5 level: int  6 payload: bytes
 --   7 outcome  8 trim before: ms  9 ttl: s  10 message: id or ''  11 parent  12 hash  13 JSON
 -- Returns {status, next: int, offset, stopped by, the session's owner}
-local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'state', 'next', 'stop', 'opened', 'owner')
+local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'state', 'next', 'stop', 'opened', 'owner',
+  'format')
+if is_newer(m[8]) then
+  return {'newer', 0, '', ''}
+end
 if m[1] ~= ARGV[1] or m[3] == 'ended' then
   local kept = redis.call('HGET', KEYS[4], ARGV[1])
   if not kept then

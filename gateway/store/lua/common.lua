@@ -37,6 +37,14 @@ local function commit_stop(by)
   commit_run()
 end
 
+-- Raise the session's format, when a feature of that format is first used in it: gateways that do
+-- not write it are refused from then on. See format.py.
+local function raise_format(format)
+  if format > tonumber(redis.call('HGET', KEYS[1], 'format') or 1) then
+    redis.call('HSET', KEYS[1], 'format', format)
+  end
+end
+
 -- One deadline for all of a session, so that it expires as a whole.
 local function refresh(ttl_s)
   for i = 1, #KEYS do

@@ -1,8 +1,11 @@
 -- Delete a session, and tell its readers with a record that follows the head.
--- Returns {owner, the run that was under way or ''}, or nil if it does not exist
-local m = redis.call('HMGET', KEYS[1], 'owner', 'run', 'state', 'offset')
+-- Returns {owner, the run that was under way or ''}, nil if it does not exist, or `newer`
+local m = redis.call('HMGET', KEYS[1], 'owner', 'run', 'state', 'offset', 'format')
 if not m[1] then
   return nil
+end
+if is_newer(m[5]) then
+  return 'newer' -- it may have keys that we do not know
 end
 for i = 1, #KEYS do
   if i ~= 3 then

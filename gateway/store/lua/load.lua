@@ -4,11 +4,11 @@
 --   the ids of all other messages, whether the run's lease has expired: 1 or 0}, or nil if it
 --   does not exist
 local facts = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'lease')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'lease')
 if not facts[1] then
   return nil
 end
-local path, seen, id = {}, {}, facts[7]
+local path, seen, id = {}, {}, facts[7] or ''
 while id ~= '' and not seen[id] do
   seen[id] = true
   local message = redis.call('HMGET', KEYS[5], id .. '|', id)
@@ -22,9 +22,11 @@ while id ~= '' and not seen[id] do
 end
 local others = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
-  if field:sub(-1) ~= '|' and not seen[field] then
+  if not (field:find('|', 1, true) or seen[field]) then
     others[#others + 1] = field
   end
 end
-local expired = facts[9] ~= 'ended' and tonumber(facts[11]) <= now_ms()
-return {facts, redis.call('HGET', KEYS[4], facts[8]), path, others, expired and 1 or 0}
+-- A run in a state of a version to come is not ours to judge, and no orphan.
+local produced = facts[9] == 'open' or facts[9] == 'stopping'
+local expired = produced and tonumber(facts[12]) <= now_ms()
+return {facts, redis.call('HGET', KEYS[4], facts[8] or ''), path, others, expired and 1 or 0}

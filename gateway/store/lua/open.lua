@@ -4,7 +4,7 @@
 --   12 a message to put ('' for none)  13 its parent  14 its hash  15 its JSON  16 user: 1 or 0
 --   17 the offset that the log must be at ('' for any)  18 facts that no client is shown
 -- Returns {status, kept run, epoch, offset}
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset', 'format')
 local now = now_ms()
 local busy = m[4] and m[4] ~= 'ended'
 -- A run whose producer is dead is an orphan, however it was found.
@@ -16,6 +16,7 @@ end
 if m[1] and m[2] ~= ARGV[1] then
   return {'denied', '', m[1], m[6]}
 end
+if is_newer(m[7]) then return {'newer', '', m[1], m[6]} end
 local known = ARGV[10] ~= '' and redis.call('HGET', KEYS[6], ARGV[10])
 if known then
   return found('known', known)
@@ -37,7 +38,7 @@ end
 if not m[1] then
   redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'title', ARGV[3],
-    'created', now, 'offset', '0-0')
+    'created', now, 'offset', '0-0', 'format', 1)
 end
 redis.call('HSET', KEYS[1], 'updated', now, 'head', ARGV[8], 'run', ARGV[6], 'fence', 1,
   'state', 'open', 'next', 0, 'lease', now + ARGV[5], 'stop', '', 'outcome', '', 'opened', '',

@@ -3,7 +3,11 @@
 --   6 request key of the send, or ''
 -- Returns {status, run}
 local MAX_TOMBSTONES = 64
-local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'stop', 'answers', 'writes')
+local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'stop', 'answers', 'writes',
+  'format')
+if is_newer(m[7]) then
+  return {'newer', ''}
+end
 local run, tombstone = ARGV[1], ARGV[2]
 if run == '' and ARGV[6] ~= '' then
   -- A send that was accepted is its run; one that was not leaves its message alone.

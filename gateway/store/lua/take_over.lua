@@ -1,8 +1,11 @@
 -- Raise the fence of a run whose lease has expired; or, by force, of any that is under way.
 -- ARGV: 1 run  2 lease: ms  3 ttl: s  4 force: 1 or 0
 -- Returns {kept run, fence: int, next: int}, or if it is not ours to take: for how many ms
--- its lease still runs, or nil if it has ended or is gone
-local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'next')
+-- its lease still runs, nil if it has ended or is gone, or `newer`
+local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'next', 'format')
+if is_newer(m[5]) then
+  return 'newer'
+end
 local now = now_ms()
 if m[1] ~= ARGV[1] or m[2] == 'ended' then
   return nil
