@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from tests.support.processes import ChildProcess, free_port
+from tests.support.processes import REPOSITORY, ChildProcess, free_port
 from tests.support.wire import Endpoint
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class GatewayProcess:
         arguments: more for the command.
         environment: more for the process.
         wait: return when it is ready; otherwise `wait_ready` does.
+        source: the tree whose gateway it is (`versions.py`).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class GatewayProcess:
         environment: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        source: Path = REPOSITORY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -83,7 +85,11 @@ class GatewayProcess:
             *arguments,
         ]
         self.process = ChildProcess(
-            f"gateway {folder.name}", command, folder / "log", {**API_KEYS, **(environment or {})}
+            f"gateway {folder.name}",
+            command,
+            folder / "log",
+            {**API_KEYS, "PYTHONPATH": str(source), **(environment or {})},
+            where=source,
         )
         if wait:
             self.wait_ready()

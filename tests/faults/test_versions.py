@@ -1,0 +1,76 @@
+"""Two versions of the gateway over one Redis: an upgrade that is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.ids import SessionId
+from tests.support.processes import eventually
+from tests.support.version_to_come import VersionToCome
+from tests.support.versions import later_dies, mixed_operation, source_of, start_two_versions
+from tests.support.websocket import open_socket
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.fixtures import Deployment
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+
+async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: Deployment) -> None:
+    """Send, resume, stop, close and erase on both; then this one is killed: nothing is lost, and
+    nothing is shown that was deleted."""
+    versions = start_two_versions(own_deployment)
+    await mixed_operation(versions)
+    await later_dies(versions)
+
+
+async def test_session_of_a_newer_version_is_read_and_not_written(deployment: Deployment) -> None:
+    """By HTTP and by WebSocket: `upgrade_needed` for what would change it; the snapshot, the
+    stream of its run and its feed go on. Other sessions are as ever."""
+    session = deployment.session()
+    answer = deployment.simulator.held()
+    await session.begin(answer.question)
+    newer = VersionToCome(deployment.redis.client, SessionId(session.id))
+    path = f"/api/chat/{session.id}"
+    async with session.at.request("GET", f"{path}/events") as feed:
+        events = feed.events()
+        await anext(events)
+        newer.add_record()
+        newer.raise_format()
+        await answer.release()
+        before = newer.dump()
+
+        async with session.sending("And more") as refused:
+            error = (await refused.json())["error"]
+            assert (refused.status, error["code"], error["temporary"]) == (
+                503, "upgrade_needed", True,
+            )  # fmt: skip
+            assert refused.headers["retry-after"]
+        for method, address in (("POST", f"{path}/stop"), ("DELETE", path)):
+            status, told = await session.at.call(method, address)
+            assert (status, told["error"]["code"]) == (503, "upgrade_needed")
+        async with open_socket(session.at) as socket:
+            await socket.send_message(session.id, "And more")
+            frame = json.loads(await asyncio.wait_for(socket.connection.recv(), 10))
+            assert "upgrade_needed" in json.dumps(frame)
+
+        assert newer.dump() == before
+        assert len((await session.snapshot())["messages"]) == 1
+        newer.set_run("ended")
+        async for event in events:
+            assert event.event != "erased"
+            if event.event == "run" and '"ended"' in event.data:
+                break
+    await eventually(session.is_ended, "the newer gateway's end is seen")
+    assert (await deployment.session().send("Elsewhere [[tokens=3]]")).done
+
+
+def test_clone_without_the_commit_is_told_how_to_fetch_it(tmp_path: Path) -> None:
+    with pytest.raises(pytest.fail.Exception, match="git fetch --unshallow"):
+        source_of("0" * 40, tmp_path / "source")

@@ -1,0 +1,260 @@
+"""An earlier version of the gateway beside the one of the working tree, over one Redis.
+
+The earlier one is built from a commit of this repository, and run by the same environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tarfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.support.gateway import SHORT_LEASE, GatewayProcess, Settings, merged
+from tests.support.orphans import has_text, reading, until
+from tests.support.processes import REPOSITORY, eventually
+from tests.support.sessions import Session, Transcript, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.fixtures import Deployment
+
+EARLIER: Final = "050f06f87f55b3c26989d5e9d7ebf00c343ce605"
+"""The commit that this version must run beside: the newest release, or while there is none, the
+commit before the newest change of what sessions hold. Whoever adds a record, a field or a key sets
+it to the commit before; docs/operations.md says from which versions an upgrade may be rolling."""
+
+PACKAGES: Final = ("gateway", "protocol")
+
+
+def source_of(commit: str, folder: Path) -> Path:
+    """Unpack the gateway's source as it was at a commit into a folder, and return that.
+
+    Needs a full clone, of which `git` is asked. Without any repository (an unpacked archive) the
+    test is skipped, as nothing of it is there; in a clone that lacks the commit it fails, and says
+    how to fetch it.
+    """
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("needs the repository's history: run it in a clone, not in an archive of it")
+    found = _git("cat-file", "-e", f"{commit}^{{commit}}")
+    if found.returncode:
+        pytest.fail(
+            f"the history has no commit {commit[:12]}, which this test runs beside the working "
+            "tree: fetch it by `git fetch --unshallow`, or clone without --depth"
+        )
+    archive = _git("archive", "--format=tar", commit, *PACKAGES)
+    assert archive.returncode == 0, archive.stderr.decode()
+    folder.mkdir()
+    with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+    where = subprocess.run(
+        [sys.executable, "-c", "import gateway; print(gateway.__file__)"],
+        cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert where.stdout.startswith(str(folder)), "another gateway than the commit's is imported"
+    return folder
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(  # noqa: S603
+        ["git", *arguments],  # noqa: S607
+        cwd=REPOSITORY, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+@dataclass
+class TwoVersions:
+    """Two gateways over one Redis: `earlier` of a commit, `later` of the working tree."""
+
+    deployment: Deployment
+    earlier: GatewayProcess
+    later: GatewayProcess
+    kept: dict[str, list[Any]] = field(default_factory=dict)
+    """By session, its messages when `mixed_operation` left it."""
+    erased: list[str] = field(default_factory=list)
+
+    def session(self) -> tuple[Session, Session]:
+        """Return a new chat as seen through the earlier and through the later gateway."""
+        session = Session(self.earlier.at)
+        return session, session.through(self.later.at)
+
+
+def start_two_versions(
+    deployment: Deployment, commit: str = EARLIER, settings: Settings | None = None
+) -> TwoVersions:
+    """Start both, ready when this returns; the deployment ends them."""
+    source = source_of(commit, deployment.folder / "source")
+    layers = merged(SHORT_LEASE, settings or {})
+
+    def start(name: str, tree: Path) -> GatewayProcess:
+        gateway = GatewayProcess(
+            deployment.folder / name,
+            deployment.redis.url,
+            deployment.simulator.url,
+            layers,
+            wait=False,
+            source=tree,
+        )
+        deployment.gateways.append(gateway)
+        return gateway
+
+    versions = TwoVersions(deployment, start("earlier", source), start("later", REPOSITORY))
+    versions.earlier.wait_ready()
+    versions.later.wait_ready()
+    return versions
+
+
+# -- what both must do together -----------------------------------------------------------------
+
+
+async def mixed_operation(versions: TwoVersions) -> None:
+    """Send, resume, edit, stop, close and erase on both versions, each seen by the other."""
+    pair, swapped = versions.session(), versions.session()[::-1]
+    await asyncio.gather(
+        _answered_on_both(versions, *pair),
+        _answered_on_both(versions, *swapped),
+        _stopped_by_the_other(versions, *versions.session()),
+        _stopped_by_the_other(versions, *versions.session()[::-1]),
+        _erased_by_the_other(versions, *versions.session()),
+        _erased_by_the_other(versions, *versions.session()[::-1]),
+    )
+
+
+async def later_dies(versions: TwoVersions) -> None:
+    """Kill the later version in the middle of a run: the earlier one has all, and ends the run."""
+    here, there = versions.session()
+    answer = versions.deployment.simulator.held()
+    await there.begin(answer.question)
+    async with reading(here) as (seen, reader):
+        await until(seen, has_text(20))
+        versions.later.process.kill()
+        await asyncio.wait_for(reader, 30)
+    assert seen.types[-2:] == ["error", "finish"]
+    snapshot = await here.snapshot()
+    assert snapshot["runs"][-1]["outcome"] == "interrupted"
+    assert text_of(snapshot["messages"][-1]) == seen.text
+    await assert_nothing_lost(versions, versions.earlier)
+
+
+async def assert_nothing_lost(versions: TwoVersions, gateway: GatewayProcess) -> None:
+    """A gateway shows every session as it was left, and nothing of what was erased."""
+    assert versions.kept
+    assert versions.erased
+    for session_id, messages in versions.kept.items():
+        assert (await Session(gateway.at, session_id).snapshot())["messages"] == messages
+    for session_id in versions.erased:
+        status, _ = await gateway.at.call("GET", f"/api/chat/{session_id}")
+        assert status == 404
+        assert await Session(gateway.at, session_id).resume(after=0) is None
+
+
+async def _answered_on_both(versions: TwoVersions, here: Session, there: Session) -> None:
+    """One answers while the other reads along; then the other answers. Feeds say it all."""
+    answer = versions.deployment.simulator.held()
+    sent = asyncio.create_task(here.send(answer.question))
+    await eventually(lambda: _has_run(there), "the other gateway sees the run")
+    async with (
+        reading(there) as (seen, reader),
+        _following(here) as near,
+        _following(there) as far,
+    ):
+        await until(seen, has_text(20))
+        await eventually(lambda: bool(near and far), "both feeds begin")
+        late = asyncio.create_task(there.resume())
+        await answer.release()
+        whole, followed, joined = await asyncio.gather(sent, reader, late)
+        await there.send("And where? [[tokens=5]]")
+        last = await there.send("Or so? [[tokens=5]]")
+        ended = (await there.snapshot())["runs"][0]["id"]
+        await eventually(lambda: _ends(near, ended) and _ends(far, ended), "both feeds have it all")
+    assert whole.done
+    assert last.done
+    assert whole.chunks == followed.chunks
+    assert joined is None or joined.text == whole.text
+    assert near == far
+    assert [event for event, _ in far].count("run") >= 5
+    await _keep(versions, here, there)
+
+
+async def _stopped_by_the_other(versions: TwoVersions, here: Session, there: Session) -> None:
+    answer = versions.deployment.simulator.held()
+    sent = asyncio.create_task(here.send(answer.question))
+    await eventually(lambda: _has_run(there), "the other gateway sees the run")
+    (stopped,) = await there.stop()
+    seen: Transcript = await sent
+    assert seen.types[-2:] == ["abort", "finish"]
+    for session in (here, there):
+        (run,) = (await session.snapshot())["runs"]
+        assert (run["id"], run["outcome"]) == (stopped, "stopped")
+    await there.send("Go on [[tokens=5]]")
+    await _keep(versions, here, there)
+
+
+async def _erased_by_the_other(versions: TwoVersions, here: Session, there: Session) -> None:
+    """While it runs; its followers are told."""
+    answer = versions.deployment.simulator.held()
+    await here.send("A secret [[tokens=5]]")
+    await here.begin(answer.question)
+    async with here.at.request("GET", f"/api/chat/{here.id}/events") as feed:
+        events = feed.events()
+        assert _epoch((await anext(events)).data)
+        status, _ = await there.at.call("DELETE", f"/api/chat/{there.id}")
+        assert status == 204
+        async for event in events:
+            if event.event == "snapshot":
+                assert not _epoch(event.data)
+                break
+    versions.erased.append(here.id)
+
+
+def _epoch(data: str) -> str:
+    """Return the epoch that a snapshot tells; empty for one of nothing."""
+    return str(json.loads(data)["epoch"])
+
+
+@asynccontextmanager
+async def _following(session: Session) -> AsyncIterator[list[tuple[str | None, str]]]:
+    """Collect what a feed says beside the block, but for chunks, presence and the snapshot."""
+    said: list[tuple[str | None, str]] = []
+
+    async def follow() -> None:
+        async with session.at.request("GET", f"/api/chat/{session.id}/events") as response:
+            async for event in response.events():
+                if event.event not in {"chunks", "presence"}:
+                    begun = bool(said) or event.event != "snapshot"
+                    said.append((event.event, event.data if begun else ""))
+
+    task = asyncio.create_task(follow(), name="follower")
+    try:
+        yield said
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _ends(said: list[tuple[str | None, str]], run_id: str) -> bool:
+    event, data = said[-1]
+    run = json.loads(data or "{}")
+    return event == "run" and (run["id"], run["state"]) == (run_id, "ended")
+
+
+async def _has_run(session: Session) -> bool:
+    status, answer = await session.at.call("GET", f"/api/chat/{session.id}")
+    return status == 200 and bool(answer["runs"])
+
+
+async def _keep(versions: TwoVersions, here: Session, there: Session) -> None:
+    """Both show the same; what that is must be so later."""
+    await eventually(here.is_ended, "the run has ended")
+    messages = (await here.snapshot())["messages"]
+    assert (await there.snapshot())["messages"] == messages
+    versions.kept[here.id] = messages
