@@ -40,7 +40,7 @@ ORPHAN_SENTENCE: Final = (
 )
 ORPHANS_A_TICK: Final = 50
 MAX_PASSED_OVER: Final = 1_000
-"""Orphans that only newer gateways may close, which a tick looks past to find its own."""
+"""Orphans that cannot be closed here, which a tick looks past to find others."""
 CLOSE_LIMIT_S: Final = 5.0
 
 
@@ -82,7 +82,7 @@ class Reaper:
         self._producers = producers
         self._go_on = go_on
         self._retired = False
-        self._newer: set[tuple[SessionId, RunId]] = set()
+        self._passed_over: set[tuple[SessionId, RunId]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -163,21 +163,30 @@ class Reaper:
                 logger.info("reaper_waits reason=%s", error)
 
     async def _close_orphans(self) -> None:
-        due = await self._store.expired_leases(ORPHANS_A_TICK + len(self._newer))
-        self._newer.intersection_update(due)
+        """Close what is due, but for what was found to be none of ours as long as it is due."""
+        due = await self._store.expired_leases(ORPHANS_A_TICK + len(self._passed_over))
+        self._passed_over.intersection_update(due)
         for orphan in due:
-            if orphan in self._newer:
+            if orphan in self._passed_over or await self._try_to_close(*orphan):
                 continue
-            try:
-                await self.close_orphan(*orphan)
-            except UpgradeNeededError:
-                if len(self._newer) < MAX_PASSED_OVER:
-                    self._newer.add(orphan)
-            except StoreUnavailableError:
-                raise
-            except Exception:
-                # A bug, or a run that cannot be read: the others still have their reaper.
-                logger.exception("orphan_not_closed session=%s run=%s", *orphan)
+            if len(self._passed_over) < MAX_PASSED_OVER:
+                self._passed_over.add(orphan)
+
+    async def _try_to_close(self, session_id: SessionId, run_id: RunId) -> bool:
+        """Close an orphan; False if there is no use in trying again."""
+        try:
+            await self.close_orphan(session_id, run_id)
+        except StoreUnavailableError:
+            raise
+        except UpgradeNeededError:
+            return False
+        except GatewayError as error:
+            logger.warning("orphan_not_closed session=%s reason=%s", session_id, error)
+        except Exception:
+            # A bug, or a run that cannot be read: the others still have their reaper.
+            logger.exception("orphan_not_closed session=%s run=%s", session_id, run_id)
+            return False
+        return True
 
     async def _close(self, taken: TakenOver) -> bool:
         """Write a run's terminal; False if that became impossible in between."""

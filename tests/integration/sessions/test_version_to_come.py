@@ -12,7 +12,7 @@ import pytest
 
 from gateway.errors import UpgradeNeededError
 from gateway.ids import MessageId, SessionId
-from gateway.sessions import open_sessions
+from gateway.sessions import open_sessions, reaper
 from gateway.sessions.pushed import Ending
 from gateway.sessions.service import FeedEvent
 from gateway.store.records import RunKey, RunOutcome
@@ -399,8 +399,12 @@ async def test_orphans_of_newer_sessions_do_not_hide_ours_from_the_reaper(
     redis_url: str,
     raw_redis: redis.Redis,
     newer: VersionToCome,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However many there are; nor does one that cannot be read end the reaper."""
+    """However many there are; nor does one that cannot be read end the reaper. Each is told of once
+    by each gateway, and left to newer ones."""
+    monkeypatch.setattr(reaper, "ORPHANS_A_TICK", 1)
     await gateways()
     newer.run("redis.call('HSET', KEYS[1], 'run', 'old', 'state', 'open', 'lease', 1)")
     newer.raise_format()
@@ -419,3 +423,5 @@ async def test_orphans_of_newer_sessions_do_not_hide_ours_from_the_reaper(
         store.dead = True
         assert types(await watching.end())[-2:] == ["error", "finish"]
     assert raw_redis.zscore("ms:leases", f"{S}|old") is not None
+    assert 0 < caplog.text.count(f"upgrade_needed session={S}") <= 3
+    assert 0 < caplog.text.count("orphan_not_closed session=broken") <= 3
