@@ -16,7 +16,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -203,6 +203,32 @@ class OwnRedis:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
+class WorkerProcess(Protocol):
+    """A worker, as the one who has started it sees it."""
+
+    def send_signal(self, signal: int) -> None:
+        """Send it a signal. Raises ProcessLookupError if it has ended."""
+        ...
+
+    async def wait(self) -> int:
+        """Return its exit code once it has ended; negative for a signal."""
+        ...
+
+
+async def start_worker(launch: Launch) -> WorkerProcess:
+    """Start a worker: a process that inherits the descriptors, and is told the rest on stdin."""
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.worker"),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=(*launch.sockets, launch.ready),
+        # Its own session: a Ctrl-C in the terminal is for the parent to pass on.
+        start_new_session=True,
+    )
+    if worker.stdin is not None:
+        worker.stdin.write(msgspec.json.encode(launch) + b"\n")
+    return worker
+
+
 class Supervisor:
     """Keeps the workers, and ends them."""
 
@@ -213,7 +239,7 @@ class Supervisor:
         self._sockets = [listener.fileno() for listener in sockets]
         self._announce: Callable[[], None] | None = announce
         self._ending = asyncio.Event()
-        self._workers: set[asyncio.subprocess.Process] = set()
+        self._workers: set[WorkerProcess] = set()
 
     async def run(self, redis: OwnRedis | None) -> None:
         """Keep workers alive until a signal, then let them finish.
@@ -269,25 +295,18 @@ class Supervisor:
         with ExitStack() as stack:
             stack.callback(os.close, read)
             try:
-                worker = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "gateway.worker"),
-                    stdin=asyncio.subprocess.PIPE,
-                    pass_fds=(*self._sockets, write),
-                    # Its own session: a Ctrl-C in the terminal is for the parent to pass on.
-                    start_new_session=True,
+                worker = await start_worker(
+                    Launch(
+                        parent_pid=os.getpid(),
+                        sockets=self._sockets,
+                        ready=write,
+                        settings=self._settings,
+                    )
                 )
             finally:
                 os.close(write)
-            launch = Launch(
-                parent_pid=os.getpid(),
-                sockets=self._sockets,
-                ready=write,
-                settings=self._settings,
-            )
             self._workers.add(worker)
             try:
-                if worker.stdin is not None:
-                    worker.stdin.write(msgspec.json.encode(launch) + b"\n")
                 if self._ending.is_set():
                     worker.send_signal(signal.SIGTERM)
                 # The pipe ends with the byte, or with the worker.

@@ -9,6 +9,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from tests.support.forked import end_template
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,3 +36,8 @@ def _event_loop_never_blocks() -> Iterator[None]:
     """A blocking call of ours on the event loop raises where it was made."""
     with blockbuster_ctx(["gateway", "protocol"]):
         yield
+
+
+def pytest_sessionfinish() -> None:
+    """End the template of forked processes, before this one does."""
+    end_template()

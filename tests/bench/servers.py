@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bench.clients import ask, post
-from tests.support.gateway import GatewayProcess
+from tests.support.gateway import DEFAULT_LEASE, GatewayProcess
 from tests.support.node import node_binary
 from tests.support.processes import ChildProcess, children, free_port, resident_bytes
 from tests.support.redis_server import RedisServer
@@ -75,7 +75,7 @@ class Servers:
         """Run `midstream serve` as it comes, but for where its models and its Redis are."""
         folder = self._folder / f"gateway-{next(self._numbers)}"
         redis_url = f"redis://127.0.0.1:{redis_port}/0" if redis_port else self._redis_url
-        gateway = GatewayProcess(folder, redis_url, self._far_end)
+        gateway = GatewayProcess(folder, redis_url, self._far_end, DEFAULT_LEASE, forked=False)
         try:
             yield Server(MIDSTREAM, gateway.at.port, gateway.process.pid)
         finally:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.gateway import SHORT_LEASE
 from tests.support.proxy import FaultyProxy, faulty_proxy
 from tests.support.sessions import Session, new_chat_id, text_of
 from tests.support.wire import Endpoint
@@ -100,7 +99,7 @@ async def test_gateway_killed_mid_answer_is_told_and_retried(
     """The gateway that writes an answer dies, another one serves: each tab says that the
     answer was interrupted, and a retry from either brings a whole one.
     """
-    dying, heir = own_deployment.add_gateways(2, SHORT_LEASE)
+    dying, heir = own_deployment.add_gateways(2)
     chat = new_chat_id()
     async with faulty_proxy(dying.at.port) as proxy:
         tabs = [await open_through(proxy, profile, chat) for profile in (laptop, phone)]

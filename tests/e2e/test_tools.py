@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.answers import FIVE_STEPS, outputs, settings_with_tools
-from tests.support.gateway import SHORT_LEASE, merged
 from tests.support.proxy import faulty_proxy
 from tests.support.sessions import Session, new_chat_id, text_of
 from tests.support.wire import Endpoint
@@ -104,8 +103,7 @@ async def test_question_outlives_its_gateway_in_the_browser(
     """Killed (-9) while it waits for the approval: the tabs find another gateway, a person allows
     there, and the answer comes to its end in both.
     """
-    settings = merged(settings_with_tools(), SHORT_LEASE)
-    dying, heir = own_deployment.add_gateways(2, settings)
+    dying, heir = own_deployment.add_gateways(2, settings_with_tools())
     session = Session(heir.at, new_chat_id())
     async with faulty_proxy(dying.at.port) as proxy:
         tabs = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support.gateway import SHORT_LEASE, merged
 from tests.support.processes import eventually
 from tests.support.sessions import Session
 
@@ -17,17 +16,14 @@ if TYPE_CHECKING:
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
 
-SIMULATED: Final[Settings] = merged(
-    SHORT_LEASE,
-    {
-        "agents.assistant": {
-            "provider": "simulator",
-            "model": "sim-fast",
-            "models": ["sim-instant"],
-            "send_sources": True,
-        }
-    },
-)
+SIMULATED: Final[Settings] = {
+    "agents.assistant": {
+        "provider": "simulator",
+        "model": "sim-fast",
+        "models": ["sim-instant"],
+        "send_sources": True,
+    }
+}
 """The agent that `make run` has, quicker; and a death that is noticed sooner."""
 
 

@@ -94,7 +94,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 def deployment(
     simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """Two gateways over one Redis, as configured by default. Shared: break nothing of it."""
+    """Two gateways over one Redis. Shared: break nothing of it."""
     with ExitStack() as stack:
         made = start_deployment(simulator, tmp_path_factory.mktemp("deployment"), stack)
         made.add_gateways(2)

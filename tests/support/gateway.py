@@ -8,7 +8,8 @@ import sys
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from tests.support.processes import REPOSITORY, ChildProcess, free_port
+from gateway.settings import RunSettings
+from tests.support.processes import MEASURES_COVERAGE, REPOSITORY, ChildProcess, free_port
 from tests.support.wire import Endpoint
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ Settings = dict[str, dict[str, object]]
 SHORT_LEASE: Final[Settings] = {
     "runs": {"lease_s": 2.0, "renew_interval_s": 0.5, "reaper_tick_s": 0.5}
 }
-"""So that a test which waits for a lease to expire does not wait long."""
+"""What gateways of tests have: who waits for a lease to expire does not wait long."""
+
+DEFAULT_LEASE: Final[Settings] = {
+    "runs": {name: getattr(RunSettings(), name) for name in SHORT_LEASE["runs"]}
+}
+"""What gateways of everybody else have."""
 
 
 def write_settings(path: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
@@ -53,11 +59,12 @@ class GatewayProcess:
         folder: for its settings, data and log; of its own.
         redis_url: None for the embedded Redis.
         simulator_url: where its models are.
-        settings: over the defaults.
+        settings: over the defaults, which are short leases and simulated agents.
         arguments: more for the command.
         environment: more for the process.
         wait: return when it is ready; otherwise `wait_ready` does.
-        source: the tree whose gateway it is (`versions.py`).
+        forked: see ChildProcess; otherwise it is started as a person starts it.
+        source: the tree whose gateway it is (`versions.py`); another one than this is started.
     """
 
     def __init__(
@@ -70,13 +77,14 @@ class GatewayProcess:
         environment: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        forked: bool = True,
         source: Path = REPOSITORY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.at = Endpoint(free_port(), NEWEST_CLIENT)
         config = folder / "midstream.toml"
-        write_settings(config, merged(agents_at(simulator_url), settings or {}))
+        write_settings(config, merged(agents_at(simulator_url), SHORT_LEASE, settings or {}))
         command = [
             *(sys.executable, "-m", "gateway", "serve"),
             *("--host", "127.0.0.1", "--port", str(self.at.port)),
@@ -90,6 +98,7 @@ class GatewayProcess:
             folder / "log",
             {**API_KEYS, "PYTHONPATH": str(source), **(environment or {})},
             where=source,
+            forked=forked and source == REPOSITORY,
         )
         if wait:
             self.wait_ready()
@@ -111,8 +120,11 @@ class GatewayProcess:
         self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """End it, and all of its children."""
-        self.process.end()
+        """End it, and all of its children, with nothing said: how it ends is not in question."""
+        if MEASURES_COVERAGE:
+            self.process.end()
+        else:
+            self.process.kill()
 
 
 API_KEYS: Final = {

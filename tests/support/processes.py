@@ -11,9 +11,12 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
+
+from tests.support.forked import CAN_FORK, ForkedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 START_LIMIT_S: Final = 30.0
 """For a process to answer; imports take seconds while two cores are busy."""
+
+MEASURES_COVERAGE: Final = "COVERAGE_PROCESS_CONFIG" in os.environ
+"""Whether processes keep what of the source they ran, which they do when they end by themselves."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
@@ -93,6 +99,29 @@ def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _execute(
+    command: Sequence[str], environment: Mapping[str, str], where: Path, output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603
+        command,
+        cwd=where,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+
+
+def _fork(
+    command: Sequence[str], environment: Mapping[str, str], where: Path, output: IO[bytes]
+) -> ForkedProcess:
+    python, option, module, *arguments = command
+    assert (python, option) == (sys.executable, "-m"), "only Python's modules can be forked"
+    return ForkedProcess(module, arguments, environment, where, output)
+
+
 class ChildProcess:
     """One process in a session of its own, gone when this one is.
 
@@ -102,6 +131,8 @@ class ChildProcess:
         log: where its output goes, appended.
         environment: added to this process's, without its REDIS_URL and API keys.
         where: its working directory.
+        forked: `command` is `sys.executable -m MODULE ...`, and a template that has imported
+            everything forks it. What it shows is the same, except for its command line.
     """
 
     def __init__(
@@ -111,6 +142,8 @@ class ChildProcess:
         log: Path,
         environment: Mapping[str, str] | None = None,
         where: Path = REPOSITORY,
+        *,
+        forked: bool = False,
     ) -> None:
         self.name = name
         self.log = log
@@ -119,17 +152,10 @@ class ChildProcess:
             for key, value in os.environ.items()
             if key != "REDIS_URL" and not key.startswith("MIDSTREAM_") and "API_KEY" not in key
         }
+        whole = {**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        start = _fork if forked and CAN_FORK else _execute
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(  # noqa: S603
-                command,
-                cwd=where,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+            self._popen = start(command, whole, where, output)
         living.append(self)
 
     @property

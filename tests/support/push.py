@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.client import Midstream
-from tests.support.gateway import SHORT_LEASE, merged
 from tests.support.processes import ChildProcess, eventually
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
 AGENT_KEY: Final = "agent-key-of-the-worker-1f2e3d"
 PUSH_ENVIRONMENT: Final = {"WORKER_KEY": AGENT_KEY}
-PUSH_SETTINGS: Final[Settings] = merged(
-    SHORT_LEASE, {"agent_keys.worker": {"key_env": "WORKER_KEY"}}
-)
+PUSH_SETTINGS: Final[Settings] = {"agent_keys.worker": {"key_env": "WORKER_KEY"}}
 
 
 def client_of(deployment: Deployment, **options: Any) -> Midstream:
@@ -48,7 +45,7 @@ class PushWorker:
             *(sys.executable, "-m", "tests.support.push_worker"),
             *(urls, AGENT_KEY, session, *options),
         ]
-        self.process = ChildProcess(f"worker {log.name}", command, log)
+        self.process = ChildProcess(f"worker {log.name}", command, log, forked=True)
 
     @property
     def told(self) -> list[str]:

@@ -46,7 +46,7 @@ class Simulator:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "gateway.providers.simulator", "--port", str(self.port)]
-        self.process = ChildProcess("simulator", command, folder / "simulator.log")
+        self.process = ChildProcess("simulator", command, folder / "simulator.log", forked=True)
         self.process.wait_ready(self._answers)
 
     async def requests(self, containing: str) -> list[dict[str, Any]]:

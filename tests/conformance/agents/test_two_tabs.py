@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conformance.agents.conftest import AGENTS
-from tests.support.gateway import SHORT_LEASE, merged
 from tests.support.processes import eventually
 from tests.support.sessions import as_ai5_holds, text_of
 
@@ -114,8 +113,9 @@ async def test_tabs_of_a_killed_gateway_see_the_end(
     node: NodeHost, backends: Backends, own_deployment: Deployment
 ) -> None:
     """The lease runs out, each run is closed with a sentence, and what was said is kept."""
-    settings = merged(SHORT_LEASE, backends.settings)
-    producer, survivor = own_deployment.add_gateways(2, settings, environment=backends.environment)
+    producer, survivor = own_deployment.add_gateways(
+        2, backends.settings, environment=backends.environment
+    )
 
     async def follow(agent: str) -> tuple[Session, NodeChat]:
         """Send in one tab, and read in another through the gateway that survives."""

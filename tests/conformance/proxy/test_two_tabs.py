@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.support.gateway import SHORT_LEASE
 from tests.support.processes import ChildProcess, eventually
 from tests.support.recipes import write_recipes
 from tests.support.sessions import as_ai5_holds, new_chat_id, text_of
@@ -154,7 +153,7 @@ async def test_tab_of_a_killed_gateway_sees_the_end(
     node: NodeHost, own_deployment: Deployment, tmp_path: Path
 ) -> None:
     """The backend's call breaks off; the run is closed by who notices, and the session usable."""
-    writer, survivor = own_deployment.add_gateways(2, SHORT_LEASE)
+    writer, survivor = own_deployment.add_gateways(2)
     session, mark = own_deployment.session(), new_chat_id()
     backend = Backend(
         tmp_path, session.at, session.id, f"{mark} {TOOL} [[tokens=3000 rate=60 first=0]]"

@@ -24,7 +24,6 @@ from tests.support.answers import (
     waiting,
     with_part,
 )
-from tests.support.gateway import SHORT_LEASE, merged
 from tests.support.processes import eventually
 from tests.support.sessions import Session, Transcript, text_of
 
@@ -102,7 +101,7 @@ async def test_allowed_call_is_executed_by_a_retry_after_its_run_died_unbegun(
     own_deployment: Deployment,
 ) -> None:
     """The answer came in with the run; nothing had begun. The client sends the same again."""
-    own_deployment.add_gateway(merged(settings_with_tools(), SHORT_LEASE))
+    own_deployment.add_gateway(settings_with_tools())
     session = own_deployment.session()
     await session.send(ASK)
     allowed = allow(await last_message(session))
@@ -121,8 +120,7 @@ async def test_call_that_may_have_begun_is_not_executed_twice(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
     """Killed while it ran: the model is told, by the retry, and may decide for itself."""
-    settings = merged(settings_with_tools(), SHORT_LEASE)
-    first, second = own_deployment.add_gateways(2, settings)
+    first, second = own_deployment.add_gateways(2, settings_with_tools())
     session = own_deployment.session()
     await session.send(f"[[tool=dig {json.dumps({'folder': str(tmp_path)})}]]")
     allowed = allow(await last_message(session))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.support.fixtures import pytest_runtest_makereport
+from tests.support.gateway import SHORT_LEASE
 from tests.support.processes import ChildProcess, free_port
 from tests.support.wire import Endpoint
 
@@ -19,17 +20,30 @@ if TYPE_CHECKING:
 __all__ = ["pytest_runtest_makereport"]
 
 
-class Served:
-    """One `serve`; `at` is where it listens."""
+SHORT_LEASE_VARIABLES: Final = {
+    f"MIDSTREAM_RUNS_{name.upper()}": str(value) for name, value in SHORT_LEASE["runs"].items()
+}
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+
+class Served:
+    """One `serve`; `at` is where it listens.
+
+    Args:
+        forked: not as a person starts it; see ChildProcess. It has short leases, too.
+    """
+
+    def __init__(
+        self, folder: Path, *arguments: str, forked: bool = True, **environment: str
+    ) -> None:
+        if forked:
+            environment = {**SHORT_LEASE_VARIABLES, **environment}
         self.at = Endpoint(free_port())
         self.data = folder / "data"
         command = [
             *(sys.executable, "-m", "gateway", "serve", "--port", str(self.at.port)),
             *("--data-dir", str(self.data), *arguments),
         ]
-        self.process = ChildProcess("serve", command, folder / "log", environment)
+        self.process = ChildProcess("serve", command, folder / "log", environment, forked=forked)
 
     def wait_serving(self) -> Served:
         """Return once it has said where it serves."""
@@ -42,14 +56,15 @@ class Served:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Start gateways that are gone after the test."""
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start gateways that are gone after the test; `real_command` starts them as a person does."""
+    forked = request.node.get_closest_marker("real_command") is None
     started: list[Served] = []
 
     def begin(*arguments: str, **environment: str) -> Served:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        started.append(Served(folder, *arguments, **environment))
+        started.append(Served(folder, *arguments, forked=forked, **environment))
         return started[-1]
 
     yield begin

@@ -1,0 +1,153 @@
+"""The template: a process that has imported everything, and forks whatever Python a test starts.
+
+`python -m tests.support.fork_server SOCKET` takes orders on a socket until that ends. What it
+forks is `python -m MODULE ARGUMENTS` in every respect but two: what the template has imported is
+not imported again, and its command line reads as the template's. `forked.py` is the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+from typing import Final
+
+import msgspec
+
+import gateway.serve
+from tests.support.forked import Order
+from tests.support.forked_worker import fork_worker
+
+PRELOADED: Final = (
+    "anthropic.lib.aws",
+    "anthropic.resources.beta",
+    "anthropic.resources.messages",
+    "gateway.app",
+    "gateway.cli",
+    "gateway.agents.http_agent",
+    "gateway.client",
+    "gateway.providers.simulator.app",
+    "gateway.worker",
+    "openai.resources.chat",
+    "openai.resources.responses",
+    "uvicorn.lifespan.off",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+)
+
+MAX_ORDER_BYTES: Final = 200_000
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Template:
+    """Forks on demand, and says how what it forked ended.
+
+    Args:
+        control: where orders come from, each one message.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ)
+
+    def serve(self) -> Order | None:
+        """Take orders until there will be no more.
+
+        Returns:
+            In each process that it forks: its order. In the template: None.
+        """
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is not self._control:
+                    self._tell_end(key)
+                elif not (message := self._receive()):
+                    return None
+                elif order := self._fork(*message):
+                    return order
+
+    def _receive(self) -> tuple[Order, int, int] | None:
+        message, descriptors, _, _ = socket.recv_fds(self._control, MAX_ORDER_BYTES, 2)
+        if not message:
+            return None
+        output, status = descriptors
+        return msgspec.json.decode(message, type=Order), output, status
+
+    def _fork(self, order: Order, output: int, status: int) -> Order | None:
+        """Return the order in the child, None in the template."""
+        template = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _die_with(template)
+            os.setsid()
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            self._selector.close()
+            self._control.detach()
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            return order
+        os.close(output)
+        os.write(status, b"%d\n" % pid)
+        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, status))
+        return None
+
+    def _tell_end(self, key: selectors.SelectorKey) -> None:
+        pid, status = key.data
+        self._selector.unregister(key.fd)
+        os.close(key.fd)
+        _, code = os.waitpid(pid, 0)
+        with contextlib.suppress(BrokenPipeError):  # Nobody wants to know any more.
+            os.write(status, b"%d\n" % os.waitstatus_to_exitcode(code))
+        os.close(status)
+
+
+def _die_with(template: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != template:
+        os._exit(1)
+
+
+def preload() -> None:
+    """Import what takes the time, and keep the garbage collector from ever touching it."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+    gateway.serve.start_worker = fork_worker
+    assert threading.active_count() == 1, "a fork takes no other thread along"
+    gc.collect()
+    gc.freeze()
+
+
+def run(order: Order) -> None:
+    """Do in this process what `python -m` would do in one of its own."""
+    os.chdir(order.where)
+    added = order.environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[0] = order.where
+    sys.path[1:1] = [path for path in added if path]
+    os.environ.clear()
+    os.environ.update(order.environment)
+    sys.argv = [order.module, *order.arguments]
+    importlib.invalidate_caches()
+    runpy.run_module(order.module, run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    """Serve as the template, or be what it has forked."""
+    preload()
+    order = Template(socket.socket(fileno=int(sys.argv[1]))).serve()
+    if order is not None:
+        run(order)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""A gateway's worker as a fork of its parent, which has imported all that a worker needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from gateway import worker
+from gateway.serve import start_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.launch import Launch
+    from gateway.serve import WorkerProcess
+
+
+class ForkedWorker:
+    """A worker as its parent sees it: what `asyncio.subprocess.Process` is for a real one.
+
+    Args:
+        pid: of a child of this process.
+        stdin: where it is told what to do; kept open while it lives.
+    """
+
+    def __init__(self, pid: int, stdin: int) -> None:
+        self._pid = pid
+        self._stdin = stdin
+        self._ended = False
+
+    def send_signal(self, signal: int) -> None:
+        """Send it a signal.
+
+        Raises:
+            ProcessLookupError: it has ended.
+        """
+        if self._ended:
+            raise ProcessLookupError
+        os.kill(self._pid, signal)
+
+    async def wait(self) -> int:
+        """Return its exit code once it has ended; negative for a signal."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        descriptor = os.pidfd_open(self._pid)
+        loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        return self._reap()
+
+    def _reap(self) -> int:
+        _, code = os.waitpid(self._pid, 0)
+        self._ended = True
+        os.close(self._stdin)
+        return os.waitstatus_to_exitcode(code)
+
+
+async def fork_worker(launch: Launch) -> WorkerProcess:
+    """Fork a worker; stands in for `gateway.serve.start_worker`."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        # Metrics learn at their import whether several processes keep them together.
+        return await start_worker(launch)
+    read, write = os.pipe()
+    # Until it has left the parent's event loop behind, a signal to it would wake the parent.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _leave_loop()
+            _take_descriptors(read, (*launch.sockets, launch.ready))
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+            _run()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    os.close(read)
+    os.write(write, msgspec.json.encode(launch) + b"\n")
+    return ForkedWorker(pid, write)
+
+
+def _leave_loop() -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    asyncio._set_running_loop(None)
+
+
+def _take_descriptors(stdin: int, inherited: Iterable[int]) -> None:
+    """Keep these, output and nothing else, as an executed program would."""
+    os.dup2(stdin, 0)
+    kept = sorted(inherited)
+    for after, before in zip([2, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
+        os.closerange(after + 1, before)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the process's life
+
+
+def _run() -> NoReturn:
+    """Work, and end the process here: what called this is the parent's."""
+    code: object = 1
+    try:
+        worker.main()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
