@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.gateway import SHORT_LEASE, merged
+from tests.support.gateway import DEFAULT_LEASE, SHORT_LEASE
 from tests.support.processes import eventually
 from tests.support.sessions import Session, Transcript, text_of
 
@@ -49,7 +49,7 @@ async def until(session: Session, length: int) -> None:
 
 async def test_readers_of_a_killed_producer_see_its_end(own_deployment: Deployment) -> None:
     """With default settings, within 15 s of the kill, at every other gateway."""
-    producer, survivor = own_deployment.add_gateways(2)
+    producer, survivor = own_deployment.add_gateways(2, DEFAULT_LEASE)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
     transcripts = [Transcript() for _ in range(3)]
@@ -71,7 +71,7 @@ async def test_readers_of_a_killed_producer_see_its_end(own_deployment: Deployme
 
 async def test_new_run_starts_after_an_orphan_was_closed(own_deployment: Deployment) -> None:
     """A send meets the orphan, closes it if nobody has yet, and is answered."""
-    producer, survivor = own_deployment.add_gateways(2, SHORT_LEASE)
+    producer, survivor = own_deployment.add_gateways(2)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
     first = await session.begin(LONG)
@@ -99,12 +99,12 @@ async def send_when_free(session: Session, text: str) -> Transcript:
 
 async def test_probe_closes_an_orphan_when_every_gateway_died(own_deployment: Deployment) -> None:
     """A gateway that starts later finds the run, and ends it for whoever asks."""
-    producer = own_deployment.add_gateway(SHORT_LEASE)
+    producer = own_deployment.add_gateway()
     session = own_deployment.session()
     await session.begin(LONG)
     await until(session, 40)
     producer.process.kill()
-    later = session.through(own_deployment.add_gateway(SHORT_LEASE).at)
+    later = session.through(own_deployment.add_gateway().at)
 
     seen = await later.resume()
 
@@ -116,7 +116,7 @@ async def test_probe_closes_an_orphan_when_every_gateway_died(own_deployment: De
 
 async def test_frozen_producer_that_wakes_up_writes_nothing(own_deployment: Deployment) -> None:
     """Taken over while it was stopped, it finds itself fenced: the log stays as it is."""
-    producer, survivor = own_deployment.add_gateways(2, SHORT_LEASE)
+    producer, survivor = own_deployment.add_gateways(2)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
     await session.begin(LONG)
@@ -144,13 +144,13 @@ async def test_run_is_no_orphan_because_redis_was_away(own_deployment: Deploymen
     When Redis is back the lease has expired, and the other gateway looks before the producer
     renews: only its patience saves the run.
     """
-    own_deployment.add_gateway(merged(SHORT_LEASE, {"runs": {"renew_interval_s": 1.0}}))
-    own_deployment.add_gateway(merged(SHORT_LEASE, {"runs": {"reaper_tick_s": 0.05}}))
+    own_deployment.add_gateway({"runs": {"renew_interval_s": 1.0}})
+    own_deployment.add_gateway({"runs": {"reaper_tick_s": 0.05}})
     session = own_deployment.session()
     outage_s = 2 * float(str(SHORT_LEASE["runs"]["lease_s"]))
     seen = Transcript()
 
-    async with session.sending("[[tokens=500 rate=60 first=0]]") as response:
+    async with session.sending("[[tokens=600 rate=100 first=0]]") as response:
         async for _ in seen.follow(response):
             if len(seen.chunks) == 30:
                 own_deployment.redis.wait_written()
@@ -168,7 +168,7 @@ async def test_answer_of_a_killed_producer_is_in_the_next_requests_history(
     own_deployment: Deployment,
 ) -> None:
     """What people saw of an interrupted answer is what the model hears of it."""
-    producer, survivor = own_deployment.add_gateways(2, SHORT_LEASE)
+    producer, survivor = own_deployment.add_gateways(2)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
     await session.begin("[[tokens=5000 rate=60 first=0]]")

@@ -36,7 +36,7 @@ async def test_chunk_reaches_no_client_before_redis_has_it(
     redis = own_deployment.redis
     seen = Transcript()
 
-    async with session.sending("[[tokens=600 rate=100 first=0]]") as response:
+    async with session.sending("[[tokens=300 rate=100 first=0]]") as response:
         reader = asyncio.create_task(seen.read(response))
         await eventually(lambda: len(seen.chunks) >= 20, "chunks arrive")
         if way == "SIGSTOP":
@@ -73,7 +73,7 @@ async def test_run_completes_over_a_redis_that_is_killed_and_restarted(
         async with at.resuming(query="?startIndex=0") as response:
             return await seen.read(response)
 
-    async with session.sending("[[tokens=500 rate=80 first=0]]") as response:
+    async with session.sending("[[tokens=300 rate=100 first=0]]") as response:
         transcripts = [Transcript() for _ in readers]
         tasks = [
             asyncio.create_task(read(at, seen))

@@ -15,6 +15,7 @@ from tests.support.wire import ConnectionLost
 
 if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
+    from tests.support.simulator import HeldAnswer
 
 pytestmark = pytest.mark.anyio
 
@@ -50,11 +51,10 @@ async def test_late_joiner_gets_one_delta_a_part_then_live(deployment: Deploymen
     """Joining after 10,000 chunks costs the message's size, not its history."""
     session = deployment.session()
     elsewhere = session.through(deployment.gateways[1].at)
-    run_id = await session.begin(
-        "[[tokens=10060 reasoning=50 rate=0 first=0 stall=5s after=10050]]"
-    )
+    answer = deployment.simulator.held(after=10_050)
+    run_id = await session.begin(f"[[tokens=10060 reasoning=50 rate=0 first=0]] {answer.directive}")
 
-    late = await join_after(elsewhere, 10_000)
+    late = await join_after(elsewhere, 10_000, answer)
 
     whole = await session.whole_run(run_id, "?v=5")
     assert late.text == whole.text == text_of((await session.snapshot())["messages"][-1])
@@ -67,16 +67,20 @@ async def test_late_joiner_gets_one_delta_a_part_then_live(deployment: Deploymen
     assert late.chunks[0]["messageId"] == whole.chunks[0]["messageId"]
 
 
-async def join_after(session: Session, sequence: int) -> Transcript:
-    """Join a run once it has come so far, and follow it to its end."""
+async def join_after(session: Session, sequence: int, answer: HeldAnswer) -> Transcript:
+    """Join a run once it has come so far, let it go on, and follow it to its end."""
     async with asyncio.timeout(30):
         while True:
-            seen = Transcript()
+            seen, is_late = Transcript(), False
             async with session.resuming() as response:
                 assert response.status == 200
                 async for _ in seen.follow(response):
-                    if seen.last_id is not None and seen.last_id < sequence:
+                    if seen.last_id is None or is_late:
+                        continue
+                    if seen.last_id < sequence:
                         break
+                    is_late = True
+                    await answer.release()
                 else:
                     return seen
 
@@ -84,7 +88,7 @@ async def join_after(session: Session, sequence: int) -> Transcript:
 async def test_late_joiners_ids_let_it_go_on_where_it_was(deployment: Deployment) -> None:
     """The aggregated state carries the sequence it stands for."""
     session = deployment.session()
-    await session.begin("[[tokens=300 rate=100 first=0]]")
+    await session.begin("[[tokens=300 rate=200 first=0]]")
     async with session.resuming() as response:
         seen = Transcript()
         async for _ in seen.follow(response):

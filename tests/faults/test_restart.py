@@ -12,6 +12,7 @@ from protocol.writer import INTERRUPTED_CALL
 from tests.support.gateway import merged
 from tests.support.orphans import (
     RESTARTING,
+    SLOW,
     TAKE_OVER_LIMIT_S,
     assert_seamless,
     begin,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 AGENT = "assistant"
-LONG = "[[tokens=160 rate=40 first=0 reasoning=20]]"
+LONG = "[[tokens=160 rate=120 first=0 reasoning=20]]"
+LAST = 170
+"""Of the 180 pieces of LONG. It is held there, so that it cannot end before the kill."""
 
 
 async def test_reader_of_ai_7_sees_the_step_reset(own_deployment: Deployment) -> None:
@@ -40,13 +43,15 @@ async def test_reader_of_ai_7_sees_the_step_reset(own_deployment: Deployment) ->
     producer, survivor = own_deployment.add_gateways(2, RESTARTING)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, has_text(60))
         producer.process.kill()
+        await answer.release()
         async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader
 
@@ -75,7 +80,8 @@ async def test_chat_ends_with_the_whole_answer(
     producer = own_deployment.add_gateway(RESTARTING)
     survivor = own_deployment.add_gateway(merged(RESTARTING, {"server": {"client_level": ai}}))
     session = own_deployment.session()
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     question = user_message(prompt, "u-live")
     async with session.sending(prompt, message_id="u-live", extra={"agent": AGENT}) as response:
         assert response.status == 200
@@ -84,6 +90,7 @@ async def test_chat_ends_with_the_whole_answer(
     await chat.reach(60)
 
     producer.process.kill()
+    await answer.release()
     seen = await chat.settle()
 
     kept = (await session.through(survivor.at).snapshot())["messages"][-1]
@@ -108,7 +115,7 @@ async def test_step_of_which_nothing_was_shown_is_asked_for_again(
     producer, survivor = own_deployment.add_gateways(2, RESTARTING)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    prompt = f"{session.id} [[headers=8s tokens=20 rate=0]]"
+    prompt = f"{session.id} [[{SLOW} tokens=20 rate=0]]"
     uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
@@ -128,12 +135,14 @@ async def test_only_the_cut_step_begins_again(own_deployment: Deployment, tmp_pa
     elsewhere = session.through(survivor.at)
     file = tmp_path / "executions"
     given = json.dumps({"file": str(file), "wait_s": 0})
-    prompt = f"[[tool=work {given} step=1]] [[rate=40 first=0 tokens=120]]"
+    answer = own_deployment.simulator.held(tokens=120, after=110)
+    prompt = f"[[tool=work {given} step=1]] [[rate=80 first=0 tokens=120]] {answer.directive}"
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, lambda seen: seen.types.count("start-step") == 2 and has_text(40)(seen))
         producer.process.kill()
+        await answer.release()
         async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader
 

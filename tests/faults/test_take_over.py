@@ -12,6 +12,7 @@ from protocol.writer import INTERRUPTED_CALL
 from tests.support.gateway import merged
 from tests.support.orphans import (
     BACKGROUND,
+    SLOW,
     TAKE_OVER_LIMIT_S,
     assert_seamless,
     begin,
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 AGENT = "responses"
-LONG = "[[tokens=240 rate=40 first=0 reasoning=60]]"
+LONG = "[[tokens=240 rate=120 first=0 reasoning=60]]"
+LAST = 290
+"""Of the 300 pieces of LONG. It is held there, so that it cannot end before the kill."""
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,8 @@ async def test_reader_of_a_background_response_does_not_notice_a_kill(
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
@@ -61,6 +65,7 @@ async def test_reader_of_a_background_response_does_not_notice_a_kill(
         await until(seen, reached)
         producer.process.kill()
         killed_at = len(seen.chunks)
+        await answer.release()
         async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader
 
@@ -77,7 +82,7 @@ async def test_reader_does_not_notice_a_kill_before_the_response_was_known(
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
-    prompt = f"{session.id} [[headers=8s tokens=20 rate=0]]"
+    prompt = f"{session.id} [[{SLOW} tokens=20 rate=0]]"
     uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
@@ -117,7 +122,8 @@ async def test_ai_client_does_not_notice_a_kill(own_deployment: Deployment, node
     """A real chat of ai 7 on the other gateway: one finish, no error, the text exact."""
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     question = user_message(prompt, "u-live")
     async with session.sending(prompt, message_id="u-live", extra={"agent": AGENT}) as response:
         assert response.status == 200
@@ -126,6 +132,7 @@ async def test_ai_client_does_not_notice_a_kill(own_deployment: Deployment, node
     await chat.reach(80)
 
     producer.process.kill()
+    await answer.release()
     seen = await chat.settle()
 
     kept = await session.through(survivor.at).snapshot()
@@ -172,7 +179,7 @@ async def test_tool_is_executed_by_the_gateway_that_takes_over(
     elsewhere = session.through(survivor.at)
     file = tmp_path / "executions"
     given = json.dumps({"file": str(file), "wait_s": 0})
-    prompt = f"[[tool=work {given}]] [[rate=20 first=0 tokens=30 reasoning=40]]"
+    prompt = f"[[tool=work {given}]] [[rate=40 first=0 tokens=30 reasoning=60]]"
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
@@ -192,7 +199,8 @@ async def test_one_of_two_gateways_takes_over(own_deployment: Deployment) -> Non
     producer = own_deployment.add_gateway(BACKGROUND)
     others = own_deployment.add_gateways(2, eager)
     session = own_deployment.session()
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
@@ -202,6 +210,7 @@ async def test_one_of_two_gateways_takes_over(own_deployment: Deployment) -> Non
     ):
         await until(one, has_text(60))
         producer.process.kill()
+        await answer.release()
         await asyncio.gather(first, second)
 
     assert one == two
@@ -214,18 +223,21 @@ async def test_run_outlives_all_gateways(own_deployment: Deployment) -> None:
     """One that starts after the last has died goes on with what is under way."""
     producer = own_deployment.add_gateway(BACKGROUND)
     session = own_deployment.session()
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     await begin(session, prompt, AGENT)
     async with reading(session) as (seen, _):
         await until(seen, has_text(60))
         producer.process.kill()
+    await answer.release()
     later = session.through(own_deployment.add_gateway(BACKGROUND).at)
+    uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
 
     await eventually(later.is_ended, "the run has ended", 40)
 
     kept = await later.snapshot()
     assert [run["outcome"] for run in kept["runs"]] == ["finished"]
-    assert text_of(kept["messages"][-1]) == (await control(own_deployment, prompt, AGENT)).text
+    assert text_of(kept["messages"][-1]) == (await uncut).text
 
 
 async def test_gateway_that_leaves_hands_its_run_over(own_deployment: Deployment) -> None:
@@ -237,19 +249,21 @@ async def test_gateway_that_leaves_hands_its_run_over(own_deployment: Deployment
     staying = own_deployment.add_gateway(merged(BACKGROUND, {"runs": {"reaper_tick_s": 0.2}}))
     session = own_deployment.session()
     elsewhere = session.through(staying.at)
-    prompt = f"{session.id} {LONG}"
+    answer = own_deployment.simulator.held(after=LAST)
+    prompt = f"{session.id} {LONG} {answer.directive}"
     uncut = asyncio.create_task(control(own_deployment, prompt, AGENT))
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, has_text(60))
         leaving.terminate()
+        await eventually(lambda: "run_taken_up" in staying.process.output(), "it is handed over")
+        await answer.release()
         async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader
 
     assert leaving.process.wait_exit(20) == 0
     await assert_seamless(elsewhere, seen, await uncut)
-    assert "run_taken_up" in staying.process.output()
 
 
 async def test_stop_cancels_the_response_at_the_provider(own_deployment: Deployment) -> None:

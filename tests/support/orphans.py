@@ -6,37 +6,34 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support.gateway import SHORT_LEASE, Settings, merged
 from tests.support.sessions import Session, Transcript, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from tests.support.fixtures import Deployment
+    from tests.support.gateway import Settings
 
 TAKE_OVER_LIMIT_S: Final = 15.0
 """Promise 3's time for an orphan; with a short lease it takes about three seconds."""
 
-BACKGROUND: Final[Settings] = merged(
-    SHORT_LEASE,
-    {
-        "agents.responses": {"tools": ["tests.support.tools:work"], "tool_timeout_s": 60},
-        "agents.responses.provider_options": {"background": True},
-    },
-)
+BACKGROUND: Final[Settings] = {
+    "agents.responses": {"tools": ["tests.support.tools:work"], "tool_timeout_s": 60},
+    "agents.responses.provider_options": {"background": True},
+}
 """The agent `responses` answers in the background, and has a tool."""
 
-RESTARTING: Final[Settings] = merged(
-    SHORT_LEASE,
-    {
-        "agents.assistant": {
-            "on_interruption": "restart",
-            "tools": ["tests.support.tools:work"],
-            "tool_timeout_s": 60,
-        },
-        "agents.assistant.client_tools.where": {"description": "Where the person is."},
+SLOW: Final = "headers=3s"
+"""Answers so late that a gateway is killed long before, and the next has to ask again."""
+
+RESTARTING: Final[Settings] = {
+    "agents.assistant": {
+        "on_interruption": "restart",
+        "tools": ["tests.support.tools:work"],
+        "tool_timeout_s": 60,
     },
-)
+    "agents.assistant.client_tools.where": {"description": "Where the person is."},
+}
 """The agent `assistant` begins a step again that was cut."""
 
 
