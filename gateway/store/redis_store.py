@@ -262,10 +262,6 @@ class RedisStore(RunHandover):
         """See SessionStore."""
         return await self._hints.due_leases(limit)
 
-    async def forget_run_hint(self, session_id: SessionId, run_id: RunId) -> None:
-        """See SessionStore."""
-        await self._client.run(self._hints.forget_lease([(session_id, run_id)]))
-
     # -- presence -----------------------------------------------------------------------
 
     async def announce(

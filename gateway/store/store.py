@@ -242,10 +242,6 @@ class SessionStore(Protocol):
         """Trim logs whose reconnect window has passed; returns how many."""
         ...
 
-    async def forget_run_hint(self, session_id: SessionId, run_id: RunId) -> None:
-        """Remove a stale lease hint."""
-        ...
-
     def channel(self) -> AbstractAsyncContextManager[Channel]:
         """Open this process's subscription, on a connection of its own."""
         ...

@@ -129,14 +129,6 @@ async def test_expired_leases_come_longest_first_up_to_the_limit(store: RedisSto
     assert len(await store.expired_leases(10)) == 3
 
 
-async def test_forgotten_hint_is_gone(store: RedisStore) -> None:
-    """`forget_run_hint` removes one."""
-    await opened(store, submit(lease_ms=EXPIRED))
-    await store.forget_run_hint(SESSION, RUN)
-
-    assert await store.expired_leases(10) == []
-
-
 async def test_renew_answers_for_each_run(store: RedisStore) -> None:
     """Held, fenced, ended and gone runs are told apart in one call, in order."""
     sessions = [SessionId(f"chat-{i}") for i in range(3)]
