@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import ExitStack
+from itertools import product, starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -132,22 +134,24 @@ async def settled(deployment: Deployment) -> Session:
     return session
 
 
-@pytest.mark.parametrize("name", CASES)
-async def test_bad_request_is_refused_and_changes_nothing(name: str, quiet: Deployment) -> None:
+async def test_bad_requests_are_refused_and_change_nothing(
+    quiet: Deployment, subtests: pytest.Subtests
+) -> None:
     """Each has its status, a code, and a sentence that says what to do."""
-    case = CASES[name]
+    at = quiet.gateways[0].at
     await settled(quiet)
-    before = quiet.redis.dump_all()
+    for name, case in CASES.items():
+        before = quiet.redis.dump_all()
+        with subtests.test(name):
+            async with at.request(
+                case.method, case.path, case.body, headers=case.headers
+            ) as response:
+                answer = await response.json()
 
-    async with quiet.gateways[0].at.request(
-        case.method, case.path, case.body, headers=case.headers
-    ) as response:
-        answer = await response.json()
-
-    assert (response.status, answer["error"]["code"]) == (case.status, case.code)
-    assert answer["error"]["message"].strip()
-    assert "Traceback" not in json.dumps(answer)
-    assert quiet.redis.dump_all() == before
+            assert (response.status, answer["error"]["code"]) == (case.status, case.code)
+            assert answer["error"]["message"].strip()
+            assert "Traceback" not in json.dumps(answer)
+            assert quiet.redis.dump_all() == before
 
 
 async def test_foreign_position_of_the_feed_is_answered_with_a_snapshot(
@@ -193,35 +197,42 @@ BAD_FRAMES: dict[str, str | bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FRAMES)
-async def test_bad_frame_harms_no_other_request_of_its_socket(name: str, quiet: Deployment) -> None:
+async def test_bad_frames_harm_no_other_request_of_their_socket(
+    quiet: Deployment, subtests: pytest.Subtests
+) -> None:
     """What streams on the socket streams on, and ends well."""
     at = quiet.gateways[0].at
-    async with open_socket(at) as socket:
-        good = await socket.send_message(new_chat_id(), "[[tokens=40 rate=100 first=0]]")
-        while (await socket.next_frame(good))["type"] != "chunk":
-            pass
+    for name, frame in BAD_FRAMES.items():
+        answer = quiet.simulator.held(tokens=5)
+        with subtests.test(name):
+            async with open_socket(at) as socket:
+                good = await socket.send_message(new_chat_id(), answer.question)
+                while (await socket.next_frame(good))["type"] != "chunk":
+                    pass
 
-        await socket.send_text(BAD_FRAMES[name])
-        frames = await socket.answer(good)
+                await socket.send_text(frame)
+                await answer.release()
+                frames = await socket.answer(good)
 
-    assert frames[-1]["type"] == "end"
-    assert chunks_of(frames)[-1]["finishReason"] == "stop"
-    assert quiet.redis.dump("chat-new") == {}
+            assert frames[-1]["type"] == "end"
+            assert chunks_of(frames)[-1]["finishReason"] == "stop"
+            assert quiet.redis.dump("chat-new") == {}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, frame in BAD_FRAMES.items() if '"bad"' in str(frame)][:-1]
-)
-async def test_bad_frame_that_names_itself_is_told(name: str, quiet: Deployment) -> None:
+async def test_bad_frames_that_name_themselves_are_told(
+    quiet: Deployment, subtests: pytest.Subtests
+) -> None:
     """A request id gets an `error` frame with a sentence."""
-    async with open_socket(quiet.gateways[0].at) as socket:
-        await socket.send_text(BAD_FRAMES[name])
+    named = [name for name, frame in BAD_FRAMES.items() if '"bad"' in str(frame)]
+    for name in named[:-1]:
+        with subtests.test(name):
+            async with open_socket(quiet.gateways[0].at) as socket:
+                await socket.send_text(BAD_FRAMES[name])
 
-        frames = await socket.answer("bad")
+                frames = await socket.answer("bad")
 
-    assert [frame["type"] for frame in frames] == ["error"]
-    assert frames[0]["errorText"]
+            assert [frame["type"] for frame in frames] == ["error"]
+            assert frames[0]["errorText"]
 
 
 async def test_frame_over_the_limit_closes_the_socket_with_its_code(quiet: Deployment) -> None:
@@ -235,26 +246,29 @@ async def test_frame_over_the_limit_closes_the_socket_with_its_code(quiet: Deplo
 PROVIDER_FAILURES = ["http=400", "http=401", "http=429", "http=500", "http=529", "error=overloaded"]
 
 
-@pytest.mark.parametrize("directive", PROVIDER_FAILURES)
-@pytest.mark.parametrize("agent", ["assistant", "responses", "completions"])
-async def test_provider_failure_is_an_error_chunk_that_leaks_nothing(
-    agent: str, directive: str, quiet: Deployment
+async def test_provider_failures_are_error_chunks_that_leak_nothing(
+    quiet: Deployment, subtests: pytest.Subtests
 ) -> None:
     """The run ends failed with a sentence; the message can be edited and sent again."""
-    session = Session(quiet.gateways[0].at)
 
-    choice = {"agent": agent}
-    seen = await session.send(f"[[{directive} tokens=5]]", message_id="u-x", extra=choice)
-    edit = {**choice, "messageId": "u-x"}
-    again = await session.send("[[tokens=3]]", message_id="u-x", extra=edit)
+    async def fail(agent: str, directive: str) -> tuple[Transcript, Transcript]:
+        session = Session(quiet.gateways[0].at)
+        choice = {"agent": agent}
+        seen = await session.send(f"[[{directive} tokens=5]]", message_id="u-x", extra=choice)
+        edit = {**choice, "messageId": "u-x"}
+        return seen, await session.send("[[tokens=3]]", message_id="u-x", extra=edit)
 
-    assert seen.done
-    assert seen.types[-2:] == ["error", "finish"]
-    sentence = seen.chunks[-2]["errorText"]
-    assert sentence
-    assert quiet.simulator.url not in sentence
-    assert "sk-test" not in sentence
-    assert again.chunks[-1]["finishReason"] == "stop"
+    cases = list(product(("assistant", "responses", "completions"), PROVIDER_FAILURES))
+    ended = await asyncio.gather(*starmap(fail, cases))
+    for case, (seen, again) in zip(cases, ended, strict=True):
+        with subtests.test(" ".join(case)):
+            assert seen.done
+            assert seen.types[-2:] == ["error", "finish"]
+            sentence = seen.chunks[-2]["errorText"]
+            assert sentence
+            assert quiet.simulator.url not in sentence
+            assert "sk-test" not in sentence
+            assert again.chunks[-1]["finishReason"] == "stop"
 
 
 async def test_provider_that_recovers_is_retried(quiet: Deployment) -> None:

@@ -83,51 +83,32 @@ async def test_token_grants_what_its_claims_say() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        None,
-        "",
-        "not-a-token",
-        "a.b.c",
-        token("another-secret-of-thirty-two-bytes!"),
-        token(exp=int(time.time()) - 60),
-        token(exp=None),
-        token(sub=None),
-        token(sub=""),
-        token(sub="x" * 200),
-        token(sub=7),
-        token(nbf=int(time.time()) + 600),
-        token(role="root"),
-        token(sessions="c1"),
-        token(SECRET, "HS512"),
-        jwt.encode(claims(), "", "none"),
-        token(RSA, "RS256"),
-    ],
-    ids=[
-        "absent",
-        "empty",
-        "no token",
-        "no base64",
-        "other secret",
-        "expired",
-        "for ever",
-        "nobody",
-        "empty subject",
-        "long subject",
-        "subject of another type",
-        "not yet",
-        "unknown role",
-        "sessions of another type",
-        "other algorithm",
-        "unsigned",
-        "other kind of key",
-    ],
-)
-async def test_token_that_proves_nothing_is_refused(bad: str | None) -> None:
+REFUSED: dict[str, str | None] = {
+    "absent": None,
+    "empty": "",
+    "no token": "not-a-token",
+    "no base64": "a.b.c",
+    "other secret": token("another-secret-of-thirty-two-bytes!"),
+    "expired": token(exp=int(time.time()) - 60),
+    "for ever": token(exp=None),
+    "nobody": token(sub=None),
+    "empty subject": token(sub=""),
+    "long subject": token(sub="x" * 200),
+    "subject of another type": token(sub=7),
+    "not yet": token(nbf=int(time.time()) + 600),
+    "unknown role": token(role="root"),
+    "sessions of another type": token(sessions="c1"),
+    "other algorithm": token(SECRET, "HS512"),
+    "unsigned": jwt.encode(claims(), "", "none"),
+    "other kind of key": token(RSA, "RS256"),
+}
+
+
+async def test_token_that_proves_nothing_is_refused(subtests: pytest.Subtests) -> None:
     """Unsigned, expired, for ever, of another key or algorithm, without or with odd claims."""
-    with pytest.raises(UnauthorizedError):
-        await with_secret().identify(bad)
+    for name, bad in REFUSED.items():
+        with subtests.test(name), pytest.raises(UnauthorizedError):
+            await with_secret().identify(bad)
 
 
 @pytest.mark.parametrize(
@@ -242,34 +223,33 @@ def test_subjects_become_ids_that_are_usable_and_differ(subjects: list[str]) -> 
 # -- where a token may be -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("method", "target", "headers", "status"),
-    [
-        ("POST", "/api/chat", {"authorization": "Bearer {}"}, 200),
-        ("POST", "/api/chat", {"authorization": "bearer {}"}, 200),
-        ("POST", "/api/chat", {"cookie": "sid={}"}, 200),
-        ("POST", "/api/chat", {"cookie": "other={}"}, 401),
-        ("POST", "/api/chat", {"authorization": "Basic {}"}, 401),
-        ("POST", "/api/chat?token={}", {}, 401),
-        ("GET", "/api/chat/c1/stream?token={}", {}, 204),
-        ("GET", "/api/chat/c1/stream", {}, 401),
-        ("GET", "/api/chats", {}, 401),
-        ("DELETE", "/api/chat/c1", {}, 401),
-        ("GET", "/livez", {}, 200),
-        ("GET", "/readyz", {}, 200),
-    ],
-)
-async def test_token_is_taken_from_where_it_may_be(
-    method: str, target: str, headers: dict[str, str], status: int
-) -> None:
+PLACES: list[tuple[str, str, dict[str, str], int]] = [
+    ("POST", "/api/chat", {"authorization": "Bearer {}"}, 200),
+    ("POST", "/api/chat", {"authorization": "bearer {}"}, 200),
+    ("POST", "/api/chat", {"cookie": "sid={}"}, 200),
+    ("POST", "/api/chat", {"cookie": "other={}"}, 401),
+    ("POST", "/api/chat", {"authorization": "Basic {}"}, 401),
+    ("POST", "/api/chat?token={}", {}, 401),
+    ("GET", "/api/chat/c1/stream?token={}", {}, 204),
+    ("GET", "/api/chat/c1/stream", {}, 401),
+    ("GET", "/api/chats", {}, 401),
+    ("DELETE", "/api/chat/c1", {}, 401),
+    ("GET", "/livez", {}, 200),
+    ("GET", "/readyz", {}, 200),
+]
+
+
+async def test_token_is_taken_from_where_it_may_be(subtests: pytest.Subtests) -> None:
     """Header, cookie, and `?token=` where a browser can set no header; health needs none."""
     app = make_app(FakeSessions(), authenticator=with_secret(), cookie="sid")
     value = token()
-    sent = {name: text.format(value) for name, text in headers.items()}
-    body = BODY if method == "POST" else None
-    answer = await request(app, method, target.format(value), body, sent)
-    assert answer.status == status
-    assert ("www-authenticate" in answer.headers) is (status == 401)
+    for method, target, headers, status in PLACES:
+        with subtests.test(f"{method} {target} {headers}"):
+            sent = {name: text.format(value) for name, text in headers.items()}
+            body = BODY if method == "POST" else None
+            answer = await request(app, method, target.format(value), body, sent)
+            assert answer.status == status
+            assert ("www-authenticate" in answer.headers) is (status == 401)
 
 
 async def test_nothing_of_a_token_is_logged_or_sent_back(caplog: pytest.LogCaptureFixture) -> None:

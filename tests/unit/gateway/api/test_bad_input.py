@@ -45,94 +45,94 @@ BAD_FIELDS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
-async def test_send_refuses_a_body_that_it_cannot_read(body: bytes) -> None:
+async def test_send_refuses_a_body_that_it_cannot_read(subtests: pytest.Subtests) -> None:
     """400 with a sentence; no run is started."""
-    sessions = FakeSessions()
-    answer = await request(make_app(sessions), "POST", "/api/chat", body)
-    assert (answer.status, answer.error) == (400, "invalid_request")
-    assert answer.json()["error"]["message"].startswith("unable to ")
-    assert sessions.calls == []
+    for name, body in BAD_BODIES.items():
+        with subtests.test(name):
+            sessions = FakeSessions()
+            answer = await request(make_app(sessions), "POST", "/api/chat", body)
+            assert (answer.status, answer.error) == (400, "invalid_request")
+            assert answer.json()["error"]["message"].startswith("unable to ")
+            assert sessions.calls == []
 
 
-@pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS.keys())
-async def test_send_refuses_a_field_that_it_cannot_use(fields: dict[str, Any]) -> None:
+async def test_send_refuses_a_field_that_it_cannot_use(subtests: pytest.Subtests) -> None:
     """400 with a sentence; no run is started."""
-    sessions = FakeSessions()
-    answer = await request(make_app(sessions), "POST", "/api/chat", {**BODY, **fields})
-    assert (answer.status, answer.error) == (400, "invalid_request")
-    assert sessions.calls == []
+    for name, fields in BAD_FIELDS.items():
+        with subtests.test(name):
+            sessions = FakeSessions()
+            answer = await request(make_app(sessions), "POST", "/api/chat", {**BODY, **fields})
+            assert (answer.status, answer.error) == (400, "invalid_request")
+            assert sessions.calls == []
 
 
-@pytest.mark.parametrize(
-    ("method", "target"),
-    [
-        ("GET", "/api/chat/../stream"),
-        ("GET", "/api/chat/{other}/stream"),
-        ("GET", "/api/chat/a\x00b/stream"),
-        ("GET", f"/api/chat/{'x' * 10_000}/stream"),
-        ("GET", "/api/chat/c1/stream?runId=%7B%7D"),
-        ("GET", "/api/chat/c1/stream?after=e:1-0"),
-        ("GET", "/api/chat/c1/stream?after=-1"),
-        ("GET", "/api/chat/c1/stream?startIndex=first"),
-        ("GET", "/api/chat/..~run_1/stream?startIndex=0"),
-        ("GET", "/api/chat/c1/stream?v=latest"),
-        ("GET", "/api/chat/c1/stream?protocol=carrier-pigeon"),
-        ("POST", "/api/chat/{other}/stop"),
-        ("GET", "/api/chat/{other}"),
-        ("DELETE", "/api/chat/{other}"),
-        ("GET", "/api/chat/c1/events?after=17"),
-        ("GET", "/api/chat/{other}/events"),
-        ("GET", "/api/chats?limit=all"),
-        ("GET", "/api/chats?limit=0"),
-        ("GET", "/api/chats?before=yesterday"),
-    ],
-)
+UNUSABLE = [
+    ("GET", "/api/chat/../stream"),
+    ("GET", "/api/chat/{other}/stream"),
+    ("GET", "/api/chat/a\x00b/stream"),
+    ("GET", f"/api/chat/{'x' * 10_000}/stream"),
+    ("GET", "/api/chat/c1/stream?runId=%7B%7D"),
+    ("GET", "/api/chat/c1/stream?after=e:1-0"),
+    ("GET", "/api/chat/c1/stream?after=-1"),
+    ("GET", "/api/chat/c1/stream?startIndex=first"),
+    ("GET", "/api/chat/..~run_1/stream?startIndex=0"),
+    ("GET", "/api/chat/c1/stream?v=latest"),
+    ("GET", "/api/chat/c1/stream?protocol=carrier-pigeon"),
+    ("POST", "/api/chat/{other}/stop"),
+    ("GET", "/api/chat/{other}"),
+    ("DELETE", "/api/chat/{other}"),
+    ("GET", "/api/chat/c1/events?after=17"),
+    ("GET", "/api/chat/{other}/events"),
+    ("GET", "/api/chats?limit=all"),
+    ("GET", "/api/chats?limit=0"),
+    ("GET", "/api/chats?before=yesterday"),
+]
+
+
 async def test_request_with_an_unusable_id_or_parameter_is_refused(
-    method: str, target: str
+    subtests: pytest.Subtests,
 ) -> None:
     """400 with a sentence; the sessions never hear of it."""
-    sessions = FakeSessions()
-    answer = await request(make_app(sessions), method, target)
-    assert (answer.status, answer.error) == (400, "invalid_request")
-    assert sessions.calls == []
+    for method, target in UNUSABLE:
+        with subtests.test(f"{method} {target[:80]}"):
+            sessions = FakeSessions()
+            answer = await request(make_app(sessions), method, target)
+            assert (answer.status, answer.error) == (400, "invalid_request")
+            assert sessions.calls == []
 
 
-@pytest.mark.parametrize("query", ["?v=latest", "?protocol=morse"])
-async def test_send_checks_its_parameters_before_it_starts_a_run(query: str) -> None:
+async def test_send_checks_its_parameters_before_it_starts_a_run(
+    subtests: pytest.Subtests,
+) -> None:
     """A run whose answer cannot be written is not begun."""
-    sessions = FakeSessions()
-    answer = await request(make_app(sessions), "POST", f"/api/chat{query}", BODY)
-    assert answer.status == 400
-    assert sessions.calls == []
+    for query in ("?v=latest", "?protocol=morse"):
+        with subtests.test(query):
+            sessions = FakeSessions()
+            answer = await request(make_app(sessions), "POST", f"/api/chat{query}", BODY)
+            assert answer.status == 400
+            assert sessions.calls == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"{", b"[]", b'{"runId": 1}', b'{"runId": "{}"}', b'{"messageId": ""}'],
-)
-async def test_stop_refuses_what_it_cannot_read(body: bytes) -> None:
+async def test_stop_refuses_what_it_cannot_read(subtests: pytest.Subtests) -> None:
     """A stop that names something unusable stops nothing."""
-    sessions = FakeSessions()
-    answer = await request(make_app(sessions), "POST", "/api/chat/c1/stop", body)
-    assert (answer.status, answer.error) == (400, "invalid_request")
-    assert sessions.calls == []
+    for body in (b"{", b"[]", b'{"runId": 1}', b'{"runId": "{}"}', b'{"messageId": ""}'):
+        with subtests.test(body.decode()):
+            sessions = FakeSessions()
+            answer = await request(make_app(sessions), "POST", "/api/chat/c1/stop", body)
+            assert (answer.status, answer.error) == (400, "invalid_request")
+            assert sessions.calls == []
 
 
-@pytest.mark.parametrize(
-    ("method", "target", "status", "code"),
-    [
+async def test_unknown_address_or_method_is_answered_as_json(subtests: pytest.Subtests) -> None:
+    """Every error has the same shape."""
+    for method, target, status, code in (
         ("GET", "/api/nothing", 404, "not_found"),
         ("PUT", "/api/chat/c1", 405, "method_not_allowed"),
         ("PUT", "/api/chat", 405, "method_not_allowed"),
-    ],
-)
-async def test_unknown_address_or_method_is_answered_as_json(
-    method: str, target: str, status: int, code: str
-) -> None:
-    """Every error has the same shape."""
-    answer = await request(make_app(FakeSessions()), method, target)
-    assert (answer.status, answer.error) == (status, code)
+    ):
+        with subtests.test(f"{method} {target}"):
+            answer = await request(make_app(FakeSessions()), method, target)
+            assert (answer.status, answer.error) == (status, code)
 
 
 async def test_body_over_the_limit_is_refused_by_its_announced_length() -> None:

@@ -140,50 +140,51 @@ async def test_renewal_and_end_are_read() -> None:
     assert ending.metadata is not None and json.loads(bytes(ending.metadata)) == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    ("target", "body"),
-    [
-        ("/api/agent/runs", b"{"),
-        ("/api/agent/runs", b"[]"),
-        ("/api/agent/runs", {}),
-        ("/api/agent/runs", {"id": "c1", "text": "Hello"}),
-        ("/api/agent/runs", {"key": "job", "text": "Hello"}),
-        ("/api/agent/runs", {"id": "c1", "key": "job"}),
-        ("/api/agent/runs", {"id": "c1", "key": "a job", "text": "Hello"}),
-        ("/api/agent/runs", {"id": "c 1", "key": "job", "text": "Hello"}),
-        ("/api/agent/runs", {"id": "c1", "key": "job", "text": 3}),
-        ("/api/agent/runs", {"id": "c1", "key": "\ud800", "text": "Hello"}),
-        ("/api/agent/runs", {**CLAIM, "agent": "an agent"}),
-        ("/api/agent/runs/c1/run_1/chunks?first=1", CHUNK),
-        ("/api/agent/runs/c1/run_1/chunks?fence=1", CHUNK),
-        ("/api/agent/runs/c1/run_1/chunks?fence=0&first=1", CHUNK),
-        ("/api/agent/runs/c1/run_1/chunks?fence=1&first=0", CHUNK),
-        ("/api/agent/runs/c1/run_1/chunks?fence=x&first=1", CHUNK),
-        ("/api/agent/runs/c%7D1/run_1/chunks?fence=1&first=1", CHUNK),
-        ("/api/agent/runs/c1/run%7B/chunks?fence=1&first=1", CHUNK),
-        (APPEND, b""),
-        (APPEND, b"\n" * 10),
-        (APPEND, (CHUNK + b"\n") * 10_001),
-        ("/api/agent/runs/c1/run_1/renew", b""),
-        ("/api/agent/runs/c1/run_1/renew?fence=1&waitMs=-1", b""),
-        ("/api/agent/runs/c1/run_1/end", END),
-        ("/api/agent/runs/c1/run_1/end?fence=1", b"{"),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {}),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "first": 0}),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "outcome": "interrupted"}),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "finishReason": "bored"}),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "metadata": 3}),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "errorText": "x" * 2_001}),
-        ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "reason": "x"}),
-    ],
-)
+UNREADABLE: list[tuple[str, object]] = [
+    ("/api/agent/runs", b"{"),
+    ("/api/agent/runs", b"[]"),
+    ("/api/agent/runs", {}),
+    ("/api/agent/runs", {"id": "c1", "text": "Hello"}),
+    ("/api/agent/runs", {"key": "job", "text": "Hello"}),
+    ("/api/agent/runs", {"id": "c1", "key": "job"}),
+    ("/api/agent/runs", {"id": "c1", "key": "a job", "text": "Hello"}),
+    ("/api/agent/runs", {"id": "c 1", "key": "job", "text": "Hello"}),
+    ("/api/agent/runs", {"id": "c1", "key": "job", "text": 3}),
+    ("/api/agent/runs", {"id": "c1", "key": "\ud800", "text": "Hello"}),
+    ("/api/agent/runs", {**CLAIM, "agent": "an agent"}),
+    ("/api/agent/runs/c1/run_1/chunks?first=1", CHUNK),
+    ("/api/agent/runs/c1/run_1/chunks?fence=1", CHUNK),
+    ("/api/agent/runs/c1/run_1/chunks?fence=0&first=1", CHUNK),
+    ("/api/agent/runs/c1/run_1/chunks?fence=1&first=0", CHUNK),
+    ("/api/agent/runs/c1/run_1/chunks?fence=x&first=1", CHUNK),
+    ("/api/agent/runs/c%7D1/run_1/chunks?fence=1&first=1", CHUNK),
+    ("/api/agent/runs/c1/run%7B/chunks?fence=1&first=1", CHUNK),
+    (APPEND, b""),
+    (APPEND, b"\n" * 10),
+    (APPEND, (CHUNK + b"\n") * 10_001),
+    ("/api/agent/runs/c1/run_1/renew", b""),
+    ("/api/agent/runs/c1/run_1/renew?fence=1&waitMs=-1", b""),
+    ("/api/agent/runs/c1/run_1/end", END),
+    ("/api/agent/runs/c1/run_1/end?fence=1", b"{"),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {}),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "first": 0}),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "outcome": "interrupted"}),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "finishReason": "bored"}),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "metadata": 3}),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "errorText": "x" * 2_001}),
+    ("/api/agent/runs/c1/run_1/end?fence=1", {**END, "reason": "x"}),
+]
+
+
 async def test_request_that_cannot_be_read_is_refused_before_anything_is_done(
-    target: str, body: object
+    subtests: pytest.Subtests,
 ) -> None:
     """400, with a sentence; no session is asked."""
-    pushed = FakePushed()
-    answer = await post(pushed, target, body)
-    assert (answer.status, answer.error, pushed.calls) == (400, "invalid_request", [])
+    for target, body in UNREADABLE:
+        with subtests.test(f"{target} {str(body)[:80]}"):
+            pushed = FakePushed()
+            answer = await post(pushed, target, body)
+            assert (answer.status, answer.error, pushed.calls) == (400, "invalid_request", [])
 
 
 async def test_chunk_over_the_limit_is_refused() -> None:
@@ -194,21 +195,20 @@ async def test_chunk_over_the_limit_is_refused() -> None:
     assert (answer.status, answer.error, pushed.calls) == (413, "too_large", [])
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "details"),
-    [
-        (IllegalChunkPushedError("unable", index=3, next=4), 400, {"index": 3, "next": 4}),
-        (SequenceGapError("unable", next=4), 409, {"next": 4}),
-        (RunEndedError("unable", outcome="failed"), 409, {"outcome": "failed"}),
-    ],
-)
-async def test_refusal_says_what_a_client_needs(
-    error: Exception, status: int, details: dict[str, object]
-) -> None:
+REFUSALS: list[tuple[Exception, int, dict[str, object]]] = [
+    (IllegalChunkPushedError("unable", index=3, next=4), 400, {"index": 3, "next": 4}),
+    (SequenceGapError("unable", next=4), 409, {"next": 4}),
+    (RunEndedError("unable", outcome="failed"), 409, {"outcome": "failed"}),
+]
+
+
+async def test_refusal_says_what_a_client_needs(subtests: pytest.Subtests) -> None:
     """Its code, and where to go on from."""
-    answer = await post(FakePushed(error), APPEND, CHUNK)
-    assert answer.status == status
-    assert details.items() <= answer.json()["error"].items()
+    for error, status, details in REFUSALS:
+        with subtests.test(type(error).__name__):
+            answer = await post(FakePushed(error), APPEND, CHUNK)
+            assert answer.status == status
+            assert details.items() <= answer.json()["error"].items()
 
 
 @pytest.mark.parametrize(
