@@ -16,9 +16,9 @@ PYTHON = $(or $(shell export $(OUTSIDE); for python in python3 python3.13 python
 	or say `make PYTHON=/path/to/python3 ...`))
 BOOTSTRAP = @$(OUTSIDE) $(PYTHON) scripts/bootstrap.py
 
-# A process for each core, at most four: each brings a Redis and gateways of its own. Who has no
-# test left takes some from another: a few files take minutes.
-PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=worksteal
+# Four processes, on two cores too: most of what tests do is wait for a lease or an answer. Who
+# has no test left takes some from another: a few files take long.
+PARALLEL := --numprocesses=4 --dist=worksteal
 
 ##@ Use
 
@@ -32,6 +32,7 @@ test: lint ## Check the source and run the whole test suite, as CI does
 	$(BOOTSTRAP) test
 	npm test --prefix demo-ui --workspace transport
 	pytest $(PARALLEL) --durations=10
+	@python scripts/tiers.py test
 
 ##@ Develop
 
@@ -42,6 +43,13 @@ dev: ## Serve, and restart when the source changes (Procfile)
 
 .PHONY: check
 check: lint unit ## Check the source and run the unit tests: before every commit
+	@python scripts/tiers.py check
+
+.PHONY: all
+all: ## Check everything, every matrix whole: before a release (AGAIN=1: what has passed, too)
+	$(BOOTSTRAP) test
+	@python scripts/release.py --parallel='$(PARALLEL)' $(if $(AGAIN),--again)
+	@python scripts/tiers.py all
 
 .PHONY: lint
 lint: ## Check format, style, types and import direction
@@ -60,7 +68,7 @@ format: ## Format the source and apply the safe fixes
 .PHONY: unit
 unit: ## Run the unit tests
 	$(BOOTSTRAP) dev
-	pytest tests/unit
+	pytest $(PARALLEL) tests/unit
 
 .PHONY: conformance integration faults e2e
 conformance: ## Run the real AI SDK clients against the gateway
@@ -69,7 +77,7 @@ faults: ## Cut connections, kill processes, restart Redis
 e2e: ## Do as a person does: the README's commands, a browser
 conformance integration faults e2e:
 	$(BOOTSTRAP) test
-	pytest tests/$@
+	pytest $(PARALLEL) tests/$@
 
 .PHONY: coverage
 coverage: ## Measure branch coverage against its targets
@@ -77,6 +85,12 @@ coverage: ## Measure branch coverage against its targets
 	pytest $(PARALLEL) --cov --cov-report=
 	coverage report --show-missing --skip-covered --include='protocol/*' --fail-under=100
 	coverage report --show-missing --skip-covered --include='gateway/*' --fail-under=95
+
+.PHONY: durations
+durations: ## Note how long each test file takes, in tests/durations.md
+	$(BOOTSTRAP) test
+	pytest $(PARALLEL) --junitxml=build/junit.xml
+	python scripts/durations.py build/junit.xml
 
 .PHONY: bench
 bench: ## Measure beside the peers (WRITE=1: into docs/performance.md)
