@@ -32,6 +32,7 @@ test: lint ## Check the source and run the whole test suite, as CI does
 	$(BOOTSTRAP) test
 	npm test --prefix demo-ui --workspace transport
 	pytest $(PARALLEL) --durations=10
+	python -m scripts.pythons
 	@python scripts/tiers.py test
 
 ##@ Develop
@@ -69,6 +70,11 @@ format: ## Format the source and apply the safe fixes
 unit: ## Run the unit tests
 	$(BOOTSTRAP) dev
 	pytest $(PARALLEL) tests/unit
+
+.PHONY: pythons
+pythons: ## Run the unit tests and the demo's agents on every supported Python
+	$(BOOTSTRAP) test
+	python -m scripts.pythons 3.11 3.12 3.13
 
 .PHONY: conformance integration faults e2e
 conformance: ## Run the real AI SDK clients against the gateway
@@ -110,6 +116,8 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt \
 		--constraint requirements/demo.txt --overrides requirements/overrides.in \
 		--output-file requirements/dev.txt
+	uv pip compile $(filter-out --upgrade,$(LOCK)) --group unit \
+		--constraint requirements/dev.txt --output-file requirements/unit.txt
 	for folder in tests/conformance/node tests/e2e/frontends tests/bench/node demo-ui; do \
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
 RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \

@@ -7,12 +7,13 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from gateway.agents.agent import Agent
-from gateway.agents.base import AgentOffer, AnyAgent
+from gateway.agents.base import AgentOffer, AgentTraits, AnyAgent
 from gateway.agents.configured_tools import make_tools
 from gateway.agents.demo_tools import make_demo_tools
 from gateway.agents.imports import import_object, unusable
@@ -77,6 +78,11 @@ class Agents:
         Raises:
             SettingsError: another one has its name.
         """
+        if not isinstance(agent.traits, AgentTraits):
+            raise SettingsError(
+                f"unable to use the agent `{agent.name}`; its `traits` must be an AgentTraits "
+                "(gateway.agents.base)"
+            )
         if agent.name in self._entries:
             raise SettingsError(
                 f"unable to use two agents of the name `{agent.name}`; rename one of them"
@@ -124,13 +130,24 @@ def import_agent(name: str, path: str) -> Agent:
     used_as = f"the agent `{name}`"
     found = import_object(path, used_as)
     if isinstance(found, Agent):
-        return Agent(name, found.answer, found.models)
+        # A copy: what a class of the operator's own can do besides is kept.
+        renamed = copy(found)
+        renamed.name = name
+        return renamed
     if not callable(found):
         raise unusable(path, used_as, "it must be an Agent, or an `async def` function of a Run")
     try:
         return Agent(name, found)
     except SettingsError as error:
         raise SettingsError(f"{error.message} ({path})") from None
+
+
+def _check_given(agent: object) -> None:
+    """Raise SettingsError unless an application's own agent is one."""
+    if not isinstance(agent, Agent):
+        raise SettingsError(
+            f"unable to use {agent!r:.80} as an agent; give a `gateway.Agent(name, function)`"
+        )
 
 
 @asynccontextmanager
@@ -152,6 +169,7 @@ async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncI
             providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
         agents = Agents(settings.default_agent)
         for agent in given:
+            _check_given(agent)
             agents.add(agent, agent.models or None)
         for name, wanted in configured.items():
             if wanted.python:

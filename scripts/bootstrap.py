@@ -27,6 +27,9 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "stamps"
 
+NEWEST_PYTHON = "3.13"
+"""Of those that pyproject.toml names. `make test` runs tests on it besides its own."""
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -147,6 +150,59 @@ def demo_sources() -> list[Path]:
     return sorted(sources)
 
 
+def interpreter(version: str) -> Path | None:
+    """Find a Python of this version on PATH that starts.
+
+    A version manager's shim may refuse to start a version that nobody has chosen; what it
+    stands for is then looked for beside it.
+    """
+    name = f"python{version}"
+    for folder in map(Path, os.environ.get("PATH", os.defpath).split(os.pathsep)):
+        behind = sorted((folder.parent / "versions").glob(f"{version}*/bin/{name}"))
+        for found in [folder / name, *(behind if folder.name == "shims" else [])]:
+            if found.is_file() and _starts(found):
+                return found
+    return None
+
+
+def _starts(python: Path) -> bool:
+    done = subprocess.run(
+        [python, "-c", "import ensurepip, venv"], capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+def python_left_out(version: str) -> str | None:
+    """Return why tests cannot run on this version of Python; None if they can."""
+    if sys.version_info[:2] == tuple(map(int, version.split("."))) or interpreter(version):
+        return None
+    return f"Python {version}: no python{version} on PATH that starts and makes environments"
+
+
+def other_python(version: str) -> Path:
+    """Set up this version of Python with what the unit tests need; return its program.
+
+    Raises:
+        SetupError: it is not there; see `python_left_out`.
+    """
+    if sys.version_info[:2] == tuple(map(int, version.split("."))):
+        return PYTHON
+    found = interpreter(version)
+    if found is None:
+        raise SetupError(f"unable to set up; {python_left_out(version)}")
+    folder, lock = VENV / f"python{version}", ROOT / "requirements" / "unit.txt"
+    python = folder / "bin" / "python"
+
+    def make() -> None:
+        say(f"installing requirements/unit.txt for Python {version}")
+        call([found, "-m", "venv", "--clear", folder])
+        pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        call([*pip, "install", "--no-deps", "--require-hashes", "--requirement", lock])
+
+    once(STAMPS / f"python{version}", fingerprint(lock, str(found)), make)
+    return python
+
+
 def chromium() -> None:
     """A browser, from the distribution's packages: its own downloads are not reproducible."""
     if any(shutil.which(name) for name in CHROMIUM_NAMES):
@@ -182,6 +238,8 @@ def set_up(target: str) -> None:
         node_packages("tests/conformance/node")
         node_packages("tests/e2e/frontends")
         chromium()
+        if python_left_out(NEWEST_PYTHON) is None:
+            other_python(NEWEST_PYTHON)
     if target == "bench":
         node_packages("tests/bench/node")
         node_packages("demo-ui")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
 
+from gateway.agents.base import AgentTraits
 from gateway.agents.outbox import Outbox, RunEndedError
 from gateway.agents.run import Run
 from gateway.errors import SettingsError
@@ -55,6 +56,7 @@ class Agent:
         self.name = name
         self.answer = answer
         self.models = tuple(models)
+        self.traits = AgentTraits()
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Yield the run's chunks. See `AnyAgent.stream`."""

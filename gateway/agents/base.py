@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw, Struct
 
-from gateway.agents.durable import RunMemory
+from gateway.agents.durable import DurableRuns, RunMemory
 from gateway.ids import RunId, SessionId, UserId
 from protocol.messages import UIMessage
 from protocol.parts import fields_of, json_of
@@ -80,17 +80,41 @@ class AgentOffer(Struct, frozen=True, kw_only=True):
     models: Sequence[str] = ()
 
 
-class AnyAgent(Protocol):
-    """Answers a message with chunks: a configured model, code, or a backend elsewhere.
+def executes_nothing(tool_name: str) -> bool:
+    """Leave every tool to the client."""
+    return False
 
-    An agent may have an attribute `passes_on`, true if its chunks are what somebody else's
-    stream comes to: one that is not allowed where it stands is then dropped, instead of being
-    the end of the run.
+
+class AgentTraits(Struct, frozen=True, kw_only=True):
+    """Abilities of an agent beyond `stream`. The defaults are those of an agent with none.
+
+    An ability is a field here, and is read from here alone: an agent that wraps another
+    passes the whole value on, and so loses none of them.
+
+    Attributes:
+        executes: whether the agent executes calls of the tool of this name. No client may
+            answer those; calls of other tools wait for the client.
+        passes_on: its chunks are somebody else's stream. One that is not allowed where it
+            stands is dropped; of any other agent it ends the run with an error.
+        durable: set if its runs outlive the process that produces them.
     """
+
+    executes: Callable[[str], bool] = executes_nothing
+    passes_on: bool = False
+    durable: DurableRuns | None = None
+
+
+class AnyAgent(Protocol):
+    """Answers a message with chunks: a configured model, code, or a backend elsewhere."""
 
     @property
     def name(self) -> str:
         """As clients name it."""
+        ...
+
+    @property
+    def traits(self) -> AgentTraits:
+        """What it can do beyond `stream`; the same for as long as the agent lives."""
         ...
 
     def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
@@ -103,13 +127,4 @@ class AnyAgent(Protocol):
         anything else (a bug: a general sentence is shown). Cancellation is a stop or a
         shutdown: release what is held (the upstream connection first) and re-raise.
         """
-        ...
-
-
-@runtime_checkable
-class ExecutesTools(Protocol):
-    """An agent that knows which tools it executes; calls of others wait for the client."""
-
-    def executes(self, tool_name: str) -> bool:
-        """Whether the agent executes calls of this tool, so that no client may answer them."""
         ...

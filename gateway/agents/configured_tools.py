@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.agents.imports import import_object, unusable
-from gateway.agents.python_tool import PythonTool
+from gateway.agents.python_tool import PythonTool, name_of
 from gateway.agents.tools import Tools
 from gateway.errors import SettingsError
 from gateway.providers.base import ToolSpec
@@ -51,7 +51,7 @@ def make_tools(name: str, agent: AgentSettings, others: Sequence[ToolSpec] = ())
 def _python_tool(agent_name: str, path: str, agent: AgentSettings) -> PythonTool:
     used_as = f"a tool of the agent `{agent_name}`"
     function = _import_function(path, used_as)
-    question = agent.needs_approval.get(getattr(function, "__name__", ""), False)
+    question = agent.needs_approval.get(name_of(function), False)
     try:
         return PythonTool(
             function,

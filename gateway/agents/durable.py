@@ -7,15 +7,12 @@ remembered, saying again, chunk by chunk, what the log holds after it, and then 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
 from protocol.chunks import AnyChunk
-
-if TYPE_CHECKING:
-    from gateway.agents.base import AgentRequest
 
 
 class Interrupted(Struct, frozen=True, kw_only=True):
@@ -64,22 +61,11 @@ class RunMemory(Protocol):
         ...
 
 
-class DurableAgent(Protocol):
-    """An agent that can go on with a run in another process. See `agents.base`."""
+class DurableRuns(Protocol):
+    """The ability of an agent to go on with a run in another process. See `AgentTraits`.
 
-    @property
-    def name(self) -> str:
-        """As clients name it."""
-        ...
-
-    @property
-    def survives(self) -> bool:
-        """Whether it does so, as it is configured."""
-        ...
-
-    def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the run's chunks; those after `request.memory.interrupted.next`, if set."""
-        ...
+    Its `stream` then yields what comes after `request.memory.interrupted.next`, if that is set.
+    """
 
     def can_go_on(self, interrupted: Interrupted) -> bool:
         """Whether this run can be gone on with exactly; otherwise it is closed."""
@@ -91,8 +77,3 @@ class DurableAgent(Protocol):
         Bounded in time; never fails.
         """
         ...
-
-
-def durable(agent: object) -> DurableAgent | None:
-    """Return the agent if its runs outlive their process."""
-    return cast("DurableAgent", agent) if getattr(agent, "survives", False) else None

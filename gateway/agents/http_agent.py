@@ -18,6 +18,7 @@ import aiohttp
 from msgspec import Struct
 
 from gateway.agents.backend_answer import BackendAnswer
+from gateway.agents.base import AgentTraits
 from gateway.errors import AgentError
 from gateway.silence import SilenceLimit
 
@@ -57,6 +58,7 @@ class HttpAgent:
     def __init__(self, config: HttpAgentConfig) -> None:
         self._config = config
         self._session: aiohttp.ClientSession | None = None
+        self.traits = AgentTraits()
 
     @property
     def name(self) -> str:

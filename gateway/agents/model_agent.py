@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gateway.agents.base import AgentTraits
 from gateway.agents.model_run import ModelRun
 from gateway.agents.progress import open_calls, read_point
 from gateway.agents.tools import Tools
-from gateway.providers.base import DurableProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from gateway.agents.base import AgentRequest
     from gateway.agents.durable import Interrupted
-    from gateway.providers.base import Provider
+    from gateway.providers.base import DurableResponses, Provider
     from protocol.chunks import AnyChunk
 
 
@@ -58,9 +58,12 @@ class ModelAgentConfig(Struct, frozen=True, kw_only=True):
 
 
 class ModelAgent:
-    """Implements `AnyAgent`, and `DurableAgent`, with a provider's model."""
+    """Implements `AnyAgent`, and `DurableRuns`, with a provider's model.
 
-    passes_on = True
+    Attributes:
+        traits: its runs are durable if cut steps are begun again, or if its provider goes on
+            without us.
+    """
 
     def __init__(
         self, config: ModelAgentConfig, provider: Provider, tools: Tools | None = None
@@ -69,23 +72,18 @@ class ModelAgent:
         self._config = config
         self._provider = provider
         self._tools = tools or Tools()
+        durable = config.restarts or self._kept_by_provider() is not None
+        self.traits = AgentTraits(
+            executes=self._tools.executes, passes_on=True, durable=self if durable else None
+        )
 
     @property
     def name(self) -> str:
         """As clients name it."""
         return self._config.name
 
-    def executes(self, tool_name: str) -> bool:
-        """Whether calls of this tool are executed here. See `ExecutesTools`."""
-        return self._tools.executes(tool_name)
-
-    @property
-    def survives(self) -> bool:
-        """See DurableAgent."""
-        return self._config.restarts or self._kept_by_provider() is not None
-
     def can_go_on(self, interrupted: Interrupted) -> bool:
-        """See DurableAgent.
+        """See DurableRuns.
 
         A step that is begun again must not have told the client to execute a tool: it may
         have done so already.
@@ -104,18 +102,18 @@ class ModelAgent:
         return not held or (self._config.restarts and not clients)
 
     async def abandon(self, point: bytes) -> None:
-        """See DurableAgent."""
+        """See DurableRuns."""
         left, provider = read_point(point), self._kept_by_provider()
         if left is None or provider is None or not left.response or left.answered is not None:
             return
         await provider.cancel(left.response.encode())
 
-    def _kept_by_provider(self) -> DurableProvider | None:
-        """Return the provider if responses to this agent go on without us."""
-        provider = self._provider
-        if isinstance(provider, DurableProvider) and provider.keeps(self._config.provider_options):
-            return provider
-        return None
+    def _kept_by_provider(self) -> DurableResponses | None:
+        """Return the provider's responses if those to this agent go on without us."""
+        responses = self._provider.durable
+        if responses is None or not responses.keeps(self._config.provider_options):
+            return None
+        return responses
 
     def stream(self, request: AgentRequest) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Return the run's chunks; see `AnyAgent.stream` and `ModelRun.stream`.

@@ -55,7 +55,7 @@ class PythonTool:
         if inspect.isgeneratorfunction(_code_of(function)):
             raise TypeError("it must be an `async def` to yield")
         signature = Signature.of(function)
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or name_of(function)
         self.limit_s = limit_s
         self.spec = ToolSpec(
             name=self.name, description=signature.description, input_schema=signature.schema
@@ -121,6 +121,11 @@ class PythonTool:
         if unknown:
             raise TypeError(f"the tool has no parameter `{min(unknown)}` to decide by")
         return wanted
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return a function's own name; of a callable object, its class's."""
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _code_of(function: Callable[..., Any]) -> Callable[..., Any]:

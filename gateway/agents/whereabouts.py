@@ -6,15 +6,17 @@ lock ends with the process, so that what a dead one left behind names nobody.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from gateway.agents.base import AgentRequest, AnyAgent
     from gateway.ids import RunId
@@ -39,19 +41,15 @@ class Whereabouts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    @contextmanager
-    def here(self, run_id: RunId) -> Iterator[None]:
-        """Say that this process runs it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+    @asynccontextmanager
+    async def here(self, run_id: RunId) -> AsyncIterator[None]:
+        """Say that this process runs it; files are written off the event loop."""
         path = self._folder / run_id
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(str(os.getpid()))
-            file.flush()
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+        file = await asyncio.to_thread(_lock, path)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(_unlock, path, file)
 
     def find(self, run_id: RunId) -> int | None:
         """Return the id of the process that runs it, if one does."""
@@ -63,6 +61,27 @@ class Whereabouts:
                 return int(file.read() or 0) or None
             path.unlink(missing_ok=True)
         return None
+
+
+def _lock(path: Path) -> TextIO | None:
+    """Write this process into a locked file; None while another one, fenced off, holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _unlock(path: Path, file: TextIO | None) -> None:
+    if file is not None:
+        path.unlink(missing_ok=True)
+        file.close()
 
 
 class TracedAgents:
@@ -80,16 +99,14 @@ class TracedAgents:
 class _TracedAgent:
     def __init__(self, agent: AnyAgent, whereabouts: Whereabouts) -> None:
         self.name = agent.name
-        self.passes_on = getattr(agent, "passes_on", False)
+        self.traits = agent.traits
         self._agent = agent
         self._whereabouts = whereabouts
 
-    def __getattr__(self, name: str) -> object:
-        """What else the agent can do (`agents.durable`) is not ours to trace."""
-        return getattr(self._agent, name)
-
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        with self._whereabouts.here(request.run_id):
-            async with aclosing(self._agent.stream(request)) as stream:  # type: ignore[type-var]
-                async for chunks in stream:
-                    yield chunks
+        async with (
+            self._whereabouts.here(request.run_id),
+            aclosing(self._agent.stream(request)) as stream,  # type: ignore[type-var]
+        ):
+            async for chunks in stream:
+                yield chunks

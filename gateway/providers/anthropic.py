@@ -60,6 +60,11 @@ class AnthropicProvider:
         """As in settings."""
         return "anthropic"
 
+    @property
+    def durable(self) -> None:
+        """See Provider."""
+        return None
+
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
         """Start a step. See `Provider.open_step`."""

@@ -8,7 +8,7 @@ the provider's SDK, reads its bytes, and feeds the translator.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -225,6 +225,11 @@ class Provider(Protocol):
         """`anthropic`, `openai` or `openai-chat`."""
         ...
 
+    @property
+    def durable(self) -> DurableResponses | None:
+        """Set if the API has responses that go on without us."""
+        ...
+
     def open_step(self, request: StepRequest) -> AbstractAsyncContextManager[StepStream]:
         """Start a step; leaving the context closes the connection at once.
 
@@ -250,9 +255,8 @@ class Provider(Protocol):
         ...
 
 
-@runtime_checkable
-class DurableProvider(Protocol):
-    """A provider whose responses go on without us, and can be read again from where one was."""
+class DurableResponses(Protocol):
+    """Responses that go on without us, and can be read again from where one was."""
 
     def keeps(self, provider_options: Mapping[str, object]) -> bool:
         """Whether responses to requests with these options do."""

@@ -51,6 +51,11 @@ class OpenAIChatProvider:
         """As in settings."""
         return "openai-chat"
 
+    @property
+    def durable(self) -> None:
+        """See Provider."""
+        return None
+
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
         """Start a step. See `Provider.open_step`."""

@@ -16,7 +16,7 @@ from protocol.chunks import StartStepChunk
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from gateway.providers.base import StepRequest, StepResult, StepStream
+    from gateway.providers.base import DurableResponses, StepRequest, StepResult, StepStream
     from gateway.providers.http import TimeLimits
     from protocol.chunks import AnyChunk
 
@@ -27,7 +27,7 @@ Source: @ai-sdk/openai 4.0.118, `openai-stream-error.ts`, `acceptedGraceMs`."""
 
 
 class OpenAIResponsesProvider:
-    """Implements `Provider`, and `DurableProvider`.
+    """Implements `Provider`, and `DurableResponses`.
 
     Args:
         api_key: None leaves it to the SDK's environment variables.
@@ -60,6 +60,11 @@ class OpenAIResponsesProvider:
         """As in settings."""
         return "openai"
 
+    @property
+    def durable(self) -> DurableResponses:
+        """See Provider: responses that are made in the background."""
+        return self
+
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[StepStream]:
         """Start a step. See `Provider.open_step`."""
@@ -82,11 +87,11 @@ class OpenAIResponsesProvider:
             yield _AcceptedStep(accepted)
 
     def keeps(self, provider_options: Mapping[str, object]) -> bool:
-        """See DurableProvider: responses that are made in the background."""
+        """See DurableResponses: those that are made in the background."""
         return provider_options.get("background") is True
 
     async def cancel(self, point: bytes) -> None:
-        """See DurableProvider."""
+        """See DurableResponses."""
         await cancel_background(self._client, point)
 
     async def warm_up(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from gateway.agents.base import ExecutesTools
+from gateway.agents.base import executes_nothing
 from gateway.errors import (
     AgentNotFoundError,
     NotRecoveredError,
@@ -190,10 +190,8 @@ class Opening:
         """Return whether a tool is executed by the last run's agent, which may be another."""
         name = agent if state is None or state.run is None else state.run.agent or agent
         with suppress(AgentNotFoundError):
-            found = self._agents.find(name, None)
-            if isinstance(found, ExecutesTools):
-                return found.executes
-        return lambda _: False
+            return self._agents.find(name, None).traits.executes
+        return executes_nothing
 
     async def _open_surely(self, request: OpenRun) -> Opened:
         """Open, and ask again if the answer was lost: our own run is then known to us by id."""

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from gateway.agents.durable import durable
 from gateway.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.committer import Committer, Lane
@@ -123,8 +122,8 @@ class Producer:
         self.key = key
         self.run_info = run
         self._agent = agent
-        self._durable = durable(agent)
-        self._drops_illegal: bool = getattr(agent, "passes_on", False)
+        self._durable = agent.traits.durable
+        self._drops_illegal = agent.traits.passes_on
         self._store = store
         self._limits = limits
         self._committer = committer
@@ -402,16 +401,16 @@ class Producer:
         A stop ends the run whoever produces it now. After any other end, it is ours to release
         only if the run was ours to close.
         """
-        agent, point = self._durable, self._memory.point
+        durable, point = self._durable, self._memory.point
         finished = self._reason is _Reason.AGENT and self._failure is None
-        if agent is None or finished or not point:
+        if durable is None or finished or not point:
             await self._close()
         elif self._reason is _Reason.STOPPED:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(agent.abandon(point), name=f"abandon {self.key.run_id}")
+                tasks.create_task(durable.abandon(point), name=f"abandon {self.key.run_id}")
                 await self._close()
         elif await self._close():
-            await agent.abandon(point)
+            await durable.abandon(point)
 
     async def _close(self) -> bool:
         """Write the terminal; False if the run was not ours to end, or if that is not known."""

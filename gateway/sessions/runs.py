@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from gateway.agents.base import AnyAgent
-    from gateway.agents.durable import DurableAgent, Interrupted
+    from gateway.agents.durable import Interrupted
     from gateway.ids import RunId
     from gateway.sessions.accept import Plan
     from gateway.sessions.access import Caller
@@ -133,7 +133,7 @@ class Runs:
     def take_up(
         self,
         taken: TakenOver,
-        agent: DurableAgent,
+        agent: AnyAgent,
         request: AgentRequest,
         continued: UIMessage | None,
         interrupted: Interrupted,

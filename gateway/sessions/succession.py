@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.agents.base import AgentRequest
-from gateway.agents.durable import Interrupted, durable
+from gateway.agents.durable import Interrupted
 from gateway.errors import AgentNotFoundError
 from gateway.ids import UserId
 from gateway.sessions.rejoin import read_kept
@@ -26,7 +26,8 @@ from protocol.messages import UIMessage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.agents.durable import DurableAgent
+    from gateway.agents.base import AnyAgent
+    from gateway.agents.durable import DurableRuns
     from gateway.sessions.access import Caller
     from gateway.sessions.runs import Runs
     from gateway.sessions.service import StartRequest
@@ -43,7 +44,7 @@ A run that brings its processes down must not go round all gateways."""
 class Finder(Protocol):
     """The configured agents; see `sessions.AgentFinder`."""
 
-    def find(self, name: str | None, model: str | None) -> object:
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request; AgentNotFoundError if there is none."""
         ...
 
@@ -59,9 +60,9 @@ class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _decoder: Final = msgspec.json.Decoder(RunFacts)
 
 
-def facts_of(agent: object, caller: Caller, request: StartRequest) -> bytes:
+def facts_of(agent: AnyAgent, caller: Caller, request: StartRequest) -> bytes:
     """Return what another process would need to go on with a run; empty if none could."""
-    if durable(agent) is None:
+    if agent.traits.durable is None:
         return b""
     facts = RunFacts(user=caller.user, model=request.model, body=request.body)
     return msgspec.json.encode(facts)
@@ -89,31 +90,32 @@ class Succession:
             return False
         try:
             facts = _decoder.decode(recalled.facts)
-            agent = durable(self._agents.find(taken.run.agent or None, facts.model))
+            agent = self._agents.find(taken.run.agent or None, facts.model)
         except (AgentNotFoundError, msgspec.MsgspecError):
             return False
-        if agent is None:
+        durable = agent.traits.durable
+        if durable is None:
             return False
         chunks = await stored_chunks(self._store, taken)
         sequence, point = read_kept(recalled.point)
         interrupted = Interrupted(chunks=chunks, next=min(sequence, len(chunks)), point=point)
-        if sequence > max(1, len(chunks)) or not self._may_go_on(taken, agent, interrupted):
+        if sequence > max(1, len(chunks)) or not self._may_go_on(taken, durable, interrupted):
             if point:
-                await agent.abandon(point)
+                await durable.abandon(point)
             return False
         await self._take_up(taken, agent, interrupted, facts)
         return True
 
-    def _may_go_on(self, taken: TakenOver, agent: DurableAgent, interrupted: Interrupted) -> bool:
+    def _may_go_on(self, taken: TakenOver, durable: DurableRuns, interrupted: Interrupted) -> bool:
         if taken.stopped_by is not None:
             return False
         if taken.key.fence - 1 > MAX_TAKE_OVERS:
             logger.warning("run_taken_over_too_often run=%s", taken.run.id)
             return False
-        return agent.can_go_on(interrupted)
+        return durable.can_go_on(interrupted)
 
     async def _take_up(
-        self, taken: TakenOver, agent: DurableAgent, interrupted: Interrupted, facts: RunFacts
+        self, taken: TakenOver, agent: AnyAgent, interrupted: Interrupted, facts: RunFacts
     ) -> None:
         run, session_id = taken.run, taken.key.session_id
         continued = None

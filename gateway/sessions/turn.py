@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.agents.base import AgentTraits
 from gateway.agents.model_run import MessageMetadata
 from gateway.agents.usage import add_usage
 from gateway.errors import ProviderUnavailableError, RunActiveError, RunStoppedError
@@ -72,7 +73,7 @@ class TurnLimits(Struct, frozen=True, kw_only=True):
 
 
 class Turn:
-    """Implements `Agent`.
+    """Implements `AnyAgent`.
 
     Args:
         stored, continued: of its run; see `Producer`.
@@ -91,6 +92,7 @@ class Turn:
         on_end: Callable[[Turn], None],
     ) -> None:
         self.name = name
+        self.traits = AgentTraits()
         self.producer: Producer | None = None
         self.part_ids = PartIds()
         self._limits = limits
@@ -115,7 +117,7 @@ class Turn:
             self._take_ids(chunk)
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield what calls write. See `Agent.stream`."""
+        """Yield what calls write. See `AnyAgent.stream`."""
         try:
             while True:
                 while not (self._arrived or self._over):

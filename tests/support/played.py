@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.agents.base import AgentTraits
 from gateway.ids import SessionId, UserId
 from gateway.sessions import (
     LeaseLimits,
@@ -95,6 +96,7 @@ class Script:
     name = "played"
 
     def __init__(self) -> None:
+        self.traits = AgentTraits()
         self.runs: asyncio.Queue[Played] = asyncio.Queue()
 
     def find(self, name: str | None, model: str | None) -> AnyAgent:

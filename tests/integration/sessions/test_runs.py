@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from gateway.agents.base import AgentTraits
 from gateway.errors import (
     ConflictError,
     MessageNotFoundError,
@@ -361,10 +362,10 @@ async def test_illegal_chunk_ends_the_run_and_keeps_what_came_before(
 
 
 async def test_chunk_out_of_order_is_dropped_where_an_agent_passes_them_on(
-    sessions: Sessions, script: Script, monkeypatch: pytest.MonkeyPatch
+    sessions: Sessions, script: Script
 ) -> None:
     """What a provider confuses is not the end of an answer."""
-    monkeypatch.setattr(script, "passes_on", True, raising=False)
+    script.traits = AgentTraits(passes_on=True)
     reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
     run = await script.next()
     run.say(StartStepChunk(), TextDeltaChunk(id="x", delta="astray"), TextStartChunk(id="t"))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from gateway.agents.base import AgentTraits
 from gateway.errors import RunActiveError
 from gateway.ids import SessionId
 from gateway.sessions import open_sessions
@@ -34,10 +35,9 @@ HELLO = user_message("u1", "hello")
 class DurableScript(Script):
     """An agent whose runs outlive their process, as far as the test says."""
 
-    survives = True
-
     def __init__(self) -> None:
         super().__init__()
+        self.traits = AgentTraits(durable=self)
         self.able = True
         self.offered: list[Interrupted] = []
         self.abandoned: list[bytes] = []

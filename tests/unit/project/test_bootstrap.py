@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import tomllib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -100,3 +102,50 @@ def test_a_failing_program_is_named(tmp_path: Path) -> None:
     """What failed, and how, stands in the last line that a person reads."""
     with pytest.raises(SetupError, match=r"`false` failed with exit code 1"):
         bootstrap.call(["false"], tmp_path)
+
+
+def program(path: Path, code: int = 0) -> Path:
+    """Make a program that ends with a code."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexit {code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_another_python_is_found_where_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first on PATH may be broken; a version manager's shim stands for one beside it."""
+    broken = program(tmp_path / "broken" / "python3.99", 1)
+    shim = program(tmp_path / "pyenv" / "shims" / "python3.99", 127)
+    plain = program(tmp_path / "bin" / "python3.99")
+    monkeypatch.setenv("PATH", f"{broken.parent}:{shim.parent}:{plain.parent}")
+    assert bootstrap.interpreter("3.99") == plain
+    behind = program(tmp_path / "pyenv" / "versions" / "3.99.1" / "bin" / "python3.99")
+    assert bootstrap.interpreter("3.99") == behind
+    assert bootstrap.python_left_out("3.99") is None
+
+
+def test_a_missing_python_is_left_out_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No target fails for it, and what is not shown is said."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reason = bootstrap.python_left_out("3.99")
+    assert reason is not None
+    assert reason.startswith("Python 3.99: ")
+    with pytest.raises(SetupError, match=r"Python 3\.99"):
+        bootstrap.other_python("3.99")
+
+
+def test_tests_run_on_every_python_that_the_project_names() -> None:
+    """A version that is added to pyproject.toml is tested in the same change."""
+    project = tomllib.loads((bootstrap.ROOT / "pyproject.toml").read_text())["project"]
+    named = [
+        found[1]
+        for item in project["classifiers"]
+        if (found := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", item))
+    ]
+    makefile = (bootstrap.ROOT / "Makefile").read_text()
+    assert f"python -m scripts.pythons {' '.join(named)}\n" in makefile
+    assert max(named, key=lambda version: int(version[2:])) == bootstrap.NEWEST_PYTHON

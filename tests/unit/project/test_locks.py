@@ -31,14 +31,16 @@ def declared() -> dict[str, list[Requirement]]:
     run = [*project["project"]["dependencies"], *groups["build"]]
     for extra in ("server", "embedded", "client"):
         run += project["project"]["optional-dependencies"][extra]
-    dev = [item for item in groups["dev"] if isinstance(item, str)]
+    unit = [*run, *(item for item in groups["unit"] if isinstance(item, str))]
+    dev = [*unit, *(item for item in groups["dev"] if isinstance(item, str))]
     return {
         "run": [Requirement(item) for item in run],
-        "dev": [Requirement(item) for item in [*run, *dev]],
+        "unit": [Requirement(item) for item in unit],
+        "dev": [Requirement(item) for item in dev],
     }
 
 
-@pytest.mark.parametrize("lock", ["run", "dev"])
+@pytest.mark.parametrize("lock", ["run", "unit", "dev"])
 def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> None:
     """A dependency that is added or raised in pyproject.toml is locked in the same change."""
     versions = pinned(lock)
@@ -54,8 +56,8 @@ def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> No
 
 def test_the_locks_agree_on_every_version_they_share() -> None:
     """`make run` after `make test` installs nothing, and the other way round it changes none."""
-    run, dev = {**pinned("run"), **pinned("demo")}, pinned("dev")
-    assert {name: dev.get(name) for name in run} == run
+    smaller, dev = {**pinned("run"), **pinned("demo"), **pinned("unit")}, pinned("dev")
+    assert {name: dev.get(name) for name in smaller} == smaller
 
 
 @pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=lambda lock: lock.stem)

@@ -50,7 +50,7 @@ from protocol.writer import INTERRUPTED_CALL, ChunkWriter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.providers.base import StepRequest, StepStream
+    from gateway.providers.base import DurableResponses, StepRequest, StepStream
     from gateway.providers.openai_client import OpenAIClient
 
 QUESTION = UIMessage.parse(b'{"id":"u","role":"user","parts":[{"type":"text","text":"Add."}]}')
@@ -178,6 +178,7 @@ class Played:
     """Answers with a call, and then with text; the same whenever it is asked."""
 
     name = "played"
+    durable: DurableResponses | None = None
 
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[Any]:
@@ -330,6 +331,7 @@ class Background(Played):
 
     def __init__(self) -> None:
         self.far_end = FarEnd()
+        self.durable = self
 
     def keeps(self, provider_options: Any) -> bool:
         return True

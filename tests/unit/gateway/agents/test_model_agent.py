@@ -79,6 +79,7 @@ class Provider:
     """Plays steps, one after the other."""
 
     name = "played"
+    durable = None
 
     def __init__(self, *steps: Step | Exception) -> None:
         self.steps = list(steps)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
+
+import pytest
 
 from gateway.agents.whereabouts import Whereabouts
 from gateway.ids import RunId
@@ -14,17 +17,20 @@ if TYPE_CHECKING:
 RUN = RunId("run_1")
 
 
-def test_sibling_finds_the_process_of_a_run(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_sibling_finds_the_process_of_a_run(tmp_path: Path) -> None:
     """While the run is produced, whoever shares the folder learns by which process."""
-    with Whereabouts(tmp_path / "demo").here(RUN):
-        assert Whereabouts(tmp_path / "demo").find(RUN) == os.getpid()
+    async with Whereabouts(tmp_path / "demo").here(RUN):
+        found = await asyncio.to_thread(Whereabouts(tmp_path / "demo").find, RUN)
+        assert found == os.getpid()
 
 
-def test_sibling_finds_nobody_once_the_run_is_over(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_sibling_finds_nobody_once_the_run_is_over(tmp_path: Path) -> None:
     """A run that has ended has no process."""
-    with Whereabouts(tmp_path).here(RUN):
+    async with Whereabouts(tmp_path).here(RUN):
         pass
-    assert Whereabouts(tmp_path).find(RUN) is None
+    assert await asyncio.to_thread(Whereabouts(tmp_path).find, RUN) is None
 
 
 def test_sibling_finds_nobody_where_a_dead_process_left_its_word(tmp_path: Path) -> None:
@@ -37,3 +43,14 @@ def test_sibling_finds_nobody_where_a_dead_process_left_its_word(tmp_path: Path)
 def test_sibling_finds_nobody_for_a_run_never_heard_of(tmp_path: Path) -> None:
     """Neither a file nor a folder is needed to say so."""
     assert Whereabouts(tmp_path / "absent").find(RUN) is None
+
+
+@pytest.mark.anyio
+async def test_process_that_takes_a_run_over_goes_on_while_the_other_still_says_it_is_there(
+    tmp_path: Path,
+) -> None:
+    """A process that was fenced off may hold its lock for a while: that is no run's end."""
+    async with Whereabouts(tmp_path).here(RUN):
+        async with Whereabouts(tmp_path).here(RUN):
+            pass
+        assert await asyncio.to_thread(Whereabouts(tmp_path).find, RUN) == os.getpid()

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import ProviderRejectedError, ProviderUnavailableError
 from gateway.providers import openai_background
-from gateway.providers.base import DurableProvider, StepRequest
+from gateway.providers.base import StepRequest
 from gateway.providers.errors import Fault
 from gateway.providers.openai_responses import OpenAIResponsesProvider
 from protocol.chunks import TextDeltaChunk
@@ -213,8 +213,7 @@ def test_cancellation_never_fails(status: int) -> None:
     async def run() -> None:
         async with upstream(answer) as base_url:
             provider = OpenAIResponsesProvider(api_key="k", base_url=base_url, max_retries=0)
-            assert isinstance(provider, DurableProvider)
-            await provider.cancel(b'{"id":"resp_1"}')
+            await provider.durable.cancel(b'{"id":"resp_1"}')
             await provider.close()
 
     asyncio.run(run())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Raw
 
 from gateway import Agent, Run
+from gateway.agents.base import AgentRequest, AgentTraits
 from gateway.agents.configured_tools import make_tools
 from gateway.errors import AgentNotFoundError, SettingsError
+from gateway.ids import ANONYMOUS, RunId, SessionId
+from gateway.providers.base import ToolCall
 from gateway.settings import (
     SIMULATED_KINDS,
     AgentSettings,
@@ -207,3 +212,71 @@ def test_tool_that_cannot_be_made_is_a_wrong_setting(
         make_tools("mine", with_tools(**filled(fields)))
     assert "mine" in refused.value.message
     assert named in refused.value.message
+
+
+class Executing(Agent):
+    """An agent of the operator's own, which executes tools itself."""
+
+    def __init__(self) -> None:
+        super().__init__("executing", answer)
+        self.traits = AgentTraits(executes=lambda name: name == "add")
+
+
+def test_imported_agent_of_another_class_keeps_what_it_can_do(module: ModuleType) -> None:
+    """It is renamed, and nothing else of it."""
+    module.executing = Executing()  # type: ignore[attr-defined]
+    agent = import_agent("mine", "agents_of_mine:executing")
+    assert (agent.name, module.executing.name) == ("mine", "executing")
+    assert agent.traits.executes("add")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (answer, r"give a `gateway\.Agent\(name, function\)`"),
+        (object(), r"give a `gateway\.Agent\(name, function\)`"),
+        ({"executes": True}, r"its `traits` must be an AgentTraits"),
+    ],
+)
+async def test_application_that_gives_no_agent_is_told_so(given: Any, told: str) -> None:
+    """Not when the first message comes, with an AttributeError."""
+    if isinstance(given, dict):
+        agent = Agent("mine", answer)
+        agent.traits = given  # type: ignore[assignment] # what mypy would not let through
+        given = agent
+    with pytest.raises(SettingsError, match=told):
+        async with open_agents(Settings(), [given]):
+            pass
+
+
+class _Transfer:
+    """A tool that is an object."""
+
+    def __call__(self, amount: int) -> int:
+        """Send money."""
+        return amount
+
+
+def test_tool_that_is_an_object_asks_as_its_settings_say(module: ModuleType) -> None:
+    """Its name is its class's, for models and for `needs_approval` alike."""
+    module.transfer = _Transfer()  # type: ignore[attr-defined]
+    settings = AgentSettings(
+        provider="simulator",
+        model="m",
+        tools=("agents_of_mine:transfer",),
+        needs_approval={"_Transfer": True},
+    )
+    tools = make_tools("a", settings)
+    request = AgentRequest(
+        session_id=SessionId("s"),
+        run_id=RunId("r"),
+        message_id="a",
+        user=ANONYMOUS,
+        history=[],
+        model=None,
+        body=Raw(b"{}"),
+        new_id=lambda: "approval_1",
+    )
+    call = ToolCall(id="c", name="_Transfer", input=Raw(b'{"amount":1}'))
+    (asked,) = asyncio.run(tools.ask([call], request))
+    assert asked.tool_call_id == "c"
