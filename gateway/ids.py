@@ -16,7 +16,15 @@ MessageId = NewType("MessageId", str)
 UserId = NewType("UserId", str)
 """The `sub` of a token; `ANONYMOUS` while authentication is off."""
 
+TenantId = NewType("TenantId", str)
+"""Whose people a token's bearer is one of; `NO_TENANT` where nobody says so."""
+Reach = NewType("Reach", str)
+"""Whose session a change may touch: `TENANT|USER`, `TENANT|*` for any user's, or `*`."""
+
 ANONYMOUS: Final = UserId("")
+NO_TENANT: Final = TenantId("")
+EVERYWHERE: Final = Reach("*")
+"""For the gateway's own work, and for what was decided before."""
 
 MAX_ID_LENGTH: Final = 128
 """Long enough for a UUID with a prefix; short enough that a key stays one cache line or two."""
@@ -24,6 +32,7 @@ MAX_ID_LENGTH: Final = 128
 # Printable ASCII that is safe in a URL path, a Redis hash tag, a zset member and a log line.
 # Braces would move the cluster slot; `|`, blanks and line ends are our own separators.
 _ID: Final = re.compile(r"[A-Za-z0-9_\-.:~@+=]{1,128}")
+_SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:~@+")
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 
 
@@ -44,6 +53,16 @@ def check_id(value: str, what: str) -> str:
             "A-Z a-z 0-9 _ - . : ~ @ + = and not '.' or '..'",
         )
     return value
+
+
+def escaped(text: str) -> str:
+    """Return any text as characters that ids may have: others become `=XX`.
+
+    No two texts come to the same (`auth0|7` is `auth0=7C7`).
+    """
+    # A lone surrogate is valid JSON, if not valid text.
+    octets = text.encode("utf-8", "surrogatepass")
+    return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in octets)
 
 
 def new_id(prefix: str) -> str:

@@ -173,6 +173,13 @@ class AuthSettings(_Section, frozen=True, kw_only=True):
     leeway_s: Annotated[
         float, Meta(ge=0, le=300, description="Allowed difference of clocks, for exp and nbf.")
     ] = 10.0
+    tenant_claim: Annotated[
+        Text,
+        Meta(
+            description="The claim that names the bearer's tenant. Sessions are of one tenant, and "
+            'nobody of another sees them but `role = "admin"`. Tokens without it share a tenant.'
+        ),
+    ] = "tenant"
     cookie: Annotated[
         str, Meta(description="Name of a cookie that may hold the token. Empty: none.")
     ] = ""
@@ -189,6 +196,24 @@ class AgentKeySettings(_Section, frozen=True, kw_only=True):
         Text,
         Meta(description="Environment variable with the key, at least 16 characters."),
     ]
+    tenant: Annotated[
+        str,
+        Meta(
+            description="The tenant whose sessions it writes to, and no others; as the tokens of "
+            "its people name it. Empty: that of tokens without one."
+        ),
+    ] = ""
+    agents: Annotated[
+        tuple[Text, ...],
+        Meta(description="The agents whose runs it may write. Empty: any that a request names."),
+    ] = ()
+    users: Annotated[
+        Literal["any", "owner"],
+        Meta(
+            description="`any`: it may begin sessions, for any user that a request names. `owner`: "
+            "it writes to sessions that exist, for their owners, and begins none."
+        ),
+    ] = "any"
 
 
 class ClientToolSettings(_Section, frozen=True, kw_only=True):

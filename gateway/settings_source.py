@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.errors import SettingsError
+from gateway.ids import MAX_ID_LENGTH, escaped
 from gateway.settings import (
     LOOPBACK,
     NAMED_TABLES,
@@ -218,6 +219,16 @@ def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> Non
             raise SettingsError(
                 f"unable to use the agent key `{name}`; set {key.key_env} to at least 16 "
                 "printable ASCII characters, without blanks"
+            )
+        if key.tenant and settings.auth.mode == "none":
+            raise SettingsError(
+                f"unable to use the setting `agent_keys.{name}.tenant`; without tokens nobody has "
+                'a tenant: set `auth.mode` to "jwt"'
+            )
+        if len(escaped(key.tenant)) > MAX_ID_LENGTH:
+            raise SettingsError(
+                f"unable to use the setting `agent_keys.{name}.tenant`; it must be at most "
+                f"{MAX_ID_LENGTH} characters"
             )
 
 

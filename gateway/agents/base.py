@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Raw, Struct
 
 from gateway.agents.durable import DurableRuns, RunMemory
-from gateway.ids import RunId, SessionId, UserId
+from gateway.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
 from protocol.messages import UIMessage
 from protocol.parts import fields_of, json_of
 from protocol.requests import SendTrigger
@@ -31,6 +31,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
             (the AI SDK's `messageId`), if it did.
         headers: those of the client's request that some agent may forward; names in lower
             case.
+        tenant: whose people `user` is one of; the same name in another is another person.
         memory: set for agents whose runs outlive their process (`agents.durable`).
     """
 
@@ -45,6 +46,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     trigger: SendTrigger = "submit-message"
     target_id: str | None = None
     headers: Mapping[str, str] = {}
+    tenant: TenantId = NO_TENANT
     memory: RunMemory | None = None
 
     def as_sent(self) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.agents.base import AgentRequest
     from gateway.agents.outbox import Outbox
-    from gateway.ids import RunId, SessionId, UserId
+    from gateway.ids import RunId, SessionId, TenantId, UserId
     from protocol.chunks import AbortChunk, AnyChunk, ErrorChunk
     from protocol.composer import Composer
     from protocol.messages import UIMessage
@@ -64,6 +64,11 @@ class Run(Answer):
     def user(self) -> UserId:
         """Who asks: the token's `sub`; empty while `auth.mode` is `none`."""
         return self._request.user
+
+    @property
+    def tenant(self) -> TenantId:
+        """Whose people `user` is one of: the token's tenant; empty while nobody has one."""
+        return self._request.tenant
 
     @property
     def model(self) -> str | None:

@@ -167,6 +167,7 @@ def _context(tool_call_id: str, request: AgentRequest) -> ToolContext:
         session_id=request.session_id,
         run_id=request.run_id,
         user=request.user,
+        tenant=request.tenant,
         tool_call_id=tool_call_id,
     )
 

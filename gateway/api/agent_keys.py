@@ -10,8 +10,11 @@ import hmac
 import os
 from typing import TYPE_CHECKING, Final
 
-from gateway.api.auth import user_id
+from msgspec import Struct
+
+from gateway.api.auth import tenant_id, user_id
 from gateway.errors import UnauthorizedError
+from gateway.ids import ANONYMOUS, NO_TENANT, TenantId
 from gateway.sessions.access import Caller, Role
 
 if TYPE_CHECKING:
@@ -23,17 +26,32 @@ KEY_HEADER: Final = "x-midstream-key"
 USER_HEADER: Final = "x-midstream-user"
 
 
+class AgentKey(Struct, frozen=True):
+    """A key, and what it admits to.
+
+    Attributes:
+        tenant: in which all that it does happens.
+        agents: the names as which it may write; empty for any.
+        begins: whether it may begin sessions.
+    """
+
+    secret: str
+    tenant: TenantId = NO_TENANT
+    agents: frozenset[str] = frozenset()
+    begins: bool = True
+
+
 class AgentKeys:
     """Admits agents.
 
     Args:
-        keys: name -> key. Without any, everybody may come in who would without a token.
+        keys: by name. Without any, everybody may come in who would without a token.
         tokens_required: `auth.mode` is not `none`: without keys no agent may come in, and
             one that names no user is an operator.
     """
 
-    def __init__(self, keys: Mapping[str, str], *, tokens_required: bool) -> None:
-        self._keys = [(name, key.encode()) for name, key in keys.items()]
+    def __init__(self, keys: Mapping[str, AgentKey], *, tokens_required: bool) -> None:
+        self._keys = [(name, key.secret.encode(), key) for name, key in keys.items()]
         self._tokens_required = tokens_required
 
     @property
@@ -42,12 +60,17 @@ class AgentKeys:
         return bool(self._keys) or self._tokens_required
 
     def name_of(self, key: str | None) -> str | None:
-        """Return the name of a key that is configured, in the same time whatever it is."""
+        """Return the name of a key that is configured."""
+        name, _ = self._find(key)
+        return name
+
+    def _find(self, key: str | None) -> tuple[str | None, AgentKey]:
+        """Find a key, in the same time whatever it is; without one, there are no limits."""
         given = (key or "").encode()
-        found = None
-        for name, known in self._keys:
-            if hmac.compare_digest(known, given):
-                found = name
+        found: tuple[str | None, AgentKey] = None, AgentKey("")
+        for name, secret, known in self._keys:
+            if hmac.compare_digest(secret, given):
+                found = name, known
         return found
 
     def identify(self, key: str | None, user: str | None) -> Caller:
@@ -60,11 +83,16 @@ class AgentKeys:
         Raises:
             UnauthorizedError: the key is not one of ours, or the user cannot be one.
         """
-        if self.needed and self.name_of(key) is None:
+        name, known = self._find(key)
+        if self.needed and name is None:
             raise UnauthorizedError("unable to accept the agent key; it is missing, or not ours")
-        if user:
-            return Caller(user=user_id(_text_of(user)))
-        return Caller(role=Role.OPERATOR) if self._tokens_required else Caller()
+        return Caller(
+            user=user_id(_text_of(user)) if user else ANONYMOUS,
+            role=Role.OPERATOR if self._tokens_required and not user else Role.USER,
+            tenant=known.tenant,
+            agents=known.agents,
+            begins=known.begins,
+        )
 
 
 def _text_of(header: str) -> str:
@@ -80,6 +108,14 @@ def _text_of(header: str) -> str:
 def create_agent_keys(settings: Settings) -> AgentKeys:
     """Read the keys that the settings name from the environment."""
     return AgentKeys(
-        {name: os.environ[key.key_env] for name, key in settings.agent_keys.items()},
+        {
+            name: AgentKey(
+                os.environ[key.key_env],
+                tenant=tenant_id(key.tenant),
+                agents=frozenset(key.agents),
+                begins=key.users == "any",
+            )
+            for name, key in settings.agent_keys.items()
+        },
         tokens_required=settings.auth.mode != "none",
     )

@@ -20,11 +20,13 @@ from jwt import PyJWKClient, PyJWKSet
 from msgspec import Struct
 
 from gateway.errors import GatewayError, SettingsError, UnauthorizedError
-from gateway.ids import MAX_ID_LENGTH, SessionId, UserId
+from gateway.ids import MAX_ID_LENGTH, SessionId, TenantId, UserId, escaped
 from gateway.sessions.access import Caller, Role
 from gateway.telemetry import redact_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jwt import PyJWK
 
     from gateway.settings import AuthSettings
@@ -38,8 +40,6 @@ KEY_ALGORITHMS: Final = frozenset({"RS256", "ES256"})
 JWKS_TIMEOUT_S: Final = 5.0
 JWKS_COOLDOWN_S: Final = 10.0
 """Between two readings, whatever tokens come: made-up key ids must not hammer the issuer."""
-
-_SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:~@+")
 
 
 class KeysUnavailableError(GatewayError):
@@ -125,6 +125,7 @@ class JsonWebTokens:
             ) from None
         return Caller(
             user=user_id(claims.sub),
+            tenant=_tenant_of(payload, settings.tenant_claim),
             role=claims.role,
             granted=frozenset(map(SessionId, claims.sessions)),
         )
@@ -230,21 +231,39 @@ class PublicKeys:
 
 
 def user_id(subject: str) -> UserId:
-    """Return the id of a token's subject: any text, as characters that ids may have.
-
-    Others become `=XX`, so that no two subjects share an id (`auth0|7` is `auth0=7C7`).
+    """Return the id of a token's subject, which may be any text; see `escaped`.
 
     Raises:
         UnauthorizedError: empty, or too long.
     """
-    # A lone surrogate is valid JSON, if not valid text.
-    octets = subject.encode("utf-8", "surrogatepass")
-    encoded = "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in octets)
+    encoded = escaped(subject)
     if not 0 < len(encoded) <= MAX_ID_LENGTH:
         raise UnauthorizedError(
             f"unable to accept the token; its subject must be 1 to {MAX_ID_LENGTH} characters"
         )
     return UserId(encoded)
+
+
+def tenant_id(text: str) -> TenantId:
+    """Return the id of a tenant, which may be any text; empty for none. See `escaped`.
+
+    Raises:
+        UnauthorizedError: too long.
+    """
+    encoded = escaped(text)
+    if len(encoded) > MAX_ID_LENGTH:
+        raise UnauthorizedError(
+            f"unable to accept the token; its tenant must be at most {MAX_ID_LENGTH} characters"
+        )
+    return TenantId(encoded)
+
+
+def _tenant_of(payload: Mapping[str, object], claim: str) -> TenantId:
+    """Return a token's tenant. What is there and no text is a mistake, and no tenant's."""
+    value = payload.get(claim, "")
+    if not isinstance(value, str):
+        raise UnauthorizedError(f"unable to accept the token; its claim `{claim}` must be text")
+    return tenant_id(value)
 
 
 def create_authenticator(settings: AuthSettings) -> Authenticator:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequestError, RunActiveError
 from gateway.sessions.accept import Plan
+from gateway.sessions.access import check_agent
 from gateway.sessions.opening import run_active
 from gateway.sessions.stored import stored_chunks, stored_message
 from gateway.store.records import RunInfo, RunKey, RunState
@@ -68,11 +69,13 @@ class Claims:
 
         Raises:
             RunActiveError: another run is under way.
+            ForbiddenError: the caller may not write as this agent, or as the run's.
             InvalidRequestError, ConflictError, MessageNotFoundError, SessionNotFoundError,
             StoreUnavailableError: see `Opening.open`.
         """
         if request.request_key is None:
             raise InvalidRequestError("unable to claim a run; it needs a key")
+        check_agent(caller, agent)
         for _ in range(CLAIM_ATTEMPTS):
             admitted = await self._opening.open(caller, request, agent, feed)
             if admitted.new is not None:
@@ -86,6 +89,7 @@ class Claims:
                     stopped_by=run.stopped_by,
                 )
             info = admitted.log.info
+            check_agent(caller, info.agent)
             if info.state is RunState.ENDED:
                 return Claimed(run=info, key=None)
             await self._check_ours(request, info)

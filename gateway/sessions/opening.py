@@ -126,11 +126,12 @@ class Opening:
         run_id = RunId(new_id("run"))
         for _ in range(OPEN_ATTEMPTS):
             state = await self._store.load(request.session_id)
-            owner = caller.user if state is None else state.meta.owner
+            owner, tenant = caller.user, caller.tenant
             if state is None:
                 check_create(caller)
             else:
                 check_write(caller, state.meta)
+                owner, tenant = state.meta.owner, state.meta.tenant
             if state is not None and (known := await self._known(request, state)) is not None:
                 return Admitted(await feed.log_of(known))
             if state is not None and state.meta.is_newer:
@@ -148,6 +149,7 @@ class Opening:
                 OpenRun(
                     session_id=request.session_id,
                     expected_owner=owner,
+                    expected_tenant=tenant,
                     run=_run_info(run_id, plan, request, agent),
                     user_message=plan.user_message,
                     replaced_message=plan.replaced_message,

@@ -25,7 +25,7 @@ from gateway.errors import (
     RunEndedError,
     SequenceGapError,
 )
-from gateway.sessions.access import not_found
+from gateway.sessions.access import check_write, not_found
 from gateway.sessions.attention import Attention
 from gateway.sessions.closing import close_request
 from gateway.sessions.producer import INTERNAL_SENTENCE
@@ -168,6 +168,7 @@ class PushedRuns:
         state = await self._store.load(session_id)
         if state is None:
             raise not_found()
+        check_write(caller, state.meta)  # it may have been erased, and begun by another
         writing = Writing(state.meta, key, run, claimed.stored, claimed.continued)
         stored, stopped_by = list(claimed.stored), claimed.stopped_by
         if not stored:

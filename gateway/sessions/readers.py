@@ -239,6 +239,8 @@ class SessionReader:
         """
         while True:
             while self._position is not None and self._position != self._feed.head:
+                if self._generation != self._feed.generation:
+                    return  # it began anew while an event was sent; who may see it is asked again
                 entries = self._in_ring() or await self._in_log()
                 for entry in entries:
                     self._position = Position(self._position.epoch, entry.offset)

@@ -76,6 +76,7 @@ class Runs:
                 run_id=run.id,
                 message_id=run.message_id,
                 user=caller.user,
+                tenant=caller.tenant,
                 history=plan.history,
                 model=request.model,
                 body=request.body,

@@ -125,7 +125,7 @@ class Sessions:
     ) -> LogReader | None:
         """Return a reader of the run under way, or None if nothing runs."""
         meta = await self._store.load_meta(session_id)
-        if meta is None or not caller.may_read(session_id, meta.owner):
+        if meta is None or not caller.may_read(meta):
             return None
         wanted = run_id or meta.active_run_id or (meta.last_run_id if after is not None else None)
         if wanted is None:
@@ -192,7 +192,7 @@ class Sessions:
         """Stop, and return the runs that this ended, once their terminal is committed."""
         meta = await self._store.load_meta(session_id)
         if meta is not None:
-            if not caller.may_read(session_id, meta.owner):
+            if not caller.may_read(meta):
                 return []
             check_write(caller, meta)
         elif message_id is None and request_key is None:
@@ -204,9 +204,10 @@ class Sessions:
                 session_id,
                 run_id=run_id,
                 message_id=message_id,
-                by=caller.user,
+                by=caller.user if meta is None else caller.name_in(meta.tenant),
                 tombstone_ms=int(remembered_s * 1000),
                 request_key=request_key,
+                reach=caller.reach(session_id, meta),
             )
             stopped = answer.run_id
             if stopped is None or answer.status in (StopStatus.NOTHING, StopStatus.PREVENTED):
@@ -226,7 +227,7 @@ class Sessions:
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
         """The session at one moment."""
         state = await self._store.load(session_id)
-        if state is None or not caller.may_read(session_id, state.meta.owner):
+        if state is None or not caller.may_read(state.meta):
             raise not_found()
         return snapshot_of(state, await self._presence.of(session_id))
 
@@ -234,18 +235,23 @@ class Sessions:
         self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
     ) -> SessionReader:
         """Follow a session; one that the caller may not see looks as if it never began."""
+        name = caller.user
 
         async def event() -> FeedEvent:
+            nonlocal name
             state = await self._store.load(session_id)
-            if state is None or not caller.may_read(session_id, state.meta.owner):
+            if state is None or not caller.may_read(state.meta):
                 empty = Snapshot(id=session_id, epoch="", offset="", title="", messages=(), runs=())
                 return FeedEvent("snapshot", msgspec.json.encode(empty), None)
+            name = caller.name_in(state.meta.tenant)
             snapshot = snapshot_of(state, await self._presence.of(session_id))
             return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
 
         meta = await self._store.load_meta(session_id)
-        if meta is None or not caller.may_read(session_id, meta.owner):
+        if meta is None or not caller.may_read(meta):
             after = None
+        else:
+            name = caller.name_in(meta.tenant)
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(session_id))
             return SessionReader(
@@ -253,9 +259,7 @@ class Sessions:
                 self._store,
                 position=after,
                 snapshot=event,
-                here=lambda: (
-                    self._presence.open(session_id, caller.user, tabs) if tabs else nullcontext()
-                ),
+                here=lambda: self._presence.open(session_id, name, tabs) if tabs else nullcontext(),
                 draining=self._draining,
                 limits=self._reader_limits,
                 resources=resources.pop_all(),
@@ -265,12 +269,14 @@ class Sessions:
         self, caller: Caller, *, limit: int, before_ms: int | None
     ) -> list[SessionMeta]:
         """The caller's own sessions, newest activity first."""
-        return await self._store.list_sessions(caller.user, limit=limit, before_ms=before_ms)
+        return await self._store.list_sessions(
+            caller.user, tenant=caller.tenant, limit=limit, before_ms=before_ms
+        )
 
     async def erase(self, caller: Caller, session_id: SessionId) -> None:
         """Delete a session; what runs is stopped, and its readers told."""
         meta = await self._store.load_meta(session_id)
-        if meta is None or not caller.may_read(session_id, meta.owner):
+        if meta is None:
             raise not_found()
         check_write(caller, meta)
         if meta.active_run_id is not None:
@@ -278,7 +284,7 @@ class Sessions:
                 await self.stop(caller, session_id, run_id=meta.active_run_id)
             except StoreUnavailableError as error:
                 logger.info("erase_without_terminal session=%s reason=%s", session_id, error)
-        await self._store.erase(session_id)
+        await self._store.erase(session_id, reach=caller.reach(session_id, meta))
 
     async def drain(self, limit_s: float) -> None:
         """Accept nothing more, send readers of others' runs away, and end our own runs."""

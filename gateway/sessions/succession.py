@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from gateway.agents.base import AgentRequest
 from gateway.agents.durable import Interrupted
 from gateway.errors import AgentNotFoundError
-from gateway.ids import UserId
+from gateway.ids import NO_TENANT, TenantId, UserId
 from gateway.sessions.rejoin import read_kept
 from gateway.sessions.runs import part_id
 from gateway.sessions.stored import stored_chunks, stored_message
@@ -53,6 +53,7 @@ class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run was asked for that its session does not say. No client is shown it."""
 
     user: UserId
+    tenant: TenantId = NO_TENANT
     model: str | None = None
     body: Raw = Raw(b"{}")
 
@@ -64,7 +65,7 @@ def facts_of(agent: AnyAgent, caller: Caller, request: StartRequest) -> bytes:
     """Return what another process would need to go on with a run; empty if none could."""
     if agent.traits.durable is None:
         return b""
-    facts = RunFacts(user=caller.user, model=request.model, body=request.body)
+    facts = RunFacts(user=caller.user, tenant=caller.tenant, model=request.model, body=request.body)
     return msgspec.json.encode(facts)
 
 
@@ -126,6 +127,7 @@ class Succession:
             run_id=run.id,
             message_id=run.message_id,
             user=facts.user,
+            tenant=facts.tenant,
             history=await self._history(taken),
             model=facts.model,
             body=facts.body,

@@ -18,7 +18,7 @@ from gateway.agents.base import AgentRequest
 from gateway.errors import ConflictError, InvalidRequestError, RunActiveError, RunStoppedError
 from gateway.ids import MessageId, RunId, SessionId, new_id
 from gateway.providers.proxied.content import ToolResult
-from gateway.sessions.access import check_write
+from gateway.sessions.access import check_agent, check_write
 from gateway.sessions.claims import Claimed, Claims
 from gateway.sessions.producer import Producer
 from gateway.sessions.runs import part_id
@@ -112,6 +112,7 @@ class Turns:
             DrainingError, StoreUnavailableError.
         """
         self._draining.check()
+        check_agent(caller, call.agent)
         async with self._hub.attach(call.session_id) as feed:
             step = await self._held_step(caller, call) or await self._open(caller, call, feed)
             try:
@@ -133,8 +134,10 @@ class Turns:
             return None
         if caller != owner:
             meta = await self._store.load_meta(call.session_id)
-            if meta is not None:
-                check_write(caller, meta)
+            if meta is None:
+                return None
+            check_write(caller, meta)
+            check_agent(caller, turn.name)
         if await self._is_ours(turn):
             return turn.begin(call.results)
         return None
@@ -251,6 +254,7 @@ class Turns:
                 run_id=run.id,
                 message_id=run.message_id,
                 user=caller.user,
+                tenant=caller.tenant,
                 history=() if claimed.plan is None else claimed.plan.history,
                 model=None,
                 body=Raw(b"{}"),

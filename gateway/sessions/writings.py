@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import RunEndedError, RunNotFoundError
-from gateway.sessions.access import check_write, not_found
+from gateway.sessions.access import check_agent, check_write, not_found
 from gateway.sessions.stored import all_chunks, stored_message
 from gateway.store.records import RunState
 from protocol.assembler import Assembler
@@ -90,6 +90,7 @@ class Writings:
             kept = self._kept.get(key)
             writing = await self._read(caller, key) if kept is None else kept
             check_write(caller, writing.meta)
+            check_agent(caller, writing.run.agent)
             async with writing.lock:
                 if kept is not None and writing.next != first:
                     self.forget(writing)
@@ -108,6 +109,9 @@ class Writings:
         """Raise unless the caller may write the run; see `hold`."""
         writing = self._kept.get(key)
         check_write(caller, await self._meta(key) if writing is None else writing.meta)
+        if caller.agents:
+            run = await self._run(key) if writing is None else writing.run
+            check_agent(caller, run.agent)
 
     def keep(self, writing: Writing) -> None:
         """Keep a run as it is now; it has been used last."""
@@ -132,6 +136,12 @@ class Writings:
         if meta is None:
             raise not_found()
         return meta
+
+    async def _run(self, key: RunKey) -> RunInfo:
+        found = await self._store.load_run(key.session_id, key.run_id)
+        if found is None:
+            raise run_not_found()
+        return found[0]
 
     async def _read(self, caller: Caller, key: RunKey) -> Writing:
         meta = await self._meta(key)

@@ -13,7 +13,7 @@ from gateway.ids import RunId, SessionId
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.ids import UserId
+    from gateway.ids import TenantId, UserId
     from gateway.store.client import RedisClient
     from gateway.store.keys import Keys
     from gateway.store.scripts import Command
@@ -40,17 +40,19 @@ class Hints:
         """Remove leases' hints."""
         return ("ZREM", self._keys.leases, *(f"{session}|{run}" for session, run in runs))
 
-    def activity(self, user: UserId, session_id: SessionId) -> Command:
+    def activity(self, user: UserId, tenant: TenantId, session_id: SessionId) -> Command:
         """Note that a user's session was active now."""
-        return self._note(self._keys.user(user), 0, [session_id])
+        return self._note(self._keys.user(user, tenant), 0, [session_id])
 
     def trim(self, session_id: SessionId, after_ms: int) -> Command:
         """Note when a session's log is to be trimmed."""
         return self._note(self._keys.trim, after_ms, [session_id])
 
-    def forget_session(self, user: UserId, session_ids: Iterable[SessionId]) -> Command:
+    def forget_session(
+        self, user: UserId, tenant: TenantId, session_ids: Iterable[SessionId]
+    ) -> Command:
         """Remove sessions from a user's list."""
-        return ("ZREM", self._keys.user(user), *session_ids)
+        return ("ZREM", self._keys.user(user, tenant), *session_ids)
 
     def forget_trim(self, session_ids: Iterable[SessionId]) -> Command:
         """Remove trims' hints."""
@@ -68,12 +70,12 @@ class Hints:
         return [SessionId(member.decode()) for member in due]
 
     async def sessions(
-        self, user: UserId, before_ms: int | None, start: int, limit: int
+        self, user: UserId, tenant: TenantId, before_ms: int | None, start: int, limit: int
     ) -> list[tuple[SessionId, int]]:
         """Return a page of a user's sessions with their last activity, newest first."""
         newest = "+inf" if before_ms is None else f"({before_ms}"
         pairs = await self._client.run(
-            ("ZREVRANGEBYSCORE", self._keys.user(user), newest, "-inf", "WITHSCORES",
+            ("ZREVRANGEBYSCORE", self._keys.user(user, tenant), newest, "-inf", "WITHSCORES",
              "LIMIT", start, limit)
         )  # fmt: skip
         return [

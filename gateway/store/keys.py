@@ -10,11 +10,12 @@ that its caller knows, and which run is active is known inside.
     ms:{s}:runs   hash      run -> `fence NL next NL opened NL record` when it last changed
     ms:{s}:msg    hash      message| -> `parent NL content hash NL run`, message -> its JSON
     ms:{s}:req    hash      request key -> run
-    ms:{s}:stop   hash      message, or NL request key -> `deadline NL by`: stops that came first
+    ms:{s}:stop   hash      message, or NL request key -> `deadline NL by`: stops that came first;
+                            after `reach BLANK` where there was no session yet
     ms:{s}:here   hash      who has the session open (presence.lua); not part of the session
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
-    ms:user:{u}   zset      session -> last activity: a hint
+    ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from gateway.ids import SessionId, UserId
+    from gateway.ids import SessionId, TenantId, UserId
 
 CACHED_SESSIONS: Final = 4_096
 """Names kept at hand, about 1 KB a session: more than one process has active runs."""
@@ -63,9 +64,10 @@ class Keys:
         """Name a session's channel and the hash of who has it open."""
         return self.session(session_id).feed, f"{self._prefix}:{{{session_id}}}:here".encode()
 
-    def user(self, user: UserId) -> bytes:
-        """Name the hint that lists a user's sessions."""
-        return f"{self._prefix}:user:{{{user}}}".encode()
+    def user(self, user: UserId, tenant: TenantId) -> bytes:
+        """Name the hint that lists a user's sessions. No id from a token has a slash."""
+        name = f"{tenant}/{user}" if tenant else user
+        return f"{self._prefix}:user:{{{name}}}".encode()
 
     def session_of(self, feed: bytes) -> str:
         """Return the session whose channel this is."""

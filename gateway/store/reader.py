@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
 
-from gateway.ids import MessageId, RunId, UserId
+from gateway.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from gateway.store.codec import decode_entry, decode_kept_run
 from gateway.store.hints import STALE_AFTER_MS, Hints
 from gateway.store.records import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # The order in which load.lua answers.
 FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
-    "format",
+    "format", "lease", "tenant",
 )  # fmt: skip
 
 
@@ -110,7 +110,12 @@ class SessionReader:
         return None if run is None else RunId(run.decode())
 
     async def list_sessions(
-        self, user: UserId, *, limit: int, before_ms: int | None
+        self,
+        user: UserId,
+        *,
+        tenant: TenantId = NO_TENANT,
+        limit: int,
+        before_ms: int | None,
     ) -> list[SessionMeta]:
         """See SessionStore."""
         found: list[SessionMeta] = []
@@ -119,19 +124,22 @@ class SessionReader:
         start = 0
         while len(found) < limit:
             wanted = limit - len(found)
-            hints = await self._hints.sessions(user, before_ms, start, wanted)
+            hints = await self._hints.sessions(user, tenant, before_ms, start, wanted)
             start += len(hints)
             if not hints:
                 break
             replies = await self._client.run_all([self._load_facts(id_) for id_, _ in hints])
             for (session_id, score), facts in zip(hints, replies, strict=True):
-                if facts[0] is not None and facts[1].decode() == user:
+                meta = None
+                if facts[0] is not None:
                     # The score, so that the last one's time is where the next page begins.
-                    found.append(_session_meta(session_id, facts, updated_at_ms=score))
+                    meta = _session_meta(session_id, facts, updated_at_ms=score)
+                if meta is not None and (meta.owner, meta.tenant) == (user, tenant):
+                    found.append(meta)
                 elif score < young:
                     stale.append(session_id)
         if stale:
-            await self._client.run(self._hints.forget_session(user, stale))
+            await self._client.run(self._hints.forget_session(user, tenant, stale))
         return found
 
     def _load_facts(self, session_id: SessionId) -> Command:
@@ -141,11 +149,12 @@ class SessionReader:
 def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
-    epoch, owner, title, created, updated, offset, head, run, state, _, format_, *_ = facts
+    epoch, owner, title, created, updated, offset, head, run, state, _, format_, _, tenant = facts
     run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,
         owner=UserId(owner.decode()),
+        tenant=_tenant(tenant),
         position=Position(epoch.decode(), offset.decode()),
         title=title.decode(),
         created_at_ms=int(created),
@@ -155,6 +164,11 @@ def _session_meta(
         last_run_id=run_id,
         format=int(format_ or 1),
     )
+
+
+def _tenant(fact: bytes | None) -> TenantId:
+    """Return a session's tenant; one that began before there were any has none."""
+    return NO_TENANT if fact is None else TenantId(fact.decode())
 
 
 def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:

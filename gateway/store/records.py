@@ -12,7 +12,7 @@ from typing import Self, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.ids import MessageId, RunId, SessionId, TenantId, UserId
 from gateway.store.format import WRITE_FORMAT
 from protocol.position import Position
 
@@ -178,6 +178,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
 
     id: SessionId
     owner: UserId
+    tenant: TenantId
     position: Position
     title: str
     created_at_ms: int
@@ -224,8 +225,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     """Arguments of `open_run`.
 
     Args:
-        expected_owner: who owns the session, as the caller just read it; for a session
-            that does not exist, who will.
+        expected_owner, expected_tenant: who owns the session, and whose people they are one
+            of, as the caller just read it; for a session that does not exist, as it will be.
         run: state OPEN; `started_at_ms` is set by the script.
         user_message: the message to add, or None when the run answers or continues a
             message that is stored.
@@ -243,6 +244,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
 
     session_id: SessionId
     expected_owner: UserId
+    expected_tenant: TenantId
     run: RunInfo
     user_message: NewMessage | None
     replaced_message: NewMessage | None
@@ -268,7 +270,7 @@ class OpenStatus(StrEnum):
     STALE = "stale"
     """The log's head is not `expected_offset`, and none of the above: load and decide again."""
     DENIED = "denied"
-    """The session's owner is not `expected_owner`."""
+    """The session's owner is not `expected_owner`, or its tenant not `expected_tenant`."""
 
 
 class Opened(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Raw
 
-from gateway.ids import RunId, SessionId, UserId
+from gateway.ids import EVERYWHERE, Reach, RunId, SessionId, TenantId, UserId
 from gateway.store.channel import RedisChannel
 from gateway.store.client import RedisClient, Reply, StoreSettings
 from gateway.store.codec import decode_by, decode_kept_run, encode_by, encode_info
@@ -107,10 +107,11 @@ class RedisStore(RunHandover):
             int(request.user_message is not None),
             request.expected_offset or "",
             request.facts,
+            request.expected_tenant,
         )
         hints = [
             self._hints.lease([(session_id, run.id)], request.lease_ms),
-            self._hints.activity(request.expected_owner, session_id),
+            self._hints.activity(request.expected_owner, request.expected_tenant, session_id),
         ]
         status, kept, epoch, offset = await self._after_hints(hints, opening)
         if status == NEWER:
@@ -181,6 +182,7 @@ class RedisStore(RunHandover):
         by: str,
         tombstone_ms: int,
         request_key: str | None = None,
+        reach: Reach = EVERYWHERE,
     ) -> StopRequested:
         """See SessionStore."""
         status, run = await self._client.run(
@@ -192,6 +194,7 @@ class RedisStore(RunHandover):
                 tombstone_ms,
                 self._ttl_s,
                 request_key or "",
+                reach,
             )
         )
         if status == NEWER:
@@ -224,7 +227,7 @@ class RedisStore(RunHandover):
                 [
                     self._hints.forget_lease([(key.session_id, key.run_id)]),
                     self._hints.trim(key.session_id, self._reconnect_window_ms),
-                    self._hints.activity(UserId(reply[4].decode()), key.session_id),
+                    self._hints.activity(*_owner(*reply[4:]), key.session_id),
                 ]
             )
         return appended
@@ -283,16 +286,18 @@ class RedisStore(RunHandover):
 
     # -- housekeeping -------------------------------------------------------------------
 
-    async def erase(self, session_id: SessionId) -> RunId | None:
+    async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
         """See SessionStore."""
-        reply = await self._client.run(self._scripts.erase.call(self._keys.session(session_id)))
+        reply = await self._client.run(
+            self._scripts.erase.call(self._keys.session(session_id), reach)
+        )
         if reply is None:
             return None
         if reply == NEWER:
             raise upgrade_needed(session_id)
-        owner, run = reply
+        owner, run, tenant = reply
         stale = [
-            self._hints.forget_session(UserId(owner.decode()), [session_id]),
+            self._hints.forget_session(*_owner(owner, tenant), [session_id]),
             self._hints.forget_trim([session_id]),
         ]
         if run:
@@ -322,6 +327,10 @@ class RedisStore(RunHandover):
             await self._client.run_all(hints)
             return await self._client.run(command)
         return (await self._client.run_all([*hints, command]))[-1]
+
+
+def _owner(owner: bytes, tenant: bytes) -> tuple[UserId, TenantId]:
+    return UserId(owner.decode()), TenantId(tenant.decode())
 
 
 def _message_arguments(message: NewMessage | None) -> tuple[str | bytes, str, str, bytes]:

@@ -22,7 +22,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "append": (),
     "close": ("format", "common", "messages"),
     "due": ("common",),
-    "erase": ("format",),
+    "erase": ("format", "common"),
     "hint": ("common",),
     "load": ("common",),
     "load_run": (),

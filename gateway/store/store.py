@@ -19,13 +19,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.ids import EVERYWHERE, NO_TENANT
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from msgspec import Raw
 
-    from gateway.ids import MessageId, RunId, SessionId, UserId
+    from gateway.ids import MessageId, Reach, RunId, SessionId, TenantId, UserId
     from gateway.store.records import (
         AppendBatch,
         Appended,
@@ -81,7 +83,7 @@ class SessionStore(Protocol):
     async def open_run(self, request: OpenRun) -> Opened:
         """Accept a message and open a run.
 
-        Decides, in this order: owner; a known `request_key`; a tombstone left by a stop;
+        Decides, in this order: owner and tenant; a known `request_key`; a tombstone left by a stop;
         the same user message with the same `content_hash` whose run is active or finished
         well (`KNOWN`; after a stop or a failure the same send is a retry and opens a new
         run); another active run (`ACTIVE`, `ORPHAN`); a head that is not `expected_offset`
@@ -118,6 +120,7 @@ class SessionStore(Protocol):
         by: str,
         tombstone_ms: int,
         request_key: str | None = None,
+        reach: Reach = EVERYWHERE,
     ) -> StopRequested:
         """Record a stop.
 
@@ -128,6 +131,9 @@ class SessionStore(Protocol):
         `message_id` helps to find; if the send is not accepted yet, a tombstone for it
         alone: the same message sent again is not stopped. With none: the active run. A stop
         for another run than the active one changes nothing.
+
+        `reach`: a session beyond it is as one that does not exist. A tombstone that is left
+        before the session begins counts only if the session turns out to be within.
         """
         ...
 
@@ -211,7 +217,12 @@ class SessionStore(Protocol):
         ...
 
     async def list_sessions(
-        self, user: UserId, *, limit: int, before_ms: int | None
+        self,
+        user: UserId,
+        *,
+        tenant: TenantId = NO_TENANT,
+        limit: int,
+        before_ms: int | None,
     ) -> list[SessionMeta]:
         """A user's sessions, newest activity first; stale hints are removed on the way."""
         ...
@@ -234,8 +245,11 @@ class SessionStore(Protocol):
 
     # -- housekeeping -------------------------------------------------------------------
 
-    async def erase(self, session_id: SessionId) -> RunId | None:
-        """Delete a session and publish an ErasedRecord; returns a run that was active."""
+    async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
+        """Delete a session and publish an ErasedRecord; returns a run that was active.
+
+        `reach`: a session beyond it is as one that does not exist.
+        """
         ...
 
     async def trim_due(self, limit: int) -> int:

@@ -97,18 +97,23 @@ async def answer_to(session: Session, call: str) -> tuple[int, object]:
     return status, answer
 
 
+@pytest.mark.parametrize(
+    "intruder",
+    [{"user": "bob"}, {"user": "olga", "role": "operator", "tenant": "other"}],
+    ids=["another user", "an operator of another tenant"],
+)
 @pytest.mark.parametrize("call", ["resume", "continue", "raw", "stop", "snapshot", "erase"])
 async def test_foreign_session_answers_as_one_that_does_not_exist(
-    call: str, guarded: Deployment
+    call: str, intruder: dict[str, str], guarded: Deployment
 ) -> None:
     """Status, code and sentence are the same: nothing tells that the session is there."""
     owned = acting(guarded, token("ann"))
     await owned.begin("[[tokens=20000 rate=100 first=0]]", message_id="u-owner")
     before = (await owned.snapshot())["messages"]
-    bob = token("bob")
+    foreigner = token(**intruder)
 
-    foreign = await answer_to(acting(guarded, bob, owned), call)
-    missing = await answer_to(acting(guarded, bob), call)
+    foreign = await answer_to(acting(guarded, foreigner, owned), call)
+    missing = await answer_to(acting(guarded, foreigner), call)
 
     assert foreign == missing
     assert (await owned.snapshot())["messages"][:1] == before[:1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.agents.base import AgentTraits
-from gateway.ids import SessionId, UserId
+from gateway.ids import SessionId, TenantId, UserId
 from gateway.sessions import (
     LeaseLimits,
     Limits,
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from gateway.agents.base import AgentRequest, AnyAgent
     from gateway.sessions.readers import LogReader
 
-ALICE = Caller(user=UserId("alice"))
-BOB = Caller(user=UserId("bob"))
+ACME = TenantId("acme")
+ALICE = Caller(user=UserId("alice"), tenant=ACME)
+BOB = Caller(user=UserId("bob"), tenant=ACME)
 
 FAST = Limits(
     sessions=SessionLimits(lease_ms=1_000, stop_wait_s=10),

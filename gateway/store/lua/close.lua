@@ -1,10 +1,10 @@
 -- Write a run's terminal: last chunks, final message, ended record; then trim.
 -- ARGV: 1 run  2 fence  3 first: int  4 count: int >= 0  5 level: int  6 payload: bytes
 --   7 outcome  8 trim before: ms  9 ttl: s  10 message: id or ''  11 parent  12 hash  13 JSON
--- Returns {status, next: int, offset, stopped by, the session's owner}
+-- Returns {status, next: int, offset, stopped by, the session's owner, its tenant}
 local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'state', 'next', 'stop', 'opened', 'owner',
-  'format')
-if is_newer(m[8]) then
+  'tenant', 'format')
+if is_newer(m[9]) then
   return {'newer', 0, '', ''}
 end
 if m[1] ~= ARGV[1] or m[3] == 'ended' then
@@ -15,7 +15,7 @@ if m[1] ~= ARGV[1] or m[3] == 'ended' then
   local fence, after, _, _, _, outcome, by =
     kept:match('(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n')
   local same = fence == ARGV[2] and outcome == ARGV[7]
-  return {same and 'duplicate' or 'fenced', tonumber(after), '', by, m[7]}
+  return {same and 'duplicate' or 'fenced', tonumber(after), '', by, m[7], m[8] or ''}
 end
 if m[2] ~= ARGV[2] then
   return {'fenced', 0, '', ''}
@@ -39,4 +39,4 @@ local id = commit_run()
 local opened = tonumber(m[6]:match('%d+'))
 redis.call('XTRIM', KEYS[2], 'MINID', '=', opened <= tonumber(ARGV[8]) and m[6] or ARGV[8])
 refresh(ARGV[9])
-return {'appended', math.max(after, expected), id, m[5], m[7]}
+return {'appended', math.max(after, expected), id, m[5], m[7], m[8] or ''}

@@ -9,6 +9,11 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Whether a session is within the reach (`TENANT|USER`, `TENANT|*` or `*`) of who asks.
+local function covers(reach, tenant, owner)
+  return reach == '*' or reach == tenant .. '|*' or reach == tenant .. '|' .. owner
+end
+
 -- Append one record and publish it. Returns its stream id.
 local function commit(record)
   local previous = redis.call('HGET', KEYS[1], 'offset')

@@ -4,7 +4,7 @@
 --   the ids of all other messages, whether the run's lease has expired: 1 or 0}, or nil if it
 --   does not exist
 local facts = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'format', 'lease')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'lease', 'tenant')
 if not facts[1] then
   return nil
 end

@@ -15,9 +15,19 @@ local function note_answer(id, run)
   end
 end
 
--- Consume the tombstone of a message, or of a send (NL, key): who stopped it before it came.
-local function take_tombstone(id, now)
-  local deadline, by = (redis.call('HGET', KEYS[7], id) or ''):match('(.-)\n(.*)')
-  redis.call('HDEL', KEYS[7], id)
-  return deadline and tonumber(deadline) > now and by or nil
+-- Consume a tombstone of any of these (a message, or NL and the key of a send): who stopped it
+-- before it came. One that was left before the session began counts if its reach covers it.
+local function take_tombstone(ids, now, tenant, owner)
+  if redis.call('EXISTS', KEYS[7]) == 0 then
+    return nil
+  end
+  for _, reach in ipairs({'', tenant .. '|' .. owner .. ' ', tenant .. '|* ', '* '}) do
+    for _, id in ipairs(ids) do
+      local deadline, by = (redis.call('HGET', KEYS[7], reach .. id) or ''):match('(.-)\n(.*)')
+      redis.call('HDEL', KEYS[7], reach .. id)
+      if deadline and tonumber(deadline) > now then
+        return by
+      end
+    end
+  end
 end

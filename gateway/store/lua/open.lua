@@ -2,9 +2,10 @@
 -- ARGV: 1 expected owner  2 new epoch  3 title  4 ttl: s  5 lease: ms  6 run  7 its info: JSON
 --   8 the message that it answers  9 the message that it writes  10 request key  11 content hash
 --   12 a message to put ('' for none)  13 its parent  14 its hash  15 its JSON  16 user: 1 or 0
---   17 the offset that the log must be at ('' for any)  18 facts that no client is shown
+--   17 the offset that the log must be at ('' for any)  18 facts that no client is shown  19 tenant
 -- Returns {status, kept run, epoch, offset}
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset', 'format')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset', 'tenant',
+  'format')
 local now = now_ms()
 local busy = m[4] and m[4] ~= 'ended'
 -- A run whose producer is dead is an orphan, however it was found.
@@ -13,10 +14,10 @@ local function found(status, run)
   return {orphan and 'orphan' or status, redis.call('HGET', KEYS[4], run), m[1], m[6]}
 end
 
-if m[1] and m[2] ~= ARGV[1] then
+if m[1] and (m[2] ~= ARGV[1] or (m[7] or '') ~= ARGV[19]) then
   return {'denied', '', m[1], m[6]}
 end
-if is_newer(m[7]) then return {'newer', '', m[1], m[6]} end
+if is_newer(m[8]) then return {'newer', '', m[1], m[6]} end
 local known = ARGV[10] ~= '' and redis.call('HGET', KEYS[6], ARGV[10])
 if known then
   return found('known', known)
@@ -38,7 +39,7 @@ end
 if not m[1] then
   redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'title', ARGV[3],
-    'created', now, 'offset', '0-0', 'format', 1)
+    'created', now, 'offset', '0-0', 'tenant', ARGV[19], 'format', 1)
 end
 redis.call('HSET', KEYS[1], 'updated', now, 'head', ARGV[8], 'run', ARGV[6], 'fence', 1,
   'state', 'open', 'next', 0, 'lease', now + ARGV[5], 'stop', '', 'outcome', '', 'opened', '',
@@ -52,8 +53,7 @@ if ARGV[10] ~= '' then
   redis.call('HSET', KEYS[6], ARGV[10], ARGV[6])
 end
 commit_run()
-local by = take_tombstone(ARGV[8], now) or take_tombstone(ARGV[9], now)
-  or take_tombstone('\n' .. ARGV[10], now)
+local by = take_tombstone({ARGV[8], ARGV[9], '\n' .. ARGV[10]}, now, ARGV[19], ARGV[1])
 if by then commit_stop(by) end
 refresh(ARGV[4])
 m = redis.call('HMGET', KEYS[1], 'epoch', 'offset')

@@ -1,11 +1,14 @@
 -- Record a stop for the run under way, or for a send or a message that has none yet.
 -- ARGV: 1 run or ''  2 message or ''  3 by: JSON string  4 tombstone: ms  5 ttl: s
---   6 request key of the send, or ''
+--   6 request key of the send, or ''  7 reach of who asks
 -- Returns {status, run}
 local MAX_TOMBSTONES = 64
 local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'stop', 'answers', 'writes',
-  'format')
-if is_newer(m[7]) then
+  'tenant', 'owner', 'format')
+if m[1] and not covers(ARGV[7], m[7] or '', m[8]) then
+  return {'nothing', ''} -- it has begun since it was looked for, and is another's
+end
+if is_newer(m[9]) then
   return {'newer', ''}
 end
 local run, tombstone = ARGV[1], ARGV[2]
@@ -31,10 +34,13 @@ end
 if redis.call('HLEN', KEYS[7]) >= MAX_TOMBSTONES then
   redis.call('DEL', KEYS[7])
 end
+if not m[1] then
+  tombstone = ARGV[7] .. ' ' .. tombstone
+end
 redis.call('HSET', KEYS[7], tombstone, now_ms() + ARGV[4] .. '\n' .. ARGV[3])
 if m[1] then
   redis.call('EXPIRE', KEYS[7], ARGV[5])
-else
+elseif redis.call('PTTL', KEYS[7]) < tonumber(ARGV[4]) then
   -- The session may begin with the very send that this prevents, or never.
   redis.call('PEXPIRE', KEYS[7], ARGV[4])
 end

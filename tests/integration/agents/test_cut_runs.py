@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.ids import MessageId, RunId, SessionId, UserId, new_id
+from gateway.ids import MessageId, RunId, SessionId, new_id
 from gateway.sessions.accept import accept
 from gateway.sessions.service import StartRequest
 from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
@@ -62,7 +62,8 @@ async def open_and_die(deployment: Deployment, session: Session, message: dict[s
         opened = await store.open_run(
             OpenRun(
                 session_id=state.meta.id,
-                expected_owner=UserId(state.meta.owner),
+                expected_owner=state.meta.owner,
+                expected_tenant=state.meta.tenant,
                 run=run,
                 user_message=None,
                 replaced_message=plan.replaced_message,

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from gateway import create_app
+from tests.support import callers
 from tests.support.fixtures import pytest_runtest_makereport
 from tests.support.gateway import SHORT_LEASE
+from tests.support.in_process import InProcess
 from tests.support.processes import ChildProcess, free_port
 from tests.support.wire import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from gateway import Gateway
 
 __all__ = ["pytest_runtest_makereport"]
 
@@ -70,3 +74,18 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
     yield begin
     for served in started:
         served.process.end()
+
+
+@pytest.fixture
+def guarded(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    """A gateway that asks for tokens and agent keys, not open yet."""
+    for variable, value in callers.environment():
+        monkeypatch.setenv(variable, value)
+    return create_app(callers.guarded_settings(redis_url, tmp_path))
+
+
+@pytest.fixture
+async def app(guarded: Gateway) -> AsyncIterator[InProcess]:
+    """The same, open."""
+    async with guarded.open():
+        yield InProcess(guarded)

@@ -124,7 +124,7 @@ async def test_agent_goes_on_after_its_point(pair: Pair) -> None:
     assert late.text == watching.text == "so far, and further"
     [left] = pair.script.offered
     assert (left.next, left.point) == (4, b"after so")
-    for name in ("session_id", "run_id", "message_id", "user", "model", "body"):
+    for name in ("session_id", "run_id", "message_id", "user", "tenant", "model", "body"):
         assert getattr(second.request, name) == getattr(first.request, name)
     assert [m.raw for m in second.request.history] == [m.raw for m in first.request.history]
     [run] = (await pair.survivor.snapshot(ALICE, S)).runs

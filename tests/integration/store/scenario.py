@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, TenantId, UserId
 from gateway.store.records import (
     AppendBatch,
     ChunksRecord,
@@ -58,6 +58,7 @@ def submit(
     content: str = "hello",
     session: SessionId = SESSION,
     owner: UserId = OWNER,
+    tenant: TenantId = NO_TENANT,
     request_key: str | None = None,
     lease_ms: int = HOUR_MS,
     expected_offset: str | None = None,
@@ -66,6 +67,7 @@ def submit(
     return OpenRun(
         session_id=session,
         expected_owner=owner,
+        expected_tenant=tenant,
         run=run_info(run, answers=name),
         user_message=message(name, parent, content),
         replaced_message=None,
@@ -94,6 +96,7 @@ def regenerate(name: str, run: str, *, request_key: str | None = None) -> OpenRu
     return OpenRun(
         session_id=SESSION,
         expected_owner=OWNER,
+        expected_tenant=NO_TENANT,
         run=run_info(run, answers=name, trigger=Trigger.REGENERATE),
         user_message=None,
         replaced_message=None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import ANONYMOUS, MessageId, SessionId, UserId
+from gateway.ids import ANONYMOUS, NO_TENANT, MessageId, SessionId, TenantId, UserId
 from gateway.store.client import StoreSettings
 from gateway.store.records import ErasedRecord
 from gateway.store.redis_store import RedisStore
@@ -191,6 +191,20 @@ async def test_list_sessions_of_any_user_id(store: RedisStore, owner: UserId) ->
 
     (meta,) = await store.list_sessions(owner, limit=10, before_ms=None)
     assert meta.owner == owner
+
+
+async def test_list_sessions_of_one_tenants_user(store: RedisStore) -> None:
+    """The same id in another tenant is another user, with a list of their own."""
+    tenants = [NO_TENANT, TenantId("a"), TenantId("b")]
+    for tenant in tenants:
+        name = SessionId(f"of-{tenant}")
+        await opened(store, submit(session=name, run=f"r-{tenant}", tenant=tenant))
+        await store.close_run(close(0, run=f"r-{tenant}", session=name))
+    for tenant in tenants:
+        (meta,) = await store.list_sessions(OWNER, tenant=tenant, limit=10, before_ms=None)
+        assert (meta.id, meta.tenant) == (f"of-{tenant}", tenant)
+        assert await store.erase(meta.id) is None
+        assert await store.list_sessions(OWNER, tenant=tenant, limit=10, before_ms=None) == []
 
 
 async def test_list_sessions_removes_stale_hints_and_fills_the_page(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from gateway.ids import MessageId, UserId
+from gateway.ids import MessageId, TenantId, UserId
 from gateway.store.records import (
     MessageRecord,
     OpenStatus,
@@ -68,10 +68,15 @@ async def test_open_logs_the_message_then_the_run(store: RedisStore) -> None:
     assert began.offset == answer.opened
 
 
-async def test_open_refuses_another_owners_session(store: RedisStore) -> None:
+@pytest.mark.parametrize(
+    ("owner", "tenant"), [("eve", ""), ("ada", "acme"), ("eve", "acme")], ids=str
+)
+async def test_open_refuses_another_owners_session(
+    store: RedisStore, owner: str, tenant: str
+) -> None:
     """What the caller read about the owner no longer holds: nothing is told or changed."""
     await answered(store)
-    answer = await store.open_run(submit("u2", "r2", owner=UserId("eve")))
+    answer = await store.open_run(submit("u2", "r2", owner=UserId(owner), tenant=TenantId(tenant)))
 
     assert (answer.status, answer.run) == (OpenStatus.DENIED, None)
     state = await store.load(SESSION)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import MessageId, RunId
+from gateway.ids import MessageId, Reach, RunId
 from gateway.store.records import (
     OpenStatus,
     RunOutcome,
@@ -251,3 +251,68 @@ async def test_tombstones_are_bounded(store: RedisStore, raw_redis: redis.Redis)
 
     assert 0 < raw_redis.hlen(f"ms:{{{SESSION}}}:stop") <= 64
     assert (await opened(store, submit("m99", "r2"))).stop_requested
+
+
+REACHES = [
+    ("|ada", True),
+    ("|*", True),
+    ("*", True),
+    ("|eve", False),
+    ("b|ada", False),
+    ("b|*", False),
+]
+
+
+@pytest.mark.parametrize(("reach", "covers"), REACHES)
+async def test_stop_of_a_session_beyond_reach_finds_nothing(
+    store: RedisStore, reach: str, covers: bool
+) -> None:
+    """It may have begun, as another's, since the caller looked: neither stop nor tombstone."""
+    await opened(store)
+    for request in (None, "k"):
+        answer = await store.request_stop(
+            SESSION,
+            run_id=None,
+            message_id=MessageId("u1"),
+            by="eve",
+            tombstone_ms=HOUR_MS,
+            request_key=request,
+            reach=Reach(reach),
+        )
+        assert answer == (STOPPING if covers else NOTHING)
+
+
+@pytest.mark.parametrize(("reach", "covers"), REACHES)
+async def test_tombstone_of_before_a_session_counts_within_reach(
+    store: RedisStore, reach: str, covers: bool
+) -> None:
+    """Whoever begins it, only somebody who may write in it has stopped its first message."""
+    await store.request_stop(
+        SESSION,
+        run_id=None,
+        message_id=MessageId("u1"),
+        by="eve",
+        tombstone_ms=HOUR_MS,
+        reach=Reach(reach),
+    )
+    assert (await opened(store)).stop_requested == covers
+
+
+async def test_short_lived_tombstone_does_not_shorten_a_longer_ones_life(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """Before there is a session, they share a key and its time to live."""
+    await stop(store, request="k")
+    await stop(store, message="u9", tombstone_ms=1_000)
+    assert raw_redis.pttl(f"ms:{{{SESSION}}}:stop") > 1_000
+
+
+@pytest.mark.parametrize(("reach", "covers"), REACHES)
+async def test_erasure_beyond_reach_deletes_nothing(
+    store: RedisStore, reach: str, covers: bool
+) -> None:
+    """The session that the caller looked at is gone, and this one another's."""
+    await opened(store)
+    erased = await store.erase(SESSION, reach=Reach(reach))
+    assert (erased == "r1") == covers
+    assert (await store.load(SESSION) is None) == covers

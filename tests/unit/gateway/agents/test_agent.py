@@ -16,7 +16,7 @@ from gateway import Agent, AgentError, Run, ToolError
 from gateway.agents.base import AgentRequest
 from gateway.agents.outbox import MAX_WAITING, RunEndedError
 from gateway.errors import SettingsError
-from gateway.ids import RunId, SessionId, UserId
+from gateway.ids import RunId, SessionId, TenantId, UserId
 from protocol import (
     AbortChunk,
     ErrorChunk,
@@ -50,6 +50,7 @@ def request(**fields: Any) -> AgentRequest:
         "run_id": RunId("r"),
         "message_id": "m",
         "user": UserId("ada"),
+        "tenant": TenantId("acme"),
         "history": (QUESTION,),
         "model": None,
         "body": Raw(b'{"mood":"calm"}'),
@@ -129,7 +130,8 @@ async def test_run_tells_what_was_asked() -> None:
 
     await said(answer, model="m-1", headers={"x-tenant": "t"})
     [run] = seen
-    assert (run.id, run.session_id, run.message_id, run.user) == ("r", "s", "m", "ada")
+    assert (run.id, run.session_id, run.message_id) == ("r", "s", "m")
+    assert (run.tenant, run.user) == ("acme", "ada")
     assert (run.model, run.body["mood"], run.raw_body) == ("m-1", "calm", b'{"mood":"calm"}')
     assert run.headers == {"x-tenant": "t"}
     assert [message.text for message in run.messages] == ["How is it in Rome?"]

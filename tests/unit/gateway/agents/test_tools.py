@@ -17,7 +17,7 @@ from gateway.agents.python_tool import PythonTool
 from gateway.agents.threads import Threads
 from gateway.agents.tool_api import ToolContext, ToolError
 from gateway.agents.tools import Tools
-from gateway.ids import RunId, SessionId, UserId
+from gateway.ids import RunId, SessionId, TenantId, UserId
 from gateway.providers.base import ToolCall
 from protocol.chunks import ToolOutputAvailableChunk, ToolOutputErrorChunk
 
@@ -33,6 +33,7 @@ REQUEST = AgentRequest(
     run_id=RunId("r"),
     message_id="m",
     user=UserId("ada"),
+    tenant=TenantId("acme"),
     history=(),
     model=None,
     body=Raw(b"{}"),
@@ -310,7 +311,7 @@ def over_ten(amount: float) -> bool:
 
 
 async def over_twenty(amount: float, context: ToolContext) -> bool:
-    assert context.user == "ada"
+    assert (context.tenant, context.user) == ("acme", "ada")
     return amount > 20
 
 

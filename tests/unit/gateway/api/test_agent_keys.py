@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from litestar.connection import ASGIConnection
 
-from gateway.api.agent_keys import AgentKeys, create_agent_keys
+from gateway.api.agent_keys import AgentKey, AgentKeys, create_agent_keys
 from gateway.api.auth import Anonymous
 from gateway.api.gate import Gate
 from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from gateway.ids import ANONYMOUS
+from gateway.ids import ANONYMOUS, TenantId, UserId
 from gateway.sessions.access import Caller, Role, check_create
 from gateway.settings import AgentKeySettings, AuthSettings, Settings
 from tests.unit.gateway.api.fakes import http_scope
@@ -24,10 +24,13 @@ KEY = "agent-key-of-the-worker-1f2e3d"
 OTHER = "agent-key-of-the-proxy-9a8b7c"
 
 
-def gate(keys: Mapping[str, str], *, tokens_required: bool) -> Gate:
+def gate(keys: Mapping[str, AgentKey | str], *, tokens_required: bool) -> Gate:
     return Gate(
         Anonymous(),
-        AgentKeys(keys, tokens_required=tokens_required),
+        AgentKeys(
+            {name: AgentKey(key) if isinstance(key, str) else key for name, key in keys.items()},
+            tokens_required=tokens_required,
+        ),
         origins=(),
         hosts=(),
         cookie="",
@@ -130,9 +133,16 @@ def test_key_is_told_from_a_providers_so_that_it_is_not_passed_on() -> None:
 def test_keys_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings name variables; the key is nowhere else."""
     monkeypatch.setenv("WORKER_KEY", KEY)
-    settings = Settings(
-        auth=AuthSettings(mode="jwt"), agent_keys={"worker": AgentKeySettings(key_env="WORKER_KEY")}
+    worker = AgentKeySettings(
+        key_env="WORKER_KEY", tenant="acme corp", agents=("poet",), users="owner"
     )
+    settings = Settings(auth=AuthSettings(mode="jwt"), agent_keys={"worker": worker})
     keys = create_agent_keys(settings)
     assert keys.name_of(KEY) == "worker"
-    assert keys.identify(KEY, None).role is Role.OPERATOR
+    limits: Any = {
+        "tenant": TenantId("acme=20corp"),
+        "agents": frozenset({"poet"}),
+        "begins": False,
+    }
+    assert keys.identify(KEY, None) == Caller(role=Role.OPERATOR, **limits)
+    assert keys.identify(KEY, "ann") == Caller(user=UserId("ann"), **limits)

@@ -83,6 +83,43 @@ async def test_token_grants_what_its_claims_say() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("claim", "tenant"),
+    [
+        ({}, ""),
+        ({"tenant": ""}, ""),
+        ({"tenant": "acme"}, "acme"),
+        ({"tenant": "a b|c/*"}, "a=20b=7Cc=2F=2A"),
+        ({"org": "other", "tenant": "acme"}, "acme"),
+    ],
+)
+async def test_token_names_its_bearers_tenant(claim: dict[str, str], tenant: str) -> None:
+    """Any text; without the claim, that of all tokens without it."""
+    assert (await with_secret().identify(token(**claim))).tenant == tenant
+
+
+async def test_tenant_is_in_the_claim_that_the_settings_name() -> None:
+    """No other is looked at: a `tenant` of the issuer's may mean something else."""
+    tokens = with_secret(AuthSettings(mode="jwt", tenant_claim="https://id.example/org"))
+    caller = await tokens.identify(token(tenant=7, **{"https://id.example/org": "acme"}))
+    assert caller.tenant == "acme"
+
+
+@pytest.mark.parametrize("value", [7, True, ["acme"], {"id": "acme"}, "x" * 129])
+async def test_tenant_that_is_no_short_text_is_refused_by_its_name(value: object) -> None:
+    """It is not taken for none: that would be another tenant's."""
+    with pytest.raises(UnauthorizedError, match="tenant") as refused:
+        await with_secret().identify(token(tenant=value))
+    assert "acme" not in refused.value.message
+
+
+async def test_null_tenant_is_refused() -> None:
+    """A claim that is there and says nothing is a mistake of the issuer's."""
+    null = jwt.encode({**claims(), "tenant": None}, SECRET, "HS256")
+    with pytest.raises(UnauthorizedError, match="`tenant` must be text"):
+        await with_secret().identify(null)
+
+
 REFUSED: dict[str, str | None] = {
     "absent": None,
     "empty": "",

@@ -16,7 +16,7 @@ from gateway.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
-from gateway.ids import ANONYMOUS, SessionId
+from gateway.ids import ANONYMOUS, NO_TENANT, SessionId
 from gateway.sessions.service import FeedEvent, Snapshot
 from gateway.settings import ServerSettings
 from gateway.store.records import SessionMeta, Trigger
@@ -274,6 +274,7 @@ async def test_list_shows_sessions_and_bounds_the_page() -> None:
     meta = SessionMeta(
         id=SessionId("c1"),
         owner=ANONYMOUS,
+        tenant=NO_TENANT,
         position=Position("e", "1-0"),
         title="Hi",
         created_at_ms=1,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.agent_keys import AgentKeys
+from gateway.api.agent_keys import AgentKey, AgentKeys
 from gateway.errors import IllegalChunkPushedError, RunEndedError, SequenceGapError
 from gateway.ids import RunId, SessionId, UserId
 from gateway.sessions.access import Caller
@@ -224,7 +224,7 @@ async def test_agents_key_is_checked_for_every_request(
     headers: dict[str, str], user: str | None
 ) -> None:
     """401 without; with it, the request is the user's that it names."""
-    keys = AgentKeys({"worker": KEY}, tokens_required=False)
+    keys = AgentKeys({"worker": AgentKey(KEY)}, tokens_required=False)
     for target, body, answered in (
         ("/api/agent/runs", CLAIM, PushedRun(run=RUN, fence=1)),
         (APPEND, CHUNK, Pushed(next=2)),

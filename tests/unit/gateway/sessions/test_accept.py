@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 
 from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
-from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from gateway.sessions.accept import Plan, accept, hash_content, title_of
 from gateway.sessions.service import StartRequest
 from gateway.store.records import (
@@ -57,6 +57,7 @@ def state(
         meta=SessionMeta(
             id=SessionId("s"),
             owner=UserId(""),
+            tenant=NO_TENANT,
             position=Position("e", "1-0"),
             title="",
             created_at_ms=0,

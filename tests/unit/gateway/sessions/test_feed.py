@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from gateway.sessions.feed import Feed
 from gateway.sessions.readers import Draining, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent
@@ -88,6 +88,7 @@ class Log:
             meta=SessionMeta(
                 id=SESSION,
                 owner=UserId(""),
+                tenant=NO_TENANT,
                 position=Position("e", self.entries[self.visible - 1].offset),
                 title="",
                 created_at_ms=0,

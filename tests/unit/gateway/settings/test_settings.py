@@ -138,6 +138,7 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         ("[providers.mine]\n", "providers.mine.kind"),
         ("[agent_keys.worker]\n", "key_env"),
         ('[agent_keys.worker]\nkey_env = "WORKER_KEY"\n', "WORKER_KEY"),
+        ('[agent_keys.worker]\nkey_env = "WORKER_KEY"\nusers = "some"\n', "worker.users"),
         ("[server\n", "midstream.toml"),
     ],
 )
@@ -235,3 +236,22 @@ def test_secret_header_that_no_header_can_have_is_refused(value: str) -> None:
         load({"BACKEND_TOKEN": value})
     assert "admin" not in refused.value.message
     assert load({"BACKEND_TOKEN": "Bearer x"}).agents["a"].url
+
+
+@pytest.mark.parametrize(
+    ("auth", "tenant", "told"),
+    [
+        ("none", "acme", "auth.mode"),
+        ("jwt", "x" * 129, "at most 128"),
+        ("jwt", "/" * 43, "at most"),
+    ],
+)
+def test_tenant_that_an_agent_key_cannot_have_is_refused(auth: str, tenant: str, told: str) -> None:
+    """Without tokens there are no tenants; one that is too long could be nobody's."""
+    write(
+        f'[auth]\nmode = "{auth}"\n'
+        f'[agent_keys.worker]\nkey_env = "WORKER_KEY"\ntenant = "{tenant}"\n'
+    )
+    with pytest.raises(SettingsError, match=r"agent_keys\.worker\.tenant") as refused:
+        load({"WORKER_KEY": "sixteen-letters!", "MIDSTREAM_AUTH_SECRET": "x" * 32})
+    assert told in refused.value.message

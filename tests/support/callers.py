@@ -1,0 +1,106 @@
+"""Callers of a gateway that asks for tokens and agent keys: people, and programs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import jwt
+from msgspec import Struct
+
+from gateway.settings import (
+    AgentKeySettings,
+    AgentSettings,
+    AuthSettings,
+    RedisSettings,
+    ServerSettings,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECRET: Final = "a-secret-of-these-tests-long-enough-for-any-hash-of-ours"  # noqa: S105
+
+TENANT: Final = "a"
+OWNER: Final = "ann"
+WRITER: Final = "poet"
+"""The agent whose runs are pushed."""
+
+KEYS: Final[dict[str, AgentKeySettings]] = {
+    "a-any": AgentKeySettings(key_env="KEY_A_ANY", tenant="a"),
+    "a-owner": AgentKeySettings(key_env="KEY_A_OWNER", tenant="a", users="owner"),
+    "a-poet": AgentKeySettings(key_env="KEY_A_POET", tenant="a", agents=(WRITER,)),
+    "a-other": AgentKeySettings(key_env="KEY_A_OTHER", tenant="a", agents=("prose",)),
+    "b-any": AgentKeySettings(key_env="KEY_B_ANY", tenant="b"),
+    "none-any": AgentKeySettings(key_env="KEY_NONE_ANY"),
+}
+
+
+class Person(Struct, frozen=True):
+    """The bearer of a token."""
+
+    tenant: str
+    user: str
+    role: str = "user"
+    granted: bool = False
+
+    def headers(self, session: str = "") -> dict[str, str]:
+        """Return what they send, to a session."""
+        claims: dict[str, object] = {"sub": self.user, "exp": time.time() + 600, "role": self.role}
+        if self.tenant:
+            claims["tenant"] = self.tenant
+        if self.granted:
+            claims["sessions"] = [session]
+        return {"authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+    @property
+    def crosses(self) -> bool:
+        return self.role == "admin"
+
+    @property
+    def is_trusted(self) -> bool:
+        return self.role in ("operator", "admin") or self.user == OWNER or self.granted
+
+
+class Worker(Struct, frozen=True):
+    """The holder of an agent key, and the user that it names."""
+
+    key: str
+    user: str | None
+
+    def headers(self, session: str = "") -> dict[str, str]:
+        """Return what it sends."""
+        named = {} if self.user is None else {"x-midstream-user": self.user}
+        return {"x-midstream-key": f"key-{self.key}-of-these-tests", **named}
+
+    @property
+    def tenant(self) -> str:
+        return KEYS[self.key].tenant
+
+    @property
+    def crosses(self) -> bool:
+        return False
+
+    @property
+    def is_trusted(self) -> bool:
+        return self.user in (OWNER, None)
+
+
+def environment() -> Iterator[tuple[str, str]]:
+    """Yield the variables that the settings name."""
+    yield "MIDSTREAM_AUTH_SECRET", SECRET
+    for name, key in KEYS.items():
+        yield key.key_env, f"key-{name}-of-these-tests"
+
+
+def guarded_settings(redis_url: str, folder: Path) -> Settings:
+    """Return the settings of a gateway with everything that may be switched on."""
+    return Settings(
+        server=ServerSettings(demo=True, drain_limit_s=0.1),
+        redis=RedisSettings(url=redis_url, data_dir=str(folder)),
+        auth=AuthSettings(mode="jwt"),
+        agent_keys=KEYS,
+        agents={"assistant": AgentSettings(provider="simulator", model="sim-instant")},
+    )
