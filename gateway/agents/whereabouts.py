@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import threading
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,12 +45,12 @@ class Whereabouts:
     @asynccontextmanager
     async def here(self, run_id: RunId) -> AsyncIterator[None]:
         """Say that this process runs it; files are written off the event loop."""
-        path = self._folder / run_id
-        file = await asyncio.to_thread(_lock, path)
+        mark = _Mark(self._folder / run_id)
         try:
+            await asyncio.to_thread(mark.set)
             yield
         finally:
-            await asyncio.to_thread(_unlock, path, file)
+            await asyncio.to_thread(mark.remove)
 
     def find(self, run_id: RunId) -> int | None:
         """Return the id of the process that runs it, if one does."""
@@ -63,25 +64,39 @@ class Whereabouts:
         return None
 
 
-def _lock(path: Path) -> TextIO | None:
-    """Write this process into a locked file; None while another one, fenced off, holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+class _Mark:
+    """One run's file. Its methods block, and may be called in any order from threads."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self._is_over = False
+        self._guard = threading.Lock()
 
-def _unlock(path: Path, file: TextIO | None) -> None:
-    if file is not None:
-        path.unlink(missing_ok=True)
-        file.close()
+    def set(self) -> None:
+        """Write this process into the file, unless another one, fenced off, still holds it."""
+        with self._guard:
+            if self._is_over:
+                return  # the run was cancelled before a thread came to it
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                return
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            self._file = file
+
+    def remove(self) -> None:
+        """Take it away; `set` does nothing from now on."""
+        with self._guard:
+            self._is_over = True
+            if self._file is not None:
+                self._path.unlink(missing_ok=True)
+                self._file.close()
 
 
 class TracedAgents:

@@ -54,3 +54,19 @@ async def test_process_that_takes_a_run_over_goes_on_while_the_other_still_says_
         async with Whereabouts(tmp_path).here(RUN):
             pass
         assert await asyncio.to_thread(Whereabouts(tmp_path).find, RUN) == os.getpid()
+
+
+@pytest.mark.anyio
+async def test_run_that_is_cancelled_at_its_begin_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The thread that writes the file cannot be cancelled: it is waited out by what comes next."""
+
+    async def produce() -> None:
+        async with Whereabouts(tmp_path).here(RUN):
+            await asyncio.Event().wait()
+
+    for _ in range(20):
+        run = asyncio.create_task(produce())
+        await asyncio.sleep(0)
+        run.cancel()
+        await asyncio.wait({run})
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
