@@ -132,7 +132,7 @@ class Opening:
             else:
                 check_write(caller, state.meta)
                 owner, tenant = state.meta.owner, state.meta.tenant
-            if state is not None and (known := await self._known(request, state)) is not None:
+            if state is not None and (known := await self._known(request)) is not None:
                 return Admitted(await feed.log_of(known))
             if state is not None and state.meta.is_newer:
                 raise upgrade_needed(request.session_id)  # decided on nothing we do not know
@@ -177,14 +177,14 @@ class Opening:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
 
-    async def _known(self, request: StartRequest, state: SessionState) -> RunId | None:
-        """Return the run of a continuation that was sent before.
+    async def _known(self, request: StartRequest) -> RunId | None:
+        """Return the run of a send that came before.
 
-        Asked first: what it answers is answered by now, and would be refused. For any other
-        send the store decides when it opens, if it may.
+        Asked first: what the send has done by then may make it a wrong one now (an answer
+        that it regenerates is gone, a call that it allows has its result). The store asks
+        once more when it opens, for two that come at once.
         """
-        asked_first = request.messages[-1].role == "assistant" or state.meta.is_newer
-        if request.request_key is None or not asked_first:
+        if request.request_key is None:
             return None
         return await self._store.run_of_request(request.session_id, request.request_key)
 

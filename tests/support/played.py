@@ -73,6 +73,11 @@ class Played:
         self.say(TextEndChunk(id="t"), FinishChunk(finish_reason="stop"))
         self._chunks.put_nowait(None)
 
+    def finish(self) -> None:
+        """Finish, with nothing open."""
+        self.say(FinishChunk(finish_reason="stop"))
+        self._chunks.put_nowait(None)
+
     def fail(self, error: Exception) -> None:
         """Raise."""
         self._chunks.put_nowait(error)
