@@ -28,16 +28,18 @@ from protocol.chunks import (
 )
 from protocol.codec import UNREADABLE, one_line
 from protocol.continuation import is_allowed
+from protocol.cut_calls import INTERRUPTED_CALL, Waiting, interrupts_unfinished
 from protocol.errors import IllegalChunkError, LocalProtocolError
 from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
 from protocol.messages import ToolPart, parse_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from msgspec import UnsetType
 
     from protocol.chunks import FinishReason, Json
+    from protocol.cut_calls import CutCall, WaitingCall
     from protocol.grammar import Turn
     from protocol.messages import UIMessage
 
@@ -52,7 +54,7 @@ class ChunkWriter:
             have begun with the run's `start`.
     """
 
-    __slots__ = ("_allowed", "_message_id", "_phase", "_step", "_things")
+    __slots__ = ("_allowed", "_message_id", "_phase", "_step", "_things", "_waiting")
 
     def __init__(self, message_id: str, base: UIMessage | None = None) -> None:
         self._message_id = message_id
@@ -61,6 +63,7 @@ class ChunkWriter:
         self._things: dict[Thing, dict[str, _Entry]] = {thing: {} for thing in Thing}
         # Without a result yet, by id.
         self._allowed: dict[str, ToolPart] = {}
+        self._waiting = Waiting()
         for part in () if base is None else map(parse_part, base.parts):
             if isinstance(part, ToolPart):
                 call = _Entry(_BEFORE_STEPS, dynamic=part.dynamic)
@@ -94,6 +97,11 @@ class ChunkWriter:
         """Whether `finish` was written; nothing is legal after it."""
         return self._phase is Phase.ENDED
 
+    @property
+    def waiting(self) -> Collection[WaitingCall]:
+        """The calls of this run that have no final result."""
+        return self._waiting.calls
+
     def write(self, chunk: AnyChunk) -> None:
         """Take the run's next chunk.
 
@@ -112,8 +120,10 @@ class ChunkWriter:
                 self._move(chunk, verb, thing, key)
             elif key not in self._things[thing]:
                 _refuse(chunk, f"there is no {_name(thing, key)}")
-        if isinstance(chunk, _RESULTS):
-            self._allowed.pop(chunk.tool_call_id, None)
+        if kind in Waiting.KINDS:
+            self._waiting.note(chunk)
+            if kind in _FINAL and chunk.tool_call_id not in self._waiting:  # type: ignore[union-attr]
+                self._allowed.pop(chunk.tool_call_id, None)  # type: ignore[union-attr]
 
     def admit(self, chunk: AnyChunk) -> list[AnyChunk]:
         """Take an agent's next chunk, and return what is to be sent for it.
@@ -157,22 +167,35 @@ class ChunkWriter:
         )
         return self._end("the answer ended", [], finish)
 
-    def abort(self, reason: str | None = None) -> list[AnyChunk]:
+    def abort(
+        self, reason: str | None = None, cut: CutCall = interrupts_unfinished
+    ) -> list[AnyChunk]:
         """Write the end of a run that a person stopped, and return its chunks.
 
         After its `abort` stands a `finish` without a reason: clients of some versions wait
         for one, and `interrupted` is unknown to most.
 
+        Args:
+            cut: decides over the calls that have no result.
+
         Raises:
             LocalProtocolError: the run has its finish.
         """
         abort = AbortChunk(reason=UNSET if reason is None else reason)
-        return self._end("the run was stopped", [abort], FinishChunk())
+        return self._end("the run was stopped", [abort], FinishChunk(), cut)
 
-    def fail(self, error_text: str, metadata: Json | None = None) -> list[AnyChunk]:
+    def fail(
+        self,
+        error_text: str,
+        metadata: Json | None = None,
+        cut: CutCall = interrupts_unfinished,
+    ) -> list[AnyChunk]:
         """Write the end of a run that failed, and return its chunks.
 
         Clients read nothing after `error`, so the metadata comes before it.
+
+        Args:
+            cut: decides over the calls that have no result.
 
         Raises:
             LocalProtocolError: the run has its finish.
@@ -181,9 +204,15 @@ class ChunkWriter:
         if metadata is not None:
             last.insert(0, MessageMetadataChunk(message_metadata=metadata))
         finish = FinishChunk(finish_reason="error")
-        return self._end("the run failed", last, finish)
+        return self._end("the run failed", last, finish, cut)
 
-    def _end(self, cut_text: str, last: list[AnyChunk], finish: FinishChunk) -> list[AnyChunk]:
+    def _end(
+        self,
+        cut_text: str,
+        last: list[AnyChunk],
+        finish: FinishChunk,
+        cut: CutCall = interrupts_unfinished,
+    ) -> list[AnyChunk]:
         chunks: list[AnyChunk] = []
         if self._phase is Phase.ENDED:
             raise LocalProtocolError("unable to end the run; it has its finish")
@@ -193,6 +222,7 @@ class ChunkWriter:
         if self._phase is not Phase.ENDING:
             if last:
                 chunks += map(_interrupted, self._allowed.values())
+                chunks += map(self._with_kind_of_call, self._waiting.ends(cut))
                 closings = self._closings(CLOSED_AT_THE_END, cut_text)
                 chunks += map(_forget_metadata, closings)
                 chunks += last
@@ -269,8 +299,6 @@ class _Entry(Struct):
     dynamic: bool = False
 
 
-INTERRUPTED_CALL: Final = "The tool was interrupted before it answered; what it did is not known."
-
 _BEFORE_STEPS: Final = -1
 _NEED_OPEN: Final = (Verb.EXTENDS, Verb.CLOSES)
 
@@ -344,6 +372,7 @@ def _forbidden_by(kind: type[AnyChunk]) -> list[Thing]:
 
 
 _RESULTS: Final = (ToolOutputAvailableChunk, ToolOutputErrorChunk)
+_FINAL: Final = frozenset(_RESULTS)
 _COMPLETED: Final = frozenset({*filter(_forbidden_by, MOVES), *_RESULTS, ResetStepChunk})
 """Chunks of which agents leave something out."""
 

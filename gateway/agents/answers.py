@@ -8,9 +8,9 @@ from msgspec import UNSET, Raw, Struct
 
 from gateway.providers.base import ToolCall
 from protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
+from protocol.cut_calls import INTERRUPTED_CALL
 from protocol.errors import MalformedFrameError
 from protocol.messages import Part, StepStartPart, ToolPart, parse_part
-from protocol.writer import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

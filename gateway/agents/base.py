@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import Raw, Struct
 
 from gateway.agents.durable import DurableRuns, RunMemory
 from gateway.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
+from protocol.cut_calls import INTERRUPTED_CALL, UNCALLED, WaitingCall, interrupts_unfinished
 from protocol.messages import UIMessage
 from protocol.parts import fields_of, json_of
 from protocol.requests import SendTrigger
@@ -33,6 +35,8 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
             case.
         tenant: whose people `user` is one of; the same name in another is another person.
         memory: set for agents whose runs outlive their process (`agents.durable`).
+        begun: ids of the calls whose tools were started; an agent that executes tools adds to
+            it, so that a cut run can say of each whether it may have taken effect.
     """
 
     session_id: SessionId
@@ -48,6 +52,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     tenant: TenantId = NO_TENANT
     memory: RunMemory | None = None
+    begun: set[str] = msgspec.field(default_factory=set)
 
     def as_sent(self) -> bytes:
         """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.
@@ -130,3 +135,27 @@ class AnyAgent(Protocol):
         shutdown: release what is held (the upstream connection first) and re-raise.
         """
         ...
+
+
+def cut_call(
+    traits: AgentTraits | None, begun: Container[str], *, stopped: bool
+) -> Callable[[WaitingCall], str | None]:
+    """Return what is said of the calls that a cut run leaves. See `CutCall`.
+
+    Args:
+        traits: of the run's agent; None if that is not configured here.
+        begun: the calls that its process has started.
+        stopped: by a person, so that nobody goes on with the answer: then the provider's own
+            calls are closed too.
+    """
+
+    def decide(call: WaitingCall) -> str | None:
+        if call.provider_executed:
+            return INTERRUPTED_CALL if stopped else None
+        if traits is None or traits.executes is executes_nothing:
+            return interrupts_unfinished(call)
+        if not traits.executes(call.name):
+            return None
+        return INTERRUPTED_CALL if call.id in begun else UNCALLED
+
+    return decide

@@ -47,9 +47,9 @@ from protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from protocol.continuation import without_cut_step
+from protocol.cut_calls import INTERRUPTED_CALL
 from protocol.errors import LocalProtocolError
 from protocol.messages import UIMessage
-from protocol.writer import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence

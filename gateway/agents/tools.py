@@ -87,6 +87,7 @@ class Tools:
         ends the calls that have none yet.
         """
         arrived: asyncio.Queue[AnyChunk | None] = asyncio.Queue(MAX_UNREAD)
+        request.begun.update(call.id for call in calls)
         tasks = [
             asyncio.create_task(self._run(call, request, arrived), name=f"tool {call.name}")
             for call in calls

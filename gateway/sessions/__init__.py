@@ -11,11 +11,12 @@ closed. Runs that are written from outside are `pushed`.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gateway.errors import AgentNotFoundError
 from gateway.sessions.committer import Committer
 from gateway.sessions.hub import Hub
 from gateway.sessions.opening import AgentFinder, SessionLimits
@@ -32,6 +33,7 @@ from gateway.sessions.turn import TurnLimits
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.agents.base import AgentTraits
     from gateway.store.store import SessionStore
 
 __all__ = [
@@ -70,7 +72,9 @@ async def open_sessions(
     committer = Committer(store)
     runs = Runs(store, hub, committer, limits.producers)
     succession = Succession(store, agents, runs)
-    reaper = Reaper(store, limits.leases, runs.active, succession.go_on)
+    reaper = Reaper(
+        store, limits.leases, runs.active, succession.go_on, lambda name: _traits(agents, name)
+    )
     presence = Presence(store)
     sessions = Sessions(
         store,
@@ -102,3 +106,9 @@ async def open_sessions(
             await runs.cancel()
             for task in own:
                 task.cancel()
+
+
+def _traits(agents: AgentFinder, name: str) -> AgentTraits | None:
+    with suppress(AgentNotFoundError):
+        return agents.find(name, None).traits
+    return None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from gateway.agents.base import cut_call
 from gateway.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.committer import Committer, Lane
@@ -372,15 +373,18 @@ class Producer:
     # -- the terminal -------------------------------------------------------------------------
 
     def _terminal(self) -> tuple[RunOutcome, list[AnyChunk]]:
-        if self._reason is _Reason.STOPPED:
-            return RunOutcome.STOPPED, self._writer.abort()
-        if self._aborted is not None and self._failure is None:
-            return RunOutcome.STOPPED, self._writer.abort(_or_none(self._aborted.reason))
+        stopped = self._reason is _Reason.STOPPED
+        aborted = None if stopped or self._failure is not None else self._aborted
+        if stopped or aborted is not None:
+            reason = None if aborted is None else _or_none(aborted.reason)
+            cut = cut_call(self._agent.traits, self._request.begun, stopped=True)
+            return RunOutcome.STOPPED, self._writer.abort(reason, cut)
         if self._failure is not None:
             interrupted = self._reason is _Reason.INTERRUPTED
             outcome = RunOutcome.INTERRUPTED if interrupted else RunOutcome.FAILED
+            cut = cut_call(self._agent.traits, self._request.begun, stopped=False)
             return outcome, self._writer.fail(
-                self._failure, _or_none(self._finish.message_metadata)
+                self._failure, _or_none(self._finish.message_metadata), cut
             )
         finish = self._finish
         closing = self._writer.finish(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from gateway.agents.base import cut_call
 from gateway.errors import GatewayError, StoreError, StoreUnavailableError, UpgradeNeededError
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.stored import stored_chunks, stored_message
@@ -27,6 +28,7 @@ from protocol.writer import ChunkWriter
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from gateway.agents.base import AgentTraits
     from gateway.ids import RunId, SessionId
     from gateway.sessions.producer import Producer
     from gateway.store.records import TakenOver
@@ -68,6 +70,7 @@ class Reaper:
         producers: the runs of this process, now.
         go_on: produces a run on that was taken over; False if it is to be closed.
             None: all are.
+        find_traits: the traits of the configured agent of this name; None if there is none.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class Reaper:
         limits: LeaseLimits,
         producers: Callable[[], Iterable[Producer]],
         go_on: Callable[[TakenOver], Awaitable[bool]] | None = None,
+        find_traits: Callable[[str], AgentTraits | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._producers = producers
         self._go_on = go_on
+        self._find_traits = find_traits
         self._retired = False
         self._passed_over: set[tuple[SessionId, RunId]] = set()
 
@@ -195,10 +200,14 @@ class Reaper:
         writer = ChunkWriter.resume_from(chunks, taken.run.message_id, base)
         assembler = Assembler(taken.run.message_id, base)
         assembler.apply_all(chunks)
-        if taken.stopped_by is not None:
-            outcome, closing = RunOutcome.STOPPED, writer.abort()
+        stopped = taken.stopped_by is not None
+        # Its process is gone: any call of it may have begun.
+        begun = [call.id for call in writer.waiting]
+        cut = cut_call(self._find_traits(taken.run.agent), begun, stopped=stopped)
+        if stopped:
+            outcome, closing = RunOutcome.STOPPED, writer.abort(cut=cut)
         else:
-            outcome, closing = RunOutcome.INTERRUPTED, writer.fail(ORPHAN_SENTENCE)
+            outcome, closing = RunOutcome.INTERRUPTED, writer.fail(ORPHAN_SENTENCE, cut=cut)
         assembler.apply_all(closing)
         request = close_request(
             taken.key,

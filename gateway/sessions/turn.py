@@ -106,6 +106,7 @@ class Turn:
         self._step: Step | None = None
         self._step_is_open = False
         self._pending: dict[str, None] = {}
+        self._begun: set[str] = set()
         self._failure: GatewayError | None = None
         self._finish_reason: FinishReason = "other"
         self._metadata = MessageMetadata()
@@ -118,6 +119,8 @@ class Turn:
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Yield what calls write. See `AnyAgent.stream`."""
+        request.begun.update(self._begun)
+        self._begun = request.begun
         try:
             while True:
                 while not (self._arrived or self._over):
@@ -134,6 +137,10 @@ class Turn:
             yield [FinishChunk(finish_reason=reason, message_metadata=self._metadata_json(reason))]
         finally:
             self._end()
+
+    def executes(self, tool_name: str) -> bool:
+        """Whether the backend executes calls of this tool: all that its model makes."""
+        return True
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -255,6 +262,7 @@ class Turn:
             self._step_is_open = True
         elif kind is FinishStepChunk:
             self._step_is_open = False
+            self._begun.update(self._pending)
         elif isinstance(chunk, ToolInputAvailableChunk):
             if chunk.provider_executed is not True:
                 self._pending[chunk.tool_call_id] = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from protocol.cut_calls import INTERRUPTED_CALL
 from tests.conformance.deviations import deviates
 from tests.conformance.whole_runs import (
     AGENTS,
@@ -154,10 +156,10 @@ async def test_agent_without_tools_takes_no_step_after_a_call(
 
 
 @pytest.mark.parametrize("provider", AGENTS)
-async def test_call_that_a_stop_cut_is_the_ai_sdks(
+async def test_call_that_a_stop_cut_is_the_ai_sdks_and_closed(
     provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """It stays without a result until its message goes on."""
+    """There it stays without a result; here it has one that says what happened."""
     prompt = f"{ADD} [[tool=hang]]"
     theirs = comparable(ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt, tools=True))
     session, seen = with_tools.session(), Transcript()
@@ -166,15 +168,27 @@ async def test_call_that_a_stop_cut_is_the_ai_sdks(
             if chunk["type"] == "tool-output-available":
                 assert await session.stop()
     ours = [chunk for chunk in comparable(seen.chunks) if chunk["type"] != "tool-output-available"]
-    assert ours == rewritten(theirs, message_id, finish_after_abort)
+    assert ours == rewritten(theirs, message_id, finish_after_abort, closed_in_words)
+
+
+@deviates("interrupted-calls")
+def closed_in_words(chunks: list[Chunk]) -> list[Chunk]:
+    [hang] = [chunk for chunk in chunks if chunk.get("toolName") == "hang" and "input" in chunk]
+    closed = {
+        "type": "tool-output-error",
+        "toolCallId": hang["toolCallId"],
+        "errorText": INTERRUPTED_CALL,
+    }
+    index = next(i for i, chunk in enumerate(chunks) if chunk["type"] == "abort")
+    return [*chunks[:index], closed, *chunks[index:]]
 
 
 @deviates("interrupted-calls")
 @pytest.mark.parametrize("provider", AGENTS)
-async def test_call_that_was_cut_is_told_when_its_message_goes_on(
+async def test_message_with_a_call_that_was_cut_goes_on(
     provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """The AI SDK cannot go on with it."""
+    """The AI SDK cannot go on with what it leaves; with what we leave, it can."""
     session, seen = with_tools.session(), Transcript()
     prompt, agent = f"[[tool=where step=1]] [[tool=hang step=1]] {BRIEF}", AGENTS[provider]
     async with session.sending(prompt, extra={"agent": agent}) as response:
@@ -186,11 +200,23 @@ async def test_call_that_was_cut_is_told_when_its_message_goes_on(
     answered = with_part(message, {**where, "state": "output-available", "output": "here"})
 
     before = (await session.snapshot())["messages"][:-1]
-    case = {"messages": [*before, answered], "ignoreIncomplete": False}
-    (theirs,) = ai_sdk.requests([{"provider": ORACLES[provider], **case}])
+    [hang] = [part for part in message["parts"] if part["type"] == "tool-hang"]
+    as_theirs = {key: hang[key] for key in hang if key not in ("errorText", "state")}
+    as_theirs = with_part(answered, {**as_theirs, "state": "input-available"})
+    theirs, closed = ai_sdk.requests(
+        [
+            {
+                "provider": ORACLES[provider],
+                "messages": [*before, each],
+                "ignoreIncomplete": False,
+            }
+            for each in (as_theirs, answered)
+        ]
+    )
     assert "Tool result is missing" in theirs["@error"]
+    assert hang["errorText"] in json.dumps(closed)
 
     run = await go_on(session, answered, agent)
     assert isinstance(run, Transcript)
-    assert run.types[:3] == ["start", "tool-output-error", "start-step"]
+    assert run.types[:2] == ["start", "start-step"]
     assert run.chunks[-1]["finishReason"] == "stop"

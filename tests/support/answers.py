@@ -12,7 +12,19 @@ if TYPE_CHECKING:
 
 
 _NAMES: Final = (
-    *("add", "meet", "transfer", "count", "refuse", "crash", "page", "hang", "unreadable", "dig"),
+    *(
+        "add",
+        "meet",
+        "transfer",
+        "count",
+        "refuse",
+        "crash",
+        "page",
+        "hang",
+        "unreadable",
+        "dig",
+        "delve",
+    ),
 )
 
 

@@ -82,6 +82,12 @@ async def dig(folder: str, context: ToolContext) -> AsyncIterator[str]:
     await asyncio.Event().wait()
 
 
+async def delve(folder: str, context: ToolContext) -> AsyncIterator[str]:
+    """Do as `dig` does, without being asked about."""
+    async for said in dig(folder, context):
+        yield said
+
+
 def pay() -> str:
     """Pay."""
     return "paid"

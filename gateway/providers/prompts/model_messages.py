@@ -22,6 +22,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.providers.prompts.model_files import ModelFile, model_file
 from protocol.chunks import Json
+from protocol.cut_calls import CUT_TEXTS
 from protocol.errors import MalformedFrameError
 from protocol.messages import (
     CustomPart,
@@ -292,6 +293,9 @@ def _is_complete(part: ToolPart) -> bool:
         return part.provider_executed is True or refused
     if part.state == "output-available":
         return part.preliminary is not True
+    if part.state == "output-error" and part.provider_executed is True:
+        # The provider knows of none that a stop has closed for people.
+        return part.error_text not in CUT_TEXTS
     return part.state in ("output-error", "output-denied")
 
 

@@ -12,6 +12,7 @@ from gateway.sessions.accept import accept
 from gateway.sessions.service import StartRequest
 from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
 from gateway.store.redis_store import RedisStore
+from protocol.cut_calls import INTERRUPTED_CALL, UNCALLED
 from protocol.messages import UIMessage
 from tests.support.answers import (
     allow,
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.fixtures import Deployment
+    from tests.support.simulator import Simulator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 ASK = '[[tool=transfer {"amount": 50}]]'
-INTERRUPTED = "The tool was interrupted before it answered; what it did is not known."
 
 
 async def open_and_die(deployment: Deployment, session: Session, message: dict[str, Any]) -> RunId:
@@ -136,8 +137,8 @@ async def test_call_that_may_have_begun_is_not_executed_twice(
     assert isinstance(retried, Transcript)
     assert finish_of(retried)["finishReason"] == "stop"
     [part] = [p for p in (await last_message(survivor))["parts"] if "toolCallId" in p]
-    assert (part["state"], part["errorText"]) == ("output-error", INTERRUPTED)
-    assert INTERRUPTED in text_of(await last_message(survivor))
+    assert (part["state"], part["errorText"]) == ("output-error", INTERRUPTED_CALL)
+    assert INTERRUPTED_CALL in text_of(await last_message(survivor))
     assert marks_in(tmp_path) == 1
 
 
@@ -166,7 +167,7 @@ async def test_stopped_call_is_not_executed_by_the_answer_to_another(
 
 
 async def test_client_cannot_answer_for_a_tool_of_the_server(with_tools: Deployment) -> None:
-    """Stopped while it ran: its call has no result, and no client may make one up."""
+    """Stopped while it ran: its call is closed, and no client may make a result up."""
     session = with_tools.session()
     run = Transcript()
     async with session.sending("[[tool=where step=1]] [[tool=hang step=1]]") as response:
@@ -175,7 +176,7 @@ async def test_client_cannot_answer_for_a_tool_of_the_server(with_tools: Deploym
                 assert await session.stop() != []
     message = await last_message(session)
     where, hang = (part for part in message["parts"] if "toolCallId" in part)
-    assert where["state"] == hang["state"] == "input-available"
+    assert (where["state"], hang["state"]) == ("input-available", "output-error")
     forged = with_part(message, {**hang, "state": "output-available", "output": "I did it"})
     assert await go_on(session, forged) == 409
     assert await go_on(session, forged, agent="without") == 409
@@ -185,7 +186,31 @@ async def test_client_cannot_answer_for_a_tool_of_the_server(with_tools: Deploym
     assert isinstance(finished, Transcript)
     where, hang = (p for p in (await last_message(session))["parts"] if "toolCallId" in p)
     assert where["output"] == {"city": "Bonn"}
-    assert (hang["state"], hang["errorText"]) == ("output-error", INTERRUPTED)
+    assert hang["state"] == "output-error"
+    assert hang["errorText"] in (INTERRUPTED_CALL, UNCALLED)
+
+
+@pytest.mark.parametrize("agent", ["assistant", "responses", "completions"])
+async def test_stop_inside_a_tool_is_told_to_people_and_to_the_model(
+    agent: str, with_tools: Deployment, simulator: Simulator, tmp_path: Path
+) -> None:
+    """The call is closed in words, for whoever looks; the next request says what that means."""
+    session, run = with_tools.session(), Transcript()
+    where = json.dumps({"folder": str(tmp_path)})
+    extra = {"agent": agent}
+    async with session.sending(f"[[tool=delve {where} step=1]]", extra=extra) as response:
+        async for chunk in run.follow(response):
+            if chunk["type"] == "tool-output-available":  # a preliminary one: it has begun
+                assert await session.stop()
+    assert run.types[-3:] == ["tool-output-error", "abort", "finish"]
+    [part] = [part for part in (await last_message(session))["parts"] if "toolCallId" in part]
+    assert (part["state"], part["errorText"]) == ("output-error", INTERRUPTED_CALL)
+
+    question = f"Did you dig in {where}? [[tokens=3]]"
+    after = await session.send(question, extra=extra)
+    assert finish_of(after)["finishReason"] == "stop"
+    *_, asked = await simulator.requests(containing="Did you dig in")
+    assert INTERRUPTED_CALL in json.dumps(asked["body"])
 
 
 async def test_answered_call_goes_on_after_its_run_failed(with_tools: Deployment) -> None:

@@ -27,6 +27,7 @@ from protocol import (
     decode_lines,
     encode_lines,
 )
+from protocol.cut_calls import INTERRUPTED_CALL
 from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase
 from tests.support.legal_chunks import MESSAGE_ID, any_chunk, runs
 
@@ -238,8 +239,8 @@ def test_writer_knows_the_calls_of_the_message_that_a_run_continues() -> None:
 
 
 CUT_CALL = (
-    b'{"type":"tool-output-error","toolCallId":"d","errorText":'
-    b'"The tool was interrupted before it answered; what it did is not known.","dynamic":true}'
+    b'{"type":"tool-output-error","toolCallId":"d","errorText":"%b","dynamic":true}'
+    % INTERRUPTED_CALL.encode()
 )
 
 

@@ -44,8 +44,9 @@ from protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from protocol.codec import encode
+from protocol.cut_calls import INTERRUPTED_CALL
 from protocol.messages import UIMessage
-from protocol.writer import INTERRUPTED_CALL, ChunkWriter
+from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

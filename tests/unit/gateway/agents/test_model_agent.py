@@ -34,8 +34,8 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
+from protocol.cut_calls import INTERRUPTED_CALL
 from protocol.messages import UIMessage
-from protocol.writer import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
