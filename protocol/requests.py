@@ -34,6 +34,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
         agent: the agent asked for, or None.
         model: the model asked for, or None.
         request_key: the client's own key of this send (`requestId` in the body), or None.
+        parent_id: the message that a new one follows; None: none, it begins a conversation of
+            its own; UNSET: the client does not say.
+        head: the last message that the client showed, None if none; UNSET as before.
         rest: all other fields of the body, as a JSON object.
     """
 
@@ -46,6 +49,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     model: str | None
     request_key: str | None
     rest: Raw
+    parent_id: str | UnsetType | None = UNSET
+    head: str | UnsetType | None = UNSET
 
 
 class _Known(Struct, rename="camel"):
@@ -58,6 +63,8 @@ class _Known(Struct, rename="camel"):
     agent: str | None = None
     model: str | None = None
     request_id: str | None = None
+    parent_id: str | UnsetType | None = UNSET
+    head: str | UnsetType | None = UNSET
 
 
 _known_decoder: Final = msgspec.json.Decoder(_Known)
@@ -65,7 +72,7 @@ _KNOWN_FIELDS: Final = frozenset(_Known.__struct_encode_fields__)
 
 
 def decode_chat_request(body: bytes) -> ChatRequest:
-    """Read the body of a POST. Fields that are null count as absent.
+    """Read the body of a POST. Fields that are null count as absent, but for places.
 
     Raises:
         MalformedFrameError: not a JSON object, no messages, or a field of another type.
@@ -98,5 +105,7 @@ def chat_request(fields: Fields) -> ChatRequest:
         agent=known.agent,
         model=known.model,
         request_key=known.request_id,
+        parent_id=known.parent_id,
+        head=known.head,
         rest=json_of({k: v for k, v in fields.items() if k not in _KNOWN_FIELDS}),
     )

@@ -16,6 +16,8 @@ from protocol.v4_requests import V4Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from msgspec import UnsetType
+
     from gateway.sessions.access import Caller
     from gateway.sessions.service import SessionService
     from protocol.requests import ChatRequest
@@ -68,6 +70,13 @@ def start_request(chat: ChatRequest, headers: Mapping[str, str]) -> StartRequest
         agent=chat.agent,
         model=chat.model,
         request_key=None if key is None else check_id(key, "request id"),
+        parent_id=_place(chat.parent_id),
+        head=_place(chat.head),
         body=chat.rest,
         headers=headers,
     )
+
+
+def _place(message_id: str | UnsetType | None) -> MessageId | UnsetType | None:
+    """Type a message's id; one that cannot be one is one that no session has."""
+    return MessageId(message_id) if isinstance(message_id, str) else message_id

@@ -16,10 +16,12 @@ from msgspec import Struct
 
 from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
 from gateway.ids import MessageId, check_id
+from gateway.sessions.places import END, Place, has, parent_of_new
+from gateway.sessions.stored import model_history
 from gateway.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 from protocol.continuation import can_go_on, merge_results
 from protocol.errors import MalformedFrameError
-from protocol.messages import TextPart, UIMessage, parse_part
+from protocol.messages import StepStartPart, TextPart, UIMessage, parse_part
 
 if TYPE_CHECKING:
     from gateway.sessions.service import StartRequest
@@ -57,7 +59,8 @@ def accept(
     """Decide what a request asks for.
 
     Args:
-        state: the session as just read; None if there is none.
+        state: the session as just read; None if there is none. Its path holds the message that
+            `places.needed` names.
         executed_here: whether the last answer's agent executes the tool of this name, so
             that no client may say what a call of it came to.
         refuse_foreign: refuse a history with assistant messages that the session does not
@@ -65,53 +68,62 @@ def accept(
 
     Raises:
         MessageNotFoundError: it names an assistant message that the server never wrote, or
-            regenerates one that is not there.
+            regenerates or follows one that is not there.
         ConflictError: it goes on with a message that has nothing left to answer.
         InvalidRequestError: its last message is no user's or assistant's, or says nothing.
     """
     path = () if state is None else state.path
     known = {message.id: index for index, message in enumerate(path)}
     if refuse_foreign:
-        _refuse_foreign(request.messages, known.keys() | _not_on_path(state))
+        _refuse_foreign(request.messages, state)
     last = request.messages[-1]
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
-        return _go_on(last, path, known, None if state is None else state.run, executed_here)
+        return _go_on(last, state, known, executed_here)
     if last.role != "user":
         raise InvalidRequestError(
             "unable to answer; the last message must be a user's, or the assistant's with its "
             "tools answered"
         )
-    if request.trigger is Trigger.REGENERATE and (last.id in known or request.message_id in known):
+    if request.trigger is Trigger.REGENERATE and _is_regeneration(request, state):
         return _regenerate(request, path, known)
-    return _send(request, path, known)
+    return _send(request, state, known)
 
 
-def _not_on_path(state: SessionState | None) -> frozenset[str]:
-    """Return the other messages of the session: older branches, and what is being written."""
-    if state is None:
-        return frozenset()
-    writing = frozenset() if state.run is None else {state.run.message_id}
-    return state.off_path | writing
+def _refuse_foreign(messages: Sequence[UIMessage], state: SessionState | None) -> None:
+    """Refuse assistant messages that this session never had.
 
-
-def _refuse_foreign(messages: Sequence[UIMessage], known: frozenset[str] | set[str]) -> None:
+    What was deleted may still be in a client's list, as may an answer that is being written, or
+    one that was stopped before it said anything.
+    """
+    passed = frozenset[str]() if state is None else state.deleted
+    writing = None if state is None or state.run is None else state.run.message_id
     for message in messages:
-        if message.role == "assistant" and message.id not in known:
-            raise MessageNotFoundError(
-                "unable to accept an assistant message that this session does not have; load "
-                "its messages and send again",
-                messageId=message.id[:128],
-            )
+        if message.role != "assistant" or has(state, message.id) or message.id in passed:
+            continue
+        if message.id == writing or _says_nothing(message):
+            continue
+        raise MessageNotFoundError(
+            "unable to accept an assistant message that this session does not have; load "
+            "its messages and send again",
+            messageId=message.id[:128],
+        )
 
 
-def _send(
-    request: StartRequest, path: Sequence[StoredMessage], known: dict[MessageId, int]
-) -> Plan:
+def _says_nothing(message: UIMessage) -> bool:
+    """Whether a message has no part, or only the marks of steps."""
+    try:
+        return all(isinstance(part, StepStartPart) for part in message.decoded_parts())
+    except MalformedFrameError:
+        return False
+
+
+def _send(request: StartRequest, state: SessionState | None, known: dict[MessageId, int]) -> Plan:
     """A new message, the same one again, or (same id, other content) an edit."""
     last = request.messages[-1]
     message_id = MessageId(check_id(last.id, "message id"))
     _check_parts(last)
     content_hash = hash_content(last)
+    path = () if state is None else state.path
     index = known.get(message_id)
     if index is not None:
         parent_id = path[index].parent_id
@@ -122,11 +134,11 @@ def _send(
                 continued=None,
                 replaced_message=None,
                 content_hash=content_hash,
-                history=_history(path[: index + 1]),
+                history=model_history(path[: index + 1]),
             )
-        before = path[:index]
+        before: Sequence[StoredMessage] = path[:index]
     else:
-        before = path[: _insertion(request.messages[:-1], path, known)]
+        before = _up_to(parent_of_new(request, state), path, known)
         parent_id = before[-1].id if before else None
     return Plan(
         user_message_id=message_id,
@@ -134,8 +146,16 @@ def _send(
         continued=None,
         replaced_message=None,
         content_hash=content_hash,
-        history=(*_history(before), last),
+        history=(*model_history(before), last),
     )
+
+
+def _up_to(
+    place: Place, path: Sequence[StoredMessage], known: dict[MessageId, int]
+) -> Sequence[StoredMessage]:
+    if place is END:
+        return path
+    return () if place is None else path[: known[place] + 1]
 
 
 def _check_parts(message: UIMessage) -> None:
@@ -149,17 +169,10 @@ def _check_parts(message: UIMessage) -> None:
         raise InvalidRequestError(str(error)) from None
 
 
-def _insertion(
-    earlier: Sequence[UIMessage], path: Sequence[StoredMessage], known: dict[MessageId, int]
-) -> int:
-    """Return how much of the path a new message follows: up to the last answer its client saw.
-
-    A client that names none, or only ones of an older branch, goes on at the end.
-    """
-    for message in reversed(earlier):
-        if message.role == "assistant" and MessageId(message.id) in known:
-            return known[MessageId(message.id)] + 1
-    return len(path)
+def _is_regeneration(request: StartRequest, state: SessionState | None) -> bool:
+    """Whether it asks for what the session has, or had; else it is a send that never arrived."""
+    named = [request.messages[-1].id, request.message_id]
+    return any(has(state, each) or (state is not None and each in state.deleted) for each in named)
 
 
 def _regenerate(
@@ -171,7 +184,9 @@ def _regenerate(
         raise MessageNotFoundError(
             "unable to regenerate; the session has no such message", messageId=target[:128]
         )
-    index = known[target] if target is not None else known[MessageId(request.messages[-1].id)]
+    index = known.get(target or MessageId(request.messages[-1].id), -1)
+    if index < 0:
+        raise MessageNotFoundError("unable to regenerate; its message was deleted")
     while index >= 0 and _role(path[index]) != "user":
         index -= 1
     if index < 0:
@@ -182,19 +197,25 @@ def _regenerate(
         continued=None,
         replaced_message=None,
         content_hash=path[index].content_hash,
-        history=_history(path[: index + 1]),
+        history=model_history(path[: index + 1]),
     )
 
 
 def _go_on(
     client: UIMessage,
-    path: Sequence[StoredMessage],
+    state: SessionState | None,
     known: dict[MessageId, int],
-    run: RunInfo | None,
     executed_here: Callable[[str], bool],
 ) -> Plan:
     """Go on with the last answer, after its tools were answered, or where its run was cut."""
+    path, run = ((), None) if state is None else (state.path, state.run)
     index = known.get(MessageId(client.id))
+    if index is None and has(state, client.id):
+        raise ConflictError(
+            "unable to go on with this message; the conversation has gone on from another "
+            "version of it. Send a new message instead",
+            messageId=client.id,
+        )
     if index is None:
         raise MessageNotFoundError(
             "unable to go on with this message; the session does not have it",
@@ -219,7 +240,7 @@ def _go_on(
         continued=merged,
         replaced_message=_new(merged, stored.parent_id, content_hash) if is_new else None,
         content_hash=content_hash,
-        history=(*_history(path[:index]), merged),
+        history=(*model_history(path[:index]), merged),
     )
 
 
@@ -230,16 +251,6 @@ def _was_cut(stored: StoredMessage, run: RunInfo | None) -> bool:
     """
     cut = (RunOutcome.FAILED, RunOutcome.INTERRUPTED)
     return run is not None and run.message_id == stored.id and run.outcome in cut
-
-
-def _history(path: Sequence[StoredMessage]) -> tuple[UIMessage, ...]:
-    """Return the messages for the agent.
-
-    An answer that was stopped before its first word says nothing, and providers refuse empty
-    messages.
-    """
-    messages = (UIMessage.parse(message.message) for message in path)
-    return tuple(message for message in messages if message.parts)
 
 
 def _role(message: StoredMessage) -> str:

@@ -19,6 +19,7 @@ from gateway.errors import (
 from gateway.ids import MessageId, RunId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
 from gateway.sessions.access import check_create, check_write
+from gateway.sessions.places import End, needed
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.stored import stored_message
 from gateway.store.format import upgrade_needed
@@ -139,6 +140,10 @@ class Opening:
             if state is not None and state.run is not None and _resolves_nothing(request, state):
                 await self._wait_for_turn(request, feed, state.run)
                 continue
+            if state is not None:
+                state = await self._with_path(request, state)
+                if state is None:
+                    continue  # it has changed meanwhile
             plan = accept(
                 request,
                 state,
@@ -176,6 +181,16 @@ class Opening:
                 case _:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
+
+    async def _with_path(self, request: StartRequest, state: SessionState) -> SessionState | None:
+        """Return the session with the path that the send is about; None if that has moved."""
+        place = needed(request, state)
+        if isinstance(place, End) or place is None or any(m.id == place for m in state.path):
+            return state
+        found = await self._store.load(request.session_id, leaf=place)
+        if found is None or not found.path or needed(request, found) != place:
+            return None
+        return found
 
     async def _known(self, request: StartRequest) -> RunId | None:
         """Return the run of a send that came before.

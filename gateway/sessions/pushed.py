@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from msgspec import Raw, Struct
@@ -29,6 +30,7 @@ from gateway.sessions.access import check_write, not_found
 from gateway.sessions.attention import Attention
 from gateway.sessions.closing import close_request
 from gateway.sessions.producer import INTERNAL_SENTENCE
+from gateway.sessions.stored import model_history
 from gateway.sessions.writings import Writing, Writings, run_ended, run_not_found
 from gateway.store.format import upgrade_needed
 from gateway.store.records import (
@@ -365,11 +367,8 @@ def _gap(next_sequence: int) -> SequenceGapError:
 
 def _history(state: SessionState, run: RunInfo, continued: UIMessage | None) -> list[Raw]:
     """Return the conversation up to the message that the run answers, or goes on with."""
-    messages: list[Raw] = []
-    for message in state.path:
-        if message.id == run.message_id:
-            break
-        messages.append(message.message)
+    before = takewhile(lambda message: message.id != run.message_id, state.path)
+    messages = [message.raw for message in model_history(before)]
     return messages if continued is None else [*messages, continued.raw]
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.ids import MessageId, RunId, SessionId
 from gateway.store.records import RunInfo, SessionMeta, Trigger
@@ -37,6 +37,9 @@ class StartRequest(Struct, frozen=True, kw_only=True):
             last message, and its ids, are believed.
         message_id: the AI SDK's `messageId`: the message that is edited, regenerated or
             continued.
+        parent_id: the message that a new one follows; None: it begins a conversation of its
+            own; UNSET: see `places.py`.
+        head: the last message that the client showed; None: none.
         on_active: `refuse` a second run (409) or `interrupt` the first.
         agent, model: from the body, or None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
@@ -48,6 +51,8 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     messages: Sequence[UIMessage]
     trigger: Trigger
     message_id: MessageId | None = None
+    parent_id: MessageId | UnsetType | None = UNSET
+    head: MessageId | UnsetType | None = UNSET
     on_active: Literal["refuse", "interrupt"] = "refuse"
     agent: str | None = None
     model: str | None = None
@@ -97,10 +102,23 @@ class FeedReader(Protocol):
     def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]: ...
 
 
-class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A session at one moment: `{id, epoch, offset, title, messages, runs, presence}`.
+class Versions(Struct, frozen=True):
+    """The messages that stand in one place of the conversation, oldest first.
 
-    While a run is open, `messages` leaves out the message that it writes.
+    Attributes:
+        ids: edits of a message, answers of a regenerated one, what was sent beside it.
+        index: of the one that is shown.
+    """
+
+    ids: Sequence[MessageId]
+    index: int
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A session at one moment: `{id, epoch, offset, title, messages, branches, runs, presence}`.
+
+    While a run is open, `messages` leaves out the message that it writes. `branches` has those of
+    `messages` of which there are other versions.
     """
 
     id: SessionId
@@ -110,6 +128,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     messages: Sequence[Raw]
     runs: Sequence[RunInfo]
     presence: Raw = Raw(b"[]")
+    branches: Mapping[MessageId, Versions] = {}
 
 
 class SessionService(Protocol):

@@ -16,6 +16,7 @@ from gateway.errors import (
 from gateway.sessions.access import check_write, not_found
 from gateway.sessions.claims import Claims
 from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
+from gateway.sessions.places import branches
 from gateway.sessions.pushed import PushedRuns, PushLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
@@ -311,4 +312,5 @@ def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
         messages=[m.message for m in state.path if m.id != open_message],
         runs=[] if run is None else [run],
         presence=presence,
+        branches={id_: of for id_, of in branches(state).items() if id_ != open_message},
     )

@@ -10,8 +10,10 @@ from protocol.codec import decode_lines
 from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
-    from gateway.ids import RunId, SessionId
-    from gateway.store.records import TakenOver
+    from collections.abc import Iterable
+
+    from gateway.ids import MessageId, RunId, SessionId
+    from gateway.store.records import StoredMessage, TakenOver
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
 
@@ -64,11 +66,24 @@ async def _read(
 
 
 async def stored_message(
-    store: SessionStore, session_id: SessionId, message_id: str
+    store: SessionStore, session_id: SessionId, message_id: MessageId
 ) -> UIMessage | None:
-    """Return a message of the conversation as it is stored, before an open run's changes."""
-    state = await store.load(session_id)
-    for message in () if state is None else state.path:
-        if message.id == message_id:
-            return UIMessage.parse(message.message)
-    return None
+    """Return a message as it is stored, on any branch, before an open run's changes."""
+    state = await store.load(session_id, leaf=message_id)
+    if state is None or not state.path:
+        return None
+    return UIMessage.parse(state.path[-1].message)
+
+
+def model_history(path: Iterable[StoredMessage]) -> tuple[UIMessage, ...]:
+    """Return what a model is shown of a path.
+
+    Not an answer whose question was deleted; and not one that was stopped before its first word:
+    it says nothing, and providers refuse empty messages.
+    """
+    messages = ((message, UIMessage.parse(message.message)) for message in path)
+    return tuple(
+        parsed
+        for message, parsed in messages
+        if parsed.parts and not (message.unasked and parsed.role == "assistant")
+    )

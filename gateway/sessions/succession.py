@@ -19,9 +19,8 @@ from gateway.errors import AgentNotFoundError
 from gateway.ids import NO_TENANT, TenantId, UserId
 from gateway.sessions.rejoin import read_kept
 from gateway.sessions.runs import part_id
-from gateway.sessions.stored import stored_chunks, stored_message
+from gateway.sessions.stored import model_history, stored_chunks, stored_message
 from gateway.telemetry import RUNS_TAKEN_UP
-from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.sessions.service import StartRequest
     from gateway.store.records import TakenOver
     from gateway.store.store import SessionStore
+    from protocol.messages import UIMessage
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +147,4 @@ class Succession:
     async def _history(self, taken: TakenOver) -> Sequence[UIMessage]:
         """Return the conversation as the run was given it: its own message ends no path yet."""
         state = await self._store.load(taken.key.session_id)
-        path = () if state is None else state.path
-        messages = (UIMessage.parse(message.message) for message in path)
-        return tuple(message for message in messages if message.parts)
+        return model_history(() if state is None else state.path)

@@ -8,7 +8,7 @@ that its caller knows, and which run is active is known inside.
     ms:{s}:log    stream    p: the predecessor's id, r: the record (codec.py)
     ms:{s}:feed   channel   `previous NL id NL record`
     ms:{s}:runs   hash      run -> `fence NL next NL opened NL record` when it last changed
-    ms:{s}:msg    hash      message| -> `parent NL content hash NL run`, message -> its JSON
+    ms:{s}:msg    hash      message -> its JSON, message| -> its header, message|| -> its mark
     ms:{s}:req    hash      request key -> run
     ms:{s}:stop   hash      message, or NL request key -> `deadline NL by`: stops that came first;
                             after `reach BLANK` where there was no session yet
@@ -16,6 +16,10 @@ that its caller knows, and which run is active is known inside.
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
+
+A message's header is `parent NL content hash NL run`. Its mark is the offset of its first record,
+or empty for one that was stored before there were marks; ` unasked` behind it says that the message
+that it followed was deleted. The mark `deleted` is of an id whose message is gone, all but the id.
 """
 
 from __future__ import annotations

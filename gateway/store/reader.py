@@ -12,7 +12,9 @@ from gateway.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from gateway.store.codec import decode_entry, decode_kept_run
 from gateway.store.hints import STALE_AFTER_MS, Hints
 from gateway.store.records import (
+    LogOrder,
     LogPage,
+    OffPath,
     RunInfo,
     RunState,
     SessionMeta,
@@ -35,6 +37,9 @@ FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
     "format", "lease", "tenant",
 )  # fmt: skip
+
+UNASKED: Final = b" unasked"
+DELETED: Final = b"deleted"
 
 
 class SessionReader:
@@ -69,14 +74,17 @@ class SessionReader:
         entries = await self._client.run(("XRANGE", log, offset, "+", "COUNT", count))
         return tuple(map(decode_entry, entries))
 
-    async def load(self, session_id: SessionId) -> SessionState | None:
+    async def load(
+        self, session_id: SessionId, *, leaf: MessageId | None = None
+    ) -> SessionState | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
-        reply = await self._client.run(self._scripts.load.call(keys[:5]))
+        reply = await self._client.run(self._scripts.load.call(keys[:5], leaf or ""))
         if reply is None:
             return None
         facts, kept, path, others, expired = reply
         run = decode_kept_run(kept) if kept else None
+        off_path, deleted = _off_path(others)
         return SessionState(
             meta=_session_meta(session_id, facts),
             path=_path(path),
@@ -84,7 +92,8 @@ class SessionReader:
             run_next=int(facts[9] or 0),
             run_opened=run.opened if run else "0-0",
             run_expired=bool(expired),
-            off_path=frozenset(MessageId(other.decode()) for other in others),
+            off_path=off_path,
+            deleted=deleted,
         )
 
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
@@ -172,10 +181,10 @@ def _tenant(fact: bytes | None) -> TenantId:
 
 
 def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:
-    """Build the messages from (id, header, JSON), newest first."""
+    """Build the messages from (id, header, mark, JSON), newest first."""
     messages = []
-    for i in range(len(flat) - 3, -1, -3):
-        message_id, header, message = flat[i : i + 3]
+    for i in range(len(flat) - 4, -1, -4):
+        message_id, header, mark, message = flat[i : i + 4]
         parent, content_hash, run, *_ = header.decode().split("\n")
         messages.append(
             StoredMessage(
@@ -184,6 +193,29 @@ def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:
                 content_hash=content_hash,
                 run_id=RunId(run) if run else None,
                 message=Raw(message),
+                order=_order(mark),
+                unasked=mark.endswith(UNASKED),
             )
         )
     return tuple(messages)
+
+
+def _off_path(
+    flat: Sequence[bytes],
+) -> tuple[dict[MessageId, OffPath], frozenset[MessageId]]:
+    """Read (id, header, mark): the other messages, and the ids of deleted ones."""
+    messages: dict[MessageId, OffPath] = {}
+    deleted: set[MessageId] = set()
+    for i in range(0, len(flat), 3):
+        message_id, header, mark = MessageId(flat[i].decode()), flat[i + 1], flat[i + 2]
+        if mark == DELETED:
+            deleted.add(message_id)
+            continue
+        parent = header.partition(b"\n")[0].decode()
+        messages[message_id] = OffPath(MessageId(parent) if parent else None, _order(mark))
+    return messages, frozenset(deleted)
+
+
+def _order(mark: bytes) -> LogOrder:
+    milliseconds, _, sequence = mark.removesuffix(UNASKED).partition(b"-")
+    return (int(milliseconds), int(sequence)) if sequence else (0, 0)

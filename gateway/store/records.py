@@ -6,6 +6,7 @@ reader can tell a hole from an end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self, TypeAlias
 
@@ -161,6 +162,10 @@ class LogPage(Struct, frozen=True, kw_only=True):
     entries: tuple[LogEntry, ...] = ()
 
 
+LogOrder: TypeAlias = tuple[int, int]
+"""Where a message's first record stands in the log, to compare by; (0, 0) if that is not known."""
+
+
 class StoredMessage(Struct, frozen=True, kw_only=True):
     """A node of the session's tree of messages."""
 
@@ -171,6 +176,16 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
     """For a user message, the last run that answered it; for an assistant's, the run that
     wrote it last."""
     message: Raw
+    order: LogOrder = (0, 0)
+    unasked: bool = False
+    """The message that it followed was deleted."""
+
+
+class OffPath(Struct, frozen=True, gc=False):
+    """A message of another branch: where it hangs, and when it came."""
+
+    parent_id: MessageId | None
+    order: LogOrder = (0, 0)
 
 
 class SessionMeta(Struct, frozen=True, kw_only=True):
@@ -197,10 +212,12 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
 class SessionState(Struct, frozen=True, kw_only=True):
     """Everything a session is, read in one atomic step.
 
-    `path`: the messages from the first to the head, by parent. `run`: the active run, or
-    the last one, or None. `run_next`: that run's next sequence; `run_opened`: the offset of
-    its opening record; `run_expired`: it is under way and its lease has expired.
-    `off_path`: the ids of all other messages of the tree (older branches).
+    `path`: the messages from the first to the head (or to the one that `load` was asked for),
+    by parent. `run`: the active run, or the last one, or None. `run_next`: that run's next
+    sequence; `run_opened`: the offset of its opening record; `run_expired`: it is under way and
+    its lease has expired.
+    `off_path`: all other messages of the tree (older branches), by id. `deleted`: the ids of
+    those that were deleted, in neither.
     """
 
     meta: SessionMeta
@@ -209,7 +226,8 @@ class SessionState(Struct, frozen=True, kw_only=True):
     run_next: int = 0
     run_opened: str = "0-0"
     run_expired: bool = False
-    off_path: frozenset[MessageId] = frozenset()
+    off_path: Mapping[MessageId, OffPath] = {}
+    deleted: frozenset[MessageId] = frozenset()
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):

@@ -198,8 +198,15 @@ class SessionStore(Protocol):
         """Read records from `offset` (inclusive) on, whatever was trimmed before it."""
         ...
 
-    async def load(self, session_id: SessionId) -> SessionState | None:
-        """Read a session whole; None if it does not exist."""
+    async def load(
+        self, session_id: SessionId, *, leaf: MessageId | None = None
+    ) -> SessionState | None:
+        """Read a session whole; None if it does not exist.
+
+        Args:
+            leaf: the path ends with this message, and is empty if the session does not have it;
+                None: with the head.
+        """
         ...
 
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:

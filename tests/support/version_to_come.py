@@ -18,7 +18,7 @@ from gateway.store.scripts import LUA
 if TYPE_CHECKING:
     import redis
 
-    from gateway.ids import SessionId
+    from gateway.ids import MessageId, SessionId
     from gateway.store.client import RedisClient, StoreSettings
     from gateway.store.records import SessionState
     from gateway.store.scripts import Script
@@ -83,9 +83,11 @@ class StoreToCome(RedisStore):
             _raise(script)
             scripts._by_sha[script.sha] = script
 
-    async def load(self, session_id: SessionId) -> SessionState | None:
+    async def load(
+        self, session_id: SessionId, *, leaf: MessageId | None = None
+    ) -> SessionState | None:
         """What is newer for the gateway under test is not so for this one."""
-        state = await super().load(session_id)
+        state = await super().load(session_id, leaf=leaf)
         return None if state is None else replace(state, meta=replace(state.meta, format=1))
 
 

@@ -1,29 +1,33 @@
--- Read a session: its facts, its newest run, and the messages from the first to the head.
+-- Read a session: its facts, its newest run, and its messages from the first to one of them.
 -- KEYS: meta log feed runs msg
--- Returns {facts, kept run, header and JSON of each message, newest first, after its id,
---   the ids of all other messages, whether the run's lease has expired: 1 or 0}, or nil if it
---   does not exist
+-- ARGV: 1 the last message of the path, '' for the head
+-- Returns {facts, kept run, {id, header, mark, JSON} of each message of the path, newest first,
+--   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}, or nil if the
+--   session does not exist; headers and marks are in keys.py
 local facts = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'title', 'created', 'updated',
   'offset', 'head', 'run', 'state', 'next', 'format', 'lease', 'tenant')
 if not facts[1] then
   return nil
 end
-local path, seen, id = {}, {}, facts[7] or ''
+local path, seen, id = {}, {}, ARGV[1] ~= '' and ARGV[1] or facts[7] or ''
 while id ~= '' and not seen[id] do
   seen[id] = true
-  local message = redis.call('HMGET', KEYS[5], id .. '|', id)
-  if not message[1] then
+  local message = redis.call('HMGET', KEYS[5], id .. '|', id .. '||', id)
+  if not message[1] or message[2] == 'deleted' then
     break
   end
-  path[#path + 1] = id
-  path[#path + 1] = message[1]
-  path[#path + 1] = message[2]
+  for _, value in ipairs({id, message[1], message[2] or '', message[3]}) do
+    path[#path + 1] = value
+  end
   id = message[1]:match('(.-)\n')
 end
 local others = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
   if not (field:find('|', 1, true) or seen[field]) then
-    others[#others + 1] = field
+    local message = redis.call('HMGET', KEYS[5], field .. '|', field .. '||')
+    for _, value in ipairs({field, message[1] or '\n\n', message[2] or ''}) do
+      others[#others + 1] = value
+    end
   end
 end
 -- A run in a state of a version to come is not ours to judge, and no orphan.

@@ -1,10 +1,15 @@
 -- Prepended to open.lua and close.lua, after common.lua.
 
--- Add or replace a message, and make it the head.
+-- Add or replace a message, and make it the head. Versions of a message are in the order of
+-- their first records.
 local function put_message(id, parent, hash, run, json)
   redis.call('HSET', KEYS[5], id, json, id .. '|', parent .. '\n' .. hash .. '\n' .. run)
   redis.call('HSET', KEYS[1], 'head', id)
-  return commit('m\n' .. id .. '\n' .. parent .. '\n' .. run .. '\n' .. json)
+  local offset = commit('m\n' .. id .. '\n' .. parent .. '\n' .. run .. '\n' .. json)
+  if (redis.call('HGET', KEYS[5], id .. '||') or 'deleted') == 'deleted' then
+    redis.call('HSET', KEYS[5], id .. '||', offset)
+  end
+  return offset
 end
 
 -- Name the last run that answered a message.

@@ -205,11 +205,13 @@ async def test_interrupting_send_stops_the_run_and_starts_its_own(
     run.open()
     run.tell("cut")
     await first.until(lambda r: r.text == "cut")
-    second = Reading(
-        await sessions.start(
-            ALICE, send(S, HELLO, user_message("u2", "now this"), on_active="interrupt")
+    partial = UIMessage.parse(
+        msgspec.json.encode(
+            {"id": first.chunks[0]["messageId"], "role": "assistant", "parts": [{"type": "text"}]}
         )
     )
+    messages = HELLO, partial, user_message("u2", "now this")
+    second = Reading(await sessions.start(ALICE, send(S, *messages, on_active="interrupt")))
     following = await script.next()
     following.end()
 

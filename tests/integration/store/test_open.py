@@ -123,7 +123,7 @@ async def test_same_message_with_other_content_is_an_edit(store: RedisStore) -> 
     state = await store.load(SESSION)
     assert state is not None
     assert [(m.id, m.content_hash, m.run_id) for m in state.path] == [("u1", "bye", "r2")]
-    assert state.off_path == {"a-r1"}
+    assert state.off_path.keys() == {"a-r1"}
 
 
 async def test_known_request_key_never_opens_a_second_run(store: RedisStore) -> None:
@@ -158,7 +158,7 @@ async def test_regenerate_takes_the_old_answer_off_the_path(store: RedisStore) -
 
     assert state is not None
     assert [(m.id, m.run_id) for m in state.path] == [("u1", "r2")]
-    assert state.off_path == {"a-r1"}
+    assert state.off_path.keys() == {"a-r1"}
 
 
 async def test_continuation_replaces_the_answer_and_stays_on_it(store: RedisStore) -> None:
@@ -240,7 +240,7 @@ async def test_open_leaves_nothing_of_a_half_evicted_session(
     state = await store.load(SESSION)
 
     assert state is not None
-    assert ([m.id for m in state.path], state.off_path) == (["u2"], frozenset())
+    assert ([m.id for m in state.path], state.off_path) == (["u2"], {})
     page = await store.read_log(SESSION, Position(EPOCH, "0-0"), count=10)
     assert page.recovered
     assert len(page.entries) == 2

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.ids import MessageId
+from gateway.store.keys import Keys
 from gateway.store.records import RunRecord, RunState
 from protocol.position import Position
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 START = Position(EPOCH, "0-0")
+KEYS = Keys().session(SESSION)
 
 
 async def test_every_position_yields_exactly_what_follows(store: RedisStore) -> None:
@@ -181,7 +184,43 @@ async def test_path_follows_parents_and_leaves_out_other_branches(store: RedisSt
 
     assert state is not None
     assert [m.id for m in state.path] == ["u1b"]
-    assert state.off_path == {"u1", "a-r1", "u2", "a-r2"}
+    assert state.off_path.keys() == {"u1", "a-r1", "u2", "a-r2"}
+
+
+async def test_path_ends_with_the_message_that_is_asked_for(store: RedisStore) -> None:
+    """Of an older branch too; then the newest one is off the path. Nothing ends with nothing."""
+    await answered(store)
+    await answered(store, "u2", "r2", parent="a-r1")
+    await answered(store, "u2b", "r3", parent="a-r1")
+    older = await store.load(SESSION, leaf=MessageId("a-r2"))
+    none = await store.load(SESSION, leaf=MessageId("nowhere"))
+
+    assert older is not None
+    assert [m.id for m in older.path] == ["u1", "a-r1", "u2", "a-r2"]
+    assert older.off_path.keys() == {"u2b", "a-r3"}
+    assert older.off_path[MessageId("u2b")].parent_id == "a-r1"
+    assert older.meta.head_message_id == "a-r3"
+    assert none is not None
+    assert none.path == ()
+
+
+async def test_messages_are_in_the_order_in_which_they_came(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """An edit keeps its place; what was stored before places were kept comes first."""
+    await answered(store)
+    await answered(store, "u2", "r2", parent="a-r1")
+    await opened(store, submit("u1", "r3", content="edited"))
+    state = await store.load(SESSION)
+
+    assert state is not None
+    orders = {name: each.order for name, each in state.off_path.items()}
+    orders |= {each.id: each.order for each in state.path}
+    assert sorted(orders, key=lambda name: orders[name]) == ["u1", "a-r1", "u2", "a-r2"]
+    raw_redis.hdel(KEYS.messages, "u2||")
+    state = await store.load(SESSION)
+    assert state is not None
+    assert state.off_path[MessageId("u2")].order == (0, 0)
 
 
 async def test_path_survives_a_cycle(store: RedisStore) -> None:

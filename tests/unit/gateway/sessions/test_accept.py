@@ -11,6 +11,7 @@ from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from gateway.sessions.accept import Plan, accept, hash_content, title_of
 from gateway.sessions.service import StartRequest
 from gateway.store.records import (
+    OffPath,
     RunInfo,
     RunOutcome,
     RunState,
@@ -77,7 +78,7 @@ def state(
             for m, parent in zip(path, parents, strict=False)
         ),
         run=run,
-        off_path=frozenset(MessageId(id_) for id_ in off_path),
+        off_path={MessageId(id_): OffPath(None) for id_ in off_path},
     )
 
 
@@ -132,13 +133,6 @@ def test_unsent_messages_before_the_last_are_passed_over() -> None:
     """A user message that was refused travels with the next send, and stays out."""
     lost = message("u9", "user", text("refused"))
     assert ids(ask(U1, A1, U2, A2, lost, NEW)) == ["u1", "a1", "u2", "a2", "u3"]
-
-
-def test_client_of_an_older_branch_goes_on_at_the_end() -> None:
-    """Answers that are known but not in the conversation any more do not place a message."""
-    old = message("a0", "assistant", text("old"))
-    plan = ask(U1, old, NEW, of=state(U1, A1, off_path=frozenset({"a0"})))
-    assert parent(plan) == "a1"
 
 
 def test_answer_that_is_being_written_is_no_forgery() -> None:
