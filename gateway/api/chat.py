@@ -159,6 +159,25 @@ class ChatController(Controller):
         """Look at the session: its messages, its run, and the position to follow it from."""
         return _json(await api.sessions.snapshot(caller, parameters.session_id(chat_id)))
 
+    @delete("/{chat_id:str}/messages/{message_id:str}", operation_id="deleteMessage")
+    async def delete_message(
+        self,
+        chat_id: FromPath[str],
+        message_id: FromPath[str],
+        api: ApiDependency,
+        caller: CallerDependency,
+    ) -> None:
+        """Delete a message, and nothing else."""
+        wanted = MessageId(check_id(message_id, "message id"))
+        await api.sessions.delete(caller, parameters.session_id(chat_id), wanted)
+
+    @delete("/{chat_id:str}/messages", operation_id="deleteMessages")
+    async def delete_messages(
+        self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
+    ) -> None:
+        """Delete all messages of the session, on all branches."""
+        await api.sessions.delete(caller, parameters.session_id(chat_id), None)
+
     @delete("/{chat_id:str}", operation_id="erase")
     async def erase(
         self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency

@@ -14,10 +14,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import RunNotFoundError, StoreUnavailableError
+from gateway.sessions.places import has
 from gateway.sessions.pulse import Pulse
 from gateway.sessions.run_log import RunLog
 from gateway.store.records import (
     ChunksRecord,
+    DeletedRecord,
     ErasedRecord,
     LogEntry,
     PresenceRecord,
@@ -140,6 +142,8 @@ class Feed:
             page = await self._store.read_log(self.session_id, self.head, count=PAGE_RECORDS)
             if not page.recovered:
                 break
+            if any(isinstance(entry.record, DeletedRecord) for entry in page.entries):
+                break  # what is kept here may hold what was deleted
             for entry in page.entries:
                 self._deliver(entry)
             if len(page.entries) < PAGE_RECORDS:
@@ -194,6 +198,12 @@ class Feed:
             self.entries.clear()
         self.head = None if state is None else state.meta.position
         current = None if state is None else state.run
+        # Of a deleted message nothing is kept here.
+        self.runs = {
+            run_id: run
+            for run_id, run in self.runs.items()
+            if not run.ended or has(state, run.info.message_id)
+        }
         for run in self.runs.values():
             if current is None or run.info.id != current.id:
                 run.lose()

@@ -15,7 +15,7 @@ from msgspec import Raw
 from gateway.errors import DrainingError, NotRecoveredError, StoreUnavailableError
 from gateway.ids import RunId
 from gateway.sessions.service import FeedEvent, Idle
-from gateway.store.records import ChunksRecord, MessageRecord, RunRecord
+from gateway.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
 from protocol.position import Position
 
 if TYPE_CHECKING:
@@ -268,8 +268,9 @@ class SessionReader:
         if self._position is None:
             return ()
         page = await self._store.read_log(self._feed.session_id, self._position, count=FEED_PAGE)
-        if not page.recovered:
-            self._generation = -1
+        if not page.recovered or any(isinstance(e.record, DeletedRecord) for e in page.entries):
+            self._generation = -1  # a snapshot comes first
+            return ()
         return page.entries
 
 

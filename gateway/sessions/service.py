@@ -197,6 +197,18 @@ class SessionService(Protocol):
         """
         ...
 
+    async def delete(
+        self, caller: Caller, session_id: SessionId, message_id: MessageId | None
+    ) -> None:
+        """Delete a message, or all: its words, wherever the session keeps them.
+
+        Raises:
+            SessionNotFoundError, MessageNotFoundError, ForbiddenError, StoreUnavailableError,
+            UpgradeNeededError.
+            RunActiveError: a run answers or writes it.
+        """
+        ...
+
     async def erase(self, caller: Caller, session_id: SessionId) -> None:
         """Stop what runs and delete the session. Raises SessionNotFoundError."""
         ...

@@ -15,6 +15,7 @@ from gateway.errors import (
 )
 from gateway.sessions.access import check_write, not_found
 from gateway.sessions.claims import Claims
+from gateway.sessions.deleting import Deleting
 from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
 from gateway.sessions.places import branches
 from gateway.sessions.pushed import PushedRuns, PushLimits
@@ -77,6 +78,7 @@ class Sessions:
         self._runs = runs
         self._reaper = reaper
         self._opening = Opening(store, agents, reaper, limits)
+        self._deleting = Deleting(store, reaper)
         self.pushed = PushedRuns(
             store, hub, Claims(store, self._opening, push_limits.lease_ms), draining, push_limits
         )
@@ -273,6 +275,13 @@ class Sessions:
         return await self._store.list_sessions(
             caller.user, tenant=caller.tenant, limit=limit, before_ms=before_ms
         )
+
+    async def delete(
+        self, caller: Caller, session_id: SessionId, message_id: MessageId | None
+    ) -> None:
+        """Delete a message, or all: its words, wherever the session keeps them."""
+        self._draining.check()
+        await self._deleting.delete(caller, session_id, message_id)
 
     async def erase(self, caller: Caller, session_id: SessionId) -> None:
         """Delete a session; what runs is stopped, and its readers told."""

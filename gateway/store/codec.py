@@ -8,6 +8,7 @@ so that older ones read on, a listed kind never gets other header lines (`format
     c NL run NL first NL count NL level NL payload
     m NL id NL parent NL run NL message JSON
     r NL state NL outcome NL by NL started NL ended NL info JSON
+    d NL id (empty: all)
     e
 
 `by` is a JSON string (a user's id may hold anything); the other header fields hold no
@@ -26,6 +27,7 @@ from msgspec import Raw
 from gateway.ids import MessageId, RunId
 from gateway.store.records import (
     ChunksRecord,
+    DeletedRecord,
     ErasedRecord,
     LogEntry,
     MessageRecord,
@@ -105,6 +107,9 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
         return RunRecord(run=decode_run(data))
     if kind == b"p":
         return PresenceRecord(here=Raw(data[2:]))
+    if kind == b"d":
+        deleted = data[2:].decode()
+        return DeletedRecord(id=MessageId(deleted) if deleted else None)
     if kind == b"e":
         return ErasedRecord()
     return UnknownRecord(kind=_name_of(kind))

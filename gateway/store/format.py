@@ -16,6 +16,8 @@ How a version adds to what sessions hold:
   in `runs`: readers of every earlier version go on.
 
     1   the first. A session without `format` is of this one.
+    2   messages were deleted: what answers a deleted question is not sent to models. Not raised
+        while a run is under way, which may be an older gateway's.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WRITE_FORMAT: Final = 1
+WRITE_FORMAT: Final = 2
 """The highest format that the scripts of this version write."""
 
 NEWER: Final = b"newer"

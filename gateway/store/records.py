@@ -112,6 +112,15 @@ class RunRecord(Struct, frozen=True, gc=False, kw_only=True):
     run: RunInfo
 
 
+class DeletedRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """A message was deleted, or all. It follows nothing: readers begin again after it.
+
+    `id`: of the message; None: all that there were.
+    """
+
+    id: MessageId | None
+
+
 class ErasedRecord(Struct, frozen=True, gc=False, kw_only=True):
     """The session was deleted. Only on the channel: the log is gone."""
 
@@ -135,14 +144,21 @@ class PresenceRecord(Struct, frozen=True, gc=False, kw_only=True):
 
 
 Record: TypeAlias = (
-    ChunksRecord | MessageRecord | RunRecord | ErasedRecord | PresenceRecord | UnknownRecord
+    ChunksRecord
+    | MessageRecord
+    | RunRecord
+    | DeletedRecord
+    | ErasedRecord
+    | PresenceRecord
+    | UnknownRecord
 )
 
 
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
     """A record and where it stands.
 
-    `offset` and `previous` are stream ids (`ms-seq`); the first record's predecessor is `0-0`.
+    `offset` and `previous` are stream ids (`ms-seq`); the first record's predecessor is `0-0`, a
+    deletion has none (empty).
     """
 
     offset: str
@@ -372,6 +388,28 @@ class CloseRun(Struct, frozen=True, kw_only=True):
     outcome: RunOutcome
     message: NewMessage | None
     trim_before_ms: int
+
+
+class DeleteStatus(StrEnum):
+    """What `delete` found."""
+
+    DELETED = "deleted"
+    """It is gone, now or before."""
+    ABSENT = "absent"
+    """There never was such a message."""
+    ACTIVE = "active"
+    """The run answers or writes it."""
+    ORPHAN = "orphan"
+    """The same, of a run whose lease has expired: take it over, close it, and delete again."""
+    GONE = "gone"
+    """The session is not of this epoch (any more)."""
+
+
+class Deletion(Struct, frozen=True, kw_only=True):
+    """Answer of `delete`. `run_id`: of the run that is in the way."""
+
+    status: DeleteStatus
+    run_id: RunId | None = None
 
 
 class StopStatus(StrEnum):

@@ -28,6 +28,8 @@ from gateway.store.keys import Keys
 from gateway.store.records import (
     Appended,
     AppendStatus,
+    DeleteStatus,
+    Deletion,
     Opened,
     OpenStatus,
     Renewed,
@@ -285,6 +287,20 @@ class RedisStore(RunHandover):
         )
 
     # -- housekeeping -------------------------------------------------------------------
+
+    async def delete(
+        self, session_id: SessionId, epoch: str, message_id: MessageId | None
+    ) -> Deletion:
+        """See SessionStore."""
+        keys = self._keys.session(session_id)
+        status, run = await self._client.run(
+            self._scripts.delete.call(keys, epoch, message_id or "", self._ttl_s)
+        )
+        if status == NEWER:
+            raise upgrade_needed(session_id)
+        return Deletion(
+            status=DeleteStatus(status.decode()), run_id=RunId(run.decode()) if run else None
+        )
 
     async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
         """See SessionStore."""

@@ -21,6 +21,7 @@ Command: TypeAlias = tuple[Argument, ...]
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "append": (),
     "close": ("format", "common", "messages"),
+    "delete": ("format", "common"),
     "due": ("common",),
     "erase": ("format", "common"),
     "hint": ("common",),
@@ -74,6 +75,7 @@ class Scripts:
         made = {name: Script(name, sharded=sharded) for name in PARTS}
         self.append = made["append"]
         self.close = made["close"]
+        self.delete = made["delete"]
         self.due = made["due"]
         self.erase = made["erase"]
         self.hint = made["hint"]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         AppendBatch,
         Appended,
         CloseRun,
+        Deletion,
         LogEntry,
         LogPage,
         Opened,
@@ -251,6 +252,22 @@ class SessionStore(Protocol):
         ...
 
     # -- housekeeping -------------------------------------------------------------------
+
+    async def delete(
+        self, session_id: SessionId, epoch: str, message_id: MessageId | None
+    ) -> Deletion:
+        """Delete a message, and nothing else; or all messages of all branches.
+
+        Its content is overwritten, its id kept: it is known to be gone. What followed it hangs
+        on its parent then, marked as unasked; if it was the head, its parent is. The log is
+        trimmed to the run under way, else whole, and a DeletedRecord follows nothing: whoever
+        reads on from before it begins again from the session's state. The epoch stays.
+
+        Args:
+            epoch: of the session, as the caller read it.
+            message_id: None: all.
+        """
+        ...
 
     async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
         """Delete a session and publish an ErasedRecord; returns a run that was active.

@@ -12,6 +12,13 @@ local function put_message(id, parent, hash, run, json)
   return offset
 end
 
+-- Name a session that has no name: it is new, or the message was deleted that gave it one.
+local function note_title(title)
+  if (redis.call('HGET', KEYS[1], 'title') or '') == '' then
+    redis.call('HSET', KEYS[1], 'title', title)
+  end
+end
+
 -- Name the last run that answered a message.
 local function note_answer(id, run)
   local header = redis.call('HGET', KEYS[5], id .. '|')

@@ -6,8 +6,7 @@
 -- Returns {status, kept run, epoch, offset}
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset', 'tenant',
   'format')
-local now = now_ms()
-local busy = m[4] and m[4] ~= 'ended'
+local now, busy = now_ms(), m[4] and m[4] ~= 'ended'
 -- A run whose producer is dead is an orphan, however it was found.
 local function found(status, run)
   local orphan = busy and run == m[3] and tonumber(m[5]) <= now
@@ -38,13 +37,14 @@ if ARGV[17] ~= '' and ARGV[17] ~= (m[6] or '0-0') then
 end
 if not m[1] then
   redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'title', ARGV[3],
-    'created', now, 'offset', '0-0', 'tenant', ARGV[19], 'format', 1)
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'created', now, 'offset', '0-0',
+    'tenant', ARGV[19], 'format', 1)
 end
 redis.call('HSET', KEYS[1], 'updated', now, 'head', ARGV[8], 'run', ARGV[6], 'fence', 1,
   'state', 'open', 'next', 0, 'lease', now + ARGV[5], 'stop', '', 'outcome', '', 'opened', '',
   'started', now, 'ended', '', 'info', ARGV[7], 'answers', ARGV[8], 'writes', ARGV[9],
   'facts', ARGV[18], 'point', '')
+note_title(ARGV[3])
 note_answer(ARGV[8], ARGV[6])
 if ARGV[12] ~= '' then
   put_message(ARGV[12], ARGV[13], ARGV[14], ARGV[6], ARGV[15])

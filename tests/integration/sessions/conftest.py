@@ -46,3 +46,9 @@ async def gateways(
 async def sessions(gateways: Callable[[], Awaitable[Sessions]]) -> Sessions:
     """A gateway's session layer."""
     return await gateways()
+
+
+@pytest.fixture
+async def other(gateways: Callable[[], Awaitable[Sessions]]) -> Sessions:
+    """Another gateway's."""
+    return await gateways()

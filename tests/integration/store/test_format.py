@@ -25,6 +25,7 @@ from protocol.position import Position
 from tests.support.version_to_come import NEXT_FORMAT, StoreToCome, VersionToCome
 
 from .scenario import (
+    EPOCH,
     EXPIRED,
     HOUR_MS,
     OWNER,
@@ -118,6 +119,7 @@ RAISING: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     ),
     "remember": lambda store: store.remember(key(), b"point"),
     "release": lambda store: store.release(key()),
+    "delete": lambda store: store.delete(SESSION, EPOCH, None),
     "erase": lambda store: store.erase(SESSION),
 }  # fmt: skip
 

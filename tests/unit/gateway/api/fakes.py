@@ -115,6 +115,9 @@ class FakeSessions:
     async def follow(self, caller: Any, session_id: str, after: Any, *, tabs: int = 1) -> Any:
         return self._answer("follow", session_id=session_id, after=after, tabs=tabs)
 
+    async def delete(self, caller: Any, session_id: str, message_id: str | None) -> None:
+        self._answer("delete", session_id=session_id, message_id=message_id)
+
     async def erase(self, caller: Any, session_id: str) -> None:
         self._answer("erase", session_id=session_id)
 

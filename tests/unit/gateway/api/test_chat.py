@@ -269,6 +269,17 @@ async def test_erase_answers_without_content() -> None:
     assert sessions.called("erase") == [{"session_id": "c1"}]
 
 
+@pytest.mark.parametrize(("path", "message_id"), [("messages/m1", "m1"), ("messages", None)])
+async def test_deletion_of_messages_answers_without_content(
+    path: str, message_id: str | None
+) -> None:
+    """204; one by its id, or all."""
+    sessions = FakeSessions()
+    answer = await request(make_app(sessions), "DELETE", f"/api/chat/c1/{path}")
+    assert answer.status == 204
+    assert sessions.called("delete") == [{"session_id": "c1", "message_id": message_id}]
+
+
 async def test_list_shows_sessions_and_bounds_the_page() -> None:
     """Newest first as the sessions give them; a page is at most 200."""
     meta = SessionMeta(

@@ -1,0 +1,64 @@
+"""Deleting messages: what was said is gone, the conversation goes on."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import MessageNotFoundError, RunActiveError
+from gateway.sessions.access import check_write, not_found
+from gateway.store.records import DeleteStatus
+
+if TYPE_CHECKING:
+    from gateway.ids import MessageId, SessionId
+    from gateway.sessions.access import Caller
+    from gateway.sessions.reaper import Reaper
+    from gateway.store.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS: Final = 5
+"""How often a deletion looks again, since a dead run was in the way, or the session began anew."""
+
+
+class Deleting:
+    """Deletes messages."""
+
+    def __init__(self, store: SessionStore, reaper: Reaper) -> None:
+        self._store = store
+        self._reaper = reaper
+
+    async def delete(
+        self, caller: Caller, session_id: SessionId, message_id: MessageId | None
+    ) -> None:
+        """Delete a message, or all. See `SessionService.delete`."""
+        run_id = None
+        for _ in range(ATTEMPTS):
+            meta = await self._store.load_meta(session_id)
+            if meta is None or not caller.may_read(session_id, meta.owner):
+                raise not_found()
+            check_write(caller, meta)
+            done = await self._store.delete(session_id, meta.position.epoch, message_id)
+            run_id = done.run_id
+            match done.status:
+                case DeleteStatus.DELETED:
+                    logger.info(
+                        "messages_deleted session=%s message=%s", session_id, message_id or "all"
+                    )
+                    return
+                case DeleteStatus.ABSENT:
+                    raise MessageNotFoundError(
+                        "unable to delete this message; the session does not have it",
+                        messageId=message_id or "",
+                    )
+                case DeleteStatus.ORPHAN if run_id is not None:
+                    if not await self._reaper.close_orphan(session_id, run_id):
+                        break
+                case DeleteStatus.ACTIVE:
+                    break
+                case _:
+                    pass  # it was erased, and has begun again: look who may
+        raise RunActiveError(
+            "unable to delete this while an answer is being written; wait for it, or stop it first",
+            **({} if run_id is None else {"runId": run_id}),
+        )
