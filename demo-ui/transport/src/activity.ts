@@ -49,6 +49,8 @@ export type ActivityEvent =
 /** What goes on in one chat of a transport; what binds the transport and the session sync. */
 export class ChatActivity {
   readonly responses = new Set<ActiveResponse>();
+  /** The last message that it shows, `null` if none; `undefined` if that is not known. */
+  head: string | null | undefined;
   feed: RunFeed | undefined;
   /** Stops under way, until all are answered or given up; a send waits for them. */
   stopping: Promise<unknown> | undefined;

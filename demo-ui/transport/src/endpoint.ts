@@ -1,5 +1,6 @@
 import type { HttpChatTransportInitOptions, UIMessage } from 'ai';
 
+import type { Place } from './place.js';
 import { aiVersion } from './version.js';
 
 export interface RequestOptions {
@@ -29,6 +30,7 @@ export interface Followed {
 
 const JSON_BODY = { 'content-type': 'application/json' };
 
+type HeadersAndCredentials = Pick<RequestInit, 'headers' | 'credentials'>;
 type Resolvable<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
 type HeaderSource = Record<string, string | undefined> | Headers | [string, string][] | undefined;
 
@@ -49,10 +51,14 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 
   /**
-   * A send, as `DefaultChatTransport` makes it, with a key of this send in its body: however
-   * often it is repeated, the gateway starts one run.
+   * A send, as `DefaultChatTransport` makes it, but with the last message alone: the gateway has
+   * the others. With a key of this send: however often it is repeated, one run is started.
    */
-  async send(options: SendOptions<MESSAGE>, requestId: string): Promise<Prepared> {
+  async send(
+    options: SendOptions<MESSAGE>,
+    requestId: string,
+    place: Place,
+  ): Promise<Prepared> {
     const { chatId: id, messages, trigger, messageId } = options;
     const common = await this.#common(options);
     const prepared = await this.#options.prepareSendMessagesRequest?.({
@@ -62,16 +68,10 @@ export class Endpoint<MESSAGE extends UIMessage> {
       trigger,
       messageId,
     });
-    const body = prepared?.body ?? { ...common.body, id, messages, trigger, messageId };
-    return {
-      url: prepared?.api ?? this.api,
-      init: {
-        method: 'POST',
-        headers: await versioned(prepared?.headers ?? common.headers, JSON_BODY),
-        body: JSON.stringify({ requestId, ...body }),
-        credentials: prepared?.credentials ?? common.credentials,
-      },
-    };
+    const message = messages.at(-1);
+    const body = prepared?.body ?? { ...common.body, id, message, trigger, messageId };
+    const init = { method: 'POST', body: JSON.stringify({ requestId, ...place, ...body }) };
+    return versioned(prepared?.api ?? this.api, init, common, prepared, JSON_BODY);
   }
 
   /**
@@ -88,50 +88,47 @@ export class Endpoint<MESSAGE extends UIMessage> {
   ): Promise<Prepared> {
     const common = await this.#common(options);
     const prepared = await this.#options.prepareReconnectToStreamRequest?.({ ...common, id: chatId });
-    return {
-      url: withQuery(prepared?.api ?? this.#of(chatId, '/stream'), [
-        ['runId', runId],
-        ['after', after],
-      ]),
-      init: {
-        method: 'GET',
-        headers: await versioned(prepared?.headers ?? common.headers, {}),
-        credentials: prepared?.credentials ?? common.credentials,
-      },
-    };
+    const query = new URLSearchParams();
+    if (runId !== undefined) query.append('runId', runId);
+    if (after !== undefined) query.append('after', `${after}`);
+    const url = withQuery(prepared?.api ?? this.#of(chatId, '/stream'), query);
+    return versioned(url, {}, common, prepared);
   }
 
   /** A stop; it reaches the gateway also while the page goes away. */
-  async stop(chatId: string, what: object): Promise<Prepared> {
-    const { headers, credentials } = await this.#common({});
-    return {
-      url: this.#of(chatId, '/stop'),
-      init: {
-        method: 'POST',
-        headers: { ...JSON_BODY, ...headers },
-        body: JSON.stringify(what),
-        credentials,
-        keepalive: true,
-      },
-    };
+  stop(chatId: string, what: object): Promise<Prepared> {
+    const body = JSON.stringify(what);
+    return this.#plain(chatId, '/stop', { method: 'POST', body, keepalive: true }, JSON_BODY);
   }
 
-  async snapshot(chatId: string): Promise<Prepared> {
-    const { headers, credentials } = await this.#common({});
-    return { url: this.#of(chatId, ''), init: { headers, credentials } };
+  /** A deletion: of one message, or of all. */
+  remove(chatId: string, messageId?: string): Promise<Prepared> {
+    const path = messageId === undefined ? '' : `/${encodeURIComponent(messageId)}`;
+    return this.#plain(chatId, `/messages${path}`, { method: 'DELETE' });
+  }
+
+  snapshot(chatId: string): Promise<Prepared> {
+    return this.#plain(chatId, '');
   }
 
   /** The feeds of several sessions in one response, each from its position, for so many tabs. */
   async follow(wanted: Iterable<[chatId: string, Followed]>): Promise<Prepared> {
+    const query = new URLSearchParams();
+    for (const [chatId, { position, tabs }] of wanted) {
+      query.append('follow', `${chatId}@${position ?? ''}`);
+      if (tabs > 1) query.append('tabs', `${chatId}@${tabs}`);
+    }
     const { headers, credentials } = await this.#common({});
-    const query = [...wanted].flatMap(([chatId, { position, tabs }]) => [
-      ['follow', `${chatId}@${position ?? ''}`] as const,
-      ['tabs', tabs > 1 ? `${chatId}@${tabs}` : undefined] as const,
-    ]);
     return {
       url: withQuery(this.api, query),
       init: { headers, credentials, cache: 'no-store' },
     };
+  }
+
+  async #plain(chatId: string, path: string, init?: RequestInit, defaults?: object) {
+    const { headers, credentials } = await this.#common({});
+    const all = { ...defaults, ...headers };
+    return { url: this.#of(chatId, path), init: { ...init, headers: all, credentials } };
   }
 
   async #common(options: RequestOptions) {
@@ -157,12 +154,18 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 }
 
+/** A request whose answer is for the page's version; what the application prepared comes first. */
 async function versioned(
-  headers: HeaderSource | HeadersInit,
-  defaults: Record<string, string>,
-): Promise<Record<string, string>> {
-  const version = String(await aiVersion());
-  return { ...defaults, 'x-ai-sdk-version': version, ...plain(headers as HeaderSource) };
+  url: string,
+  init: RequestInit,
+  common: HeadersAndCredentials,
+  prepared?: HeadersAndCredentials,
+  defaults?: Record<string, string>,
+): Promise<Prepared> {
+  const own = plain((prepared?.headers ?? common.headers) as HeaderSource);
+  const headers = { ...defaults, 'x-ai-sdk-version': `${await aiVersion()}`, ...own };
+  const credentials = prepared?.credentials ?? common.credentials;
+  return { url, init: { ...init, headers, credentials } };
 }
 
 function plain(headers: HeaderSource): Record<string, string> {
@@ -176,11 +179,7 @@ function resolve<T>(value: Resolvable<T> | undefined): T | PromiseLike<T> | unde
   return typeof value === 'function' ? (value as () => T | PromiseLike<T>)() : value;
 }
 
-function withQuery(
-  url: string,
-  query: readonly (readonly [name: string, value: string | number | undefined])[],
-): string {
-  const given = query.filter(([, value]) => value !== undefined) as [string, string][];
-  if (given.length === 0) return url;
-  return `${url}${url.includes('?') ? '&' : '?'}${new URLSearchParams(given)}`;
+function withQuery(url: string, query: URLSearchParams): string {
+  if (`${query}` === '') return url;
+  return `${url}${url.includes('?') ? '&' : '?'}${query}`;
 }

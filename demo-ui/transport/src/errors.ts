@@ -35,10 +35,11 @@ export class MidstreamError extends Error {
     } = {},
   ) {
     super(message, options);
+    const { status, temporary = false, details = {} } = options;
     this.code = code;
-    this.status = options.status;
-    this.temporary = options.temporary ?? false;
-    this.details = options.details ?? {};
+    this.status = status;
+    this.temporary = temporary;
+    this.details = details;
   }
 }
 
@@ -74,13 +75,13 @@ export function reasonOf(error: unknown): Reason {
 }
 
 /** Statuses of proxies and of gateways that restart: worth another attempt. */
-const RETRIED_STATUS = new Set([408, 425, 429, 502, 503, 504]);
+const RETRIED_STATUS = /^(408|425|429|50[234])$/;
 
 /** Turn an answer that is not 2xx into what to do: try again, or tell. */
 export async function failureOf(response: Response): Promise<ConnectionLost | MidstreamError> {
   const { status } = response;
   const { code = 'bad_response', message, temporary, ...details } = await bodyOf(response);
-  if (RETRIED_STATUS.has(status)) {
+  if (RETRIED_STATUS.test(`${status}`)) {
     // Nothing where there is none, or a date.
     const seconds = Number(response.headers.get('retry-after')) || 0;
     return new ConnectionLost(message ?? `the gateway answered ${status}`, seconds * 1000);

@@ -9,6 +9,10 @@ export interface Session<MESSAGE extends UIMessage> extends SessionState<MESSAGE
   stop: () => Promise<void>;
   resend: (id?: string) => Promise<void>;
   discard: (id: string) => void;
+  /** Delete a message, in every tab, and nothing else; `run_active` while it is about an answer. */
+  remove: (id: string) => Promise<void>;
+  /** Delete all messages. */
+  clear: () => Promise<void>;
 }
 
 const useBrowserLayoutEffect = typeof document === 'undefined' ? useEffect : useLayoutEffect;
@@ -50,8 +54,11 @@ export function useSession<MESSAGE extends UIMessage>(
   }, [session]);
   useEffect(() => session.chatChanged(), [session, chat.status]);
   const state = useSyncExternalStore(session.subscribe, session.getState, session.getState);
-  const { stop, resend, discard } = session;
-  return useMemo(() => ({ ...state, stop, resend, discard }), [state, session]);
+  const { stop, resend, discard, remove, clear } = session;
+  return useMemo(
+    () => ({ ...state, stop, resend, discard, remove, clear }),
+    [state, session],
+  );
 }
 
 export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';

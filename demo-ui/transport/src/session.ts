@@ -105,6 +105,9 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const { id } = chat();
     this.#activity = transport.activity(id);
     this.stop = () => transport.stop(id);
+    // The feed tells of it.
+    this.remove = messageId => transport.remove(id, messageId);
+    this.clear = () => transport.remove(id);
     this.#feed = new SessionFeed(id, transport.endpoint, transport.scope, () => this.#changed());
     this.#state = this.#read();
   }
@@ -162,6 +165,12 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.#unsent = this.#unsent.filter(({ message }) => message.id !== id);
     this.#publish();
   };
+
+  /** Delete a message from the session, in every tab, and nothing else. */
+  readonly remove: (id: string) => Promise<void>;
+
+  /** Delete all messages. */
+  readonly clear: () => Promise<void>;
 
   /** Look again: the chat's status has changed. */
   chatChanged = (): void => {
@@ -300,6 +309,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
         const error = new MidstreamError('unreachable', 'unable to send; it has not arrived');
         this.#keep({ message, messageId: undefined, error });
       }
+      this.#activity.head = model.settled.at(-1)?.id ?? null;
       const merged = mergeMessages(local, model.settled, model.known, refused, partial);
       return isSame(local, merged) ? local : merged;
     };

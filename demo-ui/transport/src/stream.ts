@@ -33,6 +33,8 @@ export interface RunStreamOptions {
   /** Make another one; `null` if there is nothing (any more) to connect to. */
   connect: (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;
   signal: AbortSignal;
+  /** Told the message that the run writes. */
+  onMessage?: (id: string) => void;
   /** Told the connection's state: how many attempts failed since it last worked. */
   onFailures?: (failures: number) => void;
   /** The stream has ended: after the run's last chunk, or with an error, or unread. */
@@ -70,6 +72,7 @@ export function runStream(options: RunStreamOptions): ReadableStream<UIMessageCh
             end();
             return;
           }
+          if (value.type === 'start' && value.messageId) options.onMessage?.(value.messageId);
           finished ||= value.type === 'finish' || value.type === 'error';
           controller.enqueue(value);
         } catch (error) {

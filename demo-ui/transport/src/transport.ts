@@ -5,6 +5,7 @@ import { linked, request } from './connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
 import { abortError, MidstreamError } from './errors.js';
 import { insist } from './insist.js';
+import { placeByIds, placeOf } from './place.js';
 import { fromFeed, handOver, openRun } from './run-connection.js';
 import { takeSlot } from './slots.js';
 import { StopRule } from './stop.js';
@@ -62,20 +63,29 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const question = messages.findLast(message => message.role === 'user');
     const requestId = newKey();
     const refused = (error: MidstreamError) => {
-      if (question === undefined || messages.at(-1) !== question) return;
       // What is asked for again is the session's already.
-      if (trigger === 'regenerate-message') return;
-      activity.emit({ type: 'rejected', message: question, messageId, error });
+      if (messages.at(-1) !== question || trigger === 'regenerate-message') return;
+      activity.emit({ type: 'rejected', message: question as MESSAGE, messageId, error });
     };
     const response = activity.begin({ messageId: question?.id, requestId, refused });
-    const post = async (prepared: Prepared, signal: AbortSignal) => {
-      const opened = await openRun(this.endpoint.fetch, prepared, signal);
+    let place = placeOf(messages, activity.head);
+    const prepare = () => this.endpoint.send(options, requestId, place);
+    const open = (prepared: Prepared, signal: AbortSignal) =>
+      openRun(this.endpoint.fetch, prepared, signal);
+    const post = async (prepared: Prepared, signal: AbortSignal): Promise<RunConnection> => {
+      const opened = await open(prepared, signal).catch(async error => {
+        // What it follows is gone, or never arrived: send once more.
+        if (error.code !== 'message_not_found' || place.parentId === undefined) throw error;
+        place = placeByIds(place, messages);
+        return open(await prepare(), signal);
+      });
       if (opened === null) throw new MidstreamError('bad_response', 'unable to use the answer: 204');
+      activity.head = question?.id;
       return this.#share(activity, opened, 0);
     };
     try {
       const stream = await this.#respond(options, response, async () => {
-        const prepared = await this.endpoint.send(options, requestId);
+        const prepared = await prepare();
         return (cursor, signal) =>
           // Nothing received yet: the same send again answers with the run from its beginning.
           cursor.last === undefined
@@ -129,6 +139,17 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     return this.#rule.openTeardown(chatId);
   }
 
+  /**
+   * Delete a message from a chat's session, and nothing else; without an id, all of them.
+   *
+   * @throws MidstreamError `run_active` while an answer is being written that is about it.
+   */
+  async remove(chatId: string, messageId?: string): Promise<void> {
+    const remove = async () =>
+      request(this.endpoint.fetch, await this.endpoint.remove(chatId, messageId));
+    await insist(remove, new AbortController().signal);
+  }
+
   /** What goes on in a chat; for the session sync. */
   activity(chatId: string): ChatActivity {
     let activity = this.#chats.get(chatId);
@@ -173,6 +194,9 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
         first,
         connect,
         signal: abort.signal,
+        onMessage: id => {
+          activity.head = id;
+        },
         onFailures: failed,
         onEnd: ({ finished, error }) => end(finished, error),
       });

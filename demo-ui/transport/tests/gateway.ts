@@ -132,14 +132,15 @@ export class ScriptedGateway {
     }
     if (request.method === 'POST' && chat === '') return this.send(body, response);
     if (action === 'stream') return this.resume(chatId, url, response);
+    if (request.method === 'DELETE') return this.remove(chatId, url.pathname.split('/')[5], response);
     if (action === 'stop') return this.stop(chatId, body, response);
     return json(response, 200, this.snapshot(chatId));
   }
 
   private async send(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
-    const { id, messages, requestId, messageId } = body as {
+    const { id, message, requestId, messageId } = body as {
       id: string;
-      messages: UIMessage[];
+      message: UIMessage;
       requestId: string;
       messageId?: string;
     };
@@ -150,8 +151,9 @@ export class ScriptedGateway {
     if (active !== undefined) {
       return failure(response, 409, 'run_active', { runId: active.id, temporary: true });
     }
-    const user = messages.findLast(message => message.role === 'user') as UIMessage;
-    const run = this.accept(id, user, messageId, requestId);
+    const stored = this.messages.get(id) ?? [];
+    const user = message.role === 'user' ? message : stored.findLast(({ role }) => role === 'user');
+    const run = this.accept(id, user as UIMessage, messageId, requestId);
     if (this.prevented.delete(requestId)) {
       // One record after the other, as far apart as a network may bring them.
       await new Promise(resolve => setTimeout(resolve, 20));
@@ -210,6 +212,19 @@ export class ScriptedGateway {
     }
     await this.end(run);
     return json(response, 200, { stopped: [run.id] });
+  }
+
+  /** Delete a message, or all: followers begin again from a snapshot. */
+  private remove(chatId: string, messageId: string | undefined, response: ServerResponse): void {
+    const stored = this.messages.get(chatId) ?? [];
+    this.messages.set(
+      chatId,
+      stored.filter(({ id }) => messageId !== undefined && id !== messageId),
+    );
+    const { epoch } = this;
+    const snapshot = this.snapshot(chatId);
+    this.record(chatId, 'snapshot', { ...snapshot, epoch: `e${epoch}`, offset: `${this.offset + 1}-0` });
+    response.writeHead(204).end();
   }
 
   private async end(run: Run): Promise<void> {
