@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
+from gateway.agents.backend_order import BackendOrder
 from gateway.errors import AgentError
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, MessageMetadataChunk, StartChunk
 from protocol.codec import decode
@@ -42,8 +43,9 @@ class BackendAnswer:
         self.failure: AgentError | None = None
         self.ended = False
         self._decoder = SseDecoder()
-        self._writer = ChunkWriter(message_id, continued)
-        self._writer.write(StartChunk(message_id=message_id))
+        writer = ChunkWriter(message_id, continued)
+        writer.write(StartChunk(message_id=message_id))
+        self._order = BackendOrder(writer)
         self._max_bytes = max_bytes
         self._bytes = 0
         self._index = -1
@@ -69,8 +71,9 @@ class BackendAnswer:
             )
         return chunks
 
-    def receive_eof(self) -> None:
+    def receive_eof(self) -> list[AnyChunk]:
         """The response ended: it was finished, or `failure` says that it was not."""
+        held = [] if self.ended else self._order.flush()
         if self.failure is None and not (self.ended or self._finished):
             self._fail(
                 "unable to finish this answer; the agent's backend ended it without `finish`"
@@ -78,10 +81,11 @@ class BackendAnswer:
                 else "unable to answer; the agent's backend answered with nothing"
             )
         self.ended = True
+        return held
 
     def _take(self, event: Event, chunks: list[AnyChunk]) -> None:
         if event.data == DONE_DATA:
-            self.receive_eof()
+            chunks += self.receive_eof()
             return
         self._index += 1
         try:
@@ -103,12 +107,14 @@ class BackendAnswer:
                 self._finished = True
                 return [chunk]
             case ErrorChunk():
-                return self._fail(chunk.error_text or UNSAID)
+                held = self._order.flush()
+                self._fail(chunk.error_text or UNSAID)
+                return held
             case AbortChunk():
                 self.ended = True
-                return [chunk]
+                return [*self._order.flush(), chunk]
             case _:
-                return self._writer.admit(chunk)
+                return self._order.take(chunk)
 
     def _fail(self, sentence: str) -> list[AnyChunk]:
         self.failure = AgentError(sentence)

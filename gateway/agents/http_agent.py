@@ -82,9 +82,8 @@ class HttpAgent:
                 while not answer.ended:
                     with silence:
                         data = await response.content.readany()
-                    if not data:
-                        answer.receive_eof()
-                    elif chunks := answer.receive_data(data):
+                    chunks = answer.receive_data(data) if data else answer.receive_eof()
+                    if chunks:
                         yield chunks
             if answer.failure is not None:
                 raise answer.failure

@@ -1,0 +1,173 @@
+"""A backend's chunks, in an order that every client can read.
+
+A backend may merge streams, or write what a client of one version shows whole and another one
+fails on. What some client shows whole is not refused: it is put in order here, and the writer
+behind stays strict.
+
+- A step ends while a text of another stream is open: clients before ai 7 forget what is open
+  there. Its end is held until nothing is.
+- A text begins whose id is open: it is another part. The first one ends.
+- A call has its result, or a question, before its input is whole: clients of every version let the
+  input that follows take the result's place. It is held until the input is whole, or can come no
+  more: then the call has the input that there was.
+- A tool's input goes on in a later step: clients look for it in the step that is. It is shown when
+  it is whole.
+
+What no client shows (a piece of a part that was never opened, a result of no call) stays refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from protocol.chunks import (
+    AnyChunk,
+    FinishStepChunk,
+    ReasoningEndChunk,
+    ReasoningStartChunk,
+    StartStepChunk,
+    TextEndChunk,
+    TextStartChunk,
+    ToolApprovalRequestChunk,
+    ToolInputAvailableChunk,
+    ToolInputDeltaChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
+)
+from protocol.partial_json import parse_partial
+
+if TYPE_CHECKING:
+    from protocol.writer import ChunkWriter
+
+
+class BackendOrder:
+    """Takes a backend's chunks one by one.
+
+    Args:
+        writer: of the run; it checks all that comes out.
+    """
+
+    def __init__(self, writer: ChunkWriter) -> None:
+        self._writer = writer
+        self._texts: set[str] = set()
+        self._reasonings: set[str] = set()
+        self._ends: list[FinishStepChunk] = []
+        self._inputs: dict[str, _Input] = {}
+        self._cut: set[str] = set()
+
+    def take(self, chunk: AnyChunk) -> list[AnyChunk]:
+        """Return what is to be written for a chunk.
+
+        Raises:
+            IllegalChunkError: no client shows it where it stands.
+        """
+        match chunk:
+            case TextStartChunk():
+                end: AnyChunk = TextEndChunk(id=chunk.id)
+                return self._opened(chunk, chunk.id, self._texts, end)
+            case ReasoningStartChunk():
+                end = ReasoningEndChunk(id=chunk.id)
+                return self._opened(chunk, chunk.id, self._reasonings, end)
+            case TextEndChunk():
+                return self._closed(chunk, chunk.id, self._texts)
+            case ReasoningEndChunk():
+                return self._closed(chunk, chunk.id, self._reasonings)
+            case FinishStepChunk() if self._texts or self._reasonings:
+                self._ends.append(chunk)
+                return []
+            case StartStepChunk():
+                completed = self._complete_held()
+                self._cut |= self._inputs.keys()
+                self._inputs.clear()
+                return [*completed, *self._writer.admit(chunk)]
+            case _:
+                return self._about_calls(chunk)
+
+    def flush(self) -> list[AnyChunk]:
+        """Return what is held: nothing more comes."""
+        return self._complete_held()
+
+    def _opened(self, chunk: AnyChunk, key: str, there: set[str], end: AnyChunk) -> list[AnyChunk]:
+        before = self._writer.admit(end) if key in there else []
+        there.add(key)
+        return [*before, *self._writer.admit(chunk)]
+
+    def _closed(self, chunk: AnyChunk, key: str, there: set[str]) -> list[AnyChunk]:
+        chunks = self._writer.admit(chunk)
+        there.discard(key)
+        if self._texts or self._reasonings:
+            return chunks
+        for end in self._ends:
+            chunks += self._writer.admit(end)
+        self._ends.clear()
+        return chunks
+
+    def _about_calls(self, chunk: AnyChunk) -> list[AnyChunk]:
+        match chunk:
+            case ToolInputStartChunk() if chunk.tool_call_id in self._inputs:
+                return []  # told again
+            case ToolInputStartChunk():
+                self._inputs[chunk.tool_call_id] = _Input(chunk)
+                self._cut.discard(chunk.tool_call_id)
+            case ToolInputDeltaChunk() if chunk.tool_call_id in self._cut:
+                return []
+            case ToolInputDeltaChunk() if chunk.tool_call_id in self._inputs:
+                self._inputs[chunk.tool_call_id].text.append(chunk.input_text_delta)
+            case ToolInputAvailableChunk() | ToolInputErrorChunk():
+                return self._whole(chunk, chunk.tool_call_id)
+            case (
+                ToolOutputAvailableChunk()
+                | ToolOutputErrorChunk()
+                | ToolOutputDeniedChunk()
+                | ToolApprovalRequestChunk()
+            ) if chunk.tool_call_id in self._inputs:
+                self._inputs[chunk.tool_call_id].held.append(chunk)
+                return []
+        return self._writer.admit(chunk)
+
+    def _whole(self, chunk: AnyChunk, call_id: str) -> list[AnyChunk]:
+        """Return a call's whole input, and what was held for it."""
+        chunks = self._writer.admit(chunk)
+        self._cut.discard(call_id)
+        streamed = self._inputs.pop(call_id, None)
+        for held in () if streamed is None else streamed.held:
+            chunks += self._writer.admit(held)
+        return chunks
+
+    def _complete_held(self) -> list[AnyChunk]:
+        """Return the calls whose results came, and whose inputs can come no more."""
+        chunks: list[AnyChunk] = []
+        for call_id, streamed in list(self._inputs.items()):
+            if streamed.held:
+                chunks += self._whole(streamed.as_far_as_it_came(), call_id)
+        return chunks
+
+
+class _Input:
+    """A tool's input that streams, and what came for its call before it was whole."""
+
+    __slots__ = ("held", "start", "text")
+
+    def __init__(self, start: ToolInputStartChunk) -> None:
+        self.start = start
+        self.text: list[str] = []
+        self.held: list[AnyChunk] = []
+
+    def as_far_as_it_came(self) -> ToolInputAvailableChunk:
+        """Return the input that a client shows, as if it were whole."""
+        start, given = self.start, parse_partial("".join(self.text))
+        return ToolInputAvailableChunk(
+            tool_call_id=start.tool_call_id,
+            tool_name=start.tool_name,
+            input=given if isinstance(given, Raw) else Raw(b"{}"),
+            provider_executed=start.provider_executed,
+            provider_metadata=start.provider_metadata,
+            tool_metadata=start.tool_metadata,
+            dynamic=start.dynamic,
+            title=start.title,
+        )
