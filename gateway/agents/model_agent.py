@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gateway.agents.base import AgentTraits
+from gateway.agents.left_out import LeavingOut, Refused
 from gateway.agents.model_run import ModelRun
 from gateway.agents.progress import open_calls, read_point
 from gateway.agents.tools import Tools
@@ -76,6 +77,7 @@ class ModelAgent:
         self.traits = AgentTraits(
             executes=self._tools.executes, passes_on=True, durable=self if durable else None
         )
+        self._refused = Refused()
 
     @property
     def name(self) -> str:
@@ -121,4 +123,5 @@ class ModelAgent:
         Raises:
             AgentNotFoundError: at once, if the request names a model that the agent does not have.
         """
-        return ModelRun(self._config, self._provider, self._tools, request).stream()
+        provider = LeavingOut(self._provider, self._refused)
+        return ModelRun(self._config, provider, self._tools, request).stream()
