@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDER: Final = REPOSITORY / "tests" / "conformance" / "node"
 ANSWER_LIMIT_S: Final = 40.0
 
-Transport = Literal["default", "text", "websocket", "workflow", "workflow-plain"]
+Transport = Literal["default", "text", "websocket", "workflow", "workflow-plain", "recipe"]
 
 
 def node_binary() -> str:
@@ -78,6 +78,7 @@ class NodeHost:
         messages: Sequence[Mapping[str, Any]] = (),
         resubmit: bool = False,
         body: Mapping[str, object] | None = None,
+        recipe: str | None = None,
     ) -> NodeChat:
         """Make a chat over `url`, for example `http://127.0.0.1:8000/api/chat`.
 
@@ -89,6 +90,7 @@ class NodeHost:
             messages: what the chat holds to begin with.
             resubmit: `sendAutomaticallyWhen` all tool calls have results.
             body: fields to add to each request.
+            recipe: the source of the transport `recipe`.
         """
         chat = NodeChat(self, secrets.token_hex(4))
         await self.command(
@@ -101,6 +103,7 @@ class NodeHost:
             messages=list(messages),
             resubmit=resubmit,
             body=body or {},
+            recipe=recipe,
         )
         return chat
 
@@ -112,9 +115,14 @@ class NodeChat:
         self.name = name
         self._host = host
 
-    async def send(self, text: str) -> None:
-        """`sendMessage({text})`."""
-        await self._host.command("send", chat=self.name, text=text)
+    async def send(self, text: str, files: Sequence[Mapping[str, str]] = ()) -> None:
+        """`sendMessage({text, files})`; files as parts have them."""
+        more = {"files": list(files)} if files else {}
+        await self._host.command("send", chat=self.name, text=text, **more)
+
+    async def cut(self, length: int) -> None:
+        """Leave so many messages in the chat, as an application does before an edit."""
+        await self._host.command("cut", chat=self.name, length=length)
 
     async def resume(self) -> None:
         """`resumeStream()`."""

@@ -22,6 +22,16 @@ const transports = {
       }),
     });
   },
+  // As a page of the documentation makes one.
+  recipe: (ai, { api, body, fetch }, source) => {
+    class Transport extends ai.DefaultChatTransport {
+      constructor(options) {
+        super({ ...options, api, body, fetch });
+      }
+    }
+    const made = source.replace(/^import.*$/gm, '').replace('export const transport =', 'return');
+    return new Function('DefaultChatTransport', made)(Transport);
+  },
   // As it comes: the gateway hears of no chat id.
   'workflow-plain': async (ai, options) => {
     const { WorkflowChatTransport } = await import('@ai-sdk/workflow/client');
@@ -54,10 +64,11 @@ class ArrayState {
 
 const chats = new Map();
 
-async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false, body }) {
+async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false, body, recipe }) {
   const record = { requests: [], finishes: [], under_way: Promise.resolve() };
   const countingFetch = async (url, init) => {
     const request = { method: init?.method ?? 'GET', url: String(url), status: null };
+    request.length = init?.body?.length ?? 0;
     record.requests.push(request);
     const response = await fetch(url, init);
     request.status = response.status;
@@ -76,7 +87,7 @@ async function open({ chat, ai: major, transport, api, chatId, messages = [], re
   record.chat = new Chat({
     id: chatId,
     state,
-    transport: await transports[transport](ai, { api, body, fetch: countingFetch }),
+    transport: await transports[transport](ai, { api, body, fetch: countingFetch }, recipe),
     onFinish: ({ isAbort, isDisconnect, isError, finishReason }) =>
       record.finishes.push({ isAbort, isDisconnect, isError, finishReason }),
     onError: () => {},
@@ -120,9 +131,14 @@ const commands = {
   open,
   look,
   reach,
-  send: ({ chat, text, messageId }) => {
+  send: ({ chat, text, files, messageId }) => {
     const record = chats.get(chat);
-    start(record, record.chat.sendMessage({ text, messageId }));
+    start(record, record.chat.sendMessage({ text, files, messageId }));
+  },
+  // What an application does that edits by cutting its list.
+  cut: ({ chat, length }) => {
+    const { state } = chats.get(chat);
+    state.messages = state.messages.slice(0, length);
   },
   regenerate: ({ chat }) => {
     const record = chats.get(chat);

@@ -1,0 +1,100 @@
+"""Where sends of unchanged clients go, and the recipe that sends the last message alone."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.support.frontends import snippets
+from tests.support.sessions import text_of
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import Deployment
+    from tests.support.node import NodeChat, NodeHost
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("ai", [5, 6, 7])]
+
+API: Final = "/api/chat"
+PICTURE: Final = b"\x89PNG\r\n\x1a\n" + bytes(2_100_000)
+"""2.8 MB as a data URL: the fourth such list is over the gateway's limit."""
+
+
+def recipe() -> str:
+    """Return docs/frontend.md's transport, as it stands there."""
+    (found,) = [each.text for each in snippets() if each.file == "react/src/stock.ts"]
+    return found
+
+
+async def say(chat: NodeChat, text: str) -> list[dict[str, Any]]:
+    """Send, and return the chat's messages once they are answered."""
+    await chat.send(text)
+    end = await chat.settle()
+    assert (end["status"], end["error"]) == ("ready", None)
+    return list(end["messages"])
+
+
+async def test_stock_chat_is_answered_on_what_it_shows(
+    ai: int, node: NodeHost, deployment: Deployment
+) -> None:
+    """An edit by cutting the list; then back to the first branch; and what was left is told."""
+    session = deployment.session()
+    chat = await node.chat(session.at.url + API, session.id, ai=ai)
+    await say(chat, "one [[tokens=2]]")
+    older = await say(chat, "two [[tokens=2]]")
+    await chat.cut(2)
+    edited = await say(chat, "two, edited [[echo]]")
+    assert "two [[" not in text_of(edited[-1])
+
+    again = await node.chat(session.at.url + API, session.id, ai=ai, messages=older)
+    read = text_of((await say(again, "three [[echo]]"))[-1])
+    assert "two [[" in read
+    assert "edited" not in read
+    snapshot = await session.snapshot()
+    versions = [older[2]["id"], edited[2]["id"]]
+    assert snapshot["branches"] == {older[2]["id"]: {"ids": versions, "index": 0}}
+
+
+async def test_recipe_edits_the_first_message_and_sends_a_cleared_chat_nowhere_else(
+    ai: int, node: NodeHost, deployment: Deployment
+) -> None:
+    """As assistant-ui edits. Without the recipe such a list goes to the end; it deletes nothing."""
+    session = deployment.session()
+    stock = await node.chat(session.at.url + API, session.id, ai=ai)
+    await say(stock, "one [[tokens=2]]")
+    await stock.cut(0)
+    assert "one [[" in text_of((await say(stock, "more [[echo]]"))[-1])
+
+    whole = (await session.snapshot())["messages"]
+    assert len(whole) == 4
+    chat = await node.chat(
+        session.at.url + API,
+        session.id,
+        ai=ai,
+        transport="recipe",
+        recipe=recipe(),
+        messages=whole,
+    )
+    await chat.cut(0)
+    edited = await say(chat, "one, edited [[echo]]")
+    assert "one [[" not in text_of(edited[-1])
+    assert [m["id"] for m in (await session.snapshot())["messages"]] == [m["id"] for m in edited]
+
+
+async def test_recipe_sends_pictures_once(ai: int, node: NodeHost, deployment: Deployment) -> None:
+    """More of them than one request may hold, in messages that follow one another."""
+    session = deployment.session()
+    address = session.at.url + API
+    chat = await node.chat(address, session.id, ai=ai, transport="recipe", recipe=recipe())
+    picture = {
+        "type": "file",
+        "mediaType": "image/png",
+        "url": f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}",
+    }
+    for number in range(4):
+        await chat.send(f"{number} [[tokens=2]]", [picture])
+        end = await chat.settle()
+        assert (end["status"], end["error"]) == ("ready", None)
+    assert len((await session.snapshot())["messages"]) == 8
+    assert max(request["length"] for request in end["requests"]) < 3_000_000
