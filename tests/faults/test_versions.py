@@ -11,13 +11,20 @@ import pytest
 from gateway.ids import SessionId
 from tests.support.processes import eventually
 from tests.support.version_to_come import VersionToCome
-from tests.support.versions import later_dies, mixed_operation, source_of, start_two_versions
+from tests.support.versions import (
+    BEFORE_DELETIONS,
+    later_dies,
+    mixed_operation,
+    source_of,
+    start_two_versions,
+)
 from tests.support.websocket import open_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.fixtures import Deployment
+    from tests.support.sessions import Session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -28,6 +35,53 @@ async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: 
     versions = start_two_versions(own_deployment)
     await mixed_operation(versions)
     await later_dies(versions)
+
+
+async def test_earlier_version_shows_nothing_that_this_one_has_deleted(
+    own_deployment: Deployment,
+) -> None:
+    """Its followers begin again, a run of its own goes on beside a deletion; what it may not write
+    any more it says. Then this one is killed."""
+    versions = start_two_versions(own_deployment, BEFORE_DELETIONS)
+    await mixed_operation(versions)
+    here, there = versions.session()
+    path = f"/api/chat/{here.id}"
+    await here.send("swordfish [[tokens=2]]", message_id="secret")
+    await there.send("And more [[tokens=2]]")
+    async with here.at.request("GET", f"{path}/events") as feed:
+        events = feed.events()
+        assert "swordfish" in (await anext(events)).data
+        assert (await there.at.call("DELETE", f"{path}/messages/secret"))[0] == 204
+        told = [await anext(events)]
+        while told[-1].event != "snapshot":
+            told.append(await anext(events))
+    shown = (await there.snapshot())["messages"]
+    assert "secret" not in [message["id"] for message in shown]
+    assert [m["id"] for m in json.loads(told[-1].data)["messages"]] == [m["id"] for m in shown]
+    status, refused = await here.at.call("POST", "/api/chat", here.body("From before"))
+    assert (status, refused["error"]["code"]) == (503, "upgrade_needed")
+    await there.send("Go on [[tokens=2]]")
+    versions.kept[here.id] = (await there.snapshot())["messages"]
+
+    beside, other = versions.session()
+    first = await beside.send("One [[tokens=2]]")
+    answer = own_deployment.simulator.held()
+    sent = asyncio.create_task(beside.send(answer.question))
+    await eventually(lambda: runs_twice(other), "the second run is seen")
+    place = f"/api/chat/{beside.id}/messages/{first.chunks[0]['messageId']}"
+    assert (await other.at.call("DELETE", place))[0] == 204
+    await answer.release()
+    assert (await sent).types[-1] == "finish"
+    await eventually(other.is_ended, "the run has ended")
+    versions.kept[beside.id] = (await other.snapshot())["messages"]
+    assert len(versions.kept[beside.id]) == 3
+    await later_dies(versions)
+
+
+async def runs_twice(session: Session) -> bool:
+    """Whether an answer is under way to a second question."""
+    snapshot = await session.snapshot()
+    return len(snapshot["messages"]) == 3 and snapshot["runs"][-1]["state"] == "open"
 
 
 async def test_session_of_a_newer_version_is_read_and_not_written(deployment: Deployment) -> None:

@@ -33,6 +33,9 @@ EARLIER: Final = "050f06f87f55b3c26989d5e9d7ebf00c343ce605"
 commit before the newest change of what sessions hold. Whoever adds a record, a field or a key sets
 it to the commit before; docs/operations.md says from which versions an upgrade may be rolling."""
 
+BEFORE_DELETIONS: Final = "d46d0c88ab6800b0dcb7cf7068a3f6e299699a18"
+"""The commit before messages could be deleted."""
+
 PACKAGES: Final = ("gateway", "protocol")
 
 
