@@ -46,6 +46,17 @@ ORPHANS_CLOSED: Final = Counter(
 RUNS_TAKEN_UP: Final = Counter(
     "midstream_runs_taken_up_total", "Runs gone on with for a producer that died or left"
 )
+FAILURES_CONTAINED: Final = Counter(
+    "midstream_failures_contained_total",
+    "Unexpected failures that cost one session, run or turn of a loop",
+    ["at"],
+)
+QUARANTINED: Final = Gauge(
+    "midstream_quarantined",
+    "Sessions and runs that are left alone after repeated failures",
+    ["at"],
+    multiprocess_mode="livesum",
+)
 PROXIED: Final = Gauge(
     "midstream_proxied", "Requests under way to providers", ["kind"], multiprocess_mode="livesum"
 )

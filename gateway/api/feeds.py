@@ -21,8 +21,9 @@ from gateway.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
     CallerDependency,
 )
 from gateway.api.sse import FEED_EVENTS, StreamResponse
-from gateway.errors import InvalidRequestError
+from gateway.errors import DrainingError, InvalidRequestError
 from gateway.ids import SessionId
+from gateway.sessions.containment import report
 from gateway.sessions.service import FeedEvent, FeedReader, Idle
 from protocol.position import Position
 
@@ -56,6 +57,7 @@ class Feeds:
     ) -> None:
         self._readers = readers
         self._open = len(readers)
+        self._failed = 0
         self._resources = resources
         self._next: asyncio.Queue[SessionEvent | Idle | None] = asyncio.Queue(maxsize=1)
         self._tasks = asyncio.TaskGroup()
@@ -80,8 +82,18 @@ class Feeds:
             yield item
 
     async def _pump(self, session_id: SessionId, reader: FeedReader) -> None:
-        async for item in reader:
-            await self._next.put(item if isinstance(item, Idle) else SessionEvent(session_id, item))
+        try:
+            async for item in reader:
+                await self._next.put(
+                    item if isinstance(item, Idle) else SessionEvent(session_id, item)
+                )
+        except DrainingError:
+            raise
+        except Exception as error:
+            self._failed += 1
+            if self._failed == len(self._readers):
+                raise
+            report("feed", error, session=session_id)
         self._open -= 1
         if not self._open:
             await self._next.put(None)

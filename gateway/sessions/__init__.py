@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gateway.errors import AgentNotFoundError
+from gateway.sessions.closer import RunCloser
 from gateway.sessions.committer import Committer
+from gateway.sessions.containment import keep_running
 from gateway.sessions.hub import Hub
 from gateway.sessions.opening import AgentFinder, SessionLimits
 from gateway.sessions.presence import Presence
@@ -65,16 +67,15 @@ async def open_sessions(
 ) -> AsyncIterator[Sessions]:
     """Run this process's share of the sessions; leaving cancels what `drain` has left.
 
-    Enters once the channel is open. If one of the layer's own tasks fails, which is a bug,
-    the body is cancelled and the failure raised: a process that cannot commit must end.
+    Enters once the channel is open. The layer's own tasks outlive what goes wrong with one
+    session or run (`containment`).
     """
     hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3)
     committer = Committer(store)
-    runs = Runs(store, hub, committer, limits.producers)
+    closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
+    runs = Runs(store, hub, committer, closer, limits.producers)
     succession = Succession(store, agents, runs)
-    reaper = Reaper(
-        store, limits.leases, runs.active, succession.go_on, lambda name: _traits(agents, name)
-    )
+    reaper = Reaper(store, limits.leases, runs.active, closer, succession.go_on)
     presence = Presence(store)
     sessions = Sessions(
         store,
@@ -94,10 +95,10 @@ async def open_sessions(
     async with asyncio.TaskGroup() as tasks:
         own = [
             tasks.create_task(hub.run(), name="hub"),
-            tasks.create_task(committer.run(), name="committer"),
+            tasks.create_task(keep_running("committer", committer.run), name="committer"),
             tasks.create_task(reaper.run(), name="reaper"),
-            tasks.create_task(presence.run(), name="presence"),
-            tasks.create_task(sessions.pushed.run(), name="pushed runs"),
+            tasks.create_task(keep_running("presence", presence.run), name="presence"),
+            tasks.create_task(keep_running("pushed runs", sessions.pushed.run), name="pushed runs"),
         ]
         try:
             await hub.ready()

@@ -11,6 +11,8 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from gateway.sessions.containment import contained
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -62,4 +64,5 @@ class Attention:
         self._used_at.pop(session_id, None)
         kept = self._kept.pop(session_id, None)
         if kept is not None:
-            await kept.aclose()
+            with contained("attention", session=session_id):
+                await kept.aclose()

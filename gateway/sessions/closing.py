@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from gateway.store.records import Appended, RunInfo, RunKey, RunOutcome
     from gateway.store.store import SessionStore
-    from protocol.assembler import Assembler
     from protocol.chunks import AnyChunk
 
 
@@ -30,10 +29,16 @@ def close_request(
     *,
     first: int,
     outcome: RunOutcome,
-    assembler: Assembler,
+    message: bytes | None,
     reconnect_window_s: float,
 ) -> CloseRun:
-    """Put a run's terminal together; `assembler` has the closing chunks applied."""
+    """Put a run's terminal together.
+
+    Args:
+        chunks: the closing ones, `finish` at their end.
+        first: the sequence of the first of them.
+        message: as it is after them; None leaves what is stored of it as it is.
+    """
     return CloseRun(
         key=key,
         chunks=ChunksRecord(
@@ -44,11 +49,13 @@ def close_request(
             payload=encode_lines(chunks),
         ),
         outcome=outcome,
-        message=NewMessage(
+        message=None
+        if message is None
+        else NewMessage(
             id=run.message_id,
             parent_id=run.user_message_id,
             content_hash="",
-            message=Raw(assembler.message()),
+            message=Raw(message),
         ),
         trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
     )

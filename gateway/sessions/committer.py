@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailableError
-from gateway.sessions.backoff import Backoff
+from gateway.sessions.backoff import DELAYS_S, Backoff
+from gateway.sessions.containment import contained
 from gateway.sessions.pulse import Pulse
 from gateway.store.records import (
     AppendBatch,
@@ -42,9 +43,6 @@ MAX_LANES_PER_FLUSH: Final = 100
 MAX_BATCH_BYTES: Final = 256 * 1024
 """One record stays well below a client's and a socket's buffers; the rest goes next time."""
 
-REFUSALS: Final = 5
-"""How often Redis may refuse one run's batch before the run is given up, for the others' sake."""
-
 RETAIN_S: Final = 2.5
 RETAIN_BYTES: Final = 64 * 1024
 """What a living producer can append again after a failover that lost acknowledged records: what
@@ -65,6 +63,10 @@ class LaneOwner(Protocol):
 
     def lost(self, status: AppendStatus) -> None:
         """FENCED, GONE or NEWER: nothing more of this run will be stored by us."""
+        ...
+
+    def broken(self, error: Exception) -> None:
+        """The lane failed by itself: nothing more is stored through it; the run may be ours."""
         ...
 
 
@@ -102,6 +104,9 @@ class Lane:
         self._retained_bytes = 0
         self._changed = Pulse()
         self._dead = False
+        self._refusals = 0
+        self.resting = False
+        """Whether its batch was refused, and is sent again later."""
 
     def put(self, payload: bytes, chunks: Sequence[AnyChunk], level: int) -> None:
         """Add chunks, encoded as lines, behind what is pending. Never waits."""
@@ -126,7 +131,7 @@ class Lane:
     @property
     def busy(self) -> bool:
         """Whether there is anything to send."""
-        return not self._dead and bool(self._again or self._pending)
+        return not (self._dead or self.resting) and bool(self._again or self._pending)
 
     def freeze(self) -> AppendBatch:
         """Take the next batch; `busy` must hold and none may be under way."""
@@ -163,6 +168,7 @@ class Lane:
     def acknowledge(self, answer: Appended) -> None:
         """Take the answer to the batch that `freeze` returned."""
         batch, self._flying = self._flying, None
+        self._refusals = 0
         if batch is None or self._dead:
             return
         match answer.status:
@@ -218,14 +224,41 @@ class Lane:
             again.append(_Batch(AppendBatch(key=self.key, chunks=record)))
         self._again[:0] = reversed(again)
 
+    def put_back(self) -> float | None:
+        """Take a refused batch back, to be sent again.
+
+        Returns:
+            After how many seconds; None if it was refused too often: the lane is dead.
+        """
+        batch, self._flying = self._flying, None
+        if batch is None or self._dead:
+            return None
+        if self._refusals == len(DELAYS_S):
+            self._die(AppendStatus.GONE)
+            return None
+        self._again.insert(0, batch)
+        self.resting = True
+        self._refusals += 1
+        return DELAYS_S[self._refusals - 1]
+
+    def break_down(self, error: Exception) -> None:
+        """Give the lane up after a failure of its own, and tell its owner."""
+        if not self._dead:
+            self._bury()
+            self._owner.broken(error)
+
     def _die(self, status: AppendStatus) -> None:
+        self._bury()
+        self._owner.lost(status)
+
+    def _bury(self) -> None:
         self._dead = True
+        self._flying = None
         self._pending.clear()
         self._again.clear()
         self._retained.clear()
         self.pending_bytes = 0
         self._changed.send()
-        self._owner.lost(status)
 
 
 def _join(one: ChunksRecord, next_one: ChunksRecord) -> ChunksRecord:
@@ -274,11 +307,45 @@ class Committer:
             if not lanes:
                 self._wake.clear()
                 continue
-            answers = await self._append([lane.freeze() for lane in lanes])
-            for lane, answer in zip(lanes, answers, strict=True):
-                lane.acknowledge(answer)
-                if lane.busy:
-                    self._ready[lane] = None
+            try:
+                await self._flush(lanes)
+            except Exception as error:
+                # What became of their batches is not known here any more; their runs are closed
+                # from the log, and the other lanes go on.
+                for lane in lanes:
+                    _break_down(lane, error)
+
+    async def _flush(self, lanes: Sequence[Lane]) -> None:
+        """Append one batch of each lane; a lane that fails by itself harms no other."""
+        frozen: list[tuple[Lane, AppendBatch]] = []
+        for lane in lanes:
+            try:
+                frozen.append((lane, lane.freeze()))
+            except Exception as error:
+                _break_down(lane, error)
+        if not frozen:
+            return
+        answers = await self._append([batch for _, batch in frozen])
+        for (lane, _), answer in zip(frozen, answers, strict=True):
+            try:
+                if answer is None:
+                    self._rest(lane)
+                else:
+                    lane.acknowledge(answer)
+            except Exception as error:
+                _break_down(lane, error)
+            if lane.busy:
+                self._ready[lane] = None
+
+    def _rest(self, lane: Lane) -> None:
+        """Have a refused batch sent again later; the other lanes do not wait for it."""
+        rest_s = lane.put_back()
+        if rest_s is not None:
+            asyncio.get_running_loop().call_later(rest_s, self._wake_up, lane)
+
+    def _wake_up(self, lane: Lane) -> None:
+        lane.resting = False
+        self.notify(lane)
 
     def _choose(self) -> list[Lane]:
         lanes: list[Lane] = []
@@ -289,10 +356,14 @@ class Committer:
                 lanes.append(lane)
         return lanes
 
-    async def _append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+    async def _append(self, batches: Sequence[AppendBatch]) -> list[Appended | None]:
         """Append until the outcome is known, for as long as it takes.
 
         Producers bound what gathers meanwhile, and decide how long is too long.
+
+        Returns:
+            The answers in order; None for a batch that Redis refuses: it is out of memory, or
+            has a foreign value under our key.
         """
         backoff = Backoff()
         while True:
@@ -303,14 +374,24 @@ class Committer:
                 if backoff.attempts == 0:
                     logger.warning("append_failed runs=%d reason=%s", len(batches), error)
                 await backoff.wait()
-            except StoreError as error:
+            except Exception as error:
                 if len(batches) > 1:
                     return [(await self._append([batch]))[0] for batch in batches]
-                # Redis answers, and refuses: out of memory, or a foreign value under our key.
-                if backoff.attempts >= REFUSALS:
-                    logger.error("append_refused run=%s reason=%s", batches[0].key.run_id, error)
-                    return [Appended(status=AppendStatus.GONE)]
-                await backoff.wait()
+                key = batches[0].key
+                if isinstance(error, StoreError):
+                    logger.warning(
+                        "append_refused run=%s session=%s reason=%s",
+                        *(key.run_id, key.session_id, error),
+                    )
+                else:
+                    logger.exception("append_failed run=%s session=%s", key.run_id, key.session_id)
+                return [None]
             else:
                 CHUNKS_APPENDED.inc(sum(batch.chunks.count for batch in batches))
-                return answers
+                return list(answers)
+
+
+def _break_down(lane: Lane, error: Exception) -> None:
+    with contained("committer", session=lane.key.session_id, run=lane.key.run_id):
+        lane.break_down(error)
+        raise error

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import RunNotFoundError, StoreUnavailableError
+from gateway.sessions.containment import Quarantine
 from gateway.sessions.places import has
 from gateway.sessions.pulse import Pulse
 from gateway.sessions.run_log import RunLog
@@ -73,6 +74,7 @@ class Feed:
         self._behind = False
         self._catching_up: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._failing: Quarantine[SessionId] = Quarantine("catch-up")
 
     # -- what the channel brings ----------------------------------------------------------
 
@@ -97,7 +99,7 @@ class Feed:
     def check(self) -> None:
         """Compare with the log, now or after the comparison that is under way."""
         self._behind = True
-        if self._catching_up is None:
+        if self._catching_up is None and self._failing.admits(self.session_id):
             self._catching_up = asyncio.create_task(
                 self._catch_up(), name=f"catch-up {self.session_id}"
             )
@@ -134,6 +136,11 @@ class Feed:
         except StoreUnavailableError as error:
             # The next audit, or the channel's reconnection, asks again.
             logger.info("catch_up_failed session=%s reason=%s", self.session_id, error)
+        except Exception as error:
+            # So does it of one that cannot be read now.
+            self._failing.failed(self.session_id, error, session=self.session_id)
+        else:
+            self._failing.succeeded(self.session_id)
         finally:
             self._catching_up = None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreUnavailableError
 from gateway.sessions.backoff import Backoff
+from gateway.sessions.containment import Quarantine, keep_running
 from gateway.sessions.feed import Feed
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Hub:
         self._tick_s = tick_s
         self._attached: dict[SessionId, _Attachment] = {}
         self._channel: Channel | None = None
+        self._failing: Quarantine[SessionId] = Quarantine("hub")
         self._connected = asyncio.Event()
         self.offline_since: float | None = None
         """`time.monotonic()` since when Redis could not be asked; None while it answers."""
@@ -140,9 +142,9 @@ class Hub:
         """Listen, audit and tick until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(), name="hub listen")
-                tasks.create_task(self._audit(), name="hub audit")
-                tasks.create_task(self._tick(), name="hub tick")
+                tasks.create_task(keep_running("hub listen", self._listen), name="hub listen")
+                tasks.create_task(keep_running("hub audit", self._audit), name="hub audit")
+                tasks.create_task(keep_running("hub tick", self._tick), name="hub tick")
         finally:
             # Whoever is still attached must not keep what reads the log for it.
             for attachment in list(self._attached.values()):
@@ -165,7 +167,8 @@ class Hub:
                         self._receive(session_id, entry)
             except StoreUnavailableError as error:
                 logger.warning("channel_lost reason=%s", error)
-            self._channel = None
+            finally:
+                self._channel = None
             await asyncio.sleep(CHANNEL_RETRY_S)
 
     def _receive(self, session_id: SessionId | None, entry: LogEntry | None) -> None:
@@ -176,10 +179,14 @@ class Hub:
         attached = self._attached.get(session_id)
         if attached is None:
             return
-        if entry is None:
+        try:
+            if entry is None:
+                attached.feed.check()
+            else:
+                attached.feed.receive(entry)
+        except Exception as error:
+            self._failing.failed(session_id, error, session=session_id)
             attached.feed.check()
-        else:
-            attached.feed.receive(entry)
 
     async def _audit(self) -> None:
         """Ping, and compare each feed's head with its log once in an interval."""

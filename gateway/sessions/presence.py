@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreUnavailableError
+from gateway.sessions.containment import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,6 +44,7 @@ class Presence:
         self._lifetime_ms = int(lifetime_s * 1000)
         self._repeat_s = repeat_s
         self._tabs: Counter[tuple[SessionId, UserId]] = Counter()
+        self._failing: Quarantine[tuple[SessionId, UserId]] = Quarantine("presence")
 
     @asynccontextmanager
     async def open(self, session_id: SessionId, user: UserId, tabs: int = 1) -> AsyncIterator[None]:
@@ -81,6 +83,8 @@ class Presence:
 
     async def _announce(self, key: tuple[SessionId, UserId]) -> None:
         session_id, user = key
+        if not self._failing.admits(key):
+            return
         try:
             await self._store.announce(
                 session_id,
@@ -91,3 +95,7 @@ class Presence:
             )
         except StoreUnavailableError as error:
             logger.info("presence_unsaid session=%s reason=%s", session_id, error)
+        except Exception as error:
+            self._failing.failed(key, error, session=session_id)
+        else:
+            self._failing.succeeded(key)

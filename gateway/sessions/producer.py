@@ -156,6 +156,7 @@ class Producer:
         self._failure: str | None = None
         self._aborted: AbortChunk | None = None
         self._reason = _Reason.AGENT
+        self._broken: Exception | None = None
         self._pump: asyncio.Task[None] | None = None
         self._agent_ended = False
         self._at_end = Pulse()
@@ -220,6 +221,11 @@ class Producer:
         self._reason = _Reason.LOST
         self._cancel_pump()
 
+    def broken(self, error: Exception) -> None:
+        """Our way into the log has failed: the run is closed from what the log has."""
+        self._broken = error
+        self._end_pump(_Reason.INTERRUPTED)
+
     def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
         """Take over into the state what is in the log now."""
         self._assembler.apply_all(chunks)
@@ -272,6 +278,8 @@ class Producer:
         except TimeoutError:
             logger.error("run_given_up run=%s: Redis stays away", self.key.run_id)
             return
+        if self._broken is not None:
+            raise self._broken
         if self.handed_over:
             await self._release()
         elif self._reason is not _Reason.LOST:
@@ -430,7 +438,7 @@ class Producer:
             chunks,
             first=self._lane.next_sequence,
             outcome=outcome,
-            assembler=self._assembler,
+            message=self._assembler.message(),
             reconnect_window_s=self._limits.reconnect_window_s,
         )
         answer = await commit_close(self._store, request, limit_s=self._limits.close_limit_s)

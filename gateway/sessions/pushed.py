@@ -340,7 +340,7 @@ class PushedRuns:
             chunks,
             first=writing.next,
             outcome=outcome,
-            assembler=writing.assembler,
+            message=writing.assembler.message(),
             reconnect_window_s=self.limits.reconnect_window_s,
         )
         answer = await self._store.close_run(request)

@@ -16,34 +16,24 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.agents.base import cut_call
-from gateway.errors import GatewayError, StoreError, StoreUnavailableError, UpgradeNeededError
-from gateway.sessions.closing import close_request, commit_close
-from gateway.sessions.stored import stored_chunks, stored_message
-from gateway.store.records import AppendStatus, RunOutcome
-from gateway.telemetry import ORPHANS_CLOSED, RUNS_ENDED
-from protocol.assembler import Assembler
-from protocol.writer import ChunkWriter
+from gateway.errors import GatewayError, StoreUnavailableError, UpgradeNeededError
+from gateway.sessions.containment import Quarantine, contained, keep_running
+from gateway.store.records import AppendStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from gateway.agents.base import AgentTraits
     from gateway.ids import RunId, SessionId
+    from gateway.sessions.closer import RunCloser
     from gateway.sessions.producer import Producer
     from gateway.store.records import TakenOver
     from gateway.store.store import SessionStore
-    from protocol.messages import UIMessage
 
 logger = logging.getLogger(__name__)
 
-ORPHAN_SENTENCE: Final = (
-    "The answer was interrupted because the process that produced it stopped. Send it again."
-)
 ORPHANS_A_TICK: Final = 50
 MAX_PASSED_OVER: Final = 1_000
 """Orphans that cannot be closed here, which a tick looks past to find others."""
-CLOSE_LIMIT_S: Final = 5.0
 
 
 class LeaseLimits(Struct, frozen=True, kw_only=True):
@@ -68,9 +58,9 @@ class Reaper:
 
     Args:
         producers: the runs of this process, now.
+        closer: writes the terminals of the others.
         go_on: produces a run on that was taken over; False if it is to be closed.
             None: all are.
-        find_traits: the traits of the configured agent of this name; None if there is none.
     """
 
     def __init__(
@@ -78,22 +68,23 @@ class Reaper:
         store: SessionStore,
         limits: LeaseLimits,
         producers: Callable[[], Iterable[Producer]],
+        closer: RunCloser,
         go_on: Callable[[TakenOver], Awaitable[bool]] | None = None,
-        find_traits: Callable[[str], AgentTraits | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._producers = producers
+        self._closer = closer
         self._go_on = go_on
-        self._find_traits = find_traits
+        self._failing: Quarantine[tuple[SessionId, RunId]] = Quarantine("reaper")
         self._retired = False
         self._passed_over: set[tuple[SessionId, RunId]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._renew(), name="lease renewal")
-            tasks.create_task(self._reap(), name="reaper")
+            tasks.create_task(keep_running("lease renewal", self._renew), name="lease renewal")
+            tasks.create_task(keep_running("reaper", self._reap), name="reaper")
 
     @property
     def may_take_over(self) -> bool:
@@ -125,7 +116,7 @@ class Reaper:
         if taken is None:
             return False
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
-        return await self._goes_on(taken) or await self._close(taken)
+        return await self._goes_on(taken) or await self._closer.close_orphan(taken)
 
     async def _goes_on(self, taken: TakenOver) -> bool:
         if self._go_on is None:
@@ -136,7 +127,9 @@ class Reaper:
             raise
         except Exception:
             # A bug, of one run: it is closed, and the others still have their reaper.
-            logger.exception("run_not_taken_up run=%s", taken.run.id)
+            logger.exception(
+                "run_not_taken_up run=%s session=%s", taken.run.id, taken.key.session_id
+            )
             return False
 
     async def _renew(self) -> None:
@@ -146,16 +139,35 @@ class Reaper:
             if not producers:
                 continue
             try:
-                answers = await self._store.renew(
-                    [producer.key for producer in producers], self._limits.lease_ms
-                )
-            except StoreError:
+                await self._renew_all(producers)
+            except StoreUnavailableError:
                 continue  # nobody else can take the runs over either
-            for producer, answer in zip(producers, answers, strict=True):
-                if answer.stopped_by is not None:
-                    producer.stop(answer.stopped_by)
-                elif not answer.held:
-                    producer.lost(AppendStatus.NEWER if answer.newer else AppendStatus.FENCED)
+            except Exception:
+                # Redis refuses one of them: the others' leases must not run out for that.
+                for producer in producers:
+                    await self._renew_one(producer)
+
+    async def _renew_all(self, producers: Sequence[Producer]) -> None:
+        keys = [producer.key for producer in producers]
+        answers = await self._store.renew(keys, self._limits.lease_ms)
+        for producer, answer in zip(producers, answers, strict=True):
+            if answer.stopped_by is not None:
+                producer.stop(answer.stopped_by)
+            elif not answer.held:
+                producer.lost(AppendStatus.NEWER if answer.newer else AppendStatus.FENCED)
+
+    async def _renew_one(self, producer: Producer) -> None:
+        key = producer.key.session_id, producer.key.run_id
+        if not self._failing.admits(key):
+            return
+        try:
+            await self._renew_all([producer])
+        except StoreUnavailableError:
+            return
+        except Exception as error:
+            self._failing.failed(key, error, session=key[0], run=key[1])
+        else:
+            self._failing.succeeded(key)
 
     async def _reap(self) -> None:
         while True:
@@ -163,8 +175,9 @@ class Reaper:
             try:
                 if self.may_take_over:
                     await self._close_orphans()
-                await self._store.trim_due(ORPHANS_A_TICK)
-            except StoreError as error:
+                with contained("trim", passes=(StoreUnavailableError,)):
+                    await self._store.trim_due(ORPHANS_A_TICK)
+            except StoreUnavailableError as error:
                 logger.info("reaper_waits reason=%s", error)
 
     async def _close_orphans(self) -> None:
@@ -172,60 +185,31 @@ class Reaper:
         due = await self._store.expired_leases(ORPHANS_A_TICK + len(self._passed_over))
         self._passed_over.intersection_update(due)
         for orphan in due:
-            if orphan in self._passed_over or await self._try_to_close(*orphan):
+            if orphan in self._passed_over or await self._reap_one(*orphan):
                 continue
             if len(self._passed_over) < MAX_PASSED_OVER:
                 self._passed_over.add(orphan)
 
-    async def _try_to_close(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Close an orphan; False if there is no use in trying again."""
+    async def _reap_one(self, session_id: SessionId, run_id: RunId) -> bool:
+        """Close an orphan; one that cannot be closed is tried again later.
+
+        Returns:
+            False if there is no use in trying again: a newer gateway's, or in quarantine.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        key = session_id, run_id
+        if not self._failing.admits(key):
+            return True
         try:
             await self.close_orphan(session_id, run_id)
         except StoreUnavailableError:
             raise
         except UpgradeNeededError:
             return False
-        except GatewayError as error:
-            logger.warning("orphan_not_closed session=%s reason=%s", session_id, error)
-        except Exception:
-            # A bug, or a run that cannot be read: the others still have their reaper.
-            logger.exception("orphan_not_closed session=%s run=%s", session_id, run_id)
-            return False
+        except Exception as error:
+            # Its session still names it: whoever sends to it meets it there.
+            return not self._failing.failed(key, error, session=session_id, run=run_id)
+        self._failing.succeeded(key)
         return True
-
-    async def _close(self, taken: TakenOver) -> bool:
-        """Write a run's terminal; False if that became impossible in between."""
-        base = await self._continued_message(taken)
-        chunks = await stored_chunks(self._store, taken)
-        writer = ChunkWriter.resume_from(chunks, taken.run.message_id, base)
-        assembler = Assembler(taken.run.message_id, base)
-        assembler.apply_all(chunks)
-        stopped = taken.stopped_by is not None
-        # Its process is gone: any call of it may have begun.
-        begun = [call.id for call in writer.waiting]
-        cut = cut_call(self._find_traits(taken.run.agent), begun, stopped=stopped)
-        if stopped:
-            outcome, closing = RunOutcome.STOPPED, writer.abort(cut=cut)
-        else:
-            outcome, closing = RunOutcome.INTERRUPTED, writer.fail(ORPHAN_SENTENCE, cut=cut)
-        assembler.apply_all(closing)
-        request = close_request(
-            taken.key,
-            taken.run,
-            closing,
-            first=taken.next,
-            outcome=outcome,
-            assembler=assembler,
-            reconnect_window_s=self._limits.reconnect_window_s,
-        )
-        answer = await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
-        if answer is not None and answer.status is AppendStatus.NEWER:
-            return False
-        ORPHANS_CLOSED.inc()
-        RUNS_ENDED.labels(outcome).inc()
-        return True
-
-    async def _continued_message(self, taken: TakenOver) -> UIMessage | None:
-        if not taken.run.continues:
-            return None
-        return await stored_message(self._store, taken.key.session_id, taken.run.message_id)

@@ -31,7 +31,7 @@ from protocol.chunks import (
     ToolInputErrorChunk,
     ToolInputStartChunk,
 )
-from protocol.codec import decode_lines
+from protocol.salvage import apply_fitting, readable_lines
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
@@ -300,8 +300,8 @@ class RunLog:
     def _apply(self, batch: ChunkBatch) -> None:
         """Take a batch into the state; what it holds already, from whichever side, is dropped."""
         if self._assembler is not None and batch.last > self._assembled:
-            chunks = decode_lines(batch.since(self._assembled + 1).payload)
-            self._assembler.apply_all(chunks)
+            chunks, _ = readable_lines(batch.since(self._assembled + 1).payload)
+            apply_fitting(self._assembler, chunks)
             self._envelope += [chunk for chunk in chunks if isinstance(chunk, _OF_THE_END)]
             self._assembled = batch.last
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.agents.base import AgentRequest
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.sessions.producer import Producer, ProducerLimits
+from gateway.sessions.containment import contained
+from gateway.sessions.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
 from gateway.store.records import RunKey
 from gateway.telemetry import RUNS_ACTIVE
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.ids import RunId
     from gateway.sessions.accept import Plan
     from gateway.sessions.access import Caller
+    from gateway.sessions.closer import RunCloser
     from gateway.sessions.committer import Committer
     from gateway.sessions.hub import Hub
     from gateway.sessions.run_log import RunLog
@@ -43,11 +45,17 @@ class Runs:
     """Starts producers, knows them, and ends them at shutdown."""
 
     def __init__(
-        self, store: SessionStore, hub: Hub, committer: Committer, limits: ProducerLimits
+        self,
+        store: SessionStore,
+        hub: Hub,
+        committer: Committer,
+        closer: RunCloser,
+        limits: ProducerLimits,
     ) -> None:
         self._store = store
         self._hub = hub
         self._committer = committer
+        self._closer = closer
         self._limits = limits
         self._producers: dict[RunId, Producer] = {}
         self._tasks: dict[RunId, asyncio.Task[None]] = {}
@@ -195,6 +203,8 @@ class Runs:
             async with self._hub.attach(log.session_id):
                 try:
                     await producer.run()
+                except Exception as error:
+                    await self._close_crashed(producer, error)
                 finally:
                     self._forget(producer)
                 if not producer.handed_over:
@@ -203,11 +213,18 @@ class Runs:
             raise
         except Exception:
             # The lease runs out, and whoever notices closes the run.
-            logger.exception("run_crashed run=%s session=%s", run_id, log.session_id)
+            logger.exception("run_not_closed run=%s session=%s", run_id, log.session_id)
         finally:
             if log.producer is producer:
                 log.producer = None
             log.pulse.send()
+
+    async def _close_crashed(self, producer: Producer, error: Exception) -> None:
+        """End a run whose producer has failed by itself; others end it if this fails too."""
+        key = producer.key
+        logger.error("run_crashed run=%s session=%s", key.run_id, key.session_id, exc_info=error)
+        if not producer.fenced_off:
+            await self._closer.close_crashed(key, producer.run_info, INTERNAL_SENTENCE)
 
     async def drain(self, limit_s: float) -> None:
         """Let runs finish for `limit_s`; then hand them over, or end them with an error.
@@ -218,7 +235,9 @@ class Runs:
             logger.info("draining runs=%d limit_s=%s", len(self._tasks), limit_s)
             await asyncio.wait(set(self._tasks.values()), timeout=limit_s)
         for producer in list(self._producers.values()):
-            producer.hand_over()
+            key = producer.key
+            with contained("drain", session=key.session_id, run=key.run_id):
+                producer.hand_over()
         if self._tasks:
             await asyncio.wait(set(self._tasks.values()), timeout=CLOSE_AFTER_DRAIN_S)
         await self.cancel()

@@ -15,6 +15,7 @@ from gateway.errors import (
 )
 from gateway.sessions.access import check_write, not_found
 from gateway.sessions.claims import Claims
+from gateway.sessions.containment import contained
 from gateway.sessions.deleting import Deleting
 from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
 from gateway.sessions.places import branches
@@ -301,7 +302,8 @@ class Sessions:
         self._draining.started = True
         self._reaper.retire()
         self._hub.wake_all()
-        self.turns.end_idle()
+        with contained("drain"):
+            self.turns.end_idle()
         await self._runs.drain(limit_s)
 
 

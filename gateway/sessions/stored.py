@@ -8,6 +8,7 @@ from gateway.errors import LogLostError
 from gateway.store.records import ChunksRecord
 from protocol.codec import decode_lines
 from protocol.messages import UIMessage
+from protocol.salvage import readable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,33 @@ async def stored_chunks(store: SessionStore, taken: TakenOver) -> list[AnyChunk]
         StoreUnavailableError: Redis cannot be reached.
     """
     return await _read(store, taken.key.session_id, taken.run.id, taken.opened, taken.next)
+
+
+async def readable_chunks(store: SessionStore, taken: TakenOver) -> tuple[list[AnyChunk], bool]:
+    """Return the chunks of a run that can be read, in order, and whether these are all.
+
+    Raises:
+        StoreUnavailableError: Redis cannot be reached.
+    """
+    chunks: list[AnyChunk] = []
+    is_whole, sequence, offset = True, 0, taken.opened
+    while sequence < taken.next:
+        entries = await store.read_run(taken.key.session_id, offset, count=PAGE_RECORDS)
+        before = sequence
+        for entry in entries:
+            record = entry.record
+            if isinstance(record, ChunksRecord) and record.run_id == taken.run.id:
+                if record.first + record.count <= sequence:
+                    continue
+                new, whole = readable_lines(record.payload)
+                overlap = max(0, sequence - record.first) if whole else 0
+                is_whole &= whole and record.first <= sequence and len(new) == record.count
+                chunks += new[overlap:]
+                sequence = record.first + record.count
+        if not entries or (sequence == before and entries[-1].offset == offset):
+            break
+        offset = entries[-1].offset
+    return chunks, is_whole and sequence >= taken.next
 
 
 async def all_chunks(

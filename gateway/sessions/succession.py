@@ -21,6 +21,8 @@ from gateway.sessions.rejoin import read_kept
 from gateway.sessions.runs import part_id
 from gateway.sessions.stored import model_history, stored_chunks, stored_message
 from gateway.telemetry import RUNS_TAKEN_UP
+from protocol.errors import MalformedFrameError
+from protocol.messages import UIMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,8 +99,12 @@ class Succession:
         durable = agent.traits.durable
         if durable is None:
             return False
-        chunks = await stored_chunks(self._store, taken)
-        sequence, point = read_kept(recalled.point)
+        try:
+            chunks = await stored_chunks(self._store, taken)
+            sequence, point = read_kept(recalled.point)
+        except (MalformedFrameError, ValueError) as error:
+            logger.error("run_unreadable run=%s reason=%s", taken.run.id, error)
+            return False
         interrupted = Interrupted(chunks=chunks, next=min(sequence, len(chunks)), point=point)
         if sequence > max(1, len(chunks)) or not self._may_go_on(taken, durable, interrupted):
             if point:

@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import InvalidRequestError, RunActiveError, SessionNotFoundError
 from gateway.ids import SessionId
 from gateway.sessions.claims import Claimed, Claims
+from gateway.sessions.closer import RunCloser
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.hub import Hub
 from gateway.sessions.opening import Opening, SessionLimits
@@ -47,7 +48,7 @@ class Claimant:
     def __init__(self, store: RedisStore, hub: Hub) -> None:
         self.store = store
         self.hub = hub
-        reaper = Reaper(store, LeaseLimits(), lambda: ())
+        reaper = Reaper(store, LeaseLimits(), lambda: (), RunCloser(store, 60))
         self.claims = Claims(store, Opening(store, Agents(), reaper, SessionLimits()), 8_000)
 
     async def claim(self, request: StartRequest, caller: Caller = ALICE) -> Claimed:
@@ -125,7 +126,7 @@ async def test_claim_of_an_ended_run_leaves_nothing_to_write(claimant: Claimant)
         chunks,
         first=0,
         outcome=RunOutcome.FINISHED,
-        assembler=assembler,
+        message=assembler.message(),
         reconnect_window_s=60,
     )
     await commit_close(claimant.store, closing, limit_s=5)

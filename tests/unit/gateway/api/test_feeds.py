@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import DrainingError, SessionNotFoundError
+from gateway.errors import DrainingError, SessionNotFoundError, StoreError
 from gateway.sessions.service import FeedEvent, Idle
 from protocol.position import Position
 from tests.unit.gateway.api.fakes import FakeReader, FakeSessions, make_app, request
@@ -85,6 +85,19 @@ async def test_feed_that_cannot_be_opened_closes_the_others() -> None:
     answer = await request(make_app(sessions), "GET", "/api/chat?follow=a@&follow=b@")
     assert answer.status == 404
     assert reader.exited
+
+
+async def test_session_whose_feed_fails_ends_no_other_ones() -> None:
+    """A browser's other tabs go on to be told; the connection breaks off when none is left."""
+    event = FeedEvent("run", b"{}", FIRST)
+    failing = [FakeReader([TypeError("x")]), FakeReader([StoreError("unable to read; refused")])]
+    readers = [*failing, FakeReader([event, event])]
+    sessions = Follows(dict(zip("abc", readers, strict=True)))
+    answer = await request(make_app(sessions), "GET", "/api/chat?follow=a@&follow=b@")
+    assert not answer.complete
+    sessions = Follows({"a": failing[1], "c": FakeReader([event, event])})
+    others = await request(make_app(sessions), "GET", "/api/chat?follow=a@&follow=c@")
+    assert others.body.count(b"id: c@e:1-0") == 2
 
 
 async def test_shutdown_breaks_all_feeds_off() -> None:

@@ -27,12 +27,16 @@ class Owner:
     def __init__(self) -> None:
         self.told: list[AnyChunk] = []
         self.ended: AppendStatus | None = None
+        self.failure: Exception | None = None
 
     def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
         self.told += chunks
 
     def lost(self, status: AppendStatus) -> None:
         self.ended = status
+
+    def broken(self, error: Exception) -> None:
+        self.failure = error
 
 
 def put(lane: Lane, *texts: str) -> list[TextDeltaChunk]:
@@ -182,7 +186,7 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One run's bad key costs the runs that are flushed with it nothing but time."""
-    monkeypatch.setattr("gateway.sessions.backoff.DELAYS_S", (0.0,))
+    monkeypatch.setattr("gateway.sessions.committer.DELAYS_S", (0.0,) * 3)
     bad, good = Owner(), Owner()
     lanes = [
         Lane(KEY, bad),
@@ -202,3 +206,68 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
     assert bad.ended is AppendStatus.GONE
     assert len(good.told) == 1
     assert good.ended is None
+
+
+class AcceptingStore:
+    """A store that takes everything."""
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        return [stored(batch) for batch in batches]
+
+
+def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a refused batch rests, the other runs' chunks go on into the log."""
+    monkeypatch.setattr("gateway.sessions.committer.DELAYS_S", (3600.0,))
+    bad, good = Owner(), Owner()
+    refused = Lane(KEY, bad)
+    other = Lane(RunKey(session_id=SessionId("s"), run_id=RunId("r2"), fence=1), good)
+
+    async def scenario() -> None:
+        committer = Committer(cast("SessionStore", RefusingStore(KEY.run_id)))
+        running = asyncio.create_task(committer.run())
+        for text in ("a", "b"):
+            for lane in (refused, other):
+                put(lane, text)
+                committer.notify(lane)
+            await asyncio.wait_for(other.drained(), 5)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert len(good.told) == 2
+    assert (bad.told, bad.ended) == ([], None)
+
+
+class BrokenOwner(Owner):
+    """A producer whose state does not take what it has said."""
+
+    def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
+        raise TypeError("sequence item 0: expected str instance, int found")
+
+
+class UnencodableLane(Lane):
+    """A lane whose batch cannot be put together."""
+
+    def freeze(self) -> AppendBatch:
+        raise TypeError("sequence item 0: expected a bytes-like object, int found")
+
+
+def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other() -> None:
+    """Wherever it fails, its owner is told, nobody waits for it, and the rest is stored."""
+    owners = BrokenOwner(), Owner(), Owner()
+    keys = [RunKey(session_id=SessionId("s"), run_id=RunId(f"r{i}"), fence=1) for i in range(3)]
+    kinds = Lane, UnencodableLane, Lane
+    lanes = [kind(key, owner) for kind, key, owner in zip(kinds, keys, owners, strict=True)]
+
+    async def scenario() -> None:
+        committer = Committer(cast("SessionStore", AcceptingStore()))
+        running = asyncio.create_task(committer.run())
+        for _ in range(2):
+            for lane in lanes:
+                put(lane, "a")
+                committer.notify(lane)
+            await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 5)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert [isinstance(owner.failure, TypeError) for owner in owners] == [True, True, False]
+    assert len(owners[2].told) == 2

@@ -1,0 +1,157 @@
+"""Ends of runs that nobody produces any more, written from what the log holds of them.
+
+The log may hold what cannot be read: another version wrote it, or a bug. A run is closed all
+the same, with what can be read and an error, because an open one blocks its session.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from gateway.agents.base import cut_call
+from gateway.sessions.closing import close_request, commit_close
+from gateway.sessions.stored import readable_chunks, stored_message
+from gateway.store.records import AppendStatus, RunOutcome, TakenOver
+from gateway.telemetry import ORPHANS_CLOSED, RUNS_ENDED
+from protocol.assembler import Assembler
+from protocol.errors import ProtocolError
+from protocol.salvage import salvaged
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.agents.base import AgentTraits
+    from gateway.store.records import CloseRun, RunInfo, RunKey
+    from gateway.store.store import SessionStore
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+logger = logging.getLogger(__name__)
+
+ORPHAN_SENTENCE: Final = (
+    "The answer was interrupted because the process that produced it stopped. Send it again."
+)
+UNREADABLE_SENTENCE: Final = (
+    "The answer was interrupted because a part of it could not be read. Send it again."
+)
+CLOSE_LIMIT_S: Final = 5.0
+
+
+class _Remains(Struct, frozen=True):
+    """What is left of a run.
+
+    Attributes:
+        assembler: None if the message cannot be told: the stored one stays as it is.
+    """
+
+    writer: ChunkWriter
+    assembler: Assembler | None
+    is_whole: bool
+
+
+class RunCloser:
+    """Closes runs for producers that cannot.
+
+    Args:
+        find_traits: the traits of the configured agent of this name; None if there is none.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        reconnect_window_s: float,
+        find_traits: Callable[[str], AgentTraits | None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._reconnect_window_s = reconnect_window_s
+        self._find_traits = find_traits
+
+    async def close_orphan(self, taken: TakenOver) -> bool:
+        """Write the terminal of a run whose producer has died.
+
+        Returns:
+            False if that became impossible: a newer gateway has raised the session's format.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached; it stays an orphan.
+        """
+        stopped = taken.stopped_by is not None
+        outcome = RunOutcome.STOPPED if stopped else RunOutcome.INTERRUPTED
+        closed = await self._close(taken, outcome, ORPHAN_SENTENCE)
+        if closed:
+            ORPHANS_CLOSED.inc()
+        return closed
+
+    async def close_crashed(self, key: RunKey, run: RunInfo, sentence: str) -> None:
+        """Write the terminal of a run whose producer, in this process, has failed itself."""
+        found = await self._store.load_run(key.session_id, key.run_id)
+        if found is not None:
+            _, after, opened = found
+            taken = TakenOver(key=key, run=run, next=after, opened=opened, stopped_by=None)
+            await self._close(taken, RunOutcome.FAILED, sentence)
+
+    async def _close(self, taken: TakenOver, outcome: RunOutcome, sentence: str) -> bool:
+        remains = await self._remains(taken)
+        if not remains.is_whole:
+            logger.error(
+                "run_unreadable run=%s session=%s: closed with what can be read",
+                *(taken.run.id, taken.key.session_id),
+            )
+            sentence = UNREADABLE_SENTENCE
+        stopped = outcome is RunOutcome.STOPPED
+        # Its process is gone: any call of it may have begun.
+        begun = [call.id for call in remains.writer.waiting]
+        cut = cut_call(self._find_traits(taken.run.agent), begun, stopped=stopped)
+        if stopped:
+            closing = remains.writer.abort(cut=cut)
+        else:
+            closing = remains.writer.fail(sentence, cut=cut)
+        request = self._request(taken, closing, outcome, remains.assembler)
+        answer = await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
+        if answer is not None and answer.status is AppendStatus.NEWER:
+            return False
+        RUNS_ENDED.labels(outcome).inc()
+        return True
+
+    async def _remains(self, taken: TakenOver) -> _Remains:
+        """Rebuild a run from its log, as far as that can be read."""
+        run = taken.run
+        base: UIMessage | None = None
+        try:
+            if run.continues:
+                base = await stored_message(self._store, taken.key.session_id, run.message_id)
+            chunks, is_whole = await readable_chunks(self._store, taken)
+            writer, assembler, fits = salvaged(chunks, run.message_id, base)
+        except (ProtocolError, ValueError, TypeError, LookupError) as error:
+            # What it continues cannot be read: nothing may be written in its place.
+            logger.warning("run_lost_in_log run=%s reason=%r", run.id, error)
+            return _Remains(ChunkWriter(run.message_id), None, is_whole=False)
+        return _Remains(writer, assembler, is_whole=is_whole and fits)
+
+    def _request(
+        self,
+        taken: TakenOver,
+        closing: Sequence[AnyChunk],
+        outcome: RunOutcome,
+        assembler: Assembler | None,
+    ) -> CloseRun:
+        message: bytes | None = None
+        if assembler is not None:
+            try:
+                assembler.apply_all(closing)
+                message = assembler.message()
+            except (ProtocolError, ValueError, TypeError, LookupError) as error:
+                logger.warning("message_untold run=%s reason=%r", taken.run.id, error)
+        return close_request(
+            taken.key,
+            taken.run,
+            closing,
+            first=taken.next,
+            outcome=outcome,
+            message=message,
+            reconnect_window_s=self._reconnect_window_s,
+        )

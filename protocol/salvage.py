@@ -1,0 +1,62 @@
+"""What can be made of a run whose log holds something that cannot be read.
+
+Chunks that are none, or that do not fit where they stand, are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.assembler import Assembler
+from protocol.codec import decode, decode_lines
+from protocol.errors import MalformedFrameError, ProtocolError
+from protocol.writer import ChunkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+
+def readable_lines(payload: bytes) -> tuple[list[AnyChunk], bool]:
+    """Read chunks, one a line; return those that can be read, and whether that was all."""
+    try:
+        return decode_lines(payload), True
+    except MalformedFrameError:
+        pass
+    chunks: list[AnyChunk] = []
+    for line in payload.split(b"\n"):
+        if line:
+            try:
+                chunks.append(decode(line))
+            except MalformedFrameError:
+                continue
+    return chunks, False
+
+
+def apply_fitting(assembler: Assembler, chunks: Iterable[AnyChunk]) -> bool:
+    """Take chunks into a message, without those that do not fit; return whether all did."""
+    fits = True
+    for chunk in chunks:
+        try:
+            assembler.apply(chunk)
+        except (ProtocolError, ValueError, TypeError, LookupError):
+            fits = False
+    return fits
+
+
+def salvaged(
+    chunks: Iterable[AnyChunk], message_id: str, base: UIMessage | None
+) -> tuple[ChunkWriter, Assembler, bool]:
+    """Rebuild a run's writer and message from chunks; return whether all of them fitted."""
+    writer, assembler = ChunkWriter(message_id, base), Assembler(message_id, base)
+    fits = True
+    for chunk in chunks:
+        try:
+            writer.write(chunk)
+        except ProtocolError:
+            fits = False
+            continue
+        fits &= apply_fitting(assembler, (chunk,))
+    return writer, assembler, fits
