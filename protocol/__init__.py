@@ -60,7 +60,6 @@ from protocol.codec import (
 from protocol.composer import (
     Composer,
     as_chunk,
-    encode_json,
 )
 from protocol.continuation import (
     merge_results,
@@ -72,6 +71,10 @@ from protocol.errors import (
     MalformedFrameError,
     ProtocolError,
     RemoteProtocolError,
+)
+from protocol.json_values import (
+    encode_json,
+    repaired_text,
 )
 from protocol.messages import (
     CustomPart,
@@ -222,5 +225,6 @@ __all__ = [
     "no_active_frame",
     "one_line",
     "parse_part",
+    "repaired_text",
     "start_frame",
 ]

@@ -9,10 +9,10 @@ Sans-IO: every method returns the chunks to send, in order, possibly none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from protocol.chunks import (
     AbortChunk,
@@ -44,12 +44,13 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import data_chunk, decode, one_line
+from protocol.codec import data_chunk, decode
 from protocol.errors import IllegalChunkError
+from protocol.json_values import encode_json, repaired_text
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from protocol.messages import UIMessage
 
@@ -235,13 +236,14 @@ class Composer:
         Args:
             transient: for who is there now; never part of the message.
         """
-        return self.chunk(data_chunk(name, encode_json(value), id=part_id, transient=transient))
+        made = data_chunk(name, encode_json(value), id=part_id, transient=transient)
+        return self._take_chunk(made)
 
     def status(self, text: str) -> list[AnyChunk]:
         """Say what goes on, for who is there now: a transient `data-status`."""
         return self.data("status", {"text": text}, transient=True)
 
-    def metadata(self, metadata: Mapping[str, object]) -> list[AnyChunk]:
+    def metadata(self, metadata: object) -> list[AnyChunk]:
         """Merge into the message's metadata."""
         self._admit(MessageMetadataChunk(message_metadata=encode_json(metadata)))
         return self._take()
@@ -256,10 +258,12 @@ class Composer:
         """Send any chunk, as a Struct, a mapping, or its JSON.
 
         Raises:
-            MalformedFrameError: it is no chunk.
+            MalformedFrameError, TypeError, ValueError: it is no chunk; see `as_chunk`.
             IllegalChunkError: it is not allowed here, or not the agent's to send.
         """
-        made = as_chunk(chunk)
+        return self._take_chunk(as_chunk(chunk))
+
+    def _take_chunk(self, made: AnyChunk) -> list[AnyChunk]:
         if isinstance(made, StartChunk | FinishChunk):
             raise IllegalChunkError("unable to take a start or a finish; the run writes its own")
         if not (
@@ -353,23 +357,25 @@ class Composer:
         self._answered = True
 
 
-def encode_json(value: object) -> Raw:
-    """Return a value as JSON on one line; a `Raw` is JSON already.
-
-    Raises:
-        TypeError: it has no JSON.
-    """
-    return Raw(one_line(bytes(value) if isinstance(value, Raw) else msgspec.json.encode(value)))
-
-
 def as_chunk(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
     """Return a chunk that came as a Struct, a mapping, or its JSON.
 
+    A Struct is read anew, too: nothing has checked what its fields hold.
+
     Raises:
         MalformedFrameError: it is no chunk.
+        TypeError: it is of another type, or something in it has no JSON.
+        ValueError: it is nested too deep.
     """
-    if isinstance(chunk, Chunk | OpaqueChunk):
-        return chunk
+    if isinstance(chunk, OpaqueChunk):
+        return decode(chunk.raw)
+    if isinstance(chunk, bytes):
+        return decode(chunk)
     if isinstance(chunk, str):
-        return decode(chunk.encode())
-    return decode(chunk if isinstance(chunk, bytes) else msgspec.json.encode(chunk))
+        return decode(repaired_text(chunk).encode())
+    if isinstance(chunk, Chunk | Mapping):
+        return decode(bytes(encode_json(chunk)))
+    raise TypeError(
+        "unable to take a chunk; it must be a mapping, a Struct of protocol.chunks, or its JSON, "
+        f"not {type(chunk).__name__}"
+    )

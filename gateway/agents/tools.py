@@ -10,7 +10,6 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.agents.threads import Threads
@@ -21,7 +20,7 @@ from protocol.chunks import (
     ToolOutputAvailableChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import one_line
+from protocol.json_values import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 MAX_UNREAD: Final = 64
 """Results that wait to be sent; then tools that yield wait too."""
 
-_NOT_JSON: Final = (TypeError, ValueError, OverflowError, RecursionError)
+_NOT_JSON: Final = (TypeError, ValueError)
 
 
 class Tools:
@@ -175,8 +174,7 @@ def _context(tool_call_id: str, request: AgentRequest) -> ToolContext:
 
 def _json_of(call: ToolCall, value: object) -> Raw:
     try:
-        # Decoded again, for what is JSON by its own word only (`msgspec.Raw`).
-        return msgspec.json.decode(one_line(msgspec.json.encode(value)), type=Raw)
+        return encode_json(value)
     except _NOT_JSON:
         logger.warning("tool_result_not_json tool=%s type=%s", call.name, type(value).__name__)
         raise ToolError(f"The tool {call.name} returned something that is not JSON.") from None

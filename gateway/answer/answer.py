@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 from msgspec import UNSET
 
+from gateway.answer.checks import (
+    checked_json,
+    checked_object,
+    checked_optional,
+    checked_reason,
+    checked_text,
+)
 from gateway.answer.tool_call import ToolCall
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.composer import as_chunk
@@ -25,6 +32,9 @@ if TYPE_CHECKING:
 class Answer(ABC):
     """The words of a run. Parts, steps and blocks open and close by themselves.
 
+    Every method raises a TypeError for an argument of another type, and for a value that has no
+    JSON; nothing of it is sent then.
+
     Attributes:
         finish_reason: why the answer ends. None: `tool-calls` if a call waits for its result,
             else `stop`.
@@ -35,8 +45,21 @@ class Answer(ABC):
     passes: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(self) -> None:
-        self.finish_reason: FinishReason | None = None
+        self._finish_reason: FinishReason | None = None
         self.last_metadata: Raw | None = None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ends; see `Answer`.
+
+        Raises (when it is set):
+            TypeError, ValueError: it is no reason.
+        """
+        return self._finish_reason
+
+    @finish_reason.setter
+    def finish_reason(self, reason: FinishReason | None) -> None:
+        self._finish_reason = checked_reason(reason)
 
     @property
     @abstractmethod
@@ -57,11 +80,13 @@ class Answer(ABC):
 
     async def text(self, delta: str) -> None:
         """Say more of the answer."""
-        await self.emit(self.composer.text(delta))
+        await self.emit(self.composer.text(checked_text("run.text", "delta", delta)))
 
     async def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
         """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
-        await self.emit(self.composer.reasoning(delta, provider_metadata=provider_metadata))
+        said = checked_text("run.reasoning", "delta", delta)
+        metadata = checked_object("run.reasoning", "provider_metadata", provider_metadata)
+        await self.emit(self.composer.reasoning(said, provider_metadata=metadata))
 
     def tool(
         self,
@@ -83,21 +108,33 @@ class Answer(ABC):
             call_id: the provider's, if it has one.
             title: for people.
             dynamic: the client does not know the tool: its part is a `dynamic-tool`.
+
+        Raises:
+            TypeError, ValueError: an argument is of another type, or has no JSON.
         """
+        given = tool_input
+        if tool_input is not UNSET:
+            given = checked_json("run.tool", "tool_input", tool_input)
         return ToolCall(
             self,
-            name,
-            tool_input,
-            call_id=call_id or self.new_id(),
-            title=title,
-            dynamic=dynamic,
+            checked_text("run.tool", "name", name),
+            given,
+            call_id=checked_optional("run.tool", "call_id", call_id) or self.new_id(),
+            title=checked_optional("run.tool", "title", title),
+            dynamic=bool(dynamic),
         )
 
     async def source(
         self, url: str, title: str | None = None, *, source_id: str | None = None
     ) -> None:
         """Name a web page that the answer uses."""
-        await self.emit(self.composer.source(url, title, source_id=source_id))
+        await self.emit(
+            self.composer.source(
+                checked_text("run.source", "url", url),
+                checked_optional("run.source", "title", title),
+                source_id=checked_optional("run.source", "source_id", source_id),
+            )
+        )
 
     async def document(
         self,
@@ -109,12 +146,22 @@ class Answer(ABC):
     ) -> None:
         """Name a document that the answer uses."""
         await self.emit(
-            self.composer.document(title, media_type, filename=filename, source_id=source_id)
+            self.composer.document(
+                checked_text("run.document", "title", title),
+                checked_text("run.document", "media_type", media_type),
+                filename=checked_optional("run.document", "filename", filename),
+                source_id=checked_optional("run.document", "source_id", source_id),
+            )
         )
 
     async def file(self, url: str, media_type: str) -> None:
         """Show a file; the address may be a data URL."""
-        await self.emit(self.composer.file(url, media_type))
+        await self.emit(
+            self.composer.file(
+                checked_text("run.file", "url", url),
+                checked_text("run.file", "media_type", media_type),
+            )
+        )
 
     async def data(
         self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
@@ -127,15 +174,24 @@ class Answer(ABC):
             part_id: the part's id.
             transient: for who is there now; never part of the message.
         """
-        await self.emit(self.composer.data(name, value, part_id=part_id, transient=transient))
+        await self.emit(
+            self.composer.data(
+                checked_text("run.data", "name", name),
+                checked_json("run.data", "value", value),
+                part_id=checked_optional("run.data", "part_id", part_id),
+                transient=bool(transient),
+            )
+        )
 
     async def status(self, text: str) -> None:
         """Say what goes on, for who is there now: a transient `data-status` `{text}`."""
-        await self.emit(self.composer.status(text))
+        await self.emit(self.composer.status(checked_text("run.status", "text", text)))
 
     async def metadata(self, metadata: Mapping[str, object]) -> None:
         """Merge into the message's metadata."""
-        await self.emit(self.composer.metadata(metadata))
+        await self.emit(
+            self.composer.metadata(checked_object("run.metadata", "metadata", metadata))
+        )
 
     async def step(self) -> None:
         """Begin the next step, whatever the calls of this one came to."""
@@ -149,10 +205,10 @@ class Answer(ABC):
         said after them. The mark `[DONE]` at a stream's end is nothing.
 
         Raises:
-            MalformedFrameError: it is no chunk.
+            MalformedFrameError, TypeError, ValueError: it is no chunk.
             IllegalChunkError: it is not allowed here.
         """
-        if chunk in (DONE_DATA, DONE_DATA.decode()):
+        if isinstance(chunk, bytes | str) and chunk in (DONE_DATA, DONE_DATA.decode()):
             return
         made = as_chunk(chunk)
         match made:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 from msgspec import UNSET, Raw
 
+from gateway.answer.checks import checked_json, checked_text
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
@@ -82,32 +83,35 @@ class ToolCall:
 
     async def input(self, delta: str) -> None:
         """Stream more of its input: a piece of its JSON."""
+        piece = checked_text("call.input", "delta", delta)
         begun = self._begin()
-        await self._answer.emit([*begun, *self._answer.composer.call_input(self.id, delta)])
-        self._streamed.append(delta)
+        await self._answer.emit([*begun, *self._answer.composer.call_input(self.id, piece)])
+        self._streamed.append(piece)
 
     async def output(self, output: object, *, preliminary: bool = False) -> None:
         """Give its result, any JSON; a preliminary one is replaced by the next.
 
         Raises:
-            ValueError: the streamed input is no JSON.
+            TypeError: something in it has no JSON.
+            ValueError: the streamed input is no JSON, or the output is nested too deep.
         """
+        given = checked_json("call.output", "output", output)
         completed = self._completed()
         self._answered = self._answered or not preliminary
-        chunks = self._answer.composer.output(self.id, output, preliminary=preliminary)
+        chunks = self._answer.composer.output(self.id, given, preliminary=bool(preliminary))
         await self._answer.emit([*completed, *chunks])
 
     async def fail(self, error_text: str) -> None:
         """Say that it failed: the model reads it, and the run goes on.
 
         Raises:
+            TypeError: the text is no `str`; of an exception, give `str(error)`.
             ValueError: the streamed input is no JSON.
         """
+        text = checked_text("call.fail", "error_text", error_text)
         completed = self._completed()
         self._answered = True
-        await self._answer.emit(
-            [*completed, *self._answer.composer.output_error(self.id, error_text)]
-        )
+        await self._answer.emit([*completed, *self._answer.composer.output_error(self.id, text)])
 
     def _begin(self) -> Sequence[AnyChunk]:
         if self._begun:

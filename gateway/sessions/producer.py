@@ -39,7 +39,7 @@ from protocol.assembler import Assembler
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
 from protocol.continuation import has_allowed
-from protocol.errors import IllegalChunkError
+from protocol.errors import IllegalChunkError, RemoteProtocolError
 from protocol.vocabulary import level_of_chunks
 from protocol.writer import ChunkWriter
 
@@ -370,7 +370,7 @@ class Producer:
             return
         if isinstance(error, GatewayError):
             self._failure = error.message
-        elif isinstance(error, IllegalChunkError):
+        elif isinstance(error, RemoteProtocolError):
             self._failure = str(error)
         else:
             self._failure = INTERNAL_SENTENCE

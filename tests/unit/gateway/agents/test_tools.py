@@ -232,8 +232,8 @@ async def test_tool_may_fail_in_its_own_words() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [object(), {"a": {1, object()}}, "\ud800", Raw(b"{no json"), float, 1 + 2j],
-    ids=["object", "set of objects", "lone surrogate", "broken raw JSON", "class", "complex"],
+    [object(), {"a": {1, object()}}, Raw(b"{no json"), float, 1 + 2j],
+    ids=["object", "set of objects", "broken raw JSON", "class", "complex"],
 )
 async def test_result_that_is_not_json_fails_the_call(value: object) -> None:
     """And not the run, nor what is stored of it."""

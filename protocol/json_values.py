@@ -1,0 +1,98 @@
+"""Values of somebody else's program as JSON that every client can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from protocol.codec import UNREADABLE, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TAKEN: Final = (
+    "None, bool, int, float, str, lists, mappings with str keys, dataclasses, datetimes, UUIDs, "
+    "enums, msgspec Structs and pydantic models"
+)
+"""What has JSON, for errors. NaN and the infinities are `null`, as JavaScript writes them; bytes
+are base64, Decimals strings."""
+
+
+def encode_json(value: object) -> Raw:
+    """Return a value as JSON on one line; a `Raw` is JSON already, and is checked.
+
+    Raises:
+        TypeError: something in it has no JSON.
+        ValueError: it is nested too deep, or a `Raw` is no JSON.
+    """
+    if isinstance(value, Raw):
+        return _checked(value)
+    try:
+        return Raw(one_line(_encoder.encode(value)))
+    except UnicodeEncodeError:
+        return Raw(one_line(_encoder.encode(_repaired(value))))
+    except RecursionError:
+        raise ValueError("it is nested too deep, or holds itself") from None
+
+
+def repaired_text(text: str) -> str:
+    """Return text without lone surrogates, which no encoding has: each becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _checked(value: Raw) -> Raw:
+    try:
+        bytes(value).decode()
+        msgspec.json.decode(value, type=Raw)
+    except UNREADABLE as error:
+        raise ValueError(f"it is no JSON; {error}") from None
+    return Raw(one_line(bytes(value)))
+
+
+def _plain(value: Any) -> object:
+    """Return a value of a type that msgspec does not know in types that it does.
+
+    Raises:
+        TypeError: it has no JSON.
+    """
+    dump: Callable[..., object] | None = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return dump(mode="json")
+    if isinstance(value, str):  # these are subclasses: numpy's float64 is one of float
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if type(value) in (tuple, list, dict, set, frozenset):
+        raise TypeError("a mapping's keys must be str")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | Set):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} has no JSON; it may hold {TAKEN}")
+
+
+def _repaired(value: object) -> object:
+    """Return a value in plain types, its strings without lone surrogates."""
+    return _walk(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True))
+
+
+def _walk(value: object) -> object:
+    if isinstance(value, str):
+        return repaired_text(value)
+    if isinstance(value, list | tuple):
+        return [_walk(each) for each in value]
+    if isinstance(value, dict):
+        return {repaired_text(key): _walk(each) for key, each in value.items()}
+    return value
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_plain)
