@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from protocol.chunks import TextDeltaChunk
-from protocol.codec import decode, encode, encode_lines
+from protocol.codec import decode, encode
+from protocol.refused_keys import encode_readable
 from protocol.vocabulary import accept, level_of_chunks
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ class ChunkBatch:
     @classmethod
     def aggregate(cls, chunks: Sequence[AnyChunk], last: int) -> ChunkBatch:
         """Make the aggregated batch of a state (see `Assembler.replay`)."""
+        payload, chunks = encode_readable(chunks)
         batch = cls(
             first=0,
             count=len(chunks),
-            payload=encode_lines(chunks),
+            payload=payload,
             level=level_of_chunks(chunks),
         )
         batch.last = last

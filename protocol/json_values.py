@@ -80,19 +80,19 @@ def _plain(value: Any) -> object:
     raise TypeError(f"a {type(value).__name__} has no JSON; it may hold {TAKEN}")
 
 
-def _repaired(value: object) -> object:
-    """Return a value in plain types, its strings without lone surrogates."""
-    return _walk(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True))
-
-
-def _walk(value: object) -> object:
+def repaired_strings(value: object) -> object:
+    """Return a value of plain types, its strings without lone surrogates."""
     if isinstance(value, str):
         return repaired_text(value)
     if isinstance(value, list | tuple):
-        return [_walk(each) for each in value]
+        return [repaired_strings(each) for each in value]
     if isinstance(value, dict):
-        return {repaired_text(key): _walk(each) for key, each in value.items()}
+        return {repaired_text(key): repaired_strings(each) for key, each in value.items()}
     return value
+
+
+def _repaired(value: object) -> object:
+    return repaired_strings(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True))
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=_plain)

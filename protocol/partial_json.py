@@ -14,6 +14,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from protocol.codec import UNREADABLE, one_line
+from protocol.errors import MalformedFrameError
+from protocol.refused_keys import is_refused
 
 _LITERALS: Final = ("true", "false", "null")
 
@@ -192,7 +194,9 @@ def parse_partial(text: str) -> Raw | UnsetType:
         raw = (_Scanner(text).completed() if candidate is None else candidate).encode()
         try:
             msgspec.json.decode(raw)
-        except UNREADABLE:
+            if is_refused(raw):
+                continue
+        except (*UNREADABLE, MalformedFrameError):
             continue
         return Raw(one_line(raw.strip()))
     return UNSET

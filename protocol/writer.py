@@ -29,9 +29,10 @@ from protocol.chunks import (
 from protocol.codec import UNREADABLE, one_line
 from protocol.continuation import is_allowed
 from protocol.cut_calls import INTERRUPTED_CALL, Waiting, interrupts_unfinished
-from protocol.errors import IllegalChunkError, LocalProtocolError
+from protocol.errors import IllegalChunkError, LocalProtocolError, MalformedFrameError
 from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
 from protocol.messages import ToolPart, parse_part
+from protocol.refused_keys import is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -378,10 +379,11 @@ _COMPLETED: Final = frozenset({*filter(_forbidden_by, MOVES), *_RESULTS, ResetSt
 
 
 def _input_of(text: str, encoding: str | UnsetType) -> Json:
-    """Return a streamed input as JSON: parsed if it is, else its text as a string."""
+    """Return a streamed input as JSON: parsed if clients read it, else its text as a string."""
     raw = text.encode()
     if encoding != "text":
-        with suppress(*UNREADABLE):
+        with suppress(*UNREADABLE, MalformedFrameError):
             msgspec.json.decode(raw, type=Raw)
-            return Raw(one_line(raw))
+            if not is_refused(raw):
+                return Raw(one_line(raw))
     return Raw(msgspec.json.encode(text))

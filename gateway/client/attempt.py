@@ -17,6 +17,7 @@ from protocol.assembler import Assembler
 from protocol.codec import decode, encode
 from protocol.composer import Composer
 from protocol.messages import UIMessage
+from protocol.refused_keys import encode_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,7 @@ class Attempt:
         Raises:
             ReplayMismatchError: it is not what is stored.
         """
+        _, chunks = encode_readable(chunks)
         lines = list(map(encode, chunks))
         known = self._stored[self._repeated : self._repeated + len(lines)]
         for index, line in enumerate(known):

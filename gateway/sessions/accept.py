@@ -22,6 +22,7 @@ from gateway.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 from protocol.continuation import can_go_on, merge_results
 from protocol.errors import MalformedFrameError
 from protocol.messages import StepStartPart, TextPart, UIMessage, parse_part
+from protocol.refused_keys import without_refused_keys
 
 if TYPE_CHECKING:
     from gateway.sessions.service import StartRequest
@@ -76,7 +77,7 @@ def accept(
     known = {message.id: index for index, message in enumerate(path)}
     if refuse_foreign:
         _refuse_foreign(request.messages, state)
-    last = request.messages[-1]
+    last = _readable(request.messages[-1])
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
         return _go_on(last, state, known, executed_here)
     if last.role != "user":
@@ -86,7 +87,14 @@ def accept(
         )
     if request.trigger is Trigger.REGENERATE and _is_regeneration(request, state):
         return _regenerate(request, path, known)
-    return _send(request, state, known)
+    return _send(request, last, state, known)
+
+
+def _readable(message: UIMessage) -> UIMessage:
+    """Return a message without the keys for which other clients refuse to read it."""
+    raw = bytes(message.raw)
+    cleaned = without_refused_keys(raw)
+    return message if cleaned is raw else UIMessage.parse(cleaned)
 
 
 def _refuse_foreign(messages: Sequence[UIMessage], state: SessionState | None) -> None:
@@ -117,9 +125,13 @@ def _says_nothing(message: UIMessage) -> bool:
         return False
 
 
-def _send(request: StartRequest, state: SessionState | None, known: dict[MessageId, int]) -> Plan:
+def _send(
+    request: StartRequest,
+    last: UIMessage,
+    state: SessionState | None,
+    known: dict[MessageId, int],
+) -> Plan:
     """A new message, the same one again, or (same id, other content) an edit."""
-    last = request.messages[-1]
     message_id = MessageId(check_id(last.id, "message id"))
     _check_parts(last)
     content_hash = hash_content(last)

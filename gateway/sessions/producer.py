@@ -40,6 +40,7 @@ from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
 from protocol.continuation import has_allowed
 from protocol.errors import IllegalChunkError, RemoteProtocolError
+from protocol.refused_keys import encode_readable
 from protocol.vocabulary import level_of_chunks
 from protocol.writer import ChunkWriter
 
@@ -325,14 +326,16 @@ class Producer:
             return []
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
+        payload, chunks = encode_readable(chunks)
         if self._rejoin is not None:
             chunks = self._rejoin.pass_over(chunks)
             if self._rejoin.is_complete:
                 self._rejoin = None
             if not chunks:
                 return
+            payload = encode_lines(chunks)
         self._next += len(chunks)
-        self._lane.put(encode_lines(chunks), chunks, level_of_chunks(chunks))
+        self._lane.put(payload, chunks, level_of_chunks(chunks))
         self._committer.notify(self._lane)
 
     def _next_sequence(self) -> int:
@@ -428,7 +431,8 @@ class Producer:
         """Write the terminal; False if the run was not ours to end, or if that is not known."""
         if self._rejoin is not None:
             self._writer = self._rejoin.last_writer()
-        outcome, chunks = self._terminal()
+        outcome, closing = self._terminal()
+        _, chunks = encode_readable(closing)
         # What is applied now is not in the log yet, and no late joiner may see it.
         self._before_close = self._assembler.replay()
         self._assembler.apply_all(chunks)

@@ -45,9 +45,10 @@ from gateway.store.records import (
 )
 from gateway.telemetry import RUNS_ENDED
 from protocol.chunks import AbortChunk, AnyChunk, ErrorChunk, FinishChunk, FinishReason, StartChunk
-from protocol.codec import decode, encode_lines
+from protocol.codec import decode
 from protocol.errors import IllegalChunkError, MalformedFrameError
 from protocol.messages import UIMessage
+from protocol.refused_keys import encode_readable
 from protocol.vocabulary import level_of_chunks
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class PushedRuns:
 
     async def _commit(self, writing: Writing, chunks: Sequence[AnyChunk]) -> Pushed:
         """Append chunks that the writer has taken."""
-        payload = encode_lines(chunks)
+        payload, chunks = encode_readable(chunks)
         record = ChunksRecord(
             run_id=writing.key.run_id,
             first=writing.next,
@@ -332,7 +333,7 @@ class PushedRuns:
             return Pushed(next=int(error.details["next"]))
 
     async def _close(self, writing: Writing, ending: Ending, outcome: RunOutcome) -> Pushed:
-        chunks = _closing(writing.writer, ending)
+        _, chunks = encode_readable(_closing(writing.writer, ending))
         writing.assembler.apply_all(chunks)
         request = close_request(
             writing.key,

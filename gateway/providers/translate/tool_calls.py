@@ -17,11 +17,16 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.providers.base import InputCheck, ToolCall, accept_any
 from protocol.chunks import Json, ToolInputAvailableChunk, ToolInputErrorChunk, ToolInputStartChunk
 from protocol.codec import UNREADABLE
+from protocol.errors import MalformedFrameError
+from protocol.refused_keys import is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EMPTY_INPUT: Final = Raw(b"{}")
+
+REFUSED: Final = "Object contains forbidden prototype property"
+"""What the AI SDK says of an input with a key that clients refuse to read."""
 
 _encode = msgspec.json.encode
 
@@ -128,7 +133,11 @@ def _parse(text: str) -> tuple[Raw, str | None]:
     """Return an input as JSON on one line, and why its text is not JSON, if so."""
     try:
         # Compact: what a model indents would not fit into a line of a batch.
-        return Raw(msgspec.json.format(text.encode(), indent=-1)), None
-    except UNREADABLE as error:
-        problem = f"AI_JSONParseError: JSON parsing failed: Text: {text}.\nError message: {error}"
-        return Raw(_encode(text)), problem
+        given = msgspec.json.format(text.encode(), indent=-1)
+        if not is_refused(given):
+            return Raw(given), None
+        error: object = REFUSED
+    except (*UNREADABLE, MalformedFrameError) as unreadable:
+        error = unreadable
+    problem = f"AI_JSONParseError: JSON parsing failed: Text: {text}.\nError message: {error}"
+    return Raw(_encode(text)), problem

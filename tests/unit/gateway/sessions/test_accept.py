@@ -263,3 +263,19 @@ def test_title_is_the_first_line_cut_short() -> None:
     assert title_of(message("u", "user", text("\n  Plan a trip\nto Rome"))) == "Plan a trip"
     assert title_of(message("u", "user", text("x" * 100))) == "x" * 79 + "…"
     assert title_of(message("u", "user", {"type": "step-start"})) == ""
+
+
+def test_keys_that_other_clients_refuse_to_read_are_not_stored() -> None:
+    """What one tab sends is read by the others."""
+    sent = UIMessage.parse(
+        b'{"id":"u1","role":"user","parts":[{"type":"data-x","data":{"__proto__":1,"a":2}},'
+        b'{"type":"text","text":"\\"__proto__\\":"}]}'
+    )
+    plan = ask(sent, of=None)
+
+    assert plan.user_message is not None
+    assert bytes(plan.user_message.message) == (
+        b'{"id":"u1","role":"user","parts":[{"type":"data-x","data":{"a":2}},'
+        b'{"type":"text","text":"\\"__proto__\\":"}]}'
+    )
+    assert plan.history[-1].raw == plan.user_message.message

@@ -1,0 +1,141 @@
+"""Keys for which clients refuse to read JSON, and values without them.
+
+The AI SDK's clients read each chunk so that it cannot change a prototype: one that has a key
+`__proto__` at any depth, or an object `constructor` with a key `prototype`, ends their stream with
+an error. A tool's output or a page that it read may hold these all the same, so they are taken
+out before anything is stored.
+
+Source: @ai-sdk/provider-utils 3.0.36, 4.0.64 and 5.0.81, `secure-json-parse.ts`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from protocol.chunks import ReasoningDeltaChunk, TextDeltaChunk
+from protocol.codec import decode, encode, encode_lines, one_line
+from protocol.errors import MalformedFrameError
+from protocol.json_values import repaired_strings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from protocol.chunks import AnyChunk, Json
+
+
+def _spelled(name: str) -> str:
+    """Return a pattern for a key: each character as it is, or escaped."""
+    return "".join(f"(?:{c}|\\\\u00{ord(c) >> 4:x}{_digit(ord(c) & 15)})" for c in name)
+
+
+def _digit(value: int) -> str:
+    return str(value) if value < 10 else f"[{value:x}{value:X}]"
+
+
+_WORDS: Final = (TextDeltaChunk, ReasoningDeltaChunk)
+_ABSENT: Final = object()
+
+_SUSPECT: Final = re.compile(
+    rf'"(?:{_spelled("__proto__")}|{_spelled("constructor")})"\s*:'.encode()
+)
+
+
+def is_suspect(data: bytes) -> bool:
+    """Whether JSON may hold such a key; costs a search for three words if it does not."""
+    if b"__proto__" in data or b"constructor" in data or b"\\u00" in data:
+        return _SUSPECT.search(data) is not None
+    return False
+
+
+def is_refused(data: bytes) -> bool:
+    """Whether clients refuse to read this JSON."""
+    return is_suspect(data) and _without(data)[1]
+
+
+def without_refused_keys(data: bytes) -> bytes:
+    """Return JSON without the keys for which clients refuse it: itself, if it has none.
+
+    Numbers stay as they are written.
+
+    Raises:
+        MalformedFrameError: it is suspect, and nested too deep to be looked through.
+    """
+    if not is_suspect(data):
+        return data
+    cleaned, refused = _without(data)
+    return cleaned if refused else data
+
+
+def json_without_refused_keys(value: Json) -> Json:
+    """Return a value without them; see `without_refused_keys`."""
+    data = bytes(value)
+    cleaned = without_refused_keys(data)
+    return value if cleaned is data else Raw(cleaned)
+
+
+def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChunk]]:
+    """Return chunks without refused keys, and their lines as `encode_lines` makes them.
+
+    Raises:
+        MalformedFrameError: see `without_refused_keys`.
+    """
+    payload = encode_lines(chunks)
+    for chunk in chunks:
+        if not isinstance(chunk, _WORDS) or chunk.provider_metadata is not UNSET:
+            break
+    else:
+        return payload, chunks  # nothing but words, as nearly always
+    if not is_suspect(payload):
+        return payload, chunks
+    cleaned = [_cleaned(chunk) for chunk in chunks]
+    return encode_lines(cleaned), cleaned
+
+
+def _cleaned(chunk: AnyChunk) -> AnyChunk:
+    line = encode(chunk)
+    without = without_refused_keys(line)
+    return chunk if without is line else decode(without)
+
+
+def _without(data: bytes) -> tuple[bytes, bool]:
+    """Return JSON without refused keys, and whether it had any."""
+    text = data.decode(errors="replace")
+    try:
+        value = json.loads(text, parse_int=_as_written, parse_float=_as_written)
+        had = _take_out(value)
+        return one_line(_encoded(value)), had
+    except RecursionError:
+        raise MalformedFrameError("unable to read JSON that is nested so deep") from None
+
+
+def _take_out(value: object) -> bool:
+    """Take refused keys out of a value; return whether it had any."""
+    had = False
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, list):
+            left += each
+        elif isinstance(each, dict):
+            had |= each.pop("__proto__", _ABSENT) is not _ABSENT
+            constructor = each.get("constructor")
+            if isinstance(constructor, dict):
+                had |= constructor.pop("prototype", _ABSENT) is not _ABSENT
+            left += each.values()
+    return had
+
+
+def _as_written(number: str) -> Raw:
+    return Raw(number.encode())
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(repaired_strings(value))
