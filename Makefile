@@ -103,6 +103,11 @@ bench: ## Measure beside the peers (WRITE=1: into docs/performance.md)
 	$(BOOTSTRAP) bench
 	python -m tests.bench $(if $(WRITE),--write)
 
+.PHONY: fuzz
+fuzz: ## Feed a gateway with what strangers might send (RUNS=100000 SEED=word ONLY=session)
+	$(BOOTSTRAP) dev
+	python -m tests.fuzz --runs $(or $(RUNS),100000) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
 ##@ Maintain
 
 .PHONY: ci

@@ -79,7 +79,9 @@ def json_without_refused_keys(value: Json) -> Json:
 
 
 def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChunk]]:
-    """Return chunks without refused keys, and their lines as `encode_lines` makes them.
+    """Return chunks that clients can read, and their lines as `encode_lines` makes them.
+
+    Refused keys are taken out, and bytes that are not UTF-8 become U+FFFD.
 
     Raises:
         MalformedFrameError: see `without_refused_keys`.
@@ -90,15 +92,28 @@ def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChun
             break
     else:
         return payload, chunks  # nothing but words, as nearly always
-    if not is_suspect(payload):
+    if _is_text(payload) and not is_suspect(payload):
         return payload, chunks
     cleaned = [_cleaned(chunk) for chunk in chunks]
     return encode_lines(cleaned), cleaned
 
 
+def _is_text(payload: bytes) -> bool:
+    """Whether bytes are UTF-8: what others gave as JSON was not looked through before."""
+    if payload.isascii():
+        return True
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _cleaned(chunk: AnyChunk) -> AnyChunk:
     line = encode(chunk)
     without = without_refused_keys(line)
+    if not _is_text(without):
+        without = without.decode(errors="replace").encode()
     return chunk if without is line else decode(without)
 
 

@@ -239,6 +239,21 @@ def our_request(provider: str, case: Mapping[str, Any]) -> Json:
     return PROVIDERS[provider].request(step_request(provider, case))
 
 
+@deviates("denied-hosted-calls")
+def without_orphans(request: Json) -> Json:
+    """Leave out outputs of calls that are not in a request; the API refuses them."""
+    body = request.get("body", {})
+    if "input" not in body:
+        return request
+    called = {item["call_id"] for item in body["input"] if item.get("type") == "function_call"}
+    kept = [
+        item
+        for item in body["input"]
+        if item.get("type") != "function_call_output" or item["call_id"] in called
+    ]
+    return {**request, "body": {**body, "input": kept}}
+
+
 def comparable(chunks: Iterable[Json], events: Iterable[bytes] = ()) -> list[Json]:
     """Merge deltas, drop the run's envelope, and number the ids that were made up.
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.providers.prompts.anthropic_messages import NOTHING_SHOWN
 from tests.conformance.anthropic_cases import ADD, ADVISOR, CODE, FETCH, FIND, RAN, SEARCH
 from tests.conformance.anthropic_hosted_cases import BASH, FETCHED, FOUND, MCP, VIEW
 from tests.conformance.deviations import deviates
@@ -134,6 +135,8 @@ def _said(provider: str, request: Json) -> Json:
             while message["content"] and _says_nothing(message["content"][-1]):
                 message["content"].pop()
         messages = _joined(messages, join=True)
+    if has_blocks and messages[0]["content"][:1] == [_NOTHING_SHOWN]:
+        del messages[0]
     if has_blocks and messages[-1]["role"] == "assistant":
         # The end that the model is to continue; the AI SDK trims it if no thought follows.
         for block in messages[-1]["content"][-1:]:
@@ -157,6 +160,7 @@ def _joined(messages: list[Json], *, join: bool) -> list[Json]:
     return kept
 
 
+_NOTHING_SHOWN: Final = {"type": "text", "text": NOTHING_SHOWN}
 _MESSAGE: Final = {"role", "content", "phase"}
 
 

@@ -167,6 +167,30 @@ def test_error_beside_null_choices_is_an_error(before: list[Json], ai_sdk: AiSdk
     assert result.failure is not None
 
 
+@deviates("hosted-calls-elsewhere")
+def test_call_that_another_provider_has_executed_is_left_out_of_a_chat_completion() -> None:
+    """It has no result that the API would take; what was said with it stays."""
+    parts = [
+        {
+            "type": "tool-web_search",
+            "toolCallId": "srvtoolu_1",
+            "state": "output-available",
+            "input": {"query": "Rome"},
+            "output": [],
+            "providerExecuted": True,
+        },
+        {"type": "text", "text": "Sunny."},
+    ]
+    history = [said("How is it?"), {"id": "a", "role": "assistant", "parts": parts}, said("Thanks")]
+    ours = our_messages("openai-chat", history)
+    assert "srvtoolu_1" not in ours
+    assert [message.get("content") for message in json.loads(ours)] == [
+        "How is it?",
+        "Sunny.",
+        "Thanks",
+    ]
+
+
 @deviates("unreadable-event-is-said-last")
 @pytest.mark.parametrize(
     "item",

@@ -7,7 +7,6 @@ import random
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.refused_keys import is_refused, without_refused_keys
-from tests.conformance.anthropic_oracle import ask_sdk
 from tests.conformance.deviations import deviates
 from tests.support.node_program import node_program
 

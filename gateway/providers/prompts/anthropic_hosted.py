@@ -51,7 +51,7 @@ def call_block(call: ModelToolCall, names: ToolNames) -> Block | None:
     options = anthropic_options(call.metadata)
     given = decoded(call.input)
     if options.type == "mcp-tool-use":
-        if options.server_name is None:
+        if options.server_name is None or not isinstance(given, dict):
             return None
         return {
             "type": "mcp_tool_use",
@@ -63,13 +63,19 @@ def call_block(call: ModelToolCall, names: ToolNames) -> Block | None:
     name = names.to_api(call.name)
     if name == "advisor":
         given = {}
-    elif name == _CODE and isinstance(given, dict) and given.get("type") in _CODE_INPUT_TYPES:
-        name = _CODE_INPUT_TYPES[given["type"]]
+    elif name == _CODE and (code_name := _code_tool(given)) is not None:
+        name = code_name
         given = {key: value for key, value in given.items() if key != "type"}
-    elif name not in _PASSED_ON:
+    elif name not in _PASSED_ON or not isinstance(given, dict):
         return None
     block: Block = {"type": "server_tool_use", "id": call.call_id, "name": name, "input": given}
     return block | caller_field(options)
+
+
+def _code_tool(given: Any) -> str | None:
+    """Return which of the API's tools an input of code execution was for, if it says it."""
+    kind = given.get("type") if isinstance(given, dict) else None
+    return _CODE_INPUT_TYPES.get(kind) if isinstance(kind, str) else None
 
 
 def result_block(result: ModelToolResult, names: ToolNames, *, mcp: bool) -> Block | None:
@@ -136,7 +142,11 @@ def _error_code(value: Any, default: str) -> tuple[str | None, str]:
         except UNREADABLE:
             value = None
     fields: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    return fields.get("type"), fields.get("errorCode") or default
+    kind, code = fields.get("type"), fields.get("errorCode")
+    return (
+        kind if isinstance(kind, str) else None,
+        code if isinstance(code, str) and code else default,
+    )
 
 
 def _failure(name: str, kind: str, value: Any) -> Block | None:

@@ -48,6 +48,8 @@ _MID_SYSTEM_BETA: Final = "mid-conversation-system-2026-04-07"
 _FALLBACK_BETA: Final = "server-side-fallback-2026-06-01"
 _COMPACTION_BETA: Final = "compact-2026-09-04"
 
+NOTHING_SHOWN: Final = "[The message before holds nothing that this model can be shown.]"
+
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 
 
@@ -77,6 +79,7 @@ class Conversation:
         self._names = names
         self._marks = CacheMarks()
         self._last_user_index = -1
+        self._called: set[str] = set()
 
     def add(self, history: Sequence[ModelMessage]) -> None:
         """Take the whole history, oldest first."""
@@ -89,6 +92,9 @@ class Conversation:
                 self._add_assistant(group)
         self._trim_last_text(history)
         self._drop_lost_callers()
+        if self.messages and self.messages[0].role == "assistant":
+            # The API wants a person's first, and theirs held nothing that it takes.
+            self.messages.insert(0, Message("user", [{"type": "text", "text": NOTHING_SHOWN}]))
 
     # --- system and user --------------------------------------------------------------------
 
@@ -111,10 +117,11 @@ class Conversation:
                 self._last_user_index = len(self.messages)
                 content += [self._user_block(part) for part in message.content]
             elif isinstance(message, ToolMessage):
+                # Others are refusals of calls that another provider was to execute.
                 content += [
                     self._tool_result(part)
                     for part in message.content
-                    if isinstance(part, ModelToolResult)
+                    if isinstance(part, ModelToolResult) and part.call_id in self._called
                 ]
         if content:
             self.messages.append(Message("user", content))
@@ -145,6 +152,7 @@ class Conversation:
 
     def _add_assistant(self, group: Iterable[ModelMessage]) -> None:
         content: list[Block] = []
+        self._called = set()
         for message in group:
             if isinstance(message, AssistantMessage):
                 content += self._step(message)
@@ -171,6 +179,7 @@ class Conversation:
                     blocks.append({"type": "fallback", "from": options.from_, "to": options.to})
             elif isinstance(part, ModelToolCall):
                 if not part.provider_executed:
+                    self._called.add(part.call_id)
                     blocks.append(self._tool_use(part))
                 elif (block := call_block(part, self._names)) is None:
                     continue
@@ -192,8 +201,8 @@ class Conversation:
                 block["signature"] = options.signature
         else:
             block = {"type": "text", "text": part.text}
-            if options.citations is not None:
-                block["citations"] = options.citations
+            if (citations := _citations(options.citations)) is not None:
+                block["citations"] = citations
         return block | self._marks.of(options)
 
     def _tool_use(self, call: ModelToolCall) -> Block:
@@ -261,6 +270,14 @@ def _role(message: ModelMessage) -> str:
     if isinstance(message, SystemMessage):
         return "system"
     return "assistant" if isinstance(message, AssistantMessage) else "user"
+
+
+def _citations(value: Any) -> list[Any] | None:
+    """Return citations as the API made them; None if somebody else did."""
+    if not isinstance(value, list):
+        return None
+    whole = all(isinstance(each, dict) and isinstance(each.get("type"), str) for each in value)
+    return value if whole else None
 
 
 def _thinking(text: str, signature: str) -> Block:

@@ -6,6 +6,8 @@ parses it and writes it again, and a provider caches prompts by their very chara
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from contextlib import suppress
 from decimal import Decimal
@@ -14,14 +16,68 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from protocol.codec import UNREADABLE
+from protocol.json_values import repaired_strings
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from protocol.chunks import Json
 
 # Where a number may be written in another way: `1.0`, `1e3`.
 _FRACTION: Final = re.compile(rb"[0-9][.eE]")
 _MAX_PLAIN_DIGITS: Final = 21
+_MAX_INT_DIGITS: Final = 19
 _MAX_LEADING_ZEROS: Final = 6
+
+
+MAX_DEPTH: Final = 200
+"""Levels of a value that a model is told. No API takes much deeper ones, and each way through a
+value needs a part of the stack for a level."""
+
+
+def sound(raw: bytes | Raw) -> bytes | Raw | None:
+    """Return JSON that can be read as a whole: itself, if it can, else without what cannot.
+
+    Bytes that are not UTF-8 and half surrogate pairs become U+FFFD, numbers that are out of
+    range null. None: it is no JSON, or nested too deep.
+    """
+    data = bytes(raw)
+    try:
+        value = msgspec.json.decode(data)
+        changed = False
+    except UNREADABLE:
+        try:
+            value = json.loads(
+                data.decode(errors="replace"), parse_int=_in_range, parse_float=_in_range
+            )
+        except (ValueError, RecursionError):
+            return None
+        changed = True
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        return None
+    return msgspec.json.encode(repaired_strings(value)) if changed else raw
+
+
+def _in_range(number: str) -> object:
+    value = float(number)
+    if value in (math.inf, -math.inf):
+        return None
+    is_small = len(number) <= _MAX_INT_DIGITS and not _FRACTION.search(number.encode())
+    return int(number) if is_small else value
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    level = [value]
+    while level and depth >= 0:
+        depth -= 1
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = inner
+    return bool(level)
 
 
 def stringified(value: Json) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from protocol.chunks import Json
+from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from protocol.messages import FilePart
@@ -69,7 +71,9 @@ def model_file(part: FilePart) -> ModelFile:
     """Convert a file part. One that nobody can read has neither content nor address."""
     filename = None if part.filename is UNSET else part.filename
     if part.provider_reference is not UNSET:
-        references = msgspec.json.decode(part.provider_reference, type=dict[str, str])
+        references: dict[str, str] = {}
+        with suppress(*UNREADABLE):
+            references = msgspec.json.decode(part.provider_reference, type=dict[str, str])
         return ModelFile(
             media_type=part.media_type,
             references=references,
@@ -82,7 +86,7 @@ def model_file(part: FilePart) -> ModelFile:
         media_type = header.removeprefix("data:").partition(";")[0] or media_type
         media_type = _image_type(content) or media_type
     elif part.url.startswith(("http://", "https://")):
-        url = part.url if urlsplit(part.url).path else f"{part.url}/"
+        url = part.url if _path_of(part.url) else f"{part.url}/"
     return ModelFile(
         media_type=media_type,
         base64=content,
@@ -90,6 +94,13 @@ def model_file(part: FilePart) -> ModelFile:
         filename=filename,
         metadata=part.provider_metadata,
     )
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return url
 
 
 def omission_note(file: ModelFile) -> str:

@@ -15,13 +15,16 @@ Source: ai 7.0.173, `ui/convert-to-model-messages.ts` (with `ignoreIncompleteToo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.providers.prompts.json_text import sound
 from gateway.providers.prompts.model_files import ModelFile, model_file
 from protocol.chunks import Json
+from protocol.codec import UNREADABLE
 from protocol.cut_calls import CUT_TEXTS
 from protocol.errors import MalformedFrameError
 from protocol.messages import (
@@ -36,6 +39,7 @@ from protocol.messages import (
     UIMessage,
     parse_part,
 )
+from protocol.parts import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -181,7 +185,9 @@ def _index_of_last_user(history: Sequence[UIMessage]) -> int:
 def _readable_parts(raw_parts: Iterable[Raw]) -> Iterator[Part]:
     for raw in raw_parts:
         try:
-            yield parse_part(raw)
+            whole = sound(raw)
+            if whole is not None:
+                yield parse_part(whole)
         except MalformedFrameError:
             continue
 
@@ -191,7 +197,8 @@ def _system_message(parts: Sequence[Part]) -> SystemMessage:
     merged: dict[str, Raw] = {}
     for part in texts:
         if part.provider_metadata is not UNSET:
-            merged |= msgspec.json.decode(part.provider_metadata, type=dict[str, Raw])
+            with suppress(*UNREADABLE):
+                merged |= fields_of(part.provider_metadata)
     return SystemMessage(
         text="".join(part.text for part in texts),
         metadata=Raw(_encode(merged)) if merged else UNSET,
@@ -220,8 +227,9 @@ def _add_assistant(parts: Sequence[Part], messages: list[ModelMessage], *, goes_
             # A person's message that the run took up between two steps.
             _add_step(step, messages, goes_on=False)
             step = []
-            steering = _steering_decoder.decode(part.raw).parts
-            _add_user(list(_readable_parts(steering)), messages)
+            with suppress(*UNREADABLE):
+                steering = _steering_decoder.decode(part.raw).parts
+                _add_user(list(_readable_parts(steering)), messages)
         else:
             step.append(part)
     _add_step(step, messages, goes_on=goes_on)

@@ -16,7 +16,6 @@ from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.prompts.model_messages import (
     AssistantMessage,
-    ModelMessage,
     ModelText,
     ModelToolCall,
     ModelToolResult,
@@ -29,8 +28,11 @@ from gateway.providers.prompts.openai_models import ModelTraits, model_traits
 from gateway.providers.prompts.openai_options import drop_sampling, part_options, renamed
 from gateway.providers.prompts.openai_results import result_text
 from gateway.providers.prompts.openai_schema import answer_schema, normalized_schema
+from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.providers.base import StepRequest, ToolSpec
 
 _Json = dict[str, object]
@@ -103,12 +105,25 @@ def _messages(request: StepRequest, traits: ModelTraits) -> list[_Json]:
     messages: list[_Json] = []
     if request.system is not None:
         messages.append({"role": traits.system_role, "content": request.system})
+    called: set[str] = set()
     for message in model_messages(request.messages):
-        messages += _converted(message, traits)
+        if isinstance(message, ToolMessage):
+            messages += _tool(message, called)
+            continue
+        converted = _converted(message, traits)
+        called = _called_in(converted)
+        messages += converted
     return messages
 
 
-def _converted(message: ModelMessage, traits: ModelTraits) -> list[_Json]:
+def _called_in(messages: Sequence[_Json]) -> set[str]:
+    calls = [message.get("tool_calls") for message in messages]
+    return {call["id"] for each in calls if isinstance(each, list) for call in each}
+
+
+def _converted(
+    message: SystemMessage | UserMessage | AssistantMessage, traits: ModelTraits
+) -> list[_Json]:
     if isinstance(message, SystemMessage):
         breakpoint = part_options(message.metadata).cache_breakpoint
         content: object = message.text
@@ -117,9 +132,7 @@ def _converted(message: ModelMessage, traits: ModelTraits) -> list[_Json]:
         return [{"role": traits.system_role, "content": content}]
     if isinstance(message, UserMessage):
         return [_user(message)]
-    if isinstance(message, AssistantMessage):
-        return _assistant(message)
-    return _tool(message)
+    return _assistant(message)
 
 
 def _user(message: UserMessage) -> _Json:
@@ -164,7 +177,8 @@ def _assistant(message: AssistantMessage) -> list[_Json]:
     calls = [
         _call(part)
         for part in message.content
-        if isinstance(part, ModelToolCall) and not part.is_open
+        # What another provider has executed has no result here that the API would take.
+        if isinstance(part, ModelToolCall) and not part.provider_executed
     ]
     text = "".join(part.text for part in texts)
     if not text and not calls:
@@ -193,12 +207,16 @@ def _call(part: ModelToolCall) -> _Json:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(msgspec.json.decode(text), dict)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return False
 
 
-def _tool(message: ToolMessage) -> list[_Json]:
-    return [_result(part) for part in message.content if isinstance(part, ModelToolResult)]
+def _tool(message: ToolMessage, called: set[str]) -> list[_Json]:
+    return [
+        _result(part)
+        for part in message.content
+        if isinstance(part, ModelToolResult) and part.call_id in called
+    ]
 
 
 def _result(part: ModelToolResult) -> _Json:

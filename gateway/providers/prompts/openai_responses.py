@@ -23,11 +23,13 @@ from gateway.providers.prompts.model_messages import (
     AssistantMessage,
     ModelApprovalResponse,
     ModelCustom,
+    ModelMessage,
     ModelReasoning,
     ModelText,
     ModelToolCall,
     ModelToolResult,
     SystemMessage,
+    ToolMessage,
     UserMessage,
     model_messages,
 )
@@ -39,9 +41,10 @@ from gateway.providers.prompts.openai_provider_calls import (
 )
 from gateway.providers.prompts.openai_results import result_text
 from gateway.providers.prompts.openai_tools import DeclaredTools
+from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gateway.providers.base import StepRequest
 
@@ -52,6 +55,9 @@ CLIENT_KINDS: Final = frozenset({"local_shell", "shell", "apply_patch", "compute
 
 REBUILT_KINDS: Final = CLIENT_KINDS | {"tool_search", "programmatic_tool_calling"}
 """Whose calls the provider stores under the item's id."""
+
+_ANSWERED_KINDS: Final = CLIENT_KINDS - {"custom"} | {"tool_search"}
+"""Whose results have items of their own."""
 
 DEFERRING_KINDS: Final = frozenset({"programmatic_tool_calling"})
 """Tools of the provider whose result may come in a later response than their call."""
@@ -82,24 +88,45 @@ def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]
     if request.system is not None:
         items.append({"role": settings.system_role, "content": request.system})
     answered: set[str] = set()
-    for message in model_messages(request.messages):
+    messages = model_messages(request.messages)
+    odd = frozenset(_odd_results(messages, settings.tools))
+    for message in messages:
         if isinstance(message, SystemMessage):
             items.append(_system(message, settings))
         elif isinstance(message, UserMessage):
             content = [_content(part, index) for index, part in enumerate(message.content)]
             items.append({"role": "user", "content": content})
         elif isinstance(message, AssistantMessage):
-            items += _AssistantInput(settings, message).items()
+            items += _AssistantInput(settings, message, odd).items()
         else:
             for part in message.content:
                 if isinstance(part, ModelToolResult):
-                    items.append(_result(part, settings))
+                    # A refused call that the provider was to execute is no function call.
+                    if part.kind != "execution-denied" or _is_called(part.call_id, items):
+                        items.append(_result(part, settings))
                 elif part.approval_id not in answered:
                     answered.add(part.approval_id)
                     items += _approval(part, settings)
     if settings.store:
         return items
     return [item for item in items if item.get("type") != "reasoning" or _is_encrypted(item)]
+
+
+def _odd_results(messages: Iterable[ModelMessage], tools: DeclaredTools) -> Iterator[str]:
+    """Yield the ids of the provider's calls whose result is not what their tool answers.
+
+    It can be sent as a function's output only, and its call as that function's.
+    """
+    for message in messages:
+        for part in message.content if isinstance(message, ToolMessage) else ():
+            if isinstance(part, ModelToolResult):
+                kind = tools.kind_of(part.name)
+                if kind in _ANSWERED_KINDS and client_result(kind, part) is None:
+                    yield part.call_id
+
+
+def _is_called(call_id: str, items: Iterable[Item]) -> bool:
+    return any(item.get("call_id") == call_id for item in items)
 
 
 def _is_encrypted(item: Item) -> bool:
@@ -154,8 +181,11 @@ def _file(part: ModelFile, index: int) -> Item | None:
 class _AssistantInput:
     """One step of the model's, as input items."""
 
-    def __init__(self, settings: InputSettings, message: AssistantMessage) -> None:
-        """Begin a step."""
+    def __init__(
+        self, settings: InputSettings, message: AssistantMessage, odd: frozenset[str]
+    ) -> None:
+        """Begin a step. `odd`: see `_odd_results`."""
+        self._odd = odd
         self._settings = settings
         self._content = message.content
         self._refers = settings.store and message.finished
@@ -242,7 +272,9 @@ class _AssistantInput:
         stored = self._refers and item_id is not None
         if stored and kind in CLIENT_KINDS and settings.after_response:
             return
-        if stored and (part.provider_executed or kind in REBUILT_KINDS):
+        if part.call_id in self._odd and not part.provider_executed:
+            yield _function_call(part, options, None)
+        elif stored and (part.provider_executed or kind in REBUILT_KINDS):
             yield _reference(item_id or "")
         elif part.provider_executed and kind not in REBUILT_HOSTED_KINDS:
             # Without its result the API takes none of these.
@@ -302,14 +334,14 @@ def _function_call(part: ModelToolCall, options: PartOptions, kind: str | None) 
 def _is_json(text: str) -> bool:
     try:
         msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return False
     return True
 
 
 def _caller(options: PartOptions) -> Item:
     caller = options.caller
-    if caller is None or caller.type != "program":
+    if caller is None or caller.type != "program" or caller.caller_id is None:
         return {"type": "direct"}
     return {"type": "program", "caller_id": caller.caller_id}
 

@@ -108,7 +108,7 @@ def _function_called(
     caller: object = UNSET
     if item.caller is not None:
         caller = {"type": item.caller.type}
-        if item.caller.type == "program":
+        if item.caller.type == "program" and item.caller.caller_id is not UNSET:
             caller = {"type": "program", "callerId": item.caller.caller_id}
     return _called(
         step,

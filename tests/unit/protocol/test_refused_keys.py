@@ -9,6 +9,7 @@ import pytest
 from msgspec import Raw
 
 from protocol import (
+    AnyChunk,
     ChunkBatch,
     ChunkWriter,
     FinishChunk,
@@ -63,7 +64,10 @@ def test_chunks_lose_them_at_any_depth_and_keep_the_rest(chunk: Any, field: str)
 )
 def test_words_about_them_stay(text: str) -> None:
     """Only keys are refused."""
-    chunks = [TextDeltaChunk(id="t", delta=text), data_chunk("x", Raw(json.dumps(text).encode()))]
+    chunks: list[AnyChunk] = [
+        TextDeltaChunk(id="t", delta=text),
+        data_chunk("x", Raw(json.dumps(text).encode())),
+    ]
     payload, same = encode_readable(chunks)
 
     assert payload == encode_lines(chunks)
