@@ -93,6 +93,7 @@ from protocol.messages import (
     ToolState,
     UIMessage,
     parse_part,
+    readable_parts,
 )
 from protocol.position import (
     Position,
@@ -225,6 +226,7 @@ __all__ = [
     "no_active_frame",
     "one_line",
     "parse_part",
+    "readable_parts",
     "repaired_text",
     "start_frame",
 ]

@@ -17,7 +17,7 @@ from protocol.codec import UNREADABLE, one_line
 from protocol.errors import MalformedFrameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MessageRole: TypeAlias = Literal["system", "user", "assistant"]
 ToolState: TypeAlias = Literal[
@@ -207,6 +207,15 @@ def parse_part(raw: bytes | Raw) -> Part:
         raise MalformedFrameError(f"unable to read a message part; {error}") from None
 
 
+def readable_parts(raws: Iterable[bytes | Raw]) -> Iterator[Part]:
+    """Decode the parts that can be read, in order: a stored one may be of another version."""
+    for raw in raws:
+        try:
+            yield parse_part(raw)
+        except MalformedFrameError:
+            continue
+
+
 class UIMessage(Struct, frozen=True, kw_only=True):
     """A message of the conversation.
 
@@ -246,7 +255,11 @@ class UIMessage(Struct, frozen=True, kw_only=True):
         """Decode the parts, in order. Raises MalformedFrameError at a bad one."""
         return map(parse_part, self.parts)
 
+    def readable_parts(self) -> Iterator[Part]:
+        """Decode the parts that can be read, in order."""
+        return readable_parts(self.parts)
+
     @property
     def text(self) -> str:
-        """Its text parts, joined. Raises MalformedFrameError at a bad part."""
-        return "".join(part.text for part in self.decoded_parts() if isinstance(part, TextPart))
+        """Its text parts, joined, as far as they can be read."""
+        return "".join(part.text for part in self.readable_parts() if isinstance(part, TextPart))

@@ -29,6 +29,7 @@ from protocol.chunks import (
 )
 from protocol.codec import decode
 from protocol.errors import MalformedFrameError
+from protocol.messages import parse_part
 from protocol.parts import (
     NULL,
     DataSoFar,
@@ -84,7 +85,11 @@ def replay_parts(parts: Iterable[PartSoFar | StepEnd]) -> Iterator[AnyChunk]:
 
 
 def _part_of(raw: Raw) -> PartSoFar:
-    """Take up a part of a stored message."""
+    """Take up a part of a stored message; one that cannot be read stays as it is."""
+    try:
+        parse_part(raw)
+    except MalformedFrameError:
+        return Whole(None, raw)
     fields = fields_of(raw)
     kind = string_of(fields["type"])
     if kind == "step-start":

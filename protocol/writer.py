@@ -31,7 +31,7 @@ from protocol.continuation import is_allowed
 from protocol.cut_calls import INTERRUPTED_CALL, Waiting, interrupts_unfinished
 from protocol.errors import IllegalChunkError, LocalProtocolError, MalformedFrameError
 from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
-from protocol.messages import ToolPart, parse_part
+from protocol.messages import ToolPart
 from protocol.refused_keys import is_refused
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ChunkWriter:
         # Without a result yet, by id.
         self._allowed: dict[str, ToolPart] = {}
         self._waiting = Waiting()
-        for part in () if base is None else map(parse_part, base.parts):
+        for part in () if base is None else base.readable_parts():
             if isinstance(part, ToolPart):
                 call = _Entry(_BEFORE_STEPS, dynamic=part.dynamic)
                 self._things[Thing.CALL][part.tool_call_id] = call

@@ -9,8 +9,7 @@ from msgspec import UNSET, Raw, Struct
 from gateway.providers.base import ToolCall
 from protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
 from protocol.cut_calls import INTERRUPTED_CALL
-from protocol.errors import MalformedFrameError
-from protocol.messages import Part, StepStartPart, ToolPart, parse_part
+from protocol.messages import Part, StepStartPart, ToolPart, readable_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +69,7 @@ class Answers(Struct, kw_only=True):
 
 def _last_step(parts: Sequence[Raw]) -> list[Part]:
     step: list[Part] = []
-    for raw in parts:
-        try:
-            part = parse_part(raw)
-        except MalformedFrameError:
-            continue
+    for part in readable_parts(parts):
         if isinstance(part, StepStartPart):
             step.clear()
         step.append(part)

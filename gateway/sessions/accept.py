@@ -21,7 +21,7 @@ from gateway.sessions.stored import model_history
 from gateway.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 from protocol.continuation import can_go_on, merge_results
 from protocol.errors import MalformedFrameError
-from protocol.messages import StepStartPart, TextPart, UIMessage, parse_part
+from protocol.messages import StepStartPart, TextPart, UIMessage
 from protocol.refused_keys import without_refused_keys
 
 if TYPE_CHECKING:
@@ -289,8 +289,7 @@ def hash_content(message: UIMessage) -> str:
 
 def title_of(message: UIMessage) -> str:
     """Return the first line of a message's text, cut short; a session is listed by it."""
-    for raw in message.parts:
-        part = parse_part(raw)
+    for part in message.readable_parts():
         if isinstance(part, TextPart) and part.text.strip():
             line = part.text.strip().splitlines()[0]
             return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"

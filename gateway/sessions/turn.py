@@ -111,7 +111,7 @@ class Turn:
         self._finish_reason: FinishReason = "other"
         self._metadata = MessageMetadata()
         self._began_s = time.monotonic()
-        for part in () if continued is None else continued.decoded_parts():
+        for part in () if continued is None else continued.readable_parts():
             self._note_part(part)
         for chunk in stored:
             self._note(chunk)

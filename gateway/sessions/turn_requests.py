@@ -16,7 +16,8 @@ from gateway.sessions.service import StartRequest
 from gateway.sessions.turn import is_pending
 from gateway.store.records import RunOutcome, Trigger
 from protocol.codec import one_line
-from protocol.messages import TextPart, ToolPart, UIMessage, parse_part
+from protocol.errors import MalformedFrameError
+from protocol.messages import TextPart, ToolPart, UIMessage, parse_part, readable_parts
 from protocol.parts import fields_of, json_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def continuation(
     parts = list(message.parts)
     answered = False
     for index, raw in enumerate(parts):
-        part = parse_part(raw)
+        try:
+            part = parse_part(raw)
+        except MalformedFrameError:
+            continue
         if isinstance(part, ToolPart) and is_pending(part) and part.tool_call_id in answers:
             parts[index] = _answered(raw, answers[part.tool_call_id])
             answered = True
@@ -162,7 +166,7 @@ def _is_answered(state: SessionState, message: StoredMessage) -> bool:
 
 
 def _text(parts: Iterable[Raw]) -> str:
-    return "".join(part.text for part in map(parse_part, parts) if isinstance(part, TextPart))
+    return "".join(part.text for part in readable_parts(parts) if isinstance(part, TextPart))
 
 
 def _message(message_id: str, parts: Sequence[Raw]) -> UIMessage:
