@@ -191,6 +191,29 @@ def test_call_that_another_provider_has_executed_is_left_out_of_a_chat_completio
     ]
 
 
+@deviates("call-names-fit")
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_call_with_an_id_that_the_api_refuses_is_sent_with_another(provider: str) -> None:
+    """The same for its result; and a name in the same way."""
+    part = {
+        "type": "dynamic-tool",
+        "toolName": "geo.weather",
+        "toolCallId": "functions.weather:0",
+        "state": "output-available",
+        "input": {},
+        "output": "Sunny.",
+    }
+    history = [
+        said("How is it?"),
+        {"id": "a", "role": "assistant", "parts": [part]},
+        said("Thanks"),
+    ]
+    ours = our_messages(provider, history)
+    assert "geo.weather" not in ours
+    if provider == "anthropic":
+        assert "functions.weather:0" not in ours
+
+
 @deviates("unreadable-event-is-said-last")
 @pytest.mark.parametrize(
     "item",

@@ -7,12 +7,16 @@ goes with every later send.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.fuzz.corpus import Wire
+
+
+_FITS = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 class RefusedError(Exception):
@@ -72,6 +76,9 @@ def _check_block(block: Any, where: str) -> None:
         _need(isinstance(block.get(field), kinds), f"{where}.{block['type']}.{field}")
     if block["type"] == "text":
         _need(block["text"], f"{where}: text content blocks must be non-empty")
+    if block["type"] == "tool_use":
+        _need(_FITS.fullmatch(block["id"]), f"{where}.tool_use.id")
+        _need(_FITS.fullmatch(block["name"]), f"{where}.tool_use.name")
     if "citations" in block and block["type"] == "text":
         citations = block["citations"]
         _need(isinstance(citations, list), f"{where}.citations")
@@ -136,8 +143,10 @@ def _check_chat(request: Any) -> None:
 
 def _check_function(call: Any, where: str) -> None:
     _need(_is_text(call.get("id")), f"{where}.tool_calls.id")
+    _need(len(call["id"]) <= 40, f"{where}.tool_calls.id: too long")
     function = call.get("function", {})
     _need(_is_text(function.get("name")), f"{where}.tool_calls.function.name")
+    _need(_FITS.fullmatch(function["name"]), f"{where}.tool_calls.function.name")
     _need(_is_text(function.get("arguments")), f"{where}.tool_calls.function.arguments")
 
 
@@ -165,6 +174,9 @@ def _check_responses(request: Any) -> None:
             _need(_is_content(item.get("content")), f"{where}.content")
         for field, kinds in _RESPONSES_FIELDS.get(kind, {}).items():
             _need(isinstance(item.get(field), kinds), f"{where}.{kind}.{field}")
+        if kind == "function_call":
+            _need(_FITS.fullmatch(item["name"]), f"{where}.name")
+            _need(len(item["call_id"]) <= 64, f"{where}.call_id: too long")
         caller = item.get("caller")
         if caller is not None:
             _need(isinstance(caller, dict) and _is_text(caller.get("type")), f"{where}.caller")

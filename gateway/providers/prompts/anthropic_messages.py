@@ -22,6 +22,7 @@ from gateway.providers.prompts.anthropic_hosted import (
     result_block,
 )
 from gateway.providers.prompts.anthropic_options import CacheMarks, anthropic_options
+from gateway.providers.prompts.call_names import MAX_ANTHROPIC_NAME, MAX_CALL_ID, fitting
 from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_messages import (
     AssistantMessage,
@@ -139,7 +140,8 @@ class Conversation:
 
     def _tool_result(self, result: ModelToolResult) -> Block:
         options = anthropic_options(result.metadata)
-        block: Block = {"type": "tool_result", "tool_use_id": result.call_id}
+        call_id = fitting(result.call_id, MAX_CALL_ID)
+        block: Block = {"type": "tool_result", "tool_use_id": call_id}
         toolset = self._names.toolsets.get(result.name, options.toolset_name)
         if toolset is not None:
             block["toolset_name"] = toolset
@@ -208,11 +210,14 @@ class Conversation:
     def _tool_use(self, call: ModelToolCall) -> Block:
         options = anthropic_options(call.metadata)
         given = _tool_input(decoded(call.input))
-        block: Block = {"type": "tool_use", "id": call.call_id, "name": call.name}
+        call_id, name = fitting(call.call_id, MAX_CALL_ID), fitting(call.name, MAX_ANTHROPIC_NAME)
+        block: Block = {"type": "tool_use", "id": call_id, "name": name}
         toolset = self._names.toolsets.get(call.name, options.toolset_name)
         if toolset is not None:
             action = given.get("action")
-            block["name"] = action if isinstance(action, str) else toolset
+            block["name"] = fitting(
+                action if isinstance(action, str) else toolset, MAX_ANTHROPIC_NAME
+            )
             block["toolset_name"] = toolset
         block["input"] = given
         return block | caller_field(options) | self._marks.of(options)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET
 
+from gateway.providers.prompts.call_names import MAX_CHAT_CALL_ID, MAX_OPENAI_NAME, fitting
 from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.prompts.model_messages import (
@@ -200,8 +201,12 @@ def _call(part: ModelToolCall) -> _Json:
     if arguments.startswith('"'):
         # Input that did not parse is kept as a string; the API wants an object.
         arguments = msgspec.json.decode(arguments, type=str)
-    function = {"name": part.name, "arguments": arguments if _is_object(arguments) else "{}"}
-    return {"id": part.call_id, "type": "function", "function": function}
+    function = {
+        "name": fitting(part.name, MAX_OPENAI_NAME),
+        "arguments": arguments if _is_object(arguments) else "{}",
+    }
+    call_id = fitting(part.call_id, MAX_CHAT_CALL_ID)
+    return {"id": call_id, "type": "function", "function": function}
 
 
 def _is_object(text: str) -> bool:
@@ -215,7 +220,7 @@ def _tool(message: ToolMessage, called: set[str]) -> list[_Json]:
     return [
         _result(part)
         for part in message.content
-        if isinstance(part, ModelToolResult) and part.call_id in called
+        if isinstance(part, ModelToolResult) and fitting(part.call_id, MAX_CHAT_CALL_ID) in called
     ]
 
 
@@ -225,4 +230,5 @@ def _result(part: ModelToolResult) -> _Json:
     content: object = text
     if breakpoint:
         content = [{"type": "text", "text": text, **breakpoint}]
-    return {"role": "tool", "tool_call_id": part.call_id, "content": content}
+    call_id = fitting(part.call_id, MAX_CHAT_CALL_ID)
+    return {"role": "tool", "tool_call_id": call_id, "content": content}

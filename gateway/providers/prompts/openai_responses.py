@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from gateway.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
 from gateway.providers.prompts.json_text import stringified
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.prompts.model_messages import (
@@ -102,7 +103,9 @@ def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]
             for part in message.content:
                 if isinstance(part, ModelToolResult):
                     # A refused call that the provider was to execute is no function call.
-                    if part.kind != "execution-denied" or _is_called(part.call_id, items):
+                    if part.kind != "execution-denied" or _is_called(
+                        fitting(part.call_id, MAX_CALL_ID), items
+                    ):
                         items.append(_result(part, settings))
                 elif part.approval_id not in answered:
                     answered.add(part.approval_id)
@@ -318,8 +321,8 @@ def _function_call(part: ModelToolCall, options: PartOptions, kind: str | None) 
         arguments = text if _is_json(text) else arguments
     item: Item = {
         "type": "function_call",
-        "call_id": part.call_id,
-        "name": part.name if kind is None or kind == "custom" else kind,
+        "call_id": fitting(part.call_id, MAX_CALL_ID),
+        "name": fitting(part.name, MAX_OPENAI_NAME) if kind is None or kind == "custom" else kind,
         "arguments": arguments,
     }
     if options.is_async is not None:
@@ -357,7 +360,7 @@ def _result(part: ModelToolResult, settings: InputSettings) -> Item:
         output = [{"type": "input_text", "text": output, **options.cache_breakpoint}]
     item: Item = {
         "type": "custom_tool_call_output" if kind == "custom" else "function_call_output",
-        "call_id": part.call_id,
+        "call_id": part.call_id if kind == "custom" else fitting(part.call_id, MAX_CALL_ID),
         "output": output,
     }
     if kind != "custom" and options.caller is not None:

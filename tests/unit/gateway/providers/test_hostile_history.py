@@ -162,6 +162,21 @@ def test_conversation_of_which_the_first_message_cannot_be_told_begins_with_a_pe
     check_request(wire, body)
 
 
+@pytest.mark.parametrize("wire", WIRES)
+def test_call_of_another_provider_gets_an_id_and_a_name_that_the_api_takes(wire: Wire) -> None:
+    """The same for the call and its result; others stay as they are."""
+    odd = CALL | {"type": "dynamic-tool", "toolName": "geo.weather", "toolCallId": "fn.weather:0"}
+    long = CALL | {"type": "tool-weather", "toolCallId": "c" * 100}
+    parts = [json.dumps(part).encode() for part in (CALL | {"type": "tool-weather"}, odd, long)]
+    history = raw_message("user", text("Hi")), raw_message("assistant", *parts, text("So."))
+    body = body_of(wire, *history, raw_message("user", text("How is it?")))
+    check_request(wire, body)
+
+    assert body.count(b'"c1"') == 2
+    assert b"fn_weather_0_" in body
+    assert b"geo_weather_" in body
+
+
 def test_sound_json_stays_as_it_is() -> None:
     """Byte by byte: providers cache prompts by their characters."""
     raw = Raw(b'{ "a" : 1.0, "b": "\\u00e9" }')
