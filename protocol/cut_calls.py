@@ -14,6 +14,7 @@ from protocol.chunks import (
     StartStepChunk,
     ToolApprovalRequestChunk,
     ToolInputAvailableChunk,
+    ToolInputStartChunk,
     ToolOutputAvailableChunk,
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
@@ -66,6 +67,7 @@ class Waiting:
 
     KINDS: ClassVar = frozenset(
         {
+            ToolInputStartChunk,
             ToolInputAvailableChunk,
             ToolApprovalRequestChunk,
             ToolOutputAvailableChunk,
@@ -108,7 +110,8 @@ class Waiting:
                     id_: call for id_, call in self._calls.items() if not call.unfinished
                 }
             case (
-                ToolApprovalRequestChunk()
+                ToolInputStartChunk()  # begun again: its input is not complete any more
+                | ToolApprovalRequestChunk()
                 | ToolOutputAvailableChunk()
                 | ToolOutputDeniedChunk()
                 | ToolOutputErrorChunk()

@@ -28,7 +28,7 @@ from protocol.parts import fields_of, json_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from gateway.providers.base import Provider, StepRequest, StepStream
+    from gateway.providers.base import DurableResponses, Provider, StepRequest, StepStream
 
 KEPT: Final = 256
 """Refused files that a process remembers of one agent; of others it asks the provider again."""
@@ -70,6 +70,11 @@ class LeavingOut:
     def name(self) -> str:
         """See Provider."""
         return self._provider.name
+
+    @property
+    def durable(self) -> DurableResponses | None:
+        """See Provider."""
+        return self._provider.durable
 
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[StepStream]:

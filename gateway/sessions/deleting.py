@@ -35,7 +35,7 @@ class Deleting:
         run_id = None
         for _ in range(ATTEMPTS):
             meta = await self._store.load_meta(session_id)
-            if meta is None or not caller.may_read(session_id, meta.owner):
+            if meta is None or not caller.may_read(meta):
                 raise not_found()
             check_write(caller, meta)
             done = await self._store.delete(session_id, meta.position.epoch, message_id)

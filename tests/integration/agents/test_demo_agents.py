@@ -17,7 +17,7 @@ from gateway.settings import AgentSettings, ClientToolSettings, ServerSettings, 
 from gateway.wiring import open_agents
 from protocol.messages import UIMessage
 from tests.integration.sessions.test_several_gateways import DyingStore
-from tests.support.answers import waiting, with_part
+from tests.support.answers import with_part
 from tests.support.played import ALICE, FAST, Reading, send, user_message
 from tests.support.processes import eventually
 
@@ -104,7 +104,7 @@ async def test_client_cannot_answer_a_call_that_the_gateway_executes(
 
         message = await last_message(sessions)
         [hang] = (part for part in message["parts"] if part["type"] == "tool-hang")
-        assert hang["state"] == "input-available"
+        assert hang["state"] == "output-error"
         forged = with_part(message, {**hang, "state": "output-available", "output": "I did it"})
         with pytest.raises(ConflictError):
             await sessions.start(ALICE, send(S, parsed(forged)))
@@ -133,7 +133,8 @@ async def test_person_sends_again_after_a_crash_inside_a_tool(
         assert await outcome(survivor) == "interrupted"
 
         message = await last_message(survivor)
-        assert waiting(message)["state"] == "input-available"
+        [hang] = (part for part in message["parts"] if part["type"] == "tool-hang")
+        assert hang["state"] == "output-error"
         again = Reading(await survivor.start(ALICE, send(S, parsed(message))))
         await again.end()
         assert again.chunks[-1]["finishReason"] == "stop"

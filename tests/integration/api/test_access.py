@@ -161,6 +161,23 @@ ROWS: Final = [
         spoils=True,
     ),
     Row(
+        "DELETE /api/chat/{chat_id:str}/messages/{message_id:str}",
+        "write",
+        lambda app, place, headers: app.ask(
+            "DELETE", f"/api/chat/{place.id}/messages/nowhere", headers=headers
+        ),
+        lambda answer: b"message_not_found" in answer.body,
+    ),
+    Row(
+        "DELETE /api/chat/{chat_id:str}/messages",
+        "write",
+        lambda app, place, headers: app.ask(
+            "DELETE", f"/api/chat/{place.id}/messages", headers=headers
+        ),
+        lambda answer: answer.status == 204,
+        spoils=True,
+    ),
+    Row(
         "WEBSOCKET /api/chat",
         "write",
         lambda app, place, headers: frame(

@@ -157,7 +157,7 @@ async def test_answer_under_way_goes_on_beside_a_deletion(
 async def test_deletion_asks_who_may(sessions: Sessions, script: Script) -> None:
     """The owner; for another there is no such session, and an observer may only read."""
     await answered(sessions, script, send(S, user_message("u1", "one")))
-    observer = Caller(user=UserId("oscar"), role=Role.OBSERVER)
+    observer = Caller(user=UserId("oscar"), tenant=ALICE.tenant, role=Role.OBSERVER)
     with pytest.raises(SessionNotFoundError):
         await sessions.delete(BOB, S, MessageId("u1"))
     with pytest.raises(ForbiddenError):

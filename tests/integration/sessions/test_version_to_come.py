@@ -424,4 +424,4 @@ async def test_orphans_of_newer_sessions_do_not_hide_ours_from_the_reaper(
         assert types(await watching.end())[-2:] == ["error", "finish"]
     assert raw_redis.zscore("ms:leases", f"{S}|old") is not None
     assert 0 < caplog.text.count(f"upgrade_needed session={S}") <= 3
-    assert 0 < caplog.text.count("orphan_not_closed session=broken") <= 3
+    assert 0 < caplog.text.count("contained at=reaper session=broken") <= 3

@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.errors import ConflictError, MessageNotFoundError
-from gateway.ids import MessageId, RunId, SessionId, UserId
+from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from gateway.sessions.accept import Plan, accept, hash_content
 from gateway.sessions.places import END, branches, needed
 from gateway.sessions.service import StartRequest, Versions
@@ -77,6 +77,7 @@ def session(
         meta=SessionMeta(
             id=SessionId("s"),
             owner=UserId(""),
+            tenant=NO_TENANT,
             position=Position("e", "1-0"),
             title="",
             created_at_ms=0,
