@@ -35,6 +35,9 @@ class GatewayError(Exception):
     Args:
         message: one sentence of what went wrong, then what to do. Public.
         details: more public facts, added to the error's JSON.
+
+    Attributes:
+        note: for the log alone: what somebody else said of it, bounded and without keys.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -46,6 +49,7 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+        self.note = ""
 
 
 class ClientError(GatewayError):

@@ -11,15 +11,26 @@ import logging
 import re
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from prometheus_client import Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 """So that nothing that somebody sends can begin a line of its own."""
 _SECRET_PARAMETER: Final = re.compile(r"((?:^|[?&;\s\"'])token=)[^&\s\"'#]+", re.IGNORECASE)
 _BEARER: Final = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
+_KEY: Final = re.compile(
+    r"\b(?:sk|pk|rk|gsk|csk|xai|nvapi|hf|pplx)[-_][A-Za-z0-9_*.-]{8,}"
+    r"|\bAIza[A-Za-z0-9_-]{10,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+"
+)
+"""What keys of providers look like, and tokens."""
+
+MAX_QUOTED_CHARS: Final = 300
+"""Of what somebody else says, in one field of a log line."""
 
 # -- metrics ------------------------------------------------------------------------------
 
@@ -113,6 +124,28 @@ def configure_logging(level: str) -> None:
 def redact(text: str) -> str:
     """Return `text` without the values of `token=` parameters and bearer headers."""
     return _BEARER.sub(r"\1[redacted]", _SECRET_PARAMETER.sub(r"\1[redacted]", text))
+
+
+def quoted(*, secrets: Iterable[str] = (), **said: str | int | None) -> str:
+    """Return fields of a log line that say what somebody else said, in their order.
+
+    Each is one line, cut at `MAX_QUOTED_CHARS`, and without keys; empty ones are left out.
+
+    Args:
+        secrets: more that must not be shown, wherever it stands.
+    """
+    fields = []
+    for name, value in said.items():
+        if value is None or value == "":
+            continue
+        text = " ".join(str(value).split())
+        for secret in secrets:
+            text = text.replace(secret, "[redacted]") if secret else text
+        text = redact(_KEY.sub("[redacted]", text))
+        if len(text) > MAX_QUOTED_CHARS:
+            text = text[: MAX_QUOTED_CHARS - 1] + "…"
+        fields.append(f"{name}={text if text.isalnum() else json.dumps(text, ensure_ascii=False)}")
+    return " ".join(fields)
 
 
 def redact_url(url: str) -> str:

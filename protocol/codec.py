@@ -38,6 +38,11 @@ _decoders: Final = {tag: msgspec.json.Decoder(kind) for tag, kind in KNOWN_CHUNK
 _decoders_by_bytes: Final = {tag.encode(): decoder for tag, decoder in _decoders.items()}
 
 
+def says_nothing(data: bytes) -> bool:
+    """Whether an event's data is empty, or null: some servers send such as heartbeats."""
+    return data.strip() in (b"", b"null")
+
+
 def one_line(json: bytes) -> bytes:
     """Return JSON without line breaks: itself if it has none.
 

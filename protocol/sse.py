@@ -21,6 +21,9 @@ DONE: Final = b"data: [DONE]\n\n"
 DONE_DATA: Final = b"[DONE]"
 """The `data` of the event that OpenAI and the AI SDK end their streams with."""
 
+ERROR_NAME: Final = "error"
+"""The `event` field of an event that tells of a failure."""
+
 DEFAULT_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """More than any provider sends in one event (an image as base64 is a few MB)."""
 
@@ -48,17 +51,39 @@ class SseDecoder:
 
     Args:
         max_event_bytes: of one event, as sent.
+        error_lines: a field `error`, which the standard does not know and some model servers
+            send, is an event of that name.
     """
 
-    __slots__ = ("_at_start", "_id", "_max_event_bytes", "_pending", "_pending_bytes", "_skip_lf")
+    __slots__ = (
+        "_at_start",
+        "_error_lines",
+        "_id",
+        "_max_event_bytes",
+        "_pending",
+        "_pending_bytes",
+        "_skip_lf",
+    )
 
-    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, *, error_lines: bool = False
+    ) -> None:
         self._max_event_bytes = max_event_bytes
+        self._error_lines = error_lines
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._at_start = True
         self._skip_lf = False
         self._id = ""
+
+    def rest(self) -> bytes:
+        """Return what has come of an event that has no end, as it was sent but for line ends."""
+        return b"".join(self._pending)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something of an event has come, and not its end."""
+        return bool(self._pending)
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the next bytes and return the events that they complete, in order.
@@ -131,6 +156,9 @@ class SseDecoder:
                 data.append(value)
             elif field == b"event":
                 name = value.decode("utf-8", "replace")
+            elif field == b"error" and self._error_lines:
+                name = ERROR_NAME
+                data.append(value)
             elif field == b"id" and b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
         return Event(b"\n".join(data), name or "message", self._id) if data else None

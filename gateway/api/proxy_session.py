@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from litestar.datastructures import Headers
 from msgspec import Struct
 
+from gateway.api.proxy_body import GoneError
 from gateway.api.proxy_exchange import while_there
 from gateway.api.proxy_target import response_headers
 from gateway.errors import GatewayError, RunStoppedError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from gateway.sessions.access import Caller
     from gateway.sessions.turn import Step
     from gateway.sessions.turns import Turns
+    from protocol.chunks import AnyChunk
 
 SESSION_HEADER: Final = "x-midstream-session"
 RUN_KEY_HEADER: Final = "x-midstream-run"
@@ -190,24 +192,21 @@ class SessionCall:
             return
         self._reader = reader
         try:
-            while data := await answer.read():
-                passed, chunks = reader.receive_data(data)
-                if chunks:
-                    step.write(chunks, len(data))
-                if passed:
-                    await response.write(passed)
+            last = await _read_along(reader, step, answer, response)
         except GatewayError:
             if rest := reader.receive_eof()[0]:
                 await response.write(rest)
             raise
-        passed, chunks = reader.receive_eof()
-        if chunks:
-            step.write(chunks, 0)
-        if reader.failure is not None:
-            step.fail(reader.failure)
-        else:
-            step.end(reader.result)
-        await response.write(passed, more=False)
+        except (GoneError, asyncio.CancelledError):
+            if reader.closing:
+                # Whoever has left has all of the answer.
+                _end(step, reader, reader.receive_last())
+            raise
+        rest, chunks = reader.receive_eof()
+        # Before its caller has the last byte: it may leave with it, or make its next call.
+        _end(step, reader, chunks)
+        answer.complete()
+        await response.write(last + rest, more=False)
 
     def _reader_of(
         self, call: Call, step: Step, answer: Answer
@@ -234,6 +233,37 @@ class SessionCall:
         if last is None:
             raise RunStoppedError(STOPPED)
         await response.write(last, more=False)
+
+
+async def _read_along(
+    reader: EventsReader | WholeReader, step: Step, answer: Answer, response: Exchange
+) -> bytes:
+    """Pass an answer on as far as its last event, or its end; return what is still to pass."""
+    while data := await answer.read():
+        passed, chunks = reader.receive_data(data)
+        if chunks:
+            step.write(chunks, len(data))
+        if reader.ended:
+            return passed
+        if isinstance(reader, EventsReader) and reader.closing:
+            answer.expect_end()
+        if reader.result.failure is not None:
+            # Before the caller is told, who may leave with it.
+            step.end(reader.result)
+            answer.expect_end()
+        if passed:
+            await response.write(passed)
+    return b""
+
+
+def _end(step: Step, reader: EventsReader | WholeReader, chunks: list[AnyChunk]) -> None:
+    """Say in the session how the call has ended."""
+    if chunks:
+        step.write(chunks, 0)
+    if reader.failure is not None:
+        step.fail(reader.failure)
+    else:
+        step.end(reader.result)
 
 
 async def _unless_stopped(step: Step, passing: Awaitable[None]) -> bool:

@@ -6,9 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault
 from gateway.providers.http import STREAM_HEADERS, TimeLimits, open_sse
 from gateway.providers.prompts.anthropic import build_request
+from gateway.providers.proxied.calls import Wire
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 
@@ -52,6 +54,7 @@ class AnthropicProvider:
         self._default_headers = default_headers
         self._max_retries = max_retries
         self._limits = limits or TimeLimits()
+        self._drains = Drains()
         self._client: anthropic.AsyncAnthropic | None = None
         self._opening = asyncio.Lock()
 
@@ -80,7 +83,13 @@ class AnthropicProvider:
             send_reasoning=request.send_reasoning,
             send_sources=request.send_sources,
         )
-        async with open_sse(lambda: _send(client, prepared), translator, self._limits) as step:
+        async with open_sse(
+            lambda: _send(client, prepared),
+            translator,
+            self._limits,
+            Wire.MESSAGES,
+            self._drains,
+        ) as step:
             yield step
 
     async def warm_up(self) -> None:
@@ -89,6 +98,7 @@ class AnthropicProvider:
 
     async def close(self) -> None:
         """Close the SDK's client; the next step would open another."""
+        await self._drains.close()
         client, self._client = self._client, None
         if client is not None:
             await client.close()

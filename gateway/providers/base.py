@@ -187,6 +187,23 @@ class Translator(Protocol):
 
     result: StepResult
 
+    @property
+    def closing(self) -> bool:
+        """Whether the response has said that it ends; true from then on.
+
+        Only its last event is waited for, with what may come before it (usage).
+        """
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the protocol's last event was received, or `result.failure` is set.
+
+        What comes after it changes nothing, except another message or response that has
+        come along with it.
+        """
+        ...
+
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON (an SSE `data` field) and return its chunks, often one.
 
@@ -196,8 +213,14 @@ class Translator(Protocol):
         """
         ...
 
+    def receive_error(self, event: bytes) -> list[AnyChunk]:
+        """Take the data of an event that is named an error: `result.failure` is set."""
+        ...
+
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended: return what was held back, and complete `result`.
+
+        One in which nothing of an answer has come sets `result.failure`.
 
         Parts still open stay open; `finish-step` is the agent's to write.
         """

@@ -1,9 +1,8 @@
 """The one place where other libraries' exceptions become the gateway's ProviderErrors.
 
-What went wrong is first named (`Fault`), by the exception's class or by its HTTP status,
-never by its text. Each fault has one error class and one sentence: nothing that a provider
-answered, no key and no address reaches a client. Classes are matched by name along the MRO,
-so that nothing is imported here: the SDKs take seconds.
+What went wrong is first named (`Fault`), by the exception's class, or by what the provider
+answered: see `failures.py`. Classes are matched by name along the MRO, so that nothing is
+imported here: the SDKs take seconds.
 """
 
 from __future__ import annotations
@@ -12,116 +11,16 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import (
-    ProviderError,
-    ProviderRateLimitedError,
-    ProviderRejectedError,
-    ProviderUnavailableError,
-)
+from gateway.providers.failures import Told, failure_of, read_failure
+from gateway.providers.faults import Fault, status_fault
+from gateway.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from gateway.errors import ProviderError
 
-class Fault(Enum):
-    """What can go wrong with a provider: the error's class and its public sentence."""
-
-    UNREACHABLE = (
-        ProviderUnavailableError,
-        "unable to reach the model provider; try again in a moment",
-    )
-    SILENT = (
-        ProviderUnavailableError,
-        "unable to wait any longer for the model provider; try again in a moment",
-    )
-    LOST = (
-        ProviderUnavailableError,
-        "unable to read the rest of the answer, the connection to the model provider was lost; "
-        "try again",
-    )
-    EMPTY = (
-        ProviderUnavailableError,
-        "unable to get an answer, the model provider ended the response without one; try again",
-    )
-    BROKEN = (
-        ProviderUnavailableError,
-        "unable to understand what the model provider answered; try again",
-    )
-    FAILED = (
-        ProviderUnavailableError,
-        "unable to get an answer, the model provider failed; try again in a moment",
-    )
-    OVERLOADED = (
-        ProviderRateLimitedError,
-        "unable to get an answer, the model provider is overloaded; try again in a moment",
-    )
-    RATE_LIMITED = (
-        ProviderRateLimitedError,
-        "unable to get an answer, the model provider's rate limit is reached; "
-        "try again in a moment",
-    )
-    CREDENTIALS = (
-        ProviderRejectedError,
-        "unable to use the model provider, it does not accept the gateway's credentials; "
-        "the operator must check the key",
-    )
-    BILLING = (
-        ProviderRejectedError,
-        "unable to use the model provider, it reports a billing problem; "
-        "the operator must check the account",
-    )
-    FORBIDDEN = (
-        ProviderRejectedError,
-        "unable to use the model provider, the gateway's account may not do this; "
-        "the operator must check the account",
-    )
-    NOT_FOUND = (
-        ProviderRejectedError,
-        "unable to use the model, the provider does not know it; "
-        "the operator must check its name and address",
-    )
-    TOO_LARGE = (
-        ProviderRejectedError,
-        "unable to send the conversation, it is too large for the model provider; "
-        "remove a file or begin a new chat",
-    )
-    GONE = (
-        ProviderRejectedError,
-        "unable to go on with the answer, the model provider does not have it any more; "
-        "send it again",
-    )
-    REFUSED = (
-        ProviderRejectedError,
-        "unable to get an answer, the model provider rejected the request",
-    )
-    MISCONFIGURED = (
-        ProviderRejectedError,
-        "unable to make a request to the model provider; the operator must check its settings",
-    )
-
-    def error(self, *, retry_after_s: float | None = None) -> ProviderError:
-        """Return a new error of this fault."""
-        kind: type[ProviderError]
-        kind, sentence = self.value
-        return kind(sentence, retry_after_s=retry_after_s)
-
-
-_STATUS_FAULTS: Final[dict[int, Fault]] = {
-    401: Fault.CREDENTIALS,
-    402: Fault.BILLING,
-    403: Fault.FORBIDDEN,
-    404: Fault.NOT_FOUND,
-    408: Fault.SILENT,
-    413: Fault.TOO_LARGE,
-    429: Fault.RATE_LIMITED,
-    504: Fault.SILENT,
-    529: Fault.OVERLOADED,
-}
-
-
-def status_fault(status: int) -> Fault:
-    """Return what an HTTP error status means."""
-    return _STATUS_FAULTS.get(status, Fault.FAILED if status >= 500 else Fault.REFUSED)
+__all__ = ["CLASSES", "Fault", "Unmapped", "classify", "map_provider_errors", "status_fault"]
 
 
 class Unmapped(Enum):
@@ -234,12 +133,15 @@ def classify(kind: type[BaseException]) -> tuple[str, Fault | Unmapped] | None:
 
 
 @contextmanager
-def map_provider_errors() -> Iterator[None]:
+def map_provider_errors(*, opening: bool = False) -> Iterator[None]:
     """Translate what the SDKs and their HTTP libraries raise inside the block.
+
+    Args:
+        opening: nothing of an answer has come yet: a lost connection is no lost answer.
 
     Raises:
         ProviderError: of the class and with the sentence of its fault; `retry_after_s` is
-            what the provider asked for. The cause stays attached, for the log.
+            what the provider asked for, and `note` what it said. The cause stays attached.
     """
     try:
         yield
@@ -247,22 +149,56 @@ def map_provider_errors() -> Iterator[None]:
         line = classify(type(error))
         if line is None or line[1] is Unmapped.OURS:
             raise
-        raise _translate(error, line[1]) from error
+        raise _translate(error, line[1], opening=opening) from error
 
 
-def _translate(error: Exception, meaning: Fault | Unmapped) -> ProviderError:
-    if isinstance(meaning, Fault):
-        return meaning.error()
-    fault = status_fault(int(getattr(error, "status_code", 500)))
-    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
-    return fault.error(retry_after_s=_retry_after_s(headers))
+def _translate(error: Exception, meaning: Fault | Unmapped, *, opening: bool) -> ProviderError:
+    if meaning is Unmapped.BY_STATUS:
+        return _refused(error)
+    below = _of_the_transport(error)
+    line = classify(type(below))
+    if line is not None and isinstance(line[1], Fault):
+        meaning = line[1]
+    if opening and meaning is Fault.LOST:
+        meaning = Fault.UNREACHABLE
+    assert isinstance(meaning, Fault)  # noqa: S101 - the other member is handled above
+    translated = meaning.error()
+    translated.note = quoted(error=type(below).__name__, message=str(below))
+    return translated
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read `retry-after-ms` or `retry-after`; a date in it is not worth parsing."""
-    for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) / scale)
-        except (KeyError, ValueError):
-            continue
-    return None
+def _of_the_transport(error: BaseException) -> BaseException:
+    """Return what the HTTP library below the SDK has raised, or the error itself.
+
+    The SDKs' transport over aiohttp makes a `ConnectTimeout` of every connection that is
+    refused or lost, which the SDK then reports as a request that timed out.
+    """
+    below: BaseException | None = error
+    while below is not None:
+        if type(below).__module__.partition(".")[0] == "aiohttp":
+            return below
+        below = below.__cause__
+    return error
+
+
+def _refused(error: Exception) -> ProviderError:
+    response = getattr(error, "response", None)
+    request = getattr(error, "request", None)
+    sent: Mapping[str, str] = getattr(request, "headers", {})
+    try:
+        told = read_failure(response.content)  # type: ignore[union-attr]
+    except Exception:
+        # It was closed before it was read.
+        told = Told(message=str(getattr(error, "message", "")))
+    return failure_of(
+        told,
+        status=int(getattr(error, "status_code", 500)),
+        headers=getattr(response, "headers", {}),
+        secrets=secrets_in(sent),
+    )
+
+
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """Return the keys that a request was made with, from its headers (names in lower case)."""
+    values = map(headers.get, ("authorization", "x-api-key", "api-key"))
+    return [value.rpartition(" ")[2] for value in values if value]

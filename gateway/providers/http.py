@@ -8,15 +8,22 @@ fails at the moment that the settings name, whatever the SDK retries.
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
-from gateway.providers.errors import Fault, map_provider_errors
+from gateway.errors import ProviderError
+from gateway.providers.drains import CLOSING_S
+from gateway.providers.errors import map_provider_errors
+from gateway.providers.failures import request_id_of
+from gateway.providers.faults import Fault
+from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from gateway.silence import SilenceLimit
+from gateway.telemetry import quoted
 from protocol.errors import MalformedFrameError
-from protocol.sse import SseDecoder
+from protocol.sse import ERROR_NAME, SseDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,8 +31,12 @@ if TYPE_CHECKING:
     import httpx2
 
     from gateway.providers.base import StepResult, Translator
+    from gateway.providers.drains import Drains
+    from gateway.providers.proxied.calls import Wire
     from protocol.chunks import AnyChunk
     from protocol.sse import Event
+
+logger = logging.getLogger(__name__)
 
 STREAM_HEADERS: Final = {
     # Makes both SDKs return the response before its body is read: what their
@@ -62,15 +73,19 @@ class SseStep:
     """A step under way over an SSE response. Implements `StepStream`."""
 
     def __init__(
-        self, response: httpx2.Response, translator: Translator, limits: TimeLimits
+        self, response: httpx2.Response, translator: Translator, limits: TimeLimits, wire: Wire
     ) -> None:
         # httpx's own iterator is for what is encoded; else it only costs, with every read.
         encoded = "content-encoding" in response.headers
         plain = cast("httpx2.AsyncByteStream", response.stream)
+        self._response = response
         self._body = response.aiter_bytes() if encoded else aiter(plain)
-        self._decoder = SseDecoder()
+        self._decoder = SseDecoder(error_lines=True)
+        self._unread: bytearray | None = bytearray()
         self._translator = translator
+        self._wire = wire
         self._silence = SilenceLimit(limits.between_bytes_s).waiter()
+        self._closes_at: float | None = None
 
     @property
     def result(self) -> StepResult:
@@ -80,8 +95,9 @@ class SseStep:
     async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
         """Yield chunks, one list a network read, never empty.
 
-        Ends at the end of the response, or early when the provider reports a failure
-        (`result.failure`).
+        Ends with the protocol's last event, whatever the connection does then; without one, at
+        the end of the response. A failure that the provider reports (`result.failure`) ends
+        it, too.
 
         Raises:
             ProviderUnavailableError: the connection was lost, silent for too long, or not
@@ -89,58 +105,129 @@ class SseStep:
         """
         translator, receive = self._translator, self._translator.receive
         with map_provider_errors():
-            while True:
+            while not self._is_over():
                 try:
-                    with self._silence:
-                        data = await anext(self._body)
+                    if translator.closing:
+                        data = await self._last_data()
+                    else:
+                        with self._silence:
+                            data = await anext(self._body)
                 except StopAsyncIteration:
                     break
                 chunks: list[AnyChunk] = []
                 for event in self._events(data):
-                    chunks += receive(event.data)
-                    if translator.result.failure is not None:
-                        break
+                    if event.name == ERROR_NAME:
+                        chunks += translator.receive_error(event.data)
+                    else:
+                        chunks += receive(event.data)
                 if chunks:
                     yield chunks
-                if translator.result.failure is not None:
-                    return
-        if chunks := translator.receive_eof():
+        if not translator.ended and (chunks := self._take_rest()):
             yield chunks
+        if translator.result.failure is None and (chunks := translator.receive_eof()):
+            yield chunks
+        if (failure := translator.result.failure) is not None:
+            self._note_request(failure)
 
-    def close(self) -> None:
-        """Let go of the step's timer."""
+    def _take_rest(self) -> list[AnyChunk]:
+        """Take what stands at the end of a body that ends without its last event.
+
+        An event whose blank line is missing is one if it is whole. A body without any event is
+        no stream, but perhaps an answer or an error as one JSON object.
+
+        Raises:
+            ProviderUnavailableError: it is nothing of this kind.
+        """
+        translator, unread = self._translator, self._unread
+        event = last_event(self._decoder.rest())
+        if event is not None:
+            take = translator.receive_error if event.name == ERROR_NAME else translator.receive
+            return take(event.data)
+        chunks: list[AnyChunk] = []
+        for data in () if unread is None else events_in(bytes(unread), self._wire):
+            chunks += translator.receive(data)
+        return chunks
+
+    def _note_request(self, failure: ProviderError) -> None:
+        """Add which request failed to what the operator is told."""
+        if "request_id=" not in failure.note:
+            told = quoted(request_id=request_id_of(self._response.headers))
+            failure.note = " ".join(filter(None, (failure.note, told)))
+
+    def _is_over(self) -> bool:
+        """Whether the answer has ended, and nothing of another message has come behind it."""
+        translator = self._translator
+        if not translator.ended:
+            return False
+        return translator.result.failure is not None or not self._decoder.pending
+
+    async def _last_data(self) -> bytes:
+        """Read on behind the end of what is said; a loss, or a long wait, is the end then.
+
+        Raises:
+            StopAsyncIteration: it has ended.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closes_at is None:
+            self._closes_at = loop.time() + CLOSING_S
+        try:
+            with map_provider_errors():
+                async with asyncio.timeout_at(self._closes_at):
+                    return await anext(self._body)
+        except ProviderError as error:
+            logger.info("response_without_last_event reason=%s", error.message)
+            raise StopAsyncIteration from error
+
+    async def release(self, drains: Drains) -> None:
+        """Let go of the response: at once, or after its last bytes if the answer has ended."""
         self._silence.close()
+        if self._translator.ended:
+            await drains.let_go(self._body, self._response.aclose)
+        else:
+            await self._response.aclose()
 
     def _events(self, data: bytes) -> list[Event]:
         try:
-            return self._decoder.receive_data(data)
+            events = self._decoder.receive_data(data)
         except MalformedFrameError as error:
             raise Fault.BROKEN.error() from error
+        if self._unread is not None:
+            if events or len(self._unread) > MAX_BODY_BYTES:
+                self._unread = None
+            else:
+                self._unread += data
+        return events
 
 
 @asynccontextmanager
 async def open_sse(
-    send: Callable[[], Awaitable[httpx2.Response]], translator: Translator, limits: TimeLimits
+    send: Callable[[], Awaitable[httpx2.Response]],
+    translator: Translator,
+    limits: TimeLimits,
+    wire: Wire,
+    drains: Drains,
 ) -> AsyncIterator[SseStep]:
     """Send a request and read its answer; leaving closes the connection at once.
 
-    A response that was read to its end leaves its connection for the next request; any
-    other is closed, whether the block is left, fails or is cancelled.
+    A response that was read to its end leaves its connection for the next request, and one
+    whose answer has ended is read on for a moment by `drains`. Any other is closed, whether
+    the block is left, fails or is cancelled.
 
     Args:
         send: makes the request and returns the response with its body unread.
         translator: of this one step.
         limits: for this one step.
+        wire: which API it is.
+        drains: of the provider.
 
     Raises:
         ProviderError: from entering, once the SDK has retried what it retries.
     """
-    with map_provider_errors():
+    with map_provider_errors(opening=True):
         async with asyncio.timeout(limits.first_byte_s):
             response = await send()
-    step = SseStep(response, translator, limits)
+    step = SseStep(response, translator, limits, wire)
     try:
         yield step
     finally:
-        step.close()
-        await response.aclose()
+        await step.release(drains)

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,6 +29,7 @@ from gateway.errors import (
 )
 from gateway.providers.errors import Fault
 from gateway.providers.http import SseStep
+from gateway.providers.proxied.calls import Wire
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ TRACELESS: Final = frozenset(
 )
 """Events that leave a translator as it was: whatever it makes of them, it forgets."""
 
-_TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-
 
 class ResponsePoint(Struct, frozen=True, omit_defaults=True):
     """How far a response was read.
@@ -102,17 +101,22 @@ class FollowedResponse:
 
     Attributes:
         sequence: of the last event received.
-        ended: the response's own last event was received.
     """
+
+    closing = False
 
     def __init__(self, translator: Translator) -> None:
         """Begin before the first event."""
         self.result = translator.result
         self.sequence = -1
-        self.ended = False
         self._translator = translator
         self._events: list[str] = []
         self._size = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response's own last event was received, or a failure."""
+        return self._translator.ended
 
     def restore(self, point: ResponsePoint) -> None:
         """Come to where `point` was, in place of the beginning; chunks up to it are known."""
@@ -134,8 +138,11 @@ class FollowedResponse:
             text = event.decode("utf-8", "replace")
             self._events.append(text)
             self._size += len(text)
-        self.ended = self.ended or head.type in _TERMINAL
         return self._translator.receive(event)
+
+    def receive_error(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is named an error. See `Translator.receive_error`."""
+        return self._translator.receive_error(event)
 
     def receive_eof(self) -> list[AnyChunk]:
         """A connection ended. See `Translator.receive_eof`."""
@@ -172,6 +179,7 @@ class BackgroundStep:
         self._memory = memory
         self._id = response_id
         self._response = first
+        self._connected: SseStep | None = None
         self._kept_at_s = time.monotonic()
 
     @property
@@ -189,7 +197,7 @@ class BackgroundStep:
         """
         followed = self._followed
         failures = 0
-        while not followed.ended and followed.result.failure is None:
+        while not followed.ended:
             read_up_to = followed.sequence
             try:
                 async with aclosing(self._connection()) as connection:
@@ -198,7 +206,7 @@ class BackgroundStep:
                 lost: ProviderError = Fault.LOST.error()
             except (ProviderUnavailableError, ProviderRateLimitedError) as error:
                 lost = error
-            if followed.ended or followed.result.failure is not None:
+            if followed.ended:
                 break
             failures = 1 if followed.sequence > read_up_to else failures + 1
             if not self._id or failures > len(RETRY_DELAYS_S):
@@ -216,15 +224,15 @@ class BackgroundStep:
         try:
             if self._response is None:
                 self._response = await self._connect()
-            with closing(
-                SseStep(self._response, self._followed, self._client.limits)
-            ) as connection:
-                async for chunks in connection:
-                    if not self._id:
-                        await self._keep_id()
-                    yield chunks
-                    if time.monotonic() - self._kept_at_s >= POINT_INTERVAL_S:
-                        await self._keep_point()
+            self._connected = SseStep(
+                self._response, self._followed, self._client.limits, Wire.RESPONSES
+            )
+            async for chunks in self._connected:
+                if not self._id:
+                    await self._keep_id()
+                yield chunks
+                if time.monotonic() - self._kept_at_s >= POINT_INTERVAL_S:
+                    await self._keep_point()
         finally:
             await self.close()
 
@@ -255,7 +263,10 @@ class BackgroundStep:
     async def close(self) -> None:
         """Close the connection; the response goes on."""
         response, self._response = self._response, None
-        if response is not None:
+        connection, self._connected = self._connected, None
+        if connection is not None:
+            await connection.release(self._client.drains)
+        elif response is not None:
             await response.aclose()
 
 

@@ -6,8 +6,10 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault, map_provider_errors
 from gateway.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
+from gateway.providers.proxied.calls import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -23,6 +25,9 @@ _NO_KEY: Final = "none"
 
 class OpenAIClient:
     """Sends requests through the SDK, which is imported by the first one.
+
+    Attributes:
+        drains: of its responses.
 
     Args:
         api_key: None leaves it to the SDK's environment variables.
@@ -42,6 +47,7 @@ class OpenAIClient:
         limits: TimeLimits | None,
     ) -> None:
         """Keep the settings."""
+        self.drains = Drains()
         self._api_key = api_key
         self._base_url = base_url
         self._default_headers = default_headers
@@ -56,7 +62,13 @@ class OpenAIClient:
     ) -> AsyncIterator[SseStep]:
         """Post a JSON body and read the answer. See `open_sse`."""
         client = await self._connected()
-        async with open_sse(lambda: _send(client, path, body), translator, self._limits) as step:
+        async with open_sse(
+            lambda: _send(client, path, body),
+            translator,
+            self._limits,
+            Wire(path.removeprefix("/")),
+            self.drains,
+        ) as step:
             yield step
 
     async def begin(self, path: str, body: bytes) -> httpx2.Response:
@@ -85,7 +97,7 @@ class OpenAIClient:
         return self._limits
 
     async def _in_time(self, request: Awaitable[httpx2.Response]) -> httpx2.Response:
-        with map_provider_errors():
+        with map_provider_errors(opening=True):
             async with asyncio.timeout(self._limits.first_byte_s):
                 return await request
 
@@ -95,6 +107,7 @@ class OpenAIClient:
 
     async def close(self) -> None:
         """Close the SDK's client; the next request would open another."""
+        await self.drains.close()
         client, self._client = self._client, None
         if client is not None:
             await client.close()

@@ -7,6 +7,7 @@ side of the proxy does all of that, as if it were connected directly.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gateway.errors import SettingsError
+from gateway.errors import ProviderError, SettingsError
+from gateway.providers.drains import CLOSING_S, Drains
 from gateway.providers.errors import map_provider_errors
 from gateway.providers.http import TimeLimits
 from gateway.providers.simulator import create_simulator
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -116,6 +120,8 @@ class Answer:
         self._response = response
         self._content = response.content
         self._silence = SilenceLimit(limits.between_bytes_s).waiter()
+        self._closes_at: float | None = None
+        self._complete = False
 
     async def read(self) -> bytes:
         """Return what has come of the body, as soon as anything has; empty at its end.
@@ -123,12 +129,38 @@ class Answer:
         Raises:
             ProviderUnavailableError: the connection was lost, or silent for too long.
         """
+        if self._closes_at is not None:
+            return await self._last_data(self._closes_at)
         with map_provider_errors(), self._silence:
             return await self._content.readany()
 
-    def close(self) -> None:
-        """Let go at once: a connection with an answer that was not read is closed."""
+    def expect_end(self) -> None:
+        """From now on a loss is the body's end, and so is a wait of `CLOSING_S` in all."""
+        if self._closes_at is None:
+            self._closes_at = asyncio.get_running_loop().time() + CLOSING_S
+
+    def complete(self) -> None:
+        """Nothing more is to be read: what still comes is drained."""
+        self._complete = True
+
+    async def release(self, drains: Drains) -> None:
+        """Let go: at once, which closes a connection whose answer was not read, or drained."""
         self._silence.close()
+        if self._complete and not self._content.at_eof():
+            await drains.let_go(self._content.iter_any(), self._close)
+        else:
+            self._response.close()
+
+    async def _last_data(self, until_s: float) -> bytes:
+        try:
+            with map_provider_errors():
+                async with asyncio.timeout_at(until_s):
+                    return await self._content.readany()
+        except ProviderError as error:
+            logger.info("response_without_last_event reason=%s", error.message)
+            return b""
+
+    async def _close(self) -> None:
         self._response.close()
 
 
@@ -153,6 +185,7 @@ class Upstreams:
         self._simulators: dict[str, Upstream] = {}
         self._starting = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._drains = Drains()
 
     async def find(self, name: str) -> Upstream | None:
         """Return a provider; a simulated one is started when it is first asked for."""
@@ -175,6 +208,8 @@ class Upstreams:
     ) -> AsyncIterator[Answer]:
         """Send a request, and enter when its answer begins; leaving closes it at once.
 
+        An answer that is complete is read on for a moment, in the background.
+
         Args:
             url: see `Upstream.url`.
             headers: all of them, but for the host's; names in lower case. With a
@@ -189,7 +224,7 @@ class Upstreams:
 
         session = self._session or self._connect()
         limits = upstream.limits
-        with map_provider_errors():
+        with map_provider_errors(opening=True):
             async with asyncio.timeout(limits.first_byte_s) as limit:
                 response = await session.request(
                     method,
@@ -205,7 +240,7 @@ class Upstreams:
             yield answer
         finally:
             # One that was read to its end has given its connection back before this.
-            answer.close()
+            await answer.release(self._drains)
 
     def _connect(self) -> aiohttp.ClientSession:
         """Open the session with the first request: it belongs to the running event loop."""
@@ -225,6 +260,7 @@ class Upstreams:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._drains.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()

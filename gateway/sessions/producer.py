@@ -34,7 +34,7 @@ from gateway.store.records import (
     RunKey,
     RunOutcome,
 )
-from gateway.telemetry import RUNS_ENDED
+from gateway.telemetry import RUNS_ENDED, quoted
 from protocol.assembler import Assembler
 from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from protocol.codec import encode_lines
@@ -379,7 +379,13 @@ class Producer:
             self._failure = INTERNAL_SENTENCE
             logger.error("agent_failed run=%s", self.key.run_id, exc_info=error)
             return
-        logger.warning("run_failing run=%s reason=%s", self.key.run_id, self._failure)
+        said = error.note if isinstance(error, GatewayError) else ""
+        logger.warning(
+            "run_failing run=%s session=%s %s",
+            self.key.run_id,
+            self.key.session_id,
+            " ".join(filter(None, (quoted(reason=self._failure), said))),
+        )
 
     # -- the terminal -------------------------------------------------------------------------
 

@@ -10,24 +10,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from gateway.errors import ProviderError
 from gateway.providers.anthropic_tools import ToolNames
 from gateway.providers.errors import Fault
 from gateway.providers.prompts.openai_tools import tooling
 from gateway.providers.proxied.calls import Wire
 from gateway.providers.proxied.endings import ENDINGS
-from gateway.providers.proxied.whole_answers import events_of
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
+from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in
 from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
-from protocol.sse import DEFAULT_MAX_EVENT_BYTES, SseDecoder
+from protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.errors import ProviderError
     from gateway.providers.base import StepResult, Translator
     from gateway.providers.part_ids import PartIds
     from gateway.providers.proxied.calls import Call
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_WHOLE_BYTES: Final = 64 * 1024 * 1024
-"""Of an answer that does not stream; a larger one passes, and is not shown."""
-
-_UNLIKE_AN_ANSWER: Final = (*UNREADABLE, ValueError, TypeError, KeyError, AttributeError)
+_LAST_EVENTS: Final = {
+    Wire.CHAT: b"[DONE]",
+    Wire.MESSAGES: b'{"type":"message_stop"}',
+    Wire.RESPONSES: b"[DONE]",
+}
+"""What ends an answer of which everything else has come."""
 
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
@@ -76,14 +80,27 @@ class EventsReader:
     def __init__(self, call: Call, translator: Translator, new_id: Callable[[], str]) -> None:
         self.failure: ProviderError | None = None
         self._translator = translator
-        self._decoder = SseDecoder()
+        self._decoder = SseDecoder(error_lines=True)
         self._ending = ENDINGS[call.wire](new_id)
+        self._last_event = _LAST_EVENTS[call.wire]
         self._held = bytearray()
 
     @property
     def result(self) -> StepResult:
         """What the step came to."""
         return self._translator.result
+
+    @property
+    def closing(self) -> bool:
+        """Whether what the answer says is complete: only its last event is waited for."""
+        return self.failure is None and self._translator.closing
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last event is there, and nothing of another message behind it."""
+        if self.failure is not None or not self._translator.ended:
+            return False
+        return self.result.failure is None and not self._held
 
     def receive_data(self, data: bytes) -> tuple[bytes, list[AnyChunk]]:
         """Take the next bytes; return what of them is to pass, and their chunks."""
@@ -94,7 +111,9 @@ class EventsReader:
         try:
             for event in self._decoder.receive_data(passed) if passed else ():
                 self._follow(event.data)
-                if self._translator.result.failure is None:
+                if event.name == ERROR_NAME:
+                    chunks += self._translator.receive_error(event.data)
+                else:
                     chunks += self._translator.receive(event.data)
         except MalformedFrameError:
             self.failure = Fault.BROKEN.error()
@@ -112,6 +131,11 @@ class EventsReader:
         if self.failure is None and self.result.failure is None:
             chunks = self._translator.receive_eof()
         return self._rest(), chunks
+
+    def receive_last(self) -> list[AnyChunk]:
+        """End an answer that is `closing` without its last event: return the last chunks."""
+        chunks = self._translator.receive(self._last_event)
+        return chunks + self.receive_eof()[1]
 
     def close(self) -> bytes | None:
         """Return what ends the stream for the caller, from where it is; None if nothing can."""
@@ -150,7 +174,7 @@ class WholeReader:
 
     def __init__(self, call: Call, translator: Translator) -> None:
         self.failure: ProviderError | None = None
-        self._wire = call.wire
+        self._call = call
         self._translator = translator
         self._body = bytearray()
 
@@ -159,11 +183,23 @@ class WholeReader:
         """What the step came to."""
         return self._translator.result
 
+    @property
+    def closing(self) -> bool:
+        """Whether all of it is there."""
+        try:
+            msgspec.json.decode(self._body)
+        except UNREADABLE:
+            return False
+        return True
+
+    ended = False
+    """Its end is the body's."""
+
     def receive_data(self, data: bytes) -> tuple[bytes, list[AnyChunk]]:
         """Take the next bytes; all of them pass."""
         if self.failure is None:
             self._body += data
-            if len(self._body) > MAX_WHOLE_BYTES:
+            if len(self._body) > MAX_BODY_BYTES:
                 self._body.clear()
                 self.failure = Fault.BROKEN.error()
         return data, []
@@ -173,12 +209,28 @@ class WholeReader:
         chunks: list[AnyChunk] = []
         try:
             if self.failure is None:
-                for event in events_of(self._wire, bytes(self._body)):
-                    chunks += self._translator.receive(event)
-                chunks += self._translator.receive_eof()
-        except _UNLIKE_AN_ANSWER:
-            self.failure = Fault.BROKEN.error()
+                chunks = self._translated(bytes(self._body))
+        except ProviderError as error:
+            self.failure = error
         return b"", chunks
+
+    def _translated(self, body: bytes) -> list[AnyChunk]:
+        chunks: list[AnyChunk] = []
+        if body.lstrip().startswith((b"data:", b"event:", b"error:", b":")):
+            # A stream under another media type is one all the same.
+            read = EventsReader(self._call, self._translator, str)
+            chunks = read.receive_data(body)[1]
+            self.failure = read.failure
+        else:
+            for data in events_in(body, self._call.wire):
+                chunks += self._translator.receive(data)
+        if self.result.failure is None:
+            chunks += self._translator.receive_eof()
+        return chunks
+
+    def receive_last(self) -> list[AnyChunk]:
+        """See `EventsReader.receive_last`."""
+        return self.receive_eof()[1]
 
     def close(self) -> bytes | None:
         """Nothing ends half an object."""

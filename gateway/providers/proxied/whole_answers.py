@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.providers.proxied.calls import Wire
+from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Json = dict[str, Any]
+
+UNLIKE_AN_ANSWER: Final = (*UNREADABLE, ValueError, TypeError, KeyError, AttributeError)
+"""What `events_of` raises for a body that is no answer of its API."""
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from msgspec import UNSET, UnsetType
 
 from gateway.providers.base import StepResult
-from gateway.providers.errors import Fault
+from gateway.providers.failures import failure_in
+from gateway.providers.faults import Fault
 from gateway.providers.translate import anthropic_events as events
 from gateway.providers.translate import anthropic_wire as wire
 from gateway.providers.translate.anthropic_calls import CallStream, OpenCall
 from gateway.providers.translate.anthropic_citations import Citations, CitedDocument
-from gateway.providers.translate.anthropic_endings import FAULTS, FINISH_REASONS, GOES_ON
+from gateway.providers.translate.anthropic_endings import FINISH_REASONS, GOES_ON
 from gateway.providers.translate.anthropic_metadata import anthropic_metadata
 from gateway.providers.translate.anthropic_results import mcp_result_chunk, result_chunk
 from gateway.providers.translate.anthropic_texts import OpenReasoning, OpenText, TextStream
@@ -31,11 +32,13 @@ from protocol.chunks import (
     ReasoningStartChunk,
     StartStepChunk,
 )
-from protocol.codec import UNREADABLE
+from protocol.codec import UNREADABLE, says_nothing
+from protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from gateway.errors import ProviderError
     from gateway.providers.anthropic_tools import ToolNames
     from gateway.providers.part_ids import PartIds
     from gateway.providers.translate.tool_calls import ToolCalls
@@ -46,6 +49,8 @@ UNREADABLE_EVENT: Final = (
 
 JSON_TOOL: Final = "json"
 """The tool that makes models without structured output answer in JSON."""
+
+_BEGINS: Final = b'"message_start"'
 
 _decode = events.event_decoder.decode
 
@@ -77,6 +82,7 @@ class AnthropicTranslator:
     ) -> None:
         """Begin a step."""
         self.result = StepResult()
+        self.closing = self.ended = False
         self._calls = calls
         self._call_stream = CallStream(names, calls)
         self._new_id = new_id
@@ -96,15 +102,24 @@ class AnthropicTranslator:
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
-        if self.result.failure is not None:
+        if self.ended and (self.result.failure is not None or _BEGINS not in event):
             return []
         try:
             value = _decode(event)
             return self._ON_EVENT[type(value)](self, value)
         except UNREADABLE:
-            if not events.is_unknown(event):
+            if event.strip() == DONE_DATA:
+                # Of another API: here it ends nothing, but little comes after it.
+                self.closing = True
+            elif not says_nothing(event) and not events.is_unknown(event):
                 self.result.warning = UNREADABLE_EVENT
             return []
+
+    def receive_error(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is named an error. See `Translator.receive_error`."""
+        if not self.ended:
+            self._fail_with(failure_in(event))
+        return []
 
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
@@ -128,6 +143,7 @@ class AnthropicTranslator:
             return []
         self._usage.start(message.usage)
         self._in_message = True
+        self.closing = self.ended = False
         self._has_output = False
         self._message_id = message.id
         self.result.response_id = message.id
@@ -145,21 +161,26 @@ class AnthropicTranslator:
     def _message_delta(self, event: events.MessageDelta) -> list[AnyChunk]:
         self._usage.update(event.usage)
         self._set_finish_reason(event.delta.stop_reason)
+        self.closing = self.closing or event.delta.stop_reason is not None
         return []
 
     def _message_stop(self, _event: events.MessageStop) -> list[AnyChunk]:
         self._in_message = False
         self._has_output = False
-        self._finished = True
+        self._finished = self.closing = self.ended = True
         self.result.usage = self._usage.total()
         return self._citations.remaining_sources() + self._release_texts()
 
     def _error(self, event: events.ErrorEvent) -> list[AnyChunk]:
-        self._fail(FAULTS.get(event.error.type, Fault.FAILED))
+        self._fail_with(failure_in(bytes(event.error)))
         return []
 
     def _fail(self, fault: Fault) -> None:
-        self.result.failure = fault.error()
+        self._fail_with(fault.error())
+
+    def _fail_with(self, failure: ProviderError) -> None:
+        self.closing = self.ended = True
+        self.result.failure = failure
         self.result.finish_reason = "error"
 
     def _set_finish_reason(self, raw: str | None) -> None:

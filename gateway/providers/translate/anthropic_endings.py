@@ -1,4 +1,4 @@
-"""How Anthropic's messages end: stop reasons and errors, in the gateway's words.
+"""How Anthropic's messages end: stop reasons, in the gateway's words.
 
 Source: @ai-sdk/anthropic 4.0.105, `map-anthropic-stop-reason.ts`.
 """
@@ -6,8 +6,6 @@ Source: @ai-sdk/anthropic 4.0.105, `map-anthropic-stop-reason.ts`.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-
-from gateway.providers.errors import Fault
 
 if TYPE_CHECKING:
     from protocol.chunks import FinishReason
@@ -25,17 +23,3 @@ FINISH_REASONS: Final[dict[str | None, FinishReason]] = {
 
 GOES_ON: Final = {"pause_turn", "tool_use"}
 """The model has not said its last word."""
-
-FAULTS: Final = {
-    "api_error": Fault.FAILED,
-    "authentication_error": Fault.CREDENTIALS,
-    "billing_error": Fault.BILLING,
-    "invalid_request_error": Fault.REFUSED,
-    "not_found_error": Fault.NOT_FOUND,
-    "overloaded_error": Fault.OVERLOADED,
-    "permission_error": Fault.FORBIDDEN,
-    "rate_limit_error": Fault.RATE_LIMITED,
-    "request_too_large": Fault.TOO_LARGE,
-    "timeout_error": Fault.SILENT,
-}
-"""An error event's type -> what it means; the others are `FAILED`."""

@@ -216,16 +216,10 @@ class Ping(Wire, frozen=True, tag="ping"):
     """The provider is still there."""
 
 
-class StreamError(Struct, frozen=True):
-    """What went wrong, by the provider's name for it."""
-
-    type: str = ""
-
-
 class ErrorEvent(Wire, frozen=True, tag="error"):
     """The provider failed."""
 
-    error: StreamError
+    error: Raw = Raw()
 
 
 Event: TypeAlias = (

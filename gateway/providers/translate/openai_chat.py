@@ -17,9 +17,11 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.providers.base import StepResult
+from gateway.providers.failures import failure_in, is_failure
+from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.openai_chat_tools import ToolCallDelta, ToolCallDeltas
-from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, stream_failure
+from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
 from gateway.providers.translate.openai_usage import chat_usage
 from protocol.chunks import (
     AnyChunk,
@@ -30,12 +32,13 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.codec import UNREADABLE
+from protocol.codec import UNREADABLE, says_nothing
 from protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.errors import ProviderError
     from gateway.providers.translate.tool_calls import ToolCalls
 
 _FINISH_REASONS: Final[dict[str, FinishReason]] = {
@@ -45,6 +48,9 @@ _FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "function_call": "tool-calls",
     "tool_calls": "tool-calls",
 }
+
+
+NO_JSON: Final = Raw()
 
 
 class _UrlCitation(Struct):
@@ -66,23 +72,19 @@ class _Delta(Struct):
 class _Choice(Struct):
     delta: _Delta | None = None
     finish_reason: str | None = None
+    error: Raw = NO_JSON
 
 
 class _Chunk(Struct):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | UnsetType | None = UNSET
-    usage: Raw = Raw()
-    error: Raw = Raw()
-
-
-class _Error(Struct):
-    code: str | int | None = None
-    type: str | None = None
+    usage: Raw = NO_JSON
+    error: Raw = NO_JSON
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
-_error_decoder = msgspec.json.Decoder(_Error)
+_object_decoder = msgspec.json.Decoder(dict[str, object])
 
 
 class OpenAIChatTranslator:
@@ -105,6 +107,7 @@ class OpenAIChatTranslator:
     ) -> None:
         """Begin a step."""
         self.result = StepResult(finish_reason="interrupted")
+        self.closing = self.ended = False
         self._calls = calls
         self._deltas = ToolCallDeltas(calls, new_id)
         self._new_id = new_id
@@ -114,20 +117,31 @@ class OpenAIChatTranslator:
         self._held: list[AnyChunk] | None = [StartStepChunk()]
         self._text_open = False
         self._refused = False
+        self._began = False
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
-        if event == DONE_DATA:
+        if self.ended:
             return []
         try:
             chunk = _decoder.decode(event)
             choices = chunk.choices
             if choices is UNSET or not choices:
-                return self._without_choices(chunk)
-            if bytes(chunk.usage) or self.result.response_id is None:
+                return self._without_choices(event, chunk)
+            choice = choices[0]
+            if chunk.usage is not NO_JSON or self.result.response_id is None:
                 self._take_metadata(chunk)
-            return self._translate(choices[0])
+            chunks = self._translate(choice)
+            if chunk.error is not NO_JSON or choice.error is not NO_JSON:
+                self._take_error(chunk.error, choice.error)
+            return chunks
         except (*UNREADABLE, ValueError):
+            if event.strip() == DONE_DATA:
+                # Before the reason, it may be a stray one: what follows is still read.
+                self.ended, self.closing = self.closing, True
+                return []
+            if says_nothing(event):
+                return []
             self.result.warning = UNREADABLE_EVENT
             self.result.finish_reason = "error"
             self.result.raw_finish_reason = None
@@ -142,6 +156,9 @@ class OpenAIChatTranslator:
         chunks += self._deltas.complete()
         result = self.result
         result.tool_calls = tuple(self._calls.pending)
+        if not self._began:
+            self._fail((Fault.EMPTY if result.warning is None else Fault.BROKEN).error())
+            return []
         if result.raw_finish_reason is not None:
             result.finish_reason = _FINISH_REASONS.get(result.raw_finish_reason, "other")
             if result.finish_reason == "stop" and self._refused:
@@ -151,24 +168,35 @@ class OpenAIChatTranslator:
             self._held = None
         return chunks
 
-    def _without_choices(self, chunk: _Chunk) -> list[AnyChunk]:
-        """Take an error, the usage, or what a compatible server sends besides."""
-        failed = bytes(chunk.error) not in (b"", b"null")
-        if chunk.choices == [] or (chunk.choices is None and not failed):
-            self._take_metadata(chunk)
-            return []
-        if not failed:
-            raise ValueError("neither choices nor an error")
-        error = _Error()
-        if bytes(chunk.error).startswith(b"{"):
-            error = _error_decoder.decode(chunk.error)
-        result = self.result
-        result.failure = stream_failure(error.code, error.type)
-        result.finish_reason = "error"
-        result.raw_finish_reason = None
+    def receive_error(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is named an error. See `Translator.receive_error`."""
+        self._fail(failure_in(event))
         return []
 
+    def _without_choices(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
+        """Take an error, the usage, or what a compatible server sends besides."""
+        if chunk.error is not NO_JSON:
+            self._take_error(chunk.error)
+        elif chunk.choices is UNSET and is_failure(_object_decoder.decode(event)):
+            self._fail(failure_in(event))
+        self._take_metadata(chunk)
+        return []
+
+    def _take_error(self, *errors: Raw) -> None:
+        for error in errors:
+            if bytes(error) not in (b"", b"null"):
+                self._fail(failure_in(bytes(error)))
+
+    def _fail(self, failure: ProviderError) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self.result.failure = failure
+        self.result.finish_reason = "error"
+        self.result.raw_finish_reason = None
+
     def _take_metadata(self, chunk: _Chunk) -> None:
+        self._began = self._began or chunk.choices is not UNSET
         if self.result.response_id is None:
             self.result.response_id = chunk.id
             self.result.model = chunk.model
@@ -176,6 +204,7 @@ class OpenAIChatTranslator:
 
     def _translate(self, choice: _Choice) -> list[AnyChunk]:
         if choice.finish_reason is not None:
+            self.closing = True
             self.result.raw_finish_reason = choice.finish_reason
         delta = choice.delta
         if delta is None:

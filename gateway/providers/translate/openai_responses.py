@@ -17,12 +17,13 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.providers.base import StepResult
-from gateway.providers.errors import Fault
+from gateway.providers.failures import failure_in, is_failure
+from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate import openai_responses_client_tools as client_tools
 from gateway.providers.translate import openai_responses_hosted_tools as hosted_tools
 from gateway.providers.translate import openai_responses_wire as wire
-from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, stream_failure
+from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
 from gateway.providers.translate.openai_metadata import openai_metadata
 from gateway.providers.translate.openai_responses_annotations import Annotations
 from gateway.providers.translate.openai_responses_reasoning import ReasoningItems
@@ -36,7 +37,7 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.codec import UNREADABLE
+from protocol.codec import UNREADABLE, says_nothing
 from protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ _message_decoder = msgspec.json.Decoder(wire.Message)
 _reasoning_decoder = msgspec.json.Decoder(wire.Reasoning)
 _created_decoder = msgspec.json.Decoder(wire.Created)
 _ended_decoder = msgspec.json.Decoder(wire.Ended)
-_error_decoder = msgspec.json.Decoder(wire.StreamError)
+_object_decoder = msgspec.json.Decoder(dict[str, object])
+
+_BEGINS: Final = b'"response.created"'
 
 _ADDED: Final = client_tools.ADDED | hosted_tools.ADDED
 _DONE: Final = client_tools.DONE | hosted_tools.DONE
@@ -60,6 +63,10 @@ _INCOMPLETE_REASONS: Final[dict[str, FinishReason]] = {
     "max_output_tokens": "length",
     "content_filter": "content-filter",
 }
+
+
+class _ReportedError(Exception):
+    """An event says that the provider failed."""
 
 
 class OpenAIResponsesTranslator:
@@ -87,6 +94,7 @@ class OpenAIResponsesTranslator:
     ) -> None:
         """Begin a step."""
         self.result = StepResult(finish_reason="interrupted")
+        self.closing = self.ended = False
         self._new_id = new_id
         self._annotations = Annotations(new_id, send=send_sources)
         self._part_ids = part_ids or PartIds()
@@ -108,10 +116,15 @@ class OpenAIResponsesTranslator:
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
+        if self.ended and (self.result.failure is not None or _BEGINS not in event):
+            return []
         try:
             head = _event_decoder.decode(event)
             handler = _HANDLERS.get(head.type)
             chunks = [] if handler is None else handler(self, head)
+        except _ReportedError:
+            self._fail(failure_in(event))
+            return []
         except UNREADABLE:
             chunks = []
             self._note_unreadable(event)
@@ -120,8 +133,17 @@ class OpenAIResponsesTranslator:
             return [StartStepChunk(), *chunks]
         return chunks
 
+    def receive_error(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is named an error. See `Translator.receive_error`."""
+        if not self.ended:
+            self._fail(failure_in(event))
+        return []
+
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
+        if not (self._begun or self.ended):
+            self._fail((Fault.EMPTY if self.result.warning is None else Fault.BROKEN).error())
+            return []
         chunks = self._annotations.remaining_sources()
         chunks += client_tools.withheld_inputs(self._tools)
         self.result.tool_calls = tuple(self._tools.calls.pending)
@@ -132,14 +154,17 @@ class OpenAIResponsesTranslator:
 
     def _note_unreadable(self, event: bytes) -> None:
         """Remember that an event could not be read, unless it would have been ignored."""
-        if event == DONE_DATA:
+        if event.strip() == DONE_DATA:
+            self.closing = True  # of another API: here it ends nothing, but little comes after it
+            return
+        if says_nothing(event):
             return
         try:
             head = _head_decoder.decode(event)
         except UNREADABLE:
             head = wire.Head()
-        if head.type == "error":
-            self._fail(Fault.FAILED.error())
+        if head.type == "error" or (not head.type and _is_failure(event)):
+            self._fail(failure_in(event))
         elif head.choices != wire.NO_JSON and not head.type:
             # A Chat Completions stream: the address is of another API than configured.
             self._fail(Fault.MISCONFIGURED.error())
@@ -150,6 +175,7 @@ class OpenAIResponsesTranslator:
     # -- the response
 
     def _created(self, event: wire.Event) -> list[AnyChunk]:
+        self.closing = self.ended = False
         response = _created_decoder.decode(event.response)
         self.result.response_id = response.id
         self.result.model = response.model
@@ -159,6 +185,7 @@ class OpenAIResponsesTranslator:
         return [StartStepChunk()]
 
     def _ended(self, event: wire.Event) -> list[AnyChunk]:
+        self.closing = self.ended = True
         response = _ended_decoder.decode(event.response)
         result = self.result
         result.usage = responses_usage(response.usage)
@@ -168,8 +195,15 @@ class OpenAIResponsesTranslator:
         if result.failure is None and result.warning is None:
             result.raw_finish_reason = reason or ("error" if failed else None)
             result.finish_reason = "error" if failed and not reason else self._unified(reason)
-        if failed and response.error is not None:
-            self._fail(stream_failure(response.error.code, "response.failed"))
+        if failed and reason is not None and response.error is None:
+            result.failure = Fault.FAILED.error()  # with the reason that it gives
+        elif failed:
+            raise _ReportedError
+        return []
+
+    def _cancelled(self, _event: wire.Event) -> list[AnyChunk]:
+        """Somebody has cancelled the response at the provider: it is an answer that was cut."""
+        self.closing = self.ended = True
         return []
 
     def _unified(self, incomplete_reason: str | None) -> FinishReason:
@@ -181,14 +215,11 @@ class OpenAIResponsesTranslator:
         default: FinishReason = "tool-calls" if self._tools.called_client else "other"
         return _INCOMPLETE_REASONS.get(incomplete_reason, default)
 
-    def _error(self, event: wire.Event) -> list[AnyChunk]:
-        # The API documents the fields at the top; it also sends them in an `error` object.
-        nested = event.error not in (wire.NO_JSON, msgspec.Raw(b"null"))
-        error = _error_decoder.decode(event.error) if nested else wire.StreamError(event.code)
-        self._fail(stream_failure(error.code, error.type))
-        return []
+    def _error(self, _event: wire.Event) -> list[AnyChunk]:
+        raise _ReportedError
 
     def _fail(self, failure: ProviderError) -> None:
+        self.closing = self.ended = True
         if self.result.failure is None:
             self.result.failure = failure
             self.result.finish_reason = "error"
@@ -319,6 +350,13 @@ class OpenAIResponsesTranslator:
         return hosted_tools.partial_image(event.item_id, event.partial_image_b64)
 
 
+def _is_failure(event: bytes) -> bool:
+    try:
+        return is_failure(_object_decoder.decode(event))
+    except UNREADABLE:
+        return False
+
+
 _T = OpenAIResponsesTranslator
 _HANDLERS: Final[dict[str, Callable[[_T, wire.Event], list[AnyChunk]]]] = {
     "response.output_text.delta": _T._text_delta,
@@ -341,6 +379,7 @@ _HANDLERS: Final[dict[str, Callable[[_T, wire.Event], list[AnyChunk]]]] = {
     "response.completed": _T._ended,
     "response.incomplete": _T._ended,
     "response.failed": _T._ended,
+    "response.cancelled": _T._cancelled,
     "error": _T._error,
 }
 """The events that we understand; every other one is ignored."""

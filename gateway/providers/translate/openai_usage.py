@@ -1,89 +1,40 @@
 """Token counts of OpenAI's two APIs, in the AI SDK's shape.
 
+Counts decide nothing: one that is absent, null or no number counts as nothing.
+
 Source: @ai-sdk/openai 4.0.118, `convert-openai-responses-usage.ts`, `convert-openai-chat-usage.ts`.
 """
 
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gateway.providers.base import Usage
-
-
-class _InputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class _ResponsesUsage(Struct):
-    input_tokens: int
-    output_tokens: int
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _ChatUsage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-
-_responses_decoder = msgspec.json.Decoder(_ResponsesUsage)
-_chat_decoder = msgspec.json.Decoder(_ChatUsage)
+from gateway.providers.translate.counts import count_in, fields_in, object_in
 
 
 def responses_usage(raw: Raw) -> Usage | None:
-    """Convert a response's `usage`; None without one.
-
-    Raises:
-        msgspec.MsgspecError: it is something else.
-    """
-    if bytes(raw) in (b"", b"null"):
-        return None
-    usage = _responses_decoder.decode(raw)
-    return _usage(
-        raw,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.input_tokens_details or _InputDetails(),
-        usage.output_tokens_details or _OutputDetails(),
-    )
+    """Convert a response's `usage`; None without one."""
+    return _usage(raw, "input_tokens", "output_tokens")
 
 
 def chat_usage(raw: Raw) -> Usage | None:
-    """Convert a chat completion's `usage`; None without one.
+    """Convert a chat completion's `usage`; None without one."""
+    return _usage(raw, "prompt_tokens", "completion_tokens")
 
-    Raises:
-        msgspec.MsgspecError: it is something else.
-    """
-    if bytes(raw) in (b"", b"null"):
+
+def _usage(raw: Raw, input_name: str, output_name: str) -> Usage | None:
+    usage = object_in(raw)
+    if usage is None:
         return None
-    usage = _chat_decoder.decode(raw)
-    return _usage(
-        raw,
-        usage.prompt_tokens or 0,
-        usage.completion_tokens or 0,
-        usage.prompt_tokens_details or _InputDetails(),
-        usage.completion_tokens_details or _OutputDetails(),
-    )
-
-
-def _usage(
-    raw: Raw,
-    input_tokens: int,
-    output_tokens: int,
-    input_details: _InputDetails,
-    output_details: _OutputDetails,
-) -> Usage:
-    cached = input_details.cached_tokens or 0
-    cache_write = input_details.cache_write_tokens
-    reasoning = output_details.reasoning_tokens or 0
+    input_details = fields_in(usage, f"{input_name}_details")
+    output_details = fields_in(usage, f"{output_name}_details")
+    input_tokens = count_in(usage, input_name) or 0
+    output_tokens = count_in(usage, output_name) or 0
+    cached = count_in(input_details, "cached_tokens") or 0
+    cache_write = count_in(input_details, "cache_write_tokens")
+    reasoning = count_in(output_details, "reasoning_tokens") or 0
     return Usage(
         input_tokens=input_tokens,
         input_token_details=Usage.InputDetails(

@@ -22,6 +22,7 @@ from gateway.errors import ProviderRejectedError
 from gateway.ids import ANONYMOUS, RunId, SessionId
 from gateway.providers import openai_background
 from gateway.providers.base import StepResult, ToolCall, ToolSpec
+from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_background import open_background
@@ -307,6 +308,7 @@ class FarEnd:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.drains = Drains()
 
     async def begin(self, path: str, body: bytes) -> httpx2.Response:
         self.begun.append(body.decode())

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from gateway.errors import ProviderUnavailableError
 from gateway.providers.base import StepResult
+from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault
 from gateway.providers.http import SseStep, TimeLimits, open_sse
+from gateway.providers.proxied.calls import Wire
 from protocol.chunks import TextDeltaChunk
+from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -31,12 +34,21 @@ class Echo:
 
     def __init__(self) -> None:
         self.result = StepResult()
+        self.closing = self.ended = False
 
     def receive(self, event: bytes) -> list[AnyChunk]:
+        if self.ended:
+            return []
         if event == b"fail":
             self.result.failure = Fault.FAILED.error()
+        self.closing = self.closing or event in (b"closing", b"last")
+        self.ended = event in (b"fail", b"last")
+        if self.ended or event == b"closing":
             return []
         return [] if event == b"nothing" else [TextDeltaChunk(id="0", delta=event.decode())]
+
+    def receive_error(self, event: bytes) -> list[AnyChunk]:
+        return self.receive(b"fail")
 
     def receive_eof(self) -> list[AnyChunk]:
         return [TextDeltaChunk(id="0", delta="eof")]
@@ -66,8 +78,12 @@ async def read(
     async def send() -> httpx2.Response:
         return httpx2.Response(200, headers=headers, stream=body)
 
-    async with open_sse(send, Echo(), limits or TimeLimits()) as step:
-        return [[cast("Any", chunk).delta for chunk in chunks] async for chunks in step]
+    drains = Drains()
+    try:
+        async with open_sse(send, Echo(), limits or TimeLimits(), Wire.CHAT, drains) as step:
+            return [[cast("Any", chunk).delta for chunk in chunks] async for chunks in step]
+    finally:
+        await drains.close()
 
 
 @given(st.lists(st.integers(0, sum(map(len, EVENTS))), max_size=8))
@@ -132,7 +148,7 @@ def test_silence_before_the_response_ends_at_its_limit() -> None:
         raise AssertionError
 
     async def run() -> None:
-        async with open_sse(never, Echo(), TimeLimits(first_byte_s=0.01)):
+        async with open_sse(never, Echo(), TimeLimits(first_byte_s=0.01), Wire.CHAT, Drains()):
             raise AssertionError
 
     with pytest.raises(ProviderUnavailableError, match="wait"):
@@ -148,7 +164,7 @@ def test_response_is_closed_however_the_block_ends(how: str) -> None:
         return httpx2.Response(200, stream=body)
 
     async def run() -> None:
-        async with open_sse(send, Echo(), TimeLimits()) as step:
+        async with open_sse(send, Echo(), TimeLimits(), Wire.CHAT, Drains()) as step:
             assert isinstance(step, SseStep)
             if how == "failed":
                 raise KeyError(how)
@@ -168,3 +184,62 @@ def test_sdk_is_given_the_connection_limit_only() -> None:
     """The other limits are ours to keep."""
     timeout = TimeLimits(connect_s=3.0).sdk_timeout()
     assert timeout.as_dict() == {"connect": 3.0, "read": None, "write": None, "pool": None}
+
+
+@pytest.mark.parametrize("after", [[], [b": c\n\n"] * 3, [None], [b"data: more\n\n", None]])
+def test_step_ends_with_the_last_event_whatever_follows_it(after: list[bytes | None]) -> None:
+    """Nothing that comes behind it is translated, or waited for; the response is closed."""
+    body = Body([b"data: a\n\ndata: last\n\n", *after])
+    assert asyncio.run(read(body)) == [["a"], ["eof"]]
+    assert body.closed
+
+
+def test_loss_behind_the_end_of_what_is_said_is_the_end() -> None:
+    """Only usage could still come; a step fails only if content is missing."""
+
+    class Lost(Body):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"data: a\n\ndata: closing\n\n"
+            raise httpx2.ReadError("reset")
+
+    assert asyncio.run(read(Lost([]))) == [["a"], ["eof"]]
+
+
+def test_wait_behind_the_end_of_what_is_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while comments come."""
+    monkeypatch.setattr("gateway.providers.http.CLOSING_S", 0.05)
+
+    class Commenting(Body):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"data: a\n\ndata: closing\n\n"
+            while True:
+                await asyncio.sleep(0)
+                yield b": c\n\n"
+
+    assert asyncio.run(read(Commenting([]))) == [["a"], ["eof"]]
+
+
+def test_last_event_without_its_blank_line_is_one() -> None:
+    """And half an event is none."""
+    assert asyncio.run(read(Body([b'data: a\n\ndata: {"b":1}']))) == [["a"], ['{"b":1}'], ["eof"]]
+    assert asyncio.run(read(Body([b'data: a\n\ndata: {"b":']))) == [["a"], ["eof"]]
+
+
+def test_response_is_drained_for_a_moment_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the background, so that its connection can be used again; not for ever."""
+    monkeypatch.setattr("gateway.providers.drains.DRAIN_S", 0.01)
+    body = Body([b"data: last\n\n", None])
+
+    async def send() -> httpx2.Response:
+        return httpx2.Response(200, stream=body)
+
+    async def run() -> None:
+        drains = Drains()
+        async with open_sse(send, Echo(), TimeLimits(), Wire.CHAT, drains) as step:
+            async for _ in step:
+                pass
+        assert not body.closed
+        await eventually(lambda: body.closed, "the response is closed")
+        await drains.close()
+
+    asyncio.run(run())

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import ProviderError, ProviderRateLimitedError, ProviderRejectedError
+from gateway.errors import ProviderRateLimitedError, ProviderRejectedError
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
-from gateway.providers.translate.openai_failures import stream_failure
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 from protocol.chunks import (
@@ -71,7 +70,7 @@ def texts(chunks: list[AnyChunk]) -> str:
 
 @pytest.mark.parametrize(
     "broken",
-    [b"{", b"", b"null", b"[]", b"\xff", b'{"type":"response.output_text.delta","delta":1}'],
+    [b"{", b"[]", b"\xff", b'{"type":"response.output_text.delta","delta":1}'],
 )
 def test_responses_translator_warns_of_what_it_cannot_read_and_goes_on(broken: bytes) -> None:
     """No error chunk; the text goes on; the step is marked."""
@@ -83,7 +82,7 @@ def test_responses_translator_warns_of_what_it_cannot_read_and_goes_on(broken: b
     assert translator.result.failure is None
 
 
-@pytest.mark.parametrize("broken", [b"{", b"", b"null", b"\xff", b'{"id":"x"}'])
+@pytest.mark.parametrize("broken", [b"{", b"\xff", b'{"choices":[3]}'])
 def test_chat_translator_warns_of_what_it_cannot_read_and_goes_on(broken: bytes) -> None:
     """No error chunk; the text goes on; the step is marked."""
     translator = chat()
@@ -134,25 +133,6 @@ def test_chat_translator_shows_nothing_before_an_error() -> None:
     role = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
     assert feed(translator, role, {"error": {"message": "sk-x", "code": 429}}) == []
     assert isinstance(translator.result.failure, ProviderRateLimitedError)
-
-
-@pytest.mark.parametrize(
-    ("code", "kind", "error"),
-    [
-        ("insufficient_quota", None, ProviderRejectedError),
-        ("rate_limit_exceeded", None, ProviderRateLimitedError),
-        (None, "overloaded_error", ProviderRateLimitedError),
-        ("429", None, ProviderRateLimitedError),
-        (401, None, ProviderRejectedError),
-        ("context_length_exceeded", "invalid_request_error", ProviderRejectedError),
-        (None, None, ProviderError),
-    ],
-)
-def test_failure_goes_by_the_code_and_the_type(
-    code: str | int | None, kind: str | None, error: type[ProviderError]
-) -> None:
-    """The words of a code decide, and an HTTP status where servers put one."""
-    assert isinstance(stream_failure(code, kind), error)
 
 
 def test_delta_of_a_text_that_is_not_open_is_dropped() -> None:
