@@ -245,8 +245,8 @@ async def _read_along(
             step.write(chunks, len(data))
         if reader.ended:
             return passed
-        if isinstance(reader, EventsReader) and reader.closing:
-            answer.expect_end()
+        if isinstance(reader, EventsReader):
+            answer.expect_end(soon=reader.closing)
         if reader.result.failure is not None:
             # Before the caller is told, who may leave with it.
             step.end(reader.result)

@@ -189,9 +189,10 @@ class Translator(Protocol):
 
     @property
     def closing(self) -> bool:
-        """Whether the response has said that it ends; true from then on.
+        """Whether the response has said that it ends.
 
-        Only its last event is waited for, with what may come before it (usage).
+        Only its last event is waited for, with what may come before it (usage), and not for
+        long. False again if more of the answer comes all the same.
         """
         ...
 

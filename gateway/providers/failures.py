@@ -123,6 +123,15 @@ def is_failure(value: Mapping[str, object]) -> bool:
     return "detail" in value or (named and isinstance(value.get("message"), str))
 
 
+def tells_of_failure(event: bytes) -> bool:
+    """Whether an event that names no type of its API is a failure. See `is_failure`."""
+    try:
+        value = msgspec.json.decode(event, type=dict[str, object])
+    except UNREADABLE:
+        return False
+    return "type" not in value and is_failure(value)
+
+
 def fault_of(told: Told, status: int | None = None) -> Fault:
     """Return what a failure means.
 

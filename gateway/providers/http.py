@@ -110,6 +110,7 @@ class SseStep:
                     if translator.closing:
                         data = await self._last_data()
                     else:
+                        self._closes_at = None
                         with self._silence:
                             data = await anext(self._body)
                 except StopAsyncIteration:

@@ -30,6 +30,7 @@ from gateway.errors import (
 from gateway.providers.errors import Fault
 from gateway.providers.http import SseStep
 from gateway.providers.proxied.calls import Wire
+from gateway.providers.translate.loose import Side, reader
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class ResponsePoint(Struct, frozen=True, omit_defaults=True):
 
 
 class _Head(Struct):
-    type: str = ""
-    sequence_number: int | None = None
+    type: Side[str] = ""
+    sequence_number: Side[int | None] = None
 
 
-_head_decoder: Final = msgspec.json.Decoder(_Head)
+_read_head = reader(_Head)
 _point_decoder: Final = msgspec.json.Decoder(ResponsePoint)
 
 
@@ -127,7 +128,7 @@ class FollowedResponse:
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take an event. See `Translator.receive`."""
         try:
-            head = _head_decoder.decode(event)
+            head = _read_head(event)
         except UNREADABLE:
             head = _Head()
         if head.sequence_number is not None:

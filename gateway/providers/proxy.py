@@ -134,9 +134,11 @@ class Answer:
         with map_provider_errors(), self._silence:
             return await self._content.readany()
 
-    def expect_end(self) -> None:
-        """From now on a loss is the body's end, and so is a wait of `CLOSING_S` in all."""
-        if self._closes_at is None:
+    def expect_end(self, *, soon: bool = True) -> None:
+        """From now on a loss is the body's end, and so is a wait of `CLOSING_S` in all; or not."""
+        if not soon:
+            self._closes_at = None
+        elif self._closes_at is None:
             self._closes_at = asyncio.get_running_loop().time() + CLOSING_S
 
     def complete(self) -> None:

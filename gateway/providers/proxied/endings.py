@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.providers.proxied.calls import NO_JSON, Wire
+from gateway.providers.translate.loose import Side, reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,15 +43,18 @@ class Ending(Protocol):
 
 
 class _Choice(Struct):
-    index: int = 0
-    finish_reason: str | None = None
+    index: Side[int] = 0
+    finish_reason: Side[str | None] = None
 
 
 class _ChatChunk(Struct):
-    id: str | None = None
-    created: int | None = None
-    model: str | None = None
+    id: Side[str | None] = None
+    created: Side[int | None] = None
+    model: Side[str | None] = None
     choices: list[_Choice] | None = None
+
+
+_read_chat = reader(_ChatChunk)
 
 
 class ChatEnding:
@@ -61,7 +65,7 @@ class ChatEnding:
         self._open: dict[int, None] = {0: None}
         self._begun: set[int] = set()
         self._done = False
-        self._decode = msgspec.json.Decoder(_ChatChunk).decode
+        self._decode = _read_chat
 
     def receive(self, event: bytes) -> None:
         """See `Ending`."""
@@ -104,17 +108,20 @@ class ChatEnding:
 
 
 class _Usage(Struct, frozen=True):
-    output_tokens: int = 0
+    output_tokens: Side[int] = 0
 
 
 class _Message(Struct):
-    usage: _Usage = _Usage()
+    usage: Side[_Usage] = _Usage()
 
 
 class _MessagesEvent(Struct):
     type: str
-    index: int = 0
-    message: _Message | None = None
+    index: Side[int] = 0
+    message: Side[_Message | None] = None
+
+
+_read_messages = reader(_MessagesEvent)
 
 
 class MessagesEnding:
@@ -125,7 +132,7 @@ class MessagesEnding:
         self._open: dict[int, None] = {}
         self._used = 0
         self._begun = self._delta = self._done = False
-        self._decode = msgspec.json.Decoder(_MessagesEvent).decode
+        self._decode = _read_messages
 
     def receive(self, event: bytes) -> None:
         """See `Ending`."""
@@ -176,14 +183,17 @@ class MessagesEnding:
 
 class _ResponsesEvent(Struct):
     type: str
-    sequence_number: int = -1
-    output_index: int = -1
-    content_index: int = 0
-    summary_index: int = 0
+    sequence_number: Side[int] = -1
+    output_index: Side[int] = -1
+    content_index: Side[int] = 0
+    summary_index: Side[int] = 0
     delta: str | Raw = ""
     item: Raw = NO_JSON
     part: Raw = NO_JSON
     response: Raw = NO_JSON
+
+
+_read_responses = reader(_ResponsesEvent)
 
 
 class _OpenItem:
@@ -241,7 +251,7 @@ class ResponsesEnding:
         self._sequence = -1
         self._items: dict[int, _OpenItem] = {}
         self._finished: dict[int, Raw | Json] = {}
-        self._decode = msgspec.json.Decoder(_ResponsesEvent).decode
+        self._decode = _read_responses
 
     def receive(self, event: bytes) -> None:
         """See `Ending`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from msgspec import UNSET, UnsetType
 
 from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in
+from gateway.providers.failures import failure_in, tells_of_failure
 from gateway.providers.faults import Fault
 from gateway.providers.translate import anthropic_events as events
 from gateway.providers.translate import anthropic_wire as wire
@@ -82,7 +82,7 @@ class AnthropicTranslator:
     ) -> None:
         """Begin a step."""
         self.result = StepResult()
-        self.closing = self.ended = False
+        self.closing = self.ended = self._marked = False
         self._calls = calls
         self._call_stream = CallStream(names, calls)
         self._new_id = new_id
@@ -96,29 +96,41 @@ class AnthropicTranslator:
         self._answered_by_json_tool = False
         self._started = False
         self._message_id: str | None = None
-        self._in_message = False
-        self._has_output = False
-        self._finished = False
+        self._in_message = self._has_output = self._finished = False
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
         if self.ended and (self.result.failure is not None or _BEGINS not in event):
             return []
+        if self._marked:
+            self.closing = self._marked = False  # the mark was a stray one
         try:
             value = _decode(event)
             return self._ON_EVENT[type(value)](self, value)
         except UNREADABLE:
-            if event.strip() == DONE_DATA:
-                # Of another API: here it ends nothing, but little comes after it.
-                self.closing = True
-            elif not says_nothing(event) and not events.is_unknown(event):
+            return self._otherwise(event)
+
+    def _otherwise(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is none as documented."""
+        if event.strip() == DONE_DATA:
+            self.closing = self._marked = True  # another API's: it ends nothing here
+            return []
+        if says_nothing(event):
+            return []
+        try:
+            value = events.read_event_loosely(event)
+            return self._ON_EVENT[type(value)](self, value)
+        except UNREADABLE:
+            if tells_of_failure(event):
+                self._fail(failure_in(event))
+            elif not events.is_unknown(event):
                 self.result.warning = UNREADABLE_EVENT
             return []
 
     def receive_error(self, event: bytes) -> list[AnyChunk]:
         """Take an event that is named an error. See `Translator.receive_error`."""
         if not self.ended:
-            self._fail_with(failure_in(event))
+            self._fail(failure_in(event))
         return []
 
     def receive_eof(self) -> list[AnyChunk]:
@@ -130,7 +142,7 @@ class AnthropicTranslator:
         if self._has_output:
             result.finish_reason, result.raw_finish_reason = "interrupted", None
         elif not self._finished and result.warning is None:
-            self._fail(Fault.EMPTY)
+            self._fail(Fault.EMPTY.error())
         return []
 
     # --- the message ------------------------------------------------------------------------
@@ -139,7 +151,7 @@ class AnthropicTranslator:
         message = event.message
         if self._in_message:
             if message.id != self._message_id:
-                self._fail(Fault.BROKEN)
+                self._fail(Fault.BROKEN.error())
             return []
         self._usage.start(message.usage)
         self._in_message = True
@@ -172,13 +184,10 @@ class AnthropicTranslator:
         return self._citations.remaining_sources() + self._release_texts()
 
     def _error(self, event: events.ErrorEvent) -> list[AnyChunk]:
-        self._fail_with(failure_in(bytes(event.error)))
+        self._fail(failure_in(bytes(event.error)))
         return []
 
-    def _fail(self, fault: Fault) -> None:
-        self._fail_with(fault.error())
-
-    def _fail_with(self, failure: ProviderError) -> None:
+    def _fail(self, failure: ProviderError) -> None:
         self.closing = self.ended = True
         self.result.failure = failure
         self.result.finish_reason = "error"
@@ -253,6 +262,8 @@ class AnthropicTranslator:
         return self._extend_text(index, delta.content or "")
 
     def _citation(self, index: int, delta: events.CitationsDelta) -> list[AnyChunk]:
+        if delta.citation is None:
+            return []
         block = self._blocks.get(index)
         if type(block) is OpenText:
             block.citations.append(delta.citation)

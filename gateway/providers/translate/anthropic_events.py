@@ -5,12 +5,18 @@ Source: @ai-sdk/anthropic 4.0.105, `anthropic-api.ts` (`anthropicChunkSchema`).
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.translate.anthropic_wire import ContentBlock, ToolUseBlock, Wire
+from gateway.providers.translate.anthropic_wire import (
+    NO_JSON,
+    ContentBlock,
+    ToolUseBlock,
+    Wire,
+)
+from gateway.providers.translate.loose import Side, read_loosely
 from protocol.codec import UNREADABLE
 
 # --- citations ------------------------------------------------------------------------------
@@ -19,54 +25,54 @@ from protocol.codec import UNREADABLE
 class WebCitation(Wire, frozen=True, tag="web_search_result_location"):
     """A page that a web search found."""
 
-    cited_text: str
     url: str
-    title: str | None
-    encrypted_index: str
+    cited_text: Side[str] = ""
+    title: Side[str | None] = None
+    encrypted_index: Side[str] = ""
 
 
 class PageCitation(Wire, frozen=True, tag="page_location"):
     """Pages of a document; their numbers begin at 1, the end is excluded."""
 
-    cited_text: str
     document_index: int
-    document_title: str | None
-    start_page_number: int
-    end_page_number: int
-    file_id: str | UnsetType | None = UNSET
+    cited_text: Side[str] = ""
+    document_title: Side[str | None] = None
+    start_page_number: Side[int] = 0
+    end_page_number: Side[int] = 0
+    file_id: Side[str | UnsetType | None] = UNSET
 
 
 class CharCitation(Wire, frozen=True, tag="char_location"):
     """Characters of a text document; the end is excluded."""
 
-    cited_text: str
     document_index: int
-    document_title: str | None
-    start_char_index: int
-    end_char_index: int
-    file_id: str | UnsetType | None = UNSET
+    cited_text: Side[str] = ""
+    document_title: Side[str | None] = None
+    start_char_index: Side[int] = 0
+    end_char_index: Side[int] = 0
+    file_id: Side[str | UnsetType | None] = UNSET
 
 
 class BlockCitation(Wire, frozen=True, tag="content_block_location"):
     """Blocks of a document that was given as such; the end is excluded."""
 
-    cited_text: str
     document_index: int
-    document_title: str | None
-    start_block_index: int
-    end_block_index: int
-    file_id: str | UnsetType | None = UNSET
+    cited_text: Side[str] = ""
+    document_title: Side[str | None] = None
+    start_block_index: Side[int] = 0
+    end_block_index: Side[int] = 0
+    file_id: Side[str | UnsetType | None] = UNSET
 
 
 class SearchCitation(Wire, frozen=True, tag="search_result_location"):
     """Blocks of a search result that was given as such."""
 
-    cited_text: str
-    search_result_index: int
     source: str
-    title: str | None
-    start_block_index: int
-    end_block_index: int
+    cited_text: Side[str] = ""
+    search_result_index: Side[int] = 0
+    title: Side[str | None] = None
+    start_block_index: Side[int] = 0
+    end_block_index: Side[int] = 0
 
 
 DocumentCitation: TypeAlias = PageCitation | CharCitation | BlockCitation
@@ -107,53 +113,14 @@ class CompactionDelta(Wire, frozen=True, gc=False, tag="compaction_delta"):
 
 
 class CitationsDelta(Wire, frozen=True, tag="citations_delta"):
-    """A source of the text so far."""
+    """A source of the text so far; one that cannot be read is passed over."""
 
-    citation: Citation
+    citation: Side[Citation | None] = None
 
 
 Delta: TypeAlias = (
     TextDelta | ThinkingDelta | SignatureDelta | InputJsonDelta | CompactionDelta | CitationsDelta
 )
-
-
-# --- usage ----------------------------------------------------------------------------------
-
-
-class OutputTokensDetails(Struct, frozen=True):
-    """What output tokens were for."""
-
-    thinking_tokens: int | UnsetType | None = UNSET
-
-
-class Iteration(Struct, frozen=True):
-    """One of the calls behind a response, by what it was for."""
-
-    type: str
-    input_tokens: int
-    output_tokens: int
-    model: str | UnsetType | None = UNSET
-    cache_creation_input_tokens: int | UnsetType | None = UNSET
-    cache_read_input_tokens: int | UnsetType | None = UNSET
-
-
-class StartUsage(Struct, frozen=True):
-    """Usage as the message begins."""
-
-    input_tokens: int
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-
-
-class DeltaUsage(Struct, frozen=True):
-    """Usage as the message ends; what it does not name stays."""
-
-    output_tokens: int
-    input_tokens: int | None = None
-    output_tokens_details: OutputTokensDetails | UnsetType | None = UNSET
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    iterations: list[Iteration] | UnsetType | None = UNSET
 
 
 # --- events ---------------------------------------------------------------------------------
@@ -162,50 +129,50 @@ class DeltaUsage(Struct, frozen=True):
 class Message(Struct, frozen=True):
     """The message that begins. `content`: calls that the provider made before it."""
 
-    usage: Raw
-    id: str | None = None
-    model: str | None = None
+    usage: Raw = NO_JSON
+    id: Side[str | None] = None
+    model: Side[str | None] = None
     content: list[ToolUseBlock] | None = None
-    stop_reason: str | None = None
+    stop_reason: Side[str | None] = None
 
 
 class MessageStart(Wire, frozen=True, tag="message_start"):
     """A message begins."""
 
-    message: Message
+    message: Side[Message] = Message()
 
 
 class ContentBlockStart(Wire, frozen=True, tag="content_block_start"):
     """A block begins."""
 
-    index: int
     content_block: ContentBlock
+    index: Side[int] = 0
 
 
 class ContentBlockDelta(Wire, frozen=True, gc=False, tag="content_block_delta"):
     """A block goes on."""
 
-    index: int
     delta: Delta
+    index: Side[int] = 0
 
 
 class ContentBlockStop(Wire, frozen=True, tag="content_block_stop"):
     """A block ends."""
 
-    index: int
+    index: Side[int] = 0
 
 
 class Stop(Struct, frozen=True):
     """How the message ended."""
 
-    stop_reason: str | None = None
+    stop_reason: Side[str | None] = None
 
 
 class MessageDelta(Wire, frozen=True, tag="message_delta"):
     """The message is about to end."""
 
-    delta: Stop
-    usage: Raw
+    delta: Stop = Stop()
+    usage: Raw = NO_JSON
 
 
 class MessageStop(Wire, frozen=True, tag="message_stop"):
@@ -219,7 +186,7 @@ class Ping(Wire, frozen=True, tag="ping"):
 class ErrorEvent(Wire, frozen=True, tag="error"):
     """The provider failed."""
 
-    error: Raw = Raw()
+    error: Raw = NO_JSON
 
 
 Event: TypeAlias = (
@@ -266,6 +233,11 @@ class _Outline(Struct):
 
 
 _outline_decoder: Final = msgspec.json.Decoder(_Outline)
+
+
+def read_event_loosely(event: bytes) -> Event:
+    """Decode an event that the decoder has refused; raises as `read_loosely`."""
+    return read_loosely(cast("type[Event]", Event), event)
 
 
 def is_unknown(event: bytes) -> bool:

@@ -8,18 +8,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from gateway.providers.base import Usage
-from gateway.providers.translate.anthropic_events import DeltaUsage, Iteration, StartUsage
+from gateway.providers.translate.counts import count_in, fields_in, object_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_start_decoder: Final = msgspec.json.Decoder(StartUsage)
-_delta_decoder: Final = msgspec.json.Decoder(DeltaUsage)
+    from gateway.providers.translate.counts import Fields
+
 _raw_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
+
+_DETAILS: Final = ("thinking_tokens",)
+_ITERATION: Final = (
+    "type",
+    "input_tokens",
+    "output_tokens",
+    "model",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+)
+"""What is kept of such objects, as the AI SDK does."""
 
 _COUNTED: Final = {"compaction", "message"}
 """The iterations of the model itself; what an advisor uses is billed apart."""
@@ -40,34 +51,36 @@ class UsageCount:
         self._cache_write = 0
         self._output = 0
         self._reasoning: int | None = None
-        self._iterations: Sequence[Iteration] = ()
+        self._iterations: Sequence[Fields] = ()
 
     def start(self, usage: Raw) -> None:
-        """Take a `message_start`'s usage. Raises msgspec.MsgspecError if it is none."""
-        start = _start_decoder.decode(usage)
+        """Take a `message_start`'s usage."""
+        start = object_in(usage)
+        if start is None:
+            return
         self.raw = _raw_decoder.decode(usage)
-        self._input = start.input_tokens
-        self._cache_read = start.cache_read_input_tokens or 0
-        self._cache_write = start.cache_creation_input_tokens or 0
+        self._input = count_in(start, "input_tokens") or 0
+        self._cache_read = count_in(start, "cache_read_input_tokens") or 0
+        self._cache_write = count_in(start, "cache_creation_input_tokens") or 0
 
     def update(self, usage: Raw) -> None:
-        """Take a `message_delta`'s usage. Raises msgspec.MsgspecError if it is none."""
-        delta = _delta_decoder.decode(usage)
+        """Take a `message_delta`'s usage; what it does not name stays."""
+        delta = object_in(usage)
+        if delta is None:
+            return
         self.raw |= _raw_decoder.decode(usage)
-        self._output = delta.output_tokens
-        if delta.input_tokens is not None:
-            self._input = delta.input_tokens
-        if delta.cache_read_input_tokens is not None:
-            self._cache_read = delta.cache_read_input_tokens
-        if delta.cache_creation_input_tokens is not None:
-            self._cache_write = delta.cache_creation_input_tokens
-        if details := delta.output_tokens_details:
-            self.raw["output_tokens_details"] = Raw(_encode(details))
-            thinking = details.thinking_tokens
-            self._reasoning = None if thinking is UNSET else thinking
-        if delta.iterations:
-            self.raw["iterations"] = Raw(_encode(delta.iterations))
-            self._iterations = delta.iterations
+        self._output = _newest(delta, "output_tokens", self._output)
+        self._input = _newest(delta, "input_tokens", self._input)
+        self._cache_read = _newest(delta, "cache_read_input_tokens", self._cache_read)
+        self._cache_write = _newest(delta, "cache_creation_input_tokens", self._cache_write)
+        if details := fields_in(delta, "output_tokens_details"):
+            self.raw["output_tokens_details"] = Raw(_encode(_known(details, _DETAILS)))
+            self._reasoning = count_in(details, "thinking_tokens")
+        iterations = delta.get("iterations")
+        if isinstance(iterations, list):
+            objects = [each for each in iterations if isinstance(each, dict)]
+            self.raw["iterations"] = Raw(_encode([_known(each, _ITERATION) for each in objects]))
+            self._iterations = objects
 
     def total(self) -> Usage:
         """Return the usage so far."""
@@ -91,8 +104,20 @@ class UsageCount:
         )
 
     def _model_tokens(self) -> tuple[int, int]:
-        kinds = {iteration.type for iteration in self._iterations}
+        kinds = {iteration.get("type") for iteration in self._iterations}
         if "fallback_message" in kinds or not kinds & _COUNTED:
             return self._input, self._output
-        counted = [each for each in self._iterations if each.type in _COUNTED]
-        return sum(i.input_tokens for i in counted), sum(i.output_tokens for i in counted)
+        counted = [each for each in self._iterations if each.get("type") in _COUNTED]
+        return (
+            sum(count_in(each, "input_tokens") or 0 for each in counted),
+            sum(count_in(each, "output_tokens") or 0 for each in counted),
+        )
+
+
+def _newest(fields: Fields, name: str, known: int) -> int:
+    count = count_in(fields, name)
+    return known if count is None else count
+
+
+def _known(fields: Fields, names: tuple[str, ...]) -> Fields:
+    return {name: fields[name] for name in names if name in fields}

@@ -2,7 +2,8 @@
 
 Only what becomes a chunk is declared: unknown fields are skipped while decoding. Names are
 the API's. What a Struct of a tool result holds is also what its output shows, so a field
-that may be absent is UNSET, and one that may be null is None.
+that may be absent is UNSET, and one that may be null is None. A field without a default is
+one that a chunk cannot be made without; what is `Side` decides nothing.
 
 Source: @ai-sdk/anthropic 4.0.105, `anthropic-api.ts` (`anthropicChunkSchema`).
 """
@@ -13,6 +14,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.providers.translate.loose import Side
 
 NO_JSON: Final = Raw()
 
@@ -28,7 +31,7 @@ class Caller(Struct, frozen=True):
     """Who called a tool: the model (`direct`), or code that it runs."""
 
     type: str
-    tool_id: str | UnsetType = UNSET
+    tool_id: Side[str | UnsetType] = UNSET
 
 
 # --- results of the provider's own tools ----------------------------------------------------
@@ -37,17 +40,17 @@ class Caller(Struct, frozen=True):
 class WebFetchSource(Struct, frozen=True):
     """A fetched document's content."""
 
-    type: str
-    media_type: str
     data: str
+    type: Side[str] = "text"
+    media_type: Side[str] = "text/plain"
 
 
 class FetchedDocument(Struct, frozen=True):
     """A fetched document."""
 
-    type: str
-    title: str | None
     source: WebFetchSource
+    type: Side[str] = "document"
+    title: Side[str | None] = None
     citations: Raw | UnsetType = UNSET
 
 
@@ -55,45 +58,45 @@ class WebFetchResult(Wire, frozen=True, tag="web_fetch_result"):
     """A page or document that was fetched."""
 
     url: str
-    retrieved_at: str | None
     content: FetchedDocument
+    retrieved_at: Side[str | None] = None
 
 
 class WebFetchError(Wire, frozen=True, tag="web_fetch_tool_result_error"):
     """A fetch that failed."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
 class WebSearchResult(Struct, frozen=True):
-    """One page that a search found."""
+    """One page that a search found: its address makes a source."""
 
-    type: str
     url: str
-    title: str | None
-    encrypted_content: str
-    page_age: str | None = None
+    type: Side[str] = "web_search_result"
+    title: Side[str | None] = None
+    encrypted_content: Side[str] = ""
+    page_age: Side[str | None] = None
 
 
 class WebSearchError(Wire, frozen=True, tag="web_search_tool_result_error"):
     """A search that failed."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
 class OutputFile(Struct, frozen=True):
     """A file that code left behind."""
 
-    type: str
     file_id: str
+    type: Side[str] = "code_execution_output"
 
 
 class CodeResult(Wire, frozen=True, tag="code_execution_result"):
     """What code printed."""
 
-    stdout: str
-    stderr: str
-    return_code: int
+    stdout: str = ""
+    stderr: str = ""
+    return_code: Side[int] = 0
     content: list[OutputFile] = []
 
 
@@ -101,69 +104,69 @@ class EncryptedCodeResult(Wire, frozen=True, tag="encrypted_code_execution_resul
     """What code printed, for the provider's eyes."""
 
     encrypted_stdout: str
-    stderr: str
-    return_code: int
+    stderr: str = ""
+    return_code: Side[int] = 0
     content: list[OutputFile] = []
 
 
 class CodeError(Wire, frozen=True, tag="code_execution_tool_result_error"):
     """Code that could not be run."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
 class BashResult(Wire, frozen=True, tag="bash_code_execution_result"):
     """What a shell command printed."""
 
-    content: list[OutputFile]
-    stdout: str
-    stderr: str
-    return_code: int
+    content: list[OutputFile] = []
+    stdout: str = ""
+    stderr: str = ""
+    return_code: Side[int] = 0
 
 
 class BashError(Wire, frozen=True, tag="bash_code_execution_tool_result_error"):
     """A shell command that could not be run."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
 class EditorError(Wire, frozen=True, tag="text_editor_code_execution_tool_result_error"):
     """An edit that failed."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
 class EditorView(Wire, frozen=True, tag="text_editor_code_execution_view_result"):
     """A file that was looked at."""
 
     content: str
-    file_type: str
-    num_lines: int | None
-    start_line: int | None
-    total_lines: int | None
+    file_type: Side[str] = "text"
+    num_lines: Side[int | None] = None
+    start_line: Side[int | None] = None
+    total_lines: Side[int | None] = None
 
 
 class EditorCreate(Wire, frozen=True, tag="text_editor_code_execution_create_result"):
     """A file that was written."""
 
-    is_file_update: bool
+    is_file_update: Side[bool] = False
 
 
 class EditorReplace(Wire, frozen=True, tag="text_editor_code_execution_str_replace_result"):
     """A file in which text was replaced."""
 
-    lines: list[str] | None
-    new_lines: int | None
-    new_start: int | None
-    old_lines: int | None
-    old_start: int | None
+    lines: list[str] | None = None
+    new_lines: Side[int | None] = None
+    new_start: Side[int | None] = None
+    old_lines: Side[int | None] = None
+    old_start: Side[int | None] = None
 
 
 class ToolReference(Struct, frozen=True):
     """A tool that a tool search found."""
 
-    type: str
     tool_name: str
+    type: Side[str] = "tool_reference"
 
 
 class ToolSearchResult(Wire, frozen=True, tag="tool_search_tool_search_result"):
@@ -175,33 +178,33 @@ class ToolSearchResult(Wire, frozen=True, tag="tool_search_tool_search_result"):
 class ToolSearchError(Wire, frozen=True, tag="tool_search_tool_result_error"):
     """A tool search that failed."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
 class AdvisorResult(Wire, frozen=True, tag="advisor_result"):
     """What the advisor said."""
 
     text: str
-    stop_reason: str | None = None
+    stop_reason: Side[str | None] = None
 
 
 class AdvisorRedacted(Wire, frozen=True, tag="advisor_redacted_result"):
     """What the advisor said, for the provider's eyes."""
 
     encrypted_content: str
-    stop_reason: str | None = None
+    stop_reason: Side[str | None] = None
 
 
 class AdvisorError(Wire, frozen=True, tag="advisor_tool_result_error"):
     """Advice that could not be had."""
 
-    error_code: str
+    error_code: Side[str] = "unavailable"
 
 
-class McpText(Struct, frozen=True):
-    """A text of an MCP tool's result."""
+class McpText(Struct, frozen=True, kw_only=True):
+    """A text of an MCP tool's result; its order shows, in the text of an error."""
 
-    type: str
+    type: Side[str] = "text"
     text: str
     citations: Raw | UnsetType = UNSET
 
@@ -227,7 +230,7 @@ class CompactionBlock(Wire, frozen=True, tag="compaction"):
     """A summary of the conversation begins."""
 
     content: str | None = None
-    signature: str | None = None
+    signature: Side[str | None] = None
 
 
 class ToolUseBlock(Wire, frozen=True, tag="tool_use"):
@@ -236,8 +239,8 @@ class ToolUseBlock(Wire, frozen=True, tag="tool_use"):
     id: str
     name: str
     input: Raw = NO_JSON
-    caller: Caller | None = None
-    toolset_name: str | None = None
+    caller: Side[Caller | None] = None
+    toolset_name: Side[str | None] = None
 
 
 class ServerToolUseBlock(Wire, frozen=True, tag="server_tool_use"):
@@ -246,7 +249,7 @@ class ServerToolUseBlock(Wire, frozen=True, tag="server_tool_use"):
     id: str
     name: str
     input: Raw = NO_JSON
-    caller: Caller | None = None
+    caller: Side[Caller | None] = None
 
 
 class McpToolUseBlock(Wire, frozen=True, tag="mcp_tool_use"):
@@ -254,7 +257,7 @@ class McpToolUseBlock(Wire, frozen=True, tag="mcp_tool_use"):
 
     id: str
     name: str
-    server_name: str
+    server_name: Side[str] = ""
     input: Raw = NO_JSON
 
 
@@ -262,8 +265,8 @@ class McpToolResultBlock(Wire, frozen=True, tag="mcp_tool_result"):
     """What an MCP tool answered."""
 
     tool_use_id: str
-    is_error: bool
-    content: str | list[str | McpText]
+    is_error: Side[bool] = False
+    content: str | list[str | McpText] = ""
 
 
 class WebFetchBlock(Wire, frozen=True, tag="web_fetch_tool_result"):
@@ -271,7 +274,7 @@ class WebFetchBlock(Wire, frozen=True, tag="web_fetch_tool_result"):
 
     tool_use_id: str
     content: WebFetchResult | WebFetchError
-    caller: Caller | None = None
+    caller: Side[Caller | None] = None
 
 
 class WebSearchBlock(Wire, frozen=True, tag="web_search_tool_result"):
@@ -279,7 +282,7 @@ class WebSearchBlock(Wire, frozen=True, tag="web_search_tool_result"):
 
     tool_use_id: str
     content: list[WebSearchResult] | WebSearchError
-    caller: Caller | None = None
+    caller: Side[Caller | None] = None
 
 
 class CodeExecutionBlock(Wire, frozen=True, tag="code_execution_tool_result"):
@@ -320,14 +323,14 @@ class AdvisorBlock(Wire, frozen=True, tag="advisor_tool_result"):
 class FallbackModel(Struct, frozen=True):
     """One side of a fallback."""
 
-    model: str
+    model: Side[str] = ""
 
 
 class FallbackBlock(Wire, frozen=True, tag="fallback"):
     """Another model took over."""
 
-    from_: FallbackModel = msgspec.field(name="from")
-    to: FallbackModel
+    from_: Side[FallbackModel] = msgspec.field(name="from", default=FallbackModel())
+    to: Side[FallbackModel] = FallbackModel()
 
 
 ResultBlock: TypeAlias = (

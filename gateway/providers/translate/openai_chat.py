@@ -20,6 +20,7 @@ from gateway.providers.base import StepResult
 from gateway.providers.failures import failure_in, is_failure
 from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
+from gateway.providers.translate.loose import Side, read_loosely
 from gateway.providers.translate.openai_chat_tools import ToolCallDelta, ToolCallDeltas
 from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
 from gateway.providers.translate.openai_usage import chat_usage
@@ -54,8 +55,10 @@ NO_JSON: Final = Raw()
 
 
 class _UrlCitation(Struct):
+    """A source; its address is what it is made of."""
+
     url: str
-    title: str | UnsetType = UNSET
+    title: Side[str | UnsetType] = UNSET
 
 
 class _Annotation(Struct):
@@ -66,18 +69,18 @@ class _Delta(Struct):
     content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
-    annotations: list[_Annotation] | None = None
+    annotations: Side[list[_Annotation] | None] = None
 
 
 class _Choice(Struct):
     delta: _Delta | None = None
-    finish_reason: str | None = None
+    finish_reason: Side[str | None] = None
     error: Raw = NO_JSON
 
 
 class _Chunk(Struct):
-    id: str | None = None
-    model: str | None = None
+    id: Side[str | None] = None
+    model: Side[str | None] = None
     choices: list[_Choice] | UnsetType | None = UNSET
     usage: Raw = NO_JSON
     error: Raw = NO_JSON
@@ -108,6 +111,7 @@ class OpenAIChatTranslator:
         """Begin a step."""
         self.result = StepResult(finish_reason="interrupted")
         self.closing = self.ended = False
+        self._marked = False
         self._calls = calls
         self._deltas = ToolCallDeltas(calls, new_id)
         self._new_id = new_id
@@ -124,24 +128,35 @@ class OpenAIChatTranslator:
         if self.ended:
             return []
         try:
-            chunk = _decoder.decode(event)
-            choices = chunk.choices
-            if choices is UNSET or not choices:
-                return self._without_choices(event, chunk)
-            choice = choices[0]
-            if chunk.usage is not NO_JSON or self.result.response_id is None:
-                self._take_metadata(chunk)
-            chunks = self._translate(choice)
-            if chunk.error is not NO_JSON or choice.error is not NO_JSON:
-                self._take_error(chunk.error, choice.error)
-            return chunks
+            return self._take(event, _decoder.decode(event))
         except (*UNREADABLE, ValueError):
-            if event.strip() == DONE_DATA:
-                # Before the reason, it may be a stray one: what follows is still read.
-                self.ended, self.closing = self.closing, True
-                return []
-            if says_nothing(event):
-                return []
+            return self._otherwise(event)
+
+    def _take(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
+        choices = chunk.choices
+        if choices is UNSET or not choices:
+            return self._without_choices(event, chunk)
+        if self._marked:
+            self.closing = self._marked = False  # the mark was a stray one
+        choice = choices[0]
+        if chunk.usage is not NO_JSON or self.result.response_id is None:
+            self._take_metadata(chunk)
+        chunks = self._translate(choice)
+        if chunk.error is not NO_JSON or choice.error is not NO_JSON:
+            self._take_error(chunk.error, choice.error)
+        return chunks
+
+    def _otherwise(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is no chunk as documented."""
+        if event.strip() == DONE_DATA:
+            self.ended = self.result.raw_finish_reason is not None
+            self.closing = self._marked = True
+            return []
+        if says_nothing(event):
+            return []
+        try:
+            return self._take(event, read_loosely(_Chunk, event))
+        except (*UNREADABLE, ValueError):
             self.result.warning = UNREADABLE_EVENT
             self.result.finish_reason = "error"
             self.result.raw_finish_reason = None
@@ -163,6 +178,9 @@ class OpenAIChatTranslator:
             result.finish_reason = _FINISH_REASONS.get(result.raw_finish_reason, "other")
             if result.finish_reason == "stop" and self._refused:
                 result.finish_reason = "content-filter"
+        elif self._marked and result.warning is None:
+            # It has its last event, and says not why.
+            result.finish_reason = "tool-calls" if result.tool_calls else "other"
         if self._held is not None:
             chunks = [*self._held, *chunks]
             self._held = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct, field
 
+from gateway.providers.translate.loose import Side
 from protocol.chunks import AnyChunk, ToolInputDeltaChunk
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class FunctionDelta(Struct):
 class ToolCallDelta(Struct):
     """More of a call."""
 
-    index: int | None = None
-    id: str | None = None
+    index: Side[int | None] = None
+    id: Side[str | None] = None
     function: FunctionDelta | None = None
 
 

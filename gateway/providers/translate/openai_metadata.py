@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec import Raw
 
+OURS: Final = "~"
+"""How the name of an item begins that its server gave no id: no later request refers to it."""
+
 
 def openai_metadata(**fields: object) -> Raw:
-    """Return `{"openai": {…}}` as JSON; fields that are UNSET are left out."""
+    """Return `{"openai": {…}}` as JSON; fields that are UNSET are left out, and ids of ours."""
     known = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+    item_id = known.get("itemId")
+    if isinstance(item_id, str) and (not item_id or item_id.startswith(OURS)):
+        del known["itemId"]
     return Raw(msgspec.json.encode({"openai": known}))

@@ -14,24 +14,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in, is_failure
+from gateway.providers.failures import failure_in, tells_of_failure
 from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate import openai_responses_client_tools as client_tools
 from gateway.providers.translate import openai_responses_hosted_tools as hosted_tools
 from gateway.providers.translate import openai_responses_wire as wire
+from gateway.providers.translate.loose import read_loosely, reader
 from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
-from gateway.providers.translate.openai_metadata import openai_metadata
+from gateway.providers.translate.openai_metadata import OURS, openai_metadata
 from gateway.providers.translate.openai_responses_annotations import Annotations
+from gateway.providers.translate.openai_responses_endings import finish_reason
 from gateway.providers.translate.openai_responses_reasoning import ReasoningItems
 from gateway.providers.translate.openai_responses_step import StepTools, Tooling
 from gateway.providers.translate.openai_usage import responses_usage
 from protocol.chunks import (
     AnyChunk,
-    FinishReason,
     StartStepChunk,
     TextDeltaChunk,
     TextEndChunk,
@@ -48,21 +49,15 @@ if TYPE_CHECKING:
 
 _event_decoder = msgspec.json.Decoder(wire.Event)
 _head_decoder = msgspec.json.Decoder(wire.Head)
-_message_decoder = msgspec.json.Decoder(wire.Message)
-_reasoning_decoder = msgspec.json.Decoder(wire.Reasoning)
-_created_decoder = msgspec.json.Decoder(wire.Created)
-_ended_decoder = msgspec.json.Decoder(wire.Ended)
-_object_decoder = msgspec.json.Decoder(dict[str, object])
+_read_message = reader(wire.Message)
+_read_reasoning = reader(wire.Reasoning)
+_read_created = reader(wire.Created)
+_read_ended = reader(wire.Ended)
 
 _BEGINS: Final = b'"response.created"'
 
 _ADDED: Final = client_tools.ADDED | hosted_tools.ADDED
 _DONE: Final = client_tools.DONE | hosted_tools.DONE
-
-_INCOMPLETE_REASONS: Final[dict[str, FinishReason]] = {
-    "max_output_tokens": "length",
-    "content_filter": "content-filter",
-}
 
 
 class _ReportedError(Exception):
@@ -94,7 +89,7 @@ class OpenAIResponsesTranslator:
     ) -> None:
         """Begin a step."""
         self.result = StepResult(finish_reason="interrupted")
-        self.closing = self.ended = False
+        self.closing = self.ended = self._marked = False
         self._new_id = new_id
         self._annotations = Annotations(new_id, send=send_sources)
         self._part_ids = part_ids or PartIds()
@@ -118,6 +113,8 @@ class OpenAIResponsesTranslator:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
         if self.ended and (self.result.failure is not None or _BEGINS not in event):
             return []
+        if self._marked:
+            self.closing = self._marked = False  # the mark was a stray one
         try:
             head = _event_decoder.decode(event)
             handler = _HANDLERS.get(head.type)
@@ -126,8 +123,7 @@ class OpenAIResponsesTranslator:
             self._fail(failure_in(event))
             return []
         except UNREADABLE:
-            chunks = []
-            self._note_unreadable(event)
+            chunks = self._otherwise(event)
         if chunks and not self._begun:
             self._begun = True
             return [StartStepChunk(), *chunks]
@@ -152,18 +148,30 @@ class OpenAIResponsesTranslator:
             return [StartStepChunk(), *chunks]
         return chunks
 
+    def _otherwise(self, event: bytes) -> list[AnyChunk]:
+        """Take an event that is none as documented."""
+        if event.strip() == DONE_DATA:
+            self.closing = self._marked = True  # another API's: it ends nothing here
+            return []
+        if says_nothing(event):
+            return []
+        try:
+            head = read_loosely(wire.Event, event)
+            handler = _HANDLERS.get(head.type)
+            return [] if handler is None else handler(self, head)
+        except _ReportedError:
+            self._fail(failure_in(event))
+        except UNREADABLE:
+            self._note_unreadable(event)
+        return []
+
     def _note_unreadable(self, event: bytes) -> None:
         """Remember that an event could not be read, unless it would have been ignored."""
-        if event.strip() == DONE_DATA:
-            self.closing = True  # of another API: here it ends nothing, but little comes after it
-            return
-        if says_nothing(event):
-            return
         try:
             head = _head_decoder.decode(event)
         except UNREADABLE:
             head = wire.Head()
-        if head.type == "error" or (not head.type and _is_failure(event)):
+        if head.type == "error" or tells_of_failure(event):
             self._fail(failure_in(event))
         elif head.choices != wire.NO_JSON and not head.type:
             # A Chat Completions stream: the address is of another API than configured.
@@ -176,7 +184,7 @@ class OpenAIResponsesTranslator:
 
     def _created(self, event: wire.Event) -> list[AnyChunk]:
         self.closing = self.ended = False
-        response = _created_decoder.decode(event.response)
+        response = _read_created(_or_empty(event.response))
         self.result.response_id = response.id
         self.result.model = response.model
         if self._begun:
@@ -186,7 +194,7 @@ class OpenAIResponsesTranslator:
 
     def _ended(self, event: wire.Event) -> list[AnyChunk]:
         self.closing = self.ended = True
-        response = _ended_decoder.decode(event.response)
+        response = _read_ended(_or_empty(event.response))
         result = self.result
         result.usage = responses_usage(response.usage)
         details = response.incomplete_details
@@ -194,8 +202,10 @@ class OpenAIResponsesTranslator:
         failed = event.type == "response.failed"
         if result.failure is None and result.warning is None:
             result.raw_finish_reason = reason or ("error" if failed else None)
-            result.finish_reason = "error" if failed and not reason else self._unified(reason)
-        if failed and reason is not None and response.error is None:
+            result.finish_reason = finish_reason(
+                reason, called=self._tools.called_client, refused=self._refused, failed=failed
+            )
+        if failed and reason is not None and bytes(response.error) in (b"", b"null"):
             result.failure = Fault.FAILED.error()  # with the reason that it gives
         elif failed:
             raise _ReportedError
@@ -205,15 +215,6 @@ class OpenAIResponsesTranslator:
         """Somebody has cancelled the response at the provider: it is an answer that was cut."""
         self.closing = self.ended = True
         return []
-
-    def _unified(self, incomplete_reason: str | None) -> FinishReason:
-        if incomplete_reason is None:
-            # A call goes before a refusal: the tools are executed all the same.
-            if self._tools.called_client:
-                return "tool-calls"
-            return "content-filter" if self._refused else "stop"
-        default: FinishReason = "tool-calls" if self._tools.called_client else "other"
-        return _INCOMPLETE_REASONS.get(incomplete_reason, default)
 
     def _error(self, _event: wire.Event) -> list[AnyChunk]:
         raise _ReportedError
@@ -231,14 +232,14 @@ class OpenAIResponsesTranslator:
         kind = _head_decoder.decode(event.item).type
         index = -1 if event.output_index is None else event.output_index
         if kind == "message":
-            message = _message_decoder.decode(event.item)
-            self._item_ids[index] = message.id
+            message = _read_message(event.item)
+            item_id = self._named(index, message.id, event.item_id)
             self._annotations.begin_text()
             self._phase = message.phase
-            return [self._open_text(message.id)]
+            return [self._open_text(item_id)]
         if kind == "reasoning":
-            reasoning = _reasoning_decoder.decode(event.item)
-            self._item_ids[index] = reasoning.id
+            reasoning = _read_reasoning(event.item)
+            reasoning.id = self._named(index, reasoning.id, event.item_id)
             return self._shown(self._reasoning.begin(reasoning))
         handler = _ADDED.get(kind)
         return [] if handler is None else handler(self._tools, index, event.item)
@@ -247,10 +248,10 @@ class OpenAIResponsesTranslator:
         kind = _head_decoder.decode(event.item).type
         index = -1 if event.output_index is None else event.output_index
         if kind == "message":
-            message = _message_decoder.decode(event.item)
+            message = _read_message(event.item)
             return self._close_text(self._item_ids.pop(index, message.id), message.phase)
         if kind == "reasoning":
-            reasoning = _reasoning_decoder.decode(event.item)
+            reasoning = _read_reasoning(event.item)
             item_id = self._item_ids.pop(index, reasoning.id)
             return self._shown(self._reasoning.end(item_id, reasoning.encrypted_content))
         if kind == "compaction":
@@ -259,6 +260,15 @@ class OpenAIResponsesTranslator:
         chunks = [] if handler is None else handler(self._tools, index, event.item)
         self._tools.streaming.pop(index, None)
         return chunks
+
+    def _named(self, index: int, item_id: str, of_event: str) -> str:
+        """Return what an item is called from its begin to its end.
+
+        One without an id gets one of ours, which no later request refers to.
+        """
+        name = item_id or of_event or OURS + self._new_id()
+        self._item_ids[index] = name
+        return name
 
     def _item_id(self, event: wire.Event) -> str:
         """Return the id that an event's item had when it was added."""
@@ -350,11 +360,9 @@ class OpenAIResponsesTranslator:
         return hosted_tools.partial_image(event.item_id, event.partial_image_b64)
 
 
-def _is_failure(event: bytes) -> bool:
-    try:
-        return is_failure(_object_decoder.decode(event))
-    except UNREADABLE:
-        return False
+def _or_empty(response: Raw) -> bytes:
+    json = bytes(response)
+    return json if json.startswith(b"{") else b"{}"
 
 
 _T = OpenAIResponsesTranslator

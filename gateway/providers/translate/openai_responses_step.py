@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from gateway.providers.translate.loose import reader
 from gateway.providers.translate.openai_responses_annotations import Annotations
 from gateway.providers.translate.tool_calls import ToolCalls
 from protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk, ToolOutputAvailableChunk
@@ -91,7 +92,7 @@ Handler: TypeAlias = Callable[[StepTools, int, Raw], list[AnyChunk]]
 
 def read(shape: type[_Item], handle: Callable[[StepTools, int, _Item], list[AnyChunk]]) -> Handler:
     """Return a handler that decodes the item first."""
-    decode = msgspec.json.Decoder(shape).decode
+    decode = reader(shape)
     return lambda step, index, raw: handle(step, index, decode(raw))
 
 

@@ -1,7 +1,8 @@
 """OpenAI Responses, as streamed: the events and output items that we understand.
 
 Only what becomes a chunk is declared: unknown fields are skipped while decoding. Names are
-the API's. Nullable fields are None when absent, too, unless the difference shows.
+the API's. Nullable fields are None when absent, too, unless the difference shows. A field
+without a default is one that a chunk cannot be made without; what is `Side` decides nothing.
 
 Source: https://developers.openai.com/api/reference/resources/responses/streaming-events;
 @ai-sdk/openai 4.0.118, `responses/openai-responses-api.ts`.
@@ -14,6 +15,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.providers.translate.loose import Side
+
 NO_JSON: Final = Raw()
 
 
@@ -22,14 +25,14 @@ class Event(Struct, gc=False):
 
     type: str
     delta: str | None = None
-    item_id: str = ""
-    output_index: int | None = None
-    summary_index: int = 0
+    item_id: Side[str] = ""
+    output_index: Side[int | None] = None
+    summary_index: Side[int] = 0
     item: Raw = NO_JSON
     response: Raw = NO_JSON
     annotation: Raw = NO_JSON
     error: Raw = NO_JSON
-    code: str | None = None
+    code: Side[str | None] = None
     diff: str = ""
     partial_image_b64: str = ""
 
@@ -44,29 +47,22 @@ class Head(Struct):
 class Created(Struct):
     """`response.created`: its `response`."""
 
-    id: str
-    model: str
+    id: Side[str | None] = None
+    model: Side[str | None] = None
 
 
 class IncompleteDetails(Struct):
     """Why a response ended early."""
 
-    reason: str | None = None
-
-
-class StreamError(Struct):
-    """An error's machine-readable part."""
-
-    code: str | int | None = None
-    type: str | None = None
+    reason: Side[str | None] = None
 
 
 class Ended(Struct):
     """`response.completed`, `.incomplete`, `.failed`: its `response`."""
 
-    incomplete_details: IncompleteDetails | None = None
+    incomplete_details: Side[IncompleteDetails | None] = None
     usage: Raw = NO_JSON
-    error: StreamError | None = None
+    error: Raw = NO_JSON
 
 
 # -- annotations of a text
@@ -77,12 +73,12 @@ class _Annotation(Struct, tag_field="type", omit_defaults=True, kw_only=True):
 
 
 class UrlCitation(_Annotation, tag="url_citation", kw_only=True):
-    """A web page."""
+    """A web page: its address makes a source, and its place a citation."""
 
     start_index: int
     end_index: int
     url: str
-    title: str | UnsetType = UNSET
+    title: Side[str | UnsetType] = UNSET
 
 
 class FileCitation(_Annotation, tag="file_citation", kw_only=True):
@@ -117,17 +113,17 @@ Annotation: TypeAlias = UrlCitation | FileCitation | ContainerFileCitation | Fil
 
 
 class Message(Struct):
-    """Text, or a refusal."""
+    """Text, or a refusal. Without an id it cannot be referred to later."""
 
-    id: str
-    phase: str | None = None
+    id: Side[str] = ""
+    phase: Side[str | None] = None
 
 
 class Reasoning(Struct):
     """A reasoning item; its summary streams apart."""
 
-    id: str
-    encrypted_content: str | None = None
+    id: Side[str] = ""
+    encrypted_content: Side[str | None] = None
 
 
 class Caller(Struct, omit_defaults=True):
@@ -138,25 +134,25 @@ class Caller(Struct, omit_defaults=True):
 
 
 class FunctionCall(Struct):
-    """A call of a declared function."""
+    """A call of a declared function: its name, its input, and the id that its result finds."""
 
-    id: str
     call_id: str
     name: str
+    id: Side[str] = ""
     arguments: str = ""
-    is_async: bool | None = msgspec.field(name="async", default=None)
-    namespace: str | None = None
-    caller: Caller | None = None
+    is_async: Side[bool | None] = msgspec.field(name="async", default=None)
+    namespace: Side[str | None] = None
+    caller: Side[Caller | None] = None
 
 
 class CustomToolCall(Struct):
     """A call whose input is free text."""
 
-    id: str
     call_id: str
     name: str
+    id: Side[str] = ""
     input: str = ""
-    is_async: bool | None = msgspec.field(name="async", default=None)
+    is_async: Side[bool | None] = msgspec.field(name="async", default=None)
 
 
 class CompleteCustomToolCall(CustomToolCall):
@@ -166,18 +162,18 @@ class CompleteCustomToolCall(CustomToolCall):
 
 
 class SafetyCheck(Struct, omit_defaults=True):
-    """Something that a person must acknowledge before the computer acts."""
+    """Something that a person must acknowledge before the computer acts, by its id."""
 
     id: str
-    code: str | None = None
-    message: str | None = None
+    code: Side[str | None] = None
+    message: Side[str | None] = None
 
 
 class ComputerCall(Struct):
     """Actions on a computer; without a `call_id` the provider executes them."""
 
     id: str
-    status: str
+    status: Side[str] = "completed"
     call_id: str | None = None
     action: dict[str, Raw] | None = None
     actions: list[dict[str, Raw]] | None = None
@@ -196,19 +192,19 @@ class WebSearchAction(Struct):
     """What a web search did."""
 
     type: str
-    query: str | None = None
-    queries: list[str] | None = None
-    sources: list[WebSource] | None = None
-    url: str | UnsetType | None = UNSET
-    pattern: str | UnsetType | None = UNSET
+    query: Side[str | None] = None
+    queries: Side[list[str] | None] = None
+    sources: Side[list[WebSource] | None] = None
+    url: Side[str | UnsetType | None] = UNSET
+    pattern: Side[str | UnsetType | None] = UNSET
 
 
 class WebSearchCall(Struct):
-    """A web search by the provider."""
+    """A web search by the provider; its item's id is the call's, as of all it executes."""
 
     id: str
-    status: str = "completed"
-    action: WebSearchAction | None = None
+    status: Side[str] = "completed"
+    action: Side[WebSearchAction | None] = None
 
 
 class FileSearchResult(Struct):
@@ -225,8 +221,8 @@ class FileSearchCall(Struct):
     """A file search by the provider."""
 
     id: str
-    queries: list[str] = []
-    results: list[FileSearchResult] | None = None
+    queries: Side[list[str]] = []
+    results: Side[list[FileSearchResult] | None] = None
 
 
 class CodeOutput(Struct, omit_defaults=True):
@@ -241,8 +237,8 @@ class CodeInterpreterCall(Struct):
     """Code that the provider runs."""
 
     id: str
-    container_id: str
-    outputs: list[CodeOutput] | None = None
+    container_id: Side[str] = ""
+    outputs: Side[list[CodeOutput] | None] = None
 
 
 class ImageGenerationCall(Struct):
@@ -262,11 +258,11 @@ class McpCall(Struct):
 
     id: str
     name: str = ""
-    server_label: str = ""
+    server_label: Side[str] = ""
     arguments: str = ""
     output: Raw = NO_JSON
     error: Raw = NO_JSON
-    approval_request_id: str | None = None
+    approval_request_id: Side[str | None] = None
 
 
 class PatchOperation(Struct, omit_defaults=True):
@@ -280,10 +276,10 @@ class PatchOperation(Struct, omit_defaults=True):
 class ApplyPatchCall(Struct):
     """A patch for the client to apply."""
 
-    id: str
     call_id: str
-    status: str
     operation: PatchOperation
+    id: Side[str] = ""
+    status: Side[str] = "completed"
 
 
 class LocalShellAction(Struct):
@@ -291,17 +287,17 @@ class LocalShellAction(Struct):
 
     command: list[str]
     timeout_ms: Raw = NO_JSON
-    user: str | None = None
-    working_directory: str | None = None
-    env: dict[str, str] | None = None
+    user: Side[str | None] = None
+    working_directory: Side[str | None] = None
+    env: Side[dict[str, str] | None] = None
 
 
 class LocalShellCall(Struct):
     """A call of the client's shell."""
 
-    id: str
     call_id: str
     action: LocalShellAction
+    id: Side[str] = ""
 
 
 class ShellAction(Struct):
@@ -315,24 +311,24 @@ class ShellAction(Struct):
 class ShellCall(Struct):
     """A call of a shell: the provider's own, or the client's."""
 
-    id: str
     call_id: str
     action: ShellAction
+    id: Side[str] = ""
 
 
-class ShellOutcome(Struct):
+class ShellOutcome(Struct, frozen=True):
     """How a command ended."""
 
-    type: str
-    exit_code: int | None = None
+    type: Side[str] = "exit"
+    exit_code: Side[int | None] = None
 
 
 class ShellOutput(Struct):
     """What a command wrote."""
 
-    stdout: str
-    stderr: str
-    outcome: ShellOutcome
+    stdout: str = ""
+    stderr: str = ""
+    outcome: Side[ShellOutcome] = ShellOutcome()
 
 
 class ShellCallOutput(Struct):
@@ -348,38 +344,38 @@ class ToolSearchCall(Struct):
 
     id: str
     execution: Literal["server", "client"] = "server"
-    call_id: str | None = None
+    call_id: Side[str | None] = None
     arguments: Raw = NO_JSON
 
 
 class ToolSearchOutput(Struct):
     """Tools that a search found."""
 
-    id: str
     tools: Raw
-    call_id: str | None = None
+    id: Side[str] = ""
+    call_id: Side[str | None] = None
 
 
 class Program(Struct):
     """Code that the model wrote to call tools with."""
 
-    id: str
     call_id: str
     code: str
-    fingerprint: str
+    id: Side[str] = ""
+    fingerprint: Side[str] = ""
 
 
 class ProgramOutput(Struct):
     """What such a program came to."""
 
-    id: str
     call_id: str
     result: str
-    status: str
+    id: Side[str] = ""
+    status: Side[str] = "completed"
 
 
 class Compaction(Struct):
     """The conversation so far, compacted and encrypted."""
 
-    id: str
     encrypted_content: str
+    id: Side[str] = ""
