@@ -24,7 +24,7 @@ _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 _SECRET_PARAMETER: Final = re.compile(r"((?:^|[?&;\s\"'])token=)[^&\s\"'#]+", re.IGNORECASE)
 _BEARER: Final = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _KEY: Final = re.compile(
-    r"\b(?:sk|pk|rk|gsk|csk|xai|nvapi|hf|pplx)[-_][A-Za-z0-9_*.-]{8,}"
+    r"\b(?:sk|pk|rk|gsk|csk|xai|nvapi|hf|pplx)[-_][A-Za-z0-9_*-]{8,}"
     r"|\bAIza[A-Za-z0-9_-]{10,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+"
 )
 """What keys of providers look like, and tokens."""

@@ -154,7 +154,7 @@ class ChunkWriter:
     def finish(
         self, reason: FinishReason | None = None, metadata: Json | None = None
     ) -> list[AnyChunk]:
-        """Write the end of a run that went well, and return its chunks.
+        """Write the end of a run that ends by itself, and return its chunks.
 
         What is open is closed first, as in every end; `start` comes before that if it was
         never written.
@@ -228,7 +228,10 @@ class ChunkWriter:
                 chunks += map(_forget_metadata, closings)
                 chunks += last
             else:
-                chunks += self._closings((*CLOSED_AT_THE_END, Thing.STEP), cut_text)
+                closings = self._closings((*CLOSED_AT_THE_END, Thing.STEP), cut_text)
+                if finish.finish_reason == "interrupted":
+                    closings = list(map(_forget_metadata, closings))
+                chunks += closings
         chunks.append(finish)
         for chunk in chunks:
             self.write(chunk)
@@ -310,7 +313,7 @@ def _forget_metadata(end: AnyChunk) -> AnyChunk:
     It names the part at its provider, who does not keep what was never finished: a later
     request that refers to it is refused.
     """
-    if isinstance(end, TextEndChunk | ReasoningEndChunk):
+    if isinstance(end, TextEndChunk | ReasoningEndChunk | ToolInputErrorChunk):
         return msgspec.structs.replace(end, provider_metadata=Raw(b"{}"))
     return end
 

@@ -37,11 +37,12 @@ class BackendAnswer:
     Attributes:
         failure: why nothing more can be taken; what was returned before stands.
         ended: nothing more is to be read.
+        finished: the message has a `finish`; another may follow, of a stream that was merged.
     """
 
     def __init__(self, message_id: str, continued: UIMessage | None, *, max_bytes: int) -> None:
         self.failure: AgentError | None = None
-        self.ended = False
+        self.ended = self.finished = False
         self._decoder = SseDecoder()
         writer = ChunkWriter(message_id, continued)
         writer.write(StartChunk(message_id=message_id))
@@ -49,7 +50,6 @@ class BackendAnswer:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._index = -1
-        self._finished = False
 
     def receive_data(self, data: bytes) -> list[AnyChunk]:
         """Take the next bytes and return their chunks, in order; then look at `failure`."""
@@ -74,7 +74,7 @@ class BackendAnswer:
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended: it was finished, or `failure` says that it was not."""
         held = [] if self.ended else self._order.flush()
-        if self.failure is None and not (self.ended or self._finished):
+        if self.failure is None and not (self.ended or self.finished):
             self._fail(
                 "unable to finish this answer; the agent's backend ended it without `finish`"
                 if self._index >= 0
@@ -104,7 +104,7 @@ class BackendAnswer:
                     return []
                 return [MessageMetadataChunk(message_metadata=chunk.message_metadata)]
             case FinishChunk():
-                self._finished = True
+                self.finished = True
                 return [chunk]
             case ErrorChunk():
                 held = self._order.flush()

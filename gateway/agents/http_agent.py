@@ -11,7 +11,7 @@ import asyncio
 import io
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -21,12 +21,17 @@ from gateway.agents.backend_answer import BackendAnswer
 from gateway.agents.base import AgentTraits
 from gateway.errors import AgentError
 from gateway.silence import SilenceLimit
+from gateway.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from gateway.agents.base import AgentRequest
     from protocol.chunks import AnyChunk
+
+BEGINNING_S: Final = 2.0
+MAX_BEGINNING_BYTES: Final = 2000
+"""How long, and how far, the body of an answer that is no stream is read for the log."""
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
 
@@ -77,7 +82,7 @@ class HttpAgent:
         response = await self._send(request)
         silence = SilenceLimit(config.between_bytes_s).waiter()
         try:
-            _check(response)
+            await self._check(response)
             with _said_plainly("unable to finish this answer"):
                 while not answer.ended:
                     with silence:
@@ -85,11 +90,17 @@ class HttpAgent:
                     chunks = answer.receive_data(data) if data else answer.receive_eof()
                     if chunks:
                         yield chunks
-            if answer.failure is not None:
-                raise answer.failure
+        except AgentError:
+            if not answer.finished:
+                raise
+            # What its connection does behind `finish` changes nothing.
+            if chunks := answer.receive_eof():
+                yield chunks
         finally:
             silence.close()
             response.close()
+        if answer.failure is not None:
+            raise answer.failure
 
     async def close(self) -> None:
         """Close what is still open."""
@@ -106,6 +117,20 @@ class HttpAgent:
                     headers=self._headers(request),
                     allow_redirects=False,
                 )
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        """Raise unless a stream begins; what the backend says instead is for the operator."""
+        complaint = _complaint(response)
+        if complaint is None:
+            return
+        error = AgentError(complaint)
+        error.note = quoted(
+            status=response.status,
+            request_id=response.headers.get("x-request-id", ""),
+            message=await _beginning(response),
+            secrets=self._config.secret_headers.values(),
+        )
+        raise error
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -135,24 +160,35 @@ class HttpAgent:
         }
 
 
-def _check(response: aiohttp.ClientResponse) -> None:
-    """Raise unless a stream begins."""
+def _complaint(response: aiohttp.ClientResponse) -> str | None:
+    """Return why no stream begins; None if one does."""
     status = response.status
     if 300 <= status < 400:
-        raise AgentError(
-            f"unable to answer; the agent's backend redirects ({status}), which is not followed"
-        )
+        return f"unable to answer; the agent's backend redirects ({status}), which is not followed"
     if status != 200:
-        raise AgentError(f"unable to answer; the agent's backend answered with status {status}")
+        return f"unable to answer; the agent's backend answered with status {status}"
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise AgentError("unable to answer; the agent's backend compresses its answer unasked")
+        return "unable to answer; the agent's backend compresses its answer unasked"
     kind = response.content_type
     if kind != "text/event-stream":
         shown = kind if _MEDIA_TYPE.fullmatch(kind) else "something else"
-        raise AgentError(
+        return (
             f"unable to answer; the agent's backend answered with {shown} and not with a stream "
             "of events"
         )
+    return None
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """Return how a body begins that is no stream: it may say what is wrong."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return ""
+    data = b""
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(BEGINNING_S):
+            while len(data) < MAX_BEGINNING_BYTES and (more := await response.content.readany()):
+                data += more
+    return data[:MAX_BEGINNING_BYTES].decode("utf-8", "replace")
 
 
 @contextmanager
@@ -163,6 +199,12 @@ def _said_plainly(unable: str) -> Iterator[None]:
     except TimeoutError:
         raise AgentError(f"{unable}; the agent's backend was silent for too long") from None
     except aiohttp.ClientConnectorError as error:
-        raise AgentError(f"{unable}; the agent's backend cannot be reached") from error
+        raise _noted(f"{unable}; the agent's backend cannot be reached", error) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise AgentError(f"{unable}; the connection to the agent's backend was lost") from error
+        raise _noted(f"{unable}; the connection to the agent's backend was lost", error) from error
+
+
+def _noted(sentence: str, cause: Exception) -> AgentError:
+    error = AgentError(sentence)
+    error.note = quoted(error=type(cause).__name__, message=str(cause))
+    return error

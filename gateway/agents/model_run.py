@@ -147,12 +147,12 @@ class ModelRun:
                     async with aclosing(self._ask_model(step, interrupted)) as answer:
                         async for chunks in answer:
                             yield chunks
-                    if step.cut:
-                        break  # its parts are open: the end of the run closes them with it
                     interrupted, answered = None, await self._note_answer(step)
                 async with aclosing(self._call_tools(step, answered, interrupted)) as outputs:
                     async for chunks in outputs:
                         yield chunks
+                if step.cut:
+                    break  # its parts are open: the end of the run closes them with it
                 yield self._seen([FinishStepChunk()])
                 if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
                     break
@@ -201,6 +201,7 @@ class ModelRun:
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Call the tools that a step's answer asks for, or settle those that were cut off."""
         step.calls, step.refused = answered.calls, answered.refused
+        step.cut = answered.finish_reason == "interrupted"
         self._finish_reason = answered.finish_reason
         if answered.questions:
             yield self._seen(questions_of(answered))
@@ -258,7 +259,6 @@ class ModelRun:
         if result.warning is not None:
             raise ProviderUnavailableError(result.warning)
         step.calls = result.tool_calls
-        step.cut = result.finish_reason == "interrupted"
 
     def _begin_again(self, interrupted: Interrupted) -> Iterator[Sequence[AnyChunk]]:
         """Say what a cut attempt at a step has left, and that the step begins again."""

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from gateway.providers.base import ToolCall
     from protocol.chunks import AnyChunk
 
-EXECUTING: Final = ("stop", "tool-calls")
-"""The reasons of steps whose calls are executed: others were cut."""
+EXECUTING: Final = ("stop", "tool-calls", "interrupted")
+"""The reasons of steps whose calls are executed. Of one that was cut, those whose input was
+whole: they are not lost. One that ended early otherwise may have meant to say more of them."""
 
 
 class Step:

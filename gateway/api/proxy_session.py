@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 from litestar.datastructures import Headers
@@ -18,7 +19,7 @@ from gateway.api.proxy_exchange import while_there
 from gateway.api.proxy_target import response_headers
 from gateway.errors import GatewayError, RunStoppedError
 from gateway.ids import MessageId, SessionId, check_id
-from gateway.providers.errors import Fault, status_fault
+from gateway.providers.errors import secrets_in
 from gateway.providers.part_ids import PartIds
 from gateway.providers.proxied.calls import Wire, read_call
 from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
@@ -27,7 +28,7 @@ from gateway.sessions.turn import STOPPED
 from gateway.sessions.turns import CallRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from litestar.types import Scope
 
@@ -41,12 +42,17 @@ if TYPE_CHECKING:
     from gateway.sessions.turns import Turns
     from protocol.chunks import AnyChunk
 
+logger = logging.getLogger(__name__)
+
 SESSION_HEADER: Final = "x-midstream-session"
 RUN_KEY_HEADER: Final = "x-midstream-run"
 MESSAGE_HEADER: Final = "x-midstream-message"
 AGENT_HEADER: Final = "x-midstream-agent"
 RETRIES_HEADER: Final = "x-stainless-retry-count"
 """How both SDKs, in all languages, say that this is not the first try."""
+
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""Of an error's body that is read along; more is no error's."""
 
 DEFAULT_AGENT: Final = "proxy"
 
@@ -109,6 +115,7 @@ class SessionCall:
         self._upstreams = upstreams
         self._finish_calls = finish_calls
         self._reader: EventsReader | WholeReader | None = None
+        self._secrets: Sequence[str] = ()
 
     async def serve(
         self,
@@ -127,6 +134,7 @@ class SessionCall:
         """
         content = await body.read()
         call = read_call(self._headers.wire, content)
+        self._secrets = secrets_in({name.decode("latin-1"): v.decode() for name, v in headers})
         async with self._turns.call(caller, self._request(call, content)) as step:
             passing = self._pass(call, step, upstream, url, _uncompressed(headers), content)
             if await _unless_stopped(step, self._while_there(passing, body, response)):
@@ -184,11 +192,7 @@ class SessionCall:
             headers = [each for each in headers if each[0].lower() != b"content-length"]
         await response.start(answer.status, headers)
         if reader is None:
-            while data := await answer.read():
-                await response.write(data)
-            fault = status_fault(answer.status) if answer.status >= 400 else Fault.BROKEN
-            step.fail(fault.error(), comes_again=_is_tried_again(answer.status))
-            await response.write(b"", more=False)
+            await self._pass_unread(step, answer, response)
             return
         self._reader = reader
         try:
@@ -207,6 +211,28 @@ class SessionCall:
         _end(step, reader, chunks)
         answer.complete()
         await response.write(last + rest, more=False)
+
+    async def _pass_unread(self, step: Step, answer: Answer, response: Exchange) -> None:
+        """Pass an answer on that is none, or that cannot be read: of an error, learn which."""
+        begin = bytearray()
+        try:
+            while data := await answer.read():
+                if len(begin) < MAX_ERROR_BYTES:
+                    begin += data
+                await response.write(data)
+        finally:
+            # Also if the caller leaves as soon as it has the status.
+            self._fail(step, answer, bytes(begin[:MAX_ERROR_BYTES]))
+        await response.write(b"", more=False)
+
+    def _fail(self, step: Step, answer: Answer, begin: bytes) -> None:
+        failure = answer.failure(begin, self._secrets)
+        comes_again = _is_tried_again(answer.status)
+        if comes_again:
+            # Its turn waits for the next try, and says nothing of this one.
+            session = self._headers.session_id
+            logger.warning("proxied_call_failed session=%s %s", session, failure.note)
+        step.fail(failure, comes_again=comes_again)
 
     def _reader_of(
         self, call: Call, step: Step, answer: Answer
@@ -249,6 +275,7 @@ async def _read_along(
             answer.expect_end(soon=reader.closing)
         if reader.result.failure is not None:
             # Before the caller is told, who may leave with it.
+            answer.note_request(reader.result.failure)
             step.end(reader.result)
             answer.expect_end()
         if passed:

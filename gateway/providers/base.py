@@ -218,6 +218,10 @@ class Translator(Protocol):
         """Take the data of an event that is named an error: `result.failure` is set."""
         ...
 
+    def receive_loss(self) -> list[AnyChunk]:
+        """The provider failed, or the connection did: return what later requests must know."""
+        ...
+
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended: return what was held back, and complete `result`.
 

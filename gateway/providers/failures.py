@@ -196,6 +196,13 @@ def request_id_of(headers: Mapping[str, str]) -> str:
     return next((headers[name] for name in _REQUEST_IDS if name in headers), "")
 
 
+def note_request(failure: ProviderError, headers: Mapping[str, str]) -> None:
+    """Add which request failed to the note of a failure inside its response's stream."""
+    if "request_id=" not in failure.note:
+        told = quoted(request_id=request_id_of(headers))
+        failure.note = " ".join(filter(None, (failure.note, told)))
+
+
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Read `retry-after-ms` or `retry-after`; a date in it is not worth parsing."""
     for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):

@@ -17,11 +17,10 @@ from msgspec import Struct
 from gateway.errors import ProviderError
 from gateway.providers.drains import CLOSING_S
 from gateway.providers.errors import map_provider_errors
-from gateway.providers.failures import request_id_of
+from gateway.providers.failures import note_request
 from gateway.providers.faults import Fault
 from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from gateway.silence import SilenceLimit
-from gateway.telemetry import quoted
 from protocol.errors import MalformedFrameError
 from protocol.sse import ERROR_NAME, SseDecoder
 
@@ -104,31 +103,42 @@ class SseStep:
                 an event stream.
         """
         translator, receive = self._translator, self._translator.receive
-        with map_provider_errors():
-            while not self._is_over():
-                try:
-                    if translator.closing:
-                        data = await self._last_data()
-                    else:
-                        self._closes_at = None
-                        with self._silence:
-                            data = await anext(self._body)
-                except StopAsyncIteration:
-                    break
-                chunks: list[AnyChunk] = []
-                for event in self._events(data):
-                    if event.name == ERROR_NAME:
-                        chunks += translator.receive_error(event.data)
-                    else:
-                        chunks += receive(event.data)
-                if chunks:
-                    yield chunks
-        if not translator.ended and (chunks := self._take_rest()):
+        try:
+            with map_provider_errors():
+                while not self._is_over():
+                    try:
+                        if translator.closing:
+                            data = await self._last_data()
+                        else:
+                            self._closes_at = None
+                            with self._silence:
+                                data = await anext(self._body)
+                    except StopAsyncIteration:
+                        break
+                    chunks: list[AnyChunk] = []
+                    for event in self._events(data):
+                        if event.name == ERROR_NAME:
+                            chunks += translator.receive_error(event.data)
+                        else:
+                            chunks += receive(event.data)
+                    if chunks:
+                        yield chunks
+            if not translator.ended and (chunks := self._take_rest()):
+                yield chunks
+        except ProviderError:
+            if chunks := translator.receive_loss():
+                yield chunks
+            raise
+        if chunks := self._last_chunks():
             yield chunks
-        if translator.result.failure is None and (chunks := translator.receive_eof()):
-            yield chunks
+
+    def _last_chunks(self) -> list[AnyChunk]:
+        translator = self._translator
+        failed = translator.result.failure is not None
+        chunks = translator.receive_loss() if failed else translator.receive_eof()
         if (failure := translator.result.failure) is not None:
-            self._note_request(failure)
+            note_request(failure, self._response.headers)
+        return chunks
 
     def _take_rest(self) -> list[AnyChunk]:
         """Take what stands at the end of a body that ends without its last event.
@@ -148,12 +158,6 @@ class SseStep:
         for data in () if unread is None else events_in(bytes(unread), self._wire):
             chunks += translator.receive(data)
         return chunks
-
-    def _note_request(self, failure: ProviderError) -> None:
-        """Add which request failed to what the operator is told."""
-        if "request_id=" not in failure.note:
-            told = quoted(request_id=request_id_of(self._response.headers))
-            failure.note = " ".join(filter(None, (failure.note, told)))
 
     def _is_over(self) -> bool:
         """Whether the answer has ended, and nothing of another message has come behind it."""

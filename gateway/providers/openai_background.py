@@ -145,6 +145,10 @@ class FollowedResponse:
         """Take an event that is named an error. See `Translator.receive_error`."""
         return self._translator.receive_error(event)
 
+    def receive_loss(self) -> list[AnyChunk]:
+        """A connection was lost, not the response. See `Translator.receive_loss`."""
+        return []
+
     def receive_eof(self) -> list[AnyChunk]:
         """A connection ended. See `Translator.receive_eof`."""
         return []

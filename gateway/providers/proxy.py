@@ -19,6 +19,8 @@ from msgspec import Struct
 from gateway.errors import ProviderError, SettingsError
 from gateway.providers.drains import CLOSING_S, Drains
 from gateway.providers.errors import map_provider_errors
+from gateway.providers.failures import Told, failure_of, note_request, read_failure
+from gateway.providers.faults import Fault
 from gateway.providers.http import TimeLimits
 from gateway.providers.simulator import create_simulator
 from gateway.providers.simulator.server import serve_simulator
@@ -133,6 +135,30 @@ class Answer:
             return await self._last_data(self._closes_at)
         with map_provider_errors(), self._silence:
             return await self._content.readany()
+
+    def failure(self, body: bytes, secrets: Iterable[str]) -> ProviderError:
+        """Return the error that an answer stands for which is no answer of its API.
+
+        Args:
+            body: the begin of it, or all.
+            secrets: what the request was made with.
+        """
+        told = Told(message="compressed") if self.is_compressed else read_failure(body)
+        return failure_of(
+            told,
+            status=self.status,
+            headers=self._named(),
+            secrets=secrets,
+            fault=None if self.status >= 400 else Fault.BROKEN,
+        )
+
+    def note_request(self, failure: ProviderError) -> None:
+        """Add which request failed to what the operator is told."""
+        note_request(failure, self._named())
+
+    def _named(self) -> dict[str, str]:
+        pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers)
+        return {name.lower(): value for name, value in pairs}
 
     def expect_end(self, *, soon: bool = True) -> None:
         """From now on a loss is the body's end, and so is a wait of `CLOSING_S` in all; or not."""

@@ -407,7 +407,9 @@ class Producer:
         closing = self._writer.finish(
             _or_none(finish.finish_reason), _or_none(finish.message_metadata)
         )
-        return RunOutcome.FINISHED, closing
+        # The provider ended its response without a last event: it is no finished answer.
+        cut = finish.finish_reason == "interrupted"
+        return RunOutcome.INTERRUPTED if cut else RunOutcome.FINISHED, closing
 
     async def _release(self) -> None:
         try:

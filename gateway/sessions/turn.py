@@ -206,7 +206,11 @@ class Turn:
         failure = result.failure
         if failure is None and result.warning is not None:
             failure = ProviderUnavailableError(result.warning)
-        if failure is None and self._goes_on and result.finish_reason == "tool-calls":
+        waits = result.finish_reason == "tool-calls" or (
+            # Cut, but not in these calls: whoever has made it does not see more than their end.
+            result.finish_reason == "interrupted" and bool(self._pending)
+        )
+        if failure is None and self._goes_on and waits:
             # Whoever takes the turn over goes on counting from here.
             metadata = self._metadata_json(result.finish_reason)
             self.write([MessageMetadataChunk(message_metadata=metadata)], 0)

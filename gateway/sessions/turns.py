@@ -52,6 +52,10 @@ MAX_CONTINUATIONS: Final = 20
 """Runs of one key: one more for each time that the turn was idle for too long."""
 
 
+_GOES_ON: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
+"""How a run may have ended that another one of the same turn goes on with."""
+
+
 class CallRequest(Struct, frozen=True, kw_only=True):
     """A call that is to be (part of) a run.
 
@@ -164,7 +168,7 @@ class Turns:
                 return await self._produce(caller, call, claimed, feed)
             if claimed.run.outcome is RunOutcome.STOPPED:
                 raise RunStoppedError(STOPPED, runId=claimed.run.id)
-            if not call.goes_on or claimed.run.outcome is not RunOutcome.FINISHED:
+            if not call.goes_on or claimed.run.outcome not in _GOES_ON:
                 break
         raise ConflictError("unable to go on with this run; it has ended. Begin another")
 

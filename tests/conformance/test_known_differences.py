@@ -11,6 +11,8 @@ from tests.conformance.deviations import deviates
 from tests.conformance.oracle import PROVIDERS, our_request, translate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.providers.base import StepResult
     from tests.conformance.oracle import AiSdk
 
@@ -113,10 +115,10 @@ def response(*items: Json) -> list[Json]:
 
 
 def both(
-    ai_sdk: AiSdk, provider: str, events: list[Json]
+    ai_sdk: AiSdk, provider: str, events: Sequence[Json | str]
 ) -> tuple[list[Json], Json, list[Json], StepResult]:
     """Return the AI SDK's chunks and its whole answer, then our chunks and our result."""
-    texts = [json.dumps(event) for event in events]
+    texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
     case = {"provider": provider, "model": "m", "events": texts, "tools": [ADD]}
     (theirs,) = ai_sdk.streams([case])
     chunks, result = translate(provider, [text.encode() for text in texts], case)
@@ -245,3 +247,26 @@ def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json, ai_sdk:
     assert result.warning is not None
     assert result.tool_calls == ()
     assert result.finish_reason == answer["finishReason"] == "error"
+
+
+@deviates("cut-response-marked")
+def test_finished_items_of_a_response_that_was_cut_are_followed_by_a_mark(ai_sdk: AiSdk) -> None:
+    """Else a later request would refer to what the provider has never stored."""
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+    at = {"output_index": 0, "item": item}
+    events = response(
+        {"type": "response.output_item.added", **at}, {"type": "response.output_item.done", **at}
+    )
+    theirs, answer, chunks, result = both(ai_sdk, "openai-responses", events[:-1])
+    assert chunks[-1] == {"type": "custom", "kind": "openai.interrupted"}
+    assert "custom" not in [chunk["type"] for chunk in theirs]
+    assert result.finish_reason == answer["finishReason"] == "interrupted"
+
+
+@deviates("mark-is-an-end")
+def test_answer_that_ends_in_its_mark_is_finished_without_a_reason(ai_sdk: AiSdk) -> None:
+    """The AI SDK passes the mark over."""
+    said = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
+    _, answer, _, result = both(ai_sdk, "openai-chat", [said, "[DONE]"])
+    assert answer["finishReason"] == "interrupted"
+    assert result.finish_reason == "other"

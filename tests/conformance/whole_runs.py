@@ -98,9 +98,8 @@ def close_open_parts(chunks: list[Chunk]) -> list[Chunk]:
     opened = {c["type"].removesuffix("-start") for c in chunks if "-start" in c["type"]}
     ended = {c["type"].removesuffix("-end") for c in chunks if c["type"].endswith("-end")}
     for part in sorted((opened - ended) & {"text", "reasoning"}):
-        end = {"type": f"{part}-end", "id": "one"}
-        is_cut = chunks[-1].get("finishReason") not in {"interrupted", "other"}
-        chunks = _before_the_end(chunks, end | ({"providerMetadata": {}} if is_cut else {}))
+        end = {"type": f"{part}-end", "id": "one", "providerMetadata": {}}
+        chunks = _before_the_end(chunks, end)
     return chunks
 
 

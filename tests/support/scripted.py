@@ -23,6 +23,9 @@ COMMENTS: Final = "comments"
 
 RESET: Final = "reset"
 
+SILENCE: Final = "silence"
+"""In place of a head: nothing is answered, and the connection stays."""
+
 Act = bytes | float | str
 Script = list[Act]
 """Bytes are written, numbers are seconds of silence, the last word says how the body ends."""
@@ -95,6 +98,9 @@ class Scripted:
         self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         head, script = self._script(body)
+        if head == SILENCE:
+            await self._stay(reader, writer, comments=False)
+            return False
         if head:
             content = b"".join(act for act in script if isinstance(act, bytes))
             writer.write(

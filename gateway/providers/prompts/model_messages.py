@@ -150,6 +150,9 @@ class ToolMessage(Struct, frozen=True, kw_only=True):
 
 ModelMessage: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
+CUT_MARKS: Final = frozenset({"openai.interrupted"})
+"""Kinds of custom parts that say that the response of their step was cut."""
+
 _EMPTY_METADATA: Final = (b"{}", b"null")
 _DENIED: Final = "Tool call execution denied."
 
@@ -279,19 +282,23 @@ def _is_finished(parts: Sequence[Part]) -> bool:
     """Whether a step's response was completed, as far as its parts tell.
 
     Not if a part still streams, or if it was closed for the provider (with empty metadata),
-    or if the model thought and then said nothing.
+    or if the model thought and then said nothing, or if the provider's mark of a cut is there.
     """
-    spoken = [part for part in parts if isinstance(part, TextPart | ReasoningPart)]
-    if any(part.state == "streaming" for part in spoken):
-        return False
-    if any(
-        part.provider_metadata is not UNSET and bytes(part.provider_metadata) in _EMPTY_METADATA
-        for part in spoken
-    ):
-        return False
-    if any(isinstance(part, ToolPart) and part.state == "input-streaming" for part in parts):
-        return False
+    for part in parts:
+        if isinstance(part, TextPart | ReasoningPart):
+            if part.state == "streaming" or _is_empty(part.provider_metadata):
+                return False
+        elif isinstance(part, ToolPart):
+            cut = part.state == "output-error" and _is_empty(part.result_provider_metadata)
+            if cut or part.state == "input-streaming":
+                return False
+        elif isinstance(part, CustomPart) and part.kind in CUT_MARKS:
+            return False
     return not parts or not isinstance(parts[-1], ReasoningPart)
+
+
+def _is_empty(metadata: Json | UnsetType) -> bool:
+    return metadata is not UNSET and bytes(metadata) in _EMPTY_METADATA
 
 
 def _is_complete(part: ToolPart) -> bool:

@@ -22,7 +22,7 @@ from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
-from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in
+from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
 from protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.providers.part_ids import PartIds
     from gateway.providers.proxied.calls import Call
     from protocol.chunks import AnyChunk
+    from protocol.sse import Event
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +112,7 @@ class EventsReader:
         try:
             for event in self._decoder.receive_data(passed) if passed else ():
                 self._follow(event.data)
-                if event.name == ERROR_NAME:
-                    chunks += self._translator.receive_error(event.data)
-                else:
-                    chunks += self._translator.receive(event.data)
+                chunks += self._translated(event)
         except MalformedFrameError:
             self.failure = Fault.BROKEN.error()
         except Exception:
@@ -129,7 +127,10 @@ class EventsReader:
         """The answer ended: return what was held, and the last chunks."""
         chunks: list[AnyChunk] = []
         if self.failure is None and self.result.failure is None:
-            chunks = self._translator.receive_eof()
+            if (event := last_event(bytes(self._held))) is not None:
+                chunks += self._translated(event)
+            if self.result.failure is None:
+                chunks += self._translator.receive_eof()
         return self._rest(), chunks
 
     def receive_last(self) -> list[AnyChunk]:
@@ -140,6 +141,11 @@ class EventsReader:
     def close(self) -> bytes | None:
         """Return what ends the stream for the caller, from where it is; None if nothing can."""
         return None if self.failure is not None else self._ending.close()
+
+    def _translated(self, event: Event) -> list[AnyChunk]:
+        if event.name == ERROR_NAME:
+            return self._translator.receive_error(event.data)
+        return self._translator.receive(event.data)
 
     def _follow(self, event: bytes) -> None:
         try:
@@ -220,13 +226,12 @@ class WholeReader:
             # A stream under another media type is one all the same.
             read = EventsReader(self._call, self._translator, str)
             chunks = read.receive_data(body)[1]
+            chunks += read.receive_eof()[1]
             self.failure = read.failure
-        else:
-            for data in events_in(body, self._call.wire):
-                chunks += self._translator.receive(data)
-        if self.result.failure is None:
-            chunks += self._translator.receive_eof()
-        return chunks
+            return chunks
+        for data in events_in(body, self._call.wire):
+            chunks += self._translator.receive(data)
+        return chunks + self._translator.receive_eof()
 
     def receive_last(self) -> list[AnyChunk]:
         """See `EventsReader.receive_last`."""

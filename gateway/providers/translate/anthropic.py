@@ -93,19 +93,18 @@ class AnthropicTranslator:
         self._send_reasoning = send_reasoning
         self._usage = UsageCount()
         self._blocks: dict[int, OpenText | OpenReasoning | OpenCall] = {}
-        self._answered_by_json_tool = False
-        self._started = False
         self._message_id: str | None = None
+        self._answered_by_json_tool = self._started = False
         self._in_message = self._has_output = self._finished = False
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
         if self.ended and (self.result.failure is not None or _BEGINS not in event):
             return []
-        if self._marked:
-            self.closing = self._marked = False  # the mark was a stray one
         try:
             value = _decode(event)
+            if self._marked:
+                self.closing = self._marked = False  # the mark was a stray one
             return self._ON_EVENT[type(value)](self, value)
         except UNREADABLE:
             return self._otherwise(event)
@@ -131,6 +130,10 @@ class AnthropicTranslator:
         """Take an event that is named an error. See `Translator.receive_error`."""
         if not self.ended:
             self._fail(failure_in(event))
+        return []
+
+    def receive_loss(self) -> list[AnyChunk]:
+        """Nothing is referred to by later requests. See `Translator.receive_loss`."""
         return []
 
     def receive_eof(self) -> list[AnyChunk]:
@@ -184,8 +187,7 @@ class AnthropicTranslator:
         return self._citations.remaining_sources() + self._release_texts()
 
     def _error(self, event: events.ErrorEvent) -> list[AnyChunk]:
-        self._fail(failure_in(bytes(event.error)))
-        return []
+        return self.receive_error(bytes(event.error))
 
     def _fail(self, failure: ProviderError) -> None:
         self.closing = self.ended = True

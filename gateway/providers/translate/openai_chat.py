@@ -162,13 +162,18 @@ class OpenAIChatTranslator:
             self.result.raw_finish_reason = None
             return []
 
+    def receive_loss(self) -> list[AnyChunk]:
+        """The rest is lost: nothing of it is referred to. See `Translator.receive_loss`."""
+        return []
+
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
         chunks: list[AnyChunk] = []
         if self._text_open:
             self._text_open = False
             chunks.append(TextEndChunk(id=self._text_id))
-        chunks += self._deltas.complete()
+        known = self.result.raw_finish_reason is not None or self._marked
+        chunks += self._deltas.complete(cut=not known)
         result = self.result
         result.tool_calls = tuple(self._calls.pending)
         if not self._began:

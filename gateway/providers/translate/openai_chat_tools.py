@@ -148,9 +148,14 @@ class ToolCallDeltas:
             call.indices.add(delta.index)
         return chunks
 
-    def complete(self) -> list[AnyChunk]:
-        """Complete all calls, at the stream's end: by index if all have one, else as begun."""
-        calls = self._tracked
+    def complete(self, *, cut: bool) -> list[AnyChunk]:
+        """Complete all calls, at the stream's end: by index if all have one, else as begun.
+
+        Args:
+            cut: the answer has no end: a call without arguments may have been about to get some,
+                and stays open.
+        """
+        calls = [call for call in self._tracked if not cut or call.arguments.text.strip()]
         if all(call.index is not None for call in calls):
             calls = sorted(calls, key=lambda call: call.index or 0)
         return [self._calls.complete(call.id, call.name, call.arguments.text) for call in calls]

@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from gateway.providers.failures import failure_in, tells_of_failure
+from gateway.providers.faults import Fault
+from gateway.providers.translate.loose import reader
+from gateway.providers.translate.openai_responses_wire import NO_JSON, Head
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from gateway.errors import ProviderError
 
 UNREADABLE_EVENT: Final = "unable to understand a part of what the model provider answered"
+
+_read_head = reader(Head)
+
+
+def what_is(event: bytes) -> tuple[str, ProviderError | None]:
+    """Return the type of an event that is none as documented, and the failure that it tells of."""
+    try:
+        head = _read_head(event)
+    except UNREADABLE:
+        head = Head()
+    if head.type == "error" or tells_of_failure(event):
+        return head.type, failure_in(event)
+    if head.choices is not NO_JSON and not head.type:
+        # A Chat Completions stream: the address is of another API than configured.
+        return head.type, Fault.MISCONFIGURED.error()
+    return head.type, None

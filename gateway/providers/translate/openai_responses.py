@@ -14,17 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in, tells_of_failure
+from gateway.providers.failures import failure_in
 from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate import openai_responses_client_tools as client_tools
 from gateway.providers.translate import openai_responses_hosted_tools as hosted_tools
 from gateway.providers.translate import openai_responses_wire as wire
 from gateway.providers.translate.loose import read_loosely, reader
-from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
+from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, what_is
 from gateway.providers.translate.openai_metadata import OURS, openai_metadata
 from gateway.providers.translate.openai_responses_annotations import Annotations
 from gateway.providers.translate.openai_responses_endings import finish_reason
@@ -33,6 +33,7 @@ from gateway.providers.translate.openai_responses_step import StepTools, Tooling
 from gateway.providers.translate.openai_usage import responses_usage
 from protocol.chunks import (
     AnyChunk,
+    CustomChunk,
     StartStepChunk,
     TextDeltaChunk,
     TextEndChunk,
@@ -103,7 +104,7 @@ class OpenAIResponsesTranslator:
             new_id=new_id,
             approvals=dict(tooling.approved),
         )
-        self._begun = False
+        self._begun = self._item_is_done = False
         self._refused = False
         self._phase: str | None = None
         self._item_ids: dict[int, str] = {}
@@ -113,10 +114,10 @@ class OpenAIResponsesTranslator:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
         if self.ended and (self.result.failure is not None or _BEGINS not in event):
             return []
-        if self._marked:
-            self.closing = self._marked = False  # the mark was a stray one
         try:
             head = _event_decoder.decode(event)
+            if self._marked:
+                self.closing = self._marked = False  # the mark was a stray one
             handler = _HANDLERS.get(head.type)
             chunks = [] if handler is None else handler(self, head)
         except _ReportedError:
@@ -135,6 +136,18 @@ class OpenAIResponsesTranslator:
             self._fail(failure_in(event))
         return []
 
+    def receive_loss(self) -> list[AnyChunk]:
+        """The rest is lost: what is open is closed without its id. See `Translator.receive_loss`.
+
+        If nothing is, a mark keeps later requests from referring to a response never stored.
+        """
+        is_open = self._text_ids or self._tools.streaming or self._reasoning.is_open
+        finished = self.ended and self.result.failure is None
+        if not self._item_is_done or is_open or finished:
+            return []
+        self._item_is_done = False
+        return [CustomChunk(kind="openai.interrupted")]
+
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
         if not (self._begun or self.ended):
@@ -142,6 +155,7 @@ class OpenAIResponsesTranslator:
             return []
         chunks = self._annotations.remaining_sources()
         chunks += client_tools.withheld_inputs(self._tools)
+        chunks += self.receive_loss()
         self.result.tool_calls = tuple(self._tools.calls.pending)
         if not self._begun and self.result.failure is None:
             self._begun = True
@@ -167,16 +181,10 @@ class OpenAIResponsesTranslator:
 
     def _note_unreadable(self, event: bytes) -> None:
         """Remember that an event could not be read, unless it would have been ignored."""
-        try:
-            head = _head_decoder.decode(event)
-        except UNREADABLE:
-            head = wire.Head()
-        if head.type == "error" or tells_of_failure(event):
-            self._fail(failure_in(event))
-        elif head.choices != wire.NO_JSON and not head.type:
-            # A Chat Completions stream: the address is of another API than configured.
-            self._fail(Fault.MISCONFIGURED.error())
-        elif not head.type or head.type in _HANDLERS:
+        kind, failure = what_is(event)
+        if failure is not None:
+            self._fail(failure)
+        elif not kind or kind in _HANDLERS:
             self.result.warning = UNREADABLE_EVENT
             self.result.finish_reason = "error"
 
@@ -184,7 +192,7 @@ class OpenAIResponsesTranslator:
 
     def _created(self, event: wire.Event) -> list[AnyChunk]:
         self.closing = self.ended = False
-        response = _read_created(_or_empty(event.response))
+        response = _read_created(wire.object_or_empty(event.response))
         self.result.response_id = response.id
         self.result.model = response.model
         if self._begun:
@@ -194,7 +202,7 @@ class OpenAIResponsesTranslator:
 
     def _ended(self, event: wire.Event) -> list[AnyChunk]:
         self.closing = self.ended = True
-        response = _read_ended(_or_empty(event.response))
+        response = _read_ended(wire.object_or_empty(event.response))
         result = self.result
         result.usage = responses_usage(response.usage)
         details = response.incomplete_details
@@ -245,6 +253,7 @@ class OpenAIResponsesTranslator:
         return [] if handler is None else handler(self._tools, index, event.item)
 
     def _item_done(self, event: wire.Event) -> list[AnyChunk]:
+        self._item_is_done = True
         kind = _head_decoder.decode(event.item).type
         index = -1 if event.output_index is None else event.output_index
         if kind == "message":
@@ -358,11 +367,6 @@ class OpenAIResponsesTranslator:
 
     def _partial_image(self, event: wire.Event) -> list[AnyChunk]:
         return hosted_tools.partial_image(event.item_id, event.partial_image_b64)
-
-
-def _or_empty(response: Raw) -> bytes:
-    json = bytes(response)
-    return json if json.startswith(b"{") else b"{}"
 
 
 _T = OpenAIResponsesTranslator

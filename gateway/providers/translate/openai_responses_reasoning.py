@@ -61,6 +61,11 @@ class ReasoningItems:
         self._stored = stored
         self._items: dict[str, _Item] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an item has begun and not ended."""
+        return bool(self._items)
+
     def begin(self, item: Reasoning) -> list[AnyChunk]:
         """An item begins: so does its first part."""
         state = _Item(item.id, item.encrypted_content, openai_metadata(itemId=item.id))

@@ -65,6 +65,12 @@ class Ended(Struct):
     error: Raw = NO_JSON
 
 
+def object_or_empty(response: Raw) -> bytes:
+    """Return a response's JSON; that of an empty one for what is none."""
+    json = bytes(response)
+    return json if json.startswith(b"{") else b"{}"
+
+
 # -- annotations of a text
 
 

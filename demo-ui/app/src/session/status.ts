@@ -78,7 +78,9 @@ function endedStatus({ chat, stoppedHere }: DemoSession, run: RunInfo): Status {
     case 'interrupted':
       return {
         tone: 'danger',
-        text: 'Interrupted: the worker that wrote this is gone',
+        text: cutByProvider(chat.messages.at(-1))
+          ? 'Interrupted: the model broke off'
+          : 'Interrupted: the worker that wrote this is gone',
         detail: 'What it wrote is kept.',
         offersRetry: true,
       };
@@ -91,6 +93,11 @@ function endedStatus({ chat, stoppedHere }: DemoSession, run: RunInfo): Status {
       return { tone: 'idle', text: `Finished in ${took}`, detail: tokens ? `${tokens} tokens` : undefined };
     }
   }
+}
+
+/** Whether an answer ended because its provider's response did. */
+function cutByProvider(message: Message | undefined): boolean {
+  return message?.metadata?.finishReason === 'interrupted';
 }
 
 /** What a finished run has left to the person, if anything. */

@@ -5,6 +5,7 @@ export interface Metadata {
   model?: string;
   usage?: { inputTokens?: number; outputTokens?: number };
   durationMs?: number;
+  finishReason?: string;
 }
 
 export type Message = UIMessage<Metadata>;

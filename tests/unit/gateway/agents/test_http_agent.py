@@ -284,6 +284,38 @@ async def test_connection_that_breaks_is_a_sentence_and_what_came_stays() -> Non
     assert before == []
 
 
+@pytest.mark.parametrize("how", ["a reset", "silence"])
+async def test_connection_behind_the_finish_changes_nothing(how: str) -> None:
+    """The answer is finished, though no mark says so, and the connection never ends well."""
+
+    async def finished(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.send(*WHOLE)
+        if how == "a reset":
+            exchange.reset()
+        await exchange.wait_left()
+
+    async with calling(finished, between_bytes_s=0.2) as agent:
+        assert isinstance((await read(agent))[-1], FinishChunk)
+
+
+async def test_operator_is_told_what_the_backend_says_and_no_key() -> None:
+    """Status, request id and the beginning of the body; the person reads none of it."""
+
+    async def answer(exchange: Exchange) -> None:
+        body = b'{"detail":"no model for my-secret-header"}' + b"x" * 9000
+        await exchange.refuse(503, body, "x-request-id: req_7")
+
+    async with calling(answer, secret_headers={"x-key": "my-secret-header"}) as agent:
+        with pytest.raises(AgentError) as failed:
+            await read(agent)
+    note = failed.value.note
+    assert note.startswith('status=503 request_id="req_7" message=')
+    assert "no model for [redacted]" in note
+    assert len(note) < 400
+    assert "no model" not in failed.value.message
+
+
 async def test_backend_that_is_not_there_is_a_sentence() -> None:
     """Nobody listens."""
     async with upstream(saying()) as url:

@@ -50,6 +50,9 @@ class Echo:
     def receive_error(self, event: bytes) -> list[AnyChunk]:
         return self.receive(b"fail")
 
+    def receive_loss(self) -> list[AnyChunk]:
+        return []
+
     def receive_eof(self) -> list[AnyChunk]:
         return [TextDeltaChunk(id="0", delta="eof")]
 
