@@ -47,6 +47,7 @@ from protocol.chunks import (
 from protocol.codec import data_chunk, decode
 from protocol.errors import IllegalChunkError
 from protocol.json_values import encode_json, repaired_text
+from protocol.surrogates import TextHalves, well_formed
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Composer:
         self._writer.write(StartChunk(message_id=message_id))
         self._text: str | None = None
         self._reasoning: str | None = None
+        self._said, self._thought = TextHalves(), TextHalves()
+        self._inputs: dict[str, TextHalves] = {}
         self._in_step = False
         # Whether the agent began the step itself: then it also ends it.
         self._is_agents_step = False
@@ -102,7 +105,12 @@ class Composer:
         return bool(self._waiting)
 
     def text(self, delta: str) -> list[AnyChunk]:
-        """Say more of the answer; an empty delta opens the part and no more."""
+        """Say more of the answer; an empty delta opens the part and no more.
+
+        Half a character at its end waits for the next one.
+        """
+        if self._said.waits or not delta.isascii():
+            delta = self._said.add(delta)
         if self._text is not None and delta and not (self._answered or self._made):
             # What an answer mostly is, so the way that must be short.
             chunk = TextDeltaChunk(id=self._text, delta=delta)
@@ -120,6 +128,7 @@ class Composer:
     def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> list[AnyChunk]:
         """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
         metadata = UNSET if provider_metadata is UNSET else encode_json(provider_metadata)
+        delta = self._thought.add(delta)
         self._begin()
         if self._reasoning is None:
             self._close_parts()
@@ -144,6 +153,9 @@ class Composer:
 
     def call_input(self, call_id: str, delta: str) -> list[AnyChunk]:
         """Stream more of a call's input: a piece of its JSON."""
+        delta = self._inputs.setdefault(call_id, TextHalves()).add(delta)
+        if not delta:
+            return self._take()
         self._admit(ToolInputDeltaChunk(tool_call_id=call_id, input_text_delta=delta))
         return self._take()
 
@@ -184,7 +196,9 @@ class Composer:
 
     def output_error(self, call_id: str, error_text: str) -> list[AnyChunk]:
         """Say that a call failed: the model reads it, and the run goes on."""
-        self._admit(ToolOutputErrorChunk(tool_call_id=call_id, error_text=error_text))
+        self._admit(
+            ToolOutputErrorChunk(tool_call_id=call_id, error_text=repaired_text(error_text))
+        )
         return self._take()
 
     def source(
@@ -195,8 +209,8 @@ class Composer:
         self._admit(
             SourceUrlChunk(
                 source_id=source_id or self._new_id(),
-                url=url,
-                title=UNSET if title is None else title,
+                url=repaired_text(url),
+                title=UNSET if title is None else repaired_text(title),
             )
         )
         return self._take()
@@ -215,8 +229,8 @@ class Composer:
             SourceDocumentChunk(
                 source_id=source_id or self._new_id(),
                 media_type=media_type,
-                title=title,
-                filename=UNSET if filename is None else filename,
+                title=repaired_text(title),
+                filename=UNSET if filename is None else repaired_text(filename),
             )
         )
         return self._take()
@@ -313,8 +327,12 @@ class Composer:
 
     def _close_parts(self) -> None:
         if self._text is not None:
+            if rest := self._said.rest():
+                self._admit(TextDeltaChunk(id=self._text, delta=rest))
             self._admit(TextEndChunk(id=self._text))
         if self._reasoning is not None:
+            if rest := self._thought.rest():
+                self._admit(ReasoningDeltaChunk(id=self._reasoning, delta=rest))
             self._admit(ReasoningEndChunk(id=self._reasoning))
 
     def _admit(self, chunk: AnyChunk) -> None:
@@ -370,9 +388,9 @@ def as_chunk(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
     if isinstance(chunk, OpaqueChunk):
         return decode(chunk.raw)
     if isinstance(chunk, bytes):
-        return decode(chunk)
+        return decode(well_formed(chunk))
     if isinstance(chunk, str):
-        return decode(repaired_text(chunk).encode())
+        return decode(well_formed(repaired_text(chunk).encode()))
     if isinstance(chunk, Chunk | Mapping):
         return decode(bytes(encode_json(chunk)))
     raise TypeError(

@@ -19,6 +19,7 @@ from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
 from protocol.parts import Fields, json_of
 from protocol.requests import ChatRequest, chat_request
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from protocol.batch import ChunkBatch
@@ -91,7 +92,7 @@ def decode_client_frame(data: bytes | str) -> ClientFrame:
         MalformedFrameError: not JSON, of an unknown type, or not of its type's shape.
     """
     try:
-        frame = _frame_decoder.decode(data)
+        frame = _frame_decoder.decode(well_formed(data.encode() if isinstance(data, str) else data))
         if isinstance(frame, _Abort):
             return AbortFrame(request_id=frame.request_id)
         if isinstance(frame, _Resume):

@@ -12,6 +12,7 @@ from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, MessageMetadata
 from protocol.codec import decode
 from protocol.errors import RemoteProtocolError
 from protocol.sse import DONE_DATA, SseDecoder
+from protocol.surrogates import EventHalves, is_plain
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class BackendAnswer:
         self.failure: AgentError | None = None
         self.ended = self.finished = False
         self._decoder = SseDecoder()
+        self._halves = EventHalves()
         writer = ChunkWriter(message_id, continued)
         writer.write(StartChunk(message_id=message_id))
         self._order = BackendOrder(writer)
@@ -73,7 +75,11 @@ class BackendAnswer:
 
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended: it was finished, or `failure` says that it was not."""
-        held = [] if self.ended else self._order.flush()
+        chunks: list[AnyChunk] = []
+        for each in self._halves.rest():
+            self._decode(each, chunks)
+        if not self.ended:
+            chunks += self._order.flush()
         if self.failure is None and not (self.ended or self.finished):
             self._fail(
                 "unable to finish this answer; the agent's backend ended it without `finish`"
@@ -81,16 +87,22 @@ class BackendAnswer:
                 else "unable to answer; the agent's backend answered with nothing"
             )
         self.ended = True
-        return held
+        return chunks
 
     def _take(self, event: Event, chunks: list[AnyChunk]) -> None:
         if event.data == DONE_DATA:
             chunks += self.receive_eof()
             return
         self._index += 1
+        if self._halves.waiting or not is_plain(event.data):
+            for each in self._halves.add(event.data):
+                self._decode(each, chunks)
+        else:
+            self._decode(event.data, chunks)
+
+    def _decode(self, data: bytes, chunks: list[AnyChunk]) -> None:
         try:
-            chunk = decode(event.data)
-            chunks += self._looked_at(chunk)
+            chunks += self._looked_at(decode(data))
         except RemoteProtocolError as error:
             self._fail(
                 "unable to go on with this answer; the agent's backend sent an illegal chunk at "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.answer import Answer
-from gateway.answer.checks import checked_text
+from gateway.answer.checks import checked_delta
 from gateway.ids import new_id
 from gateway.providers.prompts.provider_prompt import ProviderPrompt, provider_prompt
 
@@ -167,7 +167,7 @@ class Run(Answer):
         """Say more of the answer."""
         # As `Answer.text`, without a coroutine more for each word.
         if type(delta) is not str or not delta.isascii():
-            delta = checked_text("run.text", "delta", delta)
+            delta = checked_delta("run.text", "delta", delta)
         self._outbox.check()
         self._outbox.put(self._composer.text(delta))
         if self._outbox.is_full:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.answer.checks import (
+    checked_delta,
     checked_json,
     checked_object,
     checked_optional,
@@ -80,11 +81,11 @@ class Answer(ABC):
 
     async def text(self, delta: str) -> None:
         """Say more of the answer."""
-        await self.emit(self.composer.text(checked_text("run.text", "delta", delta)))
+        await self.emit(self.composer.text(checked_delta("run.text", "delta", delta)))
 
     async def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
         """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
-        said = checked_text("run.reasoning", "delta", delta)
+        said = checked_delta("run.reasoning", "delta", delta)
         metadata = checked_object("run.reasoning", "provider_metadata", provider_metadata)
         await self.emit(self.composer.reasoning(said, provider_metadata=metadata))
 

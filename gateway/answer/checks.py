@@ -27,6 +27,15 @@ def checked_text(method: str, name: str, value: object) -> str:
     raise TypeError(f"unable to call {method}; `{name}` must be a str, not {_kind(value)}")
 
 
+def checked_delta(method: str, name: str, value: object) -> str:
+    """Return a piece of a text; half a character at its end may wait for the next piece.
+
+    Raises:
+        TypeError: it is no `str`.
+    """
+    return value if type(value) is str else checked_text(method, name, value)
+
+
 def checked_optional(method: str, name: str, value: object) -> str | None:
     """Return None, or a string; see `checked_text`."""
     return None if value is None else checked_text(method, name, value)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.answer.checks import checked_json, checked_text
+from gateway.answer.checks import checked_delta, checked_json, checked_text
 from protocol.codec import UNREADABLE
+from protocol.json_values import repaired_text
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +85,7 @@ class ToolCall:
 
     async def input(self, delta: str) -> None:
         """Stream more of its input: a piece of its JSON."""
-        piece = checked_text("call.input", "delta", delta)
+        piece = checked_delta("call.input", "delta", delta)
         begun = self._begin()
         await self._answer.emit([*begun, *self._answer.composer.call_input(self.id, piece)])
         self._streamed.append(piece)
@@ -130,9 +132,9 @@ class ToolCall:
         return chunks
 
     def _streamed_input(self) -> Raw:
-        text = "".join(self._streamed) or "{}"
+        text = repaired_text("".join(self._streamed)) or "{}"
         try:
-            return msgspec.json.decode(text, type=Raw)
+            return msgspec.json.decode(well_formed(text.encode()), type=Raw)
         except UNREADABLE as error:
             raise ValueError(
                 f"unable to call {self._name}; its streamed input is no JSON: {error}"

@@ -19,6 +19,7 @@ from gateway.api.start import read_start, read_v4_start
 from gateway.errors import InvalidRequestError, RunNotFoundError
 from gateway.ids import MessageId, RunId, SessionId, check_id
 from gateway.sessions.access import Caller
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from gateway.sessions.service import RunReader
@@ -201,14 +202,16 @@ async def list_chats(
 
 
 async def read_body(request: AnyRequest) -> bytes:
-    """Return the request's body.
+    """Return the request's body, every string of its JSON well-formed.
+
+    A client's history may hold half a character, and is to be sent all the same.
 
     Raises:
         RequestEntityTooLarge: over the limit; not read further.
         InvalidRequestError: the client went away in the middle of it.
     """
     try:
-        return await request.body()
+        return well_formed(await request.body())
     except InternalServerException:
         raise InvalidRequestError("unable to read the request; it was cut short") from None
 

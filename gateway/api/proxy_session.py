@@ -26,6 +26,7 @@ from gateway.providers.proxied.reader import EventsReader, WholeReader, translat
 from gateway.sessions.runs import part_id
 from gateway.sessions.turn import STOPPED
 from gateway.sessions.turns import CallRequest
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -133,7 +134,7 @@ class SessionCall:
             GoneError: the caller has left.
         """
         content = await body.read()
-        call = read_call(self._headers.wire, content)
+        call = read_call(self._headers.wire, well_formed(content))
         self._secrets = secrets_in({name.decode("latin-1"): v.decode() for name, v in headers})
         async with self._turns.call(caller, self._request(call, content)) as step:
             passing = self._pass(call, step, upstream, url, _uncompressed(headers), content)

@@ -23,6 +23,7 @@ from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from gateway.silence import SilenceLimit
 from protocol.errors import MalformedFrameError
 from protocol.sse import ERROR_NAME, SseDecoder
+from protocol.surrogates import EventHalves, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,6 +81,7 @@ class SseStep:
         self._response = response
         self._body = response.aiter_bytes() if encoded else aiter(plain)
         self._decoder = SseDecoder(error_lines=True)
+        self._halves = EventHalves()
         self._unread: bytearray | None = bytearray()
         self._translator = translator
         self._wire = wire
@@ -103,6 +105,7 @@ class SseStep:
                 an event stream.
         """
         translator, receive = self._translator, self._translator.receive
+        halves = self._halves
         try:
             with map_provider_errors():
                 while not self._is_over():
@@ -117,10 +120,14 @@ class SseStep:
                         break
                     chunks: list[AnyChunk] = []
                     for event in self._events(data):
+                        payload = event.data
                         if event.name == ERROR_NAME:
-                            chunks += translator.receive_error(event.data)
+                            chunks += translator.receive_error(payload)
+                        elif halves.waiting or b"\\u" in payload or not payload.isascii():
+                            for each in halves.add(payload):
+                                chunks += receive(each)
                         else:
-                            chunks += receive(event.data)
+                            chunks += receive(payload)
                     if chunks:
                         yield chunks
             if not translator.ended and (chunks := self._take_rest()):
@@ -134,8 +141,11 @@ class SseStep:
 
     def _last_chunks(self) -> list[AnyChunk]:
         translator = self._translator
+        chunks: list[AnyChunk] = []
+        for each in self._halves.rest():
+            chunks += translator.receive(each)
         failed = translator.result.failure is not None
-        chunks = translator.receive_loss() if failed else translator.receive_eof()
+        chunks += translator.receive_loss() if failed else translator.receive_eof()
         if (failure := translator.result.failure) is not None:
             note_request(failure, self._response.headers)
         return chunks
@@ -153,9 +163,10 @@ class SseStep:
         event = last_event(self._decoder.rest())
         if event is not None:
             take = translator.receive_error if event.name == ERROR_NAME else translator.receive
-            return take(event.data)
+            return take(well_formed(event.data))
         chunks: list[AnyChunk] = []
-        for data in () if unread is None else events_in(bytes(unread), self._wire):
+        body = b"" if unread is None else well_formed(bytes(unread))
+        for data in events_in(body, self._wire):
             chunks += translator.receive(data)
         return chunks
 

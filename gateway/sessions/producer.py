@@ -408,8 +408,8 @@ class Producer:
             _or_none(finish.finish_reason), _or_none(finish.message_metadata)
         )
         # The provider ended its response without a last event: it is no finished answer.
-        cut = finish.finish_reason == "interrupted"
-        return RunOutcome.INTERRUPTED if cut else RunOutcome.FINISHED, closing
+        broke_off = finish.finish_reason == "interrupted"
+        return RunOutcome.INTERRUPTED if broke_off else RunOutcome.FINISHED, closing
 
     async def _release(self) -> None:
         try:

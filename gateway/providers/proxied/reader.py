@@ -26,6 +26,7 @@ from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
 from protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
+from protocol.surrogates import EventHalves, is_plain, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,7 @@ class EventsReader:
         self._ending = ENDINGS[call.wire](new_id)
         self._last_event = _LAST_EVENTS[call.wire]
         self._held = bytearray()
+        self._halves = EventHalves()
 
     @property
     def result(self) -> StepResult:
@@ -129,6 +131,8 @@ class EventsReader:
         if self.failure is None and self.result.failure is None:
             if (event := last_event(bytes(self._held))) is not None:
                 chunks += self._translated(event)
+            for each in self._halves.rest():
+                chunks += self._translator.receive(each)
             if self.result.failure is None:
                 chunks += self._translator.receive_eof()
         return self._rest(), chunks
@@ -143,9 +147,12 @@ class EventsReader:
         return None if self.failure is not None else self._ending.close()
 
     def _translated(self, event: Event) -> list[AnyChunk]:
+        data, receive = event.data, self._translator.receive
         if event.name == ERROR_NAME:
-            return self._translator.receive_error(event.data)
-        return self._translator.receive(event.data)
+            return self._translator.receive_error(data)
+        if not self._halves.waiting and is_plain(data):
+            return receive(data)
+        return [chunk for each in self._halves.add(data) for chunk in receive(each)]
 
     def _follow(self, event: bytes) -> None:
         try:
@@ -215,7 +222,7 @@ class WholeReader:
         chunks: list[AnyChunk] = []
         try:
             if self.failure is None:
-                chunks = self._translated(bytes(self._body))
+                chunks = self._translated(well_formed(bytes(self._body)))
         except ProviderError as error:
             self.failure = error
         return b"", chunks

@@ -19,6 +19,7 @@ from protocol.chunks import Json, ToolInputAvailableChunk, ToolInputErrorChunk, 
 from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
 from protocol.refused_keys import is_refused
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,7 +134,7 @@ def _parse(text: str) -> tuple[Raw, str | None]:
     """Return an input as JSON on one line, and why its text is not JSON, if so."""
     try:
         # Compact: what a model indents would not fit into a line of a batch.
-        given = msgspec.json.format(text.encode(), indent=-1)
+        given = msgspec.json.format(well_formed(text.encode()), indent=-1)
         if not is_refused(given):
             return Raw(given), None
         error: object = REFUSED

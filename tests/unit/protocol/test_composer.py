@@ -224,3 +224,31 @@ def test_step_that_the_agent_begins_lasts_until_the_agent_ends_it() -> None:
     assert made.waits_for_results
     assert kinds(made.chunk({"type": "finish-step"})) == ["finish-step"]
     assert kinds(made.text("So.")) == ["start-step", "text-start", "text-delta"]
+
+
+def test_character_that_is_cut_in_two_is_one_delta() -> None:
+    """SDKs hand on what a server has cut; half a character waits, and is replaced in vain."""
+    made = composer()
+    chunks = [*made.text("a\ud83d"), *made.text("\ude00b"), *made.text("c\ud83d")]
+    chunks += [*made.reasoning("\ud83d"), *made.reasoning("\ude00")]
+    chunks += made.end()
+    said = [o for o in objects(chunks) if o["type"].endswith("-delta")]
+    assert [(o["type"], o["delta"]) for o in said] == [
+        ("text-delta", "a"),
+        ("text-delta", "\U0001f600b"),
+        ("text-delta", "c"),
+        ("text-delta", "\ufffd"),
+        ("reasoning-delta", "\U0001f600"),
+    ]
+
+
+def test_half_a_character_anywhere_else_is_replaced() -> None:
+    """Inputs, results, data, sources: what is stored is text."""
+    made, half = composer(), "x\ud83d"
+    chunks = [*made.call("add", {"a": half}, "c1"), *made.output("c1", [half])]
+    chunks += [*made.call("add", {}, "c2"), *made.output_error("c2", half)]
+    chunks += [*made.source("https://x.y", half), *made.document(half, "text/plain")]
+    chunks += [*made.data("d", {half: half}), *made.metadata({"a": half})]
+    chunks += made.chunk({"type": "data-e", "data": half})
+    told = json.dumps(objects(chunks), ensure_ascii=False)
+    assert told.count("x\ufffd") == 9

@@ -188,7 +188,6 @@ async def test_illegal_chunk_is_named_with_its_index_and_what_was_valid_stays() 
         b'"text"',
         b'{"no":"type"}',
         b'{"type":"text-delta","id":1,"delta":""}',
-        b'{"type":"text-delta","id":"0","delta":"\xff"}',
     ],
 )
 async def test_what_is_no_chunk_is_named_with_its_index(data: bytes) -> None:

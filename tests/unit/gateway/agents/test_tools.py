@@ -9,6 +9,7 @@ import threading
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -65,6 +66,13 @@ def failed(text: str) -> ToolOutputErrorChunk:
 
 
 INTERNAL = failed("The tool tool failed because of an internal error.")
+
+
+async def test_half_a_character_in_a_result_is_replaced() -> None:
+    """At any depth; the result is not lost for it."""
+    output = await output_of(lambda: {"a": ["b\ud83d", "\ud83d\ude00"]})
+    assert isinstance(output, ToolOutputAvailableChunk)
+    assert msgspec.json.decode(output.output) == {"a": ["b\ufffd", "\U0001f600"]}
 
 
 async def test_output_is_json_and_repeats_the_calls_metadata() -> None:

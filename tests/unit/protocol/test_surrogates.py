@@ -1,0 +1,161 @@
+"""Halves of characters are put together; what stays alone, or is no text, becomes U+FFFD."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.json_values import repaired_text
+from protocol.surrogates import EventHalves, TextHalves, well_formed
+
+HIGH, LOW, WHOLE = "\ud83d", "\ude00", "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (rb'{"a":"plain"}', rb'{"a":"plain"}'),
+        (rb'{"a":"\u00e9\ud83d\ude00"}', rb'{"a":"\u00e9\ud83d\ude00"}'),
+        (rb'{"a":"\ud83d"}', rb'{"a":"\ufffd"}'),
+        (rb'{"a":"\uDE00x"}', rb'{"a":"\ufffdx"}'),
+        (rb'{"a":"\ud83d\ud83d\ude00"}', rb'{"a":"\ufffd\ud83d\ude00"}'),
+        (rb'{"a":"\\ud83d"}', rb'{"a":"\\ud83d"}'),
+        (rb'{"a":"\\\ud83d"}', rb'{"a":"\\\ufffd"}'),
+        (rb'{"\ud83d":1}', rb'{"\ufffd":1}'),
+        ("é".encode(), "é".encode()),
+        (b'{"a":"\xff"}', '{"a":"\ufffd"}'.encode()),
+        (b'{"a":"\xed\xa0\xbd"}', '{"a":"\ufffd\ufffd\ufffd"}'.encode()),
+    ],
+)
+def test_json_becomes_well_formed(data: bytes, expected: bytes) -> None:
+    """And stays itself where it is."""
+    assert well_formed(data) == expected
+
+
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=8)
+
+
+@given(TEXTS, st.binary(max_size=3))
+def test_any_json_is_readable_afterwards(text: str, noise: bytes) -> None:
+    """Whatever halves and bytes it holds; nothing else is changed."""
+    data = json.dumps({text: [text]}).encode().replace(b'"]', noise.replace(b'"', b"") + b'"]')
+    clean = well_formed(data)
+    clean.decode()
+    if noise == b"":
+        assert msgspec.json.decode(clean) == {repaired_text(text): [repaired_text(text)]}
+
+
+@given(st.lists(TEXTS, max_size=6))
+def test_texts_deltas_say_what_they_say_together(deltas: list[str]) -> None:
+    """Wherever a character is cut."""
+    halves = TextHalves()
+    said = "".join(map(halves.add, deltas)) + halves.rest()
+    assert said == repaired_text("".join(deltas))
+
+
+def chat(text: str) -> Any:
+    return {"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]}
+
+
+def calling(text: str) -> Any:
+    called = {"index": 1, "function": {"arguments": text}}
+    return {"choices": [{"index": 0, "delta": {"content": None, "tool_calls": [called]}}]}
+
+
+def block(text: str) -> Any:
+    return {
+        "type": "content_block_delta",
+        "index": 2,
+        "delta": {"type": "text_delta", "text": text},
+    }
+
+
+def response(text: str) -> Any:
+    return {"type": "response.output_text.delta", "output_index": 0, "item_id": "m", "delta": text}
+
+
+def chunk(text: str) -> Any:
+    return {"type": "text-delta", "id": "0", "delta": text}
+
+
+def call_chunk(text: str) -> Any:
+    return {"type": "tool-input-delta", "toolCallId": "c", "inputTextDelta": text}
+
+
+SHAPES = {
+    chat: "content",
+    calling: "arguments",
+    block: "text",
+    response: "delta",
+    chunk: "delta",
+    call_chunk: "inputTextDelta",
+}
+"""Makes a delta -> the field that its text is in."""
+
+END = {"type": "something-else"}
+
+
+def said(shape: Any, events: list[bytes]) -> str:
+    """The texts of a shape's events, joined; each must be one."""
+    field = SHAPES[shape]
+
+    def find(value: Any) -> str:
+        if isinstance(value, dict):
+            return "".join(
+                inner if key == field and isinstance(inner, str) else find(inner)
+                for key, inner in value.items()
+            )
+        return "".join(map(find, value)) if isinstance(value, list) else ""
+
+    return "".join(find(msgspec.json.decode(event)) for event in events)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(deltas=st.lists(TEXTS, min_size=1, max_size=5))
+def test_streams_deltas_say_what_they_say_together(shape: Any, deltas: list[str]) -> None:
+    """In each protocol, one event or two for each, all of them readable."""
+    halves = EventHalves()
+    events: list[bytes] = []
+    for delta in deltas:
+        events += halves.add(json.dumps(shape(delta)).encode())
+    events += halves.rest()
+    assert said(shape, events) == repaired_text("".join(deltas))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_half_in_vain_comes_before_what_ends_its_part(shape: Any) -> None:
+    """A delta behind the end of its part would be lost."""
+    halves = EventHalves()
+    assert said(shape, halves.add(json.dumps(shape("a" + HIGH)).encode())) == "a"
+    assert halves.waiting
+    assert halves.add(b'{"type":"ping"}') == [b'{"type":"ping"}']
+    *late, end = halves.add(json.dumps(END).encode())
+    assert (said(shape, late), msgspec.json.decode(end)) == ("\ufffd", END)
+    assert not halves.waiting
+
+
+def test_deltas_of_other_parts_may_come_between_two_halves() -> None:
+    """Calls that stream side by side, for example."""
+    halves = EventHalves()
+    events = [
+        {"type": "content_block_delta", "index": index, "delta": {"type": "t", "text": text}}
+        for index, text in ((0, HIGH), (1, "b"), (1, HIGH), (0, LOW), (1, LOW))
+    ]
+    came = [
+        msgspec.json.decode(e) for event in events for e in halves.add(json.dumps(event).encode())
+    ]
+    texts = {0: "", 1: ""}
+    for event in came:
+        texts[event["index"]] += event["delta"]["text"]
+    assert texts == {0: WHOLE, 1: "b" + WHOLE}
+
+
+@pytest.mark.parametrize("event", [b"", b"[DONE]", b"\\ud83d", b'"\\ud83d"', b'[1,"\\ud83d"]'])
+def test_event_that_is_no_object_is_passed_on(event: bytes) -> None:
+    """Whoever reads it says what is wrong with it."""
+    assert len(EventHalves().add(event)) == 1
