@@ -203,7 +203,7 @@ class SessionCall:
                 await response.write(rest)
             raise
         except (GoneError, asyncio.CancelledError):
-            if reader.closing:
+            if reader.complete:
                 # Whoever has left has all of the answer.
                 _end(step, reader, reader.receive_last())
             raise
@@ -266,19 +266,23 @@ async def _read_along(
     reader: EventsReader | WholeReader, step: Step, answer: Answer, response: Exchange
 ) -> bytes:
     """Pass an answer on as far as its last event, or its end; return what is still to pass."""
+    closing = False
     while data := await answer.read():
         passed, chunks = reader.receive_data(data)
         if chunks:
             step.write(chunks, len(data))
-        if reader.ended:
-            return passed
-        if isinstance(reader, EventsReader):
-            answer.expect_end(soon=reader.closing)
-        if reader.result.failure is not None:
-            # Before the caller is told, who may leave with it.
-            answer.note_request(reader.result.failure)
-            step.end(reader.result)
+        if reader.closing:
+            if reader.ended:
+                return passed
+            if reader.result.failure is not None:
+                # Before the caller is told, who may leave with it.
+                answer.note_request(reader.result.failure)
+                step.end(reader.result)
+            closing = True
             answer.expect_end()
+        elif closing:
+            closing = False
+            answer.expect_end(soon=False)
         if passed:
             await response.write(passed)
     return b""

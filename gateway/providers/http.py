@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
@@ -23,10 +23,10 @@ from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from gateway.silence import SilenceLimit
 from protocol.errors import MalformedFrameError
 from protocol.sse import ERROR_NAME, SseDecoder
-from protocol.surrogates import EventHalves, well_formed
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     import httpx2
 
@@ -81,12 +81,10 @@ class SseStep:
         self._response = response
         self._body = response.aiter_bytes() if encoded else aiter(plain)
         self._decoder = SseDecoder(error_lines=True)
-        self._halves = EventHalves()
         self._unread: bytearray | None = bytearray()
         self._translator = translator
         self._wire = wire
         self._silence = SilenceLimit(limits.between_bytes_s).waiter()
-        self._closes_at: float | None = None
 
     @property
     def result(self) -> StepResult:
@@ -105,31 +103,28 @@ class SseStep:
                 an event stream.
         """
         translator, receive = self._translator, self._translator.receive
-        halves = self._halves
         try:
             with map_provider_errors():
-                while not self._is_over():
+                while True:
                     try:
-                        if translator.closing:
-                            data = await self._last_data()
-                        else:
-                            self._closes_at = None
-                            with self._silence:
-                                data = await anext(self._body)
+                        with self._silence:
+                            data = await anext(self._body)
                     except StopAsyncIteration:
                         break
                     chunks: list[AnyChunk] = []
                     for event in self._events(data):
-                        payload = event.data
                         if event.name == ERROR_NAME:
-                            chunks += translator.receive_error(payload)
-                        elif halves.waiting or b"\\u" in payload or not payload.isascii():
-                            for each in halves.add(payload):
-                                chunks += receive(each)
+                            chunks += translator.receive_error(event.data)
                         else:
-                            chunks += receive(payload)
+                            chunks += receive(event.data)
                     if chunks:
                         yield chunks
+                    if translator.closing:
+                        async with aclosing(self._closing()) as last:
+                            async for chunks in last:
+                                yield chunks
+                        if translator.closing:
+                            break
             if not translator.ended and (chunks := self._take_rest()):
                 yield chunks
         except ProviderError:
@@ -139,13 +134,34 @@ class SseStep:
         if chunks := self._last_chunks():
             yield chunks
 
+    async def _closing(self) -> AsyncGenerator[list[AnyChunk]]:
+        """Read on behind the end of what is said, until the last event, or more of the answer.
+
+        A loss is the end then, and so is a wait of `CLOSING_S` in all, comments or not.
+        """
+        translator = self._translator
+        closes_at = asyncio.get_running_loop().time() + CLOSING_S
+        while translator.closing and not self._is_over():
+            try:
+                with map_provider_errors():
+                    async with asyncio.timeout_at(closes_at):
+                        data = await anext(self._body, b"")
+            except ProviderError as error:
+                logger.info("response_without_last_event reason=%s", error.message)
+                return
+            if not data:
+                return
+            chunks: list[AnyChunk] = []
+            for event in self._events(data):
+                named = event.name == ERROR_NAME
+                chunks += (translator.receive_error if named else translator.receive)(event.data)
+            if chunks:
+                yield chunks
+
     def _last_chunks(self) -> list[AnyChunk]:
         translator = self._translator
-        chunks: list[AnyChunk] = []
-        for each in self._halves.rest():
-            chunks += translator.receive(each)
         failed = translator.result.failure is not None
-        chunks += translator.receive_loss() if failed else translator.receive_eof()
+        chunks = translator.receive_loss() if failed else translator.receive_eof()
         if (failure := translator.result.failure) is not None:
             note_request(failure, self._response.headers)
         return chunks
@@ -176,23 +192,6 @@ class SseStep:
         if not translator.ended:
             return False
         return translator.result.failure is not None or not self._decoder.pending
-
-    async def _last_data(self) -> bytes:
-        """Read on behind the end of what is said; a loss, or a long wait, is the end then.
-
-        Raises:
-            StopAsyncIteration: it has ended.
-        """
-        loop = asyncio.get_running_loop()
-        if self._closes_at is None:
-            self._closes_at = loop.time() + CLOSING_S
-        try:
-            with map_provider_errors():
-                async with asyncio.timeout_at(self._closes_at):
-                    return await anext(self._body)
-        except ProviderError as error:
-            logger.info("response_without_last_event reason=%s", error.message)
-            raise StopAsyncIteration from error
 
     async def release(self, drains: Drains) -> None:
         """Let go of the response: at once, or after its last bytes if the answer has ended."""

@@ -26,7 +26,7 @@ from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
 from protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
-from protocol.surrogates import EventHalves, is_plain, well_formed
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,6 @@ class EventsReader:
         self._ending = ENDINGS[call.wire](new_id)
         self._last_event = _LAST_EVENTS[call.wire]
         self._held = bytearray()
-        self._halves = EventHalves()
 
     @property
     def result(self) -> StepResult:
@@ -96,7 +95,10 @@ class EventsReader:
     @property
     def closing(self) -> bool:
         """Whether what the answer says is complete: only its last event is waited for."""
-        return self.failure is None and self._translator.closing
+        return self._translator.closing and self.failure is None
+
+    complete = closing
+    """Whether a caller that leaves now has all of it."""
 
     @property
     def ended(self) -> bool:
@@ -131,8 +133,6 @@ class EventsReader:
         if self.failure is None and self.result.failure is None:
             if (event := last_event(bytes(self._held))) is not None:
                 chunks += self._translated(event)
-            for each in self._halves.rest():
-                chunks += self._translator.receive(each)
             if self.result.failure is None:
                 chunks += self._translator.receive_eof()
         return self._rest(), chunks
@@ -147,12 +147,9 @@ class EventsReader:
         return None if self.failure is not None else self._ending.close()
 
     def _translated(self, event: Event) -> list[AnyChunk]:
-        data, receive = event.data, self._translator.receive
         if event.name == ERROR_NAME:
-            return self._translator.receive_error(data)
-        if not self._halves.waiting and is_plain(data):
-            return receive(data)
-        return [chunk for each in self._halves.add(data) for chunk in receive(each)]
+            return self._translator.receive_error(event.data)
+        return self._translator.receive(event.data)
 
     def _follow(self, event: bytes) -> None:
         try:
@@ -197,7 +194,7 @@ class WholeReader:
         return self._translator.result
 
     @property
-    def closing(self) -> bool:
+    def complete(self) -> bool:
         """Whether all of it is there."""
         try:
             msgspec.json.decode(self._body)
@@ -205,7 +202,7 @@ class WholeReader:
             return False
         return True
 
-    ended = False
+    closing = ended = False
     """Its end is the body's."""
 
     def receive_data(self, data: bytes) -> tuple[bytes, list[AnyChunk]]:

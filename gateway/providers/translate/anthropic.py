@@ -23,6 +23,7 @@ from gateway.providers.translate.anthropic_metadata import anthropic_metadata
 from gateway.providers.translate.anthropic_results import mcp_result_chunk, result_chunk
 from gateway.providers.translate.anthropic_texts import OpenReasoning, OpenText, TextStream
 from gateway.providers.translate.anthropic_usage import UsageCount
+from gateway.providers.translate.odd_events import OddEvents
 from protocol.chunks import (
     AnyChunk,
     CustomChunk,
@@ -32,8 +33,7 @@ from protocol.chunks import (
     ReasoningStartChunk,
     StartStepChunk,
 )
-from protocol.codec import UNREADABLE, says_nothing
-from protocol.sse import DONE_DATA
+from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,12 +50,10 @@ UNREADABLE_EVENT: Final = (
 JSON_TOOL: Final = "json"
 """The tool that makes models without structured output answer in JSON."""
 
-_BEGINS: Final = b'"message_start"'
-
 _decode = events.event_decoder.decode
 
 
-class AnthropicTranslator:
+class AnthropicTranslator(OddEvents):
     """Translates one step. Implements `Translator`.
 
     Args:
@@ -67,6 +65,8 @@ class AnthropicTranslator:
         json_tool: whether the answer is asked for by a tool named `json`: its input is the
             text, and other texts are dropped if it is called.
     """
+
+    begins = b'"message_start"'
 
     def __init__(
         self,
@@ -81,8 +81,7 @@ class AnthropicTranslator:
         send_sources: bool = False,
     ) -> None:
         """Begin a step."""
-        self.result = StepResult()
-        self.closing = self.ended = self._marked = False
+        super().__init__(StepResult())
         self._calls = calls
         self._call_stream = CallStream(names, calls)
         self._new_id = new_id
@@ -99,23 +98,19 @@ class AnthropicTranslator:
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
-        if self.ended and (self.result.failure is not None or _BEGINS not in event):
-            return []
+        if self._odd:
+            return self._take_oddly(event)
         try:
             value = _decode(event)
-            if self._marked:
-                self.closing = self._marked = False  # the mark was a stray one
             return self._ON_EVENT[type(value)](self, value)
         except UNREADABLE:
-            return self._otherwise(event)
+            return self._take_oddly(event)
 
-    def _otherwise(self, event: bytes) -> list[AnyChunk]:
-        """Take an event that is none as documented."""
-        if event.strip() == DONE_DATA:
-            self.closing = self._marked = True  # another API's: it ends nothing here
-            return []
-        if says_nothing(event):
-            return []
+    def _take(self, event: bytes) -> list[AnyChunk]:
+        value = _decode(event)
+        return self._ON_EVENT[type(value)](self, value)
+
+    def _take_loosely(self, event: bytes) -> list[AnyChunk]:
         try:
             value = events.read_event_loosely(event)
             return self._ON_EVENT[type(value)](self, value)
@@ -126,27 +121,18 @@ class AnthropicTranslator:
                 self.result.warning = UNREADABLE_EVENT
             return []
 
-    def receive_error(self, event: bytes) -> list[AnyChunk]:
-        """Take an event that is named an error. See `Translator.receive_error`."""
-        if not self.ended:
-            self._fail(failure_in(event))
-        return []
-
-    def receive_loss(self) -> list[AnyChunk]:
-        """Nothing is referred to by later requests. See `Translator.receive_loss`."""
-        return []
-
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
+        chunks = self._take_halves()
         result = self.result
         result.tool_calls = tuple(self._calls.pending)
         if result.failure is not None:
-            return []
+            return chunks
         if self._has_output:
             result.finish_reason, result.raw_finish_reason = "interrupted", None
         elif not self._finished and result.warning is None:
             self._fail(Fault.EMPTY.error())
-        return []
+        return chunks
 
     # --- the message ------------------------------------------------------------------------
 
@@ -182,7 +168,8 @@ class AnthropicTranslator:
     def _message_stop(self, _event: events.MessageStop) -> list[AnyChunk]:
         self._in_message = False
         self._has_output = False
-        self._finished = self.closing = self.ended = True
+        self._finished = True
+        self._end()
         self.result.usage = self._usage.total()
         return self._citations.remaining_sources() + self._release_texts()
 
@@ -190,7 +177,7 @@ class AnthropicTranslator:
         return self.receive_error(bytes(event.error))
 
     def _fail(self, failure: ProviderError) -> None:
-        self.closing = self.ended = True
+        self._end()
         self.result.failure = failure
         self.result.finish_reason = "error"
 

@@ -19,6 +19,7 @@ from protocol.chunks import (
     ToolInputErrorChunk,
 )
 from protocol.codec import UNREADABLE
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from gateway.providers.anthropic_tools import ToolNames
@@ -186,7 +187,7 @@ class CallStream:
         call = self._calls.complete(
             block.id,
             block.name,
-            bytes(block.input).decode(),
+            well_formed(bytes(block.input)).decode(),
             provider_executed=True,
             provider_dynamic=True,
             metadata=anthropic_metadata(type="mcp-tool-use", serverName=block.server_name),
@@ -201,7 +202,7 @@ class CallStream:
 
 def _given_input(raw: Raw) -> str:
     """Return the input that a block starts with, as compact JSON; empty if there is none."""
-    text = bytes(raw)
+    text = well_formed(bytes(raw))
     if not text:
         return ""
     compact = rewritten(text)

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from gateway.providers.translate import anthropic_wire as wire
 from gateway.providers.translate.anthropic_metadata import call_metadata
 from protocol.chunks import Json, ToolOutputAvailableChunk, ToolOutputErrorChunk
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ def result_chunk(
         return _failed(block.tool_use_id, _encode(failure).decode(), metadata)
     return ToolOutputAvailableChunk(
         tool_call_id=block.tool_use_id,
-        output=msgspec.Raw(_encode(_output(content))),
+        output=_json(_output(content)),
         provider_executed=True,
         provider_metadata=metadata,
     )
@@ -65,7 +66,7 @@ def mcp_result_chunk(
         return _failed(block.tool_use_id, text, metadata, dynamic=dynamic)
     return ToolOutputAvailableChunk(
         tool_call_id=block.tool_use_id,
-        output=msgspec.Raw(_encode(content)),
+        output=_json(content),
         provider_executed=True,
         provider_metadata=metadata,
         dynamic=dynamic,
@@ -82,6 +83,11 @@ def page_fields(page: wire.WebSearchResult) -> dict[str, object]:
         "encryptedContent": page.encrypted_content,
         "type": page.type,
     }
+
+
+def _json(value: object) -> msgspec.Raw:
+    # What was kept raw inside it may hold what is no text.
+    return msgspec.Raw(well_formed(_encode(value)))
 
 
 def _failed(

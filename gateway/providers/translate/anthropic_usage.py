@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from gateway.providers.base import Usage
 from gateway.providers.translate.counts import count_in, fields_in, object_in
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,7 @@ class UsageCount:
 
     def start(self, usage: Raw) -> None:
         """Take a `message_start`'s usage."""
+        usage = Raw(well_formed(bytes(usage)))
         start = object_in(usage)
         if start is None:
             return
@@ -65,6 +67,7 @@ class UsageCount:
 
     def update(self, usage: Raw) -> None:
         """Take a `message_delta`'s usage; what it does not name stays."""
+        usage = Raw(well_formed(bytes(usage)))
         delta = object_in(usage)
         if delta is None:
             return

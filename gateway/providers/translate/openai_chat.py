@@ -21,6 +21,7 @@ from gateway.providers.failures import failure_in, is_failure
 from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.loose import Side, read_loosely
+from gateway.providers.translate.odd_events import OddEvents
 from gateway.providers.translate.openai_chat_tools import ToolCallDelta, ToolCallDeltas
 from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
 from gateway.providers.translate.openai_usage import chat_usage
@@ -33,8 +34,7 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.codec import UNREADABLE, says_nothing
-from protocol.sse import DONE_DATA
+from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ _decoder = msgspec.json.Decoder(_Chunk)
 _object_decoder = msgspec.json.Decoder(dict[str, object])
 
 
-class OpenAIChatTranslator:
+class OpenAIChatTranslator(OddEvents):
     """Turns one completion's events into chunks.
 
     Args:
@@ -109,9 +109,7 @@ class OpenAIChatTranslator:
         send_sources: bool = False,
     ) -> None:
         """Begin a step."""
-        self.result = StepResult(finish_reason="interrupted")
-        self.closing = self.ended = False
-        self._marked = False
+        super().__init__(StepResult(finish_reason="interrupted"))
         self._calls = calls
         self._deltas = ToolCallDeltas(calls, new_id)
         self._new_id = new_id
@@ -121,58 +119,62 @@ class OpenAIChatTranslator:
         self._held: list[AnyChunk] | None = [StartStepChunk()]
         self._text_open = False
         self._refused = False
-        self._began = False
+        self._began = self._named = False
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
-        if self.ended:
-            return []
+        if self._odd:
+            return self._take_oddly(event)
         try:
-            return self._take(event, _decoder.decode(event))
-        except (*UNREADABLE, ValueError):
-            return self._otherwise(event)
+            chunk = _decoder.decode(event)
+        except UNREADABLE:
+            return self._take_oddly(event)
+        choices = chunk.choices
+        if choices and chunk.error is NO_JSON and self._named:
+            if chunk.usage is not NO_JSON:
+                self._take_usage(chunk.usage)
+            return self._translate(choices[0])
+        return self._take_chunk(event, chunk)
 
-    def _take(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
+    def _take(self, event: bytes) -> list[AnyChunk]:
+        return self._take_chunk(event, _decoder.decode(event))
+
+    def _take_chunk(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
         choices = chunk.choices
         if choices is UNSET or not choices:
             return self._without_choices(event, chunk)
-        if self._marked:
-            self.closing = self._marked = False  # the mark was a stray one
         choice = choices[0]
-        if chunk.usage is not NO_JSON or self.result.response_id is None:
-            self._take_metadata(chunk)
+        self._take_metadata(chunk)
         chunks = self._translate(choice)
-        if chunk.error is not NO_JSON or choice.error is not NO_JSON:
-            self._take_error(chunk.error, choice.error)
+        self._take_error(chunk.error)
         return chunks
 
-    def _otherwise(self, event: bytes) -> list[AnyChunk]:
-        """Take an event that is no chunk as documented."""
-        if event.strip() == DONE_DATA:
-            self.ended = self.result.raw_finish_reason is not None
-            self.closing = self._marked = True
-            return []
-        if says_nothing(event):
-            return []
+    def _take_loosely(self, event: bytes) -> list[AnyChunk]:
         try:
-            return self._take(event, read_loosely(_Chunk, event))
-        except (*UNREADABLE, ValueError):
-            self.result.warning = UNREADABLE_EVENT
-            self.result.finish_reason = "error"
-            self.result.raw_finish_reason = None
+            return self._take_chunk(event, read_loosely(_Chunk, event))
+        except UNREADABLE:
+            self._warn()
             return []
 
-    def receive_loss(self) -> list[AnyChunk]:
-        """The rest is lost: nothing of it is referred to. See `Translator.receive_loss`."""
-        return []
+    def _take_mark(self) -> None:
+        # Before the reason, it may be a stray one: what follows is still read.
+        self.closing = True
+        if self.result.raw_finish_reason is not None:
+            self._end()
+
+    def _warn(self) -> None:
+        self.result.warning = UNREADABLE_EVENT
+        self.result.finish_reason = "error"
+        self.result.raw_finish_reason = None
 
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
-        chunks: list[AnyChunk] = []
+        marked = self._marked
+        chunks = self._take_halves()
         if self._text_open:
             self._text_open = False
             chunks.append(TextEndChunk(id=self._text_id))
-        known = self.result.raw_finish_reason is not None or self._marked
+        known = self.result.raw_finish_reason is not None or marked
         chunks += self._deltas.complete(cut=not known)
         result = self.result
         result.tool_calls = tuple(self._calls.pending)
@@ -183,18 +185,13 @@ class OpenAIChatTranslator:
             result.finish_reason = _FINISH_REASONS.get(result.raw_finish_reason, "other")
             if result.finish_reason == "stop" and self._refused:
                 result.finish_reason = "content-filter"
-        elif self._marked and result.warning is None:
+        elif marked and result.warning is None:
             # It has its last event, and says not why.
             result.finish_reason = "tool-calls" if result.tool_calls else "other"
         if self._held is not None:
             chunks = [*self._held, *chunks]
             self._held = None
         return chunks
-
-    def receive_error(self, event: bytes) -> list[AnyChunk]:
-        """Take an event that is named an error. See `Translator.receive_error`."""
-        self._fail(failure_in(event))
-        return []
 
     def _without_choices(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
         """Take an error, the usage, or what a compatible server sends besides."""
@@ -205,15 +202,14 @@ class OpenAIChatTranslator:
         self._take_metadata(chunk)
         return []
 
-    def _take_error(self, *errors: Raw) -> None:
-        for error in errors:
-            if bytes(error) not in (b"", b"null"):
-                self._fail(failure_in(bytes(error)))
+    def _take_error(self, error: Raw) -> None:
+        if bytes(error) not in (b"", b"null"):
+            self._fail(failure_in(bytes(error)))
 
     def _fail(self, failure: ProviderError) -> None:
         if self.ended:
             return
-        self.ended = True
+        self._end()
         self.result.failure = failure
         self.result.finish_reason = "error"
         self.result.raw_finish_reason = None
@@ -223,12 +219,19 @@ class OpenAIChatTranslator:
         if self.result.response_id is None:
             self.result.response_id = chunk.id
             self.result.model = chunk.model
-        self.result.usage = chat_usage(chunk.usage) or self.result.usage
+            self._named = chunk.id is not None
+        self._take_usage(chunk.usage)
+
+    def _take_usage(self, usage: Raw) -> None:
+        # Null in all chunks but the last, with OpenAI's own `include_usage`.
+        if bytes(usage) not in (b"null", b""):
+            self.result.usage = chat_usage(usage) or self.result.usage
 
     def _translate(self, choice: _Choice) -> list[AnyChunk]:
         if choice.finish_reason is not None:
             self.closing = True
             self.result.raw_finish_reason = choice.finish_reason
+            self._take_error(choice.error)
         delta = choice.delta
         if delta is None:
             return []
@@ -239,7 +242,10 @@ class OpenAIChatTranslator:
             self._refused = True
             self._text(delta.refusal, chunks)
         for call in delta.tool_calls or ():
-            chunks += self._deltas.receive(call)
+            try:
+                chunks += self._deltas.receive(call)
+            except ValueError:
+                self._warn()
         if delta.annotations and self._send_sources:
             chunks += self._sources(delta.annotations)
         if self._held is None:

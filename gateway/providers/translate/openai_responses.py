@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from gateway.providers.base import StepResult
 from gateway.providers.failures import failure_in
@@ -24,6 +24,7 @@ from gateway.providers.translate import openai_responses_client_tools as client_
 from gateway.providers.translate import openai_responses_hosted_tools as hosted_tools
 from gateway.providers.translate import openai_responses_wire as wire
 from gateway.providers.translate.loose import read_loosely, reader
+from gateway.providers.translate.odd_events import OddEvents
 from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, what_is
 from gateway.providers.translate.openai_metadata import OURS, openai_metadata
 from gateway.providers.translate.openai_responses_annotations import Annotations
@@ -39,8 +40,8 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.codec import UNREADABLE, says_nothing
-from protocol.sse import DONE_DATA
+from protocol.codec import UNREADABLE
+from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +56,6 @@ _read_reasoning = reader(wire.Reasoning)
 _read_created = reader(wire.Created)
 _read_ended = reader(wire.Ended)
 
-_BEGINS: Final = b'"response.created"'
-
 _ADDED: Final = client_tools.ADDED | hosted_tools.ADDED
 _DONE: Final = client_tools.DONE | hosted_tools.DONE
 
@@ -65,7 +64,7 @@ class _ReportedError(Exception):
     """An event says that the provider failed."""
 
 
-class OpenAIResponsesTranslator:
+class OpenAIResponsesTranslator(OddEvents):
     """Turns one response's events into chunks.
 
     Args:
@@ -76,6 +75,8 @@ class OpenAIResponsesTranslator:
         part_ids: the run's, so that no step uses an id of another.
         send_reasoning, send_sources: whether their chunks are wanted.
     """
+
+    begins = b'"response.created"'
 
     def __init__(
         self,
@@ -89,8 +90,7 @@ class OpenAIResponsesTranslator:
         send_sources: bool = False,
     ) -> None:
         """Begin a step."""
-        self.result = StepResult(finish_reason="interrupted")
-        self.closing = self.ended = self._marked = False
+        super().__init__(StepResult(finish_reason="interrupted"))
         self._new_id = new_id
         self._annotations = Annotations(new_id, send=send_sources)
         self._part_ids = part_ids or PartIds()
@@ -112,29 +112,39 @@ class OpenAIResponsesTranslator:
 
     def receive(self, event: bytes) -> list[AnyChunk]:
         """Take one event's JSON and return its chunks. See `Translator.receive`."""
-        if self.ended and (self.result.failure is not None or _BEGINS not in event):
-            return []
-        try:
-            head = _event_decoder.decode(event)
-            if self._marked:
-                self.closing = self._marked = False  # the mark was a stray one
-            handler = _HANDLERS.get(head.type)
-            chunks = [] if handler is None else handler(self, head)
-        except _ReportedError:
-            self._fail(failure_in(event))
-            return []
-        except UNREADABLE:
-            chunks = self._otherwise(event)
+        if self._odd:
+            chunks = self._take_oddly(event)
+        else:
+            try:
+                head = _event_decoder.decode(event)
+                handler = _HANDLERS.get(head.type)
+                chunks = [] if handler is None else handler(self, head)
+            except _ReportedError:
+                self._fail(failure_in(event))
+                return []
+            except UNREADABLE:
+                chunks = self._take_oddly(event)
         if chunks and not self._begun:
             self._begun = True
             return [StartStepChunk(), *chunks]
         return chunks
 
-    def receive_error(self, event: bytes) -> list[AnyChunk]:
-        """Take an event that is named an error. See `Translator.receive_error`."""
-        if not self.ended:
+    def _take(self, event: bytes, head: wire.Event | None = None) -> list[AnyChunk]:
+        if head is None:
+            head = _event_decoder.decode(event)
+        handler = _HANDLERS.get(head.type)
+        try:
+            return [] if handler is None else handler(self, head)
+        except _ReportedError:
             self._fail(failure_in(event))
-        return []
+            return []
+
+    def _take_loosely(self, event: bytes) -> list[AnyChunk]:
+        try:
+            return self._take(event, read_loosely(wire.Event, event))
+        except UNREADABLE:
+            self._note_unreadable(event)
+            return []
 
     def receive_loss(self) -> list[AnyChunk]:
         """The rest is lost: what is open is closed without its id. See `Translator.receive_loss`.
@@ -150,10 +160,11 @@ class OpenAIResponsesTranslator:
 
     def receive_eof(self) -> list[AnyChunk]:
         """The response ended. See `Translator.receive_eof`."""
+        chunks = self._take_halves()
         if not (self._begun or self.ended):
             self._fail((Fault.EMPTY if self.result.warning is None else Fault.BROKEN).error())
             return []
-        chunks = self._annotations.remaining_sources()
+        chunks += self._annotations.remaining_sources()
         chunks += client_tools.withheld_inputs(self._tools)
         chunks += self.receive_loss()
         self.result.tool_calls = tuple(self._tools.calls.pending)
@@ -161,23 +172,6 @@ class OpenAIResponsesTranslator:
             self._begun = True
             return [StartStepChunk(), *chunks]
         return chunks
-
-    def _otherwise(self, event: bytes) -> list[AnyChunk]:
-        """Take an event that is none as documented."""
-        if event.strip() == DONE_DATA:
-            self.closing = self._marked = True  # another API's: it ends nothing here
-            return []
-        if says_nothing(event):
-            return []
-        try:
-            head = read_loosely(wire.Event, event)
-            handler = _HANDLERS.get(head.type)
-            return [] if handler is None else handler(self, head)
-        except _ReportedError:
-            self._fail(failure_in(event))
-        except UNREADABLE:
-            self._note_unreadable(event)
-        return []
 
     def _note_unreadable(self, event: bytes) -> None:
         """Remember that an event could not be read, unless it would have been ignored."""
@@ -201,8 +195,8 @@ class OpenAIResponsesTranslator:
         return [StartStepChunk()]
 
     def _ended(self, event: wire.Event) -> list[AnyChunk]:
-        self.closing = self.ended = True
         response = _read_ended(wire.object_or_empty(event.response))
+        self._end()
         result = self.result
         result.usage = responses_usage(response.usage)
         details = response.incomplete_details
@@ -221,14 +215,14 @@ class OpenAIResponsesTranslator:
 
     def _cancelled(self, _event: wire.Event) -> list[AnyChunk]:
         """Somebody has cancelled the response at the provider: it is an answer that was cut."""
-        self.closing = self.ended = True
+        self._end()
         return []
 
     def _error(self, _event: wire.Event) -> list[AnyChunk]:
         raise _ReportedError
 
     def _fail(self, failure: ProviderError) -> None:
-        self.closing = self.ended = True
+        self._end()
         if self.result.failure is None:
             self.result.failure = failure
             self.result.finish_reason = "error"
@@ -237,6 +231,7 @@ class OpenAIResponsesTranslator:
     # -- output items
 
     def _item_added(self, event: wire.Event) -> list[AnyChunk]:
+        event.item = Raw(well_formed(bytes(event.item)))
         kind = _head_decoder.decode(event.item).type
         index = -1 if event.output_index is None else event.output_index
         if kind == "message":
@@ -254,6 +249,7 @@ class OpenAIResponsesTranslator:
 
     def _item_done(self, event: wire.Event) -> list[AnyChunk]:
         self._item_is_done = True
+        event.item = Raw(well_formed(bytes(event.item)))
         kind = _head_decoder.decode(event.item).type
         index = -1 if event.output_index is None else event.output_index
         if kind == "message":

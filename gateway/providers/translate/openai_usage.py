@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from gateway.providers.base import Usage
 from gateway.providers.translate.counts import count_in, fields_in, object_in
+from protocol.surrogates import well_formed
 
 
 def responses_usage(raw: Raw) -> Usage | None:
@@ -25,6 +26,7 @@ def chat_usage(raw: Raw) -> Usage | None:
 
 
 def _usage(raw: Raw, input_name: str, output_name: str) -> Usage | None:
+    raw = Raw(well_formed(bytes(raw)))
     usage = object_in(raw)
     if usage is None:
         return None
