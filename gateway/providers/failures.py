@@ -125,11 +125,25 @@ def is_failure(value: Mapping[str, object]) -> bool:
 
 def tells_of_failure(event: bytes) -> bool:
     """Whether an event that names no type of its API is a failure. See `is_failure`."""
-    try:
-        value = msgspec.json.decode(event, type=dict[str, object])
-    except UNREADABLE:
-        return False
+    value = _fields(event)
     return "type" not in value and is_failure(value)
+
+
+def reports_failure(event: bytes) -> bool:
+    """Whether an event that is none of its API's is a failure. See `is_failure`.
+
+    Never raises: a decoder that skips a field does not look whether its bytes are text, so an
+    event that was read once may hold bytes that are none.
+    """
+    return is_failure(_fields(event))
+
+
+def _fields(event: bytes) -> dict[str, object]:
+    """Return an event's object, its bad bytes replaced; empty if it is no object."""
+    try:
+        return msgspec.json.decode(event.decode("utf-8", "replace"), type=dict[str, object])
+    except UNREADABLE:
+        return {}
 
 
 def fault_of(told: Told, status: int | None = None) -> Fault:

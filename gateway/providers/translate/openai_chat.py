@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in, is_failure
+from gateway.providers.failures import failure_in, reports_failure
 from gateway.providers.faults import Fault
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.loose import Side, read_loosely
@@ -87,7 +87,6 @@ class _Chunk(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
-_object_decoder = msgspec.json.Decoder(dict[str, object])
 
 
 class OpenAIChatTranslator(OddEvents):
@@ -197,7 +196,7 @@ class OpenAIChatTranslator(OddEvents):
         """Take an error, the usage, or what a compatible server sends besides."""
         if chunk.error is not NO_JSON:
             self._take_error(chunk.error)
-        elif chunk.choices is UNSET and is_failure(_object_decoder.decode(event)):
+        elif chunk.choices is UNSET and reports_failure(event):
             self._fail(failure_in(event))
         self._take_metadata(chunk)
         return []

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.providers.failures import Told, failure_in, failure_of, fault_of, read_failure
+from gateway.providers.failures import (
+    Told,
+    failure_in,
+    failure_of,
+    fault_of,
+    read_failure,
+    reports_failure,
+)
 from gateway.providers.faults import Fault
 from gateway.telemetry import MAX_QUOTED_CHARS, quoted
 
@@ -120,3 +127,16 @@ def test_event_that_is_no_json_is_a_failure_with_its_text_as_note() -> None:
     failure = failure_in(b"CUDA out of memory")
     assert failure.message == Fault.FAILED.error().message
     assert failure.note == 'message="CUDA out of memory"'
+
+
+def test_event_with_bytes_that_are_no_text_is_still_looked_at(subtests: pytest.Subtests) -> None:
+    """A decoder that skips a field lets them pass: nothing is raised for them here either."""
+    for event, expected in {
+        b'{"detail":"\xff"}': True,
+        b'{"\xfb":1,"error":{"message":"m"}}': True,
+        b'{"object":"chat\xfbcompletion.chunk"}': False,
+        b"[]": False,
+        b"\xff": False,
+    }.items():
+        with subtests.test(event=event):
+            assert reports_failure(event) is expected
