@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -81,14 +82,30 @@ def _plain(value: Any) -> object:
 
 
 def repaired_strings(value: object) -> object:
-    """Return a value of plain types, its strings without lone surrogates."""
-    if isinstance(value, str):
-        return repaired_text(value)
-    if isinstance(value, list | tuple):
-        return [repaired_strings(each) for each in value]
-    if isinstance(value, dict):
-        return {repaired_text(key): repaired_strings(each) for key, each in value.items()}
-    return value
+    """Return a value of plain types, its strings without lone surrogates.
+
+    However deep it is nested: a stranger's JSON may be as deep as its decoder allows.
+    """
+    top: list[object] = []
+    todo: list[tuple[object, Callable[[object], object]]] = [(value, top.append)]
+    while todo:
+        each, put = todo.pop()
+        if isinstance(each, str):
+            put(repaired_text(each))
+        elif isinstance(each, list | tuple):
+            items: list[object] = [None] * len(each)
+            put(items)
+            todo += [(item, partial(items.__setitem__, i)) for i, item in enumerate(each)]
+        elif isinstance(each, dict):
+            fields: dict[str, object] = dict.fromkeys(map(repaired_text, each))
+            put(fields)
+            todo += [
+                (item, partial(fields.__setitem__, repaired_text(key)))
+                for key, item in reversed(each.items())
+            ]
+        else:
+            put(each)
+    return top[0]
 
 
 def _repaired(value: object) -> object:

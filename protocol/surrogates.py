@@ -149,12 +149,13 @@ class EventHalves:
             return [well_formed(event)]
         try:
             value = json.loads(event.decode("utf-8", "replace"))
+            repaired = _encode(repaired_strings(value))
         except (ValueError, RecursionError):
             return [*self.rest(), well_formed(event)]
         delta = _delta_of(value)
         if delta is None:
             before = [] if _is_idle(value) else self.rest()
-            return [*before, _encode(repaired_strings(value))]
+            return [*before, repaired]
         waited = self.waiting.pop(delta.place, None)
         text = (waited[0] if waited else "") + delta.text
         half = ""
@@ -197,9 +198,14 @@ def _delta_of(value: Any) -> _Delta | None:
     if kind.endswith((".delta", "-delta")):
         key = "delta" if isinstance(inner, str) else "inputTextDelta"
         if isinstance(value.get(key), str):
-            place = (kind, *map(value.get, _PART_NAMES))
+            place = _place(kind, *map(value.get, _PART_NAMES))
             return _Delta(place, value, key, lambda text: {**value, **text})
     return None
+
+
+def _place(*names: object) -> Place:
+    """Return a key for a part of these names; a list or an object names none."""
+    return tuple(None if isinstance(name, list | dict) else name for name in names)
 
 
 def _block_delta(event: dict[str, Any], delta: dict[str, Any]) -> _Delta | None:
@@ -210,7 +216,7 @@ def _block_delta(event: dict[str, Any], delta: dict[str, Any]) -> _Delta | None:
     def around(text: dict[str, Any]) -> Any:
         return {**event, "delta": {"type": delta.get("type"), **text}}
 
-    return _Delta(("block", event.get("index"), key), delta, key, around)
+    return _Delta(_place("block", event.get("index"), key), delta, key, around)
 
 
 def _chat_delta(chunk: dict[str, Any]) -> _Delta | None:
@@ -236,4 +242,4 @@ def _chat_delta(chunk: dict[str, Any]) -> _Delta | None:
         head = {name: chunk[name] for name in ("id", "model") if name in chunk}
         return {**head, "choices": [{"index": choice.get("index"), "delta": text}]}
 
-    return _Delta(("choice", key, call_index), holder, key, around)
+    return _Delta(_place("choice", key, call_index), holder, key, around)

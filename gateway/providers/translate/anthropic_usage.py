@@ -83,7 +83,7 @@ class UsageCount:
         if isinstance(iterations, list):
             objects = [each for each in iterations if isinstance(each, dict)]
             self.raw["iterations"] = Raw(_encode([_known(each, _ITERATION) for each in objects]))
-            self._iterations = objects
+            self._iterations = [each for each in objects if isinstance(each.get("type"), str)]
 
     def total(self) -> Usage:
         """Return the usage so far."""

@@ -159,3 +159,28 @@ def test_deltas_of_other_parts_may_come_between_two_halves() -> None:
 def test_event_that_is_no_object_is_passed_on(event: bytes) -> None:
     """Whoever reads it says what is wrong with it."""
     assert len(EventHalves().add(event)) == 1
+
+
+@pytest.mark.parametrize("name", [{"a": 1}, [1]])
+def test_part_whose_name_is_no_name_is_read_all_the_same(name: object) -> None:
+    """In each of the wires: its text may still hold half a character."""
+    for event in (
+        {"type": "response.output_text.delta", "output_index": name, "item_id": name},
+        {"type": "content_block_delta", "index": name, "delta": {"type": "text_delta"}},
+        {"choices": [{"index": name, "delta": {"tool_calls": [{"index": name, "function": {}}]}}]},
+    ):
+        halves = EventHalves()
+        text = json.dumps(event).replace('"function": {}', '"function": {"arguments": "HALF"}')
+        text = text.replace('"text_delta"', '"text_delta", "text": "HALF"')
+        text = text.replace('"item_id"', '"delta": "HALF", "item_id"')
+        told = [*halves.add(text.replace("HALF", r"so \ud83d").encode()), *halves.rest()]
+        assert b"so " in b"".join(told)
+        assert "\ufffd" in b"".join(told).decode()
+
+
+def test_event_of_any_depth_is_read_without_lone_surrogates() -> None:
+    """A stranger's JSON may be as deep as the decoder allows, or deeper."""
+    for depth in (300, 900, 100_000):
+        event = b'{"a":' + b"[" * depth + rb'"\ud83d"' + b"]" * depth + b"}"
+        [told] = EventHalves().add(event)
+        assert rb"\ud83d" not in told
