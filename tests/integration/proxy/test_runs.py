@@ -242,11 +242,12 @@ async def test_stop_before_the_provider_answers_gives_a_stream_its_end(
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(called(at, api, body, session))
 
-            async def stopped(session: str = session) -> bool:
-                _, answer = await at.call("POST", f"/api/chat/{session}/stop", {})
-                return bool(answer["stopped"])
+            async def asked(session: str = session) -> bool:
+                return bool(await deployment.simulator.requests(session))
 
-            await eventually(stopped, "there is a run to stop")
+            await eventually(asked, "the provider has the request")
+            _, answer = await at.call("POST", f"/api/chat/{session}/stop", {})
+            assert len(answer["stopped"]) == 1
         status, data = call.result()
         if stream:
             assert status == 200

@@ -74,9 +74,14 @@ class Exchange:
 
 @asynccontextmanager
 async def upstream(answer: Callable[[Exchange], Awaitable[None]]) -> AsyncIterator[str]:
-    """Serve every request with `answer`; gives the base URL."""
+    """Serve every request with `answer`; gives the base URL.
+
+    At its end connections that a client keeps are reset: since Python 3.12 a server waits for them.
+    """
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")
@@ -93,4 +98,8 @@ async def upstream(answer: Callable[[Exchange], Awaitable[None]]) -> AsyncIterat
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/v1"
+        try:
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            for writer in writers:
+                writer.transport.abort()
