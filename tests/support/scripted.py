@@ -143,7 +143,8 @@ class Scripted:
         leaving.exception()
 
     def _script(self, body: bytes) -> tuple[str, Script]:
-        for name, scripts in self._scripts.items():
+        # Copied at once: the tests of synchronous SDKs play from threads of their own.
+        for name, scripts in list(self._scripts.items()):
             if name in body:
                 return scripts.pop(0) if len(scripts) > 1 else scripts[0]
         raise AssertionError(f"no script for {body[:300]!r}")
