@@ -8,7 +8,7 @@ session's feed goes through, no reader sees a chunk twice or misses one.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import NotRecoveredError
@@ -21,9 +21,11 @@ from protocol.chunks import (
     AbortChunk,
     ErrorChunk,
     FinishChunk,
+    ReasoningDeltaChunk,
     ReasoningEndChunk,
     ReasoningStartChunk,
     StartChunk,
+    TextDeltaChunk,
     TextEndChunk,
     TextStartChunk,
     ToolInputAvailableChunk,
@@ -31,11 +33,12 @@ from protocol.chunks import (
     ToolInputErrorChunk,
     ToolInputStartChunk,
 )
+from protocol.errors import IllegalChunkError
 from protocol.salvage import apply_fitting, readable_lines
 from protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
     from gateway.ids import RunId, SessionId
     from gateway.store.records import LogEntry
@@ -267,25 +270,43 @@ class RunLog:
         It closes what is open where the reader stands, as far as that is known here: Redis
         need not be asked.
         """
-        chunks, last = self._known_state()
         writer = ChunkWriter(self.info.message_id)
         writer.write(StartChunk(message_id=self.info.message_id))
-        for chunk in chunks if last + 1 == cursor else ():
-            if isinstance(chunk, _OF_OPEN_PARTS):
+        for chunk in self._opening(cursor):
+            with suppress(IllegalChunkError):  # of a part that began before what memory has
                 writer.write(chunk)
         return ChunkBatch.aggregate(writer.fail(sentence), -1)
 
-    def _known_state(self) -> tuple[list[AnyChunk], int]:
-        """Return what `replay` would, where memory has it; else nothing, for sequence -1."""
+    def _opening(self, cursor: int) -> list[AnyChunk]:
+        """Return what opened the parts that are open before `cursor`, as far as memory tells.
+
+        The producer's state can be older than what arrived (Redis stored a record and could not
+        say so) and newer (it said so, and the feed was cut before it brought the record).
+        """
+        if cursor != self.next:
+            return []
         if self.producer is not None:
-            return self.producer.state()
+            chunks, last = self.producer.state()
+            if self.base <= last + 1 <= cursor:
+                return _of_open_parts([*chunks, *self._in_memory(last + 1)])
         if self._assembler is None and self.base == 0 and not self.info.continues:
             self._assembler = Assembler(self.info.message_id)
         if self._assembler is None or self._assembled + 1 < self.base:
-            return [], -1
+            return _of_open_parts(self._in_memory(self.base))
+        self._catch_up()
+        return _of_open_parts(self._assembler.replay())
+
+    def _in_memory(self, sequence: int) -> Iterator[AnyChunk]:
+        """Yield the chunks in memory from `sequence` on; `base <= sequence` must hold."""
+        while sequence < self.next:
+            _, batch = self.after(sequence)
+            yield from readable_lines(batch.payload)[0]
+            sequence = batch.last + 1
+
+    def _catch_up(self) -> None:
+        """Take what memory has beyond the assembled state into it."""
         while self._assembled + 1 < self.next:
             self._apply(self.after(self._assembled + 1)[1])
-        return self._assembler.replay(), self._assembled
 
     async def _assemble(self, base: UIMessage | None) -> Assembler:
         if self._assembler is None:
@@ -293,8 +314,7 @@ class RunLog:
         if self._assembled + 1 < self.base:
             async for _, batch in self.read_back(self._assembled + 1, self.opened):
                 self._apply(batch)
-        while self._assembled + 1 < self.next:
-            self._apply(self.after(self._assembled + 1)[1])
+        self._catch_up()
         return self._assembler
 
     def _apply(self, batch: ChunkBatch) -> None:
@@ -304,6 +324,25 @@ class RunLog:
             apply_fitting(self._assembler, chunks)
             self._envelope += [chunk for chunk in chunks if isinstance(chunk, _OF_THE_END)]
             self._assembled = batch.last
+
+
+def _of_open_parts(chunks: Iterable[AnyChunk]) -> list[AnyChunk]:
+    """Return the chunks that tell which parts are open after `chunks`.
+
+    A delta whose start is not among them tells of an open part as well.
+    """
+    opening: list[AnyChunk] = []
+    texts: set[str] = set()
+    for chunk in chunks:
+        if isinstance(chunk, TextStartChunk | ReasoningStartChunk):
+            texts.add(chunk.id)
+        elif isinstance(chunk, TextDeltaChunk | ReasoningDeltaChunk) and chunk.id not in texts:
+            texts.add(chunk.id)
+            start = TextStartChunk if isinstance(chunk, TextDeltaChunk) else ReasoningStartChunk
+            opening.append(start(id=chunk.id))
+        if isinstance(chunk, _OF_OPEN_PARTS):
+            opening.append(chunk)
+    return opening
 
 
 def _join(

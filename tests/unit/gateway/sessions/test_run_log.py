@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
+
+import pytest
 
 from gateway.sessions.run_log import RunLog
 from gateway.store.records import ChunksRecord
-from protocol.chunks import AbortChunk, FinishChunk, StartChunk, TextStartChunk
+from protocol.chunks import (
+    AbortChunk,
+    ErrorChunk,
+    FinishChunk,
+    ReasoningDeltaChunk,
+    ReasoningEndChunk,
+    ReasoningStartChunk,
+    StartChunk,
+    TextDeltaChunk,
+    TextEndChunk,
+    TextStartChunk,
+    ToolInputDeltaChunk,
+    ToolInputStartChunk,
+)
 from protocol.codec import decode_lines, encode_lines
 from protocol.writer import ChunkWriter
 from tests.unit.gateway.sessions.test_feed import RUN, SESSION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.store.store import SessionStore
     from protocol.chunks import AnyChunk
 
@@ -46,3 +63,61 @@ def test_state_of_a_run_tells_of_its_end_once_its_chunks_are_there() -> None:
     assert not log.ended
     assert state.last == log.next - 1
     assert [type(chunk) for chunk in decode_lines(state.payload)[-2:]] == [AbortChunk, FinishChunk]
+
+
+class Producing:
+    """A producer that has committed the first `count` of the run's chunks."""
+
+    def __init__(self, chunks: Sequence[AnyChunk], count: int) -> None:
+        self._chunks = list(chunks[:count])
+
+    def state(self) -> tuple[list[AnyChunk], int]:
+        return self._chunks, len(self._chunks) - 1
+
+    def stop(self, by: str) -> None:
+        raise AssertionError(f"stopped by {by}")
+
+
+SAID: Final[tuple[AnyChunk, ...]] = (
+    StartChunk(message_id=RUN.message_id),
+    ReasoningStartChunk(id="r"),
+    ReasoningDeltaChunk(id="r", delta="hm"),
+    ReasoningEndChunk(id="r"),
+    TextStartChunk(id="t"),
+    TextDeltaChunk(id="t", delta="Well"),
+    TextDeltaChunk(id="t", delta=", yes"),
+)
+
+
+@pytest.mark.parametrize("forgotten", [0, 3, 5], ids="since={}".format)
+@pytest.mark.parametrize("committed", [None, 2, 6, 7, 9], ids="committed={}".format)
+def test_reader_that_cannot_go_on_is_told_the_end_of_what_it_saw_begin(
+    committed: int | None, forgotten: int
+) -> None:
+    """Whatever the producer knows beside it: less than what arrived, as much, or more.
+
+    Args:
+        committed: chunks that the producer here knows to be stored; None: it is elsewhere.
+        forgotten: chunks at the run's beginning that memory has no more.
+    """
+    log = RunLog(cast("SessionStore", None), SESSION, RUN, next_sequence=forgotten, opened="0-0")
+    more = (TextEndChunk(id="t"), TextStartChunk(id="u"))
+    if committed is not None:
+        log.producer = Producing((*SAID, *more), committed)
+    deliver(log, *SAID[forgotten:])
+
+    chunks = decode_lines(log.failure(len(SAID), "gone").payload)
+
+    assert [type(chunk) for chunk in chunks] == [TextEndChunk, ErrorChunk, FinishChunk]
+    assert [getattr(chunk, "id", None) for chunk in chunks] == ["t", None, None]
+
+
+def test_reader_that_cannot_go_on_is_told_nothing_of_a_call_that_began_before_its_memory() -> None:
+    """What memory has of it does not tell its name, and so no end that clients can take."""
+    log = RunLog(cast("SessionStore", None), SESSION, RUN, next_sequence=9, opened="0-0")
+    deliver(log, ToolInputDeltaChunk(tool_call_id="c", input_text_delta="{"))
+    deliver(log, ToolInputStartChunk(tool_call_id="d", tool_name="look"))
+
+    chunks = decode_lines(log.failure(11, "gone").payload)
+
+    assert [getattr(chunk, "tool_call_id", None) for chunk in chunks[:-2]] == ["d"]
