@@ -354,6 +354,20 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     api_key_env: Annotated[
         str, Meta(description="Environment variable with its key. Empty: the usual one.")
     ] = ""
+    compatible: Annotated[
+        bool | None,
+        Meta(
+            description="Whether it is another server than the vendor's own, which speaks the "
+            "same API. Unset: `base_url` says so. See docs/providers.md."
+        ),
+    ] = None
+    thinking_field: Annotated[
+        Literal["", "reasoning_content", "reasoning", "content", "none"],
+        Meta(
+            description="Where a compatible `openai-chat` server wants the model's earlier "
+            "thinking. Empty: where it has it itself."
+        ),
+    ] = ""
     connect_timeout_s: Annotated[Seconds, Meta(description="For one connection.")] = 10.0
     first_byte_timeout_s: Annotated[
         Seconds, Meta(description="For the answer to begin, retries included.")

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.agents.agent import Agent
 from gateway.agents.base import AgentOffer, AgentTraits, AnyAgent
@@ -239,15 +239,26 @@ class _Providers:
         kind = SIMULATED_KINDS.get(name)
         if kind is not None:
             path = "/anthropic" if kind == "anthropic" else "/openai/v1"
-            return _provider(kind, settings, SIMULATED_KEY, self.simulator_url + path)
+            # It stands for the vendors' own.
+            own = structs.replace(settings, compatible=settings.compatible or False)
+            return _provider(name, kind, own, SIMULATED_KEY, self.simulator_url + path)
+        kind = provider_kind(name, settings)
         key = os.environ.get(api_key_variable(name, settings)) or None
-        return _provider(provider_kind(name, settings), settings, key, settings.base_url or None)
+        return _provider(name, kind, settings, key, settings.base_url or None)
 
 
 def _provider(
-    kind: str, settings: ProviderSettings, api_key: str | None, base_url: str | None
+    name: str, kind: str, settings: ProviderSettings, api_key: str | None, base_url: str | None
 ) -> Provider:
+    more: dict[str, object] = {}
+    if kind == "openai-chat":
+        more = {
+            "label": name,
+            "compatible": settings.compatible,
+            "thinking_field": settings.thinking_field or None,
+        }
     return _MAKERS[kind](
+        **more,
         api_key=api_key,
         base_url=base_url,
         max_retries=settings.max_retries,

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from protocol.json_values import repaired_strings, repaired_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 REPLACEMENT: Final = "\ufffd"
 
@@ -43,6 +44,7 @@ _PART_NAMES: Final = (
 )
 _BLOCK_TEXTS: Final = ("text", "thinking", "partial_json")
 _CHAT_TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
+_DETAIL_TEXTS: Final = ("text", "summary")
 
 MAX_HALVES: Final = 16
 """How many parts may wait for the other half of a character at once."""
@@ -152,10 +154,15 @@ class EventHalves:
             repaired = _encode(repaired_strings(value))
         except (ValueError, RecursionError):
             return [*self.rest(), well_formed(event)]
-        delta = _delta_of(value)
-        if delta is None:
+        deltas = _deltas_of(value)
+        if not deltas:
             before = [] if _is_idle(value) else self.rest()
             return [*before, repaired]
+        for delta in deltas:
+            self._join(delta)
+        return [_encode(repaired_strings(value))]
+
+    def _join(self, delta: _Delta) -> None:
         waited = self.waiting.pop(delta.place, None)
         text = (waited[0] if waited else "") + delta.text
         half = ""
@@ -164,7 +171,6 @@ class EventHalves:
         if half:
             self.waiting[delta.place] = half, delta.alone(REPLACEMENT)
         delta.set(repaired_text(text))
-        return [_encode(repaired_strings(value))]
 
     def rest(self) -> list[bytes]:
         """Return what stands for the halves that have waited in vain."""
@@ -185,22 +191,22 @@ def _is_idle(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and value.get("type") in ("ping", "keepalive"))
 
 
-def _delta_of(value: Any) -> _Delta | None:
-    """Find the text of an event that is a delta, in any of the protocols that we read."""
+def _deltas_of(value: Any) -> list[_Delta]:
+    """Find the texts of an event that is a delta, in any of the protocols that we read."""
     if not isinstance(value, dict):
-        return None
+        return []
     if "choices" in value:
-        return _chat_delta(value)
+        return _chat_deltas(value)
     kind = str(value.get("type", ""))
     inner = value.get("delta")
     if kind == "content_block_delta" and isinstance(inner, dict):
-        return _block_delta(value, inner)
+        return _block_deltas(value, inner)
     if kind.endswith((".delta", "-delta")):
         key = "delta" if isinstance(inner, str) else "inputTextDelta"
         if isinstance(value.get(key), str):
             place = _place(kind, *map(value.get, _PART_NAMES))
-            return _Delta(place, value, key, lambda text: {**value, **text})
-    return None
+            return [_Delta(place, value, key, lambda text: {**value, **text})]
+    return []
 
 
 def _place(*names: object) -> Place:
@@ -208,38 +214,73 @@ def _place(*names: object) -> Place:
     return tuple(None if isinstance(name, list | dict) else name for name in names)
 
 
-def _block_delta(event: dict[str, Any], delta: dict[str, Any]) -> _Delta | None:
+def _block_deltas(event: dict[str, Any], delta: dict[str, Any]) -> list[_Delta]:
     key = next((key for key in _BLOCK_TEXTS if isinstance(delta.get(key), str)), None)
     if key is None:
-        return None
+        return []
 
     def around(text: dict[str, Any]) -> Any:
         return {**event, "delta": {"type": delta.get("type"), **text}}
 
-    return _Delta(_place("block", event.get("index"), key), delta, key, around)
+    return [_Delta(_place("block", event.get("index"), key), delta, key, around)]
 
 
-def _chat_delta(chunk: dict[str, Any]) -> _Delta | None:
-    try:
-        choice = chunk["choices"][0]
-        delta = choice["delta"]
-        found = [(delta, key, None) for key in _CHAT_TEXTS if isinstance(delta.get(key), str)]
-        found += [
-            (call["function"], "arguments", call.get("index"))
-            for call in delta.get("tool_calls") or ()
-            if isinstance(call["function"].get("arguments"), str)
-        ]
-    except (AttributeError, IndexError, KeyError, TypeError):
-        return None
-    if not found:
-        return None
-    with_half = (each for each in found if _HALF.search(each[0][each[1]]))
-    holder, key, call_index = next(with_half, found[0])
+def _chat_deltas(chunk: dict[str, Any]) -> list[_Delta]:
+    """Find them all: compatible servers say a thought in two places at once."""
+    choice = next(_objects(chunk["choices"]), {})
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        return []
+    head = {name: chunk[name] for name in ("id", "model") if name in chunk}
 
-    def around(text: dict[str, Any]) -> Any:
-        if holder is not delta:
-            text = {"tool_calls": [{"index": call_index, "function": text}]}
-        head = {name: chunk[name] for name in ("id", "model") if name in chunk}
-        return {**head, "choices": [{"index": choice.get("index"), "delta": text}]}
+    def around(inner: Callable[[dict[str, Any]], Any], text: dict[str, Any]) -> Any:
+        return {**head, "choices": [{"index": choice.get("index"), "delta": inner(text)}]}
 
-    return _Delta(_place("choice", key, call_index), holder, key, around)
+    return [
+        each._replace(around=partial(around, each.around))
+        for each in _chat_texts(delta)
+        if isinstance(each.holder.get(each.key), str)
+    ]
+
+
+def _chat_texts(delta: dict[str, Any]) -> Iterator[_Delta]:
+    """Yield where texts may be, each with what makes the delta that has it alone."""
+    for key in _CHAT_TEXTS:
+        yield _Delta(_place("choice", key), delta, key, lambda text: text)
+    for call in _objects(delta.get("tool_calls")):
+        index = call.get("index")
+        place = _place("choice", "arguments", index)
+        for function in _objects([call.get("function")]):
+            yield _Delta(place, function, "arguments", partial(_call_delta, index))
+    for part in _objects(delta.get("content")):
+        yield _Delta(_place("choice", "text"), part, "text", _text_part)
+        for inner in _objects(part.get("thinking")):
+            yield _Delta(_place("choice", "thinking"), inner, "text", _thinking_part)
+    for piece in _objects(delta.get("reasoning_details")):
+        names = {name: piece.get(name) for name in ("type", "index")}
+        for key in _DETAIL_TEXTS:
+            place = _place("choice", "details", key, *names.values())
+            yield _Delta(place, piece, key, partial(_details_delta, names))
+
+
+def _objects(values: object) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a list; nothing of anything else."""
+    for value in values if isinstance(values, list) else ():
+        if isinstance(value, dict):
+            yield value
+
+
+def _call_delta(index: object, text: dict[str, Any]) -> Any:
+    return {"tool_calls": [{"index": index, "function": text}]}
+
+
+def _text_part(text: dict[str, Any]) -> Any:
+    return {"content": [{"type": "text", **text}]}
+
+
+def _thinking_part(text: dict[str, Any]) -> Any:
+    return {"content": [{"type": "thinking", "thinking": [{"type": "text", **text}]}]}
+
+
+def _details_delta(names: dict[str, Any], text: dict[str, Any]) -> Any:
+    return {"reasoning_details": [{**names, **text}]}

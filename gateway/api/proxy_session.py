@@ -117,6 +117,7 @@ class SessionCall:
         self._finish_calls = finish_calls
         self._reader: EventsReader | WholeReader | None = None
         self._secrets: Sequence[str] = ()
+        self._compatible: str | None = None
 
     async def serve(
         self,
@@ -134,6 +135,7 @@ class SessionCall:
             GoneError: the caller has left.
         """
         content = await body.read()
+        self._compatible = upstream.compatible
         call = read_call(self._headers.wire, well_formed(content))
         self._secrets = secrets_in({name.decode("latin-1"): v.decode() for name, v in headers})
         async with self._turns.call(caller, self._request(call, content)) as step:
@@ -241,7 +243,7 @@ class SessionCall:
         """Return what reads the answer along; None for one that is none."""
         if answer.status != 200 or answer.is_compressed:
             return None
-        translator = translator_of(call, part_id, step.part_ids)
+        translator = translator_of(call, part_id, step.part_ids, self._compatible)
         if answer.media_type == _EVENTS:
             return EventsReader(call, translator, part_id)
         return WholeReader(call, translator)
@@ -254,7 +256,9 @@ class SessionCall:
         """
         reader = self._reader
         if reader is None and call.streams and not response.started:
-            reader = EventsReader(call, translator_of(call, part_id, PartIds()), part_id)
+            reader = EventsReader(
+                call, translator_of(call, part_id, PartIds(), self._compatible), part_id
+            )
             await response.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")])
         last = None if reader is None else reader.close()
         if last is None:

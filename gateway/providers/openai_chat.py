@@ -5,15 +5,24 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from gateway.providers.dialects import (
+    Dialect,
+    is_openai,
+    known_thinking_field,
+    wants_thinking_always,
+)
 from gateway.providers.openai_client import OpenAIClient
 from gateway.providers.prompts.openai_chat import chat_request
+from gateway.providers.prompts.openai_compatible import compatible_request
 from gateway.providers.prompts.openai_tools import declared_calls
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from gateway.providers.base import StepRequest
+    from gateway.providers.dialects import ThinkingField
     from gateway.providers.http import SseStep, TimeLimits
 
 
@@ -26,6 +35,9 @@ class OpenAIChatProvider:
         default_headers: added to each request.
         max_retries: of a request that failed before its response began.
         limits: how long the provider may take.
+        label: its name in settings, under which metadata is kept.
+        compatible: the server is not OpenAI's own; None: as its address says.
+        thinking_field: where thinking goes in a request; None: where the server has it.
     """
 
     def __init__(
@@ -36,8 +48,16 @@ class OpenAIChatProvider:
         default_headers: Mapping[str, str] | None = None,
         max_retries: int = 2,
         limits: TimeLimits | None = None,
+        label: str = "openai-chat",
+        compatible: bool | None = None,
+        thinking_field: ThinkingField | None = None,
     ) -> None:
         """Keep the settings; the SDK is imported by the first step."""
+        self._label = label
+        self._compatible = not is_openai(base_url) if compatible is None else compatible
+        self._thinking_field = thinking_field or known_thinking_field(base_url)
+        self._always_thinking = wants_thinking_always(base_url)
+        self._seen_field: ThinkingField | None = None
         self._client = OpenAIClient(
             api_key=api_key,
             base_url=base_url,
@@ -59,6 +79,10 @@ class OpenAIChatProvider:
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
         """Start a step. See `Provider.open_step`."""
+        if self._compatible:
+            async with self._open_compatible(request) as step:
+                yield step
+            return
         translator = OpenAIChatTranslator(
             declared_calls(request.tools, request.check_input),
             new_id=request.new_id,
@@ -68,6 +92,29 @@ class OpenAIChatProvider:
         body = chat_request(request)
         async with self._client.stream("/chat/completions", body, translator) as step:
             yield step
+
+    @asynccontextmanager
+    async def _open_compatible(self, request: StepRequest) -> AsyncIterator[SseStep]:
+        dialect = Dialect(
+            name=self._label,
+            thinking=self._thinking_field or self._seen_field or "reasoning_content",
+            always_thinking=self._always_thinking,
+        )
+        translator = OpenAICompatibleTranslator(
+            declared_calls(request.tools, request.check_input),
+            new_id=request.new_id,
+            name=self._label,
+            part_ids=request.part_ids,
+            send_reasoning=request.send_reasoning,
+            send_sources=request.send_sources,
+        )
+        body = compatible_request(request, dialect)
+        try:
+            async with self._client.stream("/chat/completions", body, translator) as step:
+                yield step
+        finally:
+            # Its next request has the thinking in the same place.
+            self._seen_field = translator.thinking_field or self._seen_field
 
     async def warm_up(self) -> None:
         """See Provider."""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gateway.errors import ProviderError, SettingsError
+from gateway.providers.dialects import is_openai
 from gateway.providers.drains import CLOSING_S, Drains
 from gateway.providers.errors import map_provider_errors
 from gateway.providers.failures import Told, failure_of, note_request, read_failure
@@ -73,12 +74,14 @@ class Upstream(Struct, frozen=True, kw_only=True):
         base_url: as its SDK takes it: with `/v1` for OpenAI's APIs, without for Anthropic's.
             Without a slash at its end.
         key: put in place of the caller's; None leaves that.
+        compatible: its name, if it is not the vendor's own; else None.
     """
 
     kind: str
     base_url: str
     limits: TimeLimits
     key: str | None = None
+    compatible: str | None = None
 
     @property
     def speaks_anthropic(self) -> bool:
@@ -332,10 +335,13 @@ def _upstream(name: str, settings: ProviderSettings, environment: Mapping[str, s
                 f"unable to use the setting `providers.{name}.proxy_key`; set {key_variable} to "
                 "the gateway's key, or leave the callers theirs"
             )
+    base_url = (settings.base_url or environment.get(variable) or usual).rstrip("/")
+    is_other = not is_openai(base_url) if settings.compatible is None else settings.compatible
     return Upstream(
         kind=kind,
-        base_url=(settings.base_url or environment.get(variable) or usual).rstrip("/"),
+        base_url=base_url,
         key=key,
+        compatible=name if is_other else None,
         limits=_limits(settings),
     )
 

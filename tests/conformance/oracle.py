@@ -16,13 +16,16 @@ import msgspec
 
 from gateway.providers.anthropic_tools import ToolNames
 from gateway.providers.base import StepRequest, ToolSpec
+from gateway.providers.dialects import Dialect
 from gateway.providers.part_ids import PartIds
 from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.prompts.openai_chat import chat_request
+from gateway.providers.prompts.openai_compatible import compatible_request
 from gateway.providers.prompts.openai_responses_request import responses_request
 from gateway.providers.prompts.openai_tools import declared_calls, tooling
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 from protocol.codec import encode
@@ -50,6 +53,9 @@ OPTIONS: Final = {
     "previousResponseId": "previous_response_id",
 }
 """The AI SDK's options of a case, and what OpenAI's API calls them."""
+
+ACME: Final = Dialect(name="acme")
+"""A compatible server, called as in `node/providers.mjs`."""
 
 _DELTAS: Final = {
     "text-delta": ("id", "delta"),
@@ -126,6 +132,12 @@ def _chat(specs: list[ToolSpec], _: Mapping[str, Any], full: bool) -> Translator
     return OpenAIChatTranslator(declared_calls(specs), new_id=ids(), send_sources=full)
 
 
+def _compatible(specs: list[ToolSpec], _: Mapping[str, Any], full: bool) -> Translator:
+    return OpenAICompatibleTranslator(
+        declared_calls(specs), new_id=ids(), name=ACME.name, send_sources=full
+    )
+
+
 def _anthropic_request(request: StepRequest) -> Json:
     made = build_request(request)
     return {"body": json.loads(json.dumps(made.body)), "betas": list(made.betas)}
@@ -139,6 +151,9 @@ PROVIDERS: Final = {
     "anthropic": Provider("claude-sonnet-4-5", _anthropic, _anthropic_request),
     "openai-responses": Provider("gpt-4o", _responses, _openai_request(responses_request)),
     "openai-chat": Provider("gpt-4o", _chat, _openai_request(chat_request)),
+    "openai-compatible": Provider(
+        "acme-1", _compatible, _openai_request(lambda step: compatible_request(step, ACME))
+    ),
 }
 
 

@@ -18,6 +18,7 @@ MAX_CALL_ID: Final = 64
 MAX_CHAT_CALL_ID: Final = 40
 """Chat Completions refuses longer ids."""
 
+_VISIBLE: Final = re.compile(r"[!-~]+")
 _REFUSED: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _DIGITS: Final = 8
 
@@ -29,3 +30,11 @@ def fitting(text: str, limit: int) -> str:
         return text
     digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:_DIGITS]
     return f"{fitted[: limit - _DIGITS - 1]}_{digest}"
+
+
+def readable(call_id: str) -> str:
+    """Return an id for a server that may read in its own: itself, if it is of visible ASCII.
+
+    Kimi's count the calls of a function, LiteLLM's hold the signature of a thought.
+    """
+    return call_id if _VISIBLE.fullmatch(call_id) else fitting(call_id, MAX_CALL_ID)

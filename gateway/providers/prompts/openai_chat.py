@@ -32,13 +32,13 @@ from gateway.providers.prompts.openai_schema import answer_schema, normalized_sc
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gateway.providers.base import StepRequest, ToolSpec
 
 _Json = dict[str, object]
 
-_PARAMETERS: Final = {
+PARAMETERS: Final = {
     "max_output_tokens": "max_tokens",
     "temperature": "temperature",
     "top_p": "top_p",
@@ -55,7 +55,7 @@ _NOT_FOR_REASONING: Final = (
     "logit_bias",
     "top_logprobs",
 )
-_AUDIO_FORMATS: Final = {"audio/wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3"}
+AUDIO_FORMATS: Final = {"audio/wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3"}
 _TOOL_CHOICES: Final = ("auto", "none", "required")
 
 
@@ -65,14 +65,14 @@ def chat_request(request: StepRequest) -> bytes:
     functions = [tool for tool in request.tools if tool.provider_type is None]
     body: _Json = {
         "model": request.model,
-        **renamed(request.parameters, _PARAMETERS),
+        **renamed(request.parameters, PARAMETERS),
         "messages": _messages(request, traits),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     if functions:
         body["tools"] = [_function(tool) for tool in functions]
-        body["tool_choice"] = _tool_choice(request.tool_choice or "auto")
+        body["tool_choice"] = chat_tool_choice(request.tool_choice or "auto")
     effort = traits.effort(request.parameters.get("reasoning"), but="max")
     if effort is not None:
         body["reasoning_effort"] = effort
@@ -98,7 +98,8 @@ def _function(tool: ToolSpec) -> _Json:
     return {"type": "function", "function": function}
 
 
-def _tool_choice(name: str) -> object:
+def chat_tool_choice(name: str) -> object:
+    """Return the API's `tool_choice` for one of the three words, or a tool's name."""
     return name if name in _TOOL_CHOICES else {"type": "function", "function": {"name": name}}
 
 
@@ -112,12 +113,13 @@ def _messages(request: StepRequest, traits: ModelTraits) -> list[_Json]:
             messages += _tool(message, called)
             continue
         converted = _converted(message, traits)
-        called = _called_in(converted)
+        called = called_in(converted)
         messages += converted
     return messages
 
 
-def _called_in(messages: Sequence[_Json]) -> set[str]:
+def called_in(messages: Sequence[Mapping[str, object]]) -> set[str]:
+    """Return the ids of the calls of a step's messages: others' results fail the request."""
     calls = [message.get("tool_calls") for message in messages]
     return {call["id"] for each in calls if isinstance(each, list) for call in each}
 
@@ -155,8 +157,8 @@ def _content(part: ModelText | ModelFile, index: int) -> _Json:
             converted = {"type": "file", "file": {"file_id": file_id}}
     elif part.top_level_type == "image":
         converted = _image(part, options.image_detail)
-    elif part.base64 is not None and part.media_type in _AUDIO_FORMATS:
-        audio = {"data": part.base64, "format": _AUDIO_FORMATS[part.media_type]}
+    elif part.base64 is not None and part.media_type in AUDIO_FORMATS:
+        audio = {"data": part.base64, "format": AUDIO_FORMATS[part.media_type]}
         converted = {"type": "input_audio", "input_audio": audio}
     elif part.base64 is not None and part.media_type == "application/pdf":
         file = {"filename": part.filename or f"part-{index}.pdf", "file_data": part.data_url}
@@ -196,15 +198,17 @@ def _assistant(message: AssistantMessage) -> list[_Json]:
     return [converted]
 
 
-def _call(part: ModelToolCall) -> _Json:
+def call_arguments(part: ModelToolCall) -> str:
+    """Return a call's input as the text of an object: others fail the request."""
     arguments = "{}" if part.input is UNSET else stringified(part.input)
     if arguments.startswith('"'):
-        # Input that did not parse is kept as a string; the API wants an object.
+        # Input that did not parse is kept as a string.
         arguments = msgspec.json.decode(arguments, type=str)
-    function = {
-        "name": fitting(part.name, MAX_OPENAI_NAME),
-        "arguments": arguments if _is_object(arguments) else "{}",
-    }
+    return arguments if _is_object(arguments) else "{}"
+
+
+def _call(part: ModelToolCall) -> _Json:
+    function = {"name": fitting(part.name, MAX_OPENAI_NAME), "arguments": call_arguments(part)}
     call_id = fitting(part.call_id, MAX_CHAT_CALL_ID)
     return {"id": call_id, "type": "function", "function": function}
 

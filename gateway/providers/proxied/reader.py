@@ -20,6 +20,7 @@ from gateway.providers.proxied.calls import Wire
 from gateway.providers.proxied.endings import ENDINGS
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
@@ -49,8 +50,14 @@ _LAST_EVENTS: Final = {
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
-def translator_of(call: Call, new_id: Callable[[], str], part_ids: PartIds) -> Translator:
-    """Return what turns the answer's events into chunks, as for a configured agent."""
+def translator_of(
+    call: Call, new_id: Callable[[], str], part_ids: PartIds, compatible: str | None = None
+) -> Translator:
+    """Return what turns the answer's events into chunks, as for a configured agent.
+
+    Args:
+        compatible: the name of a server that is not the vendor's own; None for that.
+    """
     calls = ToolCalls(tool.name for tool in call.tools)
     if call.wire is Wire.MESSAGES:
         return AnthropicTranslator(
@@ -59,6 +66,10 @@ def translator_of(call: Call, new_id: Callable[[], str], part_ids: PartIds) -> T
             new_id=new_id,
             part_ids=part_ids,
             send_sources=True,
+        )
+    if call.wire is Wire.CHAT and compatible is not None:
+        return OpenAICompatibleTranslator(
+            calls, new_id=new_id, name=compatible, part_ids=part_ids, send_sources=True
         )
     if call.wire is Wire.CHAT:
         return OpenAIChatTranslator(calls, new_id=new_id, part_ids=part_ids, send_sources=True)

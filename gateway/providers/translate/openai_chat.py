@@ -11,7 +11,7 @@ a warning.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.errors import ProviderError
+    from gateway.providers.base import Usage
     from gateway.providers.translate.tool_calls import ToolCalls
 
 _FINISH_REASONS: Final[dict[str, FinishReason]] = {
@@ -61,7 +62,9 @@ class _UrlCitation(Struct):
     title: Side[str | UnsetType] = UNSET
 
 
-class _Annotation(Struct):
+class Annotation(Struct):
+    """A web page that the answer leans on."""
+
     url_citation: _UrlCitation | None = None
 
 
@@ -69,7 +72,7 @@ class _Delta(Struct):
     content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
-    annotations: Side[list[_Annotation] | None] = None
+    annotations: Side[list[Annotation] | None] = None
 
 
 class _Choice(Struct):
@@ -79,6 +82,7 @@ class _Choice(Struct):
 
 
 class _Chunk(Struct):
+    # In the order in which they come: so they are found without a search.
     id: Side[str | None] = None
     model: Side[str | None] = None
     choices: list[_Choice] | UnsetType | None = UNSET
@@ -99,6 +103,15 @@ class OpenAIChatTranslator(OddEvents):
         send_sources: whether sources are wanted.
     """
 
+    event_type: ClassVar[type[Struct]] = _Chunk
+    """What events are read as: `_Chunk`, or what has its fields."""
+
+    decoder: ClassVar[msgspec.json.Decoder[Any]] = _decoder
+    """Of such events."""
+
+    text_part: ClassVar[str] = "0"
+    """The id of the text, if it is free."""
+
     def __init__(
         self,
         calls: ToolCalls,
@@ -109,6 +122,7 @@ class OpenAIChatTranslator(OddEvents):
     ) -> None:
         """Begin a step."""
         super().__init__(StepResult(finish_reason="interrupted"))
+        self._decode = self.decoder.decode
         self._calls = calls
         self._deltas = ToolCallDeltas(calls, new_id)
         self._new_id = new_id
@@ -125,7 +139,9 @@ class OpenAIChatTranslator(OddEvents):
         if self._odd:
             return self._take_oddly(event)
         try:
-            chunk = _decoder.decode(event)
+            # In two steps: CPython calls an attribute of an instance more slowly.
+            decode = self._decode
+            chunk = decode(event)
         except UNREADABLE:
             return self._take_oddly(event)
         choices = chunk.choices
@@ -136,9 +152,9 @@ class OpenAIChatTranslator(OddEvents):
         return self._take_chunk(event, chunk)
 
     def _take(self, event: bytes) -> list[AnyChunk]:
-        return self._take_chunk(event, _decoder.decode(event))
+        return self._take_chunk(event, self._decode(event))
 
-    def _take_chunk(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
+    def _take_chunk(self, event: bytes, chunk: Any) -> list[AnyChunk]:
         choices = chunk.choices
         if choices is UNSET or not choices:
             return self._without_choices(event, chunk)
@@ -150,7 +166,7 @@ class OpenAIChatTranslator(OddEvents):
 
     def _take_loosely(self, event: bytes) -> list[AnyChunk]:
         try:
-            return self._take_chunk(event, read_loosely(_Chunk, event))
+            return self._take_chunk(event, read_loosely(self.event_type, event))
         except UNREADABLE:
             self._warn()
             return []
@@ -170,16 +186,24 @@ class OpenAIChatTranslator(OddEvents):
         """The response ended. See `Translator.receive_eof`."""
         marked = self._marked
         chunks = self._take_halves()
-        if self._text_open:
-            self._text_open = False
-            chunks.append(TextEndChunk(id=self._text_id))
+        if not self._began:
+            fault = Fault.EMPTY if self.result.warning is None else Fault.BROKEN
+            self._fail(fault.error())
+            return []
         known = self.result.raw_finish_reason is not None or marked
-        chunks += self._deltas.complete(cut=not known)
+        chunks += self._close(cut=not known)
+        self._finish(marked=marked)
+        return chunks
+
+    def _close(self, *, cut: bool) -> list[AnyChunk]:
+        """Close what is open, at the answer's end."""
+        chunks, self._held = self._held or [], None
+        self._close_text(chunks)
+        return chunks + self._deltas.complete(cut=cut)
+
+    def _finish(self, *, marked: bool) -> None:
         result = self.result
         result.tool_calls = tuple(self._calls.pending)
-        if not self._began:
-            self._fail((Fault.EMPTY if result.warning is None else Fault.BROKEN).error())
-            return []
         if result.raw_finish_reason is not None:
             result.finish_reason = _FINISH_REASONS.get(result.raw_finish_reason, "other")
             if result.finish_reason == "stop" and self._refused:
@@ -187,12 +211,8 @@ class OpenAIChatTranslator(OddEvents):
         elif marked and result.warning is None:
             # It has its last event, and says not why.
             result.finish_reason = "tool-calls" if result.tool_calls else "other"
-        if self._held is not None:
-            chunks = [*self._held, *chunks]
-            self._held = None
-        return chunks
 
-    def _without_choices(self, event: bytes, chunk: _Chunk) -> list[AnyChunk]:
+    def _without_choices(self, event: bytes, chunk: Any) -> list[AnyChunk]:
         """Take an error, the usage, or what a compatible server sends besides."""
         if chunk.error is not NO_JSON:
             self._take_error(chunk.error)
@@ -213,24 +233,28 @@ class OpenAIChatTranslator(OddEvents):
         self.result.finish_reason = "error"
         self.result.raw_finish_reason = None
 
-    def _take_metadata(self, chunk: _Chunk) -> None:
+    def _take_metadata(self, chunk: Any) -> None:
         self._began = self._began or chunk.choices is not UNSET
-        if self.result.response_id is None:
+        if not self._is_named():
             self.result.response_id = chunk.id
             self.result.model = chunk.model
-            self._named = chunk.id is not None
+        self._named = self._began and self._is_named()
         self._take_usage(chunk.usage)
+
+    def _is_named(self) -> bool:
+        return self.result.response_id is not None
 
     def _take_usage(self, usage: Raw) -> None:
         # Null in all chunks but the last, with OpenAI's own `include_usage`.
         if bytes(usage) not in (b"null", b""):
-            self.result.usage = chat_usage(usage) or self.result.usage
+            self.result.usage = self._usage_in(usage) or self.result.usage
+
+    def _usage_in(self, usage: Raw) -> Usage | None:
+        return chat_usage(usage)
 
     def _translate(self, choice: _Choice) -> list[AnyChunk]:
         if choice.finish_reason is not None:
-            self.closing = True
-            self.result.raw_finish_reason = choice.finish_reason
-            self._take_error(choice.error)
+            self._take_reason(choice)
         delta = choice.delta
         if delta is None:
             return []
@@ -255,16 +279,26 @@ class OpenAIChatTranslator(OddEvents):
         held, self._held = self._held, None
         return held
 
+    def _take_reason(self, choice: Any) -> None:
+        self.closing = True
+        self.result.raw_finish_reason = choice.finish_reason
+        self._take_error(choice.error)
+
     def _text(self, text: str, chunks: list[AnyChunk]) -> None:
         """Write text; an empty one opens the part all the same."""
         if not self._text_open:
             self._text_open = True
-            self._text_id = self._part_ids.text("0", self._new_id)
+            self._text_id = self._part_ids.text(self.text_part, self._new_id)
             chunks.append(TextStartChunk(id=self._text_id))
         if text:
             chunks.append(TextDeltaChunk(id=self._text_id, delta=text))
 
-    def _sources(self, annotations: list[_Annotation]) -> list[AnyChunk]:
+    def _close_text(self, chunks: list[AnyChunk]) -> None:
+        if self._text_open:
+            self._text_open = False
+            chunks.append(TextEndChunk(id=self._text_id))
+
+    def _sources(self, annotations: list[Annotation]) -> list[AnyChunk]:
         return [
             SourceUrlChunk(
                 source_id=self._new_id(),

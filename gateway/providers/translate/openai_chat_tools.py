@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from gateway.providers.translate.loose import Side
-from protocol.chunks import AnyChunk, ToolInputDeltaChunk
+from protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,6 +93,7 @@ class _Call(Struct):
     index: int | None = None
     wire_ids: set[str] = field(default_factory=set)
     indices: set[int] = field(default_factory=set)
+    metadata: Json | UnsetType = UNSET
 
 
 class _Ambiguous(Exception):
@@ -116,8 +117,11 @@ class ToolCallDeltas:
         self._tracked: list[_Call] = []
         self._used_ids: set[str] = set()
 
-    def receive(self, delta: ToolCallDelta) -> list[AnyChunk]:
+    def receive(self, delta: ToolCallDelta, metadata: Json | UnsetType = UNSET) -> list[AnyChunk]:
         """Take a delta and return its chunks.
+
+        Args:
+            metadata: of the call, if the delta begins one.
 
         Raises:
             ValueError: it begins a call without naming a function.
@@ -137,6 +141,7 @@ class ToolCallDeltas:
             if name is None:
                 raise ValueError("a tool call without a name")
             call, chunks = self._begin(wire_id, delta.index, name, text or "")
+            call.metadata = metadata
         else:
             chunks = []
             if text is not None:
@@ -158,7 +163,10 @@ class ToolCallDeltas:
         calls = [call for call in self._tracked if not cut or call.arguments.text.strip()]
         if all(call.index is not None for call in calls):
             calls = sorted(calls, key=lambda call: call.index or 0)
-        return [self._calls.complete(call.id, call.name, call.arguments.text) for call in calls]
+        return [
+            self._calls.complete(call.id, call.name, call.arguments.text, metadata=call.metadata)
+            for call in calls
+        ]
 
     def _begin(
         self, wire_id: str | None, index: int | None, name: str, text: str

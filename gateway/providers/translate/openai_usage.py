@@ -20,12 +20,20 @@ def responses_usage(raw: Raw) -> Usage | None:
     return _usage(raw, "input_tokens", "output_tokens")
 
 
-def chat_usage(raw: Raw) -> Usage | None:
-    """Convert a chat completion's `usage`; None without one."""
-    return _usage(raw, "prompt_tokens", "completion_tokens")
+def chat_usage(raw: Raw, *, counts_cache_writes: bool = True) -> Usage | None:
+    """Convert a chat completion's `usage`; None without one.
+
+    Args:
+        counts_cache_writes: tokens written to a cache are not among the others.
+    """
+    return _usage(
+        raw, "prompt_tokens", "completion_tokens", counts_cache_writes=counts_cache_writes
+    )
 
 
-def _usage(raw: Raw, input_name: str, output_name: str) -> Usage | None:
+def _usage(
+    raw: Raw, input_name: str, output_name: str, *, counts_cache_writes: bool = True
+) -> Usage | None:
     raw = Raw(well_formed(bytes(raw)))
     usage = object_in(raw)
     if usage is None:
@@ -35,7 +43,7 @@ def _usage(raw: Raw, input_name: str, output_name: str) -> Usage | None:
     input_tokens = count_in(usage, input_name) or 0
     output_tokens = count_in(usage, output_name) or 0
     cached = count_in(input_details, "cached_tokens") or 0
-    cache_write = count_in(input_details, "cache_write_tokens")
+    cache_write = count_in(input_details, "cache_write_tokens") if counts_cache_writes else None
     reasoning = count_in(output_details, "reasoning_tokens") or 0
     return Usage(
         input_tokens=input_tokens,

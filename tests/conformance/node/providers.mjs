@@ -10,6 +10,7 @@
 
 import { createAnthropic, anthropic } from '@ai-sdk/anthropic';
 import { createOpenAI, openai } from '@ai-sdk/openai';
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { jsonSchema } from 'ai7';
 
 // web_search_20250305 -> webSearch_20250305
@@ -36,5 +37,11 @@ export const providers = {
     path: '/openai/v1',
     model: 'gpt-4o',
     tools: { makers: openai.tools, nameOf: openaiTool },
+  },
+  'openai-compatible': {
+    connect: options => createOpenAICompatible({ ...options, name: 'acme', includeUsage: true }),
+    path: '/openai/v1',
+    model: 'acme-1',
+    tools: { makers: {}, nameOf: camel },
   },
 };

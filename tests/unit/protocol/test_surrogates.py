@@ -67,6 +67,25 @@ def calling(text: str) -> Any:
     return {"choices": [{"index": 0, "delta": {"content": None, "tool_calls": [called]}}]}
 
 
+def thinking(text: str) -> Any:
+    return {"choices": [{"index": 0, "delta": {"content": None, "reasoning": text}}]}
+
+
+def parts(text: str) -> Any:
+    content = [3, {"type": "text", "text": text}, {"type": "thinking", "thinking": 3}]
+    return {"choices": [{"index": 0, "delta": {"content": content}}]}
+
+
+def thinking_parts(text: str) -> Any:
+    content = [{"type": "thinking", "thinking": ["x", {"type": "text", "text": text}]}]
+    return {"choices": [{"index": 0, "delta": {"content": content}}]}
+
+
+def details(text: str) -> Any:
+    detail = {"type": "reasoning.summary", "index": 0, "summary": text}
+    return {"choices": [{"index": 0, "delta": {"reasoning_details": [detail]}}]}
+
+
 def block(text: str) -> Any:
     return {
         "type": "content_block_delta",
@@ -90,6 +109,10 @@ def call_chunk(text: str) -> Any:
 SHAPES = {
     chat: "content",
     calling: "arguments",
+    thinking: "reasoning",
+    parts: "text",
+    thinking_parts: "text",
+    details: "summary",
     block: "text",
     response: "delta",
     chunk: "delta",
@@ -137,6 +160,23 @@ def test_half_in_vain_comes_before_what_ends_its_part(shape: Any) -> None:
     *late, end = halves.add(json.dumps(END).encode())
     assert (said(shape, late), msgspec.json.decode(end)) == ("\ufffd", END)
     assert not halves.waiting
+
+
+def test_texts_of_one_event_are_each_put_together() -> None:
+    """OpenRouter says a thought twice, and signs one of the two."""
+    halves = EventHalves()
+    events: list[Any] = []
+    for text in ("a" + HIGH, LOW + "b" + HIGH):
+        detail = {"type": "reasoning.text", "index": 0, "text": text}
+        delta = {"content": "", "reasoning": text, "reasoning_details": [detail]}
+        event = {"id": "c", "choices": [{"index": 0, "delta": delta}]}
+        events += map(msgspec.json.decode, halves.add(json.dumps(event).encode()))
+    events += map(msgspec.json.decode, halves.rest())
+    deltas = [event["choices"][0]["delta"] for event in events]
+    assert "".join(delta.get("reasoning", "") for delta in deltas) == f"a{WHOLE}b\ufffd"
+    told = [each for delta in deltas for each in delta.get("reasoning_details", ())]
+    assert "".join(each["text"] for each in told) == f"a{WHOLE}b\ufffd"
+    assert {(each["type"], each["index"]) for each in told} == {("reasoning.text", 0)}
 
 
 def test_deltas_of_other_parts_may_come_between_two_halves() -> None:

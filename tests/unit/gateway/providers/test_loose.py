@@ -15,6 +15,7 @@ from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.loose import Side, read_loosely
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 from protocol.chunks import TextDeltaChunk, ToolInputAvailableChunk
@@ -76,6 +77,8 @@ def translator(api: str) -> Translator:
     calls = ToolCalls(["weather"])
     if api == "chat":
         return OpenAIChatTranslator(calls, new_id=new_id)
+    if api == "compatible":
+        return OpenAICompatibleTranslator(calls, new_id=new_id)
     if api == "responses":
         return OpenAIResponsesTranslator(calls, new_id=new_id)
     return AnthropicTranslator(names=ToolNames(()), calls=calls, new_id=new_id, part_ids=PartIds())

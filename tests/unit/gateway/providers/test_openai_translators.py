@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.errors import ProviderRateLimitedError, ProviderRejectedError
 from gateway.providers.part_ids import PartIds
 from gateway.providers.translate.openai_chat import OpenAIChatTranslator
+from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 from protocol.chunks import (
@@ -37,6 +38,7 @@ MESSAGE = {
     "item": {"type": "message", "id": "t"},
 }
 TEXT = {"type": "response.output_text.delta", "item_id": "t", "output_index": 0, "delta": "Hi"}
+CHAT_HEAD = {"id": "c", "model": "m", "object": "chat.completion.chunk"}
 CHAT_TEXT = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
 
 Translator = OpenAIChatTranslator | OpenAIResponsesTranslator
@@ -223,3 +225,15 @@ def test_translator_never_raises_and_always_emits_json(provider: str, data: st.D
     chunks += translator.receive_eof()
     for chunk in chunks:
         json.loads(encode(chunk))
+
+
+@pytest.mark.parametrize("kind", [OpenAIChatTranslator, OpenAICompatibleTranslator])
+def test_answer_that_begins_with_its_head_alone_is_one(kind: type[OpenAIChatTranslator]) -> None:
+    """An event without choices names the answer, and begins none."""
+    translator = kind(ToolCalls(()), new_id=ids())
+    chunks = feed(translator, CHAT_HEAD, CHAT_TEXT, CHAT_TEXT) + translator.receive_eof()
+    assert [chunk.delta for chunk in chunks if isinstance(chunk, TextDeltaChunk)] == ["Hi", "Hi"]
+    assert translator.result.failure is None
+    empty = kind(ToolCalls(()), new_id=ids())
+    assert feed(empty, CHAT_HEAD) + empty.receive_eof() == []
+    assert empty.result.failure is not None

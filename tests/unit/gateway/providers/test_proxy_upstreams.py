@@ -77,3 +77,12 @@ async def test_gateways_key_must_be_there_if_it_is_to_be_used() -> None:
         [(b"authorization", b"Bearer agent"), (b"x-api-key", b"k"), (b"a", b"b")]
     )
     assert sent == [(b"a", b"b"), (b"authorization", b"Bearer sk-1")]
+
+
+async def test_address_says_whose_answers_are_read_as_a_compatible_servers() -> None:
+    """Unless the settings do; its metadata goes by its name."""
+    groq = ProviderSettings(kind="openai-chat", base_url="https://groq.example/v1")
+    front = ProviderSettings(kind="openai-chat", base_url="https://a.example/v1", compatible=False)
+    settings = Settings(providers={"groq": groq, "front": front})
+    upstreams = [await found(name, settings) for name in ("openai-chat", "groq", "front")]
+    assert [upstream and upstream.compatible for upstream in upstreams] == [None, "groq", None]

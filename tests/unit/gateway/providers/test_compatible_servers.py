@@ -1,0 +1,349 @@
+"""`openai-chat` and servers that are not OpenAI's: which is which, and where thinking goes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from gateway.providers.base import StepRequest
+from gateway.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
+from gateway.providers.openai_chat import OpenAIChatProvider
+from gateway.providers.part_ids import PartIds
+from gateway.providers.proxied.calls import Wire, read_call
+from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from gateway.providers.translate.tool_calls import ToolCalls
+from protocol.chunks import (
+    ReasoningDeltaChunk,
+    ReasoningEndChunk,
+    TextDeltaChunk,
+    ToolInputAvailableChunk,
+)
+from protocol.messages import UIMessage
+from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.providers.dialects import ThinkingField
+    from protocol.chunks import AnyChunk
+
+Json = dict[str, Any]
+
+OTHERS: Final = "https://inference.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "openais"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://acme.openai.azure.com/openai/v1", True),
+        ("https://api.openai.com.example/v1", False),
+        ("https://openrouter.ai/api/v1", False),
+        ("http://127.0.0.1:8080/v1", False),
+        ("http://[", False),
+    ],
+)
+def test_address_says_whose_server_it_is(base_url: str | None, openais: bool) -> None:
+    assert is_openai(base_url) is openais
+
+
+def test_environment_says_where_the_sdk_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the SDK reads it."""
+    monkeypatch.setenv("OPENAI_BASE_URL", OTHERS)
+    assert not is_openai(None)
+    assert is_openai("https://api.openai.com/v1")
+
+
+def test_some_addresses_say_where_their_thinking_is() -> None:
+    """Groq, Cerebras and Mistral refuse requests that have it elsewhere."""
+    assert known_thinking_field("https://api.groq.com/openai/v1") == "reasoning"
+    assert known_thinking_field("https://api.cerebras.ai/v1") == "reasoning"
+    assert known_thinking_field("https://api.mistral.ai/v1") == "content"
+    assert known_thinking_field("http://127.0.0.1:11434/v1") is None
+    assert known_thinking_field(None) is None
+    assert wants_thinking_always("https://api.deepseek.com/v1")
+    assert not wants_thinking_always(OTHERS)
+
+
+def event(finish: str | None = None, **delta: object) -> Json:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "c", "model": "acme-1", "choices": [choice]}
+
+
+def request(*answers: Json) -> StepRequest:
+    """A person's message after some answers."""
+    messages = [said("user", {"type": "text", "text": "Hi"}), *answers]
+    messages += [said("user", {"type": "text", "text": "Again"})] if answers else []
+    return StepRequest(
+        model="gpt-5",
+        messages=[UIMessage.parse(json.dumps(message).encode()) for message in messages],
+        new_id=lambda: "made-up",
+    )
+
+
+def said(role: str, *parts: Json) -> Json:
+    return {"id": role, "role": role, "parts": parts}
+
+
+ANSWER: Final = said(
+    "assistant",
+    {"type": "step-start"},
+    {"type": "reasoning", "text": "Greet.", "state": "done"},
+    {"type": "text", "text": "Hello.", "state": "done"},
+)
+ELSEWHERE: Final = said(
+    "assistant", {"type": "step-start"}, {"type": "text", "text": "Hello.", "state": "done"}
+)
+
+
+class Server:
+    """Answers each request with the next of its streams, and keeps the bodies."""
+
+    def __init__(self, *streams: Sequence[Json]) -> None:
+        self.bodies: list[Json] = []
+        self._streams = iter(streams)
+
+    async def answer(self, exchange: Exchange) -> None:
+        self.bodies.append(exchange.body)
+        await exchange.begin()
+        for each in next(self._streams):
+            await exchange.send(each)
+        await exchange.end()
+
+    async def ask(self, *requests: StepRequest, **settings: Any) -> list[AnyChunk]:
+        """Make steps, one after another; return the chunks of all."""
+        chunks: list[AnyChunk] = []
+        async with upstream(self.answer) as base_url:
+            settings = {"api_key": "k", "base_url": base_url, "max_retries": 0, **settings}
+            provider = OpenAIChatProvider(**settings)
+            try:
+                for each in requests:
+                    async with provider.open_step(each) as step:
+                        chunks += [chunk async for some in step for chunk in some]
+            finally:
+                await provider.close()
+        return chunks
+
+
+def thoughts(chunks: Sequence[AnyChunk]) -> str:
+    return "".join(chunk.delta for chunk in chunks if isinstance(chunk, ReasoningDeltaChunk))
+
+
+def texts(chunks: Sequence[AnyChunk]) -> str:
+    return "".join(chunk.delta for chunk in chunks if isinstance(chunk, TextDeltaChunk))
+
+
+THINKING: Final[dict[ThinkingField, Json]] = {
+    "reasoning_content": {"reasoning_content": "Hm."},
+    "reasoning": {"reasoning": "Hm."},
+    "content": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]},
+}
+"""How a server has its thinking."""
+
+GOES_BACK: Final[dict[ThinkingField, Json]] = {
+    "reasoning_content": {"content": "Hello.", "reasoning_content": "Greet."},
+    "reasoning": {"content": "Hello.", "reasoning": "Greet."},
+    "content": {
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Greet."}]},
+            {"type": "text", "text": "Hello."},
+        ]
+    },
+    "none": {"content": "Hello."},
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("field", THINKING)
+async def test_thinking_is_shown_and_goes_back_to_where_it_was(field: ThinkingField) -> None:
+    """The provider has seen where this server has it."""
+    stream = [event(role="assistant", **THINKING[field]), event("stop", content="Hello.")]
+    server = Server(stream, stream)
+    chunks = await server.ask(request(), request(ANSWER))
+    assert thoughts(chunks) == "Hm.Hm."
+    assert texts(chunks) == "Hello.Hello."
+    assert server.bodies[1]["messages"][1] == {"role": "assistant", **GOES_BACK[field]}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("field", GOES_BACK)
+async def test_setting_says_where_thinking_goes(field: ThinkingField) -> None:
+    """Whatever the server does itself."""
+    stream = [event(reasoning="Hm."), event("stop", content="Hello.")]
+    server = Server(stream, stream)
+    await server.ask(request(), request(ANSWER), thinking_field=field)
+    assert server.bodies[1]["messages"][1] == {"role": "assistant", **GOES_BACK[field]}
+
+
+@pytest.mark.anyio
+async def test_setting_says_that_a_server_is_openais() -> None:
+    """A proxy in front of OpenAI: its names for its own models, and no thinking."""
+    stream = [event(reasoning_content="Hm.", content="Hello."), event("stop")]
+    server = Server(stream)
+    chunks = await server.ask(request(ANSWER), compatible=False)
+    assert thoughts(chunks) == ""
+    assert server.bodies[0]["messages"][1] == {"role": "assistant", "content": "Hello."}
+
+
+def test_server_that_always_wants_thinking_gets_an_empty_one() -> None:
+    """DeepSeek refuses messages of another model's, which has not thought, without the field."""
+    from gateway.providers.dialects import Dialect
+    from gateway.providers.prompts.openai_compatible import compatible_request
+
+    body = json.loads(compatible_request(request(ELSEWHERE), Dialect(always_thinking=True)))
+    assert body["messages"][1] == {
+        "role": "assistant",
+        "content": "Hello.",
+        "reasoning_content": "",
+    }
+
+
+def feed(*events: Json, **settings: Any) -> tuple[OpenAICompatibleTranslator, list[AnyChunk]]:
+    numbers = itertools.count()
+    translator = OpenAICompatibleTranslator(
+        ToolCalls(["weather"]), new_id=lambda: f"id-{next(numbers)}", **settings
+    )
+    chunks = [chunk for each in events for chunk in translator.receive(json.dumps(each).encode())]
+    return translator, chunks + translator.receive_eof()
+
+
+def test_thinking_that_is_not_wanted_makes_no_part() -> None:
+    """Nor do its details."""
+    detail = {"type": "reasoning.text", "text": "Hm.", "index": 0}
+    _, chunks = feed(
+        event(reasoning="Hm.", reasoning_details=[detail]),
+        event("stop", content="Hello."),
+        send_reasoning=False,
+    )
+    assert [chunk for chunk in chunks if "Reasoning" in type(chunk).__name__] == []
+    assert texts(chunks) == "Hello."
+
+
+def test_call_whose_name_is_cut_is_no_warning() -> None:
+    """It may have been about to come: the answer is interrupted."""
+    nameless = {"index": 0, "id": "c1", "function": {"arguments": "{}"}}
+    translator, _ = feed(event(content="Hi", tool_calls=[nameless]))
+    assert translator.result.warning is None
+    assert translator.result.finish_reason == "interrupted"
+
+
+def test_call_without_a_name_is_a_warning_at_the_end() -> None:
+    """What the others say is shown, and their calls are whole."""
+    named = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": "{}"}}
+    nameless = {"index": 1, "id": "c2", "function": {"arguments": "{}"}}
+    translator, chunks = feed(event(tool_calls=[named, nameless]), event("tool_calls"))
+    assert translator.result.warning is not None
+    assert [c.tool_call_id for c in chunks if isinstance(c, ToolInputAvailableChunk)] == ["c1"]
+
+
+@pytest.mark.parametrize("extra", [3, {"google": 3}, {"google": {"thought_signature": 3}}, {}])
+def test_extra_content_of_another_shape_costs_no_call(extra: object) -> None:
+    call = {"index": 0, "id": "c1", "extra_content": extra, "function": {"name": "weather"}}
+    translator, _ = feed(event(tool_calls=[call]), event("tool_calls"))
+    assert [call.id for call in translator.result.tool_calls] == ["c1"]
+    assert translator.result.warning is None
+
+
+@pytest.mark.parametrize("part", [3, "x", {}, {"type": "text", "text": 3}, {"type": "thinking"}])
+def test_part_of_another_shape_is_passed_over(part: object) -> None:
+    """And a thought with such a part in it keeps the rest."""
+    thought = {"type": "thinking", "thinking": [part, {"type": "text", "text": "Hm."}]}
+    translator, chunks = feed(event(content=[part, thought]), event("stop", content="Hello."))
+    assert (thoughts(chunks), texts(chunks)) == ("Hm.", "Hello.")
+    assert translator.result.warning is None
+
+
+@pytest.mark.parametrize("odd", [3, True, {}, [], [{"type": ["text"]}], "x"])
+@pytest.mark.parametrize(
+    "field", ["reasoning", "reasoning_content", "reasoning_details", "annotations"]
+)
+def test_thinking_of_another_shape_costs_no_text(field: str, odd: object) -> None:
+    """Nor does it make a warning of the answer."""
+    delta: Json = {"content": "Hel", field: odd}
+    translator, chunks = feed(event(**delta), event("stop", content="lo."))
+    assert texts(chunks) == "Hello."
+    assert (translator.result.warning, translator.result.finish_reason) == (None, "stop")
+
+
+@pytest.mark.parametrize("field", THINKING)
+def test_thought_that_is_cut_within_a_character_is_whole(field: ThinkingField) -> None:
+    """Wherever the server has it; half a character in vain is U+FFFD."""
+    stream = [
+        json.loads(json.dumps(event(**THINKING[field])).replace("Hm.", said))
+        for said in (r"a\ud83d", r"\ude00b\ud83d")
+    ]
+    translator, chunks = feed(*stream, event("stop", content="Hello."))
+    assert (thoughts(chunks), texts(chunks)) == ("a\U0001f600b\ufffd", "Hello.")
+    assert translator.result.warning is None
+
+
+def test_details_are_kept_whole_where_their_text_is_cut() -> None:
+    """A signature is of the text as the model wrote it."""
+    stream = [
+        event(reasoning=text, reasoning_details=[{"type": "reasoning.text", "text": text}])
+        for text in ("a\ud83d", "\ude00")
+    ]
+    _, chunks = feed(*stream, event("stop", content="Hello."))
+    (end,) = [chunk for chunk in chunks if isinstance(chunk, ReasoningEndChunk)]
+    kept = json.loads(bytes(end.provider_metadata))["openai-chat"]["reasoning_details"]  # type: ignore[arg-type]
+    assert (thoughts(chunks), [each["text"] for each in kept]) == ("a\U0001f600", ["a\U0001f600"])
+
+
+@pytest.mark.parametrize("detail", [3, {}, {"type": 3}, {"type": "reasoning.text", "text": 3}])
+def test_detail_of_another_shape_costs_no_text(detail: object) -> None:
+    translator, chunks = feed(event("stop", content="Hello.", reasoning_details=[detail]))
+    assert texts(chunks) == "Hello."
+    assert translator.result.warning is None
+
+
+# -- through the proxy
+
+
+def proxied(*, stream: bool, compatible: str | None = "acme") -> Any:
+    """Return what reads an answer to a proxied call along."""
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream, "model": "m"}
+    call = read_call(Wire.CHAT, json.dumps(body).encode())
+    numbers = itertools.count()
+
+    def new_id() -> str:
+        return f"id-{next(numbers)}"
+
+    translator = translator_of(call, new_id, PartIds(), compatible)
+    return EventsReader(call, translator, new_id) if stream else WholeReader(call, translator)
+
+
+@pytest.mark.parametrize("field", THINKING)
+def test_proxied_thinking_is_shown(field: ThinkingField) -> None:
+    """As a configured agent's."""
+    reader = proxied(stream=True)
+    stream = [event(role="assistant", **THINKING[field]), event("stop", content="Hello.")]
+    data = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in stream)
+    passed, chunks = reader.receive_data(data)
+    assert passed == data
+    chunks += reader.receive_eof()[1]
+    assert (thoughts(chunks), texts(chunks)) == ("Hm.", "Hello.")
+
+
+@pytest.mark.parametrize("field", THINKING)
+def test_proxied_thinking_of_a_whole_answer_is_shown(field: ThinkingField) -> None:
+    message = {"role": "assistant", "content": "Hello.", **THINKING[field]}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    reader = proxied(stream=False)
+    reader.receive_data(json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode())
+    _, chunks = reader.receive_eof()
+    assert thoughts(chunks) == "Hm."
+    assert texts(chunks) == ("" if field == "content" else "Hello.")
+
+
+def test_proxied_answer_of_openais_own_is_read_as_theirs() -> None:
+    reader = proxied(stream=True, compatible=None)
+    _, chunks = reader.receive_data(
+        b"data: " + json.dumps(event(reasoning="Hm.", content="Hi")).encode() + b"\n\n"
+    )
+    assert (thoughts(chunks), texts(chunks)) == ("", "Hi")
