@@ -250,13 +250,9 @@ class _Providers:
 def _provider(
     name: str, kind: str, settings: ProviderSettings, api_key: str | None, base_url: str | None
 ) -> Provider:
-    more: dict[str, object] = {}
+    more: dict[str, object] = {"compatible": settings.compatible}
     if kind == "openai-chat":
-        more = {
-            "label": name,
-            "compatible": settings.compatible,
-            "thinking_field": settings.thinking_field or None,
-        }
+        more |= {"label": name, "thinking_field": settings.thinking_field or None}
     return _MAKERS[kind](
         **more,
         api_key=api_key,

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from gateway.providers.dialects import is_anthropic
 from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault
 from gateway.providers.http import STREAM_HEADERS, TimeLimits, open_sse
@@ -37,6 +38,7 @@ class AnthropicProvider:
         default_headers: added to each request.
         max_retries: of a request that failed before its response began.
         limits: how long the provider may take.
+        compatible: the server is not Anthropic's own; None: as its address and the model say.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class AnthropicProvider:
         default_headers: Mapping[str, str] | None = None,
         max_retries: int = 2,
         limits: TimeLimits | None = None,
+        compatible: bool | None = None,
     ) -> None:
         """Keep the settings; the SDK is imported by the first step."""
+        self._compatible = compatible
         self._api_key = api_key
         self._base_url = base_url
         self._default_headers = default_headers
@@ -72,7 +76,7 @@ class AnthropicProvider:
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
         """Start a step. See `Provider.open_step`."""
         client = await self._connected()
-        prepared = build_request(request)
+        prepared = self.prepare(request)
         translator = AnthropicTranslator(
             names=prepared.names,
             calls=ToolCalls((tool.name for tool in request.tools), request.check_input),
@@ -102,6 +106,16 @@ class AnthropicProvider:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    def prepare(self, request: StepRequest) -> AnthropicRequest:
+        """Return the request of a step, as this server takes it."""
+        return build_request(request, unsigned_thinking=self._takes_unsigned(request.model))
+
+    def _takes_unsigned(self, model: str) -> bool:
+        """Whether the server wants thoughts that it has not signed; Claude refuses them."""
+        if self._compatible is not None:
+            return self._compatible
+        return not is_anthropic(self._base_url) and "claude" not in model.lower()
 
     async def _connected(self) -> anthropic.AsyncAnthropic:
         async with self._opening:

@@ -1,4 +1,4 @@
-"""What servers that are compatible with OpenAI's API do in their own way.
+"""What servers that are compatible with a vendor's API do in their own way.
 
 They agree on text and calls. A model's thinking has no place in OpenAI's Chat Completions, so
 that each server has found one, and some refuse a request that has it in another.
@@ -54,6 +54,12 @@ def is_openai(base_url: str | None) -> bool:
     """Whether OpenAI's own API is there; None is where its SDK looks by itself."""
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     return not base_url or _is_one_of(_OPENAI_HOSTS, base_url)
+
+
+def is_anthropic(base_url: str | None) -> bool:
+    """Whether Anthropic's own API is there; None is where its SDK looks by itself."""
+    base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL")
+    return not base_url or _is_one_of(("anthropic.com",), base_url)
 
 
 def known_thinking_field(base_url: str | None) -> ThinkingField | None:

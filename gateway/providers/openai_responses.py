@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from gateway.errors import ProviderRejectedError
+from gateway.providers.dialects import is_openai
 from gateway.providers.openai_background import cancel_background, open_background
 from gateway.providers.openai_client import OpenAIClient
 from gateway.providers.prompts.openai_responses_request import is_stored, responses_request
@@ -15,6 +17,7 @@ from protocol.chunks import StartStepChunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from gateway.providers.base import DurableResponses, StepRequest, StepResult, StepStream
     from gateway.providers.http import TimeLimits
@@ -24,6 +27,9 @@ _GRACE_S: Final = 0.05
 """How long a step's start is held back. OpenAI begins a response before it looks at the
 account's quota, and reports an error right after: the message then stays without a step.
 Source: @ai-sdk/openai 4.0.118, `openai-stream-error.ts`, `acceptedGraceMs`."""
+
+_UNLIKED: Final = (400, 404, 422)
+"""The statuses of a request whose form a server does not take."""
 
 
 class OpenAIResponsesProvider:
@@ -35,6 +41,7 @@ class OpenAIResponsesProvider:
         default_headers: added to each request.
         max_retries: of a request that failed before its response began.
         limits: how long the provider may take.
+        compatible: the server keeps nothing that could be referred to; None: as it turns out.
     """
 
     def __init__(
@@ -45,8 +52,11 @@ class OpenAIResponsesProvider:
         default_headers: Mapping[str, str] | None = None,
         max_retries: int = 2,
         limits: TimeLimits | None = None,
+        compatible: bool | None = None,
     ) -> None:
         """Keep the settings; the SDK is imported by the first step."""
+        self._plain = compatible is True
+        self._may_be_plain = compatible is None and not is_openai(base_url)
         self._client = OpenAIClient(
             api_key=api_key,
             base_url=base_url,
@@ -77,14 +87,43 @@ class OpenAIResponsesProvider:
             send_reasoning=request.send_reasoning,
             send_sources=request.send_sources,
         )
-        body = responses_request(request)
+        body = responses_request(request, plain=self._plain)
         if request.memory is not None and self.keeps(request.provider_options):
             # Its start is not held back: what was yielded must be known at every moment.
             async with open_background(self._client, body, translator, request.memory) as step:
                 yield step
             return
-        async with self._client.stream("/responses", body, translator) as accepted:
-            yield _AcceptedStep(accepted)
+        async with AsyncExitStack() as stack:
+            try:
+                accepted = await stack.enter_async_context(self._post(body, translator))
+            except ProviderRejectedError as refusal:
+                plain = self._plainer(request, refusal)
+                if plain is None:
+                    raise
+                accepted = await stack.enter_async_context(self._post(plain, translator))
+                self._plain = True
+            try:
+                yield _AcceptedStep(accepted)
+            finally:
+                self._plain = self._plain or (self._may_be_plain and not translator.stores)
+
+    def _post(
+        self, body: bytes, translator: OpenAIResponsesTranslator
+    ) -> AbstractAsyncContextManager[StepStream]:
+        return self._client.stream("/responses", body, translator)
+
+    def _plainer(self, request: StepRequest, refusal: ProviderRejectedError) -> bytes | None:
+        """Return the request in a form that servers take which keep nothing; None if it was.
+
+        Whether one keeps answers shows with its first answer, to this process. Another one,
+        or a conversation that began elsewhere, has it refused first.
+        """
+        status = getattr(refusal.__cause__, "status_code", None)
+        if self._plain or not self._may_be_plain or status not in _UNLIKED:
+            return None
+        if all(message.role != "assistant" for message in request.messages):
+            return None  # nothing that could be referred to
+        return responses_request(request, plain=True)
 
     def keeps(self, provider_options: Mapping[str, object]) -> bool:
         """See DurableResponses: those that are made in the background."""

@@ -1,13 +1,16 @@
-"""What we do with a compatible server's thinking and answers, and the AI SDK's package does not."""
+"""What we do with a compatible server's thinking and answers, and the AI SDK does not."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pytest
 
+from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.prompts.openai_compatible import compatible_request
+from gateway.providers.prompts.openai_responses_request import responses_request
 from tests.conformance.deviations import deviates
 from tests.conformance.oracle import ACME, as_bytes, comparable, step_request, translate
 
@@ -171,3 +174,67 @@ def test_details_go_back_as_they_were(ai_sdk: AiSdk) -> None:
     body = msgspec.json.decode(compatible_request(step_request(PROVIDER, case), ACME))
     assert body["messages"][1].pop("reasoning_details") == details
     assert body == theirs["body"]
+
+
+@deviates("reasoning-text")
+@pytest.mark.parametrize("store", [True, False])
+def test_thinking_that_is_no_summary_is_shown(store: bool, ai_sdk: AiSdk) -> None:
+    """The AI SDK shows an empty part."""
+    item: Json = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": None}
+    events: list[Json] = [
+        {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        *(
+            {
+                "type": "response.reasoning_text.delta",
+                "item_id": "rs_1",
+                "output_index": 0,
+                "content_index": 0,
+                "delta": text,
+            }
+            for text in ("Hm", ".")
+        ),
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {
+            "type": "response.completed",
+            "response": {"id": "r", "usage": {"input_tokens": 1, "output_tokens": 1}},
+        },
+    ]
+    case = {
+        "provider": "openai-responses",
+        "providerOptions": {"openai": {"store": store}},
+        "events": _texts(tuple(events)),
+    }
+    (theirs,) = ai_sdk.streams([case])
+    ours, _ = translate("openai-responses", as_bytes(events), case)
+    deltas = [chunk for chunk in ours if chunk["type"] == "reasoning-delta"]
+    assert [chunk["delta"] for chunk in deltas] == ["Hm", "."]
+    assert comparable([c for c in ours if c not in deltas]) == comparable(theirs["chunks"])
+
+
+STORED: Final[Json] = {"providerMetadata": {"openai": {"itemId": "msg_1"}}}
+
+
+@deviates("plain-items")
+def test_server_that_keeps_nothing_is_sent_everything(ai_sdk: AiSdk) -> None:
+    """The AI SDK refers to what it takes to be stored."""
+    step, _, text = HISTORY[1]["parts"]
+    answer = {**HISTORY[1], "parts": [step, {**text, **STORED}]}
+    case = {"provider": "openai-responses", "messages": [HISTORY[0], answer, HISTORY[2]]}
+    (theirs,) = ai_sdk.requests([case])
+    plain = json.loads(responses_request(step_request("openai-responses", case), plain=True))
+    content = [{"type": "output_text", "text": "Hello."}]
+    assert plain["input"][1] == {"type": "message", "role": "assistant", "content": content}
+    assert theirs["body"]["input"][1] == {"type": "item_reference", "id": "msg_1"}
+
+
+@deviates("unsigned-thinking")
+def test_thought_without_a_signature_goes_to_a_server_that_signs_none(ai_sdk: AiSdk) -> None:
+    """The AI SDK leaves it out, as Anthropic's own API wants."""
+    case = {"provider": "anthropic", "messages": HISTORY}
+    (theirs,) = ai_sdk.requests([case])
+    sent = build_request(step_request("anthropic", case), unsigned_thinking=True).body["messages"]
+    thought = {"type": "thinking", "thinking": "Greet.", "signature": ""}
+    words = {"type": "text", "text": "Hello."}
+    assert json.loads(json.dumps(sent))[1]["content"] == [thought, words]
+    assert theirs["body"]["messages"][1]["content"] == [words]

@@ -58,17 +58,21 @@ class _ResponseFormat(Struct):
     schema: dict[str, Any] | None = None
 
 
-def build_request(request: StepRequest) -> AnthropicRequest:
+def build_request(request: StepRequest, *, unsigned_thinking: bool = False) -> AnthropicRequest:
     """Build the request of one step.
 
     `request.provider_options` are merged over the body, but for `anthropic_beta`, a list of
     more betas.
+
+    Args:
+        request: the step.
+        unsigned_thinking: the server signs no thoughts, and wants them back all the same.
     """
     traits = model_traits(request.model)
     names = ToolNames(request.tools)
     options = with_reasoning(request.provider_options, request.parameters.get("reasoning"), traits)
     extra_betas = options.pop("anthropic_beta", ())
-    conversation = Conversation(names)
+    conversation = Conversation(names, unsigned=unsigned_thinking)
     system = [SystemMessage(text=request.system)] if request.system is not None else []
     conversation.add([*system, *model_messages(request.messages)])
     schema = _response_schema(request)

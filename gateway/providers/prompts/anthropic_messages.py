@@ -64,6 +64,10 @@ class Message(Struct):
 class Conversation:
     """Converts a conversation, message by message.
 
+    Args:
+        names: of tools.
+        unsigned: whether thoughts without a signature are sent, too.
+
     Attributes:
         system: the system prompt's blocks.
         messages: the request's messages.
@@ -71,13 +75,14 @@ class Conversation:
         documents: the files that citations may point at, in order.
     """
 
-    def __init__(self, names: ToolNames) -> None:
+    def __init__(self, names: ToolNames, *, unsigned: bool = False) -> None:
         """Begin with nothing said."""
         self.system: list[Block] = []
         self.messages: list[Message] = []
         self.betas: set[str] = set()
         self.documents: list[CitedDocument] = []
         self._names = names
+        self._unsigned = unsigned
         self._marks = CacheMarks()
         self._last_user_index = -1
         self._called: set[str] = set()
@@ -171,10 +176,12 @@ class Conversation:
                 if part.text:
                     blocks.append(self._said(part))
             elif isinstance(part, ModelReasoning):
-                if options.signature is not None:
+                if options.signature:
                     blocks.append(_thinking(part.text, options.signature))
                 elif options.redacted_data is not None:
                     blocks.append({"type": "redacted_thinking", "data": options.redacted_data})
+                elif self._unsigned and part.text and not part.is_cut:
+                    blocks.append(_thinking(part.text, ""))
             elif isinstance(part, ModelCustom):
                 if part.kind == "anthropic.fallback" and options.from_ and options.to:
                     self.betas.add(_FALLBACK_BETA)

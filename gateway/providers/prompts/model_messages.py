@@ -55,10 +55,15 @@ class ModelText(Struct, frozen=True, kw_only=True):
 
 
 class ModelReasoning(Struct, frozen=True, kw_only=True):
-    """Reasoning; without its provider's metadata no provider takes it back."""
+    """Reasoning; without its provider's metadata few providers take it back."""
 
     text: str
     metadata: Metadata = UNSET
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was closed for its provider, which never finished it."""
+        return self.metadata is not UNSET and bytes(self.metadata) in _EMPTY_METADATA
 
 
 class ModelCustom(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from gateway.providers.prompts.model_messages import (
     model_messages,
 )
 from gateway.providers.prompts.openai_options import PartOptions, part_options
+from gateway.providers.prompts.openai_plain_items import plain_step
 from gateway.providers.prompts.openai_provider_calls import (
     client_result,
     hosted_result,
@@ -73,6 +74,7 @@ class InputSettings(Struct, frozen=True, kw_only=True):
         store: the provider stores responses, so that items can be referred to.
         in_conversation: the provider keeps the history: items with ids are there already.
         after_response: as far as a response that the request names.
+        plain: the server keeps nothing, and wants each item to say what it is.
     """
 
     tools: DeclaredTools
@@ -81,6 +83,7 @@ class InputSettings(Struct, frozen=True, kw_only=True):
     store: bool
     in_conversation: bool = False
     after_response: bool = False
+    plain: bool = False
 
 
 def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]:
@@ -98,7 +101,7 @@ def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]
             content = [_content(part, index) for index, part in enumerate(message.content)]
             items.append({"role": "user", "content": content})
         elif isinstance(message, AssistantMessage):
-            items += _AssistantInput(settings, message, odd).items()
+            items += _said(message, settings, odd)
         else:
             for part in message.content:
                 if isinstance(part, ModelToolResult):
@@ -107,12 +110,22 @@ def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]
                         fitting(part.call_id, MAX_CALL_ID), items
                     ):
                         items.append(_result(part, settings))
-                elif part.approval_id not in answered:
+                elif not settings.plain and part.approval_id not in answered:
                     answered.add(part.approval_id)
                     items += _approval(part, settings)
+    if settings.plain:
+        return [{"type": "message", **item} if "role" in item else item for item in items]
     if settings.store:
         return items
     return [item for item in items if item.get("type") != "reasoning" or _is_encrypted(item)]
+
+
+def _said(
+    message: AssistantMessage, settings: InputSettings, odd: frozenset[str]
+) -> Iterator[Item]:
+    if not settings.plain:
+        return _AssistantInput(settings, message, odd).items()
+    return plain_step(message, lambda part, options: _function_call(part, options, None))
 
 
 def _odd_results(messages: Iterable[ModelMessage], tools: DeclaredTools) -> Iterator[str]:
@@ -351,7 +364,7 @@ def _caller(options: PartOptions) -> Item:
 
 def _result(part: ModelToolResult, settings: InputSettings) -> Item:
     options = part_options(part.metadata)
-    kind = settings.tools.kind_of(part.name)
+    kind = None if settings.plain else settings.tools.kind_of(part.name)
     rebuilt = client_result(kind, part)
     if rebuilt is not None:
         return rebuilt

@@ -37,8 +37,13 @@ def is_stored(request: StepRequest) -> bool:
     return request.provider_options.get("store") is True
 
 
-def responses_request(request: StepRequest) -> bytes:
-    """Return the body of `POST /responses` for a step, as JSON."""
+def responses_request(request: StepRequest, *, plain: bool = False) -> bytes:
+    """Return the body of `POST /responses` for a step, as JSON.
+
+    Args:
+        request: the step.
+        plain: the server keeps nothing that could be referred to.
+    """
     options = request.provider_options
     traits = model_traits(request.model)
     tools = DeclaredTools(request.tools)
@@ -49,6 +54,7 @@ def responses_request(request: StepRequest) -> bytes:
         store=options.get("store") is not False,
         in_conversation=options.get("conversation") is not None,
         after_response=options.get("previous_response_id") is not None,
+        plain=plain,
     )
     body: dict[str, object] = {
         "model": request.model,

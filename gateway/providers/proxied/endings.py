@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from gateway.providers.proxied.calls import NO_JSON, Wire
 from gateway.providers.translate.loose import Side, reader
+from gateway.providers.translate.openai_responses_items import ItemPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +185,8 @@ class MessagesEnding:
 class _ResponsesEvent(Struct):
     type: str
     sequence_number: Side[int] = -1
-    output_index: Side[int] = -1
+    output_index: Side[int | None] = None
+    item_id: Side[str] = ""
     content_index: Side[int] = 0
     summary_index: Side[int] = 0
     delta: str | Raw = ""
@@ -249,6 +251,7 @@ class ResponsesEnding:
         }
         self._begun = self._done = False
         self._sequence = -1
+        self._places = ItemPlaces()
         self._items: dict[int, _OpenItem] = {}
         self._finished: dict[int, Raw | Json] = {}
         self._decode = _read_responses
@@ -266,10 +269,14 @@ class ResponsesEnding:
             self._begun = True
             self._response = _object(value.response)
         elif kind == "response.output_item.added":
-            self._items[value.output_index] = _OpenItem(_object(value.item))
+            item = _object(value.item)
+            place = self._places.begin(value.output_index, *_named_and_typed(item))
+            self._items[place] = _OpenItem(item)
         elif kind == "response.output_item.done":
-            self._items.pop(value.output_index, None)
-            self._finished[value.output_index] = value.item
+            named_and_typed = _named_and_typed(_object(value.item))
+            place = self._places.end(value.output_index, *named_and_typed)
+            self._items.pop(place, None)
+            self._finished[place] = value.item
         elif kind in _PART_ADDED:
             self._set_part(value, _PART_ADDED[kind])
         elif kind in _PART_DONE:
@@ -277,8 +284,14 @@ class ResponsesEnding:
         elif kind in _ENDED:
             self._done = True
 
+    def _opened(self, value: _ResponsesEvent) -> _OpenItem | None:
+        index = value.output_index
+        if index is None:
+            index = self._places.find(value.item_id, value.type)
+        return None if index is None else self._items.get(index)
+
     def _grow(self, value: _ResponsesEvent) -> None:
-        opened = self._items.get(value.output_index)
+        opened = self._opened(value)
         if opened is None or not isinstance(value.delta, str):
             return
         if (field := _FIELD_OF.get(value.type)) is not None:
@@ -286,12 +299,16 @@ class ResponsesEnding:
             return
         place, field = _TEXT_OF[value.type]
         part = opened.parts.get((place, _index(value, place)))
+        if part is None and value.type == "response.reasoning_text.delta":
+            # llama.cpp begins no part for it.
+            begun: Json = {"type": "reasoning_text", "text": ""}
+            part = opened.parts[place, _index(value, place)] = {"part": begun, "done": False}
         if part is not None:
             part.setdefault("", []).append(value.delta)
             part["field"] = field
 
     def _set_part(self, value: _ResponsesEvent, place: str, *, done: bool = False) -> None:
-        opened = self._items.get(value.output_index)
+        opened = self._opened(value)
         if opened is not None:
             part = {"part": _object(value.part), "done": done}
             opened.parts[place, _index(value, place)] = part
@@ -370,6 +387,10 @@ class ResponsesEnding:
 
 def _index(value: _ResponsesEvent, place: str) -> int:
     return value.summary_index if place == "summary" else value.content_index
+
+
+def _named_and_typed(item: Json) -> tuple[str, str]:
+    return str(item.get("id") or ""), str(item.get("type"))
 
 
 def _object(raw: Raw) -> Json:

@@ -88,6 +88,9 @@ def _item(item: Json, at: Json) -> Iterator[Json]:
                 "delta": part.get("text", ""),
             }
             yield {"type": "response.reasoning_summary_part.done", **here}
+        for number, part in enumerate(item.get("content") or ()):
+            here = {**at, "content_index": number}
+            yield {"type": "response.reasoning_text.delta", **here, "delta": part.get("text", "")}
     elif kind == "function_call":
         delta = item.get("arguments", "")
         yield {"type": "response.function_call_arguments.delta", **at, "delta": delta}

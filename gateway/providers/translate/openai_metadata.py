@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 OURS: Final = "~"
 """How the name of an item begins that its server gave no id: no later request refers to it."""
 
 
-def openai_metadata(**fields: object) -> Raw:
-    """Return `{"openai": {…}}` as JSON; fields that are UNSET are left out, and ids of ours."""
-    known = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+def openai_metadata(**fields: object) -> Raw | UnsetType:
+    """Return `{"openai": {…}}` as JSON; UNSET if nothing is left of the fields.
+
+    Those that are UNSET are left out, and so are ids of ours.
+    """
+    known = {name: value for name, value in fields.items() if value is not UNSET}
     item_id = known.get("itemId")
     if isinstance(item_id, str) and (not item_id or item_id.startswith(OURS)):
         del known["itemId"]
-    return Raw(msgspec.json.encode({"openai": known}))
+    return Raw(msgspec.json.encode({"openai": known})) if known else UNSET

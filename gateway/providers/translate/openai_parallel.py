@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, UnsetType
 
 from gateway.providers.translate.openai_metadata import openai_metadata
 from gateway.providers.translate.tool_calls import rewritten
@@ -43,7 +43,7 @@ class ChildCall(Struct, frozen=True, kw_only=True):
     call_id: str
     name: str
     arguments: str
-    metadata: Json
+    metadata: Json | UnsetType
 
 
 _decoder = msgspec.json.Decoder(_WrapperInput)

@@ -6,7 +6,9 @@ some compatible servers change an item's id from event to event.
 
 Source: @ai-sdk/openai 4.0.118, `responses/openai-responses-language-model.ts`. Deviations:
 an event that cannot be read makes no `error` chunk, which would end the message for the
-client, but a warning; what is not open is never written to or closed.
+client, but a warning; what is not open is never written to or closed; thinking that is no
+summary (`reasoning_text`) is shown; of a compatible server, indices, ids and the model's name may
+be missing.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ from gateway.providers.translate.odd_events import OddEvents
 from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, what_is
 from gateway.providers.translate.openai_metadata import OURS, openai_metadata
 from gateway.providers.translate.openai_responses_annotations import Annotations
-from gateway.providers.translate.openai_responses_endings import finish_reason
+from gateway.providers.translate.openai_responses_endings import take_end
+from gateway.providers.translate.openai_responses_items import ItemPlaces
 from gateway.providers.translate.openai_responses_reasoning import ReasoningItems
 from gateway.providers.translate.openai_responses_step import StepTools, Tooling
-from gateway.providers.translate.openai_usage import responses_usage
 from protocol.chunks import (
     AnyChunk,
     CustomChunk,
@@ -50,11 +52,10 @@ if TYPE_CHECKING:
     from gateway.providers.translate.tool_calls import ToolCalls
 
 _event_decoder = msgspec.json.Decoder(wire.Event)
-_head_decoder = msgspec.json.Decoder(wire.Head)
+_read_head = reader(wire.Head)
 _read_message = reader(wire.Message)
 _read_reasoning = reader(wire.Reasoning)
 _read_created = reader(wire.Created)
-_read_ended = reader(wire.Ended)
 
 _ADDED: Final = client_tools.ADDED | hosted_tools.ADDED
 _DONE: Final = client_tools.DONE | hosted_tools.DONE
@@ -104,9 +105,10 @@ class OpenAIResponsesTranslator(OddEvents):
             new_id=new_id,
             approvals=dict(tooling.approved),
         )
-        self._begun = self._item_is_done = False
+        self._begun = self._item_is_done = self._unstored = False
         self._refused = False
         self._phase: str | None = None
+        self._places = ItemPlaces()
         self._item_ids: dict[int, str] = {}
         self._text_ids: dict[str, str] = {}
 
@@ -118,6 +120,8 @@ class OpenAIResponsesTranslator(OddEvents):
             try:
                 head = _event_decoder.decode(event)
                 handler = _HANDLERS.get(head.type)
+                if head.output_index is None:
+                    head.output_index = self._places.find(head.item_id, head.type)
                 chunks = [] if handler is None else handler(self, head)
             except _ReportedError:
                 self._fail(failure_in(event))
@@ -129,10 +133,17 @@ class OpenAIResponsesTranslator(OddEvents):
             return [StartStepChunk(), *chunks]
         return chunks
 
+    @property
+    def stores(self) -> bool:
+        """Whether nothing says that the server keeps no answers: items may be referred to."""
+        return not (self._unstored or self._places.unnumbered)
+
     def _take(self, event: bytes, head: wire.Event | None = None) -> list[AnyChunk]:
         if head is None:
             head = _event_decoder.decode(event)
         handler = _HANDLERS.get(head.type)
+        if head.output_index is None:
+            head.output_index = self._places.find(head.item_id, head.type)
         try:
             return [] if handler is None else handler(self, head)
         except _ReportedError:
@@ -189,27 +200,18 @@ class OpenAIResponsesTranslator(OddEvents):
         response = _read_created(wire.object_or_empty(event.response))
         self.result.response_id = response.id
         self.result.model = response.model
+        self._unstored = self._unstored or response.store is False
         if self._begun:
             return []
         self._begun = True
         return [StartStepChunk()]
 
     def _ended(self, event: wire.Event) -> list[AnyChunk]:
-        response = _read_ended(wire.object_or_empty(event.response))
+        reports_failure = take_end(
+            self.result, event, called=self._tools.called_client, refused=self._refused
+        )
         self._end()
-        result = self.result
-        result.usage = responses_usage(response.usage)
-        details = response.incomplete_details
-        reason = None if details is None else details.reason
-        failed = event.type == "response.failed"
-        if result.failure is None and result.warning is None:
-            result.raw_finish_reason = reason or ("error" if failed else None)
-            result.finish_reason = finish_reason(
-                reason, called=self._tools.called_client, refused=self._refused, failed=failed
-            )
-        if failed and reason is not None and bytes(response.error) in (b"", b"null"):
-            result.failure = Fault.FAILED.error()  # with the reason that it gives
-        elif failed:
+        if reports_failure:
             raise _ReportedError
         return []
 
@@ -232,36 +234,37 @@ class OpenAIResponsesTranslator(OddEvents):
 
     def _item_added(self, event: wire.Event) -> list[AnyChunk]:
         event.item = Raw(well_formed(bytes(event.item)))
-        kind = _head_decoder.decode(event.item).type
-        index = -1 if event.output_index is None else event.output_index
-        if kind == "message":
+        item = _read_head(event.item)
+        index = self._places.begin(event.output_index, item.id or "", item.type)
+        chunks = self._shown(self._reasoning.end_thoughts())
+        if item.type == "message":
             message = _read_message(event.item)
-            item_id = self._named(index, message.id, event.item_id)
+            name = self._named(index, message.id, event.item_id)
             self._annotations.begin_text()
             self._phase = message.phase
-            return [self._open_text(item_id)]
-        if kind == "reasoning":
+            return [*chunks, self._open_text(name)]
+        if item.type == "reasoning":
             reasoning = _read_reasoning(event.item)
             reasoning.id = self._named(index, reasoning.id, event.item_id)
-            return self._shown(self._reasoning.begin(reasoning))
-        handler = _ADDED.get(kind)
-        return [] if handler is None else handler(self._tools, index, event.item)
+            return [*chunks, *self._shown(self._reasoning.begin(reasoning))]
+        handler = _ADDED.get(item.type)
+        return chunks if handler is None else [*chunks, *handler(self._tools, index, event.item)]
 
     def _item_done(self, event: wire.Event) -> list[AnyChunk]:
         self._item_is_done = True
         event.item = Raw(well_formed(bytes(event.item)))
-        kind = _head_decoder.decode(event.item).type
-        index = -1 if event.output_index is None else event.output_index
-        if kind == "message":
+        item = _read_head(event.item)
+        index = self._places.end(event.output_index, item.id or "", item.type)
+        if item.type == "message":
             message = _read_message(event.item)
             return self._close_text(self._item_ids.pop(index, message.id), message.phase)
-        if kind == "reasoning":
+        if item.type == "reasoning":
             reasoning = _read_reasoning(event.item)
             item_id = self._item_ids.pop(index, reasoning.id)
             return self._shown(self._reasoning.end(item_id, reasoning.encrypted_content))
-        if kind == "compaction":
+        if item.type == "compaction":
             return hosted_tools.compaction(event.item)
-        handler = _DONE.get(kind)
+        handler = _DONE.get(item.type)
         chunks = [] if handler is None else handler(self._tools, index, event.item)
         self._tools.streaming.pop(index, None)
         return chunks
@@ -344,6 +347,10 @@ class OpenAIResponsesTranslator(OddEvents):
     def _summary_part_done(self, event: wire.Event) -> list[AnyChunk]:
         return self._shown(self._reasoning.end_part(self._item_id(event), event.summary_index))
 
+    def _thought_delta(self, event: wire.Event) -> list[AnyChunk]:
+        text = event.delta or ""
+        return self._shown(self._reasoning.think(self._item_id(event), event.content_index, text))
+
     # -- tool inputs
 
     def _input_delta(self, event: wire.Event) -> list[AnyChunk]:
@@ -371,6 +378,7 @@ _HANDLERS: Final[dict[str, Callable[[_T, wire.Event], list[AnyChunk]]]] = {
     "response.function_call_arguments.delta": _T._input_delta,
     "response.custom_tool_call_input.delta": _T._input_delta,
     "response.reasoning_summary_text.delta": _T._summary_delta,
+    "response.reasoning_text.delta": _T._thought_delta,
     "response.reasoning_summary_part.added": _T._summary_part_added,
     "response.reasoning_summary_part.done": _T._summary_part_done,
     "response.refusal.delta": _T._refusal_delta,

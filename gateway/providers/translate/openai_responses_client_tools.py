@@ -70,7 +70,15 @@ def withheld_inputs(step: StepTools) -> list[AnyChunk]:
     return chunks
 
 
+def _identify(step: StepTools, index: int, item: wire.FunctionCall) -> None:
+    """Give a call an id that has none, the same whenever it is told of."""
+    if not item.call_id:
+        known = step.streaming_at(index)
+        item.call_id = item.id or step.new_id() if known is None else known.call_id
+
+
 def _function_added(step: StepTools, index: int, item: wire.FunctionCall) -> list[AnyChunk]:
+    _identify(step, index, item)
     call = StreamingInput(item.call_id, item.name, is_async=item.is_async)
     step.streaming[index] = call
     if is_parallel_wrapper(item.name, step.tooling.functions):
@@ -80,6 +88,7 @@ def _function_added(step: StepTools, index: int, item: wire.FunctionCall) -> lis
 
 
 def _function_done(step: StepTools, index: int, item: wire.FunctionCall) -> list[AnyChunk]:
+    _identify(step, index, item)
     step.called_client = True
     call = step.streaming_at(index)
     if not is_parallel_wrapper(item.name, step.tooling.functions):

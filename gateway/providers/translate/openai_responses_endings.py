@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.providers.faults import Fault
+from gateway.providers.translate import openai_responses_wire as wire
+from gateway.providers.translate.loose import reader
+from gateway.providers.translate.openai_usage import responses_usage
+
 if TYPE_CHECKING:
+    from gateway.providers.base import StepResult
     from protocol.chunks import FinishReason
 
 _INCOMPLETE: Final[dict[str, FinishReason]] = {
@@ -16,17 +22,39 @@ _INCOMPLETE: Final[dict[str, FinishReason]] = {
 }
 
 
-def finish_reason(
-    incomplete: str | None, *, called: bool, refused: bool, failed: bool
-) -> FinishReason:
-    """Return why a response ended.
+_read_ended = reader(wire.Ended)
+
+
+def take_end(result: StepResult, event: wire.Event, *, called: bool, refused: bool) -> bool:
+    """Take a response's last event into the step's result; return whether it reports a failure.
 
     Args:
-        incomplete: the reason that it gives for being incomplete, if it gives one.
+        result: of the step.
+        event: `response.completed`, `response.incomplete` or `response.failed`.
         called: a tool of the client's was called.
         refused: the model refused to answer.
-        failed: its last event is `response.failed`.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it cannot be read.
     """
+    response = _read_ended(wire.object_or_empty(event.response))
+    result.usage = responses_usage(response.usage)
+    details = response.incomplete_details
+    reason = None if details is None else details.reason
+    failed = event.type == "response.failed"
+    if result.failure is None and result.warning is None:
+        result.raw_finish_reason = reason or ("error" if failed else None)
+        result.finish_reason = _finish_reason(reason, called=called, refused=refused, failed=failed)
+    if failed and reason is not None and bytes(response.error) in (b"", b"null"):
+        result.failure = Fault.FAILED.error()  # with the reason that it gives
+        return False
+    return failed
+
+
+def _finish_reason(
+    incomplete: str | None, *, called: bool, refused: bool, failed: bool
+) -> FinishReason:
+    """Return why a response ended. `incomplete`: the reason that it gives for being so."""
     if incomplete is not None:
         return _INCOMPLETE.get(incomplete, "tool-calls" if called else "other")
     if failed:

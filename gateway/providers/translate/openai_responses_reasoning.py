@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct, UnsetType, field
 
 from gateway.providers.translate.openai_metadata import openai_metadata
 from protocol.chunks import (
@@ -40,9 +40,11 @@ class _State(Enum):
 class _Item(Struct):
     id: str
     encrypted_content: str | None
-    metadata: Json
+    metadata: Json | UnsetType
     parts: dict[int, _State] = field(default_factory=dict)
     part_ids: dict[int, str] = field(default_factory=dict)
+    summarized: bool = False
+    thinks_aloud: bool = False
 
 
 class ReasoningItems:
@@ -75,7 +77,13 @@ class ReasoningItems:
     def begin_part(self, item_id: str, index: int) -> list[AnyChunk]:
         """A part of the summary begins: what was held back ends."""
         item = self._items.get(item_id)
-        if item is None or index in item.parts:
+        if item is None:
+            return []
+        item.summarized = True
+        return self._begin_part(item, index)
+
+    def _begin_part(self, item: _Item, index: int) -> list[AnyChunk]:
+        if index in item.parts:
             return []
         held_back = [i for i, state in item.parts.items() if state is _State.DONE]
         chunks: list[AnyChunk] = [self._close(item, i, item.metadata) for i in sorted(held_back)]
@@ -93,6 +101,25 @@ class ReasoningItems:
                 id=item.part_ids[index], delta=text, provider_metadata=item.metadata
             )
         ]
+
+    def think(self, item_id: str, index: int, text: str) -> list[AnyChunk]:
+        """The thinking itself, of a model that has no summary made of it.
+
+        Args:
+            item_id: whose it is.
+            index: of the part of the item's content.
+            text: more of it.
+        """
+        item = self._items.get(item_id)
+        if item is None or item.summarized:
+            return []
+        item.thinks_aloud = True
+        return [*self._begin_part(item, index), *self.add(item_id, index, text)]
+
+    def end_thoughts(self) -> list[AnyChunk]:
+        """Another item begins: end those that think aloud, whose end may come much later."""
+        aloud = [item for item in self._items.values() if item.thinks_aloud]
+        return [chunk for item in aloud for chunk in self.end(item.id, item.encrypted_content)]
 
     def end_part(self, item_id: str, index: int) -> list[AnyChunk]:
         """A part's text is complete."""
@@ -127,6 +154,6 @@ class ReasoningItems:
             ),
         )
 
-    def _close(self, item: _Item, index: int, metadata: Json) -> ReasoningEndChunk:
+    def _close(self, item: _Item, index: int, metadata: Json | UnsetType) -> ReasoningEndChunk:
         item.parts[index] = _State.CLOSED
         return ReasoningEndChunk(id=item.part_ids[index], provider_metadata=metadata)

@@ -28,6 +28,7 @@ class Event(Struct, gc=False):
     item_id: Side[str] = ""
     output_index: Side[int | None] = None
     summary_index: Side[int] = 0
+    content_index: Side[int] = 0
     item: Raw = NO_JSON
     response: Raw = NO_JSON
     annotation: Raw = NO_JSON
@@ -41,14 +42,16 @@ class Head(Struct):
     """What tells events and items apart."""
 
     type: str = ""
+    id: Side[str | None] = None
     choices: Raw = NO_JSON
 
 
 class Created(Struct):
-    """`response.created`: its `response`."""
+    """`response.created`: its `response`. `store`: it can be referred to."""
 
     id: Side[str | None] = None
     model: Side[str | None] = None
+    store: Side[bool | None] = None
 
 
 class IncompleteDetails(Struct):
@@ -142,9 +145,9 @@ class Caller(Struct, omit_defaults=True):
 class FunctionCall(Struct):
     """A call of a declared function: its name, its input, and the id that its result finds."""
 
-    call_id: str
     name: str
     id: Side[str] = ""
+    call_id: str = ""
     arguments: str = ""
     is_async: Side[bool | None] = msgspec.field(name="async", default=None)
     namespace: Side[str | None] = None

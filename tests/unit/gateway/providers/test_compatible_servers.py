@@ -6,12 +6,15 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import pytest
 
+from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import StepRequest
 from gateway.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
 from gateway.providers.openai_chat import OpenAIChatProvider
 from gateway.providers.part_ids import PartIds
+from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.proxied.calls import Wire, read_call
 from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
@@ -347,3 +350,42 @@ def test_proxied_answer_of_openais_own_is_read_as_theirs() -> None:
         b"data: " + json.dumps(event(reasoning="Hm.", content="Hi")).encode() + b"\n\n"
     )
     assert (thoughts(chunks), texts(chunks)) == ("", "Hi")
+
+
+# -- Messages
+
+
+CUT: Final = said(
+    "assistant",
+    {"type": "step-start"},
+    {"type": "reasoning", "text": "Gre", "state": "done", "providerMetadata": {}},
+    {"type": "text", "text": "Hello.", "state": "done"},
+)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model", "compatible", "sent"),
+    [
+        (None, "claude-sonnet-5-5", None, False),
+        ("https://api.deepseek.com/anthropic", "deepseek-chat", None, True),
+        ("https://proxy.example", "anthropic/claude-sonnet-5-5", None, False),
+        ("https://proxy.example", "acme-1", False, False),
+        ("https://proxy.example", "claude-acme", True, True),
+    ],
+)
+@pytest.mark.anyio
+async def test_unsigned_thought_goes_to_servers_that_sign_none(
+    base_url: str | None, model: str, compatible: bool | None, sent: bool
+) -> None:
+    """Claude refuses it, wherever it is served."""
+    provider = AnthropicProvider(api_key="k", base_url=base_url, compatible=compatible)
+    step = msgspec.structs.replace(request(ANSWER), model=model)
+    body = provider.prepare(step).body
+    assert (b"Greet." in msgspec.json.encode(body["messages"])) is sent
+    await provider.close()
+
+
+def test_thought_that_was_cut_is_not_sent() -> None:
+    """Nobody has finished it."""
+    body = build_request(request(CUT), unsigned_thinking=True).body
+    assert "Gre" not in json.dumps(body["messages"])
