@@ -13,6 +13,7 @@ import argparse
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,9 @@ STAMPS = VENV / "stamps"
 
 NEWEST_PYTHON = "3.13"
 """Of those that pyproject.toml names. `make test` runs tests on it besides its own."""
+
+LLAMA_SERVER_GLIBC = (2, 35)
+"""What its wheel is built for: manylinux_2_35."""
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -228,6 +232,22 @@ def python_packages(target: str) -> None:
     requirements("demo")
 
 
+def has_llama_server() -> bool:
+    """Whether there is a wheel with a llama-server for this machine."""
+    name, version = platform.libc_ver()
+    if (sys.platform, platform.machine(), name) != ("linux", "x86_64", "glibc"):
+        return False
+    return tuple(map(int, version.split("."))) >= LLAMA_SERVER_GLIBC
+
+
+def servers() -> None:
+    """Real inference servers that are tested against, where there are any."""
+    if has_llama_server():
+        requirements("servers")
+    else:
+        say("leaving out tests/integration/servers: there is no llama-server for this machine")
+
+
 def set_up(target: str) -> None:
     """Set up one target."""
     environment()
@@ -235,6 +255,7 @@ def set_up(target: str) -> None:
     if target in ("run", "test", "dist"):
         demo()
     if target == "test":
+        servers()
         node_packages("tests/conformance/node")
         node_packages("tests/e2e/frontends")
         chromium()

@@ -89,6 +89,36 @@ def test_what_is_there_for_developing_does_for_running(
     assert looked_at == installed
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "there"),
+    [
+        ("linux", "x86_64", ("glibc", "2.36"), True),
+        ("linux", "x86_64", ("glibc", "2.35"), True),
+        ("linux", "x86_64", ("glibc", "2.31"), False),
+        ("linux", "x86_64", ("", ""), False),
+        ("linux", "aarch64", ("glibc", "2.36"), False),
+        ("darwin", "x86_64", ("", ""), False),
+    ],
+)
+def test_a_server_that_is_not_built_for_the_machine_is_left_out_by_name(
+    system: str,
+    machine: str,
+    libc: tuple[str, str],
+    there: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is not tested is said, and nothing else fails for it."""
+    installed: list[str] = []
+    monkeypatch.setattr(bootstrap, "requirements", installed.append)
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.libc_ver", lambda: libc)
+    bootstrap.servers()
+    assert installed == (["servers"] if there else [])
+    assert ("leaving out tests/integration/servers" in capsys.readouterr().out) is not there
+
+
 def test_a_missing_browser_that_cannot_be_installed_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

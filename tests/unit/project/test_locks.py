@@ -37,10 +37,11 @@ def declared() -> dict[str, list[Requirement]]:
         "run": [Requirement(item) for item in run],
         "unit": [Requirement(item) for item in unit],
         "dev": [Requirement(item) for item in dev],
+        "servers": [Requirement(item) for item in groups["servers"]],
     }
 
 
-@pytest.mark.parametrize("lock", ["run", "unit", "dev"])
+@pytest.mark.parametrize("lock", ["run", "unit", "dev", "servers"])
 def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> None:
     """A dependency that is added or raised in pyproject.toml is locked in the same change."""
     versions = pinned(lock)
