@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from gateway.providers.dialects import is_anthropic
 from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault
+from gateway.providers.forms import enter_either
 from gateway.providers.http import STREAM_HEADERS, TimeLimits, open_sse
 from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.proxied.calls import Wire
@@ -17,6 +20,7 @@ from gateway.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     import anthropic
     import httpx2
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.providers.base import StepRequest
     from gateway.providers.http import SseStep
     from gateway.providers.prompts.anthropic import AnthropicRequest
+
+_encode: Final = msgspec.json.encode
 
 _NO_KEY: Final = "none"
 """What a compatible server is sent when no key is configured: the SDK insists on one."""
@@ -87,13 +93,24 @@ class AnthropicProvider:
             send_reasoning=request.send_reasoning,
             send_sources=request.send_sources,
         )
-        async with open_sse(
-            lambda: _send(client, prepared),
-            translator,
-            self._limits,
-            Wire.MESSAGES,
-            self._drains,
-        ) as step:
+
+        def send(form: AnthropicRequest) -> AbstractAsyncContextManager[SseStep]:
+            return open_sse(
+                lambda: _send(client, form),
+                translator,
+                self._limits,
+                Wire.MESSAGES,
+                self._drains,
+            )
+
+        def signed() -> AbstractAsyncContextManager[SseStep] | None:
+            plain = build_request(request)
+            same = _encode(plain.body["messages"]) == _encode(prepared.body["messages"])
+            return None if self._compatible is not None or same else send(plain)
+
+        async with AsyncExitStack() as stack:
+            # It may be Claude by another name, or a server that can do nothing with thoughts.
+            step, _ = await enter_either(stack, send(prepared), signed)
             yield step
 
     async def warm_up(self) -> None:

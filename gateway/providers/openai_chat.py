@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from gateway.providers.dialects import (
     Dialect,
@@ -11,6 +13,7 @@ from gateway.providers.dialects import (
     known_thinking_field,
     wants_thinking_always,
 )
+from gateway.providers.forms import enter_either
 from gateway.providers.openai_client import OpenAIClient
 from gateway.providers.prompts.openai_chat import chat_request
 from gateway.providers.prompts.openai_compatible import compatible_request
@@ -20,6 +23,7 @@ from gateway.providers.translate.openai_compatible import OpenAICompatibleTransl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from gateway.providers.base import StepRequest
     from gateway.providers.dialects import ThinkingField
@@ -55,6 +59,7 @@ class OpenAIChatProvider:
         """Keep the settings; the SDK is imported by the first step."""
         self._label = label
         self._compatible = not is_openai(base_url) if compatible is None else compatible
+        self._says_where = thinking_field is not None
         self._thinking_field = thinking_field or known_thinking_field(base_url)
         self._always_thinking = wants_thinking_always(base_url)
         self._seen_field: ThinkingField | None = None
@@ -109,12 +114,22 @@ class OpenAIChatProvider:
             send_sources=request.send_sources,
         )
         body = compatible_request(request, dialect)
-        try:
-            async with self._client.stream("/chat/completions", body, translator) as step:
+
+        def unthinking() -> AbstractAsyncContextManager[SseStep] | None:
+            bare = compatible_request(request, structs.replace(dialect, thinking="none"))
+            if self._says_where or bare == body:
+                return None
+            return self._client.stream("/chat/completions", bare, translator)
+
+        opening = self._client.stream("/chat/completions", body, translator)
+        async with AsyncExitStack() as stack:
+            # Some refuse whatever they do not know; a server may have models that never think.
+            step, _ = await enter_either(stack, opening, unthinking)
+            try:
                 yield step
-        finally:
-            # Its next request has the thinking in the same place.
-            self._seen_field = translator.thinking_field or self._seen_field
+            finally:
+                # Its next request has the thinking in the same place.
+                self._seen_field = translator.thinking_field or self._seen_field
 
     async def warm_up(self) -> None:
         """See Provider."""

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import ProviderRejectedError
 from gateway.providers.dialects import is_openai
+from gateway.providers.forms import enter_either
 from gateway.providers.openai_background import cancel_background, open_background
 from gateway.providers.openai_client import OpenAIClient
 from gateway.providers.prompts.openai_responses_request import is_stored, responses_request
@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.providers.base import DurableResponses, StepRequest, StepResult, StepStream
-    from gateway.providers.http import TimeLimits
+    from gateway.providers.http import SseStep, TimeLimits
     from protocol.chunks import AnyChunk
 
 _GRACE_S: Final = 0.05
 """How long a step's start is held back. OpenAI begins a response before it looks at the
 account's quota, and reports an error right after: the message then stays without a step.
 Source: @ai-sdk/openai 4.0.118, `openai-stream-error.ts`, `acceptedGraceMs`."""
-
-_UNLIKED: Final = (400, 404, 422)
-"""The statuses of a request whose form a server does not take."""
 
 
 class OpenAIResponsesProvider:
@@ -93,37 +90,25 @@ class OpenAIResponsesProvider:
             async with open_background(self._client, body, translator, request.memory) as step:
                 yield step
             return
+
+        def plainer() -> AbstractAsyncContextManager[SseStep] | None:
+            answered = any(message.role == "assistant" for message in request.messages)
+            if self._plain or not self._may_be_plain or not answered:
+                return None
+            return self._client.stream(
+                "/responses", responses_request(request, plain=True), translator
+            )
+
         async with AsyncExitStack() as stack:
-            try:
-                accepted = await stack.enter_async_context(self._post(body, translator))
-            except ProviderRejectedError as refusal:
-                plain = self._plainer(request, refusal)
-                if plain is None:
-                    raise
-                accepted = await stack.enter_async_context(self._post(plain, translator))
-                self._plain = True
+            # Whether a server keeps answers shows with its first one, to this process. Another
+            # process, or a conversation that began elsewhere, has its request refused first.
+            opening = self._client.stream("/responses", body, translator)
+            accepted, is_plain = await enter_either(stack, opening, plainer)
+            self._plain = self._plain or is_plain
             try:
                 yield _AcceptedStep(accepted)
             finally:
                 self._plain = self._plain or (self._may_be_plain and not translator.stores)
-
-    def _post(
-        self, body: bytes, translator: OpenAIResponsesTranslator
-    ) -> AbstractAsyncContextManager[StepStream]:
-        return self._client.stream("/responses", body, translator)
-
-    def _plainer(self, request: StepRequest, refusal: ProviderRejectedError) -> bytes | None:
-        """Return the request in a form that servers take which keep nothing; None if it was.
-
-        Whether one keeps answers shows with its first answer, to this process. Another one,
-        or a conversation that began elsewhere, has it refused first.
-        """
-        status = getattr(refusal.__cause__, "status_code", None)
-        if self._plain or not self._may_be_plain or status not in _UNLIKED:
-            return None
-        if all(message.role != "assistant" for message in request.messages):
-            return None  # nothing that could be referred to
-        return responses_request(request, plain=True)
 
     def keeps(self, provider_options: Mapping[str, object]) -> bool:
         """See DurableResponses: those that are made in the background."""

@@ -203,7 +203,7 @@ def _add_thinking(message: _Json, thoughts: list[ModelReasoning], dialect: Diale
     thinking = "".join(part.text for part in thoughts)
     field = dialect.thinking
     if field == "none":
-        return
+        return  # nor any details of it
     if field == "content":
         if thinking:
             said = message["content"]

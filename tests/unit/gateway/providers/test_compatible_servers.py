@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 
+from gateway.errors import ProviderRejectedError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import StepRequest
 from gateway.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
@@ -106,14 +107,21 @@ ELSEWHERE: Final = said(
 
 
 class Server:
-    """Answers each request with the next of its streams, and keeps the bodies."""
+    """Answers each request with the next of its streams, and keeps the bodies.
 
-    def __init__(self, *streams: Sequence[Json]) -> None:
+    With `strict`, a status, it refuses requests that have a model's thinking.
+    """
+
+    def __init__(self, *streams: Sequence[Json], strict: int = 0) -> None:
         self.bodies: list[Json] = []
         self._streams = iter(streams)
+        self._strict = strict
 
     async def answer(self, exchange: Exchange) -> None:
         self.bodies.append(exchange.body)
+        if self._strict and "Greet." in json.dumps(exchange.body):
+            await exchange.refuse(self._strict, b'{"error":{"message":"no"}}')
+            return
         await exchange.begin()
         for each in next(self._streams):
             await exchange.send(each)
@@ -192,6 +200,37 @@ async def test_setting_says_that_a_server_is_openais() -> None:
     chunks = await server.ask(request(ANSWER), compatible=False)
     assert thoughts(chunks) == ""
     assert server.bodies[0]["messages"][1] == {"role": "assistant", "content": "Hello."}
+
+
+@pytest.mark.anyio
+async def test_thinking_that_is_refused_is_left_out() -> None:
+    """A conversation must not end with the first model that does not know the field."""
+    stream = [event("stop", content="Hello.")]
+    server = Server(stream, stream, strict=400)
+    chunks = await server.ask(request(ANSWER), request(ANSWER))
+    assert texts(chunks) == "Hello.Hello."
+    sent = [body["messages"][1] for body in server.bodies]
+    with_thinking, without = GOES_BACK["reasoning_content"], GOES_BACK["none"]
+    # Each request tries anew: another one may be refused for a call without its thought.
+    assert sent == [{"role": "assistant", **each} for each in (with_thinking, without) * 2]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("asked", "status", "settings"),
+    [
+        (request(ANSWER), 401, {}),
+        (request(ANSWER), 400, {"thinking_field": "reasoning_content"}),
+    ],
+)
+async def test_other_refusals_are_final(
+    asked: StepRequest, status: int, settings: dict[str, Any]
+) -> None:
+    """Of a key; and where the settings say what to send."""
+    server = Server(strict=status)
+    with pytest.raises(ProviderRejectedError):
+        await server.ask(asked, **settings)
+    assert len(server.bodies) == 1
 
 
 def test_server_that_always_wants_thinking_gets_an_empty_one() -> None:
@@ -383,6 +422,21 @@ async def test_unsigned_thought_goes_to_servers_that_sign_none(
     body = provider.prepare(step).body
     assert (b"Greet." in msgspec.json.encode(body["messages"])) is sent
     await provider.close()
+
+
+@pytest.mark.anyio
+async def test_unsigned_thought_that_is_refused_is_left_out() -> None:
+    """It was Claude, by another name."""
+    stream = [{"type": "message_start", "message": {"id": "m", "model": "m", "content": []}}]
+    server = Server(stream, strict=400)
+    async with upstream(server.answer) as base_url:
+        provider = AnthropicProvider(api_key="k", base_url=base_url, max_retries=0)
+        async with provider.open_step(request(ANSWER)) as step:
+            _ = [chunks async for chunks in step]
+        await provider.close()
+    thoughtful, plain = [body["messages"][1]["content"] for body in server.bodies]
+    assert [block["type"] for block in thoughtful] == ["thinking", "text"]
+    assert [block["type"] for block in plain] == ["text"]
 
 
 def test_thought_that_was_cut_is_not_sent() -> None:
