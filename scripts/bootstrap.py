@@ -245,7 +245,8 @@ def servers() -> None:
     if has_llama_server():
         requirements("servers")
     else:
-        say("leaving out tests/integration/servers: there is no llama-server for this machine")
+        without = "there is no llama-server for this machine"
+        say(f"leaving out tests/integration/servers/test_llama_cpp.py: {without}")
 
 
 def set_up(target: str) -> None:

@@ -149,5 +149,6 @@ def agents_at(simulator_url: str) -> Settings:
         "agents.assistant.parameters": {"max_output_tokens": 200_000},
         "providers.anthropic": {"base_url": f"{simulator_url}/anthropic"},
         "providers.openai": {"base_url": f"{simulator_url}/openai/v1"},
-        "providers.openai-chat": {"base_url": f"{simulator_url}/openai/v1"},
+        # It stands for OpenAI's own.
+        "providers.openai-chat": {"base_url": f"{simulator_url}/openai/v1", "compatible": False},
     }

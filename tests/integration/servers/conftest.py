@@ -23,12 +23,12 @@ KINDS: Final = {"chat": "openai-chat", "responses": "openai", "messages": "anthr
 """API -> the kind of the provider that speaks it."""
 
 
-def settings_for(server: LlamaServer) -> Settings:
+def settings_for(url: str) -> Settings:
     """Return an agent for each API, and one more with a tool."""
     settings: Settings = {}
     for api, kind in KINDS.items():
         version = "" if kind == "anthropic" else "/v1"
-        settings[f"providers.llama-{api}"] = {"kind": kind, "base_url": f"{server.url}{version}"}
+        settings[f"providers.llama-{api}"] = {"kind": kind, "base_url": f"{url}{version}"}
         agent: dict[str, object] = {"provider": f"llama-{api}", "model": "scripted"}
         settings[f"agents.{api}"] = agent
         settings[f"agents.{api}-tools"] = {**agent, "tools": ["tests.support.tools:add"]}
@@ -52,5 +52,5 @@ def over_llama(
     """Two gateways whose models are the server's. Shared: break nothing of it."""
     with ExitStack() as stack:
         made = start_deployment(simulator, tmp_path_factory.mktemp("over-llama"), stack)
-        made.add_gateways(2, settings_for(llama))
+        made.add_gateways(2, settings_for(llama.url))
         yield made
