@@ -216,7 +216,51 @@ class AgentKeySettings(_Section, frozen=True, kw_only=True):
     ] = "any"
 
 
-class ClientToolSettings(_Section, frozen=True, kw_only=True):
+class ToolOptionSettings(_Section, frozen=True, kw_only=True):
+    """What the provider's API is told of one of `tools`, `[agents.NAME.tool_options.TOOL]`.
+
+    Unset, it is what the function's own `tool_options` say, or else the API's default.
+    """
+
+    strict: Annotated[
+        bool | None,
+        Meta(description="Hold the model's input to the schema while it is written."),
+    ] = None
+    defer_loading: Annotated[
+        bool | None,
+        Meta(
+            description="Leave the tool to the provider's tool search, instead of telling the "
+            "model of it from the start."
+        ),
+    ] = None
+    allowed_callers: Annotated[
+        tuple[Text, ...] | None,
+        Meta(
+            description="Who may call it: `direct`, or code that the model writes "
+            "(`code_execution_20260120` of Anthropic, `programmatic` of OpenAI)."
+        ),
+    ] = None
+    input_examples: Annotated[
+        tuple[Mapping[str, object], ...] | None,
+        Meta(description="Inputs that show the model how it is used (Anthropic)."),
+    ] = None
+    cache_control: Annotated[
+        Mapping[str, object] | None,
+        Meta(
+            description="Cache the prompt up to and with this tool (Anthropic): "
+            '`{ type = "ephemeral" }`.'
+        ),
+    ] = None
+    eager_input_streaming: Annotated[
+        bool | None,
+        Meta(
+            description="Send a call's input while it is written (Anthropic); on unless it is "
+            "`false`."
+        ),
+    ] = None
+
+
+class ClientToolSettings(ToolOptionSettings, frozen=True, kw_only=True):
     """A tool that the client executes, `[agents.NAME.client_tools.TOOL]`.
 
     The run ends with its call; the client's answer goes on with the message.
@@ -329,6 +373,10 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
             description="Name of one of `tools` -> `true`: a person must allow each call. Or "
             "`package.module:function` of a function of its parameters that says so."
         ),
+    ] = {}
+    tool_options: Annotated[
+        Mapping[str, ToolOptionSettings],
+        Meta(description="What the provider's API is told of `tools`, by name."),
     ] = {}
     client_tools: Annotated[
         Mapping[str, ClientToolSettings],

@@ -15,6 +15,7 @@ from gateway.settings import (
     ProviderSettings,
     ProviderToolSettings,
     Settings,
+    ToolOptionSettings,
     environment_name,
 )
 
@@ -48,6 +49,7 @@ def _lines() -> Iterator[str]:
         yield from _table(f"`[{name}]`", struct, name)
     yield from _table("`[agent_keys.NAME]`", AgentKeySettings, None)
     yield from _table("`[agents.NAME]`", AgentSettings, None)
+    yield from _table("`[agents.NAME.tool_options.TOOL]`", ToolOptionSettings, None)
     yield from _table("`[agents.NAME.client_tools.TOOL]`", ClientToolSettings, None)
     yield from _table("`[agents.NAME.provider_tools.TOOL]`", ProviderToolSettings, None)
     yield from _table("`[providers.NAME]`", ProviderSettings, None)

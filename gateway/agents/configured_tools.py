@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from gateway.agents.imports import import_object, unusable
 from gateway.agents.python_tool import PythonTool, name_of
 from gateway.agents.tools import Tools
 from gateway.errors import SettingsError
-from gateway.providers.base import ToolSpec
+from gateway.providers.base import ToolOptions, ToolSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from gateway.settings import AgentSettings, ClientToolSettings, ProviderToolSettings
+    from gateway.settings import (
+        AgentSettings,
+        ClientToolSettings,
+        ProviderToolSettings,
+        ToolOptionSettings,
+    )
 
 
 def make_tools(name: str, agent: AgentSettings, others: Sequence[ToolSpec] = ()) -> Tools:
@@ -40,18 +45,20 @@ def make_tools(name: str, agent: AgentSettings, others: Sequence[ToolSpec] = ())
         raise SettingsError(
             f"unable to use the agent `{name}`; it has two tools of the name `{twice}`"
         )
-    for unknown in agent.needs_approval.keys() - {tool.name for tool in python}:
-        raise SettingsError(
-            f"unable to use the setting `agents.{name}.needs_approval.{unknown}`; it must name "
-            "one of the agent's `tools`"
-        )
+    for setting in ("needs_approval", "tool_options"):
+        for unknown in getattr(agent, setting).keys() - {tool.name for tool in python}:
+            raise SettingsError(
+                f"unable to use the setting `agents.{name}.{setting}.{unknown}`; it must name "
+                "one of the agent's `tools`"
+            )
     return tools
 
 
 def _python_tool(agent_name: str, path: str, agent: AgentSettings) -> PythonTool:
     used_as = f"a tool of the agent `{agent_name}`"
     function = _import_function(path, used_as)
-    question = agent.needs_approval.get(name_of(function), False)
+    tool_name = name_of(function)
+    question = agent.needs_approval.get(tool_name, False)
     try:
         return PythonTool(
             function,
@@ -59,6 +66,7 @@ def _python_tool(agent_name: str, path: str, agent: AgentSettings) -> PythonTool
                 _import_function(question, used_as) if isinstance(question, str) else question
             ),
             limit_s=agent.tool_timeout_s,
+            options=_options(agent.tool_options.get(tool_name)),
         )
     except TypeError as error:
         raise unusable(path, used_as, str(error)) from error
@@ -72,13 +80,19 @@ def _import_function(path: str, used_as: str) -> Callable[..., Any]:
 
 
 def _client_tool(name: str, tool: ClientToolSettings) -> ToolSpec:
+    spec = ToolSpec(name=name, description=tool.description, options=_options(tool))
     if not tool.input_schema:
-        return ToolSpec(name=name, description=tool.description)
-    return ToolSpec(name=name, description=tool.description, input_schema=_raw(tool.input_schema))
+        return spec
+    return structs.replace(spec, input_schema=_raw(tool.input_schema))
 
 
 def _provider_tool(name: str, tool: ProviderToolSettings) -> ToolSpec:
     return ToolSpec(name=name, provider_type=tool.type, provider_args=_raw(tool.args))
+
+
+def _options(settings: ToolOptionSettings | None) -> ToolOptions:
+    names = ToolOptions.__struct_fields__
+    return ToolOptions(**{name: getattr(settings, name, None) for name in names})
 
 
 def _raw(value: Mapping[str, object]) -> Raw:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gateway.agents.tool_api import options_of
 from gateway.agents.tool_schema import Signature
-from gateway.providers.base import ToolSpec
+from gateway.providers.base import ToolOptions, ToolSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.agents.tool_api import ToolContext
 
 DEFAULT_LIMIT_S: Final = 60.0
+_NO_OPTIONS: Final = ToolOptions()
 
 
 class PythonTool:
@@ -36,6 +38,7 @@ class PythonTool:
         needs_approval: whether a person is asked before each call; or a function of (some
             of) the same parameters that says so.
         limit_s: how long a call may take.
+        options: what the provider's API is told, over what the function's own say.
 
     Attributes:
         is_stream: whether it yields results.
@@ -51,6 +54,7 @@ class PythonTool:
         name: str = "",
         needs_approval: bool | Callable[..., Any] = False,
         limit_s: float = DEFAULT_LIMIT_S,
+        options: ToolOptions = _NO_OPTIONS,
     ) -> None:
         if inspect.isgeneratorfunction(_code_of(function)):
             raise TypeError("it must be an `async def` to yield")
@@ -58,7 +62,10 @@ class PythonTool:
         self.name = name or name_of(function)
         self.limit_s = limit_s
         self.spec = ToolSpec(
-            name=self.name, description=signature.description, input_schema=signature.schema
+            name=self.name,
+            description=signature.description,
+            input_schema=signature.schema,
+            options=options.over(options_of(function)),
         )
         self.is_stream = inspect.isasyncgenfunction(_code_of(function))
         self._function = function

@@ -1,13 +1,22 @@
-"""What a tool written in Python may import: who calls it, and how to fail in its own words."""
+"""What a tool written in Python may import: who calls it, how to fail, and what models are told."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from gateway.answer import ToolError
 from gateway.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
+from gateway.providers.base import ToolOptions
 
-__all__ = ["ToolContext", "ToolError"]
+__all__ = ["ToolContext", "ToolError", "options_of", "tool_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ATTRIBUTE: Final = "__midstream_tool_options__"
+_NO_OPTIONS: Final = ToolOptions()
 
 
 class ToolContext(Struct, frozen=True, kw_only=True):
@@ -21,3 +30,41 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     user: UserId
     tool_call_id: str
     tenant: TenantId = NO_TENANT
+
+
+def tool_options(
+    *,
+    strict: bool | None = None,
+    defer_loading: bool | None = None,
+    allowed_callers: Sequence[str] | None = None,
+    input_examples: Sequence[Mapping[str, object]] | None = None,
+    cache_control: Mapping[str, object] | None = None,
+    eager_input_streaming: bool | None = None,
+) -> Callable[[F], F]:
+    """Say what a provider's API is told of a function, as a decorator; see `ToolOptions`.
+
+        @tool_options(strict=True, input_examples=[{"city": "Oslo"}])
+        async def forecast(city: str) -> str: ...
+
+    The settings of an agent (`tool_options`) come first.
+    """
+    options = ToolOptions(
+        strict=strict,
+        defer_loading=defer_loading,
+        allowed_callers=allowed_callers,
+        input_examples=input_examples,
+        cache_control=cache_control,
+        eager_input_streaming=eager_input_streaming,
+    )
+
+    def mark(function: F) -> F:
+        setattr(function, _ATTRIBUTE, options)
+        return function
+
+    return mark
+
+
+def options_of(function: Callable[..., Any]) -> ToolOptions:
+    """Return what `tool_options` has said of a function."""
+    options = getattr(function, _ATTRIBUTE, _NO_OPTIONS)
+    return options if isinstance(options, ToolOptions) else _NO_OPTIONS

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from gateway.errors import ProviderError
 from gateway.providers.part_ids import PartIds
@@ -22,11 +22,41 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 
+class ToolOptions(Struct, frozen=True, kw_only=True):
+    """What the APIs know of a function besides its schema; None leaves it to them.
+
+    A provider is sent what its API has a field for, and nothing of the rest.
+
+    Attributes:
+        strict: the model's input is held to the schema while it is written.
+        defer_loading: the model finds the tool by a search, and is not told of it before.
+        allowed_callers: who may call it: `direct`, or the API's name for code of the model's.
+        input_examples: inputs that show how it is used.
+        cache_control: the prompt is cached up to and with this tool (Anthropic's spelling).
+        eager_input_streaming: its input is sent as it is written, before it is checked; on
+            unless it is False.
+    """
+
+    strict: bool | None = None
+    defer_loading: bool | None = None
+    allowed_callers: Sequence[str] | None = None
+    input_examples: Sequence[Mapping[str, object]] | None = None
+    cache_control: Mapping[str, object] | None = None
+    eager_input_streaming: bool | None = None
+
+    def over(self, other: ToolOptions) -> ToolOptions:
+        """Return these options, and the other's where these say nothing."""
+        names = self.__struct_fields__
+        ours = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return structs.replace(other, **ours)
+
+
 class ToolSpec(Struct, frozen=True, kw_only=True):
     """A tool as the model is told of it.
 
     Attributes:
         input_schema: JSON Schema.
+        options: of a function.
         provider_type: set for the provider's own tools, with `provider_args` in the
             provider's spelling.
     """
@@ -34,6 +64,7 @@ class ToolSpec(Struct, frozen=True, kw_only=True):
     name: str
     description: str = ""
     input_schema: Raw = Raw(b'{"type":"object","properties":{}}')
+    options: ToolOptions = ToolOptions()
     provider_type: str | None = None
     provider_args: Raw | None = None
 

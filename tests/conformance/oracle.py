@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.providers.anthropic_tools import ToolNames
-from gateway.providers.base import StepRequest, ToolSpec
+from gateway.providers.base import StepRequest, ToolOptions, ToolSpec
 from gateway.providers.dialects import Dialect
 from gateway.providers.part_ids import PartIds
 from gateway.providers.prompts.anthropic import build_request
@@ -191,6 +191,7 @@ def tool_specs(declarations: Iterable[Mapping[str, Any]]) -> list[ToolSpec]:
             name=tool["name"],
             description=tool.get("description", ""),
             input_schema=msgspec.Raw(msgspec.json.encode(tool["inputSchema"])),
+            options=_tool_options(tool),
         )
         if tool["type"] == "function"
         else ToolSpec(
@@ -200,6 +201,16 @@ def tool_specs(declarations: Iterable[Mapping[str, Any]]) -> list[ToolSpec]:
         )
         for tool in declarations
     ]
+
+
+def _tool_options(tool: Mapping[str, Any]) -> ToolOptions:
+    examples = tool.get("inputExamples")
+    said = [snake_case(given) for given in tool.get("providerOptions", {}).values()]
+    return ToolOptions(
+        strict=tool.get("strict"),
+        input_examples=examples and [example["input"] for example in examples],
+        **(said[0] if said else {}),
+    )
 
 
 def _arguments(arguments: Mapping[str, Any]) -> Any:

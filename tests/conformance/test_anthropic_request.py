@@ -66,7 +66,95 @@ REASONING: Final[dict[str, Json]] = {
         ("low", "thinking", {"type": "adaptive"}, {"thinking": {"type": "adaptive"}}),
     )
 }
-ALL_CASES: Final = {**CASES, **HOSTED_CASES, **SCHEMA_CASES, **LIMITS, **REASONING}
+EPHEMERAL: Final = {"type": "ephemeral"}
+TOOL_OPTIONS: Final[dict[str, Json]] = {
+    f"{name} of {model}": {"model": model, "tools": tools, "messages": [user("a")]}
+    for model in ("claude-opus-4-8", "claude-3-haiku-20240307", "other")
+    for name, tools in {
+        "strict": [{**ADD, "strict": True}],
+        "not strict": [{**ADD, "strict": False}],
+        "examples": [{**ADD, "inputExamples": [{"input": {"a": 1, "b": 2}}]}],
+        "deferred": [{**ADD, "providerOptions": {"anthropic": {"deferLoading": True}}}],
+        "callers": [
+            {**ADD, "providerOptions": {"anthropic": {"allowedCallers": ["direct"]}}},
+        ],
+        "lazy": [{**ADD, "providerOptions": {"anthropic": {"eagerInputStreaming": False}}}],
+        "cached": [
+            {**ADD, "name": f"a{i}", "providerOptions": {"anthropic": {"cacheControl": EPHEMERAL}}}
+            for i in range(6)
+        ],
+    }.items()
+}
+MCP_SERVER: Final = {"type": "url", "name": "m", "url": "https://mcp.example"}
+PROVIDER_OPTIONS: Final[dict[str, Json]] = {
+    f"{next(iter(options))} {next(iter(options.values()))}": {
+        "model": "claude-opus-4-8",
+        "system": "Be kind.",
+        "tools": [ADD],
+        "providerOptions": {"anthropic": options},
+        "body": body,
+        "messages": [user("a")],
+    }
+    for options, body in (
+        ({"mcpServers": [MCP_SERVER]}, {"mcp_servers": [MCP_SERVER]}),
+        ({"compaction": {"type": "summarize"}}, None),
+        ({"safeguards": [{"type": "dangerous_tool_use"}]}, None),
+        ({"contextManagement": {"edits": [{"type": "clear_thinking_20251015"}]}}, None),
+        ({"contextManagement": {"edits": [{"type": "compact_20260112"}]}}, None),
+        (
+            {"container": {"skills": [{"type": "anthropic", "skillId": "pptx"}]}},
+            {"container": {"skills": [{"type": "anthropic", "skill_id": "pptx"}]}},
+        ),
+        ({"container": {"id": "container_1"}}, {"container": "container_1"}),
+        (
+            {"taskBudget": {"type": "tokens", "total": 20_000}},
+            {"output_config": {"task_budget": {"type": "tokens", "total": 20_000}}},
+        ),
+        ({"speed": "fast"}, None),
+        ({"thinking": {"type": "adaptive", "display": "updates"}}, None),
+        ({"thinking": {"type": "adaptive", "display": "summarized"}}, None),
+        (
+            {
+                "thinking": {
+                    "type": "adaptive",
+                    "blockBinding": {"prefixMismatchBehavior": "drop_block"},
+                }
+            },
+            {
+                "thinking": {
+                    "type": "adaptive",
+                    "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+                }
+            },
+        ),
+        ({"fallbacks": "default"}, None),
+        ({"fallbacks": [{"model": "claude-haiku-5-5"}]}, None),
+        ({"thread": {"type": "create"}}, None),
+        (
+            {"thread": {"type": "continue", "previousMessageId": "msg_1"}},
+            {"thread": {"type": "continue", "previous_message_id": "msg_1"}},
+        ),
+    )
+    for body in [body if body is not None else snake_case(options)]
+}
+SAMPLING: Final[dict[str, Json]] = {
+    f"top_p beside temperature of {model}": {
+        "model": model,
+        "settings": {"temperature": 0.5, "topP": 0.5},
+        "messages": [user("a")],
+    }
+    for model in MODELS.split()
+}
+ALL_CASES: Final = {
+    **CASES,
+    **HOSTED_CASES,
+    **SCHEMA_CASES,
+    **LIMITS,
+    **REASONING,
+    **TOOL_OPTIONS,
+    **PROVIDER_OPTIONS,
+    **SAMPLING,
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +182,7 @@ def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
     case = {**config, "messages": [user(prompt[0]["content"][0]["text"])]}
     if "responseFormat" in config:
         case["responseSchema"] = config["responseFormat"]["schema"]
-    # Options of a tool or of the provider have no place in our settings but the body itself.
-    for tool, wanted in zip(config.get("tools", ()), expected.get("tools", ()), strict=False):
-        if "providerOptions" in tool:
-            wanted.pop("defer_loading", None)
+    # Options of the provider have no place in our settings but the body itself.
     case["body"] = {
         field: expected[field]
         for field in snake_case(config.get("providerOptions", {}).get("anthropic", {}))

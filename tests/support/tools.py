@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.agents.tool_api import ToolContext, ToolError
+from gateway.agents.tool_api import ToolContext, ToolError, tool_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,6 +40,12 @@ async def count(to: int) -> AsyncIterator[int]:
     """Count, and show how far."""
     for number in range(1, to + 1):
         yield number
+
+
+@tool_options(strict=True, defer_loading=False, input_examples=[{"city": "Oslo"}])
+def measured(city: str) -> str:
+    """Tell the temperature."""
+    return f"{len(city)} degrees"
 
 
 def refuse() -> None:

@@ -1,7 +1,6 @@
 """A step's request to the Messages API: what the AI SDK sends for the same conversation.
 
-Source: @ai-sdk/anthropic 4.0.105, `anthropic-language-model.ts` (`getArgs`) and
-`anthropic-prepare-tools.ts`.
+Source: @ai-sdk/anthropic 4.0.105, `anthropic-language-model.ts` (`prepareRequest`).
 """
 
 from __future__ import annotations
@@ -12,28 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.providers.anthropic_tools import TOOL_BETAS, ToolNames, api_name, api_type
+from gateway.providers.anthropic_tools import ToolNames
+from gateway.providers.prompts.anthropic_betas import body_betas
 from gateway.providers.prompts.anthropic_messages import Conversation
 from gateway.providers.prompts.anthropic_models import ModelTraits, model_traits
 from gateway.providers.prompts.anthropic_reasoning import with_reasoning
+from gateway.providers.prompts.anthropic_request_tools import RequestTools
 from gateway.providers.prompts.anthropic_schema import constrained_schema, is_constrainable
 from gateway.providers.prompts.model_messages import SystemMessage, model_messages
-from gateway.providers.translate.anthropic import JSON_TOOL
 from gateway.providers.translate.anthropic_citations import CitedDocument
 
 if TYPE_CHECKING:
-    from gateway.providers.base import StepRequest, ToolSpec
+    from gateway.providers.base import StepRequest
 
 _SAMPLING: Final = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p"}
-_STRUCTURED_BETA: Final = "structured-outputs-2025-11-13"
-
-_OPTION_BETAS: Final = {
-    "mcp_servers": "mcp-client-2025-04-04",
-    "context_management": "context-management-2025-06-27",
-    "compaction": "compact-2026-09-04",
-    "safeguards": "dangerous-tool-use-2026-09-03",
-}
-"""A field of the body -> the beta that it needs."""
 
 
 class AnthropicRequest(Struct, frozen=True, kw_only=True):
@@ -88,16 +79,19 @@ def build_request(request: StepRequest, *, unsigned_thinking: bool = False) -> A
         body["system"] = conversation.system
     body["messages"] = [msgspec.to_builtins(each) for each in conversation.messages]
     thinks_by_budget = _thinking_type(options) == "enabled"
-    body |= _tools(
-        request,
-        schema if json_tool else None,
+    tools = RequestTools(
         forces=traits.forces_tools and not thinks_by_budget,
+        constrains=traits.structured_output,
+        marks=conversation.marks,
     )
+    body |= tools.fields(request.tools, request.tool_choice, schema if json_tool else None)
     body["stream"] = True
     body |= options
-    constrains = traits.structured_output and not json_tool
-    betas = conversation.betas | _tool_betas(request.tools, constrains=constrains)
-    betas |= {beta for field, beta in _OPTION_BETAS.items() if options.get(field)}
+    if _continues_thread(body):
+        # Its first request said them, and they cannot be changed.
+        body.pop("system", None)
+        body.pop("tools", None)
+    betas = conversation.betas | tools.betas | body_betas(body)
     betas.update(extra_betas if isinstance(extra_betas, list | tuple) else ())
     return AnthropicRequest(
         body=body,
@@ -121,6 +115,11 @@ def _thinking_type(options: Mapping[str, Any]) -> str | None:
     return thinking.get("type") if isinstance(thinking, dict) else None
 
 
+def _continues_thread(body: Mapping[str, object]) -> bool:
+    thread = body.get("thread")
+    return isinstance(thread, dict) and thread.get("type") == "continue"
+
+
 def _limits(
     request: StepRequest, traits: ModelTraits, options: Mapping[str, Any]
 ) -> dict[str, object]:
@@ -138,7 +137,8 @@ def _limits(
         fields |= {api: parameters[ours] for ours, api in _SAMPLING.items() if ours in parameters}
         if "temperature" in fields:
             fields["temperature"] = _clamped(fields["temperature"])
-            fields.pop("top_p", None)  # these models refuse both together
+            if traits.known or "claude-" in request.model:
+                fields.pop("top_p", None)  # Claude refuses both together; others may want both
     if stop := parameters.get("stop_sequences"):
         fields["stop_sequences"] = stop
     return fields
@@ -146,61 +146,3 @@ def _limits(
 
 def _clamped(temperature: object) -> float:
     return min(max(msgspec.convert(temperature, float), 0.0), 1.0)
-
-
-def _tools(
-    request: StepRequest, answer_schema: Mapping[str, Any] | None, *, forces: bool
-) -> dict[str, object]:
-    """Return `tools` and `tool_choice`; the JSON tool is the last, and must be called."""
-    choice = request.tool_choice
-    named = choice if choice not in (None, "auto", "required", "none") else None
-    declared = list(request.tools)
-    if named is not None and (answer_schema is not None or not forces):
-        declared = [tool for tool in declared if tool.name == named]
-    if choice == "none" and answer_schema is not None:
-        declared = []
-    tools = [_tool(tool) for tool in declared]
-    if answer_schema is not None:
-        tools.append(
-            {
-                "name": JSON_TOOL,
-                "description": "Respond with a JSON object.",
-                "input_schema": answer_schema,
-                "eager_input_streaming": True,
-            }
-        )
-        kind = "any" if forces else "auto"
-        return {"tools": tools, "tool_choice": {"type": kind, "disable_parallel_tool_use": True}}
-    if not tools:
-        return {}
-    if named is not None and forces:
-        return {"tools": tools, "tool_choice": {"type": "tool", "name": named}}
-    kind = {"required": "any" if forces else "auto", "none": "none"}.get(choice or "", "auto")
-    return {"tools": tools, "tool_choice": {"type": kind}}
-
-
-def _tool(tool: ToolSpec) -> dict[str, object]:
-    if tool.provider_type is None:
-        description = {"description": tool.description} if tool.description else {}
-        return {
-            "name": tool.name,
-            **description,
-            "input_schema": msgspec.json.decode(tool.input_schema),
-            "eager_input_streaming": True,
-        }
-    kind = api_type(tool.provider_type)
-    arguments = {} if tool.provider_args is None else msgspec.json.decode(tool.provider_args)
-    if "_toolset_" in kind:  # its members have the names
-        return {"type": kind, **arguments}
-    return {"type": kind, "name": api_name(kind), **arguments}
-
-
-def _tool_betas(tools: Sequence[ToolSpec], *, constrains: bool) -> set[str]:
-    betas = {
-        TOOL_BETAS[kind]
-        for tool in tools
-        if tool.provider_type and (kind := api_type(tool.provider_type)) in TOOL_BETAS
-    }
-    if constrains and any(tool.provider_type is None for tool in tools):
-        betas.add(_STRUCTURED_BETA)
-    return betas

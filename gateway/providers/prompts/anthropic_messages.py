@@ -73,6 +73,7 @@ class Conversation:
         messages: the request's messages.
         betas: those that its blocks need.
         documents: the files that citations may point at, in order.
+        marks: the cache marks that its blocks have taken.
     """
 
     def __init__(self, names: ToolNames, *, unsigned: bool = False) -> None:
@@ -83,7 +84,7 @@ class Conversation:
         self.documents: list[CitedDocument] = []
         self._names = names
         self._unsigned = unsigned
-        self._marks = CacheMarks()
+        self.marks = CacheMarks()
         self._last_user_index = -1
         self._called: set[str] = set()
 
@@ -107,7 +108,7 @@ class Conversation:
     def _add_system(self, group: Sequence[SystemMessage], *, first: bool) -> None:
         blocks: list[Block] = [
             {"type": "text", "text": message.text}
-            | self._marks.of(anthropic_options(message.metadata))
+            | self.marks.of(anthropic_options(message.metadata))
             for message in group
         ]
         if first or not self.system:
@@ -134,7 +135,7 @@ class Conversation:
 
     def _user_block(self, part: ModelText | ModelFile) -> Block:
         options = anthropic_options(part.metadata)
-        mark = self._marks.of(options)
+        mark = self.marks.of(options)
         if isinstance(part, ModelText):
             return {"type": "text", "text": part.text} | mark
         block, betas = file_block(part, options)
@@ -153,7 +154,7 @@ class Conversation:
         block["content"] = _result_text(result)
         if result.kind.startswith("error"):
             block["is_error"] = True
-        return block | self._marks.of(options)
+        return block | self.marks.of(options)
 
     # --- assistant --------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ class Conversation:
                 elif (block := call_block(part, self._names)) is None:
                     continue
                 elif part.is_open:
-                    blocks.append(block | self._marks.of(options))
+                    blocks.append(block | self.marks.of(options))
                 else:
                     hosted[part.call_id] = part, block
             elif isinstance(part, ModelToolResult) and part.call_id in hosted:
@@ -212,7 +213,7 @@ class Conversation:
             block = {"type": "text", "text": part.text}
             if (citations := _citations(options.citations)) is not None:
                 block["citations"] = citations
-        return block | self._marks.of(options)
+        return block | self.marks.of(options)
 
     def _tool_use(self, call: ModelToolCall) -> Block:
         options = anthropic_options(call.metadata)
@@ -227,7 +228,7 @@ class Conversation:
             )
             block["toolset_name"] = toolset
         block["input"] = given
-        return block | caller_field(options) | self._marks.of(options)
+        return block | caller_field(options) | self.marks.of(options)
 
     def _hosted_pair(
         self, call: ModelToolCall, call_part: Block, result: ModelToolResult
@@ -237,8 +238,8 @@ class Conversation:
         if result_part is None:
             return []
         return [
-            call_part | self._marks.of(anthropic_options(call.metadata)),
-            result_part | self._marks.of(anthropic_options(result.metadata)),
+            call_part | self.marks.of(anthropic_options(call.metadata)),
+            result_part | self.marks.of(anthropic_options(result.metadata)),
         ]
 
     # --- the whole --------------------------------------------------------------------------

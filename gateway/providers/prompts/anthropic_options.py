@@ -77,7 +77,10 @@ class CacheMarks:
 
     def of(self, options: AnthropicOptions) -> dict[str, object]:
         """Return the `cache_control` field of a block; empty if it has none."""
-        mark = options.cache_control or options.cache_control_snake
+        return self.field(options.cache_control or options.cache_control_snake)
+
+    def field(self, mark: object) -> dict[str, object]:
+        """Return the `cache_control` field with this value; empty without one."""
         if not mark:
             return {}
         self._count += 1

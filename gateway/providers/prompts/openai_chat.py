@@ -95,6 +95,8 @@ def _function(tool: ToolSpec) -> _Json:
     function: _Json = {"name": tool.name, "parameters": normalized_schema(tool.input_schema)}
     if tool.description:
         function["description"] = tool.description
+    if tool.options.strict is not None:
+        function["strict"] = tool.options.strict
     return {"type": "function", "function": function}
 
 

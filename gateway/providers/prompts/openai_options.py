@@ -37,6 +37,7 @@ class PartOptions(Struct, rename="camel"):
     caller: Caller | None = None
     image_detail: str | None = None
     prompt_cache_breakpoint: Raw = Raw()
+    parallel_tool_call: Raw = Raw()
 
     @property
     def cache_breakpoint(self) -> dict[str, object]:

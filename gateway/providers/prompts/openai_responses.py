@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from gateway.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
 from gateway.providers.prompts.json_text import stringified
@@ -35,6 +35,7 @@ from gateway.providers.prompts.model_messages import (
     model_messages,
 )
 from gateway.providers.prompts.openai_options import PartOptions, part_options
+from gateway.providers.prompts.openai_parallel_calls import Together, Wrappers
 from gateway.providers.prompts.openai_plain_items import plain_step
 from gateway.providers.prompts.openai_provider_calls import (
     client_result,
@@ -75,6 +76,7 @@ class InputSettings(Struct, frozen=True, kw_only=True):
         in_conversation: the provider keeps the history: items with ids are there already.
         after_response: as far as a response that the request names.
         plain: the server keeps nothing, and wants each item to say what it is.
+        wrappers: calls that the provider knows as one.
     """
 
     tools: DeclaredTools
@@ -84,6 +86,7 @@ class InputSettings(Struct, frozen=True, kw_only=True):
     in_conversation: bool = False
     after_response: bool = False
     plain: bool = False
+    wrappers: Wrappers = Wrappers()
 
 
 def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]:
@@ -94,6 +97,8 @@ def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]
     answered: set[str] = set()
     messages = model_messages(request.messages)
     odd = frozenset(_odd_results(messages, settings.tools))
+    if not settings.plain and (settings.in_conversation or settings.after_response):
+        settings = structs.replace(settings, wrappers=Wrappers(messages))
     for message in messages:
         if isinstance(message, SystemMessage):
             items.append(_system(message, settings))
@@ -105,11 +110,8 @@ def responses_input(request: StepRequest, settings: InputSettings) -> list[Item]
         else:
             for part in message.content:
                 if isinstance(part, ModelToolResult):
-                    # A refused call that the provider was to execute is no function call.
-                    if part.kind != "execution-denied" or _is_called(
-                        fitting(part.call_id, MAX_CALL_ID), items
-                    ):
-                        items.append(_result(part, settings))
+                    if _is_answered(part, settings, items):
+                        items += _result(part, settings)
                 elif not settings.plain and part.approval_id not in answered:
                     answered.add(part.approval_id)
                     items += _approval(part, settings)
@@ -141,7 +143,11 @@ def _odd_results(messages: Iterable[ModelMessage], tools: DeclaredTools) -> Iter
                     yield part.call_id
 
 
-def _is_called(call_id: str, items: Iterable[Item]) -> bool:
+def _is_answered(result: ModelToolResult, settings: InputSettings, items: Iterable[Item]) -> bool:
+    """Whether a result has its call: a refused one that the provider was to execute has none."""
+    if result.kind != "execution-denied" or settings.wrappers.of(result.metadata) is not None:
+        return True
+    call_id = fitting(result.call_id, MAX_CALL_ID)
     return any(item.get("call_id") == call_id for item in items)
 
 
@@ -280,6 +286,9 @@ class _AssistantInput:
     def _call(self, part: ModelToolCall, options: PartOptions) -> Iterator[Item]:
         settings = self._settings
         item_id = options.item_id
+        if (together := settings.wrappers.of(part.metadata)) is not None:
+            yield from _wrapper_call(together, settings)
+            return
         if settings.in_conversation and item_id is not None:
             return
         kind = settings.tools.kind_of(part.name)
@@ -362,12 +371,45 @@ def _caller(options: PartOptions) -> Item:
     return {"type": "program", "caller_id": caller.caller_id}
 
 
-def _result(part: ModelToolResult, settings: InputSettings) -> Item:
+def _wrapper_call(together: Together, settings: InputSettings) -> Iterator[Item]:
+    wrapper = together.wrapper
+    # A conversation has the wrapper; what follows a response wants each function's call.
+    if not together.called and not settings.in_conversation:
+        yield {
+            "type": "function_call",
+            "call_id": fitting(wrapper.tool_call_id, MAX_CALL_ID),
+            "name": fitting(wrapper.tool_name, MAX_OPENAI_NAME),
+            "arguments": wrapper.input,
+        }
+    together.called = True
+
+
+def _wrapper_result(together: Together) -> Iterator[Item]:
+    if together.answered:
+        return
+    together.answered = True
+    marks = [part_options(each.metadata).cache_breakpoint for each in together.results]
+    texts = [result_text(each) for each in together.results]
+    output: object = "\n".join(texts)
+    if any(marks):
+        output = [
+            {"type": "input_text", "text": f"\n{text}" if index else text, **mark}
+            for index, (text, mark) in enumerate(zip(texts, marks, strict=True))
+        ]
+    call_id = fitting(together.wrapper.tool_call_id, MAX_CALL_ID)
+    yield {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def _result(part: ModelToolResult, settings: InputSettings) -> Iterator[Item]:
     options = part_options(part.metadata)
+    if (together := settings.wrappers.of(part.metadata)) is not None:
+        yield from _wrapper_result(together)
+        return
     kind = None if settings.plain else settings.tools.kind_of(part.name)
     rebuilt = client_result(kind, part)
     if rebuilt is not None:
-        return rebuilt
+        yield rebuilt
+        return
     output: object = result_text(part)
     if options.cache_breakpoint:
         output = [{"type": "input_text", "text": output, **options.cache_breakpoint}]
@@ -378,7 +420,7 @@ def _result(part: ModelToolResult, settings: InputSettings) -> Item:
     }
     if kind != "custom" and options.caller is not None:
         item["caller"] = _caller(options)
-    return item
+    yield item
 
 
 def _approval(part: ModelApprovalResponse, settings: InputSettings) -> Iterator[Item]:

@@ -84,10 +84,14 @@ def _function(tool: ToolSpec) -> dict[str, object]:
         "type": "function",
         "name": tool.name,
         "parameters": normalized_schema(tool.input_schema),
-        "strict": False,
+        "strict": tool.options.strict or False,
     }
     if tool.description:
         function["description"] = tool.description
+    if tool.options.defer_loading is not None:
+        function["defer_loading"] = tool.options.defer_loading
+    if tool.options.allowed_callers is not None:
+        function["allowed_callers"] = tool.options.allowed_callers
     return function
 
 

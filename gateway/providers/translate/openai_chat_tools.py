@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 from gateway.providers.translate.loose import Side
+from gateway.providers.translate.openai_parallel import is_parallel_wrapper, wrapped_calls
 from protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class _Call(Struct):
     name: str
     arguments: _Arguments
     index: int | None = None
+    wraps: bool = False
     wire_ids: set[str] = field(default_factory=set)
     indices: set[int] = field(default_factory=set)
     metadata: Json | UnsetType = UNSET
@@ -146,7 +148,8 @@ class ToolCallDeltas:
             chunks = []
             if text is not None:
                 call.arguments.append(text)
-                chunks.append(ToolInputDeltaChunk(tool_call_id=call.id, input_text_delta=text))
+                if not call.wraps:
+                    chunks.append(ToolInputDeltaChunk(tool_call_id=call.id, input_text_delta=text))
         if wire_id is not None:
             call.wire_ids.add(wire_id)
         if delta.index is not None:
@@ -163,10 +166,32 @@ class ToolCallDeltas:
         calls = [call for call in self._tracked if not cut or call.arguments.text.strip()]
         if all(call.index is not None for call in calls):
             calls = sorted(calls, key=lambda call: call.index or 0)
-        return [
-            self._calls.complete(call.id, call.name, call.arguments.text, metadata=call.metadata)
-            for call in calls
+        chunks: list[AnyChunk] = []
+        for call in calls:
+            if call.wraps:
+                chunks += self._opened(call)
+            else:
+                chunks.append(
+                    self._calls.complete(
+                        call.id, call.name, call.arguments.text, metadata=call.metadata
+                    )
+                )
+        return chunks
+
+    def _opened(self, wrapper: _Call) -> list[AnyChunk]:
+        """Return the calls inside a wrapper, which was held back; itself if it is none."""
+        text = wrapper.arguments.text
+        inside = [
+            (f"{wrapper.id}_{index}", name, given)
+            for index, (name, given) in enumerate(wrapped_calls(text, self._calls.declared))
         ]
+        chunks: list[AnyChunk] = []
+        for call_id, name, given in inside or [(wrapper.id, wrapper.name, text)]:
+            chunks.append(self._calls.start(call_id, name))
+            if given:
+                chunks.append(ToolInputDeltaChunk(tool_call_id=call_id, input_text_delta=given))
+            chunks.append(self._calls.complete(call_id, name, given, metadata=wrapper.metadata))
+        return chunks
 
     def _begin(
         self, wire_id: str | None, index: int | None, name: str, text: str
@@ -176,8 +201,11 @@ class ToolCallDeltas:
         self._used_ids.add(call_id)
         arguments = _Arguments()
         arguments.append(text)
-        call = _Call(call_id, name, arguments, index)
+        wraps = is_parallel_wrapper(name, self._calls.declared)
+        call = _Call(call_id, name, arguments, index, wraps)
         self._tracked.append(call)
+        if wraps:
+            return call, []
         chunks: list[AnyChunk] = [self._calls.start(call_id, name)]
         if text:
             chunks.append(ToolInputDeltaChunk(tool_call_id=call_id, input_text_delta=text))

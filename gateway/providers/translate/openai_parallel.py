@@ -4,7 +4,8 @@ Models sometimes call an internal tool named `parallel` whose input lists the re
 It is opened only if every call in it is one of a declared function; else it stays what it
 looks like, a call of an undeclared tool.
 
-Source: @ai-sdk/openai 4.0.118, `responses/expand-parallel-tool-call.ts`.
+Source: @ai-sdk/openai 4.0.118, `responses/expand-parallel-tool-call.ts`. Deviations: its full name
+is known, too, and so it is in Chat Completions.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.providers.translate.openai_responses_wire import FunctionCall
 
-WRAPPER: Final = "parallel"
+WRAPPERS: Final = frozenset({"parallel", "multi_tool_use.parallel"})
 _RECIPIENT_PREFIX: Final = "functions."
 
 
@@ -51,13 +52,13 @@ _decoder = msgspec.json.Decoder(_WrapperInput)
 
 def is_parallel_wrapper(name: str, functions: Collection[str]) -> bool:
     """Whether a call is the wrapper, and not a declared function of that name."""
-    return name == WRAPPER and WRAPPER not in functions
+    return name in WRAPPERS and name not in functions
 
 
-def expand_parallel(item: FunctionCall, functions: Collection[str]) -> list[ChildCall]:
-    """Return the calls inside a wrapper; none if it cannot be opened."""
+def wrapped_calls(arguments: str, functions: Collection[str]) -> list[tuple[str, str]]:
+    """Return name and arguments of the calls inside a wrapper; none if it cannot be opened."""
     try:
-        uses = _decoder.decode(item.arguments).tool_uses
+        uses = _decoder.decode(arguments).tool_uses
     except UNREADABLE:
         return []
     names = [use.recipient_name.removeprefix(_RECIPIENT_PREFIX) for use in uses]
@@ -69,11 +70,17 @@ def expand_parallel(item: FunctionCall, functions: Collection[str]) -> list[Chil
     )
     if not understood:
         return []
+    return [(name, rewritten(use.parameters)) for name, use in zip(names, uses, strict=True)]
+
+
+def expand_parallel(item: FunctionCall, functions: Collection[str]) -> list[ChildCall]:
+    """Return the calls inside a wrapper; none if it cannot be opened."""
+    calls = wrapped_calls(item.arguments, functions)
     return [
         ChildCall(
             call_id=f"{item.call_id}_{index}",
             name=name,
-            arguments=rewritten(use.parameters),
+            arguments=arguments,
             metadata=openai_metadata(
                 parallelToolCall={
                     "itemId": item.id,
@@ -81,9 +88,9 @@ def expand_parallel(item: FunctionCall, functions: Collection[str]) -> list[Chil
                     "toolName": item.name,
                     **({"input": item.arguments} if index == 0 else {}),
                     "index": index,
-                    "count": len(uses),
+                    "count": len(calls),
                 }
             ),
         )
-        for index, (name, use) in enumerate(zip(names, uses, strict=True))
+        for index, (name, arguments) in enumerate(calls)
     ]

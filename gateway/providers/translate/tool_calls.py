@@ -22,7 +22,7 @@ from protocol.refused_keys import is_refused
 from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 EMPTY_INPUT: Final = Raw(b"{}")
 
@@ -49,6 +49,11 @@ class ToolCalls:
         self._declared = dict.fromkeys(tool_names)
         self._check = check
         self.pending: list[ToolCall] = []
+
+    @property
+    def declared(self) -> Collection[str]:
+        """The declared tools, by the names that clients know."""
+        return self._declared.keys()
 
     def start(
         self,

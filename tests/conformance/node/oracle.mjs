@@ -17,15 +17,18 @@ import { wholeRun } from './whole_run.mjs';
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const CHOICES = ['auto', 'none', 'required'];
 
-/** Build the tools of a case: `{type: 'function', name, inputSchema}` or `{type: 'provider', id, name, args}`. */
+/**
+ * Build the tools of a case: `{type: 'function', name, inputSchema, ...}` or `{type: 'provider', id, name, args}`.
+ * Further fields of a function are the AI SDK's (`strict`, `inputExamples`, `providerOptions`).
+ */
 function toolsOf({ provider, tools }) {
   if (!tools?.length) return undefined;
   const { tools: own, tool: over } = providers[provider];
   return Object.fromEntries(
-    tools.map(({ type, name, id, args = {}, description, inputSchema }) => [
+    tools.map(({ type, name, id, args = {}, description, inputSchema, ...more }) => [
       name,
       type === 'function'
-        ? tool({ description, inputSchema: jsonSchema(inputSchema) })
+        ? tool({ ...more, description, inputSchema: jsonSchema(inputSchema) })
         : { ...own.makers[own.nameOf(id.split('.')[1])](args), ...over },
     ]),
   );

@@ -13,15 +13,17 @@ from msgspec import Raw
 from gateway import Agent, Run
 from gateway.agents.base import AgentRequest, AgentTraits
 from gateway.agents.configured_tools import make_tools
+from gateway.agents.tool_api import tool_options
 from gateway.errors import AgentNotFoundError, SettingsError
 from gateway.ids import ANONYMOUS, RunId, SessionId
-from gateway.providers.base import ToolCall
+from gateway.providers.base import ToolCall, ToolOptions
 from gateway.settings import (
     SIMULATED_KINDS,
     AgentSettings,
     ClientToolSettings,
     ProviderToolSettings,
     Settings,
+    ToolOptionSettings,
 )
 from gateway.wiring import Agents, default_agents, import_agent, open_agents
 
@@ -181,6 +183,20 @@ def test_agent_has_the_tools_of_its_settings(tools_module: str) -> None:
     assert bytes(provider.provider_args) == b'{"max_uses":2}'
 
 
+def test_tool_has_the_options_of_its_settings_over_its_own(module: ModuleType) -> None:
+    """What the settings leave unset is the function's to say."""
+    module.add = tool_options(strict=True, defer_loading=True)(lambda one: one)  # type: ignore[attr-defined]
+    module.add.__name__ = "add"
+    agent = with_tools(
+        tools=(f"{module.__name__}:add",),
+        tool_options={"add": ToolOptionSettings(defer_loading=False)},
+        client_tools={"ask": ClientToolSettings(allowed_callers=("direct",))},
+    )
+    ours, client = make_tools("a", agent).specs
+    assert ours.options == ToolOptions(strict=True, defer_loading=False)
+    assert client.options == ToolOptions(allowed_callers=("direct",))
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -192,6 +208,7 @@ def test_agent_has_the_tools_of_its_settings(tools_module: str) -> None:
         ({"tools": ("{}:add",), "needs_approval": {"sub": True}}, "sub"),
         ({"tools": ("{}:add",), "needs_approval": {"add": "{}:gone"}}, "gone"),
         ({"client_tools": {"ask": ClientToolSettings()}, "needs_approval": {"ask": True}}, "ask"),
+        ({"tools": ("{}:add",), "tool_options": {"sub": ToolOptionSettings()}}, "sub"),
     ],
 )
 def test_tool_that_cannot_be_made_is_a_wrong_setting(

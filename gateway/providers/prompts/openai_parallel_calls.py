@@ -1,0 +1,109 @@
+"""Calls out of one `parallel` wrapper, put together again for a server that keeps the history.
+
+It has the wrapper and not the calls that were taken out of it, and waits for one output: the
+results in their order. Where the whole history is sent, calls and results stay apart.
+
+Source: @ai-sdk/openai 4.0.118, `responses/convert-to-openai-responses-input.ts`
+(`collectCompleteParallelToolResultGroups`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from gateway.providers.prompts.model_messages import ModelToolResult, ToolMessage
+from gateway.providers.prompts.openai_options import part_options
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.providers.prompts.model_messages import Metadata, ModelMessage
+
+
+class Wrapper(Struct, rename="camel"):
+    """A call's place in its wrapper; only the first one has the wrapper's `input`."""
+
+    item_id: str
+    tool_call_id: str
+    tool_name: str
+    index: int
+    count: int
+    input: str | None = None
+
+    def is_same(self, other: Wrapper) -> bool:
+        """Whether both are of one wrapper."""
+        inputs = {self.input, other.input} - {None}
+        return len(inputs) < 2 and (
+            (self.item_id, self.tool_call_id, self.tool_name, self.count)
+            == (other.item_id, other.tool_call_id, other.tool_name, other.count)
+        )
+
+
+class Together(Struct):
+    """A wrapper all of whose calls have results.
+
+    Attributes:
+        called, answered: whether the request has it already.
+    """
+
+    wrapper: Wrapper
+    results: list[ModelToolResult]
+    called: bool = False
+    answered: bool = False
+
+
+_decoder: Final = msgspec.json.Decoder(Wrapper)
+
+
+def wrapper_of(metadata: Metadata) -> Wrapper | None:
+    """Return which wrapper a call or a result came out of."""
+    raw = part_options(metadata).parallel_tool_call
+    try:
+        wrapper = _decoder.decode(raw)
+    except UNREADABLE:
+        return None
+    return wrapper if 0 <= wrapper.index < wrapper.count else None
+
+
+class Wrappers:
+    """The wrappers of a history that can be put together."""
+
+    def __init__(self, messages: Iterable[ModelMessage] = ()) -> None:
+        """Look for their results. Without messages, there are none."""
+        found: dict[str, tuple[Wrapper, dict[int, ModelToolResult]]] = {}
+        broken: set[str] = set()
+        results = (
+            part
+            for message in messages
+            if isinstance(message, ToolMessage)
+            for part in message.content
+            if isinstance(part, ModelToolResult)
+        )
+        for part in results:
+            wrapper = wrapper_of(part.metadata)
+            if wrapper is None:
+                continue
+            known, of_it = found.setdefault(wrapper.tool_call_id, (wrapper, {}))
+            if not known.is_same(wrapper) or wrapper.index in of_it:
+                broken.add(wrapper.tool_call_id)
+                continue
+            of_it[wrapper.index] = part
+            if known.input is None and wrapper.input is not None:
+                found[wrapper.tool_call_id] = wrapper, of_it
+        self._together = {
+            call_id: Together(wrapper, [of_it[index] for index in range(wrapper.count)])
+            for call_id, (wrapper, of_it) in found.items()
+            if call_id not in broken and wrapper.input is not None and len(of_it) == wrapper.count
+        }
+
+    def of(self, metadata: Metadata) -> Together | None:
+        """Return the wrapper of a call or a result, None if it stays alone."""
+        wrapper = wrapper_of(metadata) if self._together else None
+        together = None if wrapper is None else self._together.get(wrapper.tool_call_id)
+        if wrapper is None or together is None or not together.wrapper.is_same(wrapper):
+            return None
+        return together

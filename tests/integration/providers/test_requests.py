@@ -1,0 +1,98 @@
+"""What a provider is sent by a whole gateway, and what browsers see of its answer."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pytest
+
+from gateway import create_app
+from gateway.settings import AgentSettings, ProviderSettings, RedisSettings, Settings
+from tests.support.recorder import recorder
+from tests.unit.gateway.api.fakes import data_lines, request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway import Gateway
+    from tests.support.recorder import Recorder
+
+pytestmark = pytest.mark.anyio
+
+HEADERS: Final = {"host": "localhost"}
+PATHS: Final = {"anthropic": "", "openai": "/v1", "openai-chat": "/v1"}
+
+
+@asynccontextmanager
+async def _gateway(
+    redis_url: str, far_end: Recorder, kind: str, agent: dict[str, Any]
+) -> AsyncIterator[Gateway]:
+    provider = {"kind": kind, "base_url": far_end.url + PATHS.get(kind, "")}
+    settings = Settings(
+        redis=RedisSettings(url=redis_url),
+        providers={"theirs": msgspec.convert(provider | agent.pop("at", {}), ProviderSettings)},
+        agents={"a": msgspec.convert({"provider": "theirs", **agent}, AgentSettings)},
+    )
+    app = create_app(settings)
+    async with app.open():
+        yield app
+
+
+async def _send(app: Gateway, message_id: str = "u1", chat: str = "c1") -> list[Any]:
+    """Send a message; return the chunks of its run."""
+    message = {"id": message_id, "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+    answer = await request(app, "POST", "/api/chat", {"id": chat, "messages": [message]}, HEADERS)
+    assert answer.status == 200, answer.body
+    return [line for line in data_lines(answer.body) if line != "[DONE]"]
+
+
+async def test_tools_are_declared_with_the_options_of_settings_and_function(
+    redis_url: str,
+) -> None:
+    """The settings come first; a client's tool has them too; the beta that they need is sent."""
+    agent: dict[str, Any] = {
+        "model": "claude-opus-4-8",
+        "tools": ["tests.support.tools:measured"],
+        "tool_options": {"measured": {"defer_loading": True}},
+        "client_tools": {"where": {"cache_control": {"type": "ephemeral"}}},
+        "provider_options": {"speed": "fast"},
+    }
+    async with recorder() as far_end, _gateway(redis_url, far_end, "anthropic", agent) as app:
+        await _send(app)
+    (sent,) = far_end.requests
+    ours, client = sent.body["tools"]
+    assert (ours["strict"], ours["defer_loading"]) == (True, True)
+    assert ours["input_examples"] == [{"city": "Oslo"}]
+    assert client["cache_control"] == {"type": "ephemeral"}
+    assert sent.headers["anthropic-beta"].split(",") == [
+        "advanced-tool-use-2025-11-20",
+        "fast-mode-2026-02-01",
+        "structured-outputs-2025-11-13",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["openai", "openai-chat"])
+async def test_strict_function_is_strict_at_openai(redis_url: str, kind: str) -> None:
+    """In both of its APIs."""
+    agent: dict[str, Any] = {"model": "gpt-4o", "tools": ["tests.support.tools:measured"]}
+    async with recorder() as far_end, _gateway(redis_url, far_end, kind, agent) as app:
+        await _send(app)
+    (tool,) = far_end.requests[0].body["tools"]
+    assert tool.get("function", tool)["strict"] is True
+
+
+async def test_wrapped_calls_are_executed_each(redis_url: str) -> None:
+    """A model that writes `multi_tool_use.parallel` has its two calls answered."""
+    agent: dict[str, Any] = {"model": "gpt-4o", "tools": ["tests.support.tools:add"]}
+    uses = [
+        {"recipient_name": "functions.add", "parameters": {"one": one, "two": 1}} for one in (1, 2)
+    ]
+    async with recorder() as far_end, _gateway(redis_url, far_end, "openai-chat", agent) as app:
+        far_end.calls.append(("multi_tool_use.parallel", {"tool_uses": uses}))
+        chunks = await _send(app)
+    assert [c["output"] for c in chunks if c["type"] == "tool-output-available"] == [2, 3]
+    *_, call, one, two = far_end.requests[1].body["messages"]
+    assert [each["function"]["name"] for each in call["tool_calls"]] == ["add", "add"]
+    assert (one["content"], two["content"]) == ("2", "3")
