@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from gateway.agents.agent import Agent
     from gateway.agents.run import Run
-    from gateway.agents.tool_api import ToolContext, ToolError
+    from gateway.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
     from gateway.answer import ToolCall
     from gateway.app import Gateway, create_app
     from gateway.errors import AgentError
@@ -27,6 +27,8 @@ __all__ = [
     "ToolCall",
     "ToolContext",
     "ToolError",
+    "ToolFile",
+    "ToolOutput",
     "create_app",
 ]
 
@@ -40,6 +42,8 @@ _HOMES: Final = {
     "ToolCall": "gateway.answer",
     "ToolContext": "gateway.agents.tool_api",
     "ToolError": "gateway.agents.tool_api",
+    "ToolFile": "gateway.agents.tool_api",
+    "ToolOutput": "gateway.agents.tool_api",
     "create_app": "gateway.app",
 }
 """Public name -> its module."""

@@ -7,11 +7,19 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
+from gateway.agents.tool_output import ToolFile, ToolOutput
 from gateway.answer import ToolError
 from gateway.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
 from gateway.providers.base import ToolOptions
 
-__all__ = ["ToolContext", "ToolError", "options_of", "tool_options"]
+__all__ = [
+    "ToolContext",
+    "ToolError",
+    "ToolFile",
+    "ToolOutput",
+    "options_of",
+    "tool_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

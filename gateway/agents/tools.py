@@ -10,10 +10,10 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw, structs
 
 from gateway.agents.threads import Threads
-from gateway.agents.tool_api import ToolContext, ToolError
+from gateway.agents.tool_api import ToolContext, ToolError, ToolOutput
 from protocol.chunks import (
     AnyChunk,
     ToolApprovalRequestChunk,
@@ -109,8 +109,7 @@ class Tools:
     ) -> None:
         """Execute one call; whatever happens but a cancellation, its last chunk is final."""
         try:
-            output = await self._result(call, request, arrived)
-            await arrived.put(_output(call, output))
+            await arrived.put(await self._result(call, request, arrived))
         except ToolError as error:
             await arrived.put(_error(call, str(error) or _failed(call)))
         except (Exception, asyncio.CancelledError) as error:
@@ -123,7 +122,7 @@ class Tools:
 
     async def _result(
         self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
-    ) -> Raw:
+    ) -> ToolOutputAvailableChunk:
         """Return what a call comes to; preliminary results arrive before.
 
         A generator's last value comes twice, as the AI SDK sends it: nobody knows that it is
@@ -134,15 +133,15 @@ class Tools:
             raise ToolError(f"The tool {call.name} is not available any more.")
         if (problem := tool.check(call.input)) is not None:
             raise ToolError(f"Invalid input for tool {call.name}: {problem}")
-        output = Raw(b"null")
+        output = _output(call, None)
         try:
             async with asyncio.timeout(tool.limit_s) as limit:
                 values = tool.call(call.input, _context(call.id, request), self._threads)
                 async with aclosing(values):
                     async for value in values:
-                        output = _json_of(call, value)
+                        output = _output(call, value)
                         if tool.is_stream:
-                            await arrived.put(_output(call, output, preliminary=True))
+                            await arrived.put(structs.replace(output, preliminary=True))
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -180,14 +179,13 @@ def _json_of(call: ToolCall, value: object) -> Raw:
         raise ToolError(f"The tool {call.name} returned something that is not JSON.") from None
 
 
-def _output(
-    call: ToolCall, output: Raw, *, preliminary: bool | UnsetType = UNSET
-) -> ToolOutputAvailableChunk:
+def _output(call: ToolCall, value: object) -> ToolOutputAvailableChunk:
+    metadata = call.metadata
+    if isinstance(value, ToolOutput):
+        metadata = value.marked(metadata)
+        value = value.output()
     return ToolOutputAvailableChunk(
-        tool_call_id=call.id,
-        output=output,
-        provider_metadata=call.metadata,
-        preliminary=preliminary,
+        tool_call_id=call.id, output=_json_of(call, value), provider_metadata=metadata
     )
 
 

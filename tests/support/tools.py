@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.agents.tool_api import ToolContext, ToolError, tool_options
+from gateway.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput, tool_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,6 +46,14 @@ async def count(to: int) -> AsyncIterator[int]:
 def measured(city: str) -> str:
     """Tell the temperature."""
     return f"{len(city)} degrees"
+
+
+async def draw(shown: bool) -> AsyncIterator[str | ToolOutput]:
+    """Draw a map; people see it, or where it is."""
+    yield "drawing"
+    png = ToolFile(media_type="image/png", data=b"\x89PNG not really")
+    content: tuple[str | ToolFile, ...] = ("The map:", png)
+    yield ToolOutput(content, shown={"at": "/map.png"}) if shown else ToolOutput(content)
 
 
 def refuse() -> None:

@@ -9,14 +9,19 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
+from gateway.providers.prompts.anthropic_options import AnthropicOptions
 from gateway.providers.prompts.model_files import ModelFile, omission_note
 from gateway.providers.translate.anthropic_citations import CitedDocument
 
 if TYPE_CHECKING:
-    from gateway.providers.prompts.anthropic_options import AnthropicOptions
+    from collections.abc import Sequence
 
 FILES_BETA: Final = "files-api-2025-04-14"
 PDF_BETA: Final = "pdfs-2024-09-25"
+
+_NO_OPTIONS: Final = AnthropicOptions()
 
 _PDF: Final = "application/pdf"
 _PLAIN: Final = "text/plain"
@@ -40,6 +45,29 @@ def file_block(
         return {"type": "image", "source": source}, frozenset()
     betas = frozenset({PDF_BETA} if source.get("media_type") == _PDF or file.url else ())
     return _document(file, options, source), betas
+
+
+def result_blocks(
+    parts: Sequence[str | ModelFile],
+) -> tuple[list[dict[str, object]], frozenset[str]]:
+    """Return the blocks of a tool's result, and the betas that they need.
+
+    As in a message, but a document has nothing besides its source.
+    """
+    blocks: list[dict[str, object]] = []
+    betas: frozenset[str] = frozenset()
+    for part in parts:
+        if isinstance(part, str):
+            if part:  # the API takes no empty ones
+                blocks.append({"type": "text", "text": part})
+            continue
+        block, needed = file_block(structs.replace(part, filename=None), _NO_OPTIONS)
+        if block["type"] == "text" and part.filename:
+            block["text"] = omission_note(part)
+        # The API fetches what it is given the address of, of whatever type it turns out to be.
+        betas |= frozenset() if part.url is not None else needed
+        blocks.append(block)
+    return blocks, betas
 
 
 def cited_document(file: ModelFile, options: AnthropicOptions) -> CitedDocument | None:

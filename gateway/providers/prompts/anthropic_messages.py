@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from gateway.providers.prompts.anthropic_files import cited_document, file_block
+from gateway.providers.prompts.anthropic_files import cited_document, file_block, result_blocks
 from gateway.providers.prompts.anthropic_hosted import (
     Block,
     call_block,
@@ -36,6 +36,7 @@ from gateway.providers.prompts.model_messages import (
     ToolMessage,
     UserMessage,
 )
+from gateway.providers.prompts.model_outputs import content_parts
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
@@ -151,7 +152,11 @@ class Conversation:
         toolset = self._names.toolsets.get(result.name, options.toolset_name)
         if toolset is not None:
             block["toolset_name"] = toolset
-        block["content"] = _result_text(result)
+        if result.kind == "content" and result.value is not UNSET:
+            block["content"], betas = result_blocks(content_parts(result.value))
+            self.betas |= betas
+        else:
+            block["content"] = _result_text(result)
         if result.kind.startswith("error"):
             block["is_error"] = True
         return block | self.marks.of(options)

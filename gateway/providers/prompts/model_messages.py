@@ -23,6 +23,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.providers.prompts.json_text import sound
 from gateway.providers.prompts.model_files import ModelFile, model_file
+from gateway.providers.prompts.model_outputs import output_content
 from protocol.chunks import Json
 from protocol.codec import UNREADABLE
 from protocol.cut_calls import CUT_TEXTS
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Metadata: TypeAlias = Json | UnsetType
+ResultKind: TypeAlias = Literal[
+    "text", "json", "content", "error-text", "error-json", "execution-denied"
+]
 
 
 class ModelText(Struct, frozen=True, kw_only=True):
@@ -94,12 +98,13 @@ class ModelToolResult(Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: how `value` is meant. `text`, `error-text` and `execution-denied` (the reason,
-            or UNSET): a JSON string; else any JSON.
+            or UNSET): a JSON string; `content`: texts and files, see `content_parts`; else
+            any JSON.
     """
 
     call_id: str
     name: str
-    kind: Literal["text", "json", "error-text", "error-json", "execution-denied"]
+    kind: ResultKind
     value: Json | UnsetType = UNSET
     metadata: Metadata = UNSET
 
@@ -377,6 +382,8 @@ def _resulted(part: ToolPart) -> Iterator[ModelToolResult | ModelApprovalRespons
 
 
 def _output(part: ToolPart, metadata: Metadata) -> ModelToolResult:
+    if part.provider_executed is not True and (content := output_content(part)) is not None:
+        return _result(part, "content", content, metadata)
     value = Raw(b"null") if part.output is UNSET else part.output
     is_text = bytes(value).lstrip().startswith(b'"')
     return _result(part, "text" if is_text else "json", value, metadata)
@@ -384,7 +391,7 @@ def _output(part: ToolPart, metadata: Metadata) -> ModelToolResult:
 
 def _result(
     part: ToolPart,
-    kind: Literal["text", "json", "error-text", "error-json", "execution-denied"],
+    kind: ResultKind,
     value: Json | UnsetType,
     metadata: Metadata,
 ) -> ModelToolResult:

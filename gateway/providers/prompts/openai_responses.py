@@ -42,7 +42,7 @@ from gateway.providers.prompts.openai_provider_calls import (
     hosted_result,
     provider_call,
 )
-from gateway.providers.prompts.openai_results import result_text
+from gateway.providers.prompts.openai_results import result_items, result_text
 from gateway.providers.prompts.openai_tools import DeclaredTools
 from protocol.codec import UNREADABLE
 
@@ -389,7 +389,7 @@ def _wrapper_result(together: Together) -> Iterator[Item]:
         return
     together.answered = True
     marks = [part_options(each.metadata).cache_breakpoint for each in together.results]
-    texts = [result_text(each) for each in together.results]
+    texts = [_wrapped_text(each) for each in together.results]
     output: object = "\n".join(texts)
     if any(marks):
         output = [
@@ -398,6 +398,11 @@ def _wrapper_result(together: Together) -> Iterator[Item]:
         ]
     call_id = fitting(together.wrapper.tool_call_id, MAX_CALL_ID)
     yield {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def _wrapped_text(result: ModelToolResult) -> str:
+    items = result_items(result)
+    return result_text(result) if items is None else msgspec.json.encode(items).decode()
 
 
 def _result(part: ModelToolResult, settings: InputSettings) -> Iterator[Item]:
@@ -410,8 +415,10 @@ def _result(part: ModelToolResult, settings: InputSettings) -> Iterator[Item]:
     if rebuilt is not None:
         yield rebuilt
         return
-    output: object = result_text(part)
-    if options.cache_breakpoint:
+    output: object = result_items(part)
+    if output is None:
+        output = result_text(part)
+    if options.cache_breakpoint and isinstance(output, str):
         output = [{"type": "input_text", "text": output, **options.cache_breakpoint}]
     item: Item = {
         "type": "custom_tool_call_output" if kind == "custom" else "function_call_output",

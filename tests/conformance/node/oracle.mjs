@@ -19,16 +19,17 @@ const CHOICES = ['auto', 'none', 'required'];
 
 /**
  * Build the tools of a case: `{type: 'function', name, inputSchema, ...}` or `{type: 'provider', id, name, args}`.
- * Further fields of a function are the AI SDK's (`strict`, `inputExamples`, `providerOptions`).
+ * Further fields of a function are the AI SDK's (`strict`, `inputExamples`, `providerOptions`);
+ * `content` says that its outputs are what models read, as it is.
  */
 function toolsOf({ provider, tools }) {
   if (!tools?.length) return undefined;
   const { tools: own, tool: over } = providers[provider];
   return Object.fromEntries(
-    tools.map(({ type, name, id, args = {}, description, inputSchema, ...more }) => [
+    tools.map(({ type, name, id, args = {}, description, inputSchema, content, ...more }) => [
       name,
       type === 'function'
-        ? tool({ ...more, description, inputSchema: jsonSchema(inputSchema) })
+        ? tool({ ...more, ...(content ? { toModelOutput: ({ output }) => output } : {}), description, inputSchema: jsonSchema(inputSchema) })
         : { ...own.makers[own.nameOf(id.split('.')[1])](args), ...over },
     ]),
   );

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,3 +98,59 @@ async def test_wrapped_calls_are_executed_each(redis_url: str) -> None:
     *_, call, one, two = far_end.requests[1].body["messages"]
     assert [each["function"]["name"] for each in call["tool_calls"]] == ["add", "add"]
     assert (one["content"], two["content"]) == ("2", "3")
+
+
+IMAGE: Final = base64.b64encode(b"\x89PNG not really").decode()
+SEEN: Final[dict[str, Any]] = {
+    "anthropic": [
+        {"type": "text", "text": "The map:"},
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": IMAGE},
+        },
+    ],
+    "openai": [
+        {"type": "input_text", "text": "The map:"},
+        {"type": "input_image", "image_url": f"data:image/png;base64,{IMAGE}"},
+    ],
+    "openai-chat": [
+        {"type": "text", "text": "The map:"},
+        {"type": "file", "mediaType": "image/png", "data": {"type": "data", "data": IMAGE}},
+    ],
+}
+
+
+def _result(kind: str, body: dict[str, Any]) -> Any:
+    """Return the last result of a tool in a request."""
+    if kind == "anthropic":
+        return next(
+            block["content"]
+            for message in reversed(body["messages"])
+            for block in message["content"]
+            if block["type"] == "tool_result"
+        )
+    if kind == "openai":
+        items = [item for item in body["input"] if item.get("type") == "function_call_output"]
+        return items[-1]["output"]
+    (message,) = (message for message in body["messages"] if message["role"] == "tool")
+    return json.loads(message["content"])
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("kind", SEEN)
+async def test_model_is_given_the_image_that_a_tool_returns(
+    redis_url: str, kind: str, shown: bool
+) -> None:
+    """In the run itself and in the next one; people see JSON."""
+    agent: dict[str, Any] = {"model": "m", "tools": ["tests.support.tools:draw"]}
+    async with recorder() as far_end, _gateway(redis_url, far_end, kind, agent) as app:
+        far_end.calls.append(("draw", {"shown": shown}))
+        chunks = await _send(app)
+        await _send(app, "u2")
+    outputs = [chunk for chunk in chunks if chunk["type"] == "tool-output-available"]
+    assert outputs[0]["output"] == "drawing"
+    content = {"type": "content", "value": SEEN["openai-chat"]}
+    assert outputs[-1]["output"] == ({"at": "/map.png"} if shown else content)
+    _, after_call, next_run = far_end.requests
+    assert _result(kind, after_call.body) == SEEN[kind]
+    assert _result(kind, next_run.body) == SEEN[kind]

@@ -16,7 +16,7 @@ from msgspec import Raw
 from gateway.agents.base import AgentRequest
 from gateway.agents.python_tool import PythonTool
 from gateway.agents.threads import Threads
-from gateway.agents.tool_api import ToolContext, ToolError
+from gateway.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
 from gateway.agents.tools import Tools
 from gateway.ids import RunId, SessionId, TenantId, UserId
 from gateway.providers.base import ToolCall
@@ -348,3 +348,54 @@ async def test_person_is_asked_before_calls_that_need_it(
     calls = [called("pay", str(amount), amount=amount) for amount in (5, 15, 25)]
     questions = await tools.ask([*calls, called("gone")], REQUEST)
     assert [question.tool_call_id for question in questions] == asked
+
+
+async def test_result_in_parts_is_json_with_a_mark() -> None:
+    """Beside what the provider said of the call."""
+    file = ToolFile(media_type="image/png", data=b"png")
+    chunk = await output_of(lambda: ToolOutput(["a", file]))
+    assert isinstance(chunk, ToolOutputAvailableChunk)
+    assert json.loads(bytes(chunk.output)) == {
+        "type": "content",
+        "value": [
+            {"type": "text", "text": "a"},
+            {"type": "file", "mediaType": "image/png", "data": {"type": "data", "data": "cG5n"}},
+        ],
+    }
+    assert json.loads(bytes(chunk.provider_metadata)) == {  # type: ignore[arg-type]
+        "p": {},
+        "midstream": {"modelOutput": True},
+    }
+
+
+async def test_people_may_be_shown_something_else() -> None:
+    """What the model reads is kept beside it."""
+    chunk = await output_of(lambda: ToolOutput("a", shown=[1]))
+    assert isinstance(chunk, ToolOutputAvailableChunk)
+    assert bytes(chunk.output) == b"[1]"
+    metadata = json.loads(bytes(chunk.provider_metadata))  # type: ignore[arg-type]
+    assert metadata["midstream"]["modelOutput"] == {
+        "type": "content",
+        "value": [{"type": "text", "text": "a"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, "one of"),
+        ({"data": b"", "url": "https://a.example"}, "one of"),
+        ({"data": "text"}, "bytes"),
+        ({"url": b"https://a.example"}, "text"),
+    ],
+)
+def test_file_that_is_none_is_refused_where_it_is_made(given: Any, named: str) -> None:
+    """The sentence says what a file has."""
+    with pytest.raises(TypeError, match=named):
+        ToolFile(media_type="image/png", **given)
+
+
+def test_parts_that_are_none_are_refused_where_they_are_made() -> None:
+    """As of a file's bytes without their type."""
+    with pytest.raises(TypeError, match="bytes"):
+        ToolOutput([b"png"])  # type: ignore[list-item]

@@ -202,3 +202,29 @@ def test_answer_format_stands_beside_other_settings_of_the_text() -> None:
     }
     settings["provider_options"] = {"text": {"format": {"type": "text"}}}
     assert responses(message("user", text("a")), **settings)["text"]["format"] == {"type": "text"}
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        '"x"',
+        '{"modelOutput": 3}',
+        '{"modelOutput": {"type": "other"}}',
+        '{"modelOutput": {"type": "content", "value": {}}}',
+        '{"modelOutput": {"type": "content", "value": [{"type": 1}]}}',
+        '{"modelOutput": true}',
+    ],
+)
+def test_result_whose_parts_cannot_be_read_is_its_json(mark: str) -> None:
+    """Whoever wrote it, the conversation goes on."""
+    called = {
+        "type": "tool-a",
+        "toolCallId": "c",
+        "state": "output-available",
+        "input": {},
+        "output": {"b": 1},
+        "resultProviderMetadata": {"midstream": json.loads(mark)},
+    }
+    history = (message("user", text("Hi")), message("assistant", STEP, called))
+    assert chat(*history)["messages"][-1]["content"] == '{"b":1}'
+    assert responses(*history)["input"][-1]["output"] == '{"b":1}'
