@@ -392,10 +392,11 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     """A model provider, `[providers.NAME]`; `anthropic`, `openai` and `openai-chat` exist."""
 
     kind: Annotated[
-        Literal["", "anthropic", "openai", "openai-chat"],
+        Literal["", "anthropic", "openai", "openai-chat", "azure", "azure-chat"],
         Meta(
-            description="The API it speaks: `anthropic` (Messages), `openai` (Responses) or "
-            "`openai-chat` (Chat Completions). Empty: its name says so."
+            description="The API it speaks: `anthropic` (Messages), `openai` (Responses), "
+            "`openai-chat` (Chat Completions), or the latter two at Azure OpenAI, `azure` and "
+            "`azure-chat`. Empty: its name says so."
         ),
     ] = ""
     base_url: Annotated[str, Meta(description="Where its API is. Empty: where its SDK looks.")] = ""
@@ -416,6 +417,24 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
             "thinking. Empty: where it has it itself."
         ),
     ] = ""
+    resource: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[A-Za-z0-9-]*\Z",
+            description="With `azure`: name of the resource, instead of a `base_url`. Also "
+            "AZURE_RESOURCE_NAME.",
+        ),
+    ] = ""
+    api_version: Annotated[
+        Text, Meta(description="With `azure`: the `api-version` of requests.")
+    ] = "v1"
+    deployment_urls: Annotated[
+        bool,
+        Meta(
+            description="With `azure`: use addresses with the deployment in them, as older API "
+            "versions want."
+        ),
+    ] = False
     connect_timeout_s: Annotated[Seconds, Meta(description="For one connection.")] = 10.0
     first_byte_timeout_s: Annotated[
         Seconds, Meta(description="For the answer to begin, retries included.")
@@ -495,8 +514,13 @@ PROVIDER_KINDS: Final = {
     "anthropic": "ANTHROPIC_API_KEY",
     "openai": "OPENAI_API_KEY",
     "openai-chat": "OPENAI_API_KEY",
+    "azure": "AZURE_API_KEY",
+    "azure-chat": "AZURE_API_KEY",
 }
 """Kind of provider -> the environment variable that usually holds its key."""
+
+AZURE_KINDS: Final = frozenset({"azure", "azure-chat"})
+"""OpenAI's APIs at Azure."""
 
 SIMULATED_KINDS: Final = {
     "simulator": "anthropic",

@@ -20,12 +20,14 @@ import msgspec
 from gateway.errors import SettingsError
 from gateway.ids import MAX_ID_LENGTH, escaped
 from gateway.settings import (
+    AZURE_KINDS,
     LOOPBACK,
     NAMED_TABLES,
     PREFIX,
     PROVIDER_KINDS,
     SECTIONS,
     SIMULATED_KINDS,
+    ProviderSettings,
     Settings,
     environment_name,
     provider_kind,
@@ -239,6 +241,7 @@ def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
                 f"unable to use the setting `providers.{name}.kind`; it must be one of "
                 f"{', '.join(PROVIDER_KINDS)}"
             )
+        _check_azure(name, provider, environment)
     for name, agent in settings.agents.items():
         if sum(map(bool, (agent.provider, agent.python, agent.url))) != 1:
             raise SettingsError(
@@ -256,6 +259,29 @@ def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
                 f"unable to use the setting `agents.{name}.provider`; there is no "
                 f"`[providers.{agent.provider}]`"
             )
+        if agent.provider not in settings.providers:
+            _check_azure(agent.provider, ProviderSettings(), environment)
+
+
+def _check_azure(name: str, provider: ProviderSettings, environment: Mapping[str, str]) -> None:
+    if provider_kind(name, provider) not in AZURE_KINDS:
+        return
+    if provider.compatible is True:
+        raise SettingsError(
+            f"unable to use the setting `providers.{name}.compatible`; Azure serves OpenAI's own "
+            "models, so leave it out, or use the kind `openai-chat` for another server"
+        )
+    if provider.base_url:
+        if not _is_http_url(provider.base_url):
+            raise SettingsError(
+                f"unable to use the setting `providers.{name}.base_url`; it must begin with "
+                "http:// or https:// and name a host"
+            )
+    elif not (provider.resource or environment.get("AZURE_RESOURCE_NAME")):
+        raise SettingsError(
+            f"unable to use the provider `{name}`; set its `resource` or `base_url`, or "
+            "AZURE_RESOURCE_NAME"
+        )
 
 
 def _check_backend(name: str, agent: AgentSettings, environment: Mapping[str, str]) -> None:

@@ -20,12 +20,19 @@ from gateway.agents.imports import import_object, unusable
 from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
 from gateway.errors import AgentNotFoundError, ProviderError, SettingsError
 from gateway.providers.anthropic import AnthropicProvider
+from gateway.providers.azure import (
+    AzureChatProvider,
+    AzureClient,
+    AzureResponsesProvider,
+    azure_address,
+)
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_chat import OpenAIChatProvider
 from gateway.providers.openai_responses import OpenAIResponsesProvider
 from gateway.providers.simulator import MODELS, create_simulator
 from gateway.providers.simulator.server import serve_simulator
 from gateway.settings import (
+    AZURE_KINDS,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
     AgentSettings,
@@ -244,6 +251,8 @@ class _Providers:
             return _provider(name, kind, own, SIMULATED_KEY, self.simulator_url + path)
         kind = provider_kind(name, settings)
         key = os.environ.get(api_key_variable(name, settings)) or None
+        if kind in AZURE_KINDS:
+            return _azure(kind, settings, key)
         return _provider(name, kind, settings, key, settings.base_url or None)
 
 
@@ -258,11 +267,31 @@ def _provider(
         api_key=api_key,
         base_url=base_url,
         max_retries=settings.max_retries,
-        limits=TimeLimits(
-            connect_s=settings.connect_timeout_s,
-            first_byte_s=settings.first_byte_timeout_s,
-            between_bytes_s=settings.between_bytes_timeout_s,
-        ),
+        limits=_limits(settings),
+    )
+
+
+def _azure(kind: str, settings: ProviderSettings, api_key: str | None) -> Provider:
+    address = azure_address(
+        resource=settings.resource or os.environ.get("AZURE_RESOURCE_NAME", ""),
+        base_url=settings.base_url,
+        api_version=settings.api_version,
+        by_deployment=settings.deployment_urls,
+    )
+    client = AzureClient(
+        address,
+        api_key=api_key,
+        max_retries=settings.max_retries,
+        limits=_limits(settings),
+    )
+    return AzureChatProvider(client) if kind == "azure-chat" else AzureResponsesProvider(client)
+
+
+def _limits(settings: ProviderSettings) -> TimeLimits:
+    return TimeLimits(
+        connect_s=settings.connect_timeout_s,
+        first_byte_s=settings.first_byte_timeout_s,
+        between_bytes_s=settings.between_bytes_timeout_s,
     )
 
 

@@ -42,6 +42,7 @@ class OpenAIChatProvider:
         label: its name in settings, under which metadata is kept.
         compatible: the server is not OpenAI's own; None: as its address says.
         thinking_field: where thinking goes in a request; None: where the server has it.
+        client: sends the requests, in place of one with all of these.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class OpenAIChatProvider:
         label: str = "openai-chat",
         compatible: bool | None = None,
         thinking_field: ThinkingField | None = None,
+        client: OpenAIClient | None = None,
     ) -> None:
         """Keep the settings; the SDK is imported by the first step."""
         self._label = label
@@ -63,7 +65,7 @@ class OpenAIChatProvider:
         self._thinking_field = thinking_field or known_thinking_field(base_url)
         self._always_thinking = wants_thinking_always(base_url)
         self._seen_field: ThinkingField | None = None
-        self._client = OpenAIClient(
+        self._client = client or OpenAIClient(
             api_key=api_key,
             base_url=base_url,
             default_headers=default_headers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault, map_provider_errors
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import httpx2
     import openai
+    from openai._types import RequestOptions
 
     from gateway.providers.base import Translator
 
@@ -35,6 +36,8 @@ class OpenAIClient:
         default_headers: added to each request.
         max_retries: of a request that failed before its response began.
         limits: how long the provider may take.
+        default_query: added to each address.
+        key_header: has the key, instead of `Authorization`.
     """
 
     def __init__(
@@ -45,9 +48,13 @@ class OpenAIClient:
         default_headers: Mapping[str, str] | None,
         max_retries: int,
         limits: TimeLimits | None,
+        default_query: Mapping[str, object] | None = None,
+        key_header: str | None = None,
     ) -> None:
         """Keep the settings."""
         self.drains = Drains()
+        self._default_query = default_query
+        self._key_header = key_header
         self._api_key = api_key
         self._base_url = base_url
         self._default_headers = default_headers
@@ -63,7 +70,7 @@ class OpenAIClient:
         """Post a JSON body and read the answer. See `open_sse`."""
         client = await self._connected()
         async with open_sse(
-            lambda: _send(client, path, body),
+            lambda: _send(client, self._path(path, body), body, self._own_header),
             translator,
             self._limits,
             Wire(path.removeprefix("/")),
@@ -74,7 +81,8 @@ class OpenAIClient:
     async def begin(self, path: str, body: bytes) -> httpx2.Response:
         """Post a JSON body; return the response with its body unread. Raises ProviderError."""
         client = await self._connected()
-        return await self._in_time(_send(client, path, body))
+        sending = _send(client, self._path(path, body), body, self._own_header)
+        return await self._in_time(sending)
 
     async def follow(self, path: str, *, after: int | None) -> httpx2.Response:
         """Ask for the events of what is at `path`, after one of them; body unread.
@@ -83,13 +91,21 @@ class OpenAIClient:
             ProviderError: see `open_sse`.
         """
         client = await self._connected()
-        return await self._in_time(_follow(client, path, after))
+        return await self._in_time(_follow(client, path, after, self._own_header))
 
     async def call(self, path: str) -> None:
         """Post without a body, and wait for the answer. Raises ProviderError."""
         client = await self._connected()
-        response = await self._in_time(_send(client, path, b"{}"))
+        response = await self._in_time(_send(client, path, b"{}", self._own_header))
         await response.aclose()
+
+    def _path(self, path: str, body: bytes) -> str:
+        """Return the path of a request with a body."""
+        return path
+
+    @property
+    def _own_header(self) -> bool:
+        return self._key_header is not None
 
     @property
     def limits(self) -> TimeLimits:
@@ -122,6 +138,9 @@ class OpenAIClient:
     def _connect(self) -> openai.AsyncOpenAI:
         import openai
 
+        if self._key_header is not None and self._api_key is None:
+            # The SDK would take a key of OpenAI's from the environment.
+            raise Fault.CREDENTIALS.error()
         try:
             return self._make(self._api_key)
         except openai.OpenAIError:
@@ -133,28 +152,50 @@ class OpenAIClient:
     def _make(self, api_key: str | None) -> openai.AsyncOpenAI:
         import openai
 
+        headers: dict[str, Any] = dict(self._default_headers or {})
+        if self._key_header is not None:
+            headers[self._key_header] = api_key
         return openai.AsyncOpenAI(
             api_key=api_key,
             base_url=self._base_url,
-            default_headers=self._default_headers,
+            default_headers=headers,
+            default_query=self._default_query,
             max_retries=self._max_retries,
             timeout=self._limits.sdk_timeout(),
             http_client=openai.DefaultAioHttpClient(),
         )
 
 
-async def _send(client: openai.AsyncOpenAI, path: str, body: bytes) -> httpx2.Response:
+def _options(headers: Mapping[str, str], *, own_header: bool) -> RequestOptions:
+    """Return a request's headers; without `Authorization` if the key has a header of its own.
+
+    The SDK wants that said with each request. It keeps its own header only from other hosts that
+    redirect, so that redirects are not followed.
+    """
+    if not own_header:
+        return {"headers": headers}
+    import openai
+
+    return {"headers": {**headers, "Authorization": openai.Omit()}, "follow_redirects": False}
+
+
+async def _send(
+    client: openai.AsyncOpenAI, path: str, body: bytes, own_header: bool
+) -> httpx2.Response:
     import httpx2
 
+    headers = {**STREAM_HEADERS, "Content-Type": "application/json"}
     return await client.post(
         path,
         cast_to=httpx2.Response,
         content=body,
-        options={"headers": {**STREAM_HEADERS, "Content-Type": "application/json"}},
+        options=_options(headers, own_header=own_header),
     )
 
 
-async def _follow(client: openai.AsyncOpenAI, path: str, after: int | None) -> httpx2.Response:
+async def _follow(
+    client: openai.AsyncOpenAI, path: str, after: int | None, own_header: bool
+) -> httpx2.Response:
     import httpx2
 
     params: dict[str, object] = {"stream": "true"}
@@ -163,5 +204,5 @@ async def _follow(client: openai.AsyncOpenAI, path: str, after: int | None) -> h
     return await client.get(
         path,
         cast_to=httpx2.Response,
-        options={"headers": STREAM_HEADERS, "params": params},
+        options={**_options(STREAM_HEADERS, own_header=own_header), "params": params},
     )

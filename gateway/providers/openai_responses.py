@@ -39,6 +39,7 @@ class OpenAIResponsesProvider:
         max_retries: of a request that failed before its response began.
         limits: how long the provider may take.
         compatible: the server keeps nothing that could be referred to; None: as it turns out.
+        client: sends the requests, in place of one with all of these.
     """
 
     def __init__(
@@ -50,11 +51,12 @@ class OpenAIResponsesProvider:
         max_retries: int = 2,
         limits: TimeLimits | None = None,
         compatible: bool | None = None,
+        client: OpenAIClient | None = None,
     ) -> None:
         """Keep the settings; the SDK is imported by the first step."""
         self._plain = compatible is True
         self._may_be_plain = compatible is None and not is_openai(base_url)
-        self._client = OpenAIClient(
+        self._client = client or OpenAIClient(
             api_key=api_key,
             base_url=base_url,
             default_headers=default_headers,

@@ -26,6 +26,7 @@ from gateway.providers.http import TimeLimits
 from gateway.providers.simulator import create_simulator
 from gateway.providers.simulator.server import serve_simulator
 from gateway.settings import (
+    AZURE_KINDS,
     LOOPBACK,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
@@ -212,6 +213,8 @@ class Upstreams:
         self._known = {
             name: _upstream(name, providers.get(name, ProviderSettings()), elsewhere)
             for name in {*providers, *PROVIDER_KINDS}
+            # Deployments have addresses of their own form, and Azure's SDKs other headers.
+            if provider_kind(name, providers.get(name, ProviderSettings())) not in AZURE_KINDS
         }
         self._simulators: dict[str, Upstream] = {}
         self._starting = asyncio.Lock()

@@ -11,6 +11,7 @@
 import { createAnthropic, anthropic } from '@ai-sdk/anthropic';
 import { createOpenAI, openai } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { OpenAIResponsesLanguageModel } from '@ai-sdk/openai/internal';
 import { jsonSchema } from 'ai7';
 
 // web_search_20250305 -> webSearch_20250305
@@ -28,6 +29,21 @@ export const providers = {
   },
   'openai-responses': {
     connect: options => createOpenAI(options).responses,
+    path: '/openai/v1',
+    model: 'gpt-4o',
+    tools: { makers: openai.tools, nameOf: openaiTool },
+  },
+  // As @ai-sdk/azure makes it (`createResponsesModel`), which brings an older @ai-sdk/openai.
+  azure: {
+    connect: ({ baseURL, fetch, generateId }) => id =>
+      new OpenAIResponsesLanguageModel(id, {
+        provider: 'azure.responses',
+        url: ({ path }) => `${baseURL}${path}`,
+        headers: () => ({ 'api-key': 'test' }),
+        fetch,
+        generateId,
+        fileIdPrefixes: ['assistant-'],
+      }),
     path: '/openai/v1',
     model: 'gpt-4o',
     tools: { makers: openai.tools, nameOf: openaiTool },

@@ -154,3 +154,56 @@ async def test_model_is_given_the_image_that_a_tool_returns(
     _, after_call, next_run = far_end.requests
     assert _result(kind, after_call.body) == SEEN[kind]
     assert _result(kind, next_run.body) == SEEN[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "target"),
+    [
+        ("azure", {}, "/openai/responses"),
+        ("azure-chat", {}, "/openai/chat/completions"),
+        (
+            "azure-chat",
+            {"deployment_urls": True, "api_version": "2025-04-01-preview"},
+            "/openai/deployments/mine/chat/completions?api-version=2025-04-01-preview",
+        ),
+    ],
+)
+async def test_azure_is_asked_at_its_address_with_its_key(
+    redis_url: str, kind: str, at: dict[str, Any], target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deployment is the model; OpenAI's own key stays here."""
+    monkeypatch.setenv("AZURE_API_KEY", "azure-key")
+    monkeypatch.setenv("OPENAI_API_KEY", "openai-key")
+    async with recorder() as far_end:
+        agent: dict[str, Any] = {
+            "model": "mine",
+            "tools": ["tests.support.tools:add"],
+            "at": {"base_url": f"{far_end.url}/openai", **at},
+        }
+        far_end.calls.append(("add", {"one": 1, "two": 2}))
+        async with _gateway(redis_url, far_end, kind, agent) as app:
+            chunks = await _send(app)
+    assert chunks[-1]["finishReason"] == "stop"
+    for sent in far_end.requests:
+        assert (sent.target, sent.body["model"]) == (target, "mine")
+        assert sent.headers["api-key"] == "azure-key"
+        assert "openai-key" not in str(sent.headers)
+        assert "authorization" not in sent.headers
+
+
+async def test_metadata_of_azures_answer_is_azures(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has stored is referred to in the next request."""
+    monkeypatch.setenv("AZURE_API_KEY", "azure-key")
+    async with recorder() as far_end:
+        at = {"base_url": f"{far_end.url}/openai"}
+        agent: dict[str, Any] = {"model": "mine", "tools": ["tests.support.tools:add"], "at": at}
+        far_end.calls.append(("add", {"one": 1, "two": 2}))
+        async with _gateway(redis_url, far_end, "azure", agent) as app:
+            chunks = await _send(app)
+            await _send(app, "u2")
+    said = [chunk["providerMetadata"] for chunk in chunks if "providerMetadata" in chunk]
+    assert said
+    assert all(list(metadata) == ["azure"] for metadata in said)
+    assert {"type": "item_reference", "id": "msg_2"} in far_end.requests[-1].body["input"]

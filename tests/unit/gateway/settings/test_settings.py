@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 SECRET = "x" * 32
+AZURE = '[providers.azure-chat]\nresource = "mine"\n'
 BACKEND = '[agents.a]\nurl = "https://x.example/api/chat"\n'
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
@@ -136,6 +137,9 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         (BACKEND + 'secret_headers = { "x-key" = "ABSENT" }\n', "ABSENT is not set"),
         (BACKEND + "max_answer_bytes = 3\n", "agents.a.max_answer_bytes"),
         ("[providers.mine]\n", "providers.mine.kind"),
+        ('[providers.mine]\nkind = "azure"\n', "its `resource`"),
+        ('[providers.mine]\nkind = "azure"\nbase_url = "x"\n', "providers.mine.base_url"),
+        (AZURE + "compatible = true\n", "providers.azure-chat.compatible"),
         ("[agent_keys.worker]\n", "key_env"),
         ('[agent_keys.worker]\nkey_env = "WORKER_KEY"\n', "WORKER_KEY"),
         ('[agent_keys.worker]\nkey_env = "WORKER_KEY"\nusers = "some"\n', "worker.users"),
