@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.anthropic_cases import ADD, CASES, user
 from tests.conformance.anthropic_hosted_cases import HOSTED_CASES
 from tests.conformance.anthropic_schema_cases import SCHEMA_CASES
+from tests.conformance.deviations import deviates
 from tests.conformance.oracle import SHARED_CORPUS, our_request, snake_case
 
 if TYPE_CHECKING:
@@ -189,3 +190,14 @@ def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
         if field in expected
     }
     assert our_request("anthropic", case)["body"] == expected
+
+
+@deviates("speed-with-its-beta")
+def test_any_speed_is_sent_with_its_beta(ai_sdk: AiSdk) -> None:
+    """There, `fast` alone."""
+    speed = {"speed": "standard"}
+    case = {"messages": [user("a")], "providerOptions": {"anthropic": speed}, "body": speed}
+    (theirs,) = ai_sdk.requests([{**case, "provider": "anthropic"}])
+    ours = our_request("anthropic", case)
+    assert ours["body"] == theirs["body"]
+    assert (ours["betas"], theirs["betas"]) == (["fast-mode-2026-02-01"], [])

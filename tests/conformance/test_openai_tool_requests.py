@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.conformance.anthropic_cases import ADD, user
-from tests.conformance.oracle import OPTIONS, our_request
+from tests.conformance.deviations import deviates
+from tests.conformance.oracle import OPTIONS, as_bytes, our_request, translate
 
 if TYPE_CHECKING:
     from tests.conformance.oracle import AiSdk
@@ -115,3 +117,18 @@ def test_wrapped_calls_are_one_again_where_the_server_keeps_the_history(ai_sdk: 
         for kept in KEPT
     ]
     assert _differences(ai_sdk, cases) == []
+
+
+@deviates("wrapper-by-its-full-name")
+def test_wrapper_in_chat_completions_is_opened_here_alone(ai_sdk: AiSdk) -> None:
+    """There, it is a call of a tool that nobody declared."""
+    uses = [{"recipient_name": "functions.add", "parameters": {"a": 1}}]
+    function = {"name": "multi_tool_use.parallel", "arguments": json.dumps({"tool_uses": uses})}
+    delta = {"tool_calls": [{"index": 0, "id": "call", "function": function}]}
+    chunk: Json = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}
+    case: Json = {"tools": [ADD], "events": [json.dumps(chunk)]}
+    (theirs,) = ai_sdk.streams([{**case, "provider": "openai-chat"}])
+    ours, _ = translate("openai-chat", as_bytes(case["events"]), case)
+    failed = [each for each in theirs["chunks"] if each["type"] == "tool-input-error"]
+    assert [each["toolName"] for each in failed] == ["multi_tool_use.parallel"]
+    assert [each["toolName"] for each in ours if each["type"] == "tool-input-available"] == ["add"]

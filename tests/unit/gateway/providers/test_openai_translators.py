@@ -227,6 +227,42 @@ def test_translator_never_raises_and_always_emits_json(provider: str, data: st.D
         json.loads(encode(chunk))
 
 
+def wrapped(*uses: tuple[str, object]) -> dict[str, Any]:
+    """Return a Chat Completions delta that calls the wrapper."""
+    listed = [{"recipient_name": name, "parameters": given} for name, given in uses]
+    function = {"name": "multi_tool_use.parallel", "arguments": json.dumps({"tool_uses": listed})}
+    call = {"index": 0, "id": "call", "function": function}
+    return {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+
+
+def test_wrapper_in_chat_completions_is_opened() -> None:
+    """Each call is one of its own, announced and complete."""
+    translator = OpenAIChatTranslator(ToolCalls(("add",)), new_id=ids())
+    assert len(feed(translator, wrapped(("functions.add", {}), ("functions.add", {"a": 1})))) == 1
+    translator.receive_eof()
+    calls = translator.result.tool_calls
+    assert [(call.id, call.name, bytes(call.input)) for call in calls] == [
+        ("call_0", "add", b"{}"),
+        ("call_1", "add", b'{"a":1}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "use", [("functions.gone", {}), ("add", {}), ("functions.add", "x"), ("functions.add", None)]
+)
+def test_wrapper_that_cannot_be_opened_is_a_call_of_an_undeclared_tool(
+    use: tuple[str, object],
+) -> None:
+    """The model reads that there is no such tool."""
+    translator = OpenAIChatTranslator(ToolCalls(("add",)), new_id=ids())
+    feed(translator, wrapped(use))
+    chunks = translator.receive_eof()
+    (error,) = (chunk for chunk in chunks if isinstance(chunk, ToolInputErrorChunk))
+    assert error.tool_name == "multi_tool_use.parallel"
+    assert "unavailable tool" in error.error_text
+    assert list(translator.result.tool_calls) == []
+
+
 @pytest.mark.parametrize("kind", [OpenAIChatTranslator, OpenAICompatibleTranslator])
 def test_answer_that_begins_with_its_head_alone_is_one(kind: type[OpenAIChatTranslator]) -> None:
     """An event without choices names the answer, and begins none."""
