@@ -2,7 +2,7 @@
 
 python -m tests.fuzz [--runs 100000] [--seed WORD] [--only SESSION] [--go-on]
 
-A session is some mutated runs (provider streams of all three wires, messages of people, answers
+A session is some mutated runs (provider streams of all wires, messages of people, answers
 to tools, chunks of agents), then a good run with each provider. None may hang, log a traceback,
 show a client what it cannot read, or leave the session unable to go on.
 """

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from tests.conformance.oracle import events_of, tool_specs
 
 if TYPE_CHECKING:
     from gateway.providers.base import ToolSpec
 
-Wire: TypeAlias = Literal["anthropic", "openai-chat", "openai-responses"]
+Wire: TypeAlias = Literal[
+    "anthropic", "openai-chat", "openai-compatible", "openai-responses", "openai-plain"
+]
+"""An API, as one of our providers speaks it.
 
-WIRES: Final[tuple[Wire, ...]] = ("anthropic", "openai-chat", "openai-responses")
+`openai-compatible` is Chat Completions with a server that is not OpenAI's, `openai-plain` Responses
+with one that keeps nothing.
+"""
+
+WIRES: Final[tuple[Wire, ...]] = get_args(Wire)
 FOLDER: Final = Path(__file__).parents[1] / "conformance" / "transcripts"
 
 
@@ -30,10 +37,13 @@ class Case(NamedTuple):
 @cache
 def cases() -> dict[Wire, list[Case]]:
     """Return all transcripts of each wire."""
+    responses = _openai("openai-responses")
     return {
         "anthropic": _anthropic(),
         "openai-chat": _openai("openai-chat"),
-        "openai-responses": _openai("openai-responses"),
+        "openai-compatible": _openai("openai-compatible"),
+        "openai-responses": responses,
+        "openai-plain": [case._replace(wire="openai-plain") for case in responses],
     }
 
 
@@ -107,6 +117,9 @@ CHUNKS: Final[list[list[dict[str, Any]]]] = [
             "providerMetadata": {
                 "anthropic": {"signature": "s", "redactedData": "d"},
                 "openai": {"itemId": "rs_1", "reasoningEncryptedContent": "e"},
+                "openai-chat": {
+                    "reasoning_details": [{"type": "reasoning.text", "text": "Hm.", "index": 0}]
+                },
             },
         },
         {
@@ -145,9 +158,27 @@ CHUNKS: Final[list[list[dict[str, Any]]]] = [
             "providerMetadata": {
                 "anthropic": {"caller": _CALLER},
                 "openai": {"itemId": "fc_1", "caller": {"type": "program", "callerId": "p"}},
+                "openai-chat": {"thoughtSignature": "c2ln"},
             },
         },
         {"type": "tool-output-available", "toolCallId": "c1", "output": {"celsius": 21}},
+        {"type": "tool-input-available", "toolCallId": "c0", "toolName": "draw", "input": {}},
+        {
+            "type": "tool-output-available",
+            "toolCallId": "c0",
+            "output": {
+                "type": "content",
+                "value": [
+                    {"type": "text", "text": "The map:"},
+                    {
+                        "type": "file",
+                        "mediaType": "image/png",
+                        "data": {"type": "data", "data": "iVBORw0KGgo="},
+                    },
+                ],
+            },
+            "providerMetadata": {"midstream": {"modelOutput": True}},
+        },
         {"type": "finish-step"},
         {"type": "start-step"},
         {

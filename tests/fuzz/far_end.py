@@ -79,12 +79,19 @@ GOOD: Final[Mapping[Wire, list[dict[str, Any]]]] = {
 }
 
 
+_SPOKEN: Final[Mapping[Wire, Wire]] = {
+    "openai-compatible": "openai-chat",
+    "openai-plain": "openai-responses",
+}
+"""Whose good answer is theirs, too."""
+
+
 def good_stream(wire: Wire) -> bytes:
     """Return an answer that nothing is wrong with."""
     return b"".join(
         b"event: %b\ndata: %b\n\n"
         % (event.get("type", "message").encode(), json.dumps(event).encode())
-        for event in GOOD[wire]
+        for event in GOOD[_SPOKEN.get(wire, wire)]
     )
 
 
@@ -144,7 +151,8 @@ def _provider(wire: Wire, client: FarEnd) -> Provider:
         anthropic = AnthropicProvider(api_key="k")
         anthropic._client = cast("Any", client)
         return anthropic
-    kind = OpenAIChatProvider if wire == "openai-chat" else OpenAIResponsesProvider
-    openai = kind(api_key="k")
+    is_chat = wire in ("openai-chat", "openai-compatible")
+    kind = OpenAIChatProvider if is_chat else OpenAIResponsesProvider
+    openai = kind(api_key="k", compatible=wire in _SPOKEN)
     openai._client._client = cast("Any", client)
     return openai

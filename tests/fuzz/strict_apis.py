@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.fuzz.corpus import Wire
 
 
 _FITS = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+MAX_KEPT_ID = 100_000
+"""A compatible server's ids are its own; they may hold more than a name."""
 
 
 class RefusedError(Exception):
@@ -118,7 +123,7 @@ _ANTHROPIC_FIELDS: Mapping[str, Mapping[str, Any]] = {
 # -- Chat Completions
 
 
-def _check_chat(request: Any) -> None:
+def _check_chat(request: Any, *, compatible: bool = False) -> None:
     messages = request.get("messages")
     _need(isinstance(messages, list) and messages, "messages: at least one")
     pending: list[str] = []
@@ -136,14 +141,14 @@ def _check_chat(request: Any) -> None:
         if calls is not None:
             _need(isinstance(calls, list) and calls, f"{where}.tool_calls: must not be empty")
             for call in calls:
-                _check_function(call, where)
+                _check_function(call, where, MAX_KEPT_ID if compatible else 40)
             pending = [call["id"] for call in calls]
     _need(not pending, f"tool calls without results: {pending}")
 
 
-def _check_function(call: Any, where: str) -> None:
+def _check_function(call: Any, where: str, max_id: int) -> None:
     _need(_is_text(call.get("id")), f"{where}.tool_calls.id")
-    _need(len(call["id"]) <= 40, f"{where}.tool_calls.id: too long")
+    _need(0 < len(call["id"]) <= max_id, f"{where}.tool_calls.id: empty, or too long")
     function = call.get("function", {})
     _need(_is_text(function.get("name")), f"{where}.tool_calls.function.name")
     _need(_FITS.fullmatch(function["name"]), f"{where}.tool_calls.function.name")
@@ -192,6 +197,16 @@ def _check_pairs(items: Sequence[Any]) -> None:
         _need(called == answered, f"{kind}: {called}, but outputs {answered}")
 
 
+def _check_plain(request: Any) -> None:
+    _check_responses(request)
+    for index, item in enumerate(request["input"]):
+        _need(item.get("type") in _PLAIN, f"input.{index}: an item of {item.get('type')}")
+        _need("id" not in item, f"input.{index}: an id of what nobody keeps")
+
+
+_PLAIN = ("message", "reasoning", "function_call", "function_call_output")
+"""What a server knows that keeps nothing, and has no tools of its own."""
+
 _ANSWERED = (
     *("function_call", "custom_tool_call", "shell_call", "local_shell_call"),
     *("apply_patch_call", "computer_call"),
@@ -211,8 +226,10 @@ _RESPONSES_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "apply_patch_call": {"call_id": str, "operation": dict},
 }
 
-_CHECKS = {
+_CHECKS: Mapping[str, Callable[[Any], None]] = {
     "anthropic": _check_anthropic,
     "openai-chat": _check_chat,
+    "openai-compatible": partial(_check_chat, compatible=True),
     "openai-responses": _check_responses,
+    "openai-plain": _check_plain,
 }

@@ -6,26 +6,32 @@ from typing import Any, Final
 
 from tests.support.scripted import named, sse
 
-APIS: Final = ("chat", "responses", "messages")
+APIS: Final = ("chat", "compatible", "responses", "messages")
+"""`compatible`: Chat Completions of a server that is not OpenAI's."""
+
+
+def wire(api: str) -> str:
+    """Return the API whose frames these are."""
+    return "chat" if api == "compatible" else api
 
 
 def text(api: str, *words: str) -> list[bytes]:
     """Return the frames of an answer that says `words`, whole but for its protocol's end."""
-    return {"chat": _chat_text, "responses": _responses_text, "messages": _messages_text}[api](
-        words
-    )
+    return {"chat": _chat_text, "responses": _responses_text, "messages": _messages_text}[
+        wire(api)
+    ](words)
 
 
 def call(api: str, call_id: str, arguments: str = '{"city": "Rome"}') -> list[bytes]:
     """Return the frames of an answer that calls `weather`, whole but for its protocol's end."""
-    return {"chat": _chat_call, "responses": _responses_call, "messages": _messages_call}[api](
-        call_id, arguments
-    )
+    return {"chat": _chat_call, "responses": _responses_call, "messages": _messages_call}[
+        wire(api)
+    ](call_id, arguments)
 
 
 def end(api: str, *, called: bool = False) -> list[bytes]:
     """Return the frames behind what is said; the last one is the protocol's last event."""
-    if api == "chat":
+    if wire(api) == "chat":
         reason = "tool_calls" if called else "stop"
         usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
         return sse(chat({}, reason), {**chat(), "choices": [], "usage": usage}, "[DONE]")

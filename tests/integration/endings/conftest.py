@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.integration.endings.answers import APIS, wire
 from tests.support.fixtures import anyio_backend, pytest_runtest_makereport
 from tests.support.gateway import GatewayProcess
 from tests.support.scripted import Scripted, scripted
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["anyio_backend", "pytest_runtest_makereport"]
 
-AGENTS: Final = {"chat": "odd-chat", "responses": "odd-responses", "messages": "odd-messages"}
+AGENTS: Final = {api: f"odd-{api}" for api in APIS}
 """API -> the agent, and the provider, that speaks it."""
 
 _KINDS: Final = {"chat": "openai-chat", "responses": "openai", "messages": "anthropic"}
@@ -52,10 +53,12 @@ def gateway(
             "tools": ["odd_tools:weather"],
         }
         settings[f"providers.{name}"] = {
-            "kind": _KINDS[api],
+            "kind": _KINDS[wire(api)],
             "base_url": f"{provider.url}{path}",
             "max_retries": 0,
         }
+        if wire(api) == "chat":
+            settings[f"providers.{name}"]["compatible"] = api == "compatible"
     settings["agents.backend"] = {"url": f"{provider.url}/backend"}
     process = GatewayProcess(
         folder, None, provider.url, settings, environment={"PYTHONPATH": str(folder)}

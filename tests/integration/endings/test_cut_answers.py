@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.endings.answers import APIS, RESPONSE, call, chat, end, text
+from tests.integration.endings.answers import APIS, RESPONSE, call, chat, end, text, wire
 from tests.integration.endings.conftest import AGENTS
 from tests.integration.endings.test_odd_streams import GAP, proxied
 from tests.support.provider_calls import body_for
@@ -93,13 +93,14 @@ async def test_tools_whose_input_was_whole_are_not_lost(
     assert [part["output"] for part in outputs] == ["sunny in Rome"]
 
 
+@pytest.mark.parametrize("api", ["chat", "compatible"])
 async def test_tool_whose_arguments_had_not_come_is_not_executed(
-    gateway: GatewayProcess, provider: Scripted
+    gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
     """A call that is cut behind its name is not one without arguments."""
     session = Session(gateway.at)
-    provider.play(session.id, [*call("chat", "call_1", ""), GAP, EOF])
-    seen = await session.send(session.id, extra={"agent": AGENTS["chat"]})
+    provider.play(session.id, [*call(api, "call_1", ""), GAP, EOF])
+    seen = await session.send(session.id, extra={"agent": AGENTS[api]})
     assert "tool-output-available" not in seen.types
     kept = await look(gateway.at, session.id)
     (part,) = [p for p in kept["messages"][1]["parts"] if p["type"] == "tool-weather"]
@@ -117,9 +118,9 @@ async def test_callers_turn_goes_on_behind_a_cut_call(
         [*call(api, "t0", "{}"), GAP, EOF],
         [*text(api, "All said."), *end(api), EOF],
     )
-    first = body_for(api, session)
+    first = body_for(wire(api), session)
     second = _with_result(api, first)
-    path = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}[api]
+    path = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}[wire(api)]
     for body in (first, second):
         headers = {"x-midstream-session": session, "x-midstream-run": "turn-1"}
         async with gateway.at.request(
@@ -142,7 +143,7 @@ def _with_result(api: str, first: dict[str, Any]) -> dict[str, Any]:
         result = {"type": "function_call_output", "call_id": "t0", "output": "21"}
         asked = {"role": "user", "content": first["input"]}
         return {**first, "input": [asked, called, result]}
-    if api == "chat":
+    if wire(api) == "chat":
         function = {"name": "weather", "arguments": "{}"}
         calls = [{"id": "t0", "type": "function", "function": function}]
         more: list[Any] = [
@@ -201,16 +202,19 @@ async def test_later_request_refers_to_nothing_of_a_response_that_was_cut(
     assert not any(each in told for each in ("item_reference", "msg_1", "rs_1", "fc_call_1"))
 
 
-async def test_mark_without_a_reason_is_an_end(gateway: GatewayProcess, provider: Scripted) -> None:
+@pytest.mark.parametrize("api", ["chat", "compatible"])
+async def test_mark_without_a_reason_is_an_end(
+    gateway: GatewayProcess, provider: Scripted, api: str
+) -> None:
     """Some servers send no `finish_reason`; `[DONE]` is the protocol's last event all the same."""
     for frames, called in (
         (sse(chat({"content": "All said."}), "[DONE]"), False),
-        ([*call("chat", "call_1"), *sse("[DONE]")], True),
+        ([*call(api, "call_1"), *sse("[DONE]")], True),
     ):
         session = Session(gateway.at)
         first: list[Act] = [*frames, GAP, EOF]
-        provider.play(session.id, first, [*text("chat", "Sunny."), *end("chat"), EOF])
-        seen = await session.send(session.id, extra={"agent": AGENTS["chat"]})
+        provider.play(session.id, first, [*text(api, "Sunny."), *end(api), EOF])
+        seen = await session.send(session.id, extra={"agent": AGENTS[api]})
         kept = await look(gateway.at, session.id)
         assert (kept["runs"][0]["outcome"], "error" in seen.types) == ("finished", False)
         assert said(kept) == ("Sunny." if called else "All said.")

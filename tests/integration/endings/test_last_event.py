@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.endings.answers import APIS, call, end, text
+from tests.integration.endings.answers import APIS, call, end, text, wire
 from tests.integration.endings.conftest import AGENTS
 from tests.support.provider_calls import body_for, events_in
 from tests.support.scripted import COMMENTS, EOF, OPEN, RESET
@@ -71,8 +71,8 @@ async def test_callers_answer_ends_with_the_last_event_whatever_follows_it(
         provider.play(session, [*frames, *after])
         async with gateway.at.request(
             "POST",
-            f"/proxy/{AGENTS[api]}/{PATHS[api]}",
-            body_for(api, session),
+            f"/proxy/{AGENTS[api]}/{PATHS[wire(api)]}",
+            body_for(wire(api), session),
             headers={"authorization": "Bearer any", "x-midstream-session": session},
         ) as response:
             data = await asyncio.wait_for(response.body(), 20)
@@ -82,7 +82,7 @@ async def test_callers_answer_ends_with_the_last_event_whatever_follows_it(
         assert kept["messages"][-1]["metadata"]["usage"]["totalTokens"] == 13
 
 
-@pytest.mark.parametrize("api", ["chat", "messages"])
+@pytest.mark.parametrize("api", ["chat", "compatible", "messages"])
 async def test_caller_that_leaves_with_the_reason_has_all_of_the_answer(
     gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
@@ -92,8 +92,8 @@ async def test_caller_that_leaves_with_the_reason_has_all_of_the_answer(
     provider.play(session, [*text(api, "All ", "said."), reason, OPEN])
     async with gateway.at.request(
         "POST",
-        f"/proxy/{AGENTS[api]}/{PATHS[api]}",
-        body_for(api, session),
+        f"/proxy/{AGENTS[api]}/{PATHS[wire(api)]}",
+        body_for(wire(api), session),
         headers={"authorization": "Bearer any", "x-midstream-session": session},
     ) as response:
         data = b""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.providers.faults import Fault
-from tests.integration.endings.answers import APIS, chat, end, text
+from tests.integration.endings.answers import APIS, chat, end, text, wire
 from tests.integration.endings.conftest import AGENTS
 from tests.support.provider_calls import body_for
 from tests.support.scripted import EOF, OPEN, Act, named, sse
@@ -77,11 +77,11 @@ async def proxied(
     """Play a script to a caller of the proxy; return the session."""
     session = new_chat_id()
     provider.play(session, script, head=head)
-    path = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}[api]
+    path = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}[wire(api)]
     async with gateway.at.request(
         "POST",
         f"/proxy/{AGENTS[api]}/v1/{path}",
-        body_for(api, session),
+        body_for(wire(api), session),
         headers={"authorization": "Bearer sk-callers-own-key", "x-midstream-session": session},
     ) as response:
         await response.body()
@@ -138,7 +138,7 @@ async def test_side_information_never_decides_over_an_answer(
     gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
     """Ids, models, counts and reasons of any shape, or none."""
-    frames = named(*SIDE[api]) if api != "chat" else sse(*SIDE[api], "[DONE]")
+    frames = named(*SIDE[wire(api)]) if wire(api) != "chat" else sse(*SIDE[wire(api)], "[DONE]")
     seen = await ask(gateway, provider, api, [*spread(frames, []), EOF])
     assert (seen.text, seen.chunks[-1]["finishReason"]) == ("All said.", "other")
     kept = await proxied(gateway, provider, api, [*spread(frames, []), EOF])
@@ -185,7 +185,7 @@ async def test_answer_as_one_object_or_under_another_media_type_is_read(
     gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
     """Some servers do not stream, and some do not say that they do."""
-    whole = json.dumps(WHOLE[api], indent=1).encode()
+    whole = json.dumps(WHOLE[wire(api)], indent=1).encode()
     stream = b"".join([*text(api, "All said."), *end(api)])
     for content in (whole, stream, stream.rstrip(b"\n"), stream.replace(b"\n", b"\r")):
         for kind in ("application/json", "application/octet-stream", "text/plain"):
@@ -207,7 +207,7 @@ def failing(api: str) -> list[list[bytes]]:
         [b"error: " + json.dumps(told).encode() + b"\n\n"],
         [b'event: error\ndata: {"code":429}\n\n'],
     ]
-    if api == "chat":
+    if wire(api) == "chat":
         frames += [
             sse({**chat(), "choices": [], "error": told}),
             sse({**chat({"content": ""}, "error"), "error": told}),
@@ -228,7 +228,7 @@ async def test_error_in_a_stream_is_a_failure_wherever_it_stands(
 ) -> None:
     """In any shape, behind half an answer; what was said stays."""
     sentence = Fault.RATE_LIMITED.error().message
-    half = text(api, "Half")[:-1] if api != "chat" else text(api, "Half")
+    half = text(api, "Half")[:-1] if wire(api) != "chat" else text(api, "Half")
     if api == "responses":
         half = text(api, "Half")[:4]
     for frames in failing(api):

@@ -14,7 +14,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.integration.endings.answers import APIS, call, end, text
+from tests.integration.endings.answers import APIS, call, end, text, wire
 from tests.integration.endings.conftest import AGENTS
 from tests.support.scripted import COMMENTS, EOF, OPEN, RESET
 from tests.support.sessions import new_chat_id
@@ -51,7 +51,7 @@ _DECLARED: Final[dict[str, Any]] = {
 def _first(api: str, prompt: str) -> dict[str, Any]:
     """Return the parameters of a turn's first call."""
     asked = [{"role": "user", "content": prompt}]
-    body: dict[str, Any] = {"model": "odd-1", "tools": _DECLARED[api], "stream": True}
+    body: dict[str, Any] = {"model": "odd-1", "tools": _DECLARED[wire(api)], "stream": True}
     if api == "responses":
         return {**body, "input": asked}
     return {**body, "messages": asked, **({"max_tokens": 99} if api == "messages" else {})}
@@ -63,7 +63,7 @@ def _second(api: str, first: dict[str, Any]) -> dict[str, Any]:
         called = {"type": "function_call", "call_id": "t0", "name": "weather", "arguments": "{}"}
         result = {"type": "function_call_output", "call_id": "t0", "output": "21"}
         return {**first, "input": [*first["input"], called, result]}
-    if api == "chat":
+    if wire(api) == "chat":
         function = {"name": "weather", "arguments": "{}"}
         calls = [{"id": "t0", "type": "function", "function": function}]
         more = [
@@ -100,7 +100,7 @@ class _Loop:
 
     def make(self, client: Any) -> Any:
         """Return the SDK's function that makes such calls."""
-        if self.api == "chat":
+        if wire(self.api) == "chat":
             return client.chat.completions.create
         return client.responses.create if self.api == "responses" else client.messages.create
 

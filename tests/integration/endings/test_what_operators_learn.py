@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.providers.faults import Fault
-from tests.integration.endings.answers import APIS, text
+from tests.integration.endings.answers import APIS, text, wire
 from tests.integration.endings.test_odd_streams import ask, proxied
 from tests.support.gateway import API_KEYS, GatewayProcess
 from tests.support.processes import eventually, free_port
@@ -130,7 +130,7 @@ async def test_refused_connection_is_not_reachable_and_silence_is_silence(
 ) -> None:
     """The SDKs' transport reports both as a request that timed out."""
     path = "" if api == "messages" else "/v1"
-    kind = {"chat": "openai-chat", "responses": "openai", "messages": "anthropic"}[api]
+    kind = {"chat": "openai-chat", "responses": "openai", "messages": "anthropic"}[wire(api)]
     common = {"kind": kind, "max_retries": 0, "first_byte_timeout_s": 0.5}
     settings: Any = {
         "agents.gone": {"provider": "gone", "model": "m"},

@@ -9,9 +9,11 @@ import pytest
 from msgspec import Raw
 
 from gateway.providers.base import StepRequest, ToolSpec
+from gateway.providers.dialects import Dialect
 from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.prompts.json_text import MAX_DEPTH, sound
 from gateway.providers.prompts.openai_chat import chat_request
+from gateway.providers.prompts.openai_compatible import compatible_request
 from gateway.providers.prompts.openai_responses_request import responses_request
 from protocol.messages import UIMessage
 from tests.fuzz.corpus import WIRES
@@ -46,7 +48,11 @@ def body_of(wire: Wire, *messages: UIMessage) -> bytes:
     request = StepRequest(model="m", messages=messages, tools=TOOLS, new_id=str)
     if wire == "anthropic":
         return json.dumps(build_request(request).body).encode()
-    return chat_request(request) if wire == "openai-chat" else responses_request(request)
+    if wire == "openai-compatible":
+        return compatible_request(request, Dialect())
+    if wire == "openai-chat":
+        return chat_request(request)
+    return responses_request(request, plain=wire == "openai-plain")
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -173,7 +179,8 @@ def test_call_of_another_provider_gets_an_id_and_a_name_that_the_api_takes(wire:
     check_request(wire, body)
 
     assert body.count(b'"c1"') == 2
-    assert b"fn_weather_0_" in body
+    # A compatible server's ids are its own.
+    assert body.count(b"fn.weather:0" if wire == "openai-compatible" else b"fn_weather_0_") == 2
     assert b"geo_weather_" in body
 
 
