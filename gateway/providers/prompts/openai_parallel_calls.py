@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from gateway.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
 from gateway.providers.prompts.model_messages import ModelToolResult, ToolMessage
 from gateway.providers.prompts.openai_options import part_options
+from gateway.providers.prompts.openai_results import result_items, result_text
 from protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gateway.providers.prompts.model_messages import Metadata, ModelMessage
+
+Item = dict[str, object]
 
 
 class Wrapper(Struct, rename="camel"):
@@ -54,6 +58,41 @@ class Together(Struct):
     results: list[ModelToolResult]
     called: bool = False
     answered: bool = False
+
+    def call(self, *, in_conversation: bool) -> Iterator[Item]:
+        """Yield the wrapper's call, once.
+
+        A conversation has it; what follows a response wants each function's call.
+        """
+        if not self.called and not in_conversation:
+            yield {
+                "type": "function_call",
+                "call_id": fitting(self.wrapper.tool_call_id, MAX_CALL_ID),
+                "name": fitting(self.wrapper.tool_name, MAX_OPENAI_NAME),
+                "arguments": self.wrapper.input,
+            }
+        self.called = True
+
+    def result(self) -> Iterator[Item]:
+        """Yield its output, once."""
+        if self.answered:
+            return
+        self.answered = True
+        marks = [part_options(each.metadata).cache_breakpoint for each in self.results]
+        texts = [_text(each) for each in self.results]
+        output: object = "\n".join(texts)
+        if any(marks):
+            output = [
+                {"type": "input_text", "text": f"\n{text}" if index else text, **mark}
+                for index, (text, mark) in enumerate(zip(texts, marks, strict=True))
+            ]
+        call_id = fitting(self.wrapper.tool_call_id, MAX_CALL_ID)
+        yield {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def _text(result: ModelToolResult) -> str:
+    items = result_items(result)
+    return result_text(result) if items is None else msgspec.json.encode(items).decode()
 
 
 _decoder: Final = msgspec.json.Decoder(Wrapper)

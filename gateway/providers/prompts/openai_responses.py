@@ -35,7 +35,7 @@ from gateway.providers.prompts.model_messages import (
     model_messages,
 )
 from gateway.providers.prompts.openai_options import PartOptions, part_options
-from gateway.providers.prompts.openai_parallel_calls import Together, Wrappers
+from gateway.providers.prompts.openai_parallel_calls import Wrappers
 from gateway.providers.prompts.openai_plain_items import plain_step
 from gateway.providers.prompts.openai_provider_calls import (
     client_result,
@@ -287,7 +287,7 @@ class _AssistantInput:
         settings = self._settings
         item_id = options.item_id
         if (together := settings.wrappers.of(part.metadata)) is not None:
-            yield from _wrapper_call(together, settings)
+            yield from together.call(in_conversation=settings.in_conversation)
             return
         if settings.in_conversation and item_id is not None:
             return
@@ -371,44 +371,10 @@ def _caller(options: PartOptions) -> Item:
     return {"type": "program", "caller_id": caller.caller_id}
 
 
-def _wrapper_call(together: Together, settings: InputSettings) -> Iterator[Item]:
-    wrapper = together.wrapper
-    # A conversation has the wrapper; what follows a response wants each function's call.
-    if not together.called and not settings.in_conversation:
-        yield {
-            "type": "function_call",
-            "call_id": fitting(wrapper.tool_call_id, MAX_CALL_ID),
-            "name": fitting(wrapper.tool_name, MAX_OPENAI_NAME),
-            "arguments": wrapper.input,
-        }
-    together.called = True
-
-
-def _wrapper_result(together: Together) -> Iterator[Item]:
-    if together.answered:
-        return
-    together.answered = True
-    marks = [part_options(each.metadata).cache_breakpoint for each in together.results]
-    texts = [_wrapped_text(each) for each in together.results]
-    output: object = "\n".join(texts)
-    if any(marks):
-        output = [
-            {"type": "input_text", "text": f"\n{text}" if index else text, **mark}
-            for index, (text, mark) in enumerate(zip(texts, marks, strict=True))
-        ]
-    call_id = fitting(together.wrapper.tool_call_id, MAX_CALL_ID)
-    yield {"type": "function_call_output", "call_id": call_id, "output": output}
-
-
-def _wrapped_text(result: ModelToolResult) -> str:
-    items = result_items(result)
-    return result_text(result) if items is None else msgspec.json.encode(items).decode()
-
-
 def _result(part: ModelToolResult, settings: InputSettings) -> Iterator[Item]:
     options = part_options(part.metadata)
     if (together := settings.wrappers.of(part.metadata)) is not None:
-        yield from _wrapper_result(together)
+        yield from together.result()
         return
     kind = None if settings.plain else settings.tools.kind_of(part.name)
     rebuilt = client_result(kind, part)
