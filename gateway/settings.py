@@ -7,26 +7,19 @@ and checks them; docs/settings.md is made from the descriptions here by `midstre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 (msgspec reads the annotations)
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.settings_connections import ConnectionSettings
+from gateway.settings_fields import Bytes, Count, Level, Seconds, Section, Text
+
 PREFIX: Final = "MIDSTREAM_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
-Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
-Count = Annotated[int, Meta(ge=1)]
-Bytes = Annotated[int, Meta(ge=1024)]
-Text = Annotated[str, Meta(min_length=1)]
-Level = Annotated[int, Meta(ge=5, le=7)]
 
-
-class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class ServerSettings(_Section, frozen=True, kw_only=True):
+class ServerSettings(Section, frozen=True, kw_only=True):
     """Where the gateway listens, and how long it waits for its clients."""
 
     host: Annotated[
@@ -87,7 +80,7 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
     ] = "info"
 
 
-class RedisSettings(_Section, frozen=True, kw_only=True):
+class RedisSettings(Section, frozen=True, kw_only=True):
     """Where sessions are kept."""
 
     url: Annotated[
@@ -126,7 +119,7 @@ class RedisSettings(_Section, frozen=True, kw_only=True):
     ] = 5.0
 
 
-class RunSettings(_Section, frozen=True, kw_only=True):
+class RunSettings(Section, frozen=True, kw_only=True):
     """How runs are kept alive, and closed when their producer is gone."""
 
     lease_s: Annotated[
@@ -150,7 +143,7 @@ class RunSettings(_Section, frozen=True, kw_only=True):
     ] = 4 * 1024 * 1024
 
 
-class AuthSettings(_Section, frozen=True, kw_only=True):
+class AuthSettings(Section, frozen=True, kw_only=True):
     """Who may call. `jwt`: bearer tokens of your own issuer; the `sub` claim owns sessions."""
 
     mode: Annotated[
@@ -185,7 +178,7 @@ class AuthSettings(_Section, frozen=True, kw_only=True):
     ] = ""
 
 
-class AgentKeySettings(_Section, frozen=True, kw_only=True):
+class AgentKeySettings(Section, frozen=True, kw_only=True):
     """A key with which agents outside the gateway write runs, `[agent_keys.NAME]`.
 
     It acts for the user that a request names. Without any, everybody may write runs while
@@ -216,7 +209,7 @@ class AgentKeySettings(_Section, frozen=True, kw_only=True):
     ] = "any"
 
 
-class ToolOptionSettings(_Section, frozen=True, kw_only=True):
+class ToolOptionSettings(Section, frozen=True, kw_only=True):
     """What the provider's API is told of one of `tools`, `[agents.NAME.tool_options.TOOL]`.
 
     Unset, it is what the function's own `tool_options` say, or else the API's default.
@@ -273,7 +266,7 @@ class ClientToolSettings(ToolOptionSettings, frozen=True, kw_only=True):
     ] = {}
 
 
-class ProviderToolSettings(_Section, frozen=True, kw_only=True):
+class ProviderToolSettings(Section, frozen=True, kw_only=True):
     """A tool of the provider's own, `[agents.NAME.provider_tools.TOOL]`."""
 
     type: Annotated[
@@ -284,7 +277,7 @@ class ProviderToolSettings(_Section, frozen=True, kw_only=True):
     ] = {}
 
 
-class AgentSettings(_Section, frozen=True, kw_only=True):
+class AgentSettings(Section, frozen=True, kw_only=True):
     """An agent, `[agents.NAME]`: a model with its instructions, or code of yours.
 
     Without any, there are simulated ones, and one for each provider whose key is set.
@@ -388,7 +381,7 @@ class AgentSettings(_Section, frozen=True, kw_only=True):
     ] = {}
 
 
-class ProviderSettings(_Section, frozen=True, kw_only=True):
+class ProviderSettings(Section, frozen=True, kw_only=True):
     """A model provider, `[providers.NAME]`; `anthropic`, `openai` and `openai-chat` exist."""
 
     kind: Annotated[
@@ -454,7 +447,7 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     ] = "caller"
 
 
-class ProxySettings(_Section, frozen=True, kw_only=True):
+class ProxySettings(Section, frozen=True, kw_only=True):
     """`/proxy`: the providers' own APIs, passed through. See docs/proxy.md."""
 
     max_body_bytes: Annotated[
@@ -477,10 +470,11 @@ class ProxySettings(_Section, frozen=True, kw_only=True):
     ] = False
 
 
-class Settings(_Section, frozen=True, kw_only=True):
+class Settings(Section, frozen=True, kw_only=True):
     """Everything, checked."""
 
     server: ServerSettings = ServerSettings()
+    connections: ConnectionSettings = ConnectionSettings()
     redis: RedisSettings = RedisSettings()
     runs: RunSettings = RunSettings()
     auth: AuthSettings = AuthSettings()
@@ -496,6 +490,7 @@ class Settings(_Section, frozen=True, kw_only=True):
 
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": ServerSettings,
+    "connections": ConnectionSettings,
     "redis": RedisSettings,
     "runs": RunSettings,
     "auth": AuthSettings,

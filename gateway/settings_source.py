@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ from gateway.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gateway.settings import AgentSettings, AuthSettings
 
@@ -170,6 +171,7 @@ def _lower(text: str) -> str:
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     """Check what no single type can say."""
     _check_exposure(settings)
+    _check_networks(settings.connections.trusted_proxies)
     _check_auth(settings.auth, environment)
     _check_agents(settings, environment)
     _check_agent_keys(settings, environment)
@@ -195,6 +197,17 @@ def _check_exposure(settings: Settings) -> None:
         f"unable to listen on {server.host} without authentication; set `auth.mode` to `jwt`, "
         "or pass --insecure if something before the gateway authenticates"
     )
+
+
+def _check_networks(networks: Iterable[str]) -> None:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise SettingsError(
+                f"unable to use the setting `connections.trusted_proxies`; {error}: write a "
+                "network as 192.0.2.0/24, or one address"
+            ) from None
 
 
 def _check_auth(auth: AuthSettings, environment: Mapping[str, str]) -> None:

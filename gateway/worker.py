@@ -12,6 +12,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ import uvloop
 from gateway.app import Gateway
 from gateway.errors import SettingsError
 from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
+from gateway.server import Guard, GuardedConfig, GuardedHttpProtocol
 from gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gateway.worker")
 
-KEEP_ALIVE_S: Final = 75
-"""An idle connection's life. Longer than the 60 s of common load balancers: who closes first
-must be they, or they send a request into a closing connection."""
-
 LAST_RESPONSES_S: Final = 5
 """After the drain: for the last bytes of responses to be taken."""
+
+ENDING_S: Final = 2
+"""After that: for what was broken off to end."""
+
+OTHER_FILES: Final = 256
+"""Open files that are no clients' connections: Redis, providers, the worker's own."""
 
 YOUNG_OBJECTS: Final = 50_000
 """So many more objects are made than freed before the garbage collector looks. Python's 700 is
@@ -67,7 +71,17 @@ class WorkerServer(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._gateway.drain()
-        await super().shutdown(sockets)
+        late = asyncio.get_running_loop().call_later(LAST_RESPONSES_S, self._break_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            late.cancel()
+
+    def _break_off(self) -> None:
+        """End what clients have not taken: a task that uvicorn cancels logs a traceback."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GuardedHttpProtocol):
+                connection.break_off()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,24 +118,32 @@ def main() -> None:
 async def _serve(launch: Launch) -> None:
     settings = launch.settings
     gateway = Gateway(settings)
-    config = uvicorn.Config(
+    config = GuardedConfig(
         gateway,
+        Guard(settings.connections, _files_for_connections()),
         loop="none",
-        http="httptools",
-        ws="websockets-sansio",
         lifespan="off",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
         ws_max_size=settings.server.max_body_bytes,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=LAST_RESPONSES_S,
+        timeout_graceful_shutdown=LAST_RESPONSES_S + ENDING_S,
     )
     sockets = [socket.socket(fileno=descriptor) for descriptor in launch.sockets]
     async with gateway.open():
         _spare_the_collector()
         await WorkerServer(config, gateway, launch.ready).serve(sockets)
+
+
+def _files_for_connections() -> int:
+    """Return how many connections the limit of open files leaves room for; raises the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(1, soft - OTHER_FILES)
 
 
 def _spare_the_collector() -> None:

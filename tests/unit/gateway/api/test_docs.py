@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway import serve
 from gateway.api import auth, failures
 from gateway.errors import ClientError, GatewayError
+from gateway.server import refusals
 from tests.unit.gateway.api.fakes import FakeSessions, make_app
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 INTERNAL = {"settings", serve.WorkersFailedError.code}
-ELSEWHERE = (auth.KeysUnavailableError, failures.TooManyRequestsError)
+ELSEWHERE = (
+    auth.KeysUnavailableError,
+    failures.TooManyRequestsError,
+    refusals.TooManyConnectionsError,
+)
 _ROW = re.compile(r"\| `(\w+)` \| (\d+) \| (\d+) \| (yes|no) \|")
 
 

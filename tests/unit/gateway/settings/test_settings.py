@@ -117,6 +117,8 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         ('[redis]\nkey_prefix = "{x}"\n', "redis.key_prefix"),
         ('[redis]\nurl = "http://x"\n', "redis.url"),
         ("[runs]\nlease_s = 2\n", "runs.renew_interval_s"),
+        ('[connections]\ntrusted_proxies = ["10.0.0.1/8"]\n', "connections.trusted_proxies"),
+        ("[connections]\nmax_connections = 0\n", "connections.max_connections"),
         ('[auth]\nmode = "basic"\n', "auth.mode"),
         ('[auth]\nmode = "jwt"\n', "MIDSTREAM_AUTH_SECRET"),
         ('[auth]\nmode = "jwt"\njwks = "http://id.example/keys"\n', "auth.jwks"),

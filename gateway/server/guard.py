@@ -1,0 +1,145 @@
+"""What the connections of a process share: how many there may be, and the clock of the unfinished.
+
+Most requests come whole in one packet, and meet no clock. One timer looks at those that did not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from gateway.settings_connections import ConnectionSettings
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+"""How often deadlines are looked at: how much later than its deadline a request may end."""
+
+IPV6_SITE_BITS: Final = 64
+"""Whoever has one address of IPv6 has a /64 of them."""
+
+MAX_LINGERING: Final = 256
+"""Refused connections that are kept, for a moment each, so that their client reads why."""
+
+
+class Unfinished(Protocol):
+    """A connection that something is awaited of."""
+
+    def look(self, now: float, elapsed_s: float) -> None:
+        """End it if its time is up.
+
+        Args:
+            now: the event loop's time.
+            elapsed_s: since the last look.
+        """
+        ...
+
+
+class Guard:
+    """One process's. All of it runs on the event loop's thread.
+
+    Args:
+        max_connections: what the machine allows, if that is less than the limit.
+        tick_s: see `TICK_S`.
+
+    Attributes:
+        lingering: refused connections that are kept for a moment.
+    """
+
+    def __init__(
+        self,
+        limits: ConnectionSettings,
+        max_connections: int | None = None,
+        *,
+        tick_s: float = TICK_S,
+    ) -> None:
+        self.limits = limits
+        self._tick_s = tick_s
+        self.lingering = 0
+        self._max = min(limits.max_connections, max_connections or limits.max_connections)
+        self._trusted = tuple(map(ip_network, limits.trusted_proxies))
+        self._place = lru_cache(maxsize=4096)(self._find_place)
+        self._open = 0
+        self._by_place: Counter[str] = Counter()
+        self._unfinished: set[Unfinished] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._looked_at = 0.0
+        self._has_warned = False
+
+    # -- how many -----------------------------------------------------------------------------
+
+    def admit(self, address: str | None) -> bool:
+        """Count a new connection, unless it is one too many; then nothing is counted.
+
+        Args:
+            address: of the client; None for a socket that has none.
+        """
+        place = self._place(address) if address else ""
+        if self._open >= self._max:
+            self._warn(f"max_connections={self._max}")
+            return False
+        if place and self._by_place[place] >= self.limits.max_connections_per_address:
+            self._warn(f"max_connections_per_address={self.limits.max_connections_per_address}")
+            return False
+        self._open += 1
+        if place:
+            self._by_place[place] += 1
+        return True
+
+    def release(self, address: str | None) -> None:
+        """Forget a connection that was admitted."""
+        self._open -= 1
+        if place := self._place(address) if address else "":
+            self._by_place[place] -= 1
+            if not self._by_place[place]:
+                del self._by_place[place]
+
+    def _find_place(self, address: str) -> str:
+        """Return what an address is counted as; empty for one of a trusted proxy."""
+        try:
+            found = ip_address(address.partition("%")[0])
+        except ValueError:
+            return address
+        if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        if any(found in network for network in self._trusted):
+            return ""
+        if isinstance(found, IPv4Address):
+            return str(found)
+        return str(ip_network((int(found), IPV6_SITE_BITS), strict=False))
+
+    def _warn(self, limit: str) -> None:
+        """Say once that clients are refused; `midstream_errors_total` counts them."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "connections_refused limit=connections.%s hint=name the reverse proxies before "
+                "the gateway in connections.trusted_proxies, or raise the limit",
+                limit,
+            )
+
+    # -- how long -----------------------------------------------------------------------------
+
+    def watch(self, connection: Unfinished) -> None:
+        """Look at a connection from now on, until `forget`."""
+        self._unfinished.add(connection)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._looked_at = loop.time()
+            self._timer = loop.call_later(self._tick_s, self._look, loop)
+
+    def forget(self, connection: Unfinished) -> None:
+        """Look at it no more."""
+        self._unfinished.discard(connection)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        elapsed_s, self._looked_at = now - self._looked_at, now
+        for connection in list(self._unfinished):
+            connection.look(now, elapsed_s)
+        self._timer = loop.call_later(self._tick_s, self._look, loop) if self._unfinished else None

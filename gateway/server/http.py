@@ -1,0 +1,334 @@
+"""uvicorn's HTTP protocol on httptools, with limits on a request that is not whole yet.
+
+httptools keeps a field until it is complete, however long it grows; uvicorn waits for the rest
+of a head or body for ever, and hands fields after a body to an application that has begun. What
+is added here costs nothing while a response is written.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.errors import DrainingError, GatewayError
+from gateway.server.guard import MAX_LINGERING
+from gateway.server.refusals import (
+    HeadTooLargeError,
+    RequestTimeoutError,
+    TargetTooLongError,
+    TooManyConnectionsError,
+    malformed,
+    pipelined_refused,
+    refusal,
+    trailers_refused,
+)
+from gateway.telemetry import ERRORS
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from gateway.server.guard import Guard
+    from gateway.settings_connections import ConnectionSettings
+
+logger = logging.getLogger(__name__)
+
+LINGER_S: Final = 2.0
+"""A refused client may go on sending for this long: a connection that is closed with unread
+bytes is reset, and its client would not see the answer."""
+
+MAX_PIPELINED: Final = 8
+"""Requests on one connection that wait for the answer to an earlier one."""
+
+
+class GuardedHttpProtocol(HttpToolsProtocol):
+    """One connection.
+
+    A request is in its head until that is complete, then in its body until that is. `_deadline`
+    is set while something is awaited of the client.
+    """
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._guard: Guard = self.config.guard  # type: ignore[attr-defined]
+        self._limits = self._guard.limits
+        self._admitted = False
+        self._lingers = False
+        self._deadline: float | None = None
+        self._refused: GatewayError | None = None
+        """Why the client is read no more. Also told to the parser, as an exception."""
+        self._active: RequestResponseCycle | None = None
+        """What is being answered; uvicorn's own `cycle` is the newest of those that wait."""
+        self._in_head = True
+        self._head_has_begun = False
+        self._head_bytes = 0
+        self._fields = 0
+        self._complete = 0
+        """Requests that have come whole."""
+        self._heard = False
+        self._unheard = 0
+        """Bytes after a head that were no content: chunk sizes, and what may follow them."""
+
+    # -- the connection -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it; one too many is answered when it has said something."""
+        super().connection_made(transport)
+        self._admitted = self._guard.admit(self._address)
+        self._await(self._limits.idle_limit_s if self._admitted else LINGER_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it, and tell whoever answers it."""
+        self._settle()
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.message_event.set()
+        if self._lingers:
+            self._guard.lingering -= 1
+        if self._admitted:
+            self._guard.release(self._address)
+        super().connection_lost(exc)
+
+    @property
+    def _address(self) -> str | None:
+        return self.client[0] if self.client else None
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those of a refused client are let go."""
+        if self._refused is not None:
+            return
+        if not self._admitted:
+            self._refuse(
+                TooManyConnectionsError("unable to take more connections now; try again later")
+            )
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserUpgrade:
+            self._settle()
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                # What follows would be another protocol's, to the parser.
+                self.cycle.keep_alive = False
+        except (httptools.HttpParserError, _RefusedError):
+            self._refuse(self._refused or malformed())
+
+    def _feed(self, data: bytes) -> None:
+        """Parse bytes, no more at once than a head may have, and look at what is missing then.
+
+        Raises:
+            httptools.HttpParserError, _RefusedError: nothing more is to be read.
+        """
+        limit = self._limits.max_head_bytes
+        size, at = len(data), 0
+        while at < size:
+            room = limit - self._head_bytes if self._in_head else limit
+            piece = data if not at and size <= room else memoryview(data)[at : at + room]
+            at += room
+            complete, self._heard = self._complete, False
+            self.parser.feed_data(piece)
+            if not self._in_head:
+                self._unheard = 0 if self._heard else self._unheard + len(piece)
+                if self._unheard > limit:
+                    self._stop(trailers_refused())
+            elif complete == self._complete:
+                self._head_bytes += len(piece)
+                if self._head_bytes >= limit:
+                    self._stop(_head_too_large(f"{limit} bytes"))
+        self._look_ahead(size)
+
+    # -- deadlines ----------------------------------------------------------------------------
+
+    def _look_ahead(self, received: int) -> None:
+        """Set the deadline of what has not come yet."""
+        if not self._in_head:
+            self._await_body(received)
+        elif not self._head_bytes:
+            if self._deadline is not None:
+                self._settle()
+        elif not self._head_has_begun:
+            self._head_has_begun = True
+            self._await(self._limits.head_deadline_s)
+
+    def _await_body(self, received: int) -> None:
+        """Give a body time for what it has brought; never more than silence may take."""
+        limits = self._limits
+        if self._deadline is None:
+            self._await(limits.body_deadline_s)
+        elif not self.cycle.response_complete:
+            self._deadline = next_deadline(self._deadline, self.loop.time(), received, limits)
+
+    def _await(self, limit_s: float) -> None:
+        self._deadline = self.loop.time() + limit_s
+        self._guard.watch(self)
+
+    def _settle(self) -> None:
+        self._deadline = None
+        self._guard.forget(self)
+
+    def look(self, now: float, elapsed_s: float) -> None:
+        """End the connection if its time is up; see `Guard`."""
+        if self._deadline is None:
+            return
+        if self._refused is None and not self._in_head and self._is_ours_to_go_on():
+            self._deadline += elapsed_s
+        elif now >= self._deadline:
+            self._expire()
+
+    def _is_ours_to_go_on(self) -> bool:
+        """Whether a body waits for us: to read it, or to say that we want it."""
+        cycle = self.cycle
+        return self.flow.read_paused or (
+            cycle.waiting_for_100_continue and not cycle.response_complete
+        )
+
+    def _expire(self) -> None:
+        self._settle()
+        if self._refused is not None or not self._admitted:
+            self.transport.abort()
+        elif self._in_head and not self._head_bytes:
+            self.transport.close()
+        else:
+            what = "head" if self._in_head else "body"
+            self._refuse(
+                RequestTimeoutError(f"unable to wait longer for the request's {what}; send again")
+            )
+
+    # -- refusals -----------------------------------------------------------------------------
+
+    def _stop(self, error: GatewayError) -> NoReturn:
+        """Have the parser end, and the client refused."""
+        self._refused = error
+        raise _RefusedError
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer with an error if it can still be one, let go of what was read, and end."""
+        ERRORS.labels(error.code).inc()
+        logger.debug("request_refused code=%s", error.code)
+        self._refused = error
+        if self._is_answerable():
+            self._let_go()
+            self._say_last(refusal(error))
+        else:
+            self._let_go()
+            self.transport.abort()
+
+    def _is_answerable(self) -> bool:
+        """Whether nothing of another answer, or of this request's own, was said before."""
+        if self._in_head:
+            return not self._answers()
+        return self._active is self.cycle and not self._active.response_started
+
+    def _answers(self) -> bool:
+        return self._active is not None and not self._active.response_complete
+
+    def _let_go(self) -> None:
+        """Keep nothing of the request; an application that has begun hears that it is gone."""
+        self._settle()
+        self._unset_keepalive_if_required()
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.body = bytearray()
+            self._active.message_event.set()
+        self.pipeline.clear()
+        self.parser = None  # type: ignore[assignment]
+        self.scope = None  # type: ignore[assignment]
+        self.headers = []
+        self.url = b""
+
+    def _say_last(self, response: bytes) -> None:
+        """Write a response, and read on for a moment without keeping anything."""
+        self.transport.write(response)
+        if self._guard.lingering >= MAX_LINGERING:
+            self.transport.close()
+            return
+        self._guard.lingering += 1
+        self._lingers = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._await(LINGER_S)
+
+    def shutdown(self) -> None:
+        """End with what is under way; a request that is not whole is refused."""
+        if self._refused is not None:
+            self.transport.close()
+        elif (self._head_bytes or not self._in_head) and self._is_answerable():
+            self._refuse(DrainingError("unable to serve now; try again"))
+        else:
+            super().shutdown()
+
+    def break_off(self) -> None:
+        """End at once; the application hears that the client is gone."""
+        self._refused = DrainingError("unable to go on; this process is shutting down")
+        self._let_go()
+        self.transport.abort()
+
+    # -- what the parser says -----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._fields = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        self.url += url
+        if len(self.url) > self._limits.max_target_bytes:
+            limit = self._limits.max_target_bytes
+            self._stop(TargetTooLongError(f"unable to read a target of more than {limit} bytes"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head."""
+        if not self._in_head:
+            self._stop(trailers_refused())
+        self._fields += 1
+        if self._fields > self._limits.max_head_fields:
+            self._stop(_head_too_large(f"{self._limits.max_head_fields} fields"))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Hand the request over: from here on it is in its body."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._stop(pipelined_refused())
+        super().on_headers_complete()
+        self._in_head = self._head_has_begun = False
+        self._head_bytes = self._unheard = 0
+        self._deadline = None
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._heard = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has come whole."""
+        self._in_head = True
+        self._complete += 1
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
+
+def next_deadline(deadline: float, now: float, received: int, limits: ConnectionSettings) -> float:
+    """Return a body's deadline after some of it has come: each byte earns its share of a second.
+
+    Never later than silence from now on would be allowed.
+    """
+    return min(deadline + received / limits.min_body_rate, now + limits.body_deadline_s)
+
+
+class _RefusedError(Exception):
+    """Nothing more of this client is read; the connection knows why."""
+
+
+def _head_too_large(limit: str) -> HeadTooLargeError:
+    return HeadTooLargeError(f"unable to read a head of more than {limit}; send less in it")

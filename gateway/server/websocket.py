@@ -1,0 +1,78 @@
+"""uvicorn's WebSocket protocol, with bounds on what it keeps for a client."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
+
+from gateway.telemetry import ERRORS
+
+if TYPE_CHECKING:
+    from websockets.frames import Frame
+
+    from gateway.server.guard import Guard
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAGMENTS: Final = 4096
+"""Frames of one message. Empty ones cost memory, and count for nothing in its size."""
+
+MAX_UNREAD_PONGS: Final = 64
+"""Answers to pings that a client may leave unread."""
+
+
+class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection; the HTTP protocol that it began with has counted it."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._guard: Guard = self.config.guard  # type: ignore[attr-defined]
+        self._unread_pongs = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._guard.release(self.client[0] if self.client else None)
+        super().connection_lost(exc)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take one more frame of a message."""
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, "too many frames in one message")
+            return
+        super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the client takes no answers."""
+        if self.writable.is_set():
+            self._unread_pongs = 0
+        self._unread_pongs += 1
+        if self._unread_pongs > MAX_UNREAD_PONGS:
+            self.transport.abort()
+            return
+        super().handle_ping()
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message over; a text has to be UTF-8 (RFC 6455 §8.1)."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            self._fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
+            return
+        super().send_receive_event_to_app()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """Close the connection, and tell the application."""
+        ERRORS.labels("invalid_request").inc()
+        logger.info("socket_failed code=%d reason=%s", code, reason)
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+
+
+def _is_utf8(frames: list[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,17 @@
+"""What all sections of the settings are made of: their base, and types with bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Bytes: TypeAlias = Annotated[int, Meta(ge=1024)]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Level: TypeAlias = Annotated[int, Meta(ge=5, le=7)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file; what it does not have is refused."""
