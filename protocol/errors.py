@@ -5,6 +5,7 @@ ProtocolError                     abstract
   RemoteProtocolError             a client, an agent or a provider did
     MalformedFrameError           bytes that are not what the wire says
     InvalidPositionError          a token that is not a position
+    OversizedError                more of something than one request may hold
     IllegalChunkError             a chunk of an agent that the order forbids
 """
 
@@ -25,6 +26,10 @@ class RemoteProtocolError(ProtocolError):
 
 class MalformedFrameError(RemoteProtocolError):
     """Bytes that are not a frame, an event or a chunk."""
+
+
+class OversizedError(RemoteProtocolError):
+    """More messages, parts or fields than one request may hold."""
 
 
 class InvalidPositionError(RemoteProtocolError):

@@ -13,12 +13,22 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError
+from protocol.errors import MalformedFrameError, OversizedError
 from protocol.messages import UIMessage
 from protocol.parts import Fields, fields_of, json_of
 
 SendTrigger: TypeAlias = Literal["submit-message", "regenerate-message"]
 OnActive: TypeAlias = Literal["refuse", "interrupt"]
+
+
+MAX_FIELDS: Final = 1_000
+"""Of a body; applications add some of their own."""
+
+MAX_MESSAGES: Final = 10_000
+"""In a client's copy of its conversation. Each costs some microseconds, new or not."""
+
+MAX_PARTS: Final = 10_000
+"""Of the message that is sent. An answer of many tools has hundreds."""
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
@@ -76,6 +86,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
 
     Raises:
         MalformedFrameError: not a JSON object, no messages, or a field of another type.
+        OversizedError: more fields, messages or parts than a request may hold.
     """
     try:
         return chat_request(fields_of(body))
@@ -88,17 +99,22 @@ def chat_request(fields: Fields) -> ChatRequest:
 
     Raises:
         MalformedFrameError: no messages, or one that is none.
+        OversizedError: more fields, messages or parts than a request may hold.
         msgspec.ValidationError: a field of another type.
     """
+    check_size("fields", len(fields), MAX_FIELDS)
     known = _known_decoder.decode(json_of(fields))
     messages = known.messages
     if messages is None:
         messages = [] if known.message is UNSET else [known.message]
     if not messages:
         raise MalformedFrameError("unable to read the request; it holds no messages")
+    check_size("messages", len(messages), MAX_MESSAGES)
+    parsed = tuple(map(UIMessage.parse, messages))
+    check_size("parts in the last message", len(parsed[-1].parts), MAX_PARTS)
     return ChatRequest(
         id=known.id,
-        messages=tuple(map(UIMessage.parse, messages)),
+        messages=parsed,
         trigger=known.trigger or "submit-message",
         message_id=known.message_id,
         on_active=known.on_active or "refuse",
@@ -109,3 +125,9 @@ def chat_request(fields: Fields) -> ChatRequest:
         head=known.head,
         rest=json_of({k: v for k, v in fields.items() if k not in _KNOWN_FIELDS}),
     )
+
+
+def check_size(what: str, count: int, limit: int) -> None:
+    """Raise OversizedError if there are more than `limit` of something."""
+    if count > limit:
+        raise OversizedError(f"unable to read the request; it has {count} {what}, over {limit}")

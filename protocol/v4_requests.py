@@ -18,7 +18,7 @@ from protocol.codec import UNREADABLE
 from protocol.errors import MalformedFrameError
 from protocol.messages import ToolPart, UIMessage, parse_part
 from protocol.parts import Fields, fields_of, json_of
-from protocol.requests import ChatRequest, chat_request
+from protocol.requests import MAX_MESSAGES, ChatRequest, chat_request, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,6 +80,7 @@ class V4Request:
 
         Raises:
             MalformedFrameError: not what ai 4 sends, or no messages.
+            OversizedError: more messages than a request may hold.
         """
         try:
             self._fields = fields_of(body)
@@ -89,6 +90,7 @@ class V4Request:
         self.id = known.id
         self._is_last_alone = known.messages is None
         messages = known.messages or ([] if known.message is None else [known.message])
+        check_size("messages", len(messages), MAX_MESSAGES)
         # Messages of the role `data` are the application's own, and no model sees them.
         self._messages = [message for message in messages if message.role != "data"]
         if not self._messages:

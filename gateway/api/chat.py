@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.api import parameters
 from gateway.api.api import Api
+from gateway.api.off_loop import off_loop
 from gateway.api.run_stream import Protocol, View, nothing_left, run_stream
 from gateway.api.start import read_start, read_v4_start
 from gateway.errors import InvalidRequestError, RunNotFoundError
@@ -96,7 +97,7 @@ class ChatController(Controller):
         if view.protocol is Protocol.V4:
             start = await read_v4_start(body, headers, caller, api.sessions)
         else:
-            start = read_start(body, headers)
+            start = await off_loop(body, read_start, body, headers)
         reader = await api.sessions.start(caller, start)
         return run_stream(view, reader, start.session_id, deadline=api.deadline)
 
@@ -211,9 +212,10 @@ async def read_body(request: AnyRequest) -> bytes:
         InvalidRequestError: the client went away in the middle of it.
     """
     try:
-        return well_formed(await request.body())
+        body = await request.body()
     except InternalServerException:
         raise InvalidRequestError("unable to read the request; it was cut short") from None
+    return await off_loop(body, well_formed, body)
 
 
 async def _from_index(chat_id: str, api: Api, caller: Caller) -> tuple[SessionId, RunReader | None]:

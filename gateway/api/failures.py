@@ -21,7 +21,7 @@ from gateway.errors import (
     UnauthorizedError,
 )
 from gateway.telemetry import ERRORS
-from protocol.errors import RemoteProtocolError
+from protocol.errors import OversizedError, RemoteProtocolError
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -73,6 +73,8 @@ def as_gateway_error(error: BaseException) -> GatewayError:
     """Return the public form of any exception; logs the ones that are bugs."""
     if isinstance(error, GatewayError):
         return error
+    if isinstance(error, OversizedError):
+        return TooLargeError(str(error))
     if isinstance(error, RemoteProtocolError):
         return InvalidRequestError(str(error))
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:

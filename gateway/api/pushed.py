@@ -17,6 +17,7 @@ from gateway.api.chat import (
     ApiDependency,
     read_body,
 )
+from gateway.api.off_loop import off_loop
 from gateway.api.start import start_request
 from gateway.errors import InvalidRequestError
 from gateway.ids import RunId, check_id
@@ -104,7 +105,8 @@ class PushController(Controller):
         self, request: AnyRequest, api: ApiDependency, agent: AgentDependency
     ) -> Response[bytes]:
         """Open a run by its key, or take it over from an earlier attempt."""
-        start = read_claim(await read_body(request))
+        body = await read_body(request)
+        start = await off_loop(body, read_claim, body)
         name = check_id(start.agent or DEFAULT_AGENT, "agent's name")
         pushed = api.sessions.pushed
         run = await pushed.claim(agent, start, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.api.off_loop import off_loop
 from gateway.api.parameters import session_id
 from gateway.errors import SessionNotFoundError
 from gateway.ids import MessageId, SessionId, check_id, new_id
@@ -28,6 +29,7 @@ def read_start(body: bytes, headers: Mapping[str, str]) -> StartRequest:
 
     Raises:
         MalformedFrameError: not what the AI SDK's transports send.
+        OversizedError: more messages, parts or fields than a request may hold.
         InvalidRequestError: an id that cannot be one.
     """
     return start_request(decode_chat_request(body), headers)
@@ -43,7 +45,7 @@ async def read_v4_start(
         InvalidRequestError: an id that cannot be one.
         StoreUnavailableError: the session cannot be read.
     """
-    request = V4Request(body)
+    request = await off_loop(body, V4Request, body)
     stored: list[UIMessage] = []
     if request.id is not None:
         try:
@@ -51,7 +53,7 @@ async def read_v4_start(
             stored = list(map(UIMessage.parse, snapshot.messages))
         except SessionNotFoundError:
             pass  # the first message
-    return start_request(request.beside(stored), headers)
+    return start_request(await off_loop(body, request.beside, stored), headers)
 
 
 def start_request(chat: ChatRequest, headers: Mapping[str, str]) -> StartRequest:

@@ -23,13 +23,14 @@ from msgspec import Struct
 from gateway.api import parameters
 from gateway.api.chat import ApiDependency  # noqa: TC001 (Litestar reads the annotations)
 from gateway.api.failures import TooManyRequestsError, as_gateway_error, error_body
+from gateway.api.off_loop import off_loop
 from gateway.api.run_stream import holds
 from gateway.api.start import start_request
 from gateway.errors import ConflictError, DrainingError, GatewayError
 from gateway.sessions.service import Idle
 from gateway.telemetry import ERRORS, READERS, READERS_GONE
 from protocol import ws
-from protocol.errors import MalformedFrameError
+from protocol.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -158,12 +159,12 @@ class ChatSocket:
 
     async def _take(self, data: str | bytes) -> None:
         try:
-            frame = ws.decode_client_frame(data)
+            frame = await off_loop(data, ws.decode_client_frame, data)
             if isinstance(frame, ws.AbortFrame):
                 self._abort(frame.request_id)
             else:
                 self._begin(frame)
-        except (GatewayError, MalformedFrameError) as error:
+        except (GatewayError, RemoteProtocolError) as error:
             await self._refuse(_request_id(data), error)
 
     # -- requests -----------------------------------------------------------------------------

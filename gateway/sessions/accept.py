@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 TITLE_LENGTH = 80
 
+MAX_STEPS_OF_NOTHING = 1_000
+"""Marks of steps in an answer that says nothing: above what a run may have."""
+
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What to open, and what the agent is to answer.
@@ -118,7 +121,9 @@ def _refuse_foreign(messages: Sequence[UIMessage], state: SessionState | None) -
 
 
 def _says_nothing(message: UIMessage) -> bool:
-    """Whether a message has no part, or only the marks of steps."""
+    """Whether a message has no part, or only the marks of steps; not of more than a run has."""
+    if len(message.parts) > MAX_STEPS_OF_NOTHING:
+        return False
     try:
         return all(isinstance(part, StepStartPart) for part in message.decoded_parts())
     except MalformedFrameError:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
+from gateway.api.off_loop import LARGE, off_loop
 from gateway.settings import ServerSettings
+from protocol.requests import MAX_FIELDS, MAX_MESSAGES, MAX_PARTS
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +46,46 @@ BAD_FIELDS: dict[str, Any] = {
     "model of a wrong type": {"model": {}},
     "bad request id": {"requestId": "x" * 200},
 }
+
+
+STEP = {"type": "step-start"}
+USER = {"id": "u1", "role": "user", "parts": [STEP]}
+OVERSIZED: dict[str, dict[str, Any]] = {
+    "parts": {"messages": [{**USER, "parts": [STEP] * (MAX_PARTS + 1)}]},
+    "parts of an assistant's message": {
+        "messages": [{"id": "a1", "role": "assistant", "parts": [STEP] * (MAX_PARTS + 1)}]
+    },
+    "messages": {"messages": [USER] * (MAX_MESSAGES + 1)},
+    "ai 4's messages": {"messages": [{"role": "user", "content": ""}] * (MAX_MESSAGES + 1)},
+    "fields": {f"field-{number}": 1 for number in range(MAX_FIELDS)},
+}
+
+
+async def test_send_refuses_more_than_a_request_may_hold(subtests: pytest.Subtests) -> None:
+    """413: each part would cost everybody else microseconds."""
+    for name, fields in OVERSIZED.items():
+        with subtests.test(name):
+            sessions = FakeSessions()
+            target = "/api/chat?protocol=v4" if name == "ai 4's messages" else "/api/chat"
+            answer = await request(make_app(sessions), "POST", target, BODY | fields)
+            assert (answer.status, answer.error) == (413, "too_large")
+            assert sessions.called("start") == []
+
+
+async def test_history_may_hold_an_answer_of_any_size() -> None:
+    """A client sends what it was sent: only the message that is new is counted."""
+    sessions = FakeSessions()
+    answered = {"id": "a1", "role": "assistant", "parts": [STEP] * (MAX_PARTS + 1)}
+    body = BODY | {"messages": [answered, USER]}
+    answer = await request(make_app(sessions), "POST", "/api/chat", body)
+    assert answer.status == 200
+
+
+async def test_large_body_is_read_beside_the_event_loop() -> None:
+    """Others are served meanwhile; a small one is not worth a thread."""
+    for size, in_thread in ((LARGE - 1, False), (LARGE, True)):
+        reader = await off_loop(b" " * size, threading.get_ident)
+        assert (reader != threading.get_ident()) == in_thread
 
 
 async def test_send_refuses_a_body_that_it_cannot_read(subtests: pytest.Subtests) -> None:

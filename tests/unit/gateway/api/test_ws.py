@@ -21,6 +21,7 @@ from protocol.chunks import (
     TextDeltaChunk,
     ToolOutputDeniedChunk,
 )
+from protocol.requests import MAX_PARTS
 from tests.unit.gateway.api.fakes import FakeReader, FakeSessions, batch, http_scope, make_app
 
 if TYPE_CHECKING:
@@ -207,6 +208,16 @@ async def test_request_over_the_limit_is_refused() -> None:
         frame = await socket.frame()
     assert frame["requestId"] == "r2"
     assert json.loads(frame["errorText"])["error"]["code"] == "too_many_requests"
+
+
+async def test_message_of_too_many_parts_is_refused() -> None:
+    """As a POST is; the connection goes on."""
+    async with connected(FakeSessions()) as socket:
+        parts = [{"type": "step-start"}] * (MAX_PARTS + 1)
+        socket.say_send("r1", messages=[{"id": "u1", "role": "user", "parts": parts}])
+        frame = await socket.frame()
+        assert (frame["type"], frame["requestId"]) == ("error", "r1")
+        assert json.loads(frame["errorText"])["error"]["code"] == "too_large"
 
 
 async def test_request_id_in_use_is_refused() -> None:
