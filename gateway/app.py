@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
@@ -24,7 +24,7 @@ from gateway.api.demo import demo_pages, kill_handler
 from gateway.api.events import follow_session
 from gateway.api.failures import EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
-from gateway.api.gate import Gate, origin_regex, served_hosts
+from gateway.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
 from gateway.api.health import Metrics, liveness, readiness
 from gateway.api.proxy import Proxy, proxy_handler
 from gateway.api.pushed import PushController
@@ -83,7 +83,7 @@ class Gateway:
             Gate(
                 self._authenticator,
                 create_agent_keys(settings),
-                origins=settings.server.cors_origins,
+                origins=page_origins(settings),
                 hosts=served_hosts(settings),
                 cookie=settings.auth.cookie,
             ),
@@ -182,6 +182,11 @@ def build_litestar(
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over what `api` holds."""
+
+    def check_host(request: Request[Any, Any, Any]) -> None:
+        if request.scope["path"] not in PROBES:
+            api.gate.check_host(request)
+
     demo = [*demo_pages(), kill_handler(whereabouts(settings))] if settings.server.demo else []
     return Litestar(
         route_handlers=[
@@ -203,10 +208,12 @@ def build_litestar(
             "caller": Provide(api.admit_request),
             "agent": Provide(api.admit_agent, sync_to_thread=False),
         },
+        # For what asks nobody who calls: pages, metrics, the schema.
+        before_request=check_host,
         exception_handlers=EXCEPTION_HANDLERS,
         cors_config=CORSConfig(
             allow_origins=[],
-            allow_origin_regex=origin_regex(settings.server.cors_origins),
+            allow_origin_regex=origin_regex(page_origins(settings)),
             allow_credentials=True,
             expose_headers=list(EXPOSED_HEADERS),
         ),

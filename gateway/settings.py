@@ -54,18 +54,20 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         Meta(ge=0, description="At a shutdown, how long runs under way may take to finish."),
     ] = 30.0
     cors_origins: Annotated[
-        tuple[str, ...],
+        tuple[str, ...] | None,
         Meta(
             description="Origins of web pages that may call the gateway, besides its own. "
-            "`*` stands for any text: `https://*.example.com`. Also checked for WebSockets."
+            "`*` stands for any text: `https://*.example.com`. Also checked for WebSockets. "
+            "Unset: pages of this machine (`http://localhost:*`, `http://127.0.0.1:*`) while it "
+            "listens on loopback without `auth.cookie`, none otherwise."
         ),
-    ] = ("http://localhost:*", "http://127.0.0.1:*")
+    ] = None
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
             description="Host names that requests may name. Empty: loopback names while it "
             "listens on loopback without `auth` (so that no web page can rebind its name to "
-            "your machine), any otherwise."
+            "your machine), any otherwise. `/livez` and `/readyz` answer to every name."
         ),
     ] = ()
     client_level: Annotated[

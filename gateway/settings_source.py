@@ -59,7 +59,7 @@ _OWN_HEADERS: Final = frozenset(
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
         *("upgrade", "expect", "host", "proxy-authenticate", "proxy-authorization"),
         *("accept", "accept-encoding", "content-encoding", "content-length", "content-type"),
-        *("user-agent", "x-midstream-run-id"),
+        *("user-agent", "x-midstream-run-id", "x-midstream-key"),
     }
 )
 """Of one connection, or the gateway's own to write (RFC 9110 §7.6.1)."""
@@ -144,7 +144,8 @@ def _from_text(name: str, text: str, kind: type) -> object:
     info = msgspec.inspect.type_info(kind)
     if isinstance(info, msgspec.inspect.Metadata):
         info = info.type
-    if isinstance(info, msgspec.inspect.VarTupleType):
+    kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    if any(isinstance(each, msgspec.inspect.VarTupleType) for each in kinds):
         value = [item.strip() for item in text.split(",") if item.strip()]
     try:
         return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
@@ -229,6 +230,12 @@ def _check_auth(auth: AuthSettings, environment: Mapping[str, str]) -> None:
 
 
 def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> None:
+    for name, provider in settings.providers.items():
+        if provider.proxy_key == "gateway" and not settings.agent_keys:
+            raise SettingsError(
+                f"unable to use the setting `providers.{name}.proxy_key`; without an "
+                "`[agent_keys.NAME]` everybody, or nobody, could spend the gateway's key: add one"
+            )
     for name, key in settings.agent_keys.items():
         if _AGENT_KEY.fullmatch(environment.get(key.key_env, "")) is None:
             raise SettingsError(

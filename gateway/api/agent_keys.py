@@ -6,6 +6,7 @@ ever logged, or sent back.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import os
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,14 @@ class AgentKeys:
         name, _ = self._find(key)
         return name
 
+    def are_in(self, value: bytes) -> bool:
+        """Whether a header's value, or a query, holds one of the keys, in base64 too.
+
+        For callers who have shown a key: how long it takes depends on the keys.
+        """
+        said = (value, _decoded(value))
+        return any(secret in each for each in said for _, secret, _ in self._keys)
+
     def _find(self, key: str | None) -> tuple[str | None, AgentKey]:
         """Find a key, in the same time whatever it is; without one, there are no limits."""
         given = (key or "").encode()
@@ -93,6 +102,17 @@ class AgentKeys:
             agents=known.agents,
             begins=known.begins,
         )
+
+
+def _decoded(value: bytes) -> bytes:
+    """Return what `authorization: Basic` says; empty for anything else."""
+    scheme, _, text = value.partition(b" ")
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(text.strip())
+    except ValueError:
+        return b""
 
 
 def _text_of(header: str) -> str:

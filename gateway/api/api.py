@@ -62,13 +62,15 @@ class Api:
     def forwarded_headers(self, *sources: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that agents are told; the first source that has one counts.
 
-        A frame's headers are anybody's text: what no header can hold is left out.
+        A frame's headers are anybody's text: what no header can hold is left out. So is an agent
+        key, which is for the gateway alone.
         """
         return {
             name: source[name]
             for name in self.forwarded
             for source in reversed(sources)
             if name in source and source[name].isprintable()
+            if not self.gate.holds_agent_key(source[name].encode())
         }
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:

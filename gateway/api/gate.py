@@ -10,6 +10,7 @@ checking the host name ends that.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = "bearer "
+
+LOCAL_PAGES: Final = ("http://localhost:*", "http://127.0.0.1:*")
+
+PROBES: Final = frozenset({"/livez", "/readyz"})
+"""Asked by whatever runs the gateway, which names an address, and told nothing of anybody."""
 
 
 class Gate:
@@ -64,7 +70,7 @@ class Gate:
             ForbiddenError: the host or the page's origin is not ours.
             UnauthorizedError, KeysUnavailableError: from the authenticator.
         """
-        self._check_host(connection)
+        self.check_host(connection)
         self._check_origin(connection)
         return await self._authenticator.identify(self._token(connection))
 
@@ -82,7 +88,7 @@ class Gate:
             ForbiddenError: the host or the page's origin is not ours.
             UnauthorizedError: see `AgentKeys.identify`.
         """
-        self._check_host(connection)
+        self.check_host(connection)
         self._check_origin(connection)
         headers = connection.headers
         key = headers.get(KEY_HEADER) or _bearer(connection)
@@ -94,11 +100,16 @@ class Gate:
         """Whether a header's value is one of our keys: it must not be passed on."""
         return self._agent_keys.name_of(value) is not None
 
-    def _check_host(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    def holds_agent_key(self, value: bytes) -> bool:
+        """Whether one of our keys is anywhere in what would be passed on; see `are_in`."""
+        return self._agent_keys.are_in(value)
+
+    def check_host(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        """Raise ForbiddenError unless the host that the request names is ours."""
         if not self._hosts:
             return
         host = connection.headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in self._hosts:
+        if _name_of(host) not in self._hosts:
             raise ForbiddenError("unable to serve this host name; add it to `server.allowed_hosts`")
 
     def _check_origin(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
@@ -122,6 +133,15 @@ class Gate:
         return None
 
 
+@lru_cache(maxsize=256)
+def _name_of(host: str) -> str | None:
+    """Return the name in a `host` header, without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
 def _bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     header = connection.headers.get("authorization", "")
     if header[: len(_BEARER)].lower() != _BEARER:
@@ -133,6 +153,19 @@ def origin_regex(patterns: Iterable[str]) -> str:
     """Return a regular expression that matches any of the patterns, whole."""
     alternatives = [re.escape(pattern).replace(r"\*", ".*") for pattern in patterns]
     return "|".join(alternatives) if alternatives else r"(?!)"
+
+
+def page_origins(settings: Settings) -> tuple[str, ...]:
+    """Return the patterns of other origins that may call; see `server.cors_origins`.
+
+    Where a browser sends a cookie by itself, or the network reaches the gateway, a page of the
+    user's own machine is a stranger's: any program there may serve one.
+    """
+    server = settings.server
+    if server.cors_origins is not None:
+        return server.cors_origins
+    exposed = server.host not in LOOPBACK or server.insecure or bool(settings.auth.cookie)
+    return () if exposed else LOCAL_PAGES
 
 
 def served_hosts(settings: Settings) -> tuple[str, ...]:

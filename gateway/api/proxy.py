@@ -18,7 +18,13 @@ from gateway.api.failures import RouteNotFoundError, as_gateway_error
 from gateway.api.proxy_body import GoneError, RequestBody
 from gateway.api.proxy_exchange import Exchange, while_there
 from gateway.api.proxy_session import SessionCall, SessionHeaders
-from gateway.api.proxy_target import Target, read_target, request_headers, response_headers
+from gateway.api.proxy_target import (
+    Header,
+    Target,
+    read_target,
+    request_headers,
+    response_headers,
+)
 from gateway.api.sse import SERVER_SEND
 from gateway.errors import DrainingError, ForbiddenError, GatewayError, UnauthorizedError
 from gateway.telemetry import ERRORS, PROXIED
@@ -114,11 +120,21 @@ class Proxy:
         headers = request.headers
         bearer = headers.get("authorization", "").partition(" ")[2].strip()
         if gate.is_agent_key(bearer) or gate.is_agent_key(headers.get(_KEY_HEADER)):
-            raise UnauthorizedError(
-                "unable to pass an agent key on; send it as x-midstream-key, and the provider's "
-                'own key where its SDK puts it, or set `proxy_key = "gateway"` for the provider'
-            )
+            raise _key_not_passed_on()
         return gate.admit_agent(request)
+
+    def _headers_for(self, upstream: Upstream, scope: Scope, target: Target) -> list[Header]:
+        """Return the headers that go to the provider; never one with an agent key in it.
+
+        Raises:
+            UnauthorizedError: the provider is to be called with a key that is one of ours.
+        """
+        holds = self._api.gate.holds_agent_key
+        passed = request_headers(scope["headers"])
+        kept = [each for each in passed if not holds(each[1])]
+        if holds(target.query.encode()) or (upstream.key is None and len(kept) < len(passed)):
+            raise _key_not_passed_on()
+        return upstream.with_key(kept)
 
     async def _serve(
         self,
@@ -133,7 +149,7 @@ class Proxy:
         assert upstreams is not None and turns is not None  # noqa: S101 - `_find` has looked
         headers = scope["headers"]
         url = upstream.url(target.path, target.query)
-        passed = upstream.with_key(request_headers(headers))
+        passed = self._headers_for(upstream, scope, target)
         wanted = SessionHeaders.read(scope, target)
         if wanted is not None:
             call = SessionCall(wanted, turns, upstreams, finish_calls=settings.finish_calls)
@@ -160,6 +176,13 @@ async def _pass_on(answer: Answer, response: Exchange) -> None:
     while data := await answer.read():
         await response.write(data)
     await response.write(b"", more=False)
+
+
+def _key_not_passed_on() -> UnauthorizedError:
+    return UnauthorizedError(
+        "unable to pass an agent key on; send it as x-midstream-key, and the provider's "
+        'own key where its SDK puts it, or set `proxy_key = "gateway"` for the provider'
+    )
 
 
 def _refuse_pages(scope: Scope) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -142,7 +143,14 @@ async def test_agent_key_opens_the_proxy_and_stays_here(start: Start, provider: 
     for headers in ({}, mine, {**mine, "x-midstream-key": "wrong"}):
         status, error = await refused(gateway, path, headers)
         assert (status, error["code"]) == (401, "unauthorized")
-    for leaking in ({"authorization": f"Bearer {AGENT_KEY}"}, {"x-api-key": AGENT_KEY}):
+    basic = base64.b64encode(f"me:{AGENT_KEY}".encode()).decode()
+    for leaking in (
+        {"authorization": f"Bearer {AGENT_KEY}"},
+        {"authorization": f"Basic {basic}"},
+        {"x-api-key": AGENT_KEY},
+        {**mine, "api-key": AGENT_KEY},
+        {**mine, "x-goog-api-key": f"key {AGENT_KEY}"},
+    ):
         status, error = await refused(gateway, path, {**leaking, "x-midstream-key": AGENT_KEY})
         assert (status, error["code"]) == (401, "unauthorized")
         assert "x-midstream-key" in error["message"]
@@ -170,7 +178,10 @@ async def test_gateways_key_is_put_in_place_of_the_agents(start: Start, provider
     assert ("authorization", f"Bearer {API_KEYS['OPENAI_API_KEY']}") in openai
     claude = await passed_on(gateway, provider, "/proxy/anthropic/v1/x", {"x-api-key": AGENT_KEY})
     assert ("x-api-key", API_KEYS["ANTHROPIC_API_KEY"]) in claude
-    assert AGENT_KEY not in json.dumps([openai, claude])
+    odd = {"x-midstream-key": AGENT_KEY, "api-key": AGENT_KEY, "x-note": "kept"}
+    azure = await passed_on(gateway, provider, "/proxy/openai/v1/x", odd)
+    assert ("x-note", "kept") in azure
+    assert AGENT_KEY not in json.dumps([openai, claude, azure])
     for wrong in ({}, {"authorization": "Bearer other"}, {"x-api-key": "other"}):
         for name in ("openai", "anthropic"):
             status, error = await refused(gateway, f"/proxy/{name}/v1/x", wrong)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.api.agent_keys import AgentKeys
 from gateway.api.api import Api
 from gateway.api.auth import Anonymous
-from gateway.api.gate import Gate
+from gateway.api.gate import Gate, page_origins
 from gateway.api.proxy import Proxy
 from gateway.app import build_litestar
 from gateway.ids import MessageId, RunId
@@ -141,7 +141,7 @@ def make_app(
     gate = Gate(
         authenticator or Anonymous(),
         agent_keys or AgentKeys({}, tokens_required=False),
-        origins=settings.server.cors_origins,
+        origins=page_origins(settings),
         hosts=hosts,
         cookie=cookie,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,26 @@ def test_key_is_told_from_a_providers_so_that_it_is_not_passed_on() -> None:
     assert ours.is_agent_key(KEY) and ours.is_agent_key(OTHER)
     assert not ours.is_agent_key("sk-provider") and not ours.is_agent_key(None)
     assert not gate({}, tokens_required=False).is_agent_key("")
+
+
+@pytest.mark.parametrize(
+    ("value", "holds"),
+    [
+        (KEY, True),
+        (f"Bearer {KEY}", True),
+        (f'Custom token="{KEY}"', True),
+        ("Basic " + base64.b64encode(f"user:{KEY}".encode()).decode(), True),
+        (f"key={OTHER}&x=1", True),
+        ("Basic sk-provider", False),
+        ("Bearer sk-provider", False),
+        ("", False),
+    ],
+)
+def test_agent_key_is_found_wherever_it_stands(value: str, *, holds: bool) -> None:
+    """An SDK may put its `api_key` into any header, in any form."""
+    ours = gate({"worker": KEY, "other": OTHER}, tokens_required=False)
+    assert ours.holds_agent_key(value.encode()) == holds
+    assert not gate({}, tokens_required=False).holds_agent_key(value.encode())
 
 
 def test_keys_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

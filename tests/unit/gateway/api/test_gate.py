@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from gateway.api.gate import served_hosts
+from gateway.api.gate import LOCAL_PAGES, PROBES, page_origins, served_hosts
 from gateway.settings import AuthSettings, ServerSettings, Settings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
+
+if TYPE_CHECKING:
+    from litestar import Litestar
 
 pytestmark = pytest.mark.anyio
 
 SERVER = ServerSettings(cors_origins=("https://app.example", "http://localhost:*"))
+
+
+@pytest.fixture
+def on_loopback() -> Litestar:
+    """An application with its pages, for names of this machine. Reads files, as at a start."""
+    hosts = ("localhost", "127.0.0.1", "::1")
+    app: Litestar = make_app(FakeSessions(), server=ServerSettings(demo=True), hosts=hosts)
+    return app
 
 
 @pytest.mark.parametrize(
@@ -59,10 +72,36 @@ async def test_preflight_is_answered_for_allowed_origins_only() -> None:
     ("host", "status"),
     [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:8000", 200), ("rebound.example", 403)],
 )
-async def test_host_name_that_is_not_served_is_refused(host: str, status: int) -> None:
+async def test_host_name_that_is_not_served_is_refused(
+    on_loopback: Litestar, host: str, status: int
+) -> None:
     """A page that rebinds its name to this machine is of the same origin, but names itself."""
-    app = make_app(FakeSessions(), hosts=("localhost", "127.0.0.1", "::1"))
-    assert (await request(app, "GET", "/api/chats", headers={"host": host})).status == status
+    for target in ("/api/chats", "/metrics", "/schema", "/"):
+        assert (await request(on_loopback, "GET", target, headers={"host": host})).status == status
+    for probe in PROBES:
+        assert (await request(on_loopback, "GET", probe, headers={"host": host})).status == 200
+
+
+COOKIE = AuthSettings(mode="jwt", cookie="session")
+
+
+@pytest.mark.parametrize(
+    ("settings", "origins"),
+    [
+        (Settings(), LOCAL_PAGES),
+        (Settings(auth=AuthSettings(mode="jwt")), LOCAL_PAGES),
+        (Settings(auth=COOKIE), ()),
+        (Settings(server=ServerSettings(host="192.0.2.1")), ()),
+        (Settings(server=ServerSettings(insecure=True)), ()),
+        (Settings(auth=COOKIE, server=ServerSettings(cors_origins=("https://a",))), ("https://a",)),
+        (Settings(server=ServerSettings(cors_origins=())), ()),
+    ],
+)
+def test_pages_of_this_machine_may_call_only_while_nobody_else_is_served(
+    settings: Settings, origins: tuple[str, ...]
+) -> None:
+    """With a cookie a browser would send it along, whatever program serves the page."""
+    assert page_origins(settings) == origins
 
 
 def test_hosts_are_loopback_names_only_while_anybody_could_call() -> None:

@@ -120,6 +120,8 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         ('[connections]\ntrusted_proxies = ["10.0.0.1/8"]\n', "connections.trusted_proxies"),
         ("[connections]\nmax_connections = 0\n", "connections.max_connections"),
         ('[auth]\nmode = "basic"\n', "auth.mode"),
+        ('[providers.openai]\nproxy_key = "gateway"\n', "providers.openai.proxy_key"),
+        (BACKEND + 'forward_headers = ["X-Midstream-Key"]\n', "agents.a.forward_headers"),
         ('[auth]\nmode = "jwt"\n', "MIDSTREAM_AUTH_SECRET"),
         ('[auth]\nmode = "jwt"\njwks = "http://id.example/keys"\n', "auth.jwks"),
         ("[agents.a]\n", "agent `a`"),
