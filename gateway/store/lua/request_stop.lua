@@ -2,7 +2,20 @@
 -- ARGV: 1 run or ''  2 message or ''  3 by: JSON string  4 tombstone: ms  5 ttl: s
 --   6 request key of the send, or ''  7 reach of who asks
 -- Returns {status, run}
-local MAX_TOMBSTONES = 64
+local MAX_TOMBSTONES, MAX_REACHES = 64, 8
+-- Let go of tombstones, if there are too many. Before there is a session, anybody may leave some
+-- under its id: of a reach's own, so that nobody's flood undoes another's stop.
+local function make_room(whose)
+  local kept, own = redis.call('HKEYS', KEYS[7]), {}
+  for _, each in ipairs(kept) do
+    if each:sub(1, #whose) == whose then own[#own + 1] = each end
+  end
+  if #kept >= MAX_TOMBSTONES * MAX_REACHES then
+    redis.call('DEL', KEYS[7])
+  elseif #own >= MAX_TOMBSTONES then
+    redis.call('HDEL', KEYS[7], unpack(own))
+  end
+end
 local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'stop', 'answers', 'writes',
   'tenant', 'owner', 'format')
 if m[1] and not covers(ARGV[7], m[7] or '', m[8]) then
@@ -31,12 +44,9 @@ if run ~= '' or tombstone == '' then
   return {'nothing', ''}
 end
 -- Clients name the messages: without a bound they could fill the session with them.
-if redis.call('HLEN', KEYS[7]) >= MAX_TOMBSTONES then
-  redis.call('DEL', KEYS[7])
-end
-if not m[1] then
-  tombstone = ARGV[7] .. ' ' .. tombstone
-end
+local whose = m[1] and '' or ARGV[7] .. ' '
+make_room(whose)
+tombstone = whose .. tombstone
 redis.call('HSET', KEYS[7], tombstone, now_ms() + ARGV[4] .. '\n' .. ARGV[3])
 if m[1] then
   redis.call('EXPIRE', KEYS[7], ARGV[5])

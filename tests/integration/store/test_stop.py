@@ -298,6 +298,29 @@ async def test_tombstone_of_before_a_session_counts_within_reach(
     assert (await opened(store)).stop_requested == covers
 
 
+async def test_flood_before_a_session_undoes_nobody_elses_stop(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """Anybody may leave stops under an id that nobody has: what they push out is their own."""
+
+    async def stop_as(user: str, message: str) -> None:
+        await store.request_stop(
+            SESSION,
+            run_id=None,
+            message_id=MessageId(message),
+            by=user,
+            tombstone_ms=HOUR_MS,
+            reach=Reach(f"|{user}"),
+        )
+
+    await stop_as("ada", "u1")
+    for i in range(100):
+        await stop_as("eve", f"m{i}")
+
+    assert raw_redis.hlen(f"ms:{{{SESSION}}}:stop") <= 65
+    assert (await opened(store)).stop_requested
+
+
 async def test_short_lived_tombstone_does_not_shorten_a_longer_ones_life(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
