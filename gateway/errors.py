@@ -2,7 +2,8 @@
 
     GatewayError                     .code .http_status .ws_close_code .temporary
       ClientError                    the request cannot be served as it is
-        InvalidRequestError 400 · UnauthorizedError 401 · ForbiddenError 403
+        InvalidRequestError 400 · UnauthorizedError 401 · TokenExpiredError 401
+        ForbiddenError 403
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
         RunActiveError 409 · RunStoppedError 409 · ConflictError 409
         NotRecoveredError 410 · TooLargeError 413
@@ -69,6 +70,15 @@ class UnauthorizedError(ClientError):
     code = "unauthorized"
     http_status = 401
     ws_close_code = 4501
+
+
+class TokenExpiredError(ClientError):
+    """The token that a feed or a socket began with has ended: connect again with a new one."""
+
+    code = "token_expired"
+    http_status = 401
+    ws_close_code = 4003
+    temporary = True
 
 
 class ForbiddenError(ClientError):

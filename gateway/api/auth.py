@@ -128,6 +128,8 @@ class JsonWebTokens:
             tenant=_tenant_of(payload, settings.tenant_claim),
             role=claims.role,
             granted=frozenset(map(SessionId, claims.sessions)),
+            # Until then the same token is accepted again.
+            expires_at=int(payload["exp"]) + settings.leeway_s,
         )
 
 

@@ -41,6 +41,7 @@ async def follow_session(
         headers={},
         deadline=api.deadline,
         kind="feed",
+        expires_at=caller.expires_at,
     )
 
 

@@ -126,6 +126,7 @@ async def follow_sessions(
             headers={},
             deadline=api.deadline,
             kind="feed",
+            expires_at=caller.expires_at,
         )
 
 

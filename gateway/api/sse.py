@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, TokenExpiredError
 from gateway.sessions.service import Idle
 from gateway.telemetry import READERS, READERS_GONE
 from protocol.sse import DONE, HEARTBEAT
@@ -74,6 +75,19 @@ DATA_STREAM: Final = Framing(
 PLAIN_TEXT: Final = Framing(media_type="text/plain; charset=utf-8", heartbeat=b"", last=b"")
 
 
+CLOSED: Final = b'event: closed\ndata: {"code":"%b"}\n\n' % TokenExpiredError.code.encode()
+"""Ends a feed whose reader is to come again, with another token."""
+
+FAR_S: Final = 30 * 86_400
+"""A timer further away than any process lives is none."""
+
+
+def loop_time_of(moment: float | None) -> float | None:
+    """Return the event loop's time of a moment, in seconds since 1970; None if it is far away."""
+    left_s = FAR_S if moment is None else moment - time.time()
+    return None if left_s >= FAR_S else asyncio.get_running_loop().time() + left_s
+
+
 class _CompleteError(Exception):
     """The body is written: what a task raises to end the others of its group."""
 
@@ -96,6 +110,7 @@ class StreamResponse(Generic[T]):
         headers: besides the framing's.
         deadline: for one write to be taken by the client; all streams may share one.
         kind: names the stream in metrics: `run` or `feed`.
+        expires_at: when it is ended with a `closed` event, in seconds since 1970. None: never.
     """
 
     def __init__(
@@ -107,6 +122,7 @@ class StreamResponse(Generic[T]):
         headers: Mapping[str, str],
         deadline: SilenceLimit,
         kind: str,
+        expires_at: float | None = None,
     ) -> None:
         self._reader = reader
         self._encode = encode
@@ -114,6 +130,7 @@ class StreamResponse(Generic[T]):
         self._headers = headers
         self._deadline = deadline
         self._kind = kind
+        self._expires_at = expires_at
         self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +173,14 @@ class StreamResponse(Generic[T]):
             _CompleteError: always, if nothing else: it ends the watch as well.
         """
         with closing(self._deadline.waiter()) as self._writing:
-            await self._write_items(send)
+            try:
+                async with asyncio.timeout_at(loop_time_of(self._expires_at)) as limit:
+                    await self._write_items(send)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                READERS_GONE.labels(TokenExpiredError.code).inc()
+                await self._write(send, CLOSED)
             self._complete = True
             await self._write(send, self._framing.last, more=False)
         raise _CompleteError

@@ -25,8 +25,9 @@ from gateway.api.chat import ApiDependency  # noqa: TC001 (Litestar reads the an
 from gateway.api.failures import TooManyRequestsError, as_gateway_error, error_body
 from gateway.api.off_loop import off_loop
 from gateway.api.run_stream import holds
+from gateway.api.sse import loop_time_of
 from gateway.api.start import start_request
-from gateway.errors import ConflictError, DrainingError, GatewayError
+from gateway.errors import ConflictError, DrainingError, GatewayError, TokenExpiredError
 from gateway.sessions.service import Idle
 from gateway.telemetry import ERRORS, READERS, READERS_GONE
 from protocol import ws
@@ -63,11 +64,17 @@ async def chat_socket(socket: AnySocket, api: ApiDependency) -> None:
     try:
         await ChatSocket(socket, api, caller, level).serve()
     except* DrainingError:
-        READERS_GONE.labels("draining").inc()
-        await socket.close(DrainingError.ws_close_code, reason=DrainingError.code)
+        await _close_with(socket, DrainingError)
+    except* TokenExpiredError:
+        await _close_with(socket, TokenExpiredError)
     except* _SlowError:
         # The close frame could not be written either; returning drops the connection.
         READERS_GONE.labels("slow").inc()
+
+
+async def _close_with(socket: AnySocket, reason: type[GatewayError]) -> None:
+    READERS_GONE.labels(reason.code).inc()
+    await socket.close(reason.ws_close_code, reason=reason.code)
 
 
 class _SlowError(Exception):
@@ -138,11 +145,13 @@ class ChatSocket:
         self._streams: dict[str, _Stream] = {}
         self._newest: dict[SessionId, _Stream] = {}
         self._stops: dict[SessionId, _PendingStop] = {}
+        self._expired = False
 
     async def serve(self) -> None:
-        """Take frames until the client is gone; stops under way are carried out.
+        """Take frames until the client is gone, or its token; stops under way are carried out.
 
         Raises:
+            TokenExpiredError: nothing is under way any more.
             ExceptionGroup: of DrainingError or _SlowError.
         """
         async with asyncio.TaskGroup() as self._tasks:
@@ -150,9 +159,16 @@ class ChatSocket:
                 await self._take(data)
             for stream in list(self._streams.values()):
                 stream.leave()
+        if self._expired:
+            raise TokenExpiredError("unable to go on; connect again with a new token")
 
     async def _receive(self) -> str | bytes | None:
-        message = await self._socket.receive()
+        try:
+            async with asyncio.timeout_at(loop_time_of(self._caller.expires_at)):
+                message = await self._socket.receive()
+        except TimeoutError:
+            self._expired = True
+            return None
         if message["type"] == "websocket.disconnect":
             return None
         return message.get("text") or message.get("bytes") or b""  # type: ignore[return-value]

@@ -41,6 +41,7 @@ class Caller(Struct, frozen=True, kw_only=True):
         granted: sessions of others, in the same tenant, that the token names.
         agents: the names as which the caller may write runs from outside; empty for any.
         begins: whether the caller may begin sessions.
+        expires_at: when what they came with ends, in seconds since 1970; None: never.
     """
 
     user: UserId = ANONYMOUS
@@ -49,6 +50,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     granted: frozenset[SessionId] = frozenset()
     agents: frozenset[str] = frozenset()
     begins: bool = True
+    expires_at: float | None = None
 
     def may_read(self, session: SessionMeta) -> bool:
         """Whether the session exists, as far as this caller is concerned."""

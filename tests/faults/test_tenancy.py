@@ -19,10 +19,10 @@ from tests.support.sessions import Session, Transcript
 from tests.support.websocket import open_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from tests.support.fixtures import Deployment
-    from tests.support.wire import Endpoint
+    from tests.support.wire import Endpoint, Response, SseEvent
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +175,47 @@ async def test_foreign_session_on_a_socket_answers_as_one_that_does_not_exist(
     assert mine[-1]["type"] == "end"
     assert (await owned.snapshot())["runs"][-1]["state"] == "open"
     await owned.stop()
+
+
+async def test_feed_and_socket_end_with_their_token_and_nothing_is_lost(
+    guarded: Deployment,
+) -> None:
+    """The feed says so, and goes on with a new token from where it was; the answer was whole."""
+    answer = guarded.simulator.held(tokens=6)
+    owned = acting(guarded, token("ann"))
+    # Over, and accepted for what is left of the leeway.
+    brief = token("ann", exp=int(time.time()) - 8)
+    ending, path = acting(guarded, brief, owned), f"/api/chat/{owned.id}/events"
+
+    async with owned.sending(answer.question) as response:
+        seen = Transcript()
+        events = seen.follow(response)
+        await anext(events)
+        async with ending.at.request("GET", path) as feed, open_socket(ending.at) as socket:
+            followed = [event async for event in feed.events()]
+            code = await socket.wait_closed()
+        await answer.release()
+        async for _ in events:
+            pass
+    last = next(event.id for event in reversed(followed) if event.id)
+    async with owned.at.request("GET", f"{path}?after={last}") as feed:
+        rest = [event.event async for event in until_ended(feed)]
+
+    assert (followed[-1].event, json.loads(followed[-1].data)) == (
+        "closed",
+        {"code": "token_expired"},
+    )
+    assert code == 4003
+    assert "snapshot" not in rest
+    assert seen.chunks[-1]["finishReason"] == "stop"
+
+
+async def until_ended(feed: Response) -> AsyncIterator[SseEvent]:
+    """Yield a feed's events, up to the one that tells of its run's end."""
+    async for event in feed.events():
+        yield event
+        if event.event == "run" and json.loads(event.data)["state"] == "ended":
+            return
 
 
 async def test_list_holds_the_callers_sessions_only(guarded: Deployment) -> None:

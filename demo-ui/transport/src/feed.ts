@@ -23,6 +23,10 @@ export interface FeedState {
 /** After an answer that another attempt will hardly change: an expired token, a forbidden page. */
 export const REFUSED_WAIT_MS = 30_000;
 
+/** The server's last word to a feed whose token has ended. */
+const CLOSED = 'closed';
+const CLOSED_WAIT_MS = 250;
+
 /** To speak for another number of tabs takes a reconnection: one for all that open together. */
 const RECOUNT_MS = 2_000;
 
@@ -109,7 +113,11 @@ export class FeedConnection {
       let refused: Reason | undefined;
       let wait = 0;
       try {
-        await this.#read(signal, () => (failures = 0));
+        if (await this.#read(signal, () => (failures = 0))) {
+          // Nothing is amiss: the application is asked for its headers again.
+          await pause(CLOSED_WAIT_MS, signal);
+          continue;
+        }
       } catch (error) {
         if (error instanceof ConnectionLost) wait = error.retryAfterMs;
         else if (!isAbortError(error)) {
@@ -125,7 +133,8 @@ export class FeedConnection {
     forget();
   }
 
-  async #read(signal: AbortSignal, live: () => void): Promise<void> {
+  /** Returns whether the gateway has closed the feed for its token's sake. */
+  async #read(signal: AbortSignal, live: () => void): Promise<boolean> {
     const prepared = await this.#gateway.follow(this.#followed);
     const abort = linked(signal);
     const response = await request(this.#gateway.fetch, prepared, abort.signal);
@@ -136,6 +145,7 @@ export class FeedConnection {
       this.#told.beat();
     });
     for await (const { event, id = '', data } of events) {
+      if (event === CLOSED) return true;
       const at = id.lastIndexOf('@');
       const chatId = id.slice(0, at);
       const followed = this.#followed.get(chatId);
@@ -144,6 +154,7 @@ export class FeedConnection {
       followed.position = position ?? followed.position;
       this.#told.event({ chatId, event, position, data });
     }
+    return false;
   }
 
   #change(wanted: FeedState['connection'], error?: Reason): void {

@@ -152,6 +152,26 @@ describe('a feed', () => {
     expect(session.getState().error).toBeUndefined();
   });
 
+  it('whose token has ended goes on with a new one, and nothing is missed', async () => {
+    let token = 0;
+    const followed: (string | null)[] = [];
+    const fetch: typeof globalThis.fetch = (input, init) => {
+      if (`${input}`.includes('follow=')) followed.push(new Headers(init?.headers).get('authorization'));
+      return globalThis.fetch(input, init);
+    };
+    const opened = await tab({ fetch, headers: () => ({ authorization: `Bearer ${++token}` }) });
+    await ask(opened, 'before', ['fine']);
+    const connections = new Set<string>();
+    opened.session.subscribe(() => connections.add(opened.session.getState().connection));
+    gateway.expire();
+    gateway.accept('c', { id: 'u-2', role: 'user', parts: [{ type: 'text', text: 'meanwhile' }] });
+    gateway.answer('c', ['also', ' fine']);
+    await until(() => texts(opened) === 'before,fine,meanwhile,also fine');
+    expect(followed).toHaveLength(2);
+    expect(new Set(followed).size).toBe(2);
+    expect(connections).toEqual(new Set(['live']));
+  });
+
   it('is there as soon as the gateway is, which was away when the page loaded', async () => {
     gateway.isFollowed = false;
     const opened = await tab();

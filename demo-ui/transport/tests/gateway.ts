@@ -92,6 +92,13 @@ export class ScriptedGateway {
     for (const stream of this.streams) stream.destroy();
   }
 
+  /** End all open feeds, as when the token that they began with has ended. */
+  expire(): void {
+    for (const stream of this.streams) {
+      stream.end('event: closed\ndata: {"code":"token_expired"}\n\n');
+    }
+  }
+
   /** Refuse the next request. */
   refuse(status: number, code: string): void {
     this.faults.push(response => (failure(response, status, code), true));
@@ -321,7 +328,7 @@ export class ScriptedGateway {
     const gone = new Promise<void>(done => response.once('close', done));
     let left = false;
     void gone.then(() => (left = true));
-    while (!left && !step()) {
+    while (!left && !response.writableEnded && !step()) {
       let wake = () => {};
       const woken = new Promise<void>(done => this.waiting.add((wake = done)));
       await Promise.race([woken, gone]);

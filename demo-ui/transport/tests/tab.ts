@@ -28,6 +28,7 @@ export async function openSession(
   init: Pick<ChatInit<UIMessage>, 'messages' | 'sendAutomaticallyWhen'> & {
     id?: string;
     fetch?: typeof fetch;
+    headers?: () => Record<string, string>;
     /** The gateway's address; another one is another feed. */
     api?: string;
     Chat?: (typeof CHATS)[number][1];
@@ -37,9 +38,9 @@ export async function openSession(
 ) {
   const page = init.transport === undefined ? await openTab() : pages.get(init.transport);
   const { MidstreamChatTransport, ChatSession } = page as Package;
-  const { id = 'c', fetch, api = gateway.api, Chat = (CHATS[2] as (typeof CHATS)[number])[1], transport: _, ...rest } = init;
+  const { id = 'c', fetch, headers, api = gateway.api, Chat = (CHATS[2] as (typeof CHATS)[number])[1], transport: _, ...rest } = init;
   const finishes: Finish[] = [];
-  const transport = init.transport ?? new MidstreamChatTransport({ api, fetch });
+  const transport = init.transport ?? new MidstreamChatTransport({ api, fetch, headers });
   pages.set(transport, page as Package);
   const chat = new Chat({
     id,

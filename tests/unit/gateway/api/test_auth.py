@@ -74,12 +74,14 @@ async def test_everybody_is_the_same_caller_without_authentication() -> None:
 
 
 async def test_token_grants_what_its_claims_say() -> None:
-    """`sub` owns, `sessions` names others', `role` grants beyond."""
-    caller = await with_secret().identify(token(sessions=["c1", "c2"], role="operator"))
+    """`sub` owns, `sessions` names others', `role` grants beyond, `exp` and the leeway end it."""
+    exp, leeway_s = int(time.time()) + 60, AuthSettings().leeway_s
+    caller = await with_secret().identify(token(sessions=["c1", "c2"], role="operator", exp=exp))
     assert caller == Caller(
         user=user_id("ada"),
         role=Role.OPERATOR,
         granted=frozenset({SessionId("c1"), SessionId("c2")}),
+        expires_at=exp + leeway_s,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -61,7 +62,10 @@ class Client:
 
 
 def stream(
-    reader: FakeReader, framing: Any = RUN_EVENTS, encode: Any = None
+    reader: FakeReader,
+    framing: Any = RUN_EVENTS,
+    encode: Any = None,
+    expires_at: float | None = None,
 ) -> StreamResponse[Any]:
     return StreamResponse(
         reader,
@@ -70,6 +74,7 @@ def stream(
         headers={"x-midstream-run-id": "run_1"},
         deadline=SilenceLimit(DEADLINE_S if framing is FEED_EVENTS else 30),
         kind="run",
+        expires_at=expires_at,
     )
 
 
@@ -167,6 +172,25 @@ async def test_stream_leaves_a_client_that_takes_nothing() -> None:
         await response(http_scope("GET", "/"), client.receive, send)
     assert reader.exited
     assert len(client.sent) == 2
+
+
+async def test_feed_ends_with_its_token_and_says_so() -> None:
+    """Cleanly, so that its reader comes again at once; what it has not had is there then."""
+    client, reader = Client(), FakeReader(["a", asyncio.Event(), "never"])
+
+    await serve(stream(reader, FEED_EVENTS, expires_at=time.time() + 0.05), client)
+
+    assert client.body == b":\n\n<a>" + b'event: closed\ndata: {"code":"token_expired"}\n\n'
+    assert client.complete
+    assert reader.exited
+
+
+async def test_feed_outlives_a_token_that_is_far_from_its_end() -> None:
+    """As one without: no timer holds so long a time."""
+    for expires_at in (None, time.time() + 1e12):
+        client = Client()
+        await serve(stream(FakeReader(["a"]), FEED_EVENTS, expires_at=expires_at), client)
+        assert client.body == b":\n\n<a>"
 
 
 async def test_stream_keeps_an_idle_reader_longer_than_the_write_deadline() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from litestar.exceptions import WebSocketDisconnect
 
 from gateway.api import ws
+from gateway.api.auth import Anonymous
 from gateway.errors import DrainingError, RunActiveError, UnauthorizedError
 from gateway.sessions.access import Caller
 from gateway.settings import ServerSettings
@@ -344,6 +346,27 @@ async def test_abort_stops_the_run_of_the_newest_request() -> None:
         await reading(socket)
         socket.say_abort("r1")
     assert sessions.called("stop") == [{"session_id": "c1", "run_id": "run_1"}]
+
+
+class Brief(Anonymous):
+    """Whoever it lets in has a token that ends soon."""
+
+    async def identify(self, token: str | None) -> Caller:
+        return Caller(expires_at=time.time() + 1)
+
+
+async def test_socket_ends_with_its_token_and_carries_stops_out() -> None:
+    """A code of its own, that means: connect again. What runs goes on, but for what was stopped."""
+    sessions = FakeSessions({"start": lambda _: running()})
+    async with connected(sessions, authenticator=Brief()) as socket:
+        await reading(socket)
+        socket.say_send("r2", chat="c2")
+        await socket.frames_until("chunk")
+        socket.say_abort("r2")
+        while (closed := await socket.message())["type"] != "websocket.close":
+            pass
+    assert (closed["code"], closed["reason"]) == (4003, "token_expired")
+    assert sessions.called("stop") == [{"session_id": "c2", "run_id": "run_1"}]
 
 
 @pytest.mark.usefixtures("endless_grace")
