@@ -143,3 +143,11 @@ class Guard:
         for connection in list(self._unfinished):
             connection.look(now, elapsed_s)
         self._timer = loop.call_later(self._tick_s, self._look, loop) if self._unfinished else None
+
+
+def next_deadline(deadline: float, now: float, received: int, limits: ConnectionSettings) -> float:
+    """Return the deadline of a body, or of a message, after some of it has come.
+
+    Each byte earns its share of a second; never more than silence from now on may take.
+    """
+    return min(deadline + received / limits.min_body_rate, now + limits.body_deadline_s)

@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.errors import DrainingError, GatewayError
-from gateway.server.guard import MAX_LINGERING
+from gateway.server.guard import MAX_LINGERING, next_deadline
 from gateway.server.refusals import (
     HeadTooLargeError,
     RequestTimeoutError,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from gateway.server.guard import Guard
-    from gateway.settings_connections import ConnectionSettings
 
 logger = logging.getLogger(__name__)
 
@@ -316,14 +315,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._active = cycle
         super()._start_asgi_task(cycle, app)
-
-
-def next_deadline(deadline: float, now: float, received: int, limits: ConnectionSettings) -> float:
-    """Return a body's deadline after some of it has come: each byte earns its share of a second.
-
-    Never later than silence from now on would be allowed.
-    """
-    return min(deadline + received / limits.min_body_rate, now + limits.body_deadline_s)
 
 
 class _RefusedError(Exception):

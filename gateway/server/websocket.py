@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
+from gateway.server.guard import next_deadline
 from gateway.telemetry import ERRORS
 
 if TYPE_CHECKING:
@@ -31,9 +32,39 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **named)
         self._guard: Guard = self.config.guard  # type: ignore[attr-defined]
         self._unread_pongs = 0
+        self._deadline: float | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a message has to come as fast as the body of a request."""
+        super().data_received(data)
+        if not (self.frames or self.conn.reader.buffer):
+            if self._deadline is not None:
+                self._settle()
+            return
+        now, limits = self.loop.time(), self._guard.limits
+        if self._deadline is None:
+            self._deadline = now + limits.body_deadline_s
+            self._guard.watch(self)
+        else:
+            self._deadline = next_deadline(self._deadline, now, len(data), limits)
+
+    def look(self, now: float, elapsed_s: float) -> None:
+        """Close the connection if a message has taken too long; see `Guard`."""
+        if self._deadline is None:
+            return
+        if self.read_paused:
+            self._deadline += elapsed_s
+        elif now >= self._deadline:
+            self._settle()
+            self._fail(CloseCode.POLICY_VIOLATION, "a message that does not end")
+
+    def _settle(self) -> None:
+        self._deadline = None
+        self._guard.forget(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
+        self._settle()
         self._guard.release(self.client[0] if self.client else None)
         super().connection_lost(exc)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from gateway.server.http import next_deadline
+from gateway.server.guard import next_deadline
 from gateway.settings_connections import ConnectionSettings
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import HEAD, LIMIT_S, WHOLE, refusal_of, serving

@@ -11,7 +11,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from gateway.server.websocket import MAX_FRAGMENTS, MAX_UNREAD_PONGS
+from gateway.server.websocket import (
+    MAX_FRAGMENTS,
+    MAX_UNREAD_PONGS,
+    GuardedWebSocketProtocol,
+)
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import LIMIT_S, WHOLE, refusal_of, serving
 
@@ -75,6 +79,33 @@ async def test_message_of_frames_without_end_closes_the_socket() -> None:
         flush(socket)
 
         assert await close_code(socket) == 1009
+
+
+@pytest.mark.parametrize("cut", ["in a frame", "between frames"])
+async def test_message_that_does_not_end_closes_the_socket(cut: str) -> None:
+    """1008, at the deadline of a body: what has come of it is kept until then."""
+    async with serving(body_deadline_s=0.05) as served, connected(served) as socket:
+        await (await socket.ping())
+        socket.protocol.send_text(b"hello", fin=False)
+        frame = b"".join(socket.protocol.data_to_send())
+        socket.transport.write(frame[:-2] if cut == "in a frame" else frame)
+
+        assert await close_code(socket) == 1008
+
+
+async def test_message_that_comes_whole_has_no_deadline() -> None:
+    """A socket that is silent afterwards stays."""
+    async with serving(body_deadline_s=0.05) as served, connected(served) as socket:
+        socket.protocol.send_text(b"hel", fin=False)
+        flush(socket)
+        socket.protocol.send_continuation(b"lo", fin=True)
+        flush(socket)
+        await (await socket.ping())
+        (connection,) = served.state.connections
+        assert isinstance(connection, GuardedWebSocketProtocol)
+
+        connection.look(asyncio.get_running_loop().time() + 1000, 1.0)
+        await (await socket.ping())
 
 
 async def test_client_that_pings_and_takes_no_answers_is_dropped() -> None:
