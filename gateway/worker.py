@@ -40,8 +40,12 @@ LAST_RESPONSES_S: Final = 5
 ENDING_S: Final = 2
 """After that: for what was broken off to end."""
 
-OTHER_FILES: Final = 256
-"""Open files that are no clients' connections: Redis, providers, the worker's own."""
+OTHER_FILES: Final = 512
+"""Open files that are no clients' connections: Redis, providers, the worker's own, and those that
+are refused."""
+
+MANY_FILES: Final = 65_536
+"""As many as are asked for where the system sets no bound."""
 
 YOUNG_OBJECTS: Final = 50_000
 """So many more objects are made than freed before the garbage collector looks. Python's 700 is
@@ -139,11 +143,12 @@ async def _serve(launch: Launch) -> None:
 def _files_for_connections() -> int:
     """Return how many connections the limit of open files leaves room for; raises the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    return sys.maxsize if soft == resource.RLIM_INFINITY else max(1, soft - OTHER_FILES)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MANY_FILES if soft == resource.RLIM_INFINITY else max(soft - OTHER_FILES, soft // 2)
 
 
 def _spare_the_collector() -> None:

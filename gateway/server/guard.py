@@ -24,7 +24,8 @@ IPV6_SITE_BITS: Final = 64
 """Whoever has one address of IPv6 has a /64 of them."""
 
 MAX_LINGERING: Final = 256
-"""Refused connections that are kept, for a moment each, so that their client reads why."""
+"""Refused connections that are kept, for a moment each, so that their client reads why. Others are
+closed at once: they take open files, too."""
 
 
 class Unfinished(Protocol):
@@ -47,8 +48,6 @@ class Guard:
         max_connections: what the machine allows, if that is less than the limit.
         tick_s: see `TICK_S`.
 
-    Attributes:
-        lingering: refused connections that are kept for a moment.
     """
 
     def __init__(
@@ -60,11 +59,11 @@ class Guard:
     ) -> None:
         self.limits = limits
         self._tick_s = tick_s
-        self.lingering = 0
         self._max = min(limits.max_connections, max_connections or limits.max_connections)
         self._trusted = tuple(map(ip_network, limits.trusted_proxies))
         self._place = lru_cache(maxsize=4096)(self._find_place)
         self._open = 0
+        self._lingering = 0
         self._by_place: Counter[str] = Counter()
         self._unfinished: set[Unfinished] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -98,6 +97,17 @@ class Guard:
             self._by_place[place] -= 1
             if not self._by_place[place]:
                 del self._by_place[place]
+
+    def linger(self) -> bool:
+        """Count a refused connection that stays for a moment, unless there are too many."""
+        if self._lingering >= MAX_LINGERING:
+            return False
+        self._lingering += 1
+        return True
+
+    def end_lingering(self) -> None:
+        """Forget a refused connection that stayed."""
+        self._lingering -= 1
 
     def _find_place(self, address: str) -> str:
         """Return what an address is counted as; empty for one of a trusted proxy."""

@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.errors import DrainingError, GatewayError
-from gateway.server.guard import MAX_LINGERING, next_deadline
+from gateway.server.guard import next_deadline
 from gateway.server.refusals import (
     HeadTooLargeError,
     RequestTimeoutError,
@@ -79,7 +79,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Count it; one too many is answered when it has said something."""
         super().connection_made(transport)
         self._admitted = self._guard.admit(self._address)
-        self._await(self._limits.idle_limit_s if self._admitted else LINGER_S)
+        if self._admitted:
+            self._await(self._limits.idle_limit_s)
+        elif self._linger():
+            self._await(LINGER_S)
+        else:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it, and tell whoever answers it."""
@@ -88,7 +93,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._active.disconnected = True
             self._active.message_event.set()
         if self._lingers:
-            self._guard.lingering -= 1
+            self._guard.end_lingering()
         if self._admitted:
             self._guard.release(self._address)
         super().connection_lost(exc)
@@ -245,14 +250,17 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _say_last(self, response: bytes) -> None:
         """Write a response, and read on for a moment without keeping anything."""
         self.transport.write(response)
-        if self._guard.lingering >= MAX_LINGERING:
+        if not self._linger():
             self.transport.close()
             return
-        self._guard.lingering += 1
-        self._lingers = True
         self.transport.write_eof()
         self.flow.resume_reading()
         self._await(LINGER_S)
+
+    def _linger(self) -> bool:
+        """Whether a refused connection may stay for a moment."""
+        self._lingers = self._lingers or self._guard.linger()
+        return self._lingers
 
     def shutdown(self) -> None:
         """End with what is under way; a request that is not whole is refused."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from gateway.server import guard
 from gateway.server.guard import next_deadline
 from gateway.settings_connections import ConnectionSettings
 from tests.support.processes import eventually
@@ -81,7 +83,7 @@ async def test_refused_client_leaves_nothing_behind() -> None:
         await raw.send(b"and on it goes" * 1000)
         await raw.close()
         await eventually(lambda: not served.state.connections, "gone")
-        assert served.guard.lingering == 0
+        assert served.guard._lingering == 0
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
@@ -194,6 +196,18 @@ async def test_newest_connections_over_the_cap_are_refused() -> None:
         assert (await served.ask(WHOLE)).startswith(b"HTTP/1.1 200 OK")
         await old.send(WHOLE)
         assert (await old.read_all()).startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_connections_over_the_cap_that_are_too_many_themselves_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refusal takes an open file for a moment: without a bound there would be none left."""
+    monkeypatch.setattr(guard, "MAX_LINGERING", 1)
+    async with serving(max_connections=1) as served, served.connected(), served.connected():
+        async with served.connected() as third:
+            with suppress(ConnectionResetError):
+                assert await third.read_all() == b""
+        assert len(served.connections) == 2
 
 
 async def test_one_address_has_its_share_of_the_connections() -> None:
