@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from gateway.api.agent_keys import AgentKey, AgentKeys
 from gateway.errors import (
     DrainingError,
     NotRecoveredError,
@@ -64,6 +65,17 @@ async def test_send_tells_agents_the_headers_that_they_may_forward() -> None:
     await request(app, "POST", "/api/chat", BODY, {"x-tenant": "t", "cookie": "c"})
     [call] = sessions.called("start")
     assert call["request"].headers == {"x-tenant": "t"}
+
+
+async def test_send_tells_no_agent_an_agent_key() -> None:
+    """Whatever header it is in: a backend has no business with it."""
+    sessions = FakeSessions()
+    keys = AgentKeys({"worker": AgentKey("key-of-a-worker-1f2e3d")}, tokens_required=False)
+    app = make_app(sessions, forwarded=("x-a", "x-b"), agent_keys=keys)
+    headers = {"x-a": "token=key-of-a-worker-1f2e3d", "x-b": "b"}
+    await request(app, "POST", "/api/chat", BODY, headers)
+    [call] = sessions.called("start")
+    assert call["request"].headers == {"x-b": "b"}
 
 
 async def test_send_answers_with_the_headers_that_clients_and_proxies_need() -> None:
