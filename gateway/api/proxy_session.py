@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from litestar.datastructures import Headers
 from msgspec import Struct
 
+from gateway.api.off_loop import off_loop
 from gateway.api.proxy_body import GoneError
 from gateway.api.proxy_exchange import while_there
 from gateway.api.proxy_target import response_headers
@@ -136,15 +137,15 @@ class SessionCall:
         """
         content = await body.read()
         self._compatible = upstream.compatible
-        call = read_call(self._headers.wire, well_formed(content))
+        call, digest = await off_loop(content, _read, self._headers.wire, content)
         self._secrets = secrets_in({name.decode("latin-1"): v.decode() for name, v in headers})
-        async with self._turns.call(caller, self._request(call, content)) as step:
+        async with self._turns.call(caller, self._request(call, digest)) as step:
             passing = self._pass(call, step, upstream, url, _uncompressed(headers), content)
             if await _unless_stopped(step, self._while_there(passing, body, response)):
                 return
             await self._end_stopped(call, response)
 
-    def _request(self, call: Call, content: bytes) -> CallRequest:
+    def _request(self, call: Call, digest: str) -> CallRequest:
         headers = self._headers
         return CallRequest(
             session_id=headers.session_id,
@@ -154,7 +155,7 @@ class SessionCall:
             said=call.said,
             results=call.results,
             goes_on=call.goes_on,
-            digest=hashlib.sha256(content).hexdigest(),
+            digest=digest,
             tried=headers.tried,
         )
 
@@ -329,3 +330,12 @@ def _uncompressed(headers: list[Header]) -> list[Header]:
     """Ask for an answer that can be read along; one that is compressed comes in larger pieces."""
     kept = [each for each in headers if each[0] != b"accept-encoding"]
     return [*kept, (b"accept-encoding", b"identity")]
+
+
+def _read(wire: Wire, content: bytes) -> tuple[Call, str]:
+    """Read a call's body; also return its digest.
+
+    Raises:
+        InvalidRequestError: see `read_call`.
+    """
+    return read_call(wire, well_formed(content)), hashlib.sha256(content).hexdigest()

@@ -124,7 +124,10 @@ class PushController(Controller):
         """Append chunks, one a line, from `?first=` on."""
         key = _run_key(chat_id, run_id, request)
         first = _required(request, "first")
-        lines = [line for line in (await read_body(request)).split(b"\n") if line.strip()]
+        body = await read_body(request)
+        # Before a list is made of them; every other line may be empty.
+        _check_count(body.count(b"\n") // 2, at_least=0)
+        lines = [line for line in body.split(b"\n") if line.strip()]
         _check_count(len(lines), at_least=1)
         return _json(_stored(await api.sessions.pushed.append(agent, key, first, lines)))
 

@@ -161,6 +161,7 @@ UNREADABLE: list[tuple[str, object]] = [
     ("/api/agent/runs/c1/run%7B/chunks?fence=1&first=1", CHUNK),
     (APPEND, b""),
     (APPEND, b"\n" * 10),
+    (APPEND, b"\n" * 20_002 + CHUNK),
     (APPEND, (CHUNK + b"\n") * 10_001),
     ("/api/agent/runs/c1/run_1/renew", b""),
     ("/api/agent/runs/c1/run_1/renew?fence=1&waitMs=-1", b""),
