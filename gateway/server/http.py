@@ -67,6 +67,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._head_has_begun = False
         self._head_bytes = 0
         self._fields = 0
+        """Of the head, as far as `headers` has them: more of them is trailers."""
         self._complete = 0
         """Requests that have come whole."""
         self._heard = False
@@ -279,11 +280,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     # -- what the parser says -----------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        """Begin a head."""
-        super().on_message_begin()
-        self._fields = 0
-
     def on_url(self, url: bytes) -> None:
         """Take a piece of the target."""
         self.url += url
@@ -291,20 +287,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             limit = self._limits.max_target_bytes
             self._stop(TargetTooLongError(f"unable to read a target of more than {limit} bytes"))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head."""
-        if not self._in_head:
-            self._stop(trailers_refused())
-        self._fields += 1
-        if self._fields > self._limits.max_head_fields:
-            self._stop(_head_too_large(f"{self._limits.max_head_fields} fields"))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Hand the request over: from here on it is in its body."""
+        if len(self.headers) > self._limits.max_head_fields:
+            self._stop(_head_too_large(f"{self._limits.max_head_fields} fields"))
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(pipelined_refused())
         super().on_headers_complete()
+        if not self.parser.should_upgrade() or not self._should_upgrade():
+            self.headers = []  # the application has its own; what comes now is trailers
+        self._fields = len(self.headers)
         self._in_head = self._head_has_begun = False
         self._head_bytes = self._unheard = 0
         self._deadline = None
@@ -316,6 +308,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request has come whole."""
+        if len(self.headers) != self._fields:
+            self._stop(trailers_refused())
         self._in_head = True
         self._complete += 1
         super().on_message_complete()
