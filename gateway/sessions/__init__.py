@@ -22,6 +22,7 @@ from gateway.sessions.committer import Committer
 from gateway.sessions.containment import keep_running
 from gateway.sessions.hub import Hub
 from gateway.sessions.opening import AgentFinder, SessionLimits
+from gateway.sessions.orphans import Orphans
 from gateway.sessions.presence import Presence
 from gateway.sessions.producer import ProducerLimits
 from gateway.sessions.pushed import PushLimits
@@ -70,12 +71,13 @@ async def open_sessions(
     Enters once the channel is open. The layer's own tasks outlive what goes wrong with one
     session or run (`containment`).
     """
-    hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3)
+    orphans = Orphans()
+    hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3, orphans=orphans)
     committer = Committer(store)
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
     runs = Runs(store, hub, committer, closer, limits.producers)
     succession = Succession(store, agents, runs)
-    reaper = Reaper(store, limits.leases, runs.active, closer, succession.go_on)
+    reaper = Reaper(store, limits.leases, runs.active, closer, orphans, succession.go_on)
     presence = Presence(store)
     sessions = Sessions(
         store,
@@ -84,6 +86,7 @@ async def open_sessions(
         runs,
         reaper,
         presence,
+        orphans,
         Draining(),
         limits=limits.sessions,
         reader_limits=limits.readers,

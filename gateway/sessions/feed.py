@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from gateway.ids import RunId, SessionId
+    from gateway.sessions.orphans import Orphans
     from gateway.store.records import RunInfo
     from gateway.store.store import SessionStore
 
@@ -60,8 +61,11 @@ class Feed:
         erased_at: the generation that began with the session's deletion; None if none did.
     """
 
-    def __init__(self, store: SessionStore, session_id: SessionId) -> None:
+    def __init__(
+        self, store: SessionStore, session_id: SessionId, orphans: Orphans | None = None
+    ) -> None:
         self.session_id = session_id
+        self._orphans = orphans
         self.head: Position | None = None
         self.runs: dict[RunId, RunLog] = {}
         self.generation = 0
@@ -110,6 +114,7 @@ class Feed:
             state = await self._store.load(self.session_id)
             if not self._has_reached(state):
                 self._reset(state)
+            self._look_for_orphan(state)
             return state
 
     def _has_reached(self, state: SessionState | None) -> bool:
@@ -147,6 +152,8 @@ class Feed:
     async def _read_on(self) -> None:
         while self.head is not None:
             page = await self._store.read_log(self.session_id, self.head, count=PAGE_RECORDS)
+            if page.expired_run is not None:
+                self._meet(page.expired_run)
             if not page.recovered:
                 break
             if any(isinstance(entry.record, DeletedRecord) for entry in page.entries):
@@ -158,6 +165,15 @@ class Feed:
         state = await self._store.load(self.session_id)
         if state is not None or self.head is not None:
             self._reset(state)
+        self._look_for_orphan(state)
+
+    def _look_for_orphan(self, state: SessionState | None) -> None:
+        if state is not None and state.run is not None and state.run_expired:
+            self._meet(state.run.id)
+
+    def _meet(self, run_id: RunId) -> None:
+        if self._orphans is not None:
+            self._orphans.meet(self.session_id, run_id)
 
     # -- who follows ----------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.ids import SessionId
+    from gateway.sessions.orphans import Orphans
     from gateway.store.records import LogEntry
     from gateway.store.store import Channel, SessionStore
 
@@ -64,10 +65,14 @@ class Hub:
 
     Args:
         tick_s: how often waiting readers are woken to see whether a heartbeat is due.
+        orphans: told of runs whose lease has ended; None: nobody is.
     """
 
-    def __init__(self, store: SessionStore, *, tick_s: float) -> None:
+    def __init__(
+        self, store: SessionStore, *, tick_s: float, orphans: Orphans | None = None
+    ) -> None:
         self._store = store
+        self._orphans = orphans
         self._tick_s = tick_s
         self._attached: dict[SessionId, _Attachment] = {}
         self._channel: Channel | None = None
@@ -87,7 +92,7 @@ class Hub:
     async def acquire(self, session_id: SessionId) -> Feed:
         """Begin to use a session's feed; see `attach`."""
         if session_id not in self._attached:
-            self._attached[session_id] = _Attachment(Feed(self._store, session_id))
+            self._attached[session_id] = _Attachment(Feed(self._store, session_id, self._orphans))
         attachment = self._attached[session_id]
         attachment.users += 1
         try:

@@ -37,6 +37,9 @@ LOG_UNREADABLE: Final = (
 ERASED: Final = FeedEvent("erased", b"{}", None)
 """Told to those who have seen the session, before the snapshot of nothing."""
 
+LOST: Final = FeedEvent("lost", b'{"code":"not_recovered"}', None)
+"""Told to them if nobody has deleted it, before the snapshot of what there is now."""
+
 LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
 
 
@@ -159,6 +162,7 @@ class SessionReader:
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
         here: counts this reader among those who have the session open, once it sees it.
+        was_there: the client has seen a session that it may not see now, or that is gone.
     """
 
     def __init__(
@@ -172,6 +176,7 @@ class SessionReader:
         draining: Draining,
         limits: ReaderLimits,
         resources: AsyncExitStack,
+        was_there: bool = False,
     ) -> None:
         self._feed = feed
         self._store = store
@@ -183,6 +188,7 @@ class SessionReader:
         self._draining = draining
         self._limits = limits
         self._resources = resources
+        self._was_there = was_there
         feed.follow()
 
     async def __aenter__(self) -> Self:
@@ -194,14 +200,16 @@ class SessionReader:
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]:
         """Yield events and heartbeats; ends only with the connection, or a shutdown."""
+        if self._was_there:
+            yield LOST
         feed = self._feed
         sent_at = time.monotonic()
         while True:
             try:
                 if self._generation != feed.generation:
-                    if self._position is not None and feed.erased_at == feed.generation:
+                    if (gone := self._how_it_went()) is not None:
                         self._position = None
-                        yield ERASED
+                        yield gone
                     yield await self._begin_again()
                     sent_at = time.monotonic()
                 await self._be_here()
@@ -217,6 +225,15 @@ class SessionReader:
             if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 sent_at = time.monotonic()
+
+    def _how_it_went(self) -> FeedEvent | None:
+        """Return what to tell who has seen the session, if that is not there any more."""
+        if self._position is None:
+            return None
+        if self._feed.erased_at == self._feed.generation:
+            return ERASED
+        head = self._feed.head
+        return LOST if head is None or head.epoch != self._position.epoch else None
 
     async def _begin_again(self) -> FeedEvent:
         generation = self._feed.generation

@@ -1,10 +1,10 @@
 """Leases: renewed for the runs of this process, and taken over where a producer died.
 
-A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send, a
-stop or a probe that meets it) raises its fence, and goes on with it (`succession.py`) or
-writes its terminal, so that no client waits for ever. Not before this process has had a
-working Redis for one full lease: after an outage all leases have expired, and their producers
-are alive.
+A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send or a
+stop; a reader or a snapshot that meets it, `orphans.py`) raises its fence, and goes on with it
+(`succession.py`) or writes its terminal, so that no client waits for ever. Not before this
+process has had a working Redis, with an even clock, for one full lease: after an outage all
+leases have expired, and their producers are alive.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.ids import RunId, SessionId
     from gateway.sessions.closer import RunCloser
+    from gateway.sessions.orphans import Orphans
     from gateway.sessions.producer import Producer
     from gateway.store.records import TakenOver
     from gateway.store.store import SessionStore
@@ -59,6 +60,7 @@ class Reaper:
     Args:
         producers: the runs of this process, now.
         closer: writes the terminals of the others.
+        orphans: what readers and snapshots of this process meet.
         go_on: produces a run on that was taken over; False if it is to be closed.
             None: all are.
     """
@@ -69,12 +71,14 @@ class Reaper:
         limits: LeaseLimits,
         producers: Callable[[], Iterable[Producer]],
         closer: RunCloser,
+        orphans: Orphans,
         go_on: Callable[[TakenOver], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._producers = producers
         self._closer = closer
+        self._orphans = orphans
         self._go_on = go_on
         self._failing: Quarantine[tuple[SessionId, RunId]] = Quarantine("reaper")
         self._retired = False
@@ -171,10 +175,9 @@ class Reaper:
 
     async def _reap(self) -> None:
         while True:
-            await asyncio.sleep(self._limits.tick_s)
+            await self._orphans.wait(self._limits.tick_s)
             try:
-                if self.may_take_over:
-                    await self._close_orphans()
+                await self._close_orphans()
                 with contained("trim", passes=(StoreUnavailableError,)):
                     await self._store.trim_due(ORPHANS_A_TICK)
             except StoreUnavailableError as error:
@@ -182,9 +185,13 @@ class Reaper:
 
     async def _close_orphans(self) -> None:
         """Close what is due, but for what was found to be none of ours as long as it is due."""
-        due = await self._store.expired_leases(ORPHANS_A_TICK + len(self._passed_over))
+        due = await self._store.expired_leases(
+            ORPHANS_A_TICK + len(self._passed_over), longest_ms=self._limits.lease_ms
+        )
+        if not self.may_take_over:
+            return
         self._passed_over.intersection_update(due)
-        for orphan in due:
+        for orphan in dict.fromkeys([*due, *self._orphans.take()]):
             if orphan in self._passed_over or await self._reap_one(*orphan):
                 continue
             if len(self._passed_over) < MAX_PASSED_OVER:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.sessions.access import Caller
     from gateway.sessions.feed import Feed
     from gateway.sessions.hub import Hub
+    from gateway.sessions.orphans import Orphans
     from gateway.sessions.presence import Presence
     from gateway.sessions.reaper import Reaper
     from gateway.sessions.run_log import RunLog
@@ -66,6 +67,7 @@ class Sessions:
         runs: Runs,
         reaper: Reaper,
         presence: Presence,
+        orphans: Orphans,
         draining: Draining,
         *,
         limits: SessionLimits,
@@ -93,6 +95,7 @@ class Sessions:
             limits=turn_limits,
         )
         self._presence = presence
+        self._orphans = orphans
         self._draining = draining
         self._limits = limits
         self._reader_limits = reader_limits
@@ -128,19 +131,35 @@ class Sessions:
         raw: bool = False,
     ) -> LogReader | None:
         """Return a reader of the run under way, or None if nothing runs."""
+        try:
+            return await self._resume(caller, session_id, run_id, after, raw=raw)
+        except RunNotFoundError:
+            if after is None or after < 0:
+                return None
+            # Who has a part of it must not take what is there for all of it.
+            raise NotRecoveredError(
+                "unable to continue this answer; the session was deleted or lost. Load it again"
+            ) from None
+
+    async def _resume(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        run_id: RunId | None,
+        after: int | None,
+        *,
+        raw: bool,
+    ) -> LogReader | None:
         meta = await self._store.load_meta(session_id)
         if meta is None or not caller.may_read(meta):
-            return None
+            raise RunNotFoundError("unable to find this run; the session does not have it")
         wanted = run_id or meta.active_run_id or (meta.last_run_id if after is not None else None)
         if wanted is None:
             return None
         hold = self._hub.attach(session_id)
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(hold)
-            try:
-                log = await feed.log_of(wanted)
-            except RunNotFoundError:
-                return None
+            log = await feed.log_of(wanted)
             if log.ended and after is None and not raw:
                 return None
             first: ChunkBatch | None = None
@@ -233,6 +252,8 @@ class Sessions:
         state = await self._store.load(session_id)
         if state is None or not caller.may_read(state.meta):
             raise not_found()
+        if state.run is not None and state.run_expired:
+            self._orphans.meet(session_id, state.run.id)
         return snapshot_of(state, await self._presence.of(session_id))
 
     async def follow(
@@ -252,6 +273,7 @@ class Sessions:
             return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
 
         meta = await self._store.load_meta(session_id)
+        was_there = after is not None and (meta is None or not caller.may_read(meta))
         if meta is None or not caller.may_read(meta):
             after = None
         else:
@@ -267,6 +289,7 @@ class Sessions:
                 draining=self._draining,
                 limits=self._reader_limits,
                 resources=resources.pop_all(),
+                was_there=was_there,
             )
 
     async def list_sessions(

@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from gateway.errors import SettingsError, StoreUnavailableError
-from gateway.store.errors import map_redis_errors
+from gateway.store.errors import map_redis_errors, translated
 from gateway.store.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -136,7 +136,34 @@ class RedisClient:
             self.healthy_since = time.monotonic()
         return replies
 
+    async def run_each(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run commands in one round trip, in order; the reply to a refused one is its StoreError.
+
+        Raises:
+            StoreUnavailableError: the outcome of all is unknown.
+        """
+        try:
+            with map_redis_errors():
+                async with asyncio.timeout(self._timeout_s):
+                    replies = await self._load_and_send(commands)
+        except StoreUnavailableError:
+            self.healthy_since = None
+            raise
+        if self.healthy_since is None:
+            self.healthy_since = time.monotonic()
+        return [translated(r) or r if isinstance(r, Exception) else r for r in replies]
+
     async def _run_loaded(self, commands: Sequence[Command]) -> list[Reply]:
+        replies = await self._load_and_send(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                if isinstance(reply, ReadOnlyError):
+                    # A demoted primary keeps its connections: look its name up again.
+                    await self._close_idle()
+                raise reply
+        return replies
+
+    async def _load_and_send(self, commands: Sequence[Command]) -> list[Reply]:
         replies = await self._send(commands)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
@@ -146,12 +173,6 @@ class RedisClient:
             await self._send([("SCRIPT", "LOAD", source) for source in sources])
             for i, reply in zip(unknown, await self._send(again), strict=True):
                 replies[i] = reply
-        for reply in replies:
-            if isinstance(reply, Exception):
-                if isinstance(reply, ReadOnlyError):
-                    # A demoted primary keeps its connections: look its name up again.
-                    await self._close_idle()
-                raise reply
         return replies
 
     async def _send(self, commands: Sequence[Command]) -> list[Reply]:

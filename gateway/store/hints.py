@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gateway.store.keys import Keys
     from gateway.store.scripts import Command
 
+LATE_HINT_MS: Final = 1_000
+"""No hint is noted further ahead of its lease's end than this."""
+
 STALE_AFTER_MS: Final = 60_000
 """A user's hint is written before the session: one younger than this may be of a session
 that is just being opened, and is not stale for want of one."""
@@ -58,15 +61,25 @@ class Hints:
         """Remove trims' hints."""
         return ("ZREM", self._keys.trim, *session_ids)
 
-    async def due_leases(self, limit: int) -> list[tuple[SessionId, RunId]]:
-        """Return runs whose lease seems to have ended, the longest ago first."""
-        due = await self._client.run(self._client.scripts.due.call((self._keys.leases,), limit))
+    async def due_leases(
+        self, limit: int, longest_ms: int | None
+    ) -> tuple[int, list[tuple[SessionId, RunId]]]:
+        """Return the time, and runs whose lease seems to have ended, the longest ago first.
+
+        Args:
+            longest_ms: how long leases are: one that ends later was given before the clock went
+                back. None: they are of any length.
+        """
+        ahead_ms = "" if longest_ms is None else longest_ms + LATE_HINT_MS
+        script = self._client.scripts.due
+        now_ms, due = await self._client.run(script.call((self._keys.leases,), limit, ahead_ms))
         pairs = (member.decode().partition("|") for member in due)
-        return [(SessionId(session), RunId(run)) for session, _, run in pairs]
+        return now_ms, [(SessionId(session), RunId(run)) for session, _, run in pairs]
 
     async def due_trims(self, limit: int) -> list[SessionId]:
         """Return sessions whose reconnect window has passed."""
-        due = await self._client.run(self._client.scripts.due.call((self._keys.trim,), limit))
+        script = self._client.scripts.due
+        _, due = await self._client.run(script.call((self._keys.trim,), limit, ""))
         return [SessionId(member.decode()) for member in due]
 
     async def sessions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Final
@@ -32,11 +33,19 @@ if TYPE_CHECKING:
     from gateway.store.records import LogEntry
     from gateway.store.scripts import Command
 
+logger = logging.getLogger(__name__)
+
 # The order in which load.lua answers.
 FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
-    "format", "lease", "tenant",
+    "format", "lease", "tenant", "term",
 )  # fmt: skip
+
+LOST: Final = b"lost"
+"""What a script answers that has met a session of which Redis lost a part, and removed the rest."""
+
+PARTS: Final = 4
+"""The keys that every session has: meta, log, runs and msg (whole.lua)."""
 
 UNASKED: Final = b" unasked"
 DELETED: Final = b"deleted"
@@ -57,13 +66,18 @@ class SessionReader:
     async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
         """See SessionStore."""
         keys = self._keys.session(session_id)
-        epoch, head, recovered, entries = await self._client.run(
-            self._scripts.read.call(keys[:2], after.epoch, after.offset, count)
+        reply = await self._client.run(
+            self._scripts.read.call(keys, after.epoch, after.offset, count)
         )
+        if reply == LOST:
+            report_lost(session_id)
+            return LogPage(recovered=False, head=None)
+        epoch, head, recovered, entries, expired = reply
         return LogPage(
             recovered=bool(recovered),
             head=Position(epoch.decode(), head.decode()) if epoch else None,
             entries=tuple(map(decode_entry, entries)),
+            expired_run=RunId(expired.decode()) if expired else None,
         )
 
     async def read_run(
@@ -79,7 +93,10 @@ class SessionReader:
     ) -> SessionState | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
-        reply = await self._client.run(self._scripts.load.call(keys[:5], leaf or ""))
+        reply = await self._client.run(self._scripts.load.call(keys, leaf or ""))
+        if reply == LOST:
+            report_lost(session_id)
+            return None
         if reply is None:
             return None
         facts, kept, path, others, expired = reply
@@ -98,15 +115,20 @@ class SessionReader:
 
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
         """See SessionStore."""
-        facts = await self._client.run(self._load_facts(session_id))
-        return None if facts[0] is None else _session_meta(session_id, facts)
+        facts, parts = await self._client.run_all(self._load_facts(session_id))
+        if 0 < parts < PARTS:
+            await self.load(session_id)  # it is lost: what is left is removed
+        return _session_meta(session_id, facts) if parts == PARTS else None
 
     async def load_run(
         self, session_id: SessionId, run_id: RunId
     ) -> tuple[RunInfo, int, str] | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
-        reply = await self._client.run(self._scripts.load_run.call(keys[:4], run_id))
+        reply = await self._client.run(self._scripts.load_run.call(keys, run_id))
+        if reply == LOST:
+            report_lost(session_id)
+            return None
         if reply is None:
             return None
         kept = decode_kept_run(reply[0])
@@ -137,10 +159,13 @@ class SessionReader:
             start += len(hints)
             if not hints:
                 break
-            replies = await self._client.run_all([self._load_facts(id_) for id_, _ in hints])
-            for (session_id, score), facts in zip(hints, replies, strict=True):
+            replies = await self._client.run_all(
+                [command for id_, _ in hints for command in self._load_facts(id_)]
+            )
+            pairs = zip(replies[::2], replies[1::2], strict=True)
+            for (session_id, score), (facts, parts) in zip(hints, pairs, strict=True):
                 meta = None
-                if facts[0] is not None:
+                if parts == PARTS:
                     # The score, so that the last one's time is where the next page begins.
                     meta = _session_meta(session_id, facts, updated_at_ms=score)
                 if meta is not None and (meta.owner, meta.tenant) == (user, tenant):
@@ -151,14 +176,28 @@ class SessionReader:
             await self._client.run(self._hints.forget_session(user, tenant, stale))
         return found
 
-    def _load_facts(self, session_id: SessionId) -> Command:
-        return ("HMGET", self._keys.session(session_id).meta, *FACTS)
+    def _load_facts(self, session_id: SessionId) -> tuple[Command, Command]:
+        """Ask for a session's facts, and how many of its parts there are."""
+        keys = self._keys.session(session_id)
+        return (
+            ("HMGET", keys.meta, *FACTS),
+            ("EXISTS", keys.meta, keys.log, keys.runs, keys.messages),
+        )
+
+
+def report_lost(session_id: SessionId) -> None:
+    """Tell operators: nobody has deleted it."""
+    logger.error(
+        "session_lost session=%s: Redis has evicted a part of it. Set maxmemory-policy noeviction",
+        session_id,
+    )
 
 
 def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
-    epoch, owner, title, created, updated, offset, head, run, state, _, format_, _, tenant = facts
+    epoch, owner, title, created, updated, offset, head, run, state, *others = facts
+    _, format_, _, tenant, _ = others
     run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,

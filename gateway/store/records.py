@@ -170,12 +170,14 @@ class LogPage(Struct, frozen=True, kw_only=True):
     """What `read_log` found, oldest first.
 
     `recovered` False: the position is of another epoch, trimmed, unknown or ahead of the
-    log; `entries` is empty then. `head`: the log's last position now.
+    log; `entries` is empty then. `head`: the log's last position now. `expired_run`: the run under
+    way, if its lease has expired.
     """
 
     recovered: bool
     head: Position | None
     entries: tuple[LogEntry, ...] = ()
+    expired_run: RunId | None = None
 
 
 LogOrder: TypeAlias = tuple[int, int]

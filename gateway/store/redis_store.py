@@ -13,11 +13,13 @@ encoded and answers decoded (`codec.py`).
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from msgspec import Raw
 
+from gateway.errors import StoreError, StoreUnavailableError
 from gateway.ids import EVERYWHERE, Reach, RunId, SessionId, TenantId, UserId
 from gateway.store.channel import RedisChannel
 from gateway.store.client import RedisClient, Reply, StoreSettings
@@ -25,6 +27,7 @@ from gateway.store.codec import decode_by, decode_kept_run, encode_by, encode_in
 from gateway.store.format import NEWER, upgrade_needed
 from gateway.store.handover import RunHandover
 from gateway.store.keys import Keys
+from gateway.store.reader import LOST
 from gateway.store.records import (
     Appended,
     AppendStatus,
@@ -33,10 +36,8 @@ from gateway.store.records import (
     Opened,
     OpenStatus,
     Renewed,
-    RunKey,
     StopRequested,
     StopStatus,
-    TakenOver,
 )
 from protocol.position import Position
 
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from gateway.ids import MessageId
-    from gateway.store.records import AppendBatch, CloseRun, NewMessage, OpenRun
+    from gateway.store.records import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
     from gateway.store.scripts import Command
+
+logger = logging.getLogger(__name__)
 
 _APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
 
@@ -162,14 +165,18 @@ class RedisStore(RunHandover):
             for key in keys
         ]
         hint = self._hints.lease([(key.session_id, key.run_id) for key in keys], lease_ms)
-        _, *replies = await self._client.run_all([hint, *renewals])
+        # A hint that is refused must not hide what became of the leases: the next one notes it.
+        _, *replies = await self._client.run_each([hint, *renewals])
+        for reply in replies:
+            if isinstance(reply, StoreError):
+                raise reply
         lost = [
             (key.session_id, key.run_id)
             for key, (held, _) in zip(keys, replies, strict=True)
-            if held == 0  # the hint of a newer one leads a newer gateway to it
+            if held in {0, LOST}  # the hint of a newer one leads a newer gateway to it
         ]
         if lost:
-            await self._client.run(self._hints.forget_lease(lost))
+            await self._client.run_each([self._hints.forget_lease(lost)])
         return [
             Renewed(held=held == 1, newer=held == NEWER, stopped_by=decode_by(by))
             for held, by in replies
@@ -225,47 +232,17 @@ class RedisStore(RunHandover):
         )
         appended = _appended(reply[:4])
         if appended.status in {AppendStatus.APPENDED, AppendStatus.DUPLICATE}:
-            await self._client.run_all(
+            replies = await self._client.run_each(
                 [
                     self._hints.forget_lease([(key.session_id, key.run_id)]),
                     self._hints.trim(key.session_id, self._reconnect_window_ms),
                     self._hints.activity(*_owner(*reply[4:]), key.session_id),
                 ]
             )
+            for refusal in replies:
+                if isinstance(refusal, StoreUnavailableError):
+                    raise refusal  # full, for a moment: its log would never be trimmed
         return appended
-
-    async def take_over(
-        self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
-    ) -> TakenOver | None:
-        """See SessionStore."""
-        reply = await self._client.run(
-            self._scripts.take_over.call(
-                self._keys.session(session_id), run_id, lease_ms, self._ttl_s, int(force)
-            )
-        )
-        if reply == NEWER:
-            raise upgrade_needed(session_id)
-        hinted = [(session_id, run_id)]
-        if reply is None:
-            await self._client.run(self._hints.forget_lease(hinted))
-            return None
-        if isinstance(reply, int):
-            # Renewed since: its hint comes back with the time that is left.
-            await self._client.run(self._hints.lease(hinted, reply))
-            return None
-        kept = decode_kept_run(reply[0])
-        await self._client.run(self._hints.lease(hinted, lease_ms))
-        return TakenOver(
-            key=RunKey(session_id=session_id, run_id=run_id, fence=reply[1]),
-            run=kept.run,
-            next=reply[2],
-            opened=kept.opened,
-            stopped_by=kept.run.stopped_by,
-        )
-
-    async def expired_leases(self, limit: int) -> list[tuple[SessionId, RunId]]:
-        """See SessionStore."""
-        return await self._hints.due_leases(limit)
 
     # -- presence -----------------------------------------------------------------------
 
@@ -338,11 +315,23 @@ class RedisStore(RunHandover):
         return len(due)
 
     async def _after_hints(self, hints: list[Command], command: Command) -> Reply:
-        """Run hints, then a command: one round trip where Redis keeps their order."""
+        """Run hints, then a command: one round trip where Redis keeps their order.
+
+        A hint that Redis refuses, for want of memory say, is no reason to leave what the command
+        did: the lease's is noted again with each renewal, and whoever meets its run looks at the
+        lease itself.
+        """
         if self._settings.sharded:
-            await self._client.run_all(hints)
-            return await self._client.run(command)
-        return (await self._client.run_all([*hints, command]))[-1]
+            replies = await self._client.run_each(hints)
+            replies.append(await self._client.run(command))
+        else:
+            replies = await self._client.run_each([*hints, command])
+        for refusal in replies[:-1]:
+            if isinstance(refusal, StoreError):
+                logger.warning("hint_refused reason=%s", refusal)
+        if isinstance(replies[-1], StoreError):
+            raise replies[-1]
+        return replies[-1]
 
 
 def _owner(owner: bytes, tenant: bytes) -> tuple[UserId, TenantId]:

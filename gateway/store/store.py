@@ -9,6 +9,8 @@ Rules that hold for every method:
 - A session whose format is above ours (`format.py`) can be read, and nothing in it written: a
   method that would raises `UpgradeNeededError`, and has changed nothing; `append`, `renew` and
   `close_run` answer `newer`.
+- A session of which Redis has lost a part (it evicts keys) is one that does not exist: whoever
+  meets it removes what is left, and its readers are told to look.
 - What a newer gateway has added is passed over: an `UnknownRecord`, a field, a run's state.
 - Every record is published on the session's channel, after the log has it, in log order,
   as seen by one connection.
@@ -155,7 +157,8 @@ class SessionStore(Protocol):
                 and is its next producer whether or not the last one lives.
 
         Returns:
-            None if it is not ours to take: renewed, ended, gone. A stale hint is removed.
+            None if it is not ours to take: renewed, ended, gone, or Redis's clock has jumped
+            since `expired_leases` last read it. A stale hint is removed.
         """
         ...
 
@@ -179,8 +182,17 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def expired_leases(self, limit: int) -> list[tuple[SessionId, RunId]]:
-        """Runs whose hint says that their lease has expired; verify with `take_over`."""
+    async def expired_leases(
+        self, limit: int, *, longest_ms: int | None = None
+    ) -> list[tuple[SessionId, RunId]]:
+        """Runs whose hint says that their lease has expired; verify with `take_over`.
+
+        Call it regularly: it is how a jump of Redis's clock is noticed.
+
+        Args:
+            longest_ms: how long leases are. Hints further ahead are of before the clock went
+                back, and returned too.
+        """
         ...
 
     # -- reading ------------------------------------------------------------------------
@@ -286,10 +298,11 @@ class SessionStore(Protocol):
 
     @property
     def healthy_since(self) -> float | None:
-        """`time.monotonic()` since when commands succeed; None while they fail.
+        """`time.monotonic()` since when commands succeed and Redis's clock runs evenly.
 
-        A take-over waits until this is a full lease ago: after an outage every lease has
-        expired, and the first reaper would kill every living run.
+        None while they fail. A take-over waits until this is a full lease ago: after an outage,
+        or when its clock was set forward, every lease has expired, and the first reaper would
+        kill every living run.
         """
         ...
 

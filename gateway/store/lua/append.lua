@@ -7,7 +7,7 @@ if m[7] and tonumber(m[7]) > WRITE_FORMAT then -- is_newer (format.lua) would co
   return {'newer', 0, '', ''}
 end
 if m[1] ~= ARGV[1] then
-  if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then
+  if m[1] and redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then
     return {'fenced', 0, '', ''}
   end
   return {'gone', 0, '', ''}
@@ -25,7 +25,10 @@ if m[3] ~= ARGV[3] or m[6] == 'ended' then
 end
 local record = 'c\n' .. ARGV[1] .. '\n' .. ARGV[3] .. '\n' .. ARGV[4] .. '\n' .. ARGV[5]
   .. '\n' .. ARGV[6]
-local id = redis.call('XADD', KEYS[2], '*', 'p', m[4], 'r', record)
+local id = redis.call('XADD', KEYS[2], 'NOMKSTREAM', '*', 'p', m[4], 'r', record)
+if not id then -- Redis has evicted the log, and with it the session (whole.lua)
+  return {'gone', 0, '', ''}
+end
 redis.call('HSET', KEYS[1], 'next', after, 'offset', id)
 redis.call('PUBLISH', KEYS[3], m[4] .. '\n' .. id .. '\n' .. record)
 return {'appended', after, id, m[5]}

@@ -2,6 +2,7 @@
 -- ARGV: 1 run  2 fence  3 first: int  4 count: int >= 0  5 level: int  6 payload: bytes
 --   7 outcome  8 trim before: ms  9 ttl: s  10 message: id or ''  11 parent  12 hash  13 JSON
 -- Returns {status, next: int, offset, stopped by, the session's owner, its tenant}
+is_lost() -- and then the run is gone
 local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'state', 'next', 'stop', 'opened', 'owner',
   'tenant', 'format')
 if is_newer(m[9]) then

@@ -1,8 +1,9 @@
 -- Delete one message, or all; its children hang on its parent then. See SessionStore.delete.
 -- ARGV: 1 epoch  2 message, or '' for all  3 ttl: s
 -- Returns {status, run under way or ''}
+is_lost() -- and then the session is gone
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'run', 'state', 'lease', 'answers',
-  'writes', 'head', 'opened')
+  'writes', 'head', 'opened', 'term')
 if m[1] ~= ARGV[1] then
   return {'gone', ''}
 end
@@ -11,8 +12,7 @@ if is_newer(m[2]) then
 end
 local one, busy = ARGV[2], m[4] and m[4] ~= 'ended'
 if busy and (one == '' or one == m[6] or one == m[7]) then
-  local lease = tonumber(m[5])
-  return {lease and lease <= now_ms() and 'orphan' or 'active', m[3]}
+  return {has_ended(m[5], m[10], now_ms()) and 'orphan' or 'active', m[3]}
 end
 
 local function header_of(id)

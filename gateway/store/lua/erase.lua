@@ -1,6 +1,7 @@
 -- Delete a session, and tell its readers with a record that follows the head.
 -- ARGV: 1 reach of who asks
 -- Returns {owner, the run that was under way or '', tenant}, nil if it does not exist, or `newer`
+is_lost() -- and then it does not exist
 local m = redis.call('HMGET', KEYS[1], 'owner', 'run', 'state', 'offset', 'tenant', 'format')
 if not m[1] or not covers(ARGV[1], m[5] or '', m[1]) then
   return nil

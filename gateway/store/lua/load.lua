@@ -1,11 +1,13 @@
 -- Read a session: its facts, its newest run, and its messages from the first to one of them.
--- KEYS: meta log feed runs msg
 -- ARGV: 1 the last message of the path, '' for the head
 -- Returns {facts, kept run, {id, header, mark, JSON} of each message of the path, newest first,
---   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}, or nil if the
---   session does not exist; headers and marks are in keys.py
+--   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}; nil if the
+--   session does not exist, or `lost`; headers and marks are in keys.py
+if is_lost() then
+  return 'lost'
+end
 local facts = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'format', 'lease', 'tenant')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'lease', 'tenant', 'term')
 if not facts[1] then
   return nil
 end
@@ -32,5 +34,5 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
 end
 -- A run in a state of a version to come is not ours to judge, and no orphan.
 local produced = facts[9] == 'open' or facts[9] == 'stopping'
-local expired = produced and tonumber(facts[12]) <= now_ms()
+local expired = produced and has_ended(facts[12], facts[14], now_ms())
 return {facts, redis.call('HGET', KEYS[4], facts[8] or ''), path, others, expired and 1 or 0}

@@ -1,7 +1,9 @@
 -- Read one run.
--- KEYS: meta log feed runs
 -- ARGV: 1 run
--- Returns {kept run, next: int}, or nil if there is none
+-- Returns {kept run, next: int}, nil if there is none, or `lost`
+if is_lost() then
+  return 'lost'
+end
 local kept = redis.call('HGET', KEYS[4], ARGV[1])
 if not kept then
   return nil

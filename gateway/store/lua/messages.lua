@@ -27,6 +27,9 @@ local function note_answer(id, run)
   end
 end
 
+-- One whose deadline is further away was left before the clock went back.
+local MAX_TOMBSTONE_MS = 600000
+
 -- Consume a tombstone of any of these (a message, or NL and the key of a send): who stopped it
 -- before it came. One that was left before the session began counts if its reach covers it.
 local function take_tombstone(ids, now, tenant, owner)
@@ -37,7 +40,8 @@ local function take_tombstone(ids, now, tenant, owner)
     for _, id in ipairs(ids) do
       local deadline, by = (redis.call('HGET', KEYS[7], reach .. id) or ''):match('(.-)\n(.*)')
       redis.call('HDEL', KEYS[7], reach .. id)
-      if deadline and tonumber(deadline) > now then
+      local left = (tonumber(deadline) or 0) - now
+      if left > 0 and left <= MAX_TOMBSTONE_MS then
         return by
       end
     end

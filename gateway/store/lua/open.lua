@@ -4,12 +4,13 @@
 --   12 a message to put ('' for none)  13 its parent  14 its hash  15 its JSON  16 user: 1 or 0
 --   17 the offset that the log must be at ('' for any)  18 facts that no client is shown  19 tenant
 -- Returns {status, kept run, epoch, offset}
+is_lost() -- and then there is none
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset', 'tenant',
-  'format')
+  'format', 'term')
 local now, busy = now_ms(), m[4] and m[4] ~= 'ended'
 -- A run whose producer is dead is an orphan, however it was found.
 local function found(status, run)
-  local orphan = busy and run == m[3] and tonumber(m[5]) <= now
+  local orphan = busy and run == m[3] and has_ended(m[5], m[9], now)
   return {orphan and 'orphan' or status, redis.call('HGET', KEYS[4], run), m[1], m[6]}
 end
 
@@ -18,9 +19,7 @@ if m[1] and (m[2] ~= ARGV[1] or (m[7] or '') ~= ARGV[19]) then
 end
 if is_newer(m[8]) then return {'newer', '', m[1], m[6]} end
 local known = ARGV[10] ~= '' and redis.call('HGET', KEYS[6], ARGV[10])
-if known then
-  return found('known', known)
-end
+if known then return found('known', known) end
 local header = ARGV[16] == '1' and redis.call('HGET', KEYS[5], ARGV[12] .. '|') or ''
 local hash, run = header:match('\n(.-)\n(.*)')
 if hash == ARGV[11] then
@@ -41,9 +40,10 @@ if not m[1] then
     'tenant', ARGV[19], 'format', 1)
 end
 redis.call('HSET', KEYS[1], 'updated', now, 'head', ARGV[8], 'run', ARGV[6], 'fence', 1,
-  'state', 'open', 'next', 0, 'lease', now + ARGV[5], 'stop', '', 'outcome', '', 'opened', '',
+  'state', 'open', 'next', 0, 'stop', '', 'outcome', '', 'opened', '',
   'started', now, 'ended', '', 'info', ARGV[7], 'answers', ARGV[8], 'writes', ARGV[9],
   'facts', ARGV[18], 'point', '')
+set_lease(ARGV[5])
 note_title(ARGV[3])
 note_answer(ARGV[8], ARGV[6])
 if ARGV[12] ~= '' then

@@ -18,7 +18,9 @@ local said = redis.call('HGETALL', KEYS[2])
 for i = 1, #said, 2 do
   local user = said[i]:match('|(.*)')
   local deadline, tabs = said[i + 1]:match('(%d+) (%d+)')
-  if user and tonumber(deadline) <= now then
+  -- One that is further ahead than it can be was said before the clock went back.
+  local left = user and deadline - now
+  if user and (left <= 0 or left > lifetime) then
     redis.call('HDEL', KEYS[2], said[i])
   elseif user then
     if not seen[user] then

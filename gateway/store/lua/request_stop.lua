@@ -16,8 +16,9 @@ local function make_room(whose)
     redis.call('HDEL', KEYS[7], unpack(own))
   end
 end
+is_lost() -- and then there is no session
 local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'stop', 'answers', 'writes',
-  'tenant', 'owner', 'format')
+  'tenant', 'owner', 'format', 'term')
 if m[1] and not covers(ARGV[7], m[7] or '', m[8]) then
   return {'nothing', ''} -- it has begun since it was looked for, and is another's
 end
@@ -38,7 +39,7 @@ if m[1] and meant and m[2] ~= 'ended' then
   if m[2] == 'open' then
     commit_stop(ARGV[3])
   end
-  return {tonumber(m[3]) <= now_ms() and 'orphan' or 'stopping', m[1]}
+  return {has_ended(m[3], m[10], now_ms()) and 'orphan' or 'stopping', m[1]}
 end
 if run ~= '' or tombstone == '' then
   return {'nothing', ''}

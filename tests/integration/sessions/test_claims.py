@@ -14,6 +14,7 @@ from gateway.sessions.closer import RunCloser
 from gateway.sessions.closing import close_request, commit_close
 from gateway.sessions.hub import Hub
 from gateway.sessions.opening import Opening, SessionLimits
+from gateway.sessions.orphans import Orphans
 from gateway.sessions.reaper import LeaseLimits, Reaper
 from gateway.store.records import (
     AppendBatch,
@@ -48,7 +49,7 @@ class Claimant:
     def __init__(self, store: RedisStore, hub: Hub) -> None:
         self.store = store
         self.hub = hub
-        reaper = Reaper(store, LeaseLimits(), lambda: (), RunCloser(store, 60))
+        reaper = Reaper(store, LeaseLimits(), lambda: (), RunCloser(store, 60), Orphans())
         self.claims = Claims(store, Opening(store, Agents(), reaper, SessionLimits()), 8_000)
 
     async def claim(self, request: StartRequest, caller: Caller = ALICE) -> Claimed:

@@ -169,10 +169,10 @@ async def test_reaper_leaves_a_run_alone_that_cannot_be_closed(
             tries.append(run_id)
             return await super().take_over(session_id, run_id, lease_ms, force=force)
 
-        async def expired_leases(self, limit):  # type: ignore[no-untyped-def]
+        async def expired_leases(self, limit, *, longest_ms=None):  # type: ignore[no-untyped-def]
             if len(tries) >= TRIES:
                 ticks_after.release()
-            return await super().expired_leases(limit)
+            return await super().expired_leases(limit, longest_ms=longest_ms)
 
     async with Watched.connect(redis_url) as store, open_sessions(store, script, FAST):
         async with asyncio.timeout(30):

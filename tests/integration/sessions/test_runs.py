@@ -12,6 +12,7 @@ from gateway.agents.base import AgentTraits
 from gateway.errors import (
     ConflictError,
     MessageNotFoundError,
+    NotRecoveredError,
     ProviderUnavailableError,
     RunActiveError,
 )
@@ -115,11 +116,16 @@ async def test_resume_after_a_sequence_continues_there(sessions: Sessions, scrip
 
 
 async def test_resume_finds_nothing_when_nothing_runs(sessions: Sessions, script: Script) -> None:
-    """No session, somebody else's, and an ended run all look the same: None."""
+    """No session, somebody else's, and an ended run all look the same: None; and to who has a part
+    of an answer, which is not all of it, no session and somebody else's: not recovered."""
     assert await sessions.resume(ALICE, S) is None
+    with pytest.raises(NotRecoveredError):
+        await sessions.resume(ALICE, S, after=0)
     await answer(sessions, script, "x")
     assert await sessions.resume(ALICE, S) is None
-    assert await sessions.resume(BOB, S, after=0) is None
+    assert await sessions.resume(BOB, S) is None
+    with pytest.raises(NotRecoveredError):
+        await sessions.resume(BOB, S, after=0)
 
 
 async def test_stop_ends_the_run_and_keeps_what_was_said(

@@ -412,8 +412,10 @@ async def test_orphans_of_newer_sessions_do_not_hide_ours_from_the_reaper(
     broken = VersionToCome(raw_redis, SessionId("broken")).keys
     raw_redis.hset(broken.meta, mapping={"run": "r", "state": "open", "lease": 1, "next": 0})
     raw_redis.hset(broken.runs, "r", "no run at all")
-    raw_redis.expire(broken.meta, 60)
-    raw_redis.expire(broken.runs, 60)
+    raw_redis.hset(broken.messages, "m", "no message at all")
+    raw_redis.xadd(broken.log, {"p": "0-0", "r": "no record at all"})
+    for name in (broken.meta, broken.runs, broken.messages, broken.log):
+        raw_redis.expire(name, 60)
     raw_redis.zadd("ms:leases", {f"{S}|old": 1, "broken|r": 2})
     raw_redis.expire("ms:leases", 60)
     async with mortal(redis_url, script) as (doomed, store):

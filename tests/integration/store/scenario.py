@@ -33,6 +33,7 @@ SESSION = SessionId("chat-1")
 OWNER = UserId("ada")
 EPOCH = "e1"
 HOUR_MS = 3_600_000
+MINUTES_MS = 300_000
 EXPIRED = 0
 """A lease that has ended when it begins."""
 

@@ -17,6 +17,7 @@ from gateway.store.records import (
 from .scenario import (
     EXPIRED,
     HOUR_MS,
+    MINUTES_MS,
     SESSION,
     answered,
     close,
@@ -45,7 +46,7 @@ async def stop(
     message: str | None = None,
     request: str | None = None,
     by: str = "ada",
-    tombstone_ms: int = HOUR_MS,
+    tombstone_ms: int = MINUTES_MS,
 ) -> StopRequested:
     return await store.request_stop(
         SESSION,
@@ -275,7 +276,7 @@ async def test_stop_of_a_session_beyond_reach_finds_nothing(
             run_id=None,
             message_id=MessageId("u1"),
             by="eve",
-            tombstone_ms=HOUR_MS,
+            tombstone_ms=MINUTES_MS,
             request_key=request,
             reach=Reach(reach),
         )
@@ -292,7 +293,7 @@ async def test_tombstone_of_before_a_session_counts_within_reach(
         run_id=None,
         message_id=MessageId("u1"),
         by="eve",
-        tombstone_ms=HOUR_MS,
+        tombstone_ms=MINUTES_MS,
         reach=Reach(reach),
     )
     assert (await opened(store)).stop_requested == covers

@@ -1,0 +1,40 @@
+"""Runs whose lease has ended, as whoever looks at a session meets them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gateway.ids import RunId, SessionId
+
+MAX_MET: Final = 1_000
+"""Orphans that wait for the reaper. What more there are is met again: feeds look every 5 s."""
+
+
+class Orphans:
+    """Orphans that were met in this process, for its reaper."""
+
+    def __init__(self) -> None:
+        self._met: dict[tuple[SessionId, RunId], None] = {}
+        self._some = asyncio.Event()
+
+    def meet(self, session_id: SessionId, run_id: RunId) -> None:
+        """Tell of a run whose lease has ended, as far as the session says."""
+        if len(self._met) < MAX_MET:
+            self._met[session_id, run_id] = None
+            self._some.set()
+
+    async def wait(self, limit_s: float) -> None:
+        """Wait until there is one; at most `limit_s`."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._some.wait()
+        except TimeoutError:
+            return
+
+    def take(self) -> list[tuple[SessionId, RunId]]:
+        """Return those that were met, once."""
+        met, self._met = list(self._met), {}
+        self._some.clear()
+        return met
