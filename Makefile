@@ -108,6 +108,11 @@ fuzz: ## Feed a gateway with what strangers might send (RUNS=100000 SEED=word ON
 	$(BOOTSTRAP) dev
 	python -m tests.fuzz --runs $(or $(RUNS),100000) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
+.PHONY: chaos
+chaos: ## Break three gateways and their Redis in every way, with people at them (SECONDS=300 SEED=1)
+	$(BOOTSTRAP) dev
+	python -m tests.chaos --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
+
 ##@ Maintain
 
 .PHONY: ci

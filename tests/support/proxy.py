@@ -17,6 +17,8 @@ class FaultyProxy:
         port: where it listens.
         cuts: for each connection to come, in order, after how many bytes from the server it
             is reset; None, or no entry, leaves a connection whole.
+        refusing: reset connections to come at once.
+        latency_s: how long what comes from the server is on its way.
         connections: how many there have been.
         most_open: how many there were at once.
     """
@@ -24,6 +26,8 @@ class FaultyProxy:
     def __init__(self, target_port: int, cuts: Sequence[int | None] = ()) -> None:
         self.port = 0
         self.cuts = list(cuts)
+        self.refusing = False
+        self.latency_s = 0.0
         self.connections = 0
         self.most_open = 0
         self._target_port = target_port
@@ -69,6 +73,9 @@ class FaultyProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = self.cuts[self.connections] if self.connections < len(self.cuts) else None
         self.connections += 1
+        if self.refusing:
+            _reset(writer)
+            return
         try:
             upstream, server = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -95,6 +102,8 @@ class FaultyProxy:
             room = 65536 if cut is None else min(65536, cut - passed)
             try:
                 data = await upstream.read(room)
+                if self.latency_s:
+                    await asyncio.sleep(self.latency_s)
                 await self._flowing.wait()
                 if not data:
                     return

@@ -1,0 +1,57 @@
+"""Break three gateways and their Redis in every way, with people at them: `make chaos`.
+
+python -m tests.chaos [--seconds 300] [--seed NUMBER] [--people 12] [--folder PATH]
+
+No answer may be lost or come twice, no reader wait for longer than 15 s after all is well, no
+process die or log a traceback. Progress is printed; what is wrong at once, with the seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.drive import drive
+from tests.chaos.ledger import Ledger
+from tests.chaos.world import world
+from tests.support.simulator import Simulator
+
+say = functools.partial(print, flush=True)
+
+
+async def _run(options: argparse.Namespace, folder: Path) -> int:
+    ledger = Ledger(say)
+    simulator = Simulator(folder)
+    try:
+        async with world(folder, simulator) as made:
+            await drive(
+                made, ledger, seconds=options.seconds, seed=options.seed, people=options.people
+            )
+    finally:
+        simulator.end()
+        say(f"{ledger.report()}\nseed={options.seed} seconds={options.seconds}")
+    return 1 if ledger.wrongs else 0
+
+
+def main() -> None:
+    """Drive until told enough; exit 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300, help="how long things are broken")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="the same plan")
+    parser.add_argument("--people", type=int, default=12, help="how many talk at once")
+    parser.add_argument("--folder", type=Path, help="where logs and data stay; a temporary one")
+    options = parser.parse_args()
+    say(f"seed={options.seed} seconds={options.seconds} people={options.people}")
+    with tempfile.TemporaryDirectory(prefix="midstream-chaos-") as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        sys.exit(asyncio.run(_run(options, folder)))
+
+
+if __name__ == "__main__":
+    main()

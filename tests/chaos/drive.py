@@ -1,0 +1,167 @@
+"""Storms of faults, and calms in which everything must come right."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.chaos.faults import Breaker
+from tests.chaos.ledger import LIMIT_S
+from tests.chaos.people import Person
+
+if TYPE_CHECKING:
+    from tests.chaos.ledger import Ledger
+    from tests.chaos.world import World
+
+STORM_S: Final = 25.0
+CALM_LIMIT_S: Final = 90.0
+"""For the turns of a storm to be over: each fails by itself long before."""
+
+PROGRESS_S: Final = 10.0
+HELD: Final = 20
+"""Clients that never read what they asked for, or never finish asking."""
+
+
+async def drive(
+    world: World,
+    ledger: Ledger,
+    *,
+    seconds: float,
+    seed: int,
+    people: int = 12,
+    longest: int = 120,
+    scale: float = 1.0,
+    every_kind: bool = False,
+) -> None:
+    """Break things for `seconds`, and then see that all is well.
+
+    Args:
+        longest: how many tokens an answer may have.
+        scale: how long outages last, of what they do in `make chaos`.
+        every_kind: one fault of each, one after the other, in place of storms of `seconds`.
+    """
+    choose = random.Random(seed)  # noqa: S311 - no secret
+    breaker = Breaker(world, ledger, choose, scale=scale)
+    crowd = [
+        Person(f"p{seed}-{i}", world, ledger, random.Random(f"{seed} {i}"), longest=longest)  # noqa: S311
+        for i in range(people)
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        talking = [tasks.create_task(person.talk(), name="person") for person in crowd]
+        beside = [
+            tasks.create_task(_nuisance(world, ledger, random.Random(seed)), name="nuisance"),  # noqa: S311
+            tasks.create_task(_tell(ledger), name="progress"),
+        ]
+        if every_kind:
+            await breaker.each_once()
+        until = time.monotonic() + (0 if every_kind else seconds)
+        while time.monotonic() < until:
+            await _storm(breaker, choose, min(STORM_S, until - time.monotonic()))
+            await _calm(crowd)
+        for person in crowd:
+            person.leave()
+        await asyncio.wait(talking, timeout=CALM_LIMIT_S)
+        for task in talking:
+            if not task.done():
+                ledger.wrong("somebody's turn does not end")
+        for task in [*talking, *beside]:
+            task.cancel()
+    await _all_is_well(world, ledger)
+
+
+async def _storm(breaker: Breaker, choose: random.Random, seconds: float) -> None:
+    """Mostly one fault at a time, sometimes two."""
+    until = time.monotonic() + seconds
+    async with asyncio.TaskGroup() as faults:
+        while time.monotonic() < until:
+            fault = faults.create_task(breaker.do_one())
+            if choose.random() < 0.75:
+                await asyncio.wait({fault})
+            await asyncio.sleep(choose.uniform(0.05, 1.0))
+
+
+async def _calm(crowd: list[Person]) -> None:
+    """Wait until everybody has had a turn to its end, and begun one in peace."""
+    before = [person.turns for person in crowd]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CALM_LIMIT_S):
+            for person, turns in zip(crowd, before, strict=True):
+                await person.until_turn(turns + 1)
+
+
+async def _tell(ledger: Ledger) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_S)
+        ledger.tell()
+
+
+async def _nuisance(world: World, ledger: Ledger, choose: random.Random) -> None:
+    """Connect and never read, or never finish asking."""
+    held: list[asyncio.StreamWriter] = []
+    try:
+        while True:
+            await asyncio.sleep(choose.uniform(0.5, 2))
+            with suppress(OSError):
+                port = world.endpoint(choose).port
+                _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+                held.append(writer)
+                if choose.random() < 0.5:
+                    writer.write(b"GET /api/chat/deaf/events HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+                    ledger.fault("client that never reads")
+                else:
+                    writer.write(
+                        b"POST /api/chat HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 99\r\n\r\n{"
+                    )
+                    ledger.fault("client that never finishes asking")
+            if len(held) > HELD:
+                held.pop(0).transport.abort()
+    finally:
+        for writer in held:
+            writer.transport.abort()
+
+
+# -- the end --------------------------------------------------------------------------------
+
+
+async def _all_is_well(world: World, ledger: Ledger) -> None:
+    """Nothing is left of it: no run, no reader, no key for ever, no process that failed."""
+    deadline = time.monotonic() + LIMIT_S
+    left = await _left(world)
+    while left and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        left = await _left(world)
+    for what in left:
+        ledger.wrong(what)
+    for gateway in world.gateways:
+        for what in gateway.look_at_log():
+            ledger.wrong(what, gateway=gateway.process.folder.name)
+
+
+async def _left(world: World) -> list[str]:
+    """Say what goes on though nobody is there."""
+    left = []
+    for gateway in world.gateways:
+        name = gateway.process.folder.name
+        async with gateway.process.at.request("GET", "/metrics") as response:
+            metrics = (await response.body()).decode()
+        for gauge in ("midstream_runs_active", "midstream_readers"):
+            count = sum(float(n) for n in re.findall(rf"^{gauge}(?:{{.*}})? (\S+)$", metrics, re.M))
+            if count:
+                left.append(f"{gauge} is {count:.0f} in {name}, and nobody is there")
+    left += await asyncio.to_thread(_left_in_redis, world)
+    return left
+
+
+def _left_in_redis(world: World) -> list[str]:
+    client: Any = world.redis.client
+    left = []
+    for key in client.scan_iter(match="ms:*", count=1_000):
+        if client.ttl(key) == -1:
+            left.append(f"{key!r} is there for ever")
+        elif key.endswith(b":meta") and client.hget(key, "state") != b"ended":
+            left.append(f"the run of {key!r} is {client.hget(key, 'state')!r}")
+    return left

@@ -1,0 +1,308 @@
+"""What is done to gateways, to Redis and to what is between them.
+
+Each fault ends with what it broke working again, or is one moment. FAULTS is the table; their kinds
+are chosen by weight, by a seeded generator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import redis
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.chaos.ledger import Ledger
+    from tests.chaos.world import Gateway, World
+    from tests.support.proxy import FaultyProxy
+
+
+class Breaker:
+    """Does faults.
+
+    Args:
+        scale: how long outages last, of what they do in `make chaos`.
+    """
+
+    def __init__(
+        self, world: World, ledger: Ledger, choose: random.Random, *, scale: float = 1.0
+    ) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._choose = choose
+        self._scale = scale
+        self._at_redis = asyncio.Lock()
+
+    async def do_one(self) -> None:
+        """Do one fault of any kind."""
+        (fault,) = self._choose.choices(FAULTS, weights=[each.weight for each in FAULTS])
+        await fault.do(self)
+        self._ledger.fault(fault.kind)
+
+    async def each_once(self) -> None:
+        """Do one of every kind, in an order of the seed's."""
+        for fault in self._choose.sample(FAULTS, len(FAULTS)):
+            await fault.do(self)
+            self._ledger.fault(fault.kind)
+
+    async def _last(self, *choices_s: float) -> None:
+        await asyncio.sleep(self._choose.choice(choices_s) * self._scale)
+
+    # -- gateways -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _one_gateway(self) -> Iterator[Gateway | None]:
+        """Take a gateway that nobody is at, if another stays; people go to the others."""
+        free = [gateway for gateway in self._world.gateways if not gateway.busy]
+        if len(free) < 2:
+            yield None
+            return
+        gateway = self._choose.choice(free)
+        gateway.busy = True
+        try:
+            with self._ledger.unwell():
+                yield gateway
+        finally:
+            gateway.busy = False
+
+    async def kill_gateway(self) -> None:
+        """All of its processes at once."""
+        with self._one_gateway() as gateway:
+            if gateway is not None:
+                gateway.process.process.kill()
+                await self._last(0, 0.2, 2)
+                await self._world.revive(gateway)
+
+    async def kill_worker(self) -> None:
+        """The process that serves; its parent starts another."""
+        with self._one_gateway() as gateway:
+            if gateway is not None:
+                for pid in gateway.workers:
+                    gateway.deaths_caused += 1
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                await self._last(0.2)
+                await self._world.revive(gateway)
+
+    async def kill_parent(self) -> None:
+        """Workers must not outlive it."""
+        with self._one_gateway() as gateway:
+            if gateway is not None:
+                gateway.process.process.send_signal(signal.SIGKILL)
+                await asyncio.to_thread(gateway.process.process.wait_exit)
+                await self._world.revive(gateway)
+
+    async def terminate_gateway(self) -> None:
+        """A deploy: it drains, and another takes its place."""
+        with self._one_gateway() as gateway:
+            if gateway is not None:
+                gateway.process.terminate()
+                code = await asyncio.to_thread(gateway.process.process.wait_exit, 40)
+                if code != 0:
+                    self._ledger.wrong("a gateway that is told to end fails", code=code)
+                await self._world.revive(gateway)
+
+    async def freeze_gateway(self) -> None:
+        """Longer than a lease, too: it wakes up fenced off."""
+        with self._one_gateway() as gateway:
+            if gateway is not None:
+                gateway.process.process.freeze()
+                try:
+                    await self._last(0.3, 1, 3, 9, 12)
+                finally:
+                    gateway.process.process.thaw()
+
+    # -- Redis --------------------------------------------------------------------------------
+
+    async def _ask(self, *command: object) -> Any:
+        client = self._world.redis.client
+        return await asyncio.to_thread(client.execute_command, *command)
+
+    async def kill_redis(self) -> None:
+        """It comes back with all that it has acknowledged."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                await asyncio.to_thread(self._world.redis.kill)
+                await self._last(0, 0.3, 2, 5)
+                await asyncio.to_thread(self._world.redis.start)
+
+    async def freeze_redis(self) -> None:
+        """Every connection stays open, and nothing comes."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                self._world.redis.freeze()
+                try:
+                    await self._last(0.3, 2, 7)
+                finally:
+                    self._world.redis.thaw()
+
+    async def pause_redis(self) -> None:
+        """Writes alone are held back, or all."""
+        kind = self._choose.choice(["WRITE", "ALL"])
+        async with self._at_redis:
+            with self._ledger.unwell():
+                for_s = self._choose.choice([0.1, 0.7, 2.5, 6.0]) * self._scale
+                await self._ask("CLIENT PAUSE", int(for_s * 1000), kind)
+                await asyncio.sleep(for_s)
+
+    async def drop_clients(self) -> None:
+        """Connections for commands, or subscriptions."""
+        async with self._at_redis:
+            await self._ask(
+                "CLIENT KILL", "TYPE", self._choose.choice(["normal", "pubsub"]), "SKIPME", "yes"
+            )
+            self._ledger.shaken()
+
+    async def forget_scripts(self) -> None:
+        """As after a failover."""
+        async with self._at_redis:
+            await self._ask("SCRIPT FLUSH")
+
+    async def rewrite_file(self) -> None:
+        """A fork, and a new append-only file."""
+        async with self._at_redis:
+            with suppress(redis.ResponseError):  # one is under way
+                await self._ask("BGREWRITEAOF")
+
+    async def _configured(self, name: str, value: object, well: object, *lasts: float) -> None:
+        async with self._at_redis:
+            with self._ledger.unwell():
+                await self._ask("CONFIG SET", name, value)
+                try:
+                    await self._last(*lasts)
+                finally:
+                    await self._ask("CONFIG SET", name, well)
+
+    async def refuse_for_replicas(self) -> None:
+        """NOREPLICAS: a replica that it must have is away."""
+        await self._configured("min-replicas-to-write", 1, 0, 0.5, 3, 6)
+
+    async def refuse_for_memory(self) -> None:
+        """OOM: it is full, at any point of what it is doing."""
+        used = int(
+            (await asyncio.to_thread(self._world.redis.client.info, "memory"))["used_memory"]
+        )
+        room = self._choose.choice([0, 2_000, 20_000])
+        await self._configured("maxmemory", used + room, 0, 0.5, 3, 6)
+
+    async def refuse_clients(self) -> None:
+        """ "max number of clients reached", to whoever connects."""
+        await self._configured("maxclients", 1, 10_000, 0.5, 3)
+
+    async def refuse_as_replica(self) -> None:
+        """READONLY: it was demoted; and then it is what it was."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                await self._ask("REPLICAOF", "127.0.0.1", 1)
+                try:
+                    await self._last(0.3, 2, 5)
+                finally:
+                    await self._ask("REPLICAOF", "NO", "ONE")
+
+    async def refuse_while_busy(self) -> None:
+        """BUSY: somebody's script does not end."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                await self._ask("CONFIG SET", "lua-time-limit", 50)
+                slow = threading.Thread(target=self._run_slow_script)
+                slow.start()
+                await self._last(0.5, 2)
+                with suppress(redis.RedisError):
+                    await self._ask("SCRIPT KILL")
+                await asyncio.to_thread(slow.join)
+
+    def _run_slow_script(self) -> None:
+        with redis.Redis(port=self._world.redis.port) as client, suppress(redis.RedisError):
+            client.eval("while true do end", 0)
+
+    async def lose_hints(self) -> None:
+        """It evicts the hints of all leases."""
+        async with self._at_redis:
+            with suppress(redis.RedisError):
+                await self._ask("DEL", "ms:leases")
+
+    # -- between them -------------------------------------------------------------------------
+
+    def _some_ways(self) -> list[FaultyProxy]:
+        ways = [gateway.way for gateway in self._world.gateways]
+        return ways if self._choose.random() < 0.5 else [self._choose.choice(ways)]
+
+    async def cut_network(self) -> None:
+        """No connection stays, and none can be made."""
+        ways = self._some_ways()
+        with self._ledger.unwell():
+            for way in ways:
+                way.refusing = True
+                way.cut_all()
+            await self._last(0, 0.5, 3, 7, 11)
+            for way in ways:
+                way.refusing = False
+
+    async def drop_connections(self) -> None:
+        """All connections, which can be made again at once."""
+        for way in self._some_ways():
+            way.cut_all()
+        self._ledger.shaken()
+
+    async def half_open(self) -> None:
+        """What Redis says gets lost, or comes late; commands arrive."""
+        ways = self._some_ways()
+        with self._ledger.unwell():
+            for way in ways:
+                way.hold()
+            await self._last(0.5, 3, 6, 10)
+            cut = self._choose.random() < 0.5
+            for way in ways:
+                if cut:
+                    way.cut_all()
+                way.release()
+
+    async def slow_network(self) -> None:
+        """Every answer takes its time."""
+        ways = self._some_ways()
+        with self._ledger.unwell():
+            for way in ways:
+                way.latency_s = self._choose.choice([0.005, 0.05, 0.3])
+            await self._last(1, 4)
+            for way in ways:
+                way.latency_s = 0
+
+
+class Fault(NamedTuple):
+    """One kind, and how often it is chosen."""
+
+    kind: str
+    do: Callable[[Breaker], Awaitable[None]]
+    weight: int = 4
+
+
+FAULTS: Final = (
+    Fault("gateway killed", Breaker.kill_gateway, 4),
+    Fault("gateway's worker killed", Breaker.kill_worker, 6),
+    Fault("gateway's parent killed", Breaker.kill_parent, 3),
+    Fault("gateway told to end", Breaker.terminate_gateway, 4),
+    Fault("gateway frozen", Breaker.freeze_gateway, 6),
+    Fault("Redis killed", Breaker.kill_redis, 6),
+    Fault("Redis frozen", Breaker.freeze_redis, 4),
+    Fault("Redis paused", Breaker.pause_redis, 5),
+    Fault("Redis drops clients", Breaker.drop_clients, 8),
+    Fault("Redis forgets scripts", Breaker.forget_scripts, 4),
+    Fault("Redis rewrites its file", Breaker.rewrite_file, 2),
+    Fault("Redis refuses: NOREPLICAS", Breaker.refuse_for_replicas, 4),
+    Fault("Redis refuses: OOM", Breaker.refuse_for_memory, 4),
+    Fault("Redis refuses: max clients", Breaker.refuse_clients, 3),
+    Fault("Redis refuses: READONLY", Breaker.refuse_as_replica, 4),
+    Fault("Redis refuses: BUSY", Breaker.refuse_while_busy, 3),
+    Fault("hints of leases lost", Breaker.lose_hints, 6),
+    Fault("network cut", Breaker.cut_network, 5),
+    Fault("network drops connections", Breaker.drop_connections, 8),
+    Fault("network half open", Breaker.half_open, 4),
+    Fault("network slow", Breaker.slow_network, 4),
+)

@@ -1,0 +1,134 @@
+"""Three gateways over one Redis, each through a connection that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from tests.support.gateway import DEFAULT_LEASE, GatewayProcess, Settings, merged
+from tests.support.processes import children
+from tests.support.proxy import FaultyProxy, faulty_proxy
+from tests.support.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.simulator import Simulator
+    from tests.support.wire import Endpoint
+
+GATEWAYS: Final = 3
+START_LIMIT_S: Final = 60.0
+
+SETTINGS: Final[Settings] = {
+    "server": {"drain_limit_s": 6, "heartbeat_interval_s": 3},
+    "agents.assistant": {"on_interruption": "restart"},
+    "agents.responses.provider_options": {"background": True},
+}
+"""`assistant` begins a cut step again, `responses` answers in the background, `completions` is
+closed by whoever takes it over."""
+
+TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\)")
+
+
+class Gateway:
+    """One gateway, which the driver may kill and start again."""
+
+    def __init__(self, process: GatewayProcess, way: FaultyProxy) -> None:
+        self.process = process
+        self.way = way
+        self.busy = False
+        """Whether the driver is at it: it may be down."""
+        self.deaths_caused = 0
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of its worker processes."""
+        return children(self.process.process.pid)
+
+    def look_at_log(self) -> list[str]:
+        """Return what it logged and must not have."""
+        log = self.process.process.output()
+        wrongs = []
+        if found := TRACEBACK.search(log):
+            wrongs.append(f"a traceback: {log[found.start() : found.start() + 1_200]}")
+        deaths = log.count("worker_died")
+        if deaths > self.deaths_caused:
+            at = log.rindex("worker_died")
+            wrongs.append(f"{deaths} workers died, {self.deaths_caused} killed: {log[:at][-600:]}")
+        if self.process.process.exit_code is not None:
+            wrongs.append(f"it has ended: {self.process.process.exit_code}: {log[-600:]}")
+        return wrongs
+
+
+class World:
+    """What the driver breaks."""
+
+    def __init__(
+        self, folder: Path, redis: RedisServer, simulator: Simulator, lease: Settings | None
+    ) -> None:
+        self.redis = redis
+        self.gateways: list[Gateway] = []
+        self._folder = folder
+        self._simulator = simulator
+        self._settings = merged(SETTINGS, DEFAULT_LEASE if lease is None else lease)
+
+    def add(self, way: FaultyProxy) -> GatewayProcess:
+        """Begin to start a gateway that reaches Redis by `way`."""
+        process = self._start(f"gateway-{len(self.gateways)}", way)
+        self.gateways.append(Gateway(process, way))
+        return process
+
+    def _start(self, name: str, way: FaultyProxy) -> GatewayProcess:
+        url = f"redis://127.0.0.1:{way.port}/0"
+        folder, simulator = self._folder / name, self._simulator.url
+        return GatewayProcess(folder, url, simulator, self._settings, wait=False)
+
+    async def revive(self, gateway: Gateway) -> None:
+        """Have a gateway serve again, started anew if it has ended; Redis may not be there yet."""
+        deadline = time.monotonic() + START_LIMIT_S
+        while not await asyncio.to_thread(gateway.process.is_ready):
+            name = gateway.process.folder.name
+            assert time.monotonic() < deadline, f"{name} is ready within {START_LIMIT_S} s"
+            if gateway.process.process.exit_code is not None:
+                gateway.process = self._start(name, gateway.way)
+            await asyncio.sleep(0.1)
+
+    def endpoint(self, choose: random.Random) -> Endpoint:
+        """Return one of those that are up, as a load balancer would."""
+        up = [gateway for gateway in self.gateways if not gateway.busy]
+        return choose.choice(up or self.gateways).process.at
+
+    def end(self) -> None:
+        """Kill what is left."""
+        for gateway in self.gateways:
+            gateway.process.end()
+        self.redis.end()
+
+
+@asynccontextmanager
+async def world(
+    folder: Path, simulator: Simulator, lease: Settings | None = None
+) -> AsyncIterator[World]:
+    """Run all of it for the length of a block.
+
+    Args:
+        lease: other than what everybody has.
+    """
+    redis = RedisServer(folder)
+    made = World(folder, redis, simulator, lease)
+    try:
+        redis.start()
+        redis.write_through()  # so that a kill loses nothing that it has acknowledged
+        async with AsyncExitStack() as ways:
+            for _ in range(GATEWAYS):
+                made.add(await ways.enter_async_context(faulty_proxy(redis.port)))
+            for gateway in made.gateways:
+                await made.revive(gateway)
+            yield made
+    finally:
+        made.end()
