@@ -40,6 +40,7 @@ STAGES: Final = (
     Stage("unit", f"{EVERYTHING} tests/unit"),
     Stage("integration", f"{EVERYTHING} tests/integration"),
     Stage("faults", f"{EVERYTHING} tests/faults"),
+    Stage("chaos", "python -m tests.chaos --seconds 60 --faults 10000"),
     Stage("conformance", f"{EVERYTHING} tests/conformance"),
     Stage("e2e", f"{EVERYTHING} tests/e2e"),
 )

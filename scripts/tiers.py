@@ -76,6 +76,11 @@ PARTS: Final = (
         recordings,
     ),
     Part(
+        "10,000 faults of all kinds at once (tests/chaos)",
+        "all",
+        "they take half an hour; each kind once is in `make test`",
+    ),
+    Part(
         "every matrix whole: the tests marked `release`",
         "all",
         "the smallest case of each is in `make test`; the rest takes hours",

@@ -1,6 +1,6 @@
 """Break three gateways and their Redis in every way, with people at them: `make chaos`.
 
-python -m tests.chaos [--seconds 300] [--seed NUMBER] [--people 12] [--folder PATH]
+python -m tests.chaos [--seconds 300] [--faults 0] [--seed NUMBER] [--people 12] [--folder PATH]
 
 No answer may be lost or come twice, no reader wait for longer than 15 s after all is well, no
 process die or log a traceback. Progress is printed; what is wrong at once, with the seed.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.chaos.drive import drive
 from tests.chaos.ledger import Ledger
-from tests.chaos.world import world
+from tests.chaos.world import libfaketime, world
 from tests.support.simulator import Simulator
 
 say = functools.partial(print, flush=True)
@@ -28,9 +28,17 @@ async def _run(options: argparse.Namespace, folder: Path) -> int:
     ledger = Ledger(say)
     simulator = Simulator(folder)
     try:
-        async with world(folder, simulator) as made:
+        library = libfaketime()
+        if library is None:
+            say("left out: Redis's clock is not set (this machine lacks libfaketime)")
+        async with world(folder, simulator, library=library) as made:
             await drive(
-                made, ledger, seconds=options.seconds, seed=options.seed, people=options.people
+                made,
+                ledger,
+                seconds=options.seconds,
+                seed=options.seed,
+                people=options.people,
+                least=options.faults,
             )
     finally:
         simulator.end()
@@ -42,6 +50,7 @@ def main() -> None:
     """Drive until told enough; exit 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300, help="how long things are broken")
+    parser.add_argument("--faults", type=int, default=0, help="go on until there were so many")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="the same plan")
     parser.add_argument("--people", type=int, default=12, help="how many talk at once")
     parser.add_argument("--folder", type=Path, help="where logs and data stay; a temporary one")

@@ -35,6 +35,7 @@ async def drive(
     people: int = 12,
     longest: int = 120,
     scale: float = 1.0,
+    least: int = 0,
     every_kind: bool = False,
 ) -> None:
     """Break things for `seconds`, and then see that all is well.
@@ -42,6 +43,7 @@ async def drive(
     Args:
         longest: how many tokens an answer may have.
         scale: how long outages last, of what they do in `make chaos`.
+        least: go on until there were so many faults.
         every_kind: one fault of each, one after the other, in place of storms of `seconds`.
     """
     choose = random.Random(seed)  # noqa: S311 - no secret
@@ -59,8 +61,9 @@ async def drive(
         if every_kind:
             await breaker.each_once()
         until = time.monotonic() + (0 if every_kind else seconds)
-        while time.monotonic() < until:
-            await _storm(breaker, choose, min(STORM_S, until - time.monotonic()))
+        while time.monotonic() < until or ledger.faults.total() < least:
+            left_s = max(until - time.monotonic(), 1.0)
+            await _storm(breaker, choose, STORM_S if least else min(STORM_S, left_s))
             await _calm(crowd)
         for person in crowd:
             person.leave()

@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import redis
 
+from tests.support.processes import eventually
+
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from tests.chaos.ledger import Ledger
     from tests.chaos.world import Gateway, World
     from tests.support.proxy import FaultyProxy
+
+
+EXIT_LIMIT_S: Final = 40.0
+"""For a gateway that is told to end: it drains for 6 s, and closes for 10."""
 
 
 class Breaker:
@@ -42,13 +48,15 @@ class Breaker:
 
     async def do_one(self) -> None:
         """Do one fault of any kind."""
-        (fault,) = self._choose.choices(FAULTS, weights=[each.weight for each in FAULTS])
+        faults = faults_of(self._world)
+        (fault,) = self._choose.choices(faults, weights=[each.weight for each in faults])
         await fault.do(self)
         self._ledger.fault(fault.kind)
 
     async def each_once(self) -> None:
         """Do one of every kind, in an order of the seed's."""
-        for fault in self._choose.sample(FAULTS, len(FAULTS)):
+        faults = faults_of(self._world)
+        for fault in self._choose.sample(faults, len(faults)):
             await fault.do(self)
             self._ledger.fault(fault.kind)
 
@@ -96,7 +104,7 @@ class Breaker:
         with self._one_gateway() as gateway:
             if gateway is not None:
                 gateway.process.process.send_signal(signal.SIGKILL)
-                await asyncio.to_thread(gateway.process.process.wait_exit)
+                await _exit_of(gateway)
                 await self._world.revive(gateway)
 
     async def terminate_gateway(self) -> None:
@@ -104,7 +112,7 @@ class Breaker:
         with self._one_gateway() as gateway:
             if gateway is not None:
                 gateway.process.terminate()
-                code = await asyncio.to_thread(gateway.process.process.wait_exit, 40)
+                code = await _exit_of(gateway)
                 if code != 0:
                     self._ledger.wrong("a gateway that is told to end fails", code=code)
                 await self._world.revive(gateway)
@@ -228,6 +236,12 @@ class Breaker:
             with suppress(redis.RedisError):
                 await self._ask("DEL", "ms:leases")
 
+    async def set_clock(self) -> None:
+        """Forward or back, by minutes."""
+        if self._world.clock is not None:
+            self._world.clock.set(self._choose.choice([-900, -30, 0, 30, 900]))
+            self._ledger.shaken()
+
     # -- between them -------------------------------------------------------------------------
 
     def _some_ways(self) -> list[FaultyProxy]:
@@ -275,6 +289,13 @@ class Breaker:
                 way.latency_s = 0
 
 
+async def _exit_of(gateway: Gateway) -> int:
+    """Wait until a gateway has ended; return its exit code."""
+    process = gateway.process.process
+    await eventually(lambda: process.exit_code is not None, f"{process.name} ends", EXIT_LIMIT_S)
+    return process.wait_exit(0)
+
+
 class Fault(NamedTuple):
     """One kind, and how often it is chosen."""
 
@@ -282,6 +303,8 @@ class Fault(NamedTuple):
     do: Callable[[Breaker], Awaitable[None]]
     weight: int = 4
 
+
+SET_CLOCK: Final = Fault("Redis's clock set", Breaker.set_clock, 3)
 
 FAULTS: Final = (
     Fault("gateway killed", Breaker.kill_gateway, 4),
@@ -306,3 +329,8 @@ FAULTS: Final = (
     Fault("network half open", Breaker.half_open, 4),
     Fault("network slow", Breaker.slow_network, 4),
 )
+
+
+def faults_of(world: World) -> Sequence[Fault]:
+    """Return what can be done to it."""
+    return FAULTS if world.clock is None else (*FAULTS, SET_CLOCK)

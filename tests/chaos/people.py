@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
+from tests.chaos.following import Follower, sent_by_socket
 from tests.chaos.ledger import LIMIT_S
 from tests.chaos.reading import SILENCE_S, Tab, WrongError
 from tests.support.sessions import text_of, user_message
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import random
 
     from tests.chaos.ledger import Ledger
+    from tests.chaos.reading import Answer
     from tests.chaos.world import World
 
 PARTS: Final = ("meta", "log", "runs", "msg")
@@ -28,6 +30,7 @@ TURNS: Final = {
 }  # fmt: skip
 AGENTS: Final = ("assistant", "responses", "completions")
 FAILURES: Final = ("[[error=overloaded after=8]]", "[[cut after=9]]", "[[malformed after=4]]")
+SOCKET_OFTEN: Final = 0.4
 MARGIN_S: Final = 3.0
 """Beyond what an answer takes by itself: a busy machine, a retry of a provider."""
 
@@ -44,6 +47,7 @@ class Conversation:
         self.epoch: str | None = None
         self.may_be_torn = False
         self.is_torn = False
+        self.followers: dict[Follower, asyncio.Task[None]] = {}
 
 
 class Person:
@@ -79,8 +83,12 @@ class Person:
         """Have conversations."""
         for number in itertools.count():
             talk = Conversation(f"{self._name}-{number}")
+            for _ in range(self._choose.choice([0, 0, 1, 2])):
+                follower = Follower(self._world, self._ledger, self._choose, talk.id)
+                talk.followers[follower] = asyncio.create_task(follower.follow(), name="follower")
             for _ in range(self._choose.randint(1, 4)):
                 if self._leaving:
+                    await self._close(talk)
                     return
                 (kind,) = self._choose.choices(list(TURNS), weights=list(TURNS.values()))
                 self._ledger.saw(f"turn: {kind}")
@@ -94,9 +102,20 @@ class Person:
                 self._turned.set()
                 if talk.may_be_torn:
                     break
+            await self._close(talk)
             if self._choose.random() < 0.2 and not talk.may_be_torn:
                 await self._say(talk, "DELETE", f"/api/chat/{talk.id}", None, {204})
                 self._ledger.fault("session erased")
+
+    async def _close(self, talk: Conversation) -> None:
+        """Let the followers go; what was wrong for one is told here."""
+        for task in talk.followers.values():
+            task.cancel()
+        for ended in await asyncio.gather(*talk.followers.values(), return_exceptions=True):
+            if isinstance(ended, WrongError):
+                self._ledger.wrong(str(ended), session=talk.id)
+            elif not isinstance(ended, asyncio.CancelledError) and ended is not None:
+                raise ended
 
     # -- what they do -------------------------------------------------------------------------
 
@@ -111,6 +130,9 @@ class Person:
         if kind == "prevent":
             self._ledger.fault("stop before its send")
             await self._stop(talk, {"requestId": body["requestId"]})
+        by_socket = None
+        if kind in ("plain", "fail") and choose.random() < SOCKET_OFTEN:
+            by_socket = await sent_by_socket(self._world, self._ledger, choose, body)
         run = await self._send(talk, body, twice=kind == "twice")
         due = asyncio.get_running_loop().time() + takes_s
         tabs = [self._tab(talk, run) for _ in range(choose.choice([1, 1, 2, 3]))]
@@ -120,7 +142,10 @@ class Person:
             for tab, task in zip(tabs, reading, strict=True):
                 await self._in_time(talk, task, due, f"a reader of {run} waits on")
                 if not talk.may_be_torn and task.result():
-                    await self._compare(talk, tab, run, due)
+                    await self._compare(talk, tab.answer, run, due)
+            if by_socket is not None:
+                await self._compare(talk, by_socket, run, due)
+            await self._followed(talk, run, due)
         finally:
             for task in reading:
                 task.cancel()
@@ -283,18 +308,27 @@ class Person:
                 raise WrongError(f"{run} is {newest['state']}, {late:.1f} s after all was well")
             await asyncio.sleep(0.2)
 
-    async def _compare(self, talk: Conversation, tab: Tab, run: str, due: float) -> None:
-        """What a tab has read is what is kept."""
+    async def _followed(self, talk: Conversation, run: str, due: float) -> None:
+        """Who follows hears of the end too, or that the session is lost."""
+        for follower in talk.followers:
+            while not (follower.is_past(run) or follower.lost or talk.followers[follower].done()):
+                late = self._ledger.overdue_s(due)
+                if late > LIMIT_S:
+                    raise WrongError(f"a follower waits for {run}, {late:.1f} s after all was well")
+                await asyncio.sleep(0.1)
+
+    async def _compare(self, talk: Conversation, answer: Answer, run: str, due: float) -> None:
+        """What was read is what is kept."""
         session = await self._ended(talk, run, due)
         newest = session["runs"][-1]
         if newest["id"] != run:
             return
         kept = next((m for m in session["messages"] if m["id"] == newest["messageId"]), None)
         text = "" if kept is None else text_of(kept)
-        if text != tab.answer.text:
+        if text != answer.text:
             raise WrongError(
                 f"{run} ({newest.get('outcome')}) is kept as …{text[-80:]!r} ({len(text)}), "
-                f"and was read as …{tab.answer.text[-80:]!r} ({len(tab.answer.text)})"
+                f"and was read as …{answer.text[-80:]!r} ({len(answer.text)})"
             )
         self._ledger.saw(f"outcome: {newest.get('outcome')}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import glob
+import os
 import re
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -65,13 +67,47 @@ class Gateway:
         return wrongs
 
 
+class Clock:
+    """What Redis takes for the time, by libfaketime: ours, and so much more."""
+
+    def __init__(self, folder: Path, library: str) -> None:
+        self._file = folder / "clock"
+        self.set(0)
+        self.environment: Final = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set(self, ahead_s: int) -> None:
+        """Set it."""
+        self._file.write_text(f"{ahead_s:+d}")
+
+
+def libfaketime() -> str | None:
+    """Return the library's path; None if this machine has none (Debian: `libfaketime`)."""
+    named = os.environ.get("LIBFAKETIME")
+    return named or next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
+
+
 class World:
-    """What the driver breaks."""
+    """What the driver breaks.
+
+    Attributes:
+        clock: Redis's; None if it cannot be set.
+    """
 
     def __init__(
-        self, folder: Path, redis: RedisServer, simulator: Simulator, lease: Settings | None
+        self,
+        folder: Path,
+        redis: RedisServer,
+        simulator: Simulator,
+        lease: Settings | None,
+        clock: Clock | None,
     ) -> None:
         self.redis = redis
+        self.clock = clock
         self.gateways: list[Gateway] = []
         self._folder = folder
         self._simulator = simulator
@@ -112,15 +148,17 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, simulator: Simulator, lease: Settings | None = None
+    folder: Path, simulator: Simulator, lease: Settings | None = None, library: str | None = None
 ) -> AsyncIterator[World]:
     """Run all of it for the length of a block.
 
     Args:
         lease: other than what everybody has.
+        library: libfaketime, to set Redis's clock by.
     """
-    redis = RedisServer(folder)
-    made = World(folder, redis, simulator, lease)
+    clock = None if library is None else Clock(folder, library)
+    redis = RedisServer(folder, None if clock is None else clock.environment)
+    made = World(folder, redis, simulator, lease, clock)
     try:
         redis.start()
         redis.write_through()  # so that a kill loses nothing that it has acknowledged

@@ -37,6 +37,7 @@ class FaultyProxy:
         self._delaying = asyncio.Event()
         self._arriving = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def move_to(self, port: int) -> None:
         """Take connections to come to another port."""
@@ -69,6 +70,11 @@ class FaultyProxy:
         """Reset every connection."""
         for writer in list(self._writers):
             _reset(writer)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer), name="proxied connection")
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = self.cuts[self.connections] if self.connections < len(self.cuts) else None
@@ -138,7 +144,7 @@ async def faulty_proxy(
 ) -> AsyncIterator[FaultyProxy]:
     """Run a proxy for the length of a block; every connection is reset at its end."""
     proxy = FaultyProxy(target_port, cuts)
-    server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy._accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
@@ -147,3 +153,5 @@ async def faulty_proxy(
         proxy.arrive()
         server.close()
         proxy.cut_all()
+        if proxy._serving:
+            await asyncio.wait(proxy._serving)

@@ -26,10 +26,15 @@ def redis_binary() -> str:
 
 
 class RedisServer:
-    """A primary with an append-only file, on a loopback port that stays the same."""
+    """A primary with an append-only file, on a loopback port that stays the same.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        environment: more for its process.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._environment = environment
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client: redis.Redis = redis.Redis(
@@ -46,7 +51,7 @@ class RedisServer:
             *("--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""),
             *("--daemonize", "no", "--loglevel", "warning"),
         ]
-        self.process = ChildProcess("redis", command, self.folder / "redis.log")
+        self.process = ChildProcess("redis", command, self.folder / "redis.log", self._environment)
         self.process.wait_ready(self.answers)
 
     def answers(self) -> bool:

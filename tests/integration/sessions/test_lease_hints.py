@@ -79,6 +79,7 @@ async def test_stop_and_loss_are_noticed_by_a_renewal_whose_hint_is_refused(
     run = await script.next()
     raw_redis.delete(*("ms:{gone}:" + part for part in ("meta", "log", "runs", "msg")))
     assert types(await gone.end())[-2:] == ["error", "finish"]
+    await asyncio.wait_for(run.ended.wait(), 20)
     assert run.cancelled
 
 

@@ -167,6 +167,7 @@ async def test_answer_of_a_session_that_lacks_a_part_ends_for_all_its_readers(
 
             for seen in (sent, elsewhere):
                 assert types(await seen.end())[-2:] == ["error", "finish"]
+            await asyncio.wait_for(run.ended.wait(), 20)
             assert run.cancelled
             assert [event.event for event in gone][-2:] == ["lost", "snapshot"]
             assert left_of(raw_redis, session) == set()
