@@ -304,7 +304,7 @@ class Fault(NamedTuple):
     weight: int = 4
 
 
-SET_CLOCK: Final = Fault("Redis's clock set", Breaker.set_clock, 3)
+SET_CLOCK: Final = Fault("Redis's clock set", Breaker.set_clock, 8)
 
 FAULTS: Final = (
     Fault("gateway killed", Breaker.kill_gateway, 4),

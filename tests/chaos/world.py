@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,12 @@ SETTINGS: Final[Settings] = {
 """`assistant` begins a cut step again, `responses` answers in the background, `completions` is
 closed by whoever takes it over."""
 
-TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\)")
+TRACEBACK: Final = "Traceback (most recent call last)"
+
+
+def _end_of(logged: str) -> str:
+    """Return what a traceback comes to, of a line that has it; addresses left out."""
+    return re.sub(r"0x[0-9a-f]+", "0x", logged.split("\\n")[-1])[:300]
 
 
 class Gateway:
@@ -55,9 +61,8 @@ class Gateway:
     def look_at_log(self) -> list[str]:
         """Return what it logged and must not have."""
         log = self.process.process.output()
-        wrongs = []
-        if found := TRACEBACK.search(log):
-            wrongs.append(f"a traceback: {log[found.start() : found.start() + 1_200]}")
+        ends = Counter(_end_of(line) for line in log.split("\n") if TRACEBACK in line)
+        wrongs = [f"{count} tracebacks end with {end}" for end, count in ends.items()]
         deaths = log.count("worker_died")
         if deaths > self.deaths_caused:
             at = log.rindex("worker_died")
