@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.agents.base import AgentRequest
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailableError
 from gateway.ids import new_id
 from gateway.sessions.containment import contained
 from gateway.sessions.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
@@ -209,8 +209,10 @@ class Runs:
                     self._forget(producer)
                 if not producer.handed_over:
                     await _until_heard(log)
-        except asyncio.CancelledError:
-            raise
+        except StoreUnavailableError as error:
+            logger.warning(
+                "run_not_closed run=%s session=%s reason=%s", run_id, log.session_id, error
+            )
         except Exception:
             # The lease runs out, and whoever notices closes the run.
             logger.exception("run_not_closed run=%s session=%s", run_id, log.session_id)

@@ -14,10 +14,9 @@ from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from redis.exceptions import RedisError
-
+from gateway.errors import StoreError
 from gateway.store.codec import decode_published
-from gateway.store.errors import map_redis_errors, unavailable
+from gateway.store.errors import map_redis_errors, translated, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -126,8 +125,12 @@ class RedisChannel:
                             lost = False
                         elif rejoined is not None and not lost:
                             yield rejoined, None
-            except (RedisError, OSError):
+            except Exception as error:
+                failure = translated(error)
+                if failure is None:
+                    raise
                 lost = True
+                self._client.complain(failure)
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
@@ -178,7 +181,7 @@ class RedisChannel:
 
     async def _watch(self, connection: AbstractConnection) -> None:
         """Close a connection that no longer answers; the reader then makes a new one."""
-        with suppress(RedisError, OSError):
+        with suppress(StoreError), map_redis_errors():
             while self._heard and connection.is_connected:
                 self._heard = False
                 await connection.send_command("PING")

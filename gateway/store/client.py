@@ -12,6 +12,7 @@ unknown, and whoever asked sends the same again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,18 +21,22 @@ from msgspec import Struct
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.errors import SettingsError, StoreUnavailableError
-from gateway.store.errors import map_redis_errors, translated
+from gateway.store.errors import map_redis_errors, refusal_of, translated
 from gateway.store.scripts import Scripts
+from gateway.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
+    from gateway.errors import StoreError
     from gateway.store.scripts import Command
+
+logger = logging.getLogger(__name__)
 
 Reply: TypeAlias = Any
 """What Redis answers: bytes, int, None, or lists of these."""
@@ -39,6 +44,9 @@ Reply: TypeAlias = Any
 MAX_CONNECTIONS: Final = 32
 """A process's connections for commands. Calls are short and wait for one; more would only
 queue inside Redis."""
+
+COMPLAIN_EVERY_S: Final = 10.0
+"""How often a process logs what Redis says while it is away."""
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -78,6 +86,7 @@ class RedisClient:
         self.scripts: Final = Scripts(sharded=settings.sharded)
         self.healthy_since: float | None = None
         self._timeout_s = settings.command_timeout_s
+        self._complain_at = 0.0
         try:
             # socket_timeout: redis-py 8 defaults to 5 s a read, which costs a timer for each
             # reply and would cut the channel's idle wait. RESP 2 and no driver_info save two
@@ -129,8 +138,9 @@ class RedisClient:
             with map_redis_errors():
                 async with asyncio.timeout(self._timeout_s):
                     replies = await self._run_loaded(commands)
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
             self.healthy_since = None
+            self.complain(error)
             raise
         if self.healthy_since is None:
             self.healthy_since = time.monotonic()
@@ -146,21 +156,44 @@ class RedisClient:
             with map_redis_errors():
                 async with asyncio.timeout(self._timeout_s):
                     replies = await self._load_and_send(commands)
-        except StoreUnavailableError:
+                    await self._look_elsewhere(replies)
+        except StoreUnavailableError as error:
             self.healthy_since = None
+            self.complain(error)
             raise
-        if self.healthy_since is None:
+        replies = [translated(r) or r if isinstance(r, Exception) else r for r in replies]
+        away = next((r for r in replies if isinstance(r, StoreUnavailableError)), None)
+        if away is not None:
+            self.healthy_since = None
+            self.complain(away)
+        elif self.healthy_since is None:
             self.healthy_since = time.monotonic()
-        return [translated(r) or r if isinstance(r, Exception) else r for r in replies]
+        return replies
+
+    async def ask(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run commands that may be refused; return replies as Redis gives them, errors among them.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        try:
+            with map_redis_errors():
+                async with asyncio.timeout(self._timeout_s):
+                    return await self._send(commands)
+        except StoreUnavailableError as error:
+            self.complain(error)
+            raise
+
+    def complain(self, error: StoreError) -> None:
+        """Log why Redis cannot be used, now and then: callers wait, and log no each attempt."""
+        now = time.monotonic()
+        if now >= self._complain_at:
+            self._complain_at = now + COMPLAIN_EVERY_S
+            logger.warning("redis_away %s", error.note or quoted(reason=error.message))
 
     async def _run_loaded(self, commands: Sequence[Command]) -> list[Reply]:
         replies = await self._load_and_send(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                if isinstance(reply, ReadOnlyError):
-                    # A demoted primary keeps its connections: look its name up again.
-                    await self._close_idle()
-                raise reply
+        await self._raise_refused(replies)
         return replies
 
     async def _load_and_send(self, commands: Sequence[Command]) -> list[Reply]:
@@ -170,10 +203,30 @@ class RedisClient:
             # Nothing of these was applied: a restarted server has forgotten the scripts.
             again = [commands[i] for i in unknown]
             sources = self.scripts.sources(again)
-            await self._send([("SCRIPT", "LOAD", source) for source in sources])
+            loaded = await self._send([("SCRIPT", "LOAD", source) for source in sources])
+            await self._raise_refused(loaded)
             for i, reply in zip(unknown, await self._send(again), strict=True):
                 replies[i] = reply
         return replies
+
+    async def _raise_refused(self, replies: Sequence[Reply]) -> None:
+        """Raise what was refused, if anything: that Redis is away, if it is; else the first."""
+        refused = [reply for reply in replies if isinstance(reply, Exception)]
+        if not refused:
+            return
+        await self._look_elsewhere(replies)
+        refusals = [refusal_of(error) for error in refused]
+        away = [i for i, refusal in enumerate(refusals) if refusal is None or refusal.is_away]
+        raise refused[away[0] if away else 0]
+
+    async def _look_elsewhere(self, replies: Sequence[Reply]) -> None:
+        """Let go of the connections to a server that is not the right one any more.
+
+        A demoted primary keeps them: its name is to be looked up again.
+        """
+        refusals = [refusal_of(reply) for reply in replies if isinstance(reply, Exception)]
+        if any(refusal is not None and refusal.elsewhere for refusal in refusals):
+            await self._close_idle()
 
     async def _send(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands as they are; return replies as Redis gives them, errors among them."""
