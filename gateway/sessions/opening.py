@@ -177,7 +177,7 @@ class Opening:
                     await self._wait_for_turn(request, feed, run)
                 case OpenStatus.ORPHAN if run is not None:
                     if not await self._reaper.close_orphan(request.session_id, run.id):
-                        raise run_active(run)
+                        await self._wait_for_turn(request, feed, run)
                 case _:
                     pass  # somebody was quicker: look again
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
@@ -231,7 +231,7 @@ class Opening:
                 tombstone_ms=0,
             )
         log = await feed.log_of(active.id)
-        if not await log.until_ended(self._limits.stop_wait_s):
+        if not await self._reaper.until_ended(log, self._limits.stop_wait_s):
             raise run_active(active)
 
     async def told_before(self, log: RunLog) -> ChunkBatch | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.sessions.closer import RunCloser
     from gateway.sessions.orphans import Orphans
     from gateway.sessions.producer import Producer
+    from gateway.sessions.run_log import RunLog
     from gateway.store.records import TakenOver
     from gateway.store.store import SessionStore
 
@@ -121,6 +122,24 @@ class Reaper:
             return False
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
         return await self._goes_on(taken) or await self._closer.close_orphan(taken)
+
+    async def until_ended(self, log: RunLog, limit_s: float) -> bool:
+        """Wait for a run's terminal, and write it if its producer dies or has died.
+
+        Returns:
+            False if it has none after `limit_s`, or two leases, if these are longer: only then
+            is it known that nobody could take it over.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+            UpgradeNeededError: a newer gateway alone may close it.
+        """
+        until = time.monotonic() + max(limit_s, 2 * self._limits.lease_s)
+        while (left_s := until - time.monotonic()) > 0:
+            if await log.until_ended(min(left_s, self._limits.tick_s)):
+                return True
+            await self.close_orphan(log.session_id, log.info.id)
+        return log.ended
 
     async def _goes_on(self, taken: TakenOver) -> bool:
         if self._go_on is None:

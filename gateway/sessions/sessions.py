@@ -237,7 +237,8 @@ class Sessions:
                 return []
             if answer.status is StopStatus.ORPHAN:
                 await self._reaper.close_orphan(session_id, stopped)
-            if not await (await feed.log_of(stopped)).until_ended(self._limits.stop_wait_s):
+            log = await feed.log_of(stopped)
+            if not await self._reaper.until_ended(log, self._limits.stop_wait_s):
                 raise StoreUnavailableError(
                     "unable to confirm the stop yet; it is recorded and the run will end",
                     runId=stopped,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+import redis.asyncio
 
 from gateway.errors import DrainingError, StoreUnavailableError
 from gateway.ids import SessionId
@@ -16,6 +18,7 @@ from gateway.sessions.service import FeedEvent
 from gateway.store.records import RunOutcome
 from gateway.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
+from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -312,3 +315,36 @@ async def test_presence_of_a_follower_that_speaks_for_several_tabs(
     leading.cancel()
     await presence.until([1])
     watching.cancel()
+
+
+async def test_interrupting_send_waits_until_an_orphan_may_be_closed(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script, redis_url: str
+) -> None:
+    """A gateway that has just come up may take nothing over yet: the send that would interrupt is
+    no 409, and neither it nor a stop needs the hint of the orphan's lease."""
+    for session, stops in ((SessionId("sent"), False), (SessionId("stopped"), True)):
+        async with mortal(redis_url, script) as (doomed, store):
+            await doomed.start(ALICE, send(session, HELLO))
+            dead = await script.next()
+            store.dead = True
+        assert dead.cancelled
+        await lease_over(redis_url, session)
+        newcomer = await gateways()
+        assert not newcomer._reaper.may_take_over
+        if stops:
+            assert len(await newcomer.stop(ALICE, session)) == 1
+        again = await newcomer.start(
+            ALICE, send(session, HELLO, user_message("u2", "now this"), on_active="interrupt")
+        )
+        (await script.next()).finish()
+        assert types(await Reading(again).end())[-1] == "finish"
+        snapshot = await newcomer.snapshot(ALICE, session)
+        assert snapshot.runs[0].outcome is RunOutcome.FINISHED
+
+
+async def lease_over(redis_url: str, session: SessionId) -> None:
+    """Wait until a dead producer's lease has run out, and lose its hint."""
+    async with redis.asyncio.Redis.from_url(redis_url) as raw:
+        lease = int(await raw.hget(f"ms:{{{session}}}:meta", "lease") or 0)
+        await eventually(lambda: time.time() * 1_000 > lease, "the lease is over")
+        await raw.delete("ms:leases")
