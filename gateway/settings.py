@@ -98,8 +98,10 @@ class RedisSettings(Section, frozen=True, kw_only=True):
     appendfsync: Annotated[
         Literal["everysec", "always"],
         Meta(
-            description="How the gateway's own Redis writes to disk. `everysec` survives a "
-            "crash; a power failure may cost the last second. `always` survives both."
+            description="How the gateway's own Redis writes to disk. `everysec`: if Redis is "
+            "killed or the power fails, the last second may be gone, two on a slow disk; answers "
+            "under way are completed again. `always`: nothing is, and each write waits for the "
+            "disk."
         ),
     ] = "everysec"
     key_prefix: Annotated[

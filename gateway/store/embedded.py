@@ -86,8 +86,8 @@ class EmbeddedRedis:
 
     Args:
         data_dir: made if it is missing; holds the append-only file, a log and the lock.
-        appendfsync: `everysec` may lose the last seconds in a power failure; `always`
-            nothing that was acknowledged.
+        appendfsync: `everysec` may lose the last two seconds when it is killed or the power
+            fails, because it acknowledges before it writes; `always` nothing that was acknowledged.
         server: the binary, or None for `find_server()`.
         start_timeout_s: loading a large append-only file counts.
     """
