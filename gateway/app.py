@@ -25,13 +25,13 @@ from gateway.api.events import follow_session
 from gateway.api.failures import EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
 from gateway.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
-from gateway.api.health import Metrics, liveness, readiness
+from gateway.api.health import Metrics, Ready, liveness, readiness
 from gateway.api.proxy import Proxy, proxy_handler
 from gateway.api.pushed import PushController
 from gateway.api.run_stream import EXPOSED_HEADERS
 from gateway.api.sse import SERVER_SEND
 from gateway.api.ws import chat_socket
-from gateway.errors import DrainingError
+from gateway.errors import DrainingError, StoreUnavailableError
 from gateway.providers.proxy import open_upstreams
 from gateway.sessions import (
     LeaseLimits,
@@ -45,6 +45,7 @@ from gateway.sessions import (
 from gateway.settings_source import load_settings
 from gateway.store.client import StoreSettings
 from gateway.store.redis_store import RedisStore
+from gateway.store.server import KnownServer, log_server
 from gateway.wiring import forwarded_headers, open_agents
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Gateway:
         self._authenticator = create_authenticator(settings.auth)
         self._sessions: Sessions | None = None
         self._store: RedisStore | None = None
+        self._server: KnownServer | None = None
         self._was_open = False
         self._api = Api(
             settings.server,
@@ -124,13 +126,16 @@ class Gateway:
                     settings.redis.url or DEFAULT_REDIS_URL, settings=store_settings(settings)
                 )
             )
+            server = KnownServer(store.describe)
+            await log_server(server)
             upstreams = await stack.enter_async_context(open_upstreams(settings))
             agents = await stack.enter_async_context(open_agents(settings, self._agents))
             finder = TracedAgents(agents, whereabouts(settings)) if settings.server.demo else agents
             sessions = await stack.enter_async_context(
                 open_sessions(store, finder, session_limits(settings))
             )
-            self._store, self._sessions, self._was_open = store, sessions, True
+            self._store, self._server = store, server
+            self._sessions, self._was_open = sessions, True
             self._api.sessions, self._api.draining = sessions, False
             self._proxy.upstreams, self._proxy.turns = upstreams, sessions.turns
             self._api.agents = agents.offers()
@@ -141,7 +146,7 @@ class Gateway:
             finally:
                 self._api.sessions = None
                 self._proxy.upstreams = self._proxy.turns = None
-                self._store = self._sessions = None
+                self._store = self._server = self._sessions = None
 
     async def drain(self) -> None:
         """Take no new runs, send others' readers away, and let own runs finish; bounded."""
@@ -149,10 +154,14 @@ class Gateway:
             self._api.draining = True
             await self._sessions.drain(self._settings.server.drain_limit_s)
 
-    async def _check_ready(self) -> None:
-        if self._store is None or self._api.draining:
+    async def _check_ready(self) -> Ready:
+        if self._store is None or self._server is None or self._api.draining:
             raise DrainingError("unable to take new work; this gateway is not up")
-        await self._store.ping()
+        facts = await self._server.facts()
+        if facts.refusal is not None:
+            raise StoreUnavailableError(f"unable to use Redis; {facts.refusal}")
+        await self._store.probe()
+        return Ready(redis=facts.named, warnings=facts.warnings)
 
 
 def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()) -> Gateway:
@@ -178,7 +187,7 @@ def build_litestar(
     proxy: Proxy,
     settings: Settings,
     *,
-    check_ready: Callable[[], Awaitable[None]],
+    check_ready: Callable[[], Awaitable[Ready]],
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over what `api` holds."""

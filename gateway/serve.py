@@ -23,8 +23,9 @@ import msgspec
 from gateway.errors import GatewayError, SettingsError, StoreError
 from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
 from gateway.store.embedded import EmbeddedRedis
+from gateway.store.errors import UNREACHABLE
 from gateway.store.redis_store import RedisStore
-from gateway.telemetry import redact_url
+from gateway.telemetry import quoted, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ MAX_FAILED_STARTS: Final = 5
 RESTART_DELAY_S: Final = 0.5
 """Doubled with each failed start; a worker that has served is replaced at once."""
 REDIS_WATCH_S: Final = 0.2
+REDIS_RETRY_S: Final = 5.0
+"""Between attempts to start a Redis that does not, at most."""
 
 
 class WorkersFailedError(GatewayError):
@@ -138,18 +141,25 @@ def address_of(listener: socket.socket) -> str:
 
 
 async def check_redis(settings: Settings) -> None:
-    """Ask the configured Redis for a sign of life.
+    """Ask the configured Redis for a sign of life, and what it is.
 
     Raises:
         StoreError: it gives none.
+        SettingsError: it is none that sessions can be kept in.
     """
+    shown = f"Redis at {redact_url(settings.redis.url)}"
     async with RedisStore.connect(settings.redis.url) as store:
         try:
+            facts = await store.describe()
+            if facts.refusal is not None:
+                raise SettingsError(f"unable to use {shown}; {facts.refusal}")
             await store.ping()
-        except StoreError:
+        except StoreError as error:
+            if error.message != UNREACHABLE:
+                raise StoreError(error.message.replace("Redis", shown, 1)) from None
             raise StoreError(
-                f"unable to reach Redis at {redact_url(settings.redis.url)}; start it, or leave "
-                "REDIS_URL unset to have the gateway start one of its own"
+                f"unable to reach {shown}; start it, or leave REDIS_URL unset to have the "
+                "gateway start one of its own"
             ) from None
 
 
@@ -184,16 +194,24 @@ class OwnRedis:
     async def keep(self) -> None:
         """Start it again whenever it has ended, until cancelled.
 
-        Raises:
-            StoreError, SettingsError: it does not start again.
+        One that does not start, as on a full disk, is tried again: the workers serve what they
+        can meanwhile, and go on once it is there.
         """
+        failed_starts = 0
         while True:
-            await asyncio.sleep(REDIS_WATCH_S)
-            if self._has_ended():
-                logger.error("redis_died restarting=true")
-                self._redis.__exit__(None, None, None)
-                self._redis = self._new()
+            await asyncio.sleep(min(REDIS_WATCH_S * 2**failed_starts, REDIS_RETRY_S))
+            if not self._has_ended():
+                continue
+            logger.error("redis_died restarting=true")
+            self._redis.__exit__(None, None, None)
+            self._redis = self._new()
+            try:
                 self._redis.__enter__()
+            except (StoreError, SettingsError) as error:
+                failed_starts += 1
+                logger.error("redis_not_started %s", quoted(reason=error.message))
+            else:
+                failed_starts = 0
 
     def _has_ended(self) -> bool:
         """Look without reaping: that is for the one who started it."""
@@ -245,7 +263,7 @@ class Supervisor:
         """Keep workers alive until a signal, then let them finish.
 
         Raises:
-            WorkersFailedError, StoreError, SettingsError: see `serve`.
+            WorkersFailedError: see `serve`.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from litestar import get
 from litestar.plugins.prometheus import PrometheusController
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,19 +25,31 @@ def liveness() -> HTTPRouteHandler:
     return livez
 
 
-def readiness(check: Callable[[], Awaitable[None]]) -> HTTPRouteHandler:
+class Ready(Struct, frozen=True, kw_only=True):
+    """The answer of `/readyz`.
+
+    Attributes:
+        redis: the server that keeps the sessions, as it describes itself.
+        warnings: what may cost sessions there, and what to set.
+    """
+
+    status: str = "ok"
+    redis: dict[str, str] = {}
+    warnings: list[str] = []
+
+
+def readiness(check: Callable[[], Awaitable[Ready]]) -> HTTPRouteHandler:
     """Return the handler of `/readyz`.
 
     Args:
-        check: raises a GatewayError while new work cannot be taken: Redis is away, or the
-            process is shutting down.
+        check: raises a GatewayError while new work cannot be taken: Redis is away or takes no
+            writes, or the process is shutting down.
     """
 
     @get("/readyz", operation_id="readyz", tags=["operation"])
-    async def readyz() -> dict[str, str]:
-        """200 when a new run can be accepted, 503 with the reason otherwise."""
-        await check()
-        return {"status": "ok"}
+    async def readyz() -> Ready:
+        """200 when a new run would be stored, 503 with the reason otherwise."""
+        return await check()
 
     return readyz
 

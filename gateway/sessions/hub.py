@@ -79,7 +79,7 @@ class Hub:
         self._failing: Quarantine[SessionId] = Quarantine("hub")
         self._connected = asyncio.Event()
         self.offline_since: float | None = None
-        """`time.monotonic()` since when Redis could not be asked; None while it answers."""
+        """`time.monotonic()` since when Redis is away, or takes no writes; None while it serves."""
 
     def attach(self, session_id: SessionId) -> AbstractAsyncContextManager[Feed]:
         """Hold a session's feed, subscribed and loaded.
@@ -194,12 +194,12 @@ class Hub:
             attached.feed.check()
 
     async def _audit(self) -> None:
-        """Ping, and compare each feed's head with its log once in an interval."""
+        """Ask for Redis, and compare each feed's head with its log once in an interval."""
         share = 0
         while True:
             await asyncio.sleep(AUDIT_INTERVAL_S / AUDIT_SHARES)
             try:
-                await self._store.ping()
+                await self._ask(share)
             except StoreUnavailableError:
                 if self.offline_since is None:
                     self.offline_since = time.monotonic()
@@ -209,6 +209,20 @@ class Hub:
                 if self.offline_since is not None or index % AUDIT_SHARES == share:
                     attached.feed.check()
             self.offline_since = None
+
+    async def _ask(self, share: int) -> None:
+        """Ask for a sign of life; with an open run now and then for a write.
+
+        A Redis that can be read and takes no writes moves no run on. Once away, it is back when
+        it takes one.
+        """
+        if self.offline_since is not None or (share == 0 and self._follows_open_run()):
+            await self._store.probe()
+        else:
+            await self._store.ping()
+
+    def _follows_open_run(self) -> bool:
+        return any(attached.feed.active is not None for attached in self._attached.values())
 
     async def _tick(self) -> None:
         while True:

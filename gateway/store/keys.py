@@ -16,6 +16,7 @@ that its caller knows, and which run is active is known inside.
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
+    ms:probe      zset      written to see whether a write is taken; nobody reads it
 
 A message's header is `parent NL content hash NL run`. Its mark is the offset of its first record,
 or empty for one that was stored before there were marks; ` unasked` behind it says that the message
@@ -53,6 +54,7 @@ class Keys:
         self._prefix = prefix
         self.leases: Final = f"{prefix}:leases".encode()
         self.trim: Final = f"{prefix}:trim".encode()
+        self.probe: Final = f"{prefix}:probe".encode()
         self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)
 
     def _session(self, session_id: SessionId) -> SessionKeys:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Raw
 
@@ -39,6 +39,7 @@ from gateway.store.records import (
     StopRequested,
     StopStatus,
 )
+from gateway.store.server import UNKNOWN, ServerFacts, read_info
 from protocol.position import Position
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from gateway.store.scripts import Command
 
 logger = logging.getLogger(__name__)
+
+PROBE_TTL_S: Final = 60
 
 _APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
 
@@ -83,6 +86,23 @@ class RedisStore(RunHandover):
     async def ping(self) -> None:
         """See SessionStore."""
         await self._client.run(("PING",))
+
+    async def probe(self) -> None:
+        """See SessionStore."""
+        await self._client.run(
+            self._scripts.hint.call((self._keys.probe,), 0, PROBE_TTL_S, "ready")
+        )
+
+    async def describe(self) -> ServerFacts:
+        """Return what the server says of itself; `UNKNOWN` if it refuses to.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        info, save = await self._client.ask([("INFO",), ("CONFIG", "GET", "save")])
+        if not isinstance(info, bytes):
+            return UNKNOWN
+        return read_info(info, save[1] if isinstance(save, list) and len(save) == 2 else None)
 
     def channel(self) -> RedisChannel:
         """See SessionStore."""

@@ -309,3 +309,7 @@ class SessionStore(Protocol):
     async def ping(self) -> None:
         """Raises StoreUnavailableError unless Redis answers."""
         ...
+
+    async def probe(self) -> None:
+        """Raises StoreUnavailableError unless Redis takes a write."""
+        ...

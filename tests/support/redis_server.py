@@ -41,18 +41,22 @@ class RedisServer:
             port=self.port, socket_timeout=20, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         self.process: ChildProcess | None = None
+        self.log = folder / "redis.log"
         self._appendfsync = "everysec"
 
     def start(self) -> None:
         """Start, or start again on what the file holds."""
         command = [
-            redis_binary(),
-            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-            *("--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""),
-            *("--daemonize", "no", "--loglevel", "warning"),
+            *(redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self.folder), "--daemonize", "no", "--loglevel", "warning"),
+            *self.options(),
         ]
-        self.process = ChildProcess("redis", command, self.folder / "redis.log", self._environment)
+        self.process = ChildProcess("redis", command, self.log, self._environment)
         self.process.wait_ready(self.answers)
+
+    def options(self) -> list[str]:
+        """Return how it keeps its data, and what else is its own."""
+        return ["--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""]
 
     def answers(self) -> bool:
         """Whether it is up and has loaded its file."""

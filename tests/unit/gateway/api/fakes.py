@@ -11,6 +11,7 @@ from gateway.api.agent_keys import AgentKeys
 from gateway.api.api import Api
 from gateway.api.auth import Anonymous
 from gateway.api.gate import Gate, page_origins
+from gateway.api.health import Ready
 from gateway.api.proxy import Proxy
 from gateway.app import build_litestar
 from gateway.ids import MessageId, RunId
@@ -146,9 +147,10 @@ def make_app(
         cookie=cookie,
     )
 
-    async def check_ready() -> None:
+    async def check_ready() -> Ready:
         if ready_error is not None:
             raise ready_error
+        return Ready()
 
     api = Api(settings.server, gate, sessions)
     api.forwarded = forwarded
