@@ -13,7 +13,7 @@ from redis._parsers.base import BaseParser
 
 from gateway.errors import StoreUnavailableError
 from gateway.ids import SessionId
-from gateway.sessions import Sessions, open_sessions
+from gateway.sessions import Sessions, hub, open_sessions
 from gateway.store.redis_store import RedisStore
 from protocol.chunks import FinishStepChunk, TextEndChunk
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
@@ -206,3 +206,20 @@ async def test_no_answer_of_a_cluster_or_a_lost_connection_ends_a_task(
                 caplog.clear()
                 await lives_through(here.playing(error), here, script, server, f"played-{number}")
                 assert caplog.messages == []
+
+
+async def test_readers_of_an_open_run_are_told_when_redis_takes_no_writes_for_long(
+    server: RefusingRedis, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be read all the while: without a write, nothing would tell that nothing moves on."""
+    monkeypatch.setattr(hub, "AUDIT_INTERVAL_S", 0.2)
+    async with opened(server.url, script) as here, opened(server.url, script) as there:
+        reading, run = await begun(here, script, "chat-1")
+        reader = await there.sessions.resume(ALICE, SessionId("chat-1"))
+        assert reader is not None
+        elsewhere = Reading(reader)
+        with REFUSALS["NOREPLICAS"](server):
+            chunks = await elsewhere.end()
+        assert types(chunks)[-2:] == ["error", "finish"]
+        run.end()
+        assert types(await reading.task)[-1] == "finish"
