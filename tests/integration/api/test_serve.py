@@ -34,7 +34,9 @@ def workers_of(served: Served) -> list[int]:
 
 
 def redis_servers_of(served: Served) -> list[int]:
-    return [pid for pid in children(served.process.pid) if "redis" in command_of(pid)]
+    workers = workers_of(served)  # a path of theirs may name it, too
+    found = (pid for pid in children(served.process.pid) if pid not in workers)
+    return [pid for pid in found if "redis" in command_of(pid)]
 
 
 def redis_of(served: Served) -> int:
