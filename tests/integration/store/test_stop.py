@@ -310,7 +310,7 @@ async def test_flood_before_a_session_undoes_nobody_elses_stop(
             run_id=None,
             message_id=MessageId(message),
             by=user,
-            tombstone_ms=HOUR_MS,
+            tombstone_ms=MINUTES_MS,
             reach=Reach(f"|{user}"),
         )
 
