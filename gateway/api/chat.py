@@ -97,7 +97,8 @@ class ChatController(Controller):
         if view.protocol is Protocol.V4:
             start = await read_v4_start(body, headers, caller, api.sessions)
         else:
-            start = await off_loop(body, read_start, body, headers)
+            client = parameters.client_of(request, caller)
+            start = await off_loop(body, read_start, body, headers, client)
         reader = await api.sessions.start(caller, start)
         return run_stream(view, reader, start.session_id, deadline=api.deadline)
 
@@ -120,6 +121,7 @@ class ChatController(Controller):
                 session_id,
                 run_id=parameters.run_id(request.query_params.get("runId")),
                 after=parameters.sequence_after(request),
+                probe=view.probe(request, caller),
             )
         if reader is not None:
             return run_stream(view, reader, session_id, deadline=api.deadline)

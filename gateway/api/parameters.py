@@ -13,6 +13,8 @@ from protocol.vocabulary import HIGHEST_LEVEL, LOWEST_LEVEL
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
+    from gateway.sessions.access import Caller
+
 
 VERSION_HEADER: Final = "x-ai-sdk-version"
 RUN_PREFIX: Final = "run_"
@@ -58,6 +60,16 @@ def level_of_version(version: str) -> int:
             "unable to read the client's version; it must be a version of the AI SDK, such as 7"
         )
     return max(LOWEST_LEVEL, min(HIGHEST_LEVEL, int(match[1])))
+
+
+def client_of(request: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> str:
+    """Return what all requests of one page have in common, and few other pages have.
+
+    Another tab of the same browser has the same.
+    """
+    host = request.client.host if request.client is not None else ""
+    agent = request.headers.get("user-agent", "")
+    return f"{caller.tenant}|{caller.user}|{host}|{agent}"
 
 
 def sequence_after(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None:

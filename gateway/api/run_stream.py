@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response
 from msgspec import Struct
 
-from gateway.api.parameters import client_level, start_index
+from gateway.api.parameters import client_level, client_of, start_index
 from gateway.api.sse import DATA_STREAM, PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
 from gateway.errors import InvalidRequestError
+from gateway.sessions.own_sends import Probe
 from protocol.batch import Encoding
 from protocol.codec import decode_lines
 from protocol.sse import DONE
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
     from gateway.ids import SessionId
+    from gateway.sessions.access import Caller
     from gateway.sessions.service import RunReader
     from gateway.settings import ServerSettings
     from gateway.silence import SilenceLimit
@@ -95,6 +97,13 @@ class View(Struct, frozen=True, kw_only=True):
             protocol=protocol,
             from_index=start_index(request),
         )
+
+    def probe(self, request: Request[Any, Any, Any], caller: Caller) -> Probe | None:
+        """Return what is known of who asks for whatever runs; None if the request says what."""
+        says = {"runId", "after", "startIndex"} & set(request.query_params)
+        if says or "last-event-id" in request.headers or self.protocol is not Protocol.DATA:
+            return None
+        return Probe(client_of(request, caller), waits=self.level > LOWEST_LEVEL)
 
 
 def run_stream(

@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from protocol.requests import ChatRequest
 
 
-def read_start(body: bytes, headers: Mapping[str, str]) -> StartRequest:
-    """Read the body of a POST. `headers`: those that agents are told.
+def read_start(body: bytes, headers: Mapping[str, str], client: str | None = None) -> StartRequest:
+    """Read the body of a POST.
+
+    Args:
+        headers: those that agents are told.
+        client: see `StartRequest`.
 
     Raises:
         MalformedFrameError: not what the AI SDK's transports send.
         OversizedError: more messages, parts or fields than a request may hold.
         InvalidRequestError: an id that cannot be one.
     """
-    return start_request(decode_chat_request(body), headers)
+    return start_request(decode_chat_request(body), headers, client)
 
 
 async def read_v4_start(
@@ -56,7 +60,9 @@ async def read_v4_start(
     return start_request(await off_loop(body, request.beside, stored), headers)
 
 
-def start_request(chat: ChatRequest, headers: Mapping[str, str]) -> StartRequest:
+def start_request(
+    chat: ChatRequest, headers: Mapping[str, str], client: str | None = None
+) -> StartRequest:
     """Return what to start; a request without a chat id begins a session of its own.
 
     Raises:
@@ -72,6 +78,7 @@ def start_request(chat: ChatRequest, headers: Mapping[str, str]) -> StartRequest
         agent=chat.agent,
         model=chat.model,
         request_key=None if key is None else check_id(key, "request id"),
+        client=client,
         parent_id=_place(chat.parent_id),
         head=_place(chat.head),
         body=chat.rest,

@@ -68,7 +68,7 @@ class LogReader:
     Args:
         first: what to yield before everything else: the state of a late joiner.
         cursor: the sequence to go on with.
-        hold: keeps the run's feed attached; entered, and left with the reader.
+        hold: keeps the run's feed attached, and what else ends with the reader; entered already.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LogReader:
         hub: Hub,
         draining: Draining,
         limits: ReaderLimits,
-        hold: AbstractAsyncContextManager[Feed],
+        hold: AsyncExitStack,
     ) -> None:
         self.run: RunInfo = log.info
         self._log = log

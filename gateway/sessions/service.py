@@ -19,6 +19,7 @@ from protocol.position import Position
 
 if TYPE_CHECKING:
     from gateway.sessions.access import Caller
+    from gateway.sessions.own_sends import Probe
     from gateway.sessions.pushed import PushedRuns
     from protocol.batch import ChunkBatch
 
@@ -43,6 +44,8 @@ class StartRequest(Struct, frozen=True, kw_only=True):
         on_active: `refuse` a second run (409) or `interrupt` the first.
         agent, model: from the body, or None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
+        client: who reads the response, as far as its requests tell; see `own_sends.py`. None:
+            a client that knows what it reads.
         body: the rest of the body, as JSON.
         headers: those of the request that some agent may forward; names in lower case.
     """
@@ -57,6 +60,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     agent: str | None = None
     model: str | None = None
     request_key: str | None = None
+    client: str | None = None
     body: Raw = Raw(b"{}")
     headers: Mapping[str, str] = {}
 
@@ -155,12 +159,15 @@ class SessionService(Protocol):
         run_id: RunId | None = None,
         after: int | None = None,
         raw: bool = False,
+        probe: Probe | None = None,
     ) -> RunReader | None:
         """Return a reader of the run under way, or None if nothing runs.
 
         Without `after`: the aggregated state, then live. With it: the chunks after that
         sequence of `run_id` (or the active, else the last run), also of an ended one.
         `raw` without `after`: all chunks from the first.
+        `probe`: whoever asks may be reading the run already, and then has nothing to resume
+        while that would show it twice.
 
         Raises:
             NotRecoveredError: `after` is ahead of the run, or its chunks were trimmed.

@@ -18,6 +18,7 @@ from gateway.sessions.claims import Claims
 from gateway.sessions.containment import contained
 from gateway.sessions.deleting import Deleting
 from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
+from gateway.sessions.own_sends import OwnSends
 from gateway.sessions.places import branches
 from gateway.sessions.pushed import PushedRuns, PushLimits
 from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
@@ -29,15 +30,15 @@ from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Awaitable
 
     from msgspec import Raw
 
     from gateway.ids import MessageId, RunId, SessionId
     from gateway.sessions.access import Caller
-    from gateway.sessions.feed import Feed
     from gateway.sessions.hub import Hub
     from gateway.sessions.orphans import Orphans
+    from gateway.sessions.own_sends import Probe
     from gateway.sessions.presence import Presence
     from gateway.sessions.reaper import Reaper
     from gateway.sessions.run_log import RunLog
@@ -94,6 +95,7 @@ class Sessions:
             lease_ms=limits.lease_ms,
             limits=turn_limits,
         )
+        self._own_sends = OwnSends()
         self._presence = presence
         self._orphans = orphans
         self._draining = draining
@@ -106,9 +108,8 @@ class Sessions:
         """Accept a message and return a reader of its run, from the run's first chunk."""
         self._draining.check()
         agent = self._agents.find(request.agent, request.model)
-        hold = self._hub.attach(request.session_id)
         async with AsyncExitStack() as resources:
-            feed = await resources.enter_async_context(hold)
+            feed = await resources.enter_async_context(self._hub.attach(request.session_id))
             facts = facts_of(agent, caller, request)
             admitted = await self._opening.open(caller, request, agent.name, feed, facts)
             log = admitted.log
@@ -116,8 +117,9 @@ class Sessions:
                 self._runs.begin(log, *admitted.new, request, agent, caller)
             told = await self._opening.told_before(log)
             cursor = 0 if told is None else log.next
-            resources.pop_all()  # the reader lets go of it
-            return self._reader(log, cursor, hold, first=told)
+            if request.client is not None and request.request_key is None:
+                resources.callback(self._own_sends.began(log, request.client))
+            return self._reader(log, cursor, resources.pop_all(), first=told)
 
     # -- resume -------------------------------------------------------------------------------
 
@@ -129,10 +131,11 @@ class Sessions:
         run_id: RunId | None = None,
         after: int | None = None,
         raw: bool = False,
+        probe: Probe | None = None,
     ) -> LogReader | None:
         """Return a reader of the run under way, or None if nothing runs."""
         try:
-            return await self._resume(caller, session_id, run_id, after, raw=raw)
+            return await self._resume(caller, session_id, run_id, after, raw=raw, probe=probe)
         except RunNotFoundError:
             if after is None or after < 0:
                 return None
@@ -149,6 +152,7 @@ class Sessions:
         after: int | None,
         *,
         raw: bool,
+        probe: Probe | None,
     ) -> LogReader | None:
         meta = await self._store.load_meta(session_id)
         if meta is None or not caller.may_read(meta):
@@ -156,15 +160,20 @@ class Sessions:
         wanted = run_id or meta.active_run_id or (meta.last_run_id if after is not None else None)
         if wanted is None:
             return None
-        hold = self._hub.attach(session_id)
         async with AsyncExitStack() as resources:
-            feed = await resources.enter_async_context(hold)
+            feed = await resources.enter_async_context(self._hub.attach(session_id))
             log = await feed.log_of(wanted)
             if log.ended and after is None and not raw:
                 return None
             first: ChunkBatch | None = None
             if after is None and not raw:
-                first = await self._so_far(log, session_id)
+
+                def state() -> Awaitable[ChunkBatch]:
+                    return self._so_far(log, session_id)
+
+                if probe and not await self._own_sends.may_replay(log, probe, state):
+                    return None
+                first = await state()
                 cursor = first.last + 1
             else:
                 cursor = 0 if after is None else after + 1
@@ -174,8 +183,7 @@ class Sessions:
                         runId=wanted,
                     )
                 await log.probe(cursor)
-            resources.pop_all()  # the reader lets go of it
-            return self._reader(log, cursor, hold, first=first)
+            return self._reader(log, cursor, resources.pop_all(), first=first)
 
     async def _so_far(self, log: RunLog, session_id: SessionId) -> ChunkBatch:
         base = None
@@ -187,7 +195,7 @@ class Sessions:
         self,
         log: RunLog,
         cursor: int,
-        hold: AbstractAsyncContextManager[Feed],
+        hold: AsyncExitStack,
         *,
         first: ChunkBatch | None = None,
     ) -> LogReader:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDER: Final = REPOSITORY / "tests" / "conformance" / "node"
 ANSWER_LIMIT_S: Final = 40.0
 
-Transport = Literal["default", "text", "websocket", "workflow", "workflow-plain", "recipe"]
+Transport = Literal["default", "hook", "text", "websocket", "workflow", "workflow-plain", "recipe"]
 
 
 def node_binary() -> str:

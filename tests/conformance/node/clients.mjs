@@ -11,6 +11,16 @@ import { ChatOfAi4 } from './chat_of_ai4.mjs';
 
 const transports = {
   default: (ai, options) => new ai.DefaultChatTransport(options),
+  // As `useChat` hands it to its chat: in ai 6 without the word that a resume is a replay.
+  hook: (ai, options) => {
+    const transport = new ai.DefaultChatTransport(options);
+    const { resumeStreamIsReplay } = transport;
+    return {
+      ...(ai.WebSocketChatTransport && { resumeStreamIsReplay }), // ai 7
+      sendMessages: request => transport.sendMessages(request),
+      reconnectToStream: request => transport.reconnectToStream(request),
+    };
+  },
   text: (ai, options) => new ai.TextStreamChatTransport(options),
   websocket: (ai, { api }) => new ai.WebSocketChatTransport({ url: api }),
   workflow: async (ai, options) => {
