@@ -17,9 +17,10 @@ from gateway.api.api import Api
 from gateway.api.off_loop import off_loop
 from gateway.api.run_stream import Protocol, View, nothing_left, run_stream
 from gateway.api.start import read_start, read_v4_start
-from gateway.errors import InvalidRequestError, RunNotFoundError
+from gateway.errors import InvalidRequestError, RunNotFoundError, SessionNotFoundError
 from gateway.ids import MessageId, RunId, SessionId, check_id
 from gateway.sessions.access import Caller
+from gateway.sessions.service import Snapshot
 from protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
@@ -158,10 +159,24 @@ class ChatController(Controller):
 
     @get("/{chat_id:str}", operation_id="snapshot")
     async def snapshot(
-        self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
+        self,
+        chat_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        caller: CallerDependency,
     ) -> Response[bytes]:
-        """Look at the session: its messages, its run, and the position to follow it from."""
-        return _json(await api.sessions.snapshot(caller, parameters.session_id(chat_id)))
+        """Look at the session: its messages, its run, and the position to follow it from.
+
+        `?orEmpty=true`: a session that does not exist looks as one without messages, as it does
+        to its followers. A page of a new chat asks so: browsers complain of every 404.
+        """
+        session_id = parameters.session_id(chat_id)
+        try:
+            return _json(await api.sessions.snapshot(caller, session_id))
+        except SessionNotFoundError:
+            if request.query_params.get("orEmpty") != "true":
+                raise
+            return _json(Snapshot.empty(session_id))
 
     @delete("/{chat_id:str}/messages/{message_id:str}", operation_id="deleteMessage")
     async def delete_message(

@@ -134,6 +134,11 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     presence: Raw = Raw(b"[]")
     branches: Mapping[MessageId, Versions] = {}
 
+    @classmethod
+    def empty(cls, session_id: SessionId) -> Snapshot:
+        """Return what is seen of a session that does not exist."""
+        return cls(id=session_id, epoch="", offset="", title="", messages=(), runs=())
+
 
 class SessionService(Protocol):
     """The sessions of all callers, on this process and all others."""

@@ -275,8 +275,8 @@ class Sessions:
             nonlocal name
             state = await self._store.load(session_id)
             if state is None or not caller.may_read(state.meta):
-                empty = Snapshot(id=session_id, epoch="", offset="", title="", messages=(), runs=())
-                return FeedEvent("snapshot", msgspec.json.encode(empty), None)
+                empty = msgspec.json.encode(Snapshot.empty(session_id))
+                return FeedEvent("snapshot", empty, None)
             name = caller.name_in(state.meta.tenant)
             snapshot = snapshot_of(state, await self._presence.of(session_id))
             return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)

@@ -154,6 +154,13 @@ const commands = {
   /** By what assistive technology calls it. */
   click: ({ tab, button }) =>
     tabs.get(tab).page.getByRole('button', { name: button, exact: true }).first().click(),
+  /** Press a button that asks for a file, and choose one. */
+  async attach({ tab, button, file, type, text }) {
+    const { page } = tabs.get(tab);
+    const asked = page.waitForEvent('filechooser');
+    await page.getByRole('button', { name: button, exact: true }).click();
+    await (await asked).setFiles({ name: file, mimeType: type, buffer: Buffer.from(text) });
+  },
   type: ({ tab, text }) => tabs.get(tab).page.keyboard.type(text),
   press: ({ tab, key }) => tabs.get(tab).page.keyboard.press(key),
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +15,10 @@ from tests.support.fixtures import (
     pytest_runtest_makereport,
     simulator,
 )
+from tests.support.frontends import Projects, make_projects, pack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 __all__ = [
     "anyio_backend",
@@ -50,3 +52,15 @@ async def phone(browser: Browser) -> AsyncIterator[Profile]:
     profile = browser.profile()
     yield profile
     await profile.close()
+
+
+@pytest.fixture(scope="session")
+def projects(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Projects]:
+    """A project for each framework, with the package from its tarball."""
+    folder = tmp_path_factory.mktemp("frontends")
+    assert pytestconfig.cache is not None
+    store = pytestconfig.cache.mkdir("frontends")
+    yield make_projects(folder / "projects", pack(folder, store), store)
+    shutil.rmtree(folder)

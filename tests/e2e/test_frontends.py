@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import urllib.request
-from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.frontends import (
-    PROJECTS,
-    Projects,
-    environment_with,
-    make_projects,
-    pack,
-    snippets,
-)
-from tests.support.processes import ChildProcess, eventually, free_port
+from tests.support.frontends import PROJECTS, Projects, path_of, serving, snippets
+from tests.support.processes import eventually
 from tests.support.sessions import Session, new_chat_id, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
 
@@ -32,23 +20,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 CHECKS: Final = {
     "react": ("tsc", "--project", "."),
     "vue": ("vue-tsc", "--project", "."),
+    "assistant-ui": ("tsc", "--project", "."),
     "svelte": ("svelte-check", "--tsconfig", "./tsconfig.json", "--fail-on-warnings"),
 }
 """By project, what checks its types. Next.js does it itself, when it builds."""
 
 LONG: Final = "How do rivers move? [[tokens=3000 rate=50]]"
-
-
-@pytest.fixture(scope="module")
-def projects(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[Projects]:
-    """A project for each framework, with the package from its tarball."""
-    folder = tmp_path_factory.mktemp("frontends")
-    assert pytestconfig.cache is not None
-    store = pytestconfig.cache.mkdir("frontends")
-    yield make_projects(folder / "projects", pack(folder, store), store)
-    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("project", CHECKS)
@@ -69,7 +46,7 @@ def test_every_snippet_of_the_frontend_page_belongs_to_a_project() -> None:
     assert homeless == []
 
 
-@pytest.mark.parametrize("project", PROJECTS)
+@pytest.mark.parametrize("project", ["react", "next", "vue", "svelte"])
 async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
     projects: Projects, deployment: Deployment, laptop: Profile, phone: Profile, project: str
 ) -> None:
@@ -104,11 +81,6 @@ async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
     assert complaints == [[], []]
 
 
-def path_of(project: str, chat: str) -> str:
-    """Return where a project's page shows a session."""
-    return f"/chat/{chat}" if project == "next" else f"/{chat}"
-
-
 async def say(tab: Tab, text: str) -> None:
     """Write a message and send it, with the keyboard."""
     await tab.run("() => document.querySelector('input').focus()")
@@ -139,33 +111,3 @@ async def shows(tab: Tab, messages: list[str]) -> None:
         argument=messages,
         describe=f"() => {texts}",
     )
-
-
-@asynccontextmanager
-async def serving(projects: Projects, project: str, gateway: str) -> AsyncIterator[str]:
-    """Build a project and serve it for the length of a block; yields its address."""
-    where = projects.folder / project
-    await asyncio.to_thread(projects.build, project, gateway)
-    port = free_port()
-    start = ("next", "start") if project == "next" else ("vite", "preview", "--strictPort")
-    programs = projects.folder / "node_modules" / ".bin"
-    with ExitStack() as stack:
-        server = ChildProcess(
-            f"{project} server",
-            [str(programs / start[0]), *start[1:], "--port", str(port)],
-            where / "server.log",
-            environment_with(programs, {"MIDSTREAM_URL": gateway}),
-            where=where,
-        )
-        stack.callback(server.end)
-        url = f"http://localhost:{port}"
-
-        def answers() -> bool:
-            try:
-                with urllib.request.urlopen(url + path_of(project, "c"), timeout=5) as answer:  # noqa: S310
-                    return bool(answer.status == 200)
-            except OSError:
-                return False
-
-        await asyncio.to_thread(server.wait_ready, answers)
-        yield url

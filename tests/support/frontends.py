@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -12,20 +13,22 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.support.made_once import fingerprint, made_once
-from tests.support.processes import REPOSITORY
+from tests.support.processes import REPOSITORY, ChildProcess, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 PAGES: Final = ("docs/frontend.md", "README.md", "demo-ui/transport/README.md")
 TEMPLATES: Final = REPOSITORY / "tests" / "e2e" / "frontends"
 """A project for each framework but for its pages; `scripts/bootstrap.py` installs their lock."""
-PROJECTS: Final = ("react", "next", "vue", "svelte")
+PROJECTS: Final = ("react", "next", "vue", "svelte", "assistant-ui")
 PACKAGE: Final = REPOSITORY / "demo-ui" / "transport"
 LEFT_OUT: Final = frozenset({"node_modules", "dist", "tests"})
 """What is made of sources, and what nothing is made of."""
@@ -230,3 +233,38 @@ def link(source: str, target: str) -> None:
             os.link(source, target)
             return
     shutil.copy2(source, target)
+
+
+def path_of(project: str, chat: str) -> str:
+    """Return where a project's page shows a session."""
+    return f"/chat/{chat}" if project == "next" else f"/{chat}"
+
+
+@asynccontextmanager
+async def serving(projects: Projects, project: str, gateway: str) -> AsyncIterator[str]:
+    """Build a project and serve it for the length of a block; yields its address."""
+    where = projects.folder / project
+    await asyncio.to_thread(projects.build, project, gateway)
+    port = free_port()
+    start = ("next", "start") if project == "next" else ("vite", "preview", "--strictPort")
+    programs = projects.folder / "node_modules" / ".bin"
+    with ExitStack() as stack:
+        server = ChildProcess(
+            f"{project} server",
+            [str(programs / start[0]), *start[1:], "--port", str(port)],
+            where / "server.log",
+            environment_with(programs, {"MIDSTREAM_URL": gateway}),
+            where=where,
+        )
+        stack.callback(server.end)
+        url = f"http://localhost:{port}"
+
+        def answers() -> bool:
+            try:
+                with urllib.request.urlopen(url + path_of(project, "c"), timeout=5) as answer:  # noqa: S310
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        await asyncio.to_thread(server.wait_ready, answers)
+        yield url

@@ -107,8 +107,10 @@ export class Endpoint<MESSAGE extends UIMessage> {
     return this.#plain(chatId, `/messages${path}`, { method: 'DELETE' });
   }
 
-  snapshot(chatId: string): Promise<Prepared> {
-    return this.#plain(chatId, '');
+  /** The session as it is; empty if there is none: browsers complain of every 404. */
+  async snapshot(chatId: string): Promise<Prepared> {
+    const { url, init } = await this.#plain(chatId, '');
+    return { url: withQuery(url, new URLSearchParams('orEmpty=true')), init };
   }
 
   /** The feeds of several sessions in one response, each from its position, for so many tabs. */

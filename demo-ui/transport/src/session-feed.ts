@@ -2,7 +2,7 @@ import type { UIMessage } from 'ai';
 
 import { request } from './connection.js';
 import type { Endpoint } from './endpoint.js';
-import { MidstreamError, reasonOf } from './errors.js';
+import { reasonOf } from './errors.js';
 import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed.js';
 import { insist } from './insist.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
@@ -88,13 +88,8 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   async #fetchSnapshot(signal: AbortSignal): Promise<void> {
     const get = async (): Promise<Snapshot<MESSAGE>> => {
       const prepared = await this.#endpoint.snapshot(this.chatId);
-      try {
-        const answer = await request(this.#endpoint.fetch, prepared, signal);
-        return await answer.json();
-      } catch (error) {
-        if (error instanceof MidstreamError && error.status === 404) return EMPTY;
-        throw error;
-      }
+      const answer = await request(this.#endpoint.fetch, prepared, signal);
+      return answer.json();
     };
     let refused: FeedState | undefined;
     while (!signal.aborted) {
@@ -146,5 +141,3 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
     this.#told();
   }
 }
-
-const EMPTY: Snapshot<never> = { epoch: '', offset: '', messages: [], runs: [] };

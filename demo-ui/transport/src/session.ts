@@ -108,7 +108,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     // The feed tells of it.
     this.remove = messageId => transport.remove(id, messageId);
     this.clear = () => transport.remove(id);
-    this.#feed = new SessionFeed(id, transport.endpoint, transport.scope, () => this.#changed());
+    this.#feed = new SessionFeed(transport.sessionId(id), transport.endpoint, transport.scope, () => this.#changed());
     this.#state = this.#read();
   }
 

@@ -1,3 +1,5 @@
+import { chatsOnPage } from './on-page.js';
+
 /**
  * Which aborts are stops.
  *
@@ -9,7 +11,8 @@
  * - the chat enters `reconnectToStream` before the microtask that the abort queues has run: a
  *   replacement aborts and asks again in one go; or
  * - it comes within a teardown window of the chat, which `useSession` opens before the effects
- *   of `useChat` are cleaned up, and closes a macrotask after its own are.
+ *   of `useChat` are cleaned up, and closes a macrotask after its own are; or
+ * - assistant-ui takes the chat from the page before that microtask has run.
  */
 export class StopRule {
   readonly #windows = new Set<{ chatId: string }>();
@@ -34,8 +37,9 @@ export class StopRule {
   aborted(chatId: string, stop: () => void): void {
     if ([...this.#windows].some(window => window.chatId === chatId)) return;
     this.#resumed.delete(chatId);
+    const isGone = chatsOnPage.watch(chatId);
     queueMicrotask(() => {
-      if (!this.#resumed.has(chatId)) stop();
+      if (!this.#resumed.has(chatId) && !isGone()) stop();
     });
   }
 }

@@ -5,6 +5,7 @@ import { linked, request } from './connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
 import { abortError, MidstreamError } from './errors.js';
 import { insist } from './insist.js';
+import { chatsOnPage, type ResumableAdapter } from './on-page.js';
 import { placeByIds, placeOf } from './place.js';
 import { fromFeed, handOver, openRun } from './run-connection.js';
 import { takeSlot } from './slots.js';
@@ -24,6 +25,8 @@ export interface MidstreamChatTransportOptions<MESSAGE extends UIMessage>
    * user here if several can be signed in, in one browser at once.
    */
   scope?: string;
+  /** The session of a chat, where that is not the chat's own id: assistant-ui makes ids of its own. */
+  sessionId?: (chatId: string) => string;
 }
 
 /**
@@ -42,12 +45,15 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   /** Addresses and headers of the gateway; for the session sync. */
   readonly endpoint: Endpoint<MESSAGE>;
   readonly scope: string;
+  /** Returns the session of a chat. */
+  readonly sessionId: (chatId: string) => string;
   readonly #chats = new Map<string, ChatActivity>();
   readonly #rule = new StopRule();
 
   constructor(options: MidstreamChatTransportOptions<MESSAGE> = {}) {
     this.endpoint = new Endpoint(options);
     this.scope = options.scope ?? '';
+    this.sessionId = options.sessionId ?? (chatId => chatId);
   }
 
   /**
@@ -69,7 +75,8 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     };
     const response = activity.begin({ messageId: question?.id, requestId, refused });
     let place = placeOf(messages, activity.head);
-    const prepare = () => this.endpoint.send(options, requestId, place);
+    const chatId = this.sessionId(options.chatId);
+    const prepare = () => this.endpoint.send({ ...options, chatId }, requestId, place);
     const open = (prepared: Prepared, signal: AbortSignal) =>
       openRun(this.endpoint.fetch, prepared, signal);
     const post = async (prepared: Prepared, signal: AbortSignal): Promise<RunConnection> => {
@@ -146,15 +153,21 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
    */
   async remove(chatId: string, messageId?: string): Promise<void> {
     const remove = async () =>
-      request(this.endpoint.fetch, await this.endpoint.remove(chatId, messageId));
+      request(this.endpoint.fetch, await this.endpoint.remove(this.sessionId(chatId), messageId));
     await insist(remove, new AbortController().signal);
   }
 
   /** What goes on in a chat; for the session sync. */
   activity(chatId: string): ChatActivity {
-    let activity = this.#chats.get(chatId);
-    if (activity === undefined) this.#chats.set(chatId, (activity = new ChatActivity()));
+    const session = this.sessionId(chatId);
+    let activity = this.#chats.get(session);
+    if (activity === undefined) this.#chats.set(session, (activity = new ChatActivity()));
     return activity;
+  }
+
+  /** For assistant-ui: its `useChatRuntime` resumes what runs in a chat that comes to the page. */
+  getResumableAdapter(): ResumableAdapter {
+    return chatsOnPage.adapter;
   }
 
   /** Connect, and stream to the chat until the run's end, an error or an abort. */
@@ -213,8 +226,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     cursor: Cursor,
     signal: AbortSignal,
   ): Promise<RunConnection | null> {
-    const { chatId } = options;
-    const { feed } = this.activity(chatId);
+    const { feed } = this.activity(options.chatId);
     const next = cursor.last === undefined ? undefined : cursor.last + 1;
     if (feed !== undefined && next !== undefined && cursor.runId !== undefined) {
       if (feed.covers(cursor.runId, next)) return fromFeed(feed, cursor.runId, next);
@@ -222,7 +234,8 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       const whole = feed?.whole();
       if (feed !== undefined && whole !== undefined) return fromFeed(feed, whole, 0);
     }
-    const prepared = await this.endpoint.resume(chatId, options, cursor.runId, cursor.last);
+    const session = this.sessionId(options.chatId);
+    const prepared = await this.endpoint.resume(session, options, cursor.runId, cursor.last);
     const opened = await openRun(this.endpoint.fetch, prepared, signal);
     if (opened === null || feed === undefined) return opened;
     return handOver(opened, feed, next);
@@ -251,7 +264,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const what = runId === undefined ? { messageId, requestId } : { runId };
     const quit = new AbortController();
     const post = async () => {
-      const answer = await request(this.endpoint.fetch, await this.endpoint.stop(chatId, what));
+      const answer = await request(this.endpoint.fetch, await this.endpoint.stop(this.sessionId(chatId), what));
       const { stopped } = (await answer.json()) as { stopped: string[] };
       // Not accepted; if it still is, with the message shown again, its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());

@@ -256,6 +256,17 @@ async def test_stop_names_the_runs_that_it_ended(
     assert (call["run_id"], call["message_id"], call["request_key"]) == named
 
 
+async def test_session_that_does_not_exist_is_empty_to_who_asks_so() -> None:
+    """A page of a new chat gets a snapshot of nothing in place of a 404."""
+    app = make_app(FakeSessions({"snapshot": SessionNotFoundError("unable to find it")}))
+    answer = await request(app, "GET", "/api/chat/c1?orEmpty=true")
+    refused = await request(app, "GET", "/api/chat/c1?orEmpty=false")
+
+    assert (answer.status, refused.status) == (200, 404)
+    empty = msgspec.json.decode(answer.body)
+    assert (empty["id"], empty["epoch"], empty["messages"], empty["runs"]) == ("c1", "", [], [])
+
+
 async def test_snapshot_is_the_session_as_json() -> None:
     """Names are camelCase, messages are as they are stored."""
     snapshot = Snapshot(

@@ -1,0 +1,7 @@
+import react from '@vitejs/plugin-react';
+import { defineConfig } from 'vite';
+
+export default defineConfig({
+  plugins: [react()],
+  server: { proxy: { '/api': process.env.MIDSTREAM_URL ?? 'http://127.0.0.1:8000' } },
+});
