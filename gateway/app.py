@@ -22,10 +22,12 @@ from gateway.api.auth import create_authenticator
 from gateway.api.chat import ChatController, list_chats
 from gateway.api.demo import demo_pages, kill_handler
 from gateway.api.events import follow_session
-from gateway.api.failures import EXCEPTION_HANDLERS
+from gateway.api.every_response import EveryResponse
+from gateway.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
 from gateway.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
 from gateway.api.health import Metrics, Ready, liveness, readiness
+from gateway.api.pages import browser_files
 from gateway.api.proxy import Proxy, proxy_handler
 from gateway.api.pushed import PushController
 from gateway.api.run_stream import EXPOSED_HEADERS
@@ -91,8 +93,10 @@ class Gateway:
             ),
         )
         self._proxy = Proxy(self._api, settings.proxy)
-        self._asgi = build_litestar(
-            self._api, self._proxy, settings, check_ready=self._check_ready, lifespan=self.open
+        self._asgi = EveryResponse(
+            build_litestar(
+                self._api, self._proxy, settings, check_ready=self._check_ready, lifespan=self.open
+            )
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -200,6 +204,7 @@ def build_litestar(
     return Litestar(
         route_handlers=[
             *demo,
+            *browser_files(),
             ChatController,
             PushController,
             chat_socket,
@@ -224,7 +229,7 @@ def build_litestar(
             allow_origins=[],
             allow_origin_regex=origin_regex(page_origins(settings)),
             allow_credentials=True,
-            expose_headers=list(EXPOSED_HEADERS),
+            expose_headers=[*EXPOSED_HEADERS, ERROR_HEADER],
         ),
         openapi_config=OpenAPIConfig(
             title="Midstream",

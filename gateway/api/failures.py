@@ -13,6 +13,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from msgspec import json
 
+from gateway.api.pages import is_visit, not_found_page
 from gateway.errors import (
     ForbiddenError,
     GatewayError,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from litestar.types import ExceptionHandlersMap
 
 logger = logging.getLogger(__name__)
+
+ERROR_HEADER: Final = "x-midstream-error"
+"""The code, where the body is a sentence."""
 
 RETRY_AFTER_S: Final = "1"
 """For what is temporary: long enough for another process to take the address over."""
@@ -102,19 +106,41 @@ def error_body(error: GatewayError) -> bytes:
     )
 
 
-def answer_failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_failure(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a failed request; Litestar's exception handler for everything."""
     failure = as_gateway_error(error)
+    if isinstance(failure, RouteNotFoundError) and is_visit(request):
+        return not_found_page()
     ERRORS.labels(failure.code).inc()
     headers = {"retry-after": RETRY_AFTER_S} if failure.http_status == 503 else {}
     if isinstance(failure, UnauthorizedError):
         headers["www-authenticate"] = "Bearer"
+    if _shows_what_it_gets(request):
+        return Response(
+            failure.message,
+            status_code=failure.http_status,
+            media_type="text/plain",
+            headers={**headers, ERROR_HEADER: failure.code},
+        )
     return Response(
         error_body(failure),
         status_code=failure.http_status,
         media_type="application/json",
         headers=headers,
     )
+
+
+def _shows_what_it_gets(request: Request[Any, Any, Any]) -> bool:
+    """Return whether a page of the AI SDK's own transports asks: its error is the body's text.
+
+    Pages that read our errors ask for JSON, as the package does.
+    """
+    path, method, headers = request.scope["path"].rstrip("/"), request.method, request.headers
+    is_chat = (method == "POST" and path == "/api/chat") or (
+        method == "GET" and path.startswith("/api/chat/") and path.endswith("/stream")
+    )
+    is_page = "origin" in headers or "sec-fetch-site" in headers
+    return is_chat and is_page and "application/json" not in headers.get("accept", "")
 
 
 EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {

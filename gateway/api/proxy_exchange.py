@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.api.proxy_body import GoneError
 from gateway.api.proxy_errors import error_answer
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gateway.silence import SilenceLimit
 
 
+NOT_BUFFERED: Final = (b"x-accel-buffering", b"no")
+
+
 class Exchange:
     """The response of one request, written to the server; each write has a time limit."""
 
@@ -28,8 +31,11 @@ class Exchange:
         self._writing = deadline.waiter()
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head."""
+        """Send the head; of a stream, with the word that nginx and others must not buffer it."""
         self.started = True
+        names = {name.lower(): value for name, value in headers}
+        if names.get(b"content-type", b"").startswith(b"text/event-stream"):
+            headers = [*headers, *([] if NOT_BUFFERED[0] in names else [NOT_BUFFERED])]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

@@ -128,7 +128,7 @@ class InProcess:
     def routes(self) -> set[str]:
         """Return every route that the application has, as `METHOD path`."""
         found = set()
-        for route in self.gateway._asgi.routes:
+        for route in self.gateway._asgi.app.routes:
             methods = getattr(route, "route_handler_map", None)
             kind = type(route).__name__.removesuffix("Route").upper()
             for method in methods or [kind]:

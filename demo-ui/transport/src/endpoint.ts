@@ -165,7 +165,8 @@ async function versioned(
   defaults?: Record<string, string>,
 ): Promise<Prepared> {
   const own = plain((prepared?.headers ?? common.headers) as HeaderSource);
-  const headers = { ...defaults, 'x-ai-sdk-version': `${await aiVersion()}`, ...own };
+  // Errors as JSON; pages of the AI SDK's own transports get a sentence.
+  const headers = { accept: 'application/json', ...defaults, 'x-ai-sdk-version': `${await aiVersion()}`, ...own };
   const credentials = prepared?.credentials ?? common.credentials;
   return { url, init: { ...init, headers, credentials } };
 }

@@ -263,6 +263,8 @@ OF_NO_SESSION: Final[dict[str, Literal["anybody", "a person"]]] = {
     "GET /s/{chat_id:str}": "anybody",
     "GET /assets/{name:str}": "anybody",
     "GET /favicon.svg": "anybody",
+    "GET /favicon.ico": "anybody",
+    "GET /robots.txt": "anybody",
     "GET /livez": "anybody",
     "GET /readyz": "anybody",
     "GET /metrics": "anybody",

@@ -1,0 +1,123 @@
+"""What every address does: HEAD, caches, pages, and errors that stock clients can show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.api.every_response import EveryResponse
+from gateway.api.proxy_exchange import Exchange
+from gateway.errors import RunActiveError
+from gateway.silence import SilenceLimit
+from tests.unit.gateway.api.fakes import BODY, FakeReader, FakeSessions, make_app, request
+
+pytestmark = pytest.mark.anyio
+
+
+def served(sessions: FakeSessions) -> Any:
+    """Return the application as the gateway serves it."""
+    return EveryResponse(make_app(sessions))
+
+
+REFUSED = RunActiveError("unable to send while an answer is being written; wait for it")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/livez", "/readyz", "/schema", "/api/chats", "/api/agents", "/robots.txt",
+     "/favicon.ico", "/api/chat/c1", "/api/chat/c1/stream", "/nowhere"],
+)  # fmt: skip
+async def test_head_is_the_head_of_a_get(address: str) -> None:
+    """The same status and headers, no body; a stream ends with its head."""
+    apps = [served(FakeSessions({"snapshot": {}, "resume": FakeReader()})) for _ in range(2)]
+    whole = await request(apps[0], "GET", address)
+    head = await request(apps[1], "HEAD", address)
+
+    assert (head.status, sorted(head.headers)) == (whole.status, sorted(whole.headers))
+    assert (head.body, head.complete) == (b"", True)
+
+
+@pytest.mark.parametrize("address", ["/livez", "/api/agents", "/api/chats", "/nowhere"])
+async def test_json_is_kept_by_no_cache(address: str) -> None:
+    """Errors too."""
+    answer = await request(served(FakeSessions()), "GET", address)
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_person_at_an_unknown_address_sees_a_page_and_a_program_an_error() -> None:
+    """By what they accept."""
+    app = served(FakeSessions())
+    page = await request(app, "GET", "/nowhere", headers={"accept": "text/html,*/*;q=0.8"})
+    error = await request(app, "GET", "/nowhere", headers={"accept": "*/*"})
+
+    assert (page.status, error.status) == (404, 404)
+    assert page.headers["content-type"].startswith("text/html")
+    assert b"<h1>" in page.body
+    assert error.error == "not_found"
+
+
+async def test_browser_finds_an_icon_and_a_crawler_its_rules() -> None:
+    """Which they ask every site for."""
+    app = served(FakeSessions())
+    icon = await request(app, "GET", "/favicon.ico")
+    robots = await request(app, "GET", "/robots.txt")
+
+    assert (icon.status, icon.headers["content-type"]) == (200, "image/svg+xml")
+    assert robots.body == b"User-agent: *\nDisallow: /\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_sentence"),
+    [
+        ({"sec-fetch-mode": "cors"}, False),  # a program in Node
+        ({"origin": "http://127.0.0.1:8000", "accept": "*/*"}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"origin": "http://127.0.0.1:8000", "accept": "application/json"}, False),
+        ({"sec-fetch-site": "same-origin", "accept": "text/event-stream, application/json"}, False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "address", "body"),
+    [("POST", "/api/chat", BODY), ("GET", "/api/chat/c1/stream", None)],
+)
+async def test_page_of_a_stock_transport_gets_a_sentence(
+    method: str, address: str, body: object, headers: dict[str, str], is_sentence: bool
+) -> None:
+    """It shows the body as it is; the code is in a header. Who asks for JSON gets JSON."""
+    app = served(FakeSessions({"start": REFUSED, "resume": REFUSED}))
+    answer = await request(app, method, address, body, headers)
+
+    assert answer.status == 409
+    if is_sentence:
+        assert answer.body.decode() == REFUSED.message
+        assert answer.headers["x-midstream-error"] == "run_active"
+    else:
+        assert answer.error == "run_active"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([(b"Content-Type", b"text/event-stream; charset=utf-8")], b"no"),
+        ([(b"content-type", b"text/event-stream"), (b"X-Accel-Buffering", b"yes")], b"yes"),
+        ([(b"content-type", b"application/json")], None),
+    ],
+)
+async def test_proxied_stream_is_not_buffered(
+    given: list[tuple[bytes, bytes]], expected: bytes | None
+) -> None:
+    """By nginx and others in front of the gateway, unless the provider says otherwise."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    exchange = Exchange(send, SilenceLimit(1))
+    await exchange.start(200, given)
+    exchange.close()
+    names = {name.lower(): value for name, value in sent[0]["headers"]}
+
+    assert names.get(b"x-accel-buffering") == expected
+    assert len(names) == len(sent[0]["headers"])
