@@ -85,6 +85,12 @@ export function checkEventStream(response: Response): void {
       { status: response.status },
     );
   }
+  if (response.body == null) {
+    throw new MidstreamError(
+      'bad_response',
+      'unable to stream with this fetch; give the transport another one (expo/fetch)',
+    );
+  }
 }
 
 /** Return a controller that is aborted with `signal`, and can be aborted without it. */

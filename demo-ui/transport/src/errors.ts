@@ -55,8 +55,9 @@ export class ConnectionLost extends Error {
 }
 
 /** What the AI SDK takes for a stop: `isAbort`, `ready`, nothing sent again by itself. */
-export function abortError(): DOMException {
-  return new DOMException('aborted', 'AbortError');
+export function abortError(): Error {
+  // React Native has no DOMException; the name is what counts.
+  return Object.assign(new Error('aborted'), { name: 'AbortError' });
 }
 
 export function isAbortError(error: unknown): boolean {
