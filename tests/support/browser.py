@@ -21,7 +21,7 @@ LOOK: Final = "() => window.chat.look()"
 LOOK_LATER: Final = "() => new Promise(done => setTimeout(done, 10)).then(() => window.chat.look())"
 """After the timer, set already, with which the session makes an idle chat equal to its own."""
 
-Transport = Literal["midstream", "stock"]
+Transport = Literal["midstream", "stock", "chatbot"]
 
 
 class Browser:

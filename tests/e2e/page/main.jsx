@@ -1,12 +1,12 @@
 // The smallest frontend there is, with nothing to see: `window.chat` is for a test to act and look.
 //
-// The address says what it is: ?api=http://…/api/chat&chat=ID&transport=midstream|stock, and &answers
+// The address says what it is: ?api=http://…/api/chat&chat=ID&transport=midstream|stock|chatbot, and &answers
 // to send a message again once its calls are answered, as the AI SDK's own examples do.
 // It is built once for each major version of the AI SDK, which `ai` and `@ai-sdk/react` then mean.
 
 import { useChat } from '@ai-sdk/react';
 import * as ai from 'ai';
-import { StrictMode, useState } from 'react';
+import { StrictMode, useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { MidstreamChatTransport } from 'midstream';
 import { useSession } from 'midstream/react';
@@ -66,12 +66,33 @@ function Stock({ id }) {
   return null;
 }
 
+/**
+ * The path of vercel/chatbot: a page of a new chat changes its address as it sends, loads the history
+ * of that address, and resumes if it ends with a question; here when a test says so.
+ */
+function Chatbot({ id }) {
+  const chat = useChat({ id, transport: stock, onFinish });
+  const [history, setHistory] = useState([]);
+  const { resumeStream } = chat;
+  const isUnanswered = history.at(-1)?.role === 'user';
+  useEffect(() => {
+    if (isUnanswered) void resumeStream();
+  }, [isUnanswered, resumeStream]);
+  expose(chat);
+  window.chat.load = async () => {
+    const answer = await fetch(`${api}/${id}`);
+    setHistory((await answer.json()).messages);
+  };
+  return null;
+}
+
 /** `show(id)` goes to another chat, `show(null)` leaves. */
 function App() {
   const [id, show] = useState(first);
   window.show = show;
   if (id === null) return null;
-  return options.get('transport') === 'stock' ? <Stock id={id} /> : <Ours id={id} />;
+  const Page = { stock: Stock, chatbot: Chatbot }[options.get('transport')] ?? Ours;
+  return <Page id={id} />;
 }
 
 createRoot(document.getElementById('root')).render(
