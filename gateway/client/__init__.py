@@ -18,6 +18,7 @@ from gateway.client.client import Midstream
 from gateway.client.errors import (
     FencedError,
     MidstreamError,
+    NotAGatewayError,
     RefusedError,
     ReplayMismatchError,
     RunEndedError,
@@ -35,6 +36,7 @@ __all__ = [
     "Midstream",
     "MidstreamError",
     "MidstreamSync",
+    "NotAGatewayError",
     "RefusedError",
     "ReplayMismatchError",
     "Run",

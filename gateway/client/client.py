@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Midstream:
-    """Writes runs into the sessions of a gateway. Use it as `async with`; one for a process.
+    """Writes runs into the sessions of a gateway: one for a process, used as `async with`.
 
     Args:
         url: of a gateway, or of several over the same sessions, tried in turn.
@@ -40,9 +40,17 @@ class Midstream:
         self._gateways = Gateways(urls, key, outage_limit_s)
         self._flush_interval_s = flush_interval_s
 
-    async def __aenter__(self) -> Self:
-        await self._gateways.__aenter__()
+    async def open(self) -> Self:
+        """Open the client, where a block does not fit; `close` it at the end."""
+        await self._gateways.open()
         return self
+
+    async def close(self) -> None:
+        """Close its connections. Runs that were not left end when their lease runs out."""
+        await self._gateways.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(
         self,
@@ -50,7 +58,7 @@ class Midstream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._gateways.__aexit__(kind, error, traceback)
+        await self.close()
 
     def run(
         self,

@@ -161,7 +161,7 @@ class Delivery:
         self._ending = outcome
         try:
             await self._gateways.post(
-                f"{self._path}/end?fence={self._fence}", content, user=self._user
+                f"{self._path}/end?fence={self._fence}", content, Stored, user=self._user
             )
             self.outcome = outcome
         except MidstreamError as error:
@@ -173,7 +173,9 @@ class Delivery:
         target, body = f"{self._path}/end?fence={self._fence}", {"first": self._next}
         content = msgspec.json.encode({**body, "outcome": self._ending})
         with suppress(MidstreamError):
-            await self._gateways.post(target, content, user=self._user, limit_s=ABANDON_LIMIT_S)
+            await self._gateways.post(
+                target, content, Stored, user=self._user, limit_s=ABANDON_LIMIT_S
+            )
             self.outcome = self._ending
 
     # -- the tasks ------------------------------------------------------------------------------
@@ -217,18 +219,20 @@ class Delivery:
         while batch:
             target = f"{self._path}/chunks?fence={self._fence}&first={self._next}"
             try:
-                body = await self._gateways.post(target, b"\n".join(batch), user=self._user)
+                stored = await self._gateways.post(
+                    target, b"\n".join(batch), Stored, user=self._user
+                )
             except RefusedError as error:
-                stored = error.details.get("next")
-                if not isinstance(stored, int) or not self._next < stored <= after:
+                known = error.details.get("next")
+                if not isinstance(known, int) or not self._next < known <= after:
                     raise
-                batch = batch[stored - self._next :]
-                self._next = stored
+                batch = batch[known - self._next :]
+                self._next = known
                 if error.code != "sequence_gap":
                     raise
                 continue
             self._next = after
-            self._look_at(body)
+            self._look_at(stored)
             return
 
     async def _keep(self) -> None:
@@ -237,15 +241,15 @@ class Delivery:
             wait_ms = max(1, int(wait_s * 1000))
             target = f"{self._path}/renew?fence={self._fence}&waitMs={wait_ms}"
             asked_at = time.monotonic()
-            body = await self._gateways.post(target, b"", user=self._user, held_s=wait_s)
-            self._look_at(body)
+            renewed = await self._gateways.post(target, b"", Stored, user=self._user, held_s=wait_s)
+            self._look_at(renewed)
             if self.why is not None:
                 await asyncio.sleep(wait_s)  # a stop that is known is answered at once
             elif time.monotonic() - asked_at < MIN_RENEWAL_S:
                 await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds nothing
 
-    def _look_at(self, body: bytes) -> None:
-        if msgspec.json.decode(body, type=Stored).stopped_by is not None:
+    def _look_at(self, answer: Stored) -> None:
+        if answer.stopped_by is not None:
             self.stop()
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ RunOver                 raised in the body, and swallowed at its end: nothing is
   RunSkipped            the run had ended before
 MidstreamError          leaves the block
   UnavailableError      no gateway answered for too long
+  NotAGatewayError      something else answers at the address
   RefusedError          a request was refused; `.code` is of docs/errors.md
   RunEndedError         the run was ended by somebody else: its lease ran out
   ReplayMismatchError   a repeated attempt said something else than the first
@@ -49,12 +50,20 @@ class UnavailableError(MidstreamError):
     """No gateway answered within `outage_limit_s`. What was sent last may be stored."""
 
 
+class NotAGatewayError(MidstreamError):
+    """Something else answers at the address: told at once, and not asked again.
+
+    An address at which a gateway has answered before is asked again: what answers there
+    meanwhile is a load balancer's.
+    """
+
+
 class RefusedError(MidstreamError):
     """A gateway refused a request.
 
     Attributes:
         status: of HTTP.
-        code: of docs/errors.md; empty if the answer was not a gateway's.
+        code: of docs/errors.md.
         details: more facts, by name.
     """
 

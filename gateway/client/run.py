@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from gateway.answer import Answer
 from gateway.client.attempt import Attempt, OnRetry
 from gateway.client.delivery import Delivery
 from gateway.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
-from gateway.client.wire import Claim
+from gateway.client.wire import END_LIMIT_S, Claim, Stored
 from protocol.chunks import ErrorChunk
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from protocol.composer import Composer
 
 OnError = Literal["fail", "leave"]
-
-END_LIMIT_S: Final = 5.0
-"""For the end of a run whose body was cancelled: whoever cancels does not wait for ever."""
 
 CLAIM_WAIT_S: Final = 15.0
 """A gateway holds a claim while a stopped run of the session comes to its end."""
@@ -103,6 +101,11 @@ class Run(Answer):
         """
         return self._running.message()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was claimed, and there is something left to write or to end."""
+        return self._delivery is not None and self.outcome is None
+
     # -- the block ------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -136,18 +139,9 @@ class Run(Answer):
 
         Raises:
             RefusedError: the session has another run under way, or is somebody else's, …
-            UnavailableError.
+            NotAGatewayError, UnavailableError.
         """
-        content = msgspec.json.encode(self._asked)
-        answer = await self._gateways.post(
-            "/api/agent/runs", content, user=self._user, held_s=CLAIM_WAIT_S
-        )
-        try:
-            claim = msgspec.json.decode(answer, type=Claim)
-        except msgspec.MsgspecError as error:
-            raise MidstreamError(
-                "unable to read the answer; the address is no gateway's"
-            ) from error
+        claim = await self._claim()
         self._id, self._message_id = claim.run_id, claim.message_id
         self.messages = [msgspec.json.decode(message) for message in claim.messages]
         self.outcome = claim.outcome
@@ -156,10 +150,9 @@ class Run(Answer):
             self._skipped = RunSkipped("the run has ended before")
             self._interrupt_soon()
             return
-        path = f"/api/agent/runs/{quote(self.session_id, safe='')}/{claim.run_id}"
         self._delivery = Delivery(
             self._gateways,
-            path,
+            self._path_of(claim),
             claim,
             self._user,
             self._interrupt,
@@ -168,6 +161,46 @@ class Run(Answer):
         self._delivery.begin()
         if claim.stopped_by is not None:
             self._delivery.stop()
+
+    async def _claim(self) -> Claim:
+        """Claim. If the task is cancelled meanwhile, the run that was claimed is ended."""
+        given_up = asyncio.Event()
+        claiming = asyncio.create_task(
+            self._gateways.post(
+                "/api/agent/runs",
+                msgspec.json.encode(self._asked),
+                Claim,
+                user=self._user,
+                held_s=CLAIM_WAIT_S,
+                given_up=given_up,
+            ),
+            name=f"claim {self.session_id}",
+        )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            given_up.set()
+            if self._on_error == "leave":
+                claiming.cancel()  # the next attempt finds the run, if there is one
+            else:
+                await self._gateways.see_through(self._withdraw(claiming))
+            raise
+
+    async def _withdraw(self, claiming: asyncio.Task[Claim]) -> None:
+        """End what a claim has opened, or still opens, that nobody waits for any more."""
+        with suppress(MidstreamError):  # there is none; or its lease runs out
+            claim = await claiming
+            if not claim.fence:
+                return
+            body: dict[str, object] = {"first": claim.next, "outcome": "stopped"}
+            if claim.stopped_by is None:
+                body |= {"outcome": "failed", "errorText": CANCELLED_SENTENCE}
+            target = f"{self._path_of(claim)}/end?fence={claim.fence}"
+            content = msgspec.json.encode(body)
+            await self._gateways.post(target, content, Stored, user=self._user)
+
+    def _path_of(self, claim: Claim) -> str:
+        return f"/api/agent/runs/{quote(self.session_id, safe='')}/{claim.run_id}"
 
     async def close(self, error: BaseException | None) -> bool:
         """End the run; returns whether `error`, which ended the body, has done its work.
@@ -194,34 +227,39 @@ class Run(Answer):
         return ours
 
     async def _end(self, delivery: Delivery, error: BaseException | None) -> None:
-        """Write the end that fits how the body ended."""
-        if delivery.is_over:
-            if isinstance(delivery.why, RefusedError):
-                await self._end_within(delivery.abandon(), error)
+        """Write the end that fits how the body ended; bounded once the task is cancelled."""
+        ending = self._ending(delivery, error)
+        if ending is None:
             return
+        task = asyncio.create_task(ending, name=f"end {self._id}")
+        cancelled = error is not None and not isinstance(error, Exception)
+        try:
+            if not cancelled:
+                await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        finally:
+            if cancelled:
+                await _within(task, END_LIMIT_S)  # else its lease runs out, and a gateway ends it
+
+    def _ending(
+        self, delivery: Delivery, error: BaseException | None
+    ) -> Coroutine[Any, Any, None] | None:
+        if delivery.is_over:
+            return delivery.abandon() if isinstance(delivery.why, RefusedError) else None
         if delivery.why is not None:
-            await self._end_within(delivery.end("stopped"), error)
-        elif error is None:
-            await delivery.end(
+            return delivery.end("stopped")
+        if error is None:
+            return delivery.end(
                 "finished", finish_reason=self._reason(), metadata=self.last_metadata
             )
-        elif isinstance(error, RunError):
-            await delivery.end("failed", error_text=str(error), metadata=self.last_metadata)
-        elif self._on_error == "leave":
-            await self._end_within(delivery.flush(), error)
-        else:
-            text = None if isinstance(error, Exception) else CANCELLED_SENTENCE
-            await self._end_within(delivery.end("failed", error_text=text), error)
-
-    async def _end_within(
-        self, ending: Coroutine[Any, Any, None], error: BaseException | None
-    ) -> None:
-        limit_s = None if error is None or isinstance(error, Exception) else END_LIMIT_S
-        try:
-            async with asyncio.timeout(limit_s):
-                await ending
-        except TimeoutError:
-            return  # its lease runs out, and a gateway ends it
+        if isinstance(error, RunError):
+            return delivery.end("failed", error_text=str(error), metadata=self.last_metadata)
+        if self._on_error == "leave":
+            return delivery.flush()
+        text = None if isinstance(error, Exception) else CANCELLED_SENTENCE
+        return delivery.end("failed", error_text=text)
 
     def _reason(self) -> FinishReason:
         waits = self._running.composer.waits_for_results
@@ -303,3 +341,11 @@ class Run(Answer):
         if self._attempt is None:
             raise RuntimeError("the run is not open; write to it in its `async with` block")
         return self._attempt
+
+
+async def _within(task: asyncio.Task[None], limit_s: float) -> None:
+    """Wait for a task, and cancel it when the time is over."""
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+    finally:
+        task.cancel()

@@ -1,74 +1,33 @@
-"""The client without an event loop: the same runs, driven by a thread of the client's own."""
+"""The client without `await`: the same runs, driven by a thread of the client's own."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import UNSET
 
 from gateway.client.client import Midstream
 from gateway.client.errors import RunOver
+from gateway.client.loop_thread import LoopThread, leave_to_parent, tell_at_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from gateway.answer import ToolCall
-    from gateway.client.run import Run
+    from gateway.client.attempt import OnRetry
+    from gateway.client.run import OnError, Run
     from protocol.chunks import AnyChunk, FinishReason
-
-T = TypeVar("T")
-
-
-class _Loop:
-    """An event loop in a thread."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="midstream client", daemon=True
-        )
-        self._thread.start()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; an interrupt of the wait cancels it."""
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("the client is not open; use it as `with MidstreamSync(...)`")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def stop(self) -> None:
-        if self._loop is None or self._thread is None:
-            return
-        self.call(_cancel_others())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
-        self._loop = self._thread = None
-
-
-async def _cancel_others() -> None:
-    """End what runs that were never left have begun."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    from protocol.requests import OnActive
 
 
 class MidstreamSync:
-    """`Midstream` for code without an event loop; any thread may use it.
+    """`Midstream` for code that cannot `await`; any thread may use it.
+
+    It works where an event loop runs, too (a notebook, a view of an async framework): its
+    methods then block that loop for as long as they wait. One that was opened before a `fork`
+    is open in the child; a run belongs to the process that opened it.
 
     A person's stop cannot interrupt the body of a run: it ends at the next thing that the body
     says, and `run.is_stopped` tells between.
@@ -82,15 +41,50 @@ class MidstreamSync:
         outage_limit_s: float = 60.0,
         flush_interval_s: float = 0.05,
     ) -> None:
-        self._client = Midstream(
-            url, key=key, outage_limit_s=outage_limit_s, flush_interval_s=flush_interval_s
-        )
-        self._loop = _Loop()
+        def make() -> Midstream:
+            return Midstream(
+                url, key=key, outage_limit_s=outage_limit_s, flush_interval_s=flush_interval_s
+            )
+
+        self._make = make
+        self._client = make()
+        self._thread: LoopThread | None = None
+        self._lock = threading.Lock()
+        tell_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin anew in a child; what the parent has is the parent's."""
+        self._lock = threading.Lock()
+        leave_to_parent(self._client)
+        self._client = self._make()
+        if self._thread is not None:
+            self._thread = LoopThread()
+
+    def open(self) -> Self:
+        """Open the client, where a block does not fit; `close` it at the end.
+
+        Connections are made with the first run.
+        """
+        with self._lock:
+            if self._thread is None:
+                self._thread, self._client = LoopThread(), self._make()
+        return self
+
+    def close(self) -> None:
+        """Close its connections. Runs that were not left end when their lease runs out."""
+        with self._lock:
+            thread, client = self._thread, self._client
+            self._thread = None
+        if thread is None:
+            return
+        try:
+            if thread.begun:
+                thread.call(client.close())
+        finally:
+            thread.stop()
 
     def __enter__(self) -> Self:
-        self._loop.start()
-        self._loop.call(self._client.__aenter__())
-        return self
+        return self.open()
 
     def __exit__(
         self,
@@ -98,30 +92,61 @@ class MidstreamSync:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            self._loop.call(self._client.__aexit__(kind, error, traceback))
-        finally:
-            self._loop.stop()
+        self.close()
 
-    def run(self, session_id: str, *, key: str, **options: Any) -> SyncRun:
+    def run(
+        self,
+        session_id: str,
+        *,
+        key: str,
+        text: str | None = None,
+        message: Mapping[str, Any] | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        on_retry: OnRetry = "replay",
+        on_error: OnError = "fail",
+        on_active: OnActive = "refuse",
+    ) -> SyncRun:
         """Return a run to write, in a `with` block; the arguments are those of `Midstream.run`."""
-
-        async def make() -> Run:
-            return self._client.run(session_id, key=key, **options)
-
-        return SyncRun(self._loop, self._loop.call(make()))
+        with self._lock:
+            thread, client = self._thread, self._client
+        if thread is None:
+            raise RuntimeError("the client is not open; use it as `with MidstreamSync(...)`")
+        run = client.run(
+            session_id,
+            key=key,
+            text=text,
+            message=message,
+            user=user,
+            agent=agent,
+            on_retry=on_retry,
+            on_error=on_error,
+            on_active=on_active,
+        )
+        return SyncRun(thread, client, run)
 
 
 class SyncRun:
     """`Run`, whose methods block for as long as those would wait."""
 
-    def __init__(self, loop: _Loop, run: Run) -> None:
-        self._loop = loop
+    def __init__(self, thread: LoopThread, client: Midstream, run: Run) -> None:
+        """Made by `MidstreamSync.run`."""
+        self._thread = thread
+        self._client = client
         self._run = run
 
     def __enter__(self) -> Self:
-        self._loop.call(self._run.open())
+        try:
+            self._thread.call(self._open())
+        except BaseException as error:
+            if self._run.is_open:  # interrupted with the run open already
+                self._thread.call(self._run.close(error))
+            raise
         return self
+
+    async def _open(self) -> None:
+        await self._client.open()
+        await self._run.open()
 
     def __exit__(
         self,
@@ -129,7 +154,9 @@ class SyncRun:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        return self._loop.call(self._run.close(error))
+        if self._thread.inherited:
+            return False  # a child leaves the block: the run goes on in its parent
+        return self._thread.call(self._run.close(error))
 
     @property
     def id(self) -> str:
@@ -177,63 +204,83 @@ class SyncRun:
 
     def text(self, delta: str) -> None:
         """Say more of the answer."""
-        self._loop.call(self._run.text(delta))
+        self._thread.call(self._run.text(delta))
 
     def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
         """Think aloud."""
-        self._loop.call(self._run.reasoning(delta, provider_metadata=provider_metadata))
+        self._thread.call(self._run.reasoning(delta, provider_metadata=provider_metadata))
 
-    def tool(self, name: str, tool_input: object = UNSET, **options: Any) -> SyncToolCall:
+    def tool(
+        self,
+        name: str,
+        tool_input: object = UNSET,
+        *,
+        call_id: str | None = None,
+        title: str | None = None,
+        dynamic: bool = False,
+    ) -> SyncToolCall:
         """Call a tool, and show its result; see `Run.tool`."""
-        return SyncToolCall(self._loop, self._run.tool(name, tool_input, **options))
+        call = self._run.tool(name, tool_input, call_id=call_id, title=title, dynamic=dynamic)
+        return SyncToolCall(self._thread, call)
 
     def source(self, url: str, title: str | None = None, *, source_id: str | None = None) -> None:
         """Name a web page that the answer uses."""
-        self._loop.call(self._run.source(url, title, source_id=source_id))
+        self._thread.call(self._run.source(url, title, source_id=source_id))
 
-    def document(self, title: str, media_type: str, **options: Any) -> None:
-        """Name a document that the answer uses; see `Run.document`."""
-        self._loop.call(self._run.document(title, media_type, **options))
+    def document(
+        self,
+        title: str,
+        media_type: str,
+        *,
+        filename: str | None = None,
+        source_id: str | None = None,
+    ) -> None:
+        """Name a document that the answer uses."""
+        self._thread.call(
+            self._run.document(title, media_type, filename=filename, source_id=source_id)
+        )
 
     def file(self, url: str, media_type: str) -> None:
         """Show a file."""
-        self._loop.call(self._run.file(url, media_type))
+        self._thread.call(self._run.file(url, media_type))
 
-    def data(self, name: str, value: object, **options: Any) -> None:
+    def data(
+        self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
+    ) -> None:
         """Send a `data-NAME` part; see `Run.data`."""
-        self._loop.call(self._run.data(name, value, **options))
+        self._thread.call(self._run.data(name, value, part_id=part_id, transient=transient))
 
     def status(self, text: str) -> None:
         """Say what goes on, for who is there now."""
-        self._loop.call(self._run.status(text))
+        self._thread.call(self._run.status(text))
 
     def metadata(self, metadata: Mapping[str, object]) -> None:
         """Merge into the message's metadata."""
-        self._loop.call(self._run.metadata(metadata))
+        self._thread.call(self._run.metadata(metadata))
 
     def step(self) -> None:
         """Begin the next step."""
-        self._loop.call(self._run.step())
+        self._thread.call(self._run.step())
 
     def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> None:
         """Send any chunk; see `Run.chunk`."""
-        self._loop.call(self._run.chunk(chunk))
+        self._thread.call(self._run.chunk(chunk))
 
     def flush(self) -> None:
         """Wait until all that was said is stored."""
-        self._loop.call(self._run.flush())
+        self._thread.call(self._run.flush())
 
 
 class SyncToolCall:
     """`ToolCall`, whose methods block."""
 
-    def __init__(self, loop: _Loop, call: ToolCall) -> None:
+    def __init__(self, thread: LoopThread, call: ToolCall) -> None:
         self.id = call.id
-        self._loop = loop
+        self._thread = thread
         self._call = call
 
     def __enter__(self) -> Self:
-        self._loop.call(self._call.__aenter__())
+        self._thread.call(self._call.__aenter__())
         return self
 
     def __exit__(
@@ -243,16 +290,16 @@ class SyncToolCall:
         traceback: TracebackType | None,
     ) -> None:
         if not isinstance(error, RunOver):
-            self._loop.call(self._call.__aexit__(kind, error, traceback))
+            self._thread.call(self._call.__aexit__(kind, error, traceback))
 
     def input(self, delta: str) -> None:
         """Stream more of its input."""
-        self._loop.call(self._call.input(delta))
+        self._thread.call(self._call.input(delta))
 
     def output(self, output: object, *, preliminary: bool = False) -> None:
         """Give its result."""
-        self._loop.call(self._call.output(output, preliminary=preliminary))
+        self._thread.call(self._call.output(output, preliminary=preliminary))
 
     def fail(self, error_text: str) -> None:
         """Say that it failed."""
-        self._loop.call(self._call.fail(error_text))
+        self._thread.call(self._call.fail(error_text))

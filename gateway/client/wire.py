@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.client.errors import RefusedError, UnavailableError
+from gateway.client.answers import (
+    Head,
+    not_a_gateway,
+    read_answer,
+    read_refusal,
+    refusal_of_none,
+    wrong_protocol,
+)
+from gateway.client.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Coroutine, Mapping, Sequence
 
     import httpx2
+
+T = TypeVar("T")
 
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 10.0
@@ -26,7 +33,8 @@ ANSWER_LIMIT_S: Final = 10.0
 DELAYS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Between attempts. Never so long that a run's lease (8 s) is spent waiting."""
 
-_NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
+END_LIMIT_S: Final = 5.0
+"""For what must still be said when a task is cancelled: whoever cancels does not wait for ever."""
 
 
 class Claim(Struct, kw_only=True, rename="camel"):
@@ -65,12 +73,10 @@ class Gateways:
         self._headers = {} if key is None else {"x-midstream-key": key}
         self._outage_limit_s = outage_limit_s
         self._at = 0
+        self._known: set[int] = set()
         self._http: httpx2.AsyncClient | None = None
-
-    async def __aenter__(self) -> Gateways:
-        # It reads certificates, and the library with all that it needs: not on the event loop.
-        self._http = await asyncio.to_thread(self._connect)
-        return self
+        self._opening = asyncio.Lock()
+        self._late: set[asyncio.Task[None]] = set()
 
     def _connect(self) -> httpx2.AsyncClient:
         import httpx2
@@ -80,75 +86,130 @@ class Gateways:
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
         )
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+    async def open(self) -> None:
+        """Make what requests need; nothing is sent yet."""
+        async with self._opening:
+            if self._http is None:
+                # It reads certificates, and the library: not on the event loop.
+                self._http = await asyncio.to_thread(self._connect)
+
+    async def close(self) -> None:
+        """Close every connection, after what must still be said."""
+        try:
+            if self._late:
+                await asyncio.wait(self._late, timeout=END_LIMIT_S)
+        finally:
+            for task in self._late:
+                task.cancel()
+            http, self._http = self._http, None
+            if http is not None:
+                await http.aclose()
+
+    async def see_through(self, work: Coroutine[None, None, None]) -> None:
+        """Do what must be done though its task is cancelled.
+
+        Waits for it for `END_LIMIT_S`; it goes on beside, until the client is closed.
+        """
+        task = asyncio.create_task(work, name="midstream see through")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        await asyncio.wait({task}, timeout=END_LIMIT_S)
 
     async def post(
         self,
         target: str,
         content: bytes,
+        kind: type[T],
         *,
         user: str | None,
         held_s: float = 0.0,
         limit_s: float | None = None,
-    ) -> bytes:
-        """Send until there is an answer, and return its body.
+        given_up: asyncio.Event | None = None,
+    ) -> T:
+        """Send until there is an answer, and return it.
 
         Args:
             target: path and query.
+            kind: of the answer.
             held_s: how long the gateway may hold it.
             limit_s: instead of `outage_limit_s`.
+            given_up: set when the answer is not wanted any more: it is sent again only if it
+                may have arrived.
 
         Raises:
             RefusedError: it cannot be served as it is.
+            NotAGatewayError: something else answers at the address.
             UnavailableError: no gateway answered in time.
         """
-        if self._http is None:
-            raise RuntimeError("the client is not open; use it as `async with Midstream(...)`")
         import httpx2
 
         headers = {} if user is None else {b"x-midstream-user": user.encode()}
-        timeout = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
+        limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
         until = time.monotonic() + (self._outage_limit_s if limit_s is None else limit_s)
-        attempts = 0
+        attempts, arrived = 0, False
         while True:
             at = self._at
-            why = "none answered"
             try:
-                answer = await self._http.post(
-                    self._urls[at] + target, content=content, headers=headers, timeout=timeout
-                )
-            except httpx2.TransportError:
-                pass
-            else:
-                if answer.status_code == 200:
-                    return answer.content
-                refusal = _refusal(answer.status_code, answer.content)
-                if answer.status_code < 500:
-                    raise refusal
-                why = refusal.message
+                head, body = await self._send(self._urls[at] + target, content, headers, limits)
+                return self._answer(at, head, body, kind)
+            except httpx2.TransportError as error:
+                wrong = None if at in self._known else wrong_protocol(self._urls[at], error)
+                if wrong is not None:
+                    raise wrong from error
+                why = str(error) or "none answered in time"
+                arrived |= not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            except _AwayError as away:
+                why, arrived = str(away), True
             if self._at == at:
                 self._at = (at + 1) % len(self._urls)
             delay_s = DELAYS_S[min(attempts, len(DELAYS_S) - 1)] * random.uniform(0.5, 1)  # noqa: S311 - no secret
             attempts += 1
-            if time.monotonic() + delay_s > until:
-                raise UnavailableError(f"unable to reach a gateway; {why}")
-            await asyncio.sleep(delay_s)
+            is_last = time.monotonic() + delay_s > until
+            if not is_last:
+                await asyncio.sleep(delay_s)
+            unwanted = given_up is not None and given_up.is_set() and not arrived
+            if is_last or unwanted:
+                raise UnavailableError(f"unable to reach a gateway; {why[:300]}")
+
+    async def _send(
+        self, url: str, content: bytes, headers: Mapping[bytes, bytes], limits: httpx2.Timeout
+    ) -> tuple[Head, bytes]:
+        """Send once; the body of what is no gateway's is not read."""
+        import httpx2
+
+        if self._http is None:
+            raise RuntimeError("the client is not open; use it as `async with Midstream(...)`")
+        async with self._http.stream(
+            "POST", url, content=content, headers=headers, timeout=limits
+        ) as answer:
+            head = Head(answer.status_code, answer.headers)
+            try:
+                return head, await answer.aread() if head.is_json else b""
+            except httpx2.TransportError as error:
+                raise _AwayError("the answer broke off") from error
+
+    def _answer(self, at: int, head: Head, body: bytes, kind: type[T]) -> T:
+        """Return a gateway's answer, or raise what it means.
+
+        Raises:
+            _AwayError, RefusedError, NotAGatewayError.
+        """
+        if head.status == 200 and head.is_json:
+            answer = read_answer(body, kind)
+            if answer is not None:
+                self._known.add(at)
+                return answer
+        refusal = read_refusal(head, body) if head.is_json else None
+        if refusal is not None:
+            self._known.add(at)
+            if head.status >= 500:
+                raise _AwayError(refusal.message)
+            raise refusal
+        known = at in self._known
+        if head.is_away(known=known):
+            raise _AwayError(f"the address answered with {head}")
+        raise refusal_of_none(head) if known else not_a_gateway(self._urls[at], head)
 
 
-def _refusal(status: int, body: bytes) -> RefusedError:
-    try:
-        error: dict[str, Any] = msgspec.json.decode(body, type=dict[str, dict[str, Any]])["error"]
-        return RefusedError(
-            str(error["message"]), status=status, code=str(error["code"]), details=error
-        )
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
-        sentence = f"unable to write this run; the address answered with the status {status}"
-        return RefusedError(sentence, status=status, code="", details=_NO_DETAILS)
+class _AwayError(Exception):
+    """The gateway cannot answer now; its text says what came instead."""

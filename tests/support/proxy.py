@@ -120,18 +120,18 @@ class FaultyProxy:
             passed += len(data)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        late = False
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                late = self._delayed is not None and data.startswith(self._delayed)
-                if late:
+                if self._delayed is not None and data.startswith(self._delayed):
+                    late = True
                     self._delaying.set()
                     await self._arriving.wait()
                 writer.write(data)
                 await writer.drain()
-                if late:
-                    # Whoever sent it may be gone: it is to be read before the end is.
-                    return
-        _reset(writer)
+        if not late:
+            # Else whoever sent it may be gone: it is to be read before the end is.
+            _reset(writer)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

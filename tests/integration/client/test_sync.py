@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.client import MidstreamSync, RefusedError, RunStopped, SyncRun, ToolError
+from tests.support.processes import REPOSITORY
+from tests.support.proxy import faulty_proxy
 from tests.support.push import AGENT_KEY, answer_of
 from tests.support.sessions import text_of
 
@@ -22,14 +27,17 @@ pytestmark = pytest.mark.anyio
 
 
 async def work(
-    pushed: Deployment, session: Session, body: Callable[[SyncRun], None], **options: str
+    pushed: Deployment,
+    session: Session,
+    body: Callable[[SyncRun], None],
+    agent: str | None = None,
 ) -> SyncRun:
     """Write a run in a thread that has no event loop."""
 
     def write() -> SyncRun:
         urls = [gateway.at.url for gateway in pushed.gateways]
         with MidstreamSync(urls, key=AGENT_KEY) as client:
-            with client.run(session.id, key="job", text="Go.", **options) as run:
+            with client.run(session.id, key="job", text="Go.", agent=agent) as run:
                 body(run)
             return run
 
@@ -133,5 +141,174 @@ async def test_refused_claim_and_a_closed_client_are_said_plainly(
     with pytest.raises(RefusedError):
         await work(pushed, session, everything, agent="no name")
     client = MidstreamSync(pushed.gateways[0].at.url, key=AGENT_KEY)
-    with pytest.raises(RuntimeError, match="with MidstreamSync"):
-        client.run(session.id, key="job", text="Go.")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="with MidstreamSync"):
+            client.run(session.id, key="job", text="Go.")
+        client.open().close()
+        client.close()
+
+
+async def ran(program: str, *arguments: str) -> tuple[str, str]:
+    """Run a worker's program; return what it printed."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    return done.stdout, done.stderr
+
+
+IN_A_LOOP = """
+import asyncio, sys
+from gateway.client import MidstreamSync
+
+url, key, session = sys.argv[1:]
+
+async def main():
+    with MidstreamSync(url, key=key) as client:
+        with client.run(session, key="job", text="Go.") as run:
+            run.text("In a loop.")
+    await asyncio.sleep(0)
+    print(run.outcome)
+
+asyncio.run(main())
+"""
+
+
+async def test_client_works_where_an_event_loop_runs(pushed: Deployment, session: Session) -> None:
+    """A notebook's cell, an async view: it blocks the loop, and leaves it as it was."""
+    printed = await ran(IN_A_LOOP, pushed.gateways[0].at.url, AGENT_KEY, session.id)
+    assert printed == ("finished\n", "")
+    assert text_of(await answer_of(session)) == "In a loop."
+
+
+async def test_client_opens_and_closes_without_a_block(
+    pushed: Deployment, session: Session
+) -> None:
+    """As often as one likes; each thread may use it."""
+    client = MidstreamSync(pushed.gateways[0].at.url, key=AGENT_KEY)
+    sessions = [session.id, pushed.session().id, pushed.session().id]
+
+    def write(name: str) -> SyncRun:
+        with client.run(name, key="job", text="Go.") as run:
+            run.text("Said.")
+        return run
+
+    for number in range(2):
+        assert client.open() is client.open()
+        runs = await asyncio.gather(*(asyncio.to_thread(write, name) for name in sessions))
+        assert {run.outcome for run in runs} == {"finished"}, number
+        await asyncio.to_thread(client.close)
+    assert not [each for each in threading.enumerate() if each.name == "midstream client"]
+
+
+async def test_call_of_a_client_that_is_closed_meanwhile_ends(
+    pushed: Deployment, session: Session
+) -> None:
+    """With a sentence, in the thread that waits."""
+    client = MidstreamSync(pushed.gateways[0].at.url, key=AGENT_KEY).open()
+    waiting = threading.Event()
+
+    def write() -> None:
+        with client.run(session.id, key="job", text="Go.", on_error="leave") as run:
+            run._run._delivery.room = _never  # type: ignore[union-attr, method-assign]
+            waiting.set()
+            run.text("x" * 2_000_000)
+
+    writing = asyncio.create_task(asyncio.to_thread(write))
+    await asyncio.to_thread(waiting.wait)
+    await asyncio.to_thread(client.close)
+    with pytest.raises(RuntimeError, match=r"closed by another thread|is not open"):
+        await writing
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
+
+
+FORKING = """
+import os, sys, threading
+from gateway.client import MidstreamSync
+
+url, key, session, other, third = sys.argv[1:]
+client = MidstreamSync(url, key=key).open()
+early = os.fork()  # before the first run, as servers fork their workers
+if early == 0:
+    with client.run(other, key="child", text="Go.") as run:
+        run.text("Of a worker.")
+    os._exit(0 if run.outcome == "finished" else 1)
+with client.run(session, key="parent", text="Go.") as run:
+    run.text("Before, ")
+    run.flush()
+    child = os.fork()  # with a run open, its thread, its connections
+    if child == 0:
+        try:
+            run.text("from the child")
+        except RuntimeError as error:
+            assert "belongs to the process that opened it" in str(error), error
+        else:
+            os._exit(2)
+        with client.run(third, key="child", text="Go.") as own:
+            own.text("Of the child.")
+        assert own.outcome == "finished"
+        client.close()
+        sys.exit(0)  # leaves the parent's block, and not its run
+    run.text("meanwhile, ")
+    run.flush()
+    assert [os.waitstatus_to_exitcode(os.waitpid(each, 0)[1]) for each in (early, child)] == [0, 0]
+    run.text("and after.")
+assert run.outcome == "finished"
+client.close()
+print([each.name for each in threading.enumerate()])
+"""
+
+
+async def test_client_and_its_runs_survive_a_fork(pushed: Deployment, session: Session) -> None:
+    """The child has its own connections; the parent's run is the parent's."""
+    others = pushed.session(), pushed.session()
+    names = [each.id for each in (session, *others)]
+    printed = await ran(FORKING, pushed.gateways[0].at.url, AGENT_KEY, *names)
+    assert printed == ("['MainThread']\n", "")
+    said = [text_of(await answer_of(each)) for each in (session, *others)]
+    assert said == ["Before, meanwhile, and after.", "Of a worker.", "Of the child."]
+
+
+INTERRUPTED = """
+import signal, sys, threading
+from gateway.client import MidstreamSync
+
+url, key, session = sys.argv[1:]
+try:
+    with MidstreamSync(url, key=key) as client, client.run(session, key="job", text="Go."):
+        print("begun", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+async def test_claim_that_is_interrupted_leaves_no_open_run(
+    pushed: Deployment, session: Session
+) -> None:
+    """Ctrl-C while the gateway has the claim, and its answer is on the way."""
+    async with faulty_proxy(pushed.gateways[0].at.port) as proxy:
+        proxy.delay(b"POST /api/agent/runs HTTP")
+        url = f"http://127.0.0.1:{proxy.port}"
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", INTERRUPTED, url, AGENT_KEY, session.id),
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        await proxy.delays()
+        worker.send_signal(signal.SIGINT)
+        proxy.arrive()
+        async with asyncio.timeout(50):
+            stdout, stderr = await worker.communicate()
+    assert (stdout, stderr) == (b"interrupted\n", b"")
+    assert [(r["state"], r["outcome"]) for r in (await session.snapshot())["runs"]] == [
+        ("ended", "failed")
+    ]

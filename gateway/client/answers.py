@@ -1,0 +1,120 @@
+"""What an answer means: a gateway's, a refusal, or something else at the address.
+
+Sans-IO. A load balancer in front of a gateway answers with pages of its own while the gateway
+is away. At an address where no gateway has ever answered, the same pages say that the address
+is wrong, unless their status says "later".
+"""
+
+from __future__ import annotations
+
+import ssl
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from gateway.client.errors import NotAGatewayError, RefusedError
+from protocol.codec import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+_LATER: Final = frozenset({408, 429, 500, 502, 503, 504, *range(520, 528)})
+"""Statuses of a server in front of a gateway that is away; 520 and up are Cloudflare's."""
+
+_BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""TLS errors of a connection that was cut; the others say what is wrong with the address."""
+
+_NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+class Head:
+    """Status and headers of an answer, as far as they matter."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.location = headers.get("location", "")[:200]
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a gateway could have sent it: all that it answers to this client is JSON."""
+        return self.media_type == "application/json"
+
+    def is_away(self, *, known: bool) -> bool:
+        """Whether a server in front of a gateway answers so while the gateway is away.
+
+        Args:
+            known: a gateway has answered at this address before.
+        """
+        return self.status in _LATER or (known and (self.status < 400 or self.status == 404))
+
+    def __str__(self) -> str:
+        """Return what it was, for a sentence."""
+        what = f"the status {self.status}"
+        return f"{what} and {self.media_type}" if self.media_type else what
+
+
+def read_answer(body: bytes, kind: type[T]) -> T | None:
+    """Return the body of a 200; None if it is not one of a gateway."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except UNREADABLE:
+        return None
+
+
+def read_refusal(head: Head, body: bytes) -> RefusedError | None:
+    """Return the error that a body tells of; None if it is not one of a gateway."""
+    try:
+        error: dict[str, Any] = msgspec.json.decode(body, type=dict[str, dict[str, Any]])["error"]
+    except (*UNREADABLE, KeyError):
+        return None
+    message, code = error.get("message"), error.get("code")
+    if not isinstance(message, str) or not isinstance(code, str):
+        return None
+    return RefusedError(message, status=head.status, code=code, details=error)
+
+
+def refusal_of_none(head: Head) -> RefusedError:
+    """Return the error of a request that a server in front of the gateway refuses."""
+    return RefusedError(
+        f"unable to write this run; the address answered with {head}",
+        status=head.status,
+        code="",
+        details=_NO_DETAILS,
+    )
+
+
+def not_a_gateway(url: str, head: Head) -> NotAGatewayError:
+    """Return the error of an address where something else answers."""
+    if 300 <= head.status < 400 and head.location:
+        said = f"it redirects to {head.location}. Use the address that answers itself"
+    else:
+        said = f"it answered with {head}, as no gateway does. Check the address"
+    return NotAGatewayError(f"unable to find a gateway at {url}; {said}")
+
+
+def wrong_protocol(url: str, error: BaseException) -> NotAGatewayError | None:
+    """Return the error of an address that does not speak HTTP, or not this TLS.
+
+    Args:
+        error: of the connection, from before an answer has begun.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NotAGatewayError(
+                f"unable to trust {url}; {cause.verify_message}. Check the certificate"
+            )
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _BROKEN_OFF):
+            return NotAGatewayError(
+                f"unable to find a gateway at {url}; it does not speak TLS. Is it an http:// one?"
+            )
+        if type(cause).__module__.startswith("h11."):
+            return NotAGatewayError(
+                f"unable to find a gateway at {url}; it does not answer in HTTP. Check the address"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None

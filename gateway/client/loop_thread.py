@@ -1,0 +1,162 @@
+"""An event loop in a thread, for code that has none, or has one of its own.
+
+The thread begins with the first call: a client that is opened at import and used after a
+`fork` has no thread to lose. What a child inherits of its parent's is never touched there:
+its sockets, and the poller that both processes share, are the parent's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from gateway.client.wire import END_LIMIT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+INTERRUPT_LIMIT_S: Final = 2 * END_LIMIT_S
+"""For what was cancelled by an interrupt of its caller to end the run that it writes."""
+
+
+class LoopThread:
+    """Runs coroutines for other threads, until it is stopped.
+
+    Attributes:
+        inherited: it is of the parent of this process, and does nothing here.
+    """
+
+    def __init__(self) -> None:
+        self.inherited = False
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping: asyncio.Event | None = None
+        self._closed = False
+        tell_at_fork(self)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there, and wait for it.
+
+        An interrupt of the wait cancels it, and waits for its end; bounded.
+
+        Raises:
+            RuntimeError: it was stopped, or is another process's.
+        """
+        ended = threading.Event()
+        tasks: list[asyncio.Task[T]] = []
+
+        def begin() -> None:
+            task = asyncio.get_running_loop().create_task(work)
+            tasks.append(task)
+            task.add_done_callback(lambda _: ended.set())
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        try:
+            self._schedule(begin)
+        except RuntimeError:
+            work.close()
+            raise
+        try:
+            ended.wait()
+        except BaseException:
+            with suppress(RuntimeError):
+                self._schedule(cancel)
+                ended.wait(INTERRUPT_LIMIT_S)
+            raise
+        (task,) = tasks
+        if task.cancelled():
+            raise RuntimeError("unable to go on; the client was closed by another thread")
+        return task.result()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there has been a call."""
+        return self._loop is not None
+
+    def after_fork(self) -> None:
+        """Leave it to the parent."""
+        self.inherited = True
+        leave_to_parent(self)
+
+    def stop(self) -> None:
+        """Cancel what still runs there, and end the thread."""
+        with self._lock:
+            self._closed = True
+            loop, stopping = self._loop, self._stopping
+            if loop is None or stopping is None:
+                return
+            loop.call_soon_threadsafe(stopping.set)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _schedule(self, callback: Callable[[], None]) -> None:
+        """Run a callback there: for each one scheduled before the stop, it is run before it."""
+        if self.inherited:
+            raise RuntimeError(
+                "unable to go on here; this run belongs to the process that opened it. Open "
+                "another one after a fork"
+            )
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is not open; use it as `with MidstreamSync(...)`")
+            if self._loop is None:
+                self._begin()
+            assert self._loop is not None  # noqa: S101 - it has begun
+            self._loop.call_soon_threadsafe(callback)
+
+    def _begin(self) -> None:
+        begun = threading.Event()
+
+        def serve() -> None:
+            with asyncio.Runner() as runner:  # its end cancels what still runs
+                runner.run(self._serve(begun))
+
+        self._thread = threading.Thread(target=serve, name="midstream client", daemon=True)
+        self._thread.start()
+        begun.wait()
+
+    async def _serve(self, begun: threading.Event) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        begun.set()
+        await self._stopping.wait()
+
+
+class Inherited(Protocol):
+    """What a child of this process must not go on with as it is."""
+
+    def after_fork(self) -> None:
+        """Be told, in the child, before anything else happens there."""
+        ...
+
+
+def tell_at_fork(thing: Inherited) -> None:
+    """Tell it of each `fork`, for as long as it lives."""
+    _told.add(thing)
+
+
+def leave_to_parent(thing: object) -> None:
+    """Keep it for good, in a child: to let go of a loop closes its sockets and its poller."""
+    _of_parents.append(thing)
+
+
+_told: Final[weakref.WeakSet[Inherited]] = weakref.WeakSet()
+_of_parents: Final[list[object]] = []
+
+
+def _tell() -> None:
+    for thing in list(_told):
+        thing.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tell)
