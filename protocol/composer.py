@@ -10,15 +10,13 @@ Sans-IO: every method returns the chunks to send, in order, possibly none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from protocol.chunks import (
-    AbortChunk,
     AnyChunk,
     Chunk,
-    ErrorChunk,
     FileChunk,
     FinishChunk,
     FinishStepChunk,
@@ -35,7 +33,6 @@ from protocol.chunks import (
     TextDeltaChunk,
     TextEndChunk,
     TextStartChunk,
-    ToolApprovalResponseChunk,
     ToolInputAvailableChunk,
     ToolInputDeltaChunk,
     ToolInputErrorChunk,
@@ -47,6 +44,7 @@ from protocol.chunks import (
 from protocol.codec import data_chunk, decode
 from protocol.errors import IllegalChunkError
 from protocol.json_values import encode_json, repaired_text
+from protocol.steps import belongs_in_step, calls_of, opens_step
 from protocol.surrogates import TextHalves, well_formed
 from protocol.writer import ChunkWriter
 
@@ -54,21 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from protocol.messages import UIMessage
-
-_OF_NO_STEP: Final = (
-    StartStepChunk,
-    FinishStepChunk,
-    ResetStepChunk,
-    MessageMetadataChunk,
-    ErrorChunk,
-    AbortChunk,
-    ToolApprovalResponseChunk,
-    ToolInputDeltaChunk,
-    ToolOutputAvailableChunk,
-    ToolOutputErrorChunk,
-    ToolOutputDeniedChunk,
-)
-"""Chunks that open no step: a result may come in a later run than its call."""
 
 
 class Composer:
@@ -86,6 +69,7 @@ class Composer:
     ) -> None:
         self._new_id = new_id
         self._writer = ChunkWriter(message_id, base)
+        self._earlier_calls = calls_of(base)
         self._writer.write(StartChunk(message_id=message_id))
         self._text: str | None = None
         self._reasoning: str | None = None
@@ -280,9 +264,7 @@ class Composer:
     def _take_chunk(self, made: AnyChunk) -> list[AnyChunk]:
         if isinstance(made, StartChunk | FinishChunk):
             raise IllegalChunkError("unable to take a start or a finish; the run writes its own")
-        if not (
-            isinstance(made, _OF_NO_STEP) or (isinstance(made, OpaqueChunk) and made.transient)
-        ):
+        if belongs_in_step(made) and (self._in_step or opens_step(made, self._earlier_calls)):
             self._begin()
         self._admit(made)
         if isinstance(made, StartStepChunk):

@@ -60,6 +60,7 @@ class _Request(Struct):
     tools: list[_Tool] = []
     thinking: _Thinking | None = None
     stop_sequences: list[str] | None = None
+    thread: Raw = Raw(b"null")
 
 
 class _CountRequest(Struct):
@@ -79,6 +80,14 @@ def read_messages_request(body: bytes, headers: Mapping[str, str]) -> Conversati
     request = decode_request(body, _Request)
     if request.max_tokens < 1:
         raise RequestError("invalid", "max_tokens: must be greater than or equal to 1")
+    if bytes(request.thread) != b"null":
+        # To pass it over would be to answer without the conversation that the API holds.
+        raise RequestError(
+            "invalid",
+            "thread: the simulated provider keeps no Threads. Send the full conversation without "
+            "`thread`.",
+            error_code="thread_unsupported_request",
+        )
     _check_messages(request.messages)
     latest = _latest_prompt(request.messages)
     return Conversation(

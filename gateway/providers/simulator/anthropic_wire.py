@@ -83,7 +83,9 @@ class AnthropicWire:
 
     def error_body(self, error: RequestError, request_id: str) -> bytes:
         """Return the body of an error status."""
-        detail = {"type": error.failure.anthropic_type, "message": error.message}
+        detail: Json = {"type": error.failure.anthropic_type, "message": error.message}
+        if error.error_code is not None:
+            detail["details"] = {"error_code": error.error_code}
         return encode_json({"type": "error", "error": detail, "request_id": request_id})
 
 

@@ -75,6 +75,7 @@ class RequestError(Exception):
         message: what the provider says; the kind's own words when absent.
         param: the field at fault, where the provider names one.
         status: when it is not the kind's own.
+        error_code: the cause, in Anthropic's words (`error.details.error_code`).
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class RequestError(Exception):
         param: str | None = None,
         status: int | None = None,
         retry_after_s: float | None = None,
+        error_code: str | None = None,
     ) -> None:
+        self.error_code = error_code
         self.failure = KINDS[kind]
         self.message = message or self.failure.message
         self.param = param

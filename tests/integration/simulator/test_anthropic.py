@@ -200,3 +200,23 @@ async def test_sdk_meets_the_apis_errors(
     body: Any = caught.value.body
     assert body["type"] == "error"
     assert body["request_id"] == caught.value.request_id
+
+
+@pytest.mark.parametrize(
+    "thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_01x"}]
+)
+async def test_thread_is_refused_as_the_api_refuses_what_it_cannot_keep(
+    sim: Simulated, thread: Any
+) -> None:
+    """Never answered without the conversation that it stands for; null is none."""
+    asked: dict[str, Any] = {
+        "model": "sim-instant",
+        "max_tokens": 500,
+        "messages": [{"role": "user", "content": "And then? [[tokens=3]]"}],
+        "betas": ["message-threads-2026-08-12"],
+    }
+    with pytest.raises(anthropic.types.ThreadUnsupportedRequestError) as refused:
+        await sim.anthropic.beta.messages.create(**asked, thread=thread)
+    assert refused.value.error_code == "thread_unsupported_request"
+    assert "full conversation" in str(refused.value)
+    assert (await sim.anthropic.beta.messages.create(**asked, thread=None)).content

@@ -1,0 +1,71 @@
+"""Which chunks of an agent begin a step that it has not begun itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from protocol.chunks import (
+    AbortChunk,
+    ErrorChunk,
+    FinishStepChunk,
+    MessageMetadataChunk,
+    OpaqueChunk,
+    ResetStepChunk,
+    StartStepChunk,
+    ToolApprovalResponseChunk,
+    ToolInputAvailableChunk,
+    ToolInputDeltaChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
+)
+from protocol.messages import ToolPart
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from protocol.chunks import AnyChunk
+    from protocol.messages import UIMessage
+
+_OF_NO_STEP: Final = (
+    StartStepChunk,
+    FinishStepChunk,
+    ResetStepChunk,
+    MessageMetadataChunk,
+    ErrorChunk,
+    AbortChunk,
+    ToolApprovalResponseChunk,
+    ToolInputDeltaChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
+    ToolOutputDeniedChunk,
+)
+"""Chunks that open no step: a result may come in a later run than its call."""
+
+_INPUTS: Final = (ToolInputStartChunk, ToolInputAvailableChunk, ToolInputErrorChunk)
+
+
+def opens_step(chunk: AnyChunk, earlier_calls: Container[str]) -> bool:
+    """Whether a chunk that stands outside of any step begins one.
+
+    Not if it names a call of an earlier run of the message, one that was allowed for example:
+    in a step of its own it would be another call.
+    """
+    if isinstance(chunk, _INPUTS) and chunk.tool_call_id in earlier_calls:
+        return False
+    return belongs_in_step(chunk)
+
+
+def belongs_in_step(chunk: AnyChunk) -> bool:
+    """Whether a chunk stands in a step: the next one, if that of before is complete."""
+    return not (
+        isinstance(chunk, _OF_NO_STEP) or (isinstance(chunk, OpaqueChunk) and chunk.transient)
+    )
+
+
+def calls_of(base: UIMessage | None) -> frozenset[str]:
+    """Return the ids of a message's calls."""
+    parts = () if base is None else base.readable_parts()
+    return frozenset(part.tool_call_id for part in parts if isinstance(part, ToolPart))
