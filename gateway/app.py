@@ -32,6 +32,7 @@ from gateway.api.proxy import Proxy, proxy_handler
 from gateway.api.pushed import PushController
 from gateway.api.run_stream import EXPOSED_HEADERS
 from gateway.api.sse import SERVER_SEND
+from gateway.api.turns import TurnController
 from gateway.api.ws import chat_socket
 from gateway.errors import DrainingError, StoreUnavailableError
 from gateway.providers.proxy import open_upstreams
@@ -207,6 +208,7 @@ def build_litestar(
             *browser_files(),
             ChatController,
             PushController,
+            TurnController,
             chat_socket,
             follow_session,
             follow_sessions,

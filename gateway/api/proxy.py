@@ -17,7 +17,8 @@ from litestar.handlers import asgi
 from gateway.api.failures import RouteNotFoundError, as_gateway_error
 from gateway.api.proxy_body import GoneError, RequestBody
 from gateway.api.proxy_exchange import Exchange, while_there
-from gateway.api.proxy_session import SessionCall, SessionHeaders
+from gateway.api.proxy_headers import SessionHeaders
+from gateway.api.proxy_session import SessionCall
 from gateway.api.proxy_target import (
     Header,
     Target,

@@ -11,18 +11,15 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from litestar.datastructures import Headers
-from msgspec import Struct
-
 from gateway.api.off_loop import off_loop
 from gateway.api.proxy_body import GoneError
 from gateway.api.proxy_exchange import while_there
+from gateway.api.proxy_headers import said_by
 from gateway.api.proxy_target import response_headers
 from gateway.errors import GatewayError, RunStoppedError
-from gateway.ids import MessageId, SessionId, check_id
 from gateway.providers.errors import secrets_in
 from gateway.providers.part_ids import PartIds
-from gateway.providers.proxied.calls import Wire, read_call
+from gateway.providers.proxied.calls import read_call
 from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from gateway.sessions.runs import part_id
 from gateway.sessions.turn import STOPPED
@@ -32,74 +29,25 @@ from protocol.surrogates import well_formed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from litestar.types import Scope
-
     from gateway.api.proxy_body import RequestBody
     from gateway.api.proxy_exchange import Exchange
-    from gateway.api.proxy_target import Header, Target
-    from gateway.providers.proxied.calls import Call
+    from gateway.api.proxy_headers import SessionHeaders
+    from gateway.api.proxy_target import Header
+    from gateway.providers.proxied.calls import Call, Wire
     from gateway.providers.proxy import Answer, Upstream, Upstreams
     from gateway.sessions.access import Caller
-    from gateway.sessions.turn import Step
+    from gateway.sessions.turn_step import Step
     from gateway.sessions.turns import Turns
     from protocol.chunks import AnyChunk
 
 logger = logging.getLogger(__name__)
 
-SESSION_HEADER: Final = "x-midstream-session"
-RUN_KEY_HEADER: Final = "x-midstream-run"
-MESSAGE_HEADER: Final = "x-midstream-message"
-AGENT_HEADER: Final = "x-midstream-agent"
-RETRIES_HEADER: Final = "x-stainless-retry-count"
-"""How both SDKs, in all languages, say that this is not the first try."""
-
 MAX_ERROR_BYTES: Final = 64 * 1024
 """Of an error's body that is read along; more is no error's."""
-
-DEFAULT_AGENT: Final = "proxy"
 
 _EVENTS: Final = "text/event-stream"
 _TRIED_AGAIN: Final = frozenset({408, 409, 429})
 """Statuses, besides 5xx, after which the SDKs try again by themselves."""
-
-
-class SessionHeaders(Struct, frozen=True, kw_only=True):
-    """What the headers of a call say of its session."""
-
-    wire: Wire
-    session_id: SessionId
-    run_key: str | None
-    message_id: MessageId | None
-    agent: str
-    tried: int
-
-    @classmethod
-    def read(cls, scope: Scope, target: Target) -> SessionHeaders | None:
-        """Return what they say; None for a request that is no call, or names no session.
-
-        Raises:
-            InvalidRequestError: one of the ids cannot be one.
-        """
-        headers = Headers.from_scope(scope)
-        session_id = headers.get(SESSION_HEADER)
-        wire = _CALLS.get(target.path.removeprefix("v1/"))
-        if session_id is None or wire is None or scope.get("method") != "POST":
-            return None
-        run_key, message_id = headers.get(RUN_KEY_HEADER), headers.get(MESSAGE_HEADER)
-        tried = headers.get(RETRIES_HEADER, "0")
-        return cls(
-            wire=wire,
-            session_id=SessionId(check_id(session_id, SESSION_HEADER)),
-            run_key=None if run_key is None else check_id(run_key, RUN_KEY_HEADER),
-            message_id=None
-            if message_id is None
-            else MessageId(check_id(message_id, MESSAGE_HEADER)),
-            agent=check_id(headers.get(AGENT_HEADER, DEFAULT_AGENT), AGENT_HEADER),
-            tried=int(tried) if tried.isdecimal() and len(tried) < 6 else 0,
-        )
-
-
-_CALLS: Final = {wire.value: wire for wire in Wire}
 
 
 class SessionCall:
@@ -152,11 +100,12 @@ class SessionCall:
             run_key=headers.run_key,
             message_id=headers.message_id,
             agent=headers.agent,
-            said=call.said,
+            said=said_by(headers.text, call.said),
             results=call.results,
             goes_on=call.goes_on,
             digest=digest,
             tried=headers.tried,
+            ends=headers.ends,
         )
 
     async def _while_there(
@@ -214,6 +163,7 @@ class SessionCall:
         # Before its caller has the last byte: it may leave with it, or make its next call.
         _end(step, reader, chunks)
         answer.complete()
+        await step.settled()
         await response.write(last + rest, more=False)
 
     async def _pass_unread(self, step: Step, answer: Answer, response: Exchange) -> None:
@@ -270,15 +220,18 @@ class SessionCall:
 async def _read_along(
     reader: EventsReader | WholeReader, step: Step, answer: Answer, response: Exchange
 ) -> bytes:
-    """Pass an answer on as far as its last event, or its end; return what is still to pass."""
-    closing = False
+    """Pass an answer on as far as its last event, or its end; return what is still to pass.
+
+    Of a body that does not stream that is its last piece: with it, its caller would have all.
+    """
+    closing, held = False, b""
     while data := await answer.read():
         passed, chunks = reader.receive_data(data)
         if chunks:
             step.write(chunks, len(data))
         if reader.closing:
             if reader.ended:
-                return passed
+                return held + passed
             if reader.result.failure is not None:
                 # Before the caller is told, who may leave with it.
                 answer.note_request(reader.result.failure)
@@ -288,9 +241,11 @@ async def _read_along(
         elif closing:
             closing = False
             answer.expect_end(soon=False)
+        if isinstance(reader, WholeReader):
+            passed, held = held, passed
         if passed:
             await response.write(passed)
-    return b""
+    return held
 
 
 def _end(step: Step, reader: EventsReader | WholeReader, chunks: list[AnyChunk]) -> None:
@@ -304,7 +259,11 @@ def _end(step: Step, reader: EventsReader | WholeReader, chunks: list[AnyChunk])
 
 
 async def _unless_stopped(step: Step, passing: Awaitable[None]) -> bool:
-    """Await, or cancel when the run is stopped; returns False then."""
+    """Await, or cancel when the run is stopped; returns False then.
+
+    Raises:
+        RunActiveError: another call has taken the run over: this one is broken off.
+    """
     task = asyncio.ensure_future(passing)
     stopped = asyncio.create_task(step.until_stopped(), name="watch-proxied-run")
     try:
@@ -315,6 +274,7 @@ async def _unless_stopped(step: Step, passing: Awaitable[None]) -> bool:
         if not task.cancelled():
             task.result()
             return True
+        stopped.result()
         return False
     finally:
         for each in (task, stopped):

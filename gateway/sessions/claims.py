@@ -59,16 +59,25 @@ class Claims:
         self._opening = opening
         self._lease_ms = lease_ms
 
-    async def claim(self, caller: Caller, request: StartRequest, agent: str, feed: Feed) -> Claimed:
+    async def claim(
+        self,
+        caller: Caller,
+        request: StartRequest,
+        agent: str,
+        feed: Feed,
+        *,
+        takes_over: bool = True,
+    ) -> Claimed:
         """Open the request's run, or take it over.
 
         Args:
             request: with a `request_key`, which is the run's.
             agent: the name of who will write it.
             feed: of the request's session.
+            takes_over: also a run that is under way.
 
         Raises:
-            RunActiveError: another run is under way.
+            RunActiveError: another run is under way, or this one is, and not taken over.
             ForbiddenError: the caller may not write as this agent, or as the run's.
             InvalidRequestError, ConflictError, MessageNotFoundError, SessionNotFoundError,
             StoreUnavailableError: see `Opening.open`.
@@ -93,6 +102,8 @@ class Claims:
             if info.state is RunState.ENDED:
                 return Claimed(run=info, key=None)
             await self._check_ours(request, info)
+            if not takes_over:
+                raise run_active(info)
             taken = await self._store.take_over(
                 request.session_id, info.id, self._lease_ms, force=True
             )

@@ -19,6 +19,7 @@ from gateway.errors import (
 from gateway.ids import MessageId, RunId, new_id
 from gateway.sessions.accept import Plan, accept, title_of
 from gateway.sessions.access import check_create, check_write
+from gateway.sessions.idle import is_idle
 from gateway.sessions.places import End, needed
 from gateway.sessions.run_log import RunLog
 from gateway.sessions.stored import stored_message
@@ -220,8 +221,9 @@ class Opening:
 
     async def _wait_for_turn(self, request: StartRequest, feed: Feed, active: RunInfo) -> None:
         """Wait until the active run has ended, if the request may; refuse it otherwise."""
+        log = await feed.log_of(active.id)
         if active.state is not RunState.STOPPING:
-            if request.on_active != "interrupt":
+            if request.on_active != "interrupt" and not await _gives_way(log, request):
                 raise run_active(active)
             await self._store.request_stop(
                 request.session_id,
@@ -230,7 +232,6 @@ class Opening:
                 by="interrupt",
                 tombstone_ms=0,
             )
-        log = await feed.log_of(active.id)
         if not await self._reaper.until_ended(log, self._limits.stop_wait_s):
             raise run_active(active)
 
@@ -258,6 +259,11 @@ def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
     )
 
 
+async def _gives_way(log: RunLog, request: StartRequest) -> bool:
+    """Whether a message of a user ends the run: a proxied one, whose next call may never come."""
+    return request.messages[-1].role == "user" and await is_idle(log)
+
+
 def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> RunInfo:
     continued = plan.continued
     return RunInfo(
@@ -268,6 +274,7 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> R
         trigger=request.trigger,
         agent=agent,
         continues=continued is not None,
+        proxied=request.proxied,
     )
 
 

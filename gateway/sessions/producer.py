@@ -177,6 +177,10 @@ class Producer:
         """Whether the agent has ended, or was cancelled: nothing it yields is taken any more."""
         return self._agent_ended
 
+    async def drained(self) -> None:
+        """Wait until the log has all that the agent has yielded, or will have no more of it."""
+        await self._lane.drained()
+
     async def until_agent_ended(self) -> None:
         """Wait for that; it is so a moment before the terminal is written."""
         while not self._agent_ended:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.sessions.access import Caller
     from gateway.sessions.own_sends import Probe
     from gateway.sessions.pushed import PushedRuns
+    from gateway.sessions.turn_ends import TurnEnds
     from protocol.batch import ChunkBatch
 
 
@@ -48,6 +49,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
             a client that knows what it reads.
         body: the rest of the body, as JSON.
         headers: those of the request that some agent may forward; names in lower case.
+        proxied: its run is written by calls that pass through.
     """
 
     session_id: SessionId
@@ -63,6 +65,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     client: str | None = None
     body: Raw = Raw(b"{}")
     headers: Mapping[str, str] = {}
+    proxied: bool = False
 
 
 class RunReader(Protocol):
@@ -144,6 +147,7 @@ class SessionService(Protocol):
     """The sessions of all callers, on this process and all others."""
 
     pushed: PushedRuns
+    turn_ends: TurnEnds
 
     async def start(self, caller: Caller, request: StartRequest) -> RunReader:
         """Accept a message and return a reader of its run, from the run's first chunk.

@@ -25,6 +25,7 @@ from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionR
 from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
 from gateway.sessions.stored import stored_message
 from gateway.sessions.succession import facts_of
+from gateway.sessions.turn_ends import TurnEnds
 from gateway.sessions.turns import Turns
 from gateway.store.records import RunState, StopStatus
 from gateway.telemetry import STOPS
@@ -58,6 +59,7 @@ class Sessions:
     Attributes:
         pushed: their runs that are written from outside.
         turns: the runs that pass through this process, for the proxy.
+        turn_ends: ends such runs, by a request of who writes them.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Sessions:
             limits=turn_limits,
         )
         self._own_sends = OwnSends()
+        self.turn_ends = TurnEnds(store, hub, draining, self.turns)
         self._presence = presence
         self._orphans = orphans
         self._draining = draining

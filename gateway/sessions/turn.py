@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from gateway.agents.model_run import MessageMetadata
 from gateway.agents.usage import add_usage
 from gateway.errors import ProviderUnavailableError, RunActiveError, RunStoppedError
 from gateway.providers.part_ids import PartIds
+from gateway.sessions.turn_step import PARALLEL, Step
 from protocol.chunks import (
     AnyChunk,
     FinishChunk,
@@ -37,7 +39,7 @@ from protocol.codec import UNREADABLE
 from protocol.messages import ToolPart, UIMessage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from gateway.agents.base import AgentRequest
     from gateway.errors import GatewayError
@@ -53,8 +55,8 @@ BEHIND_SENTENCE: Final = (
     "The answer was interrupted because the session log could not be reached. Send it again."
 )
 
-STEP_END: Final = b'{"type":"message-metadata"'
-"""How the chunk begins that ends a step after which the turn goes on."""
+SETTLE_LIMIT_S: Final = 1.0
+"""How long the last byte of a call waits for Redis; what is not stored by then goes on unseen."""
 
 STOPPED: Final = "unable to go on with this run; it was stopped. Begin another"
 
@@ -79,6 +81,7 @@ class Turn:
         stored, continued: of its run; see `Producer`.
         goes_on: whether a further call may come: the run has a key that its caller knows.
         on_end: called once, when no further call can come.
+        is_taken: whether a run that is not ours any more has gone to another call of it.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Turn:
         goes_on: bool,
         limits: TurnLimits,
         on_end: Callable[[Turn], None],
+        is_taken: Callable[[], Awaitable[bool]],
     ) -> None:
         self.name = name
         self.traits = AgentTraits()
@@ -98,10 +102,12 @@ class Turn:
         self._limits = limits
         self._goes_on = goes_on
         self._on_end = on_end
+        self._is_taken = is_taken
         self._idle: asyncio.TimerHandle | None = None
         self._arrived: list[AnyChunk] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
+        self._handed = asyncio.Event()
         self._over = False
         self._step: Step | None = None
         self._step_is_open = False
@@ -124,6 +130,7 @@ class Turn:
         try:
             while True:
                 while not (self._arrived or self._over):
+                    self._handed.set()
                     self._wake.clear()
                     await self._wake.wait()
                 arrived, self._arrived, self._waiting_bytes = self._arrived, [], 0
@@ -136,6 +143,7 @@ class Turn:
             reason = self._finish_reason
             yield [FinishChunk(finish_reason=reason, message_metadata=self._metadata_json(reason))]
         finally:
+            self._handed.set()
             self._end()
 
     def executes(self, tool_name: str) -> bool:
@@ -157,8 +165,30 @@ class Turn:
             producer is not None and (producer.agent_ended or producer.fenced_off)
         )
 
-    def begin(self, results: Sequence[ToolResult]) -> Step:
+    async def is_taken(self) -> bool:
+        """Whether another call of the run has claimed it elsewhere, while this one was made."""
+        return self.producer is not None and self.producer.fenced_off and await self._is_taken()
+
+    async def settled(self) -> None:
+        """Wait until what was written is in the log, or never will be; bounded.
+
+        Raises:
+            RunActiveError: another call has claimed the run meanwhile: something is missing.
+        """
+        if not self._goes_on or self.producer is None:
+            return  # nobody else knows its key
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_LIMIT_S):
+                await self._handed.wait()
+                await self.producer.drained()
+        if await self.is_taken():
+            raise RunActiveError(PARALLEL)
+
+    def begin(self, results: Sequence[ToolResult], *, ends: bool = False) -> Step:
         """Begin a call; what its tools came to is written first.
+
+        Args:
+            ends: the run ends with its answer, whatever that is.
 
         Raises:
             RunStoppedError: a person has stopped the run.
@@ -167,16 +197,13 @@ class Turn:
         if self.stopped:
             raise RunStoppedError(STOPPED)
         if self._step is not None or self._over:
-            raise RunActiveError(
-                "unable to make two calls of one run at once; wait for the other, or give this "
-                "one no x-midstream-session"
-            )
+            raise RunActiveError(PARALLEL)
         self._disarm()
         self._failure = None
         chunks = [_result_chunk(each) for each in results if each.call_id in self._pending]
         if self._step_is_open:
             chunks.append(FinishStepChunk())
-        self._step = step = Step(self)
+        self._step = step = Step(self, ends=ends)
         if chunks:
             self.write(chunks, 0)
         return step
@@ -189,10 +216,14 @@ class Turn:
             self._note(chunk)
         if self._metadata.first_chunk_ms is None:
             self._metadata.first_chunk_ms = self._since_begin_ms()
-        self._arrived += chunks
+        self._put(chunks)
         self._waiting_bytes += size_bytes
         if self._waiting_bytes > self._limits.max_waiting_bytes and self.producer is not None:
             self.producer.interrupt(BEHIND_SENTENCE)
+
+    def _put(self, chunks: Sequence[AnyChunk]) -> None:
+        self._arrived += chunks
+        self._handed.clear()
         self._wake.set()
 
     def end_step(self, step: Step, result: StepResult) -> None:
@@ -210,11 +241,8 @@ class Turn:
             # Cut, but not in these calls: whoever has made it does not see more than their end.
             result.finish_reason == "interrupted" and bool(self._pending)
         )
-        if failure is None and self._goes_on and waits:
-            # Whoever takes the turn over goes on counting from here.
-            metadata = self._metadata_json(result.finish_reason)
-            self.write([MessageMetadataChunk(message_metadata=metadata)], 0)
-            self._arm()
+        if failure is None and self._goes_on and waits and not step.ends:
+            self._rest(result.finish_reason)
             return
         self._failure = failure
         self._end()
@@ -226,9 +254,14 @@ class Turn:
         self._step = None
         self._failure = failure
         if comes_again and self._goes_on:
-            self._arm()
+            self._rest(self._finish_reason)
         else:
             self._end()
+
+    def drop_step(self, step: Step) -> None:
+        """No call is made."""
+        if self._step is step:
+            self._step = None
 
     def leave_step(self, step: Step) -> None:
         """The caller has left in the middle of a call."""
@@ -238,6 +271,17 @@ class Turn:
                 self.producer.interrupt(LEFT_SENTENCE)
             self._end()
 
+    def finish(self, failure: GatewayError | None) -> None:
+        """End it, as its backend says.
+
+        Raises:
+            RunActiveError: a call is under way.
+        """
+        if self._step is not None:
+            raise RunActiveError(PARALLEL)
+        self._failure = failure
+        self._end()
+
     def end_idle(self) -> None:
         """End it if no call is under way: this process shuts down, another takes the next."""
         if self._step is None:
@@ -245,7 +289,15 @@ class Turn:
 
     # -- what it knows ------------------------------------------------------------------------
 
-    def _arm(self) -> None:
+    def _rest(self, reason: FinishReason) -> None:
+        """Wait for the next call, and say so in the log: `idle.py` looks for this chunk.
+
+        Whoever takes the turn over goes on counting from here.
+        """
+        if self._over:
+            return
+        metadata = self._metadata_json(reason)
+        self._put([MessageMetadataChunk(message_metadata=metadata)])
         self._idle = asyncio.get_running_loop().call_later(self._limits.idle_s, self._end)
 
     def _disarm(self) -> None:
@@ -297,42 +349,6 @@ class Turn:
         self._metadata.finish_reason = reason
         self._metadata.duration_ms = self._since_begin_ms()
         return Raw(msgspec.json.encode(self._metadata))
-
-
-class Step:
-    """A call of a turn, for whoever passes its bytes on."""
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-
-    @property
-    def part_ids(self) -> PartIds:
-        """Of the run, shared by its steps."""
-        return self._turn.part_ids
-
-    def write(self, chunks: Sequence[AnyChunk], size_bytes: int) -> None:
-        """Show chunks; never waits. See `Turn.write`."""
-        self._turn.write(chunks, size_bytes)
-
-    def end(self, result: StepResult) -> None:
-        """The answer is complete."""
-        self._turn.end_step(self, result)
-
-    def fail(self, failure: GatewayError, *, comes_again: bool = False) -> None:
-        """The provider failed. See `Turn.fail_step`."""
-        self._turn.fail_step(self, failure, comes_again=comes_again)
-
-    def leave(self) -> None:
-        """The caller is gone, and the answer with it; nothing if the call has ended."""
-        self._turn.leave_step(self)
-
-    async def until_stopped(self) -> None:
-        """Return when a person has stopped the run; never, if it ends in another way."""
-        producer = self._turn.producer
-        if producer is not None:
-            await producer.until_agent_ended()
-        if not self._turn.stopped:
-            await asyncio.Event().wait()
 
 
 def is_pending(part: ToolPart) -> bool:

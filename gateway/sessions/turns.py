@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from gateway.agents.base import AgentRequest
-from gateway.errors import ConflictError, InvalidRequestError, RunActiveError, RunStoppedError
+from gateway.errors import (
+    ConflictError,
+    InvalidRequestError,
+    RunActiveError,
+    RunStoppedError,
+    StoreUnavailableError,
+)
 from gateway.ids import MessageId, RunId, SessionId, new_id
 from gateway.providers.proxied.content import ToolResult
 from gateway.sessions.access import check_agent, check_write
 from gateway.sessions.claims import Claimed, Claims
+from gateway.sessions.idle import is_at_rest
 from gateway.sessions.producer import Producer
 from gateway.sessions.runs import part_id
-from gateway.sessions.turn import STEP_END, STOPPED, Turn, TurnLimits
+from gateway.sessions.turn import STOPPED, Turn, TurnLimits
 from gateway.sessions.turn_requests import continuation, submission
-from gateway.store.records import AppendStatus, RunOutcome, RunState
+from gateway.sessions.turn_step import PARALLEL
+from gateway.store.records import AppendStatus, RunKey, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +46,7 @@ if TYPE_CHECKING:
     from gateway.sessions.run_log import RunLog
     from gateway.sessions.runs import Runs
     from gateway.sessions.service import StartRequest
-    from gateway.sessions.turn import Step
+    from gateway.sessions.turn_step import Step
     from gateway.store.records import SessionState
     from gateway.store.store import SessionStore
 
@@ -46,7 +55,8 @@ ACTIVE_GRACE_S: Final = 1.0
 it has the last byte of the one before, a moment before that one's terminal is written."""
 
 AT_REST_LIMIT_S: Final = 1.0
-"""How long a call waits for the end of the step before it to be in the log."""
+"""How long a call waits for the end of the one before it to be in the log, before it looks whether
+the process of that one is alive."""
 
 MAX_CONTINUATIONS: Final = 20
 """Runs of one key: one more for each time that the turn was idle for too long."""
@@ -68,6 +78,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         goes_on: it ends in results.
         digest: the same for each try of one call, and no other.
         tried: how often it was tried before, as far as its SDK says.
+        ends: the run ends with its answer, whatever that is.
     """
 
     session_id: SessionId
@@ -79,6 +90,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     goes_on: bool
     digest: str
     tried: int = 0
+    ends: bool = False
 
 
 class Turns:
@@ -118,7 +130,9 @@ class Turns:
         self._draining.check()
         check_agent(caller, call.agent)
         async with self._hub.attach(call.session_id) as feed:
-            step = await self._held_step(caller, call) or await self._open(caller, call, feed)
+            step = await self.held_step(caller, call)
+            if step is None:
+                step = await self.claim_step(caller, call, feed)
             try:
                 yield step
             finally:
@@ -129,7 +143,8 @@ class Turns:
         for turn, _ in list(self._held.values()):
             turn.end_idle()
 
-    async def _held_step(self, caller: Caller, call: CallRequest) -> Step | None:
+    async def held_step(self, caller: Caller, call: CallRequest) -> Step | None:
+        """Begin a call of a turn that is held here; None if it is not. See `call`."""
         if call.run_key is None:
             return None
         place = call.session_id, call.run_key
@@ -143,7 +158,7 @@ class Turns:
             check_write(caller, meta)
             check_agent(caller, turn.name)
         if await self._is_ours(turn):
-            return turn.begin(call.results)
+            return turn.begin(call.results, ends=call.ends)
         return None
 
     async def _is_ours(self, turn: Turn) -> bool:
@@ -158,12 +173,15 @@ class Turns:
             producer.lost(AppendStatus.NEWER if lease.newer else AppendStatus.FENCED)
         return turn.stopped or not turn.over
 
-    async def _open(self, caller: Caller, call: CallRequest, feed: Feed) -> Step:
+    async def claim_step(self, caller: Caller, call: CallRequest, feed: Feed) -> Step:
+        """Begin a call of a turn that begins, or that another process holds. See `call`."""
         key = call.run_key or new_id("call")
         for number in range(1, MAX_CONTINUATIONS + 1):
             this_key = key if number == 1 else f"{key}~{number}"
-            request = await self._request(caller, call, this_key, feed)
-            claimed = await self._claim(caller, call, request, feed)
+            wanted = await self._request(caller, call, this_key, feed, is_first=number == 1)
+            if wanted is None:
+                break
+            claimed = await self._claim(caller, call, *wanted, feed)
             if claimed.key is not None:
                 return await self._produce(caller, call, claimed, feed)
             if claimed.run.outcome is RunOutcome.STOPPED:
@@ -173,45 +191,55 @@ class Turns:
         raise ConflictError("unable to go on with this run; it has ended. Begin another")
 
     async def _claim(
-        self, caller: Caller, call: CallRequest, request: StartRequest, feed: Feed
+        self, caller: Caller, call: CallRequest, request: StartRequest, known: bool, feed: Feed
     ) -> Claimed:
-        """Claim, and once more if the run in the way was about to end."""
+        """Claim, and once more if the run in the way was about to end.
+
+        A run that was not known a moment ago belongs to a call that was made at once.
+        """
+        agent = call.agent
         try:
-            return await self._claims.claim(caller, request, call.agent, feed)
+            return await self._claims.claim(caller, request, agent, feed, takes_over=known)
         except RunActiveError as error:
             if not await self._ends_soon(feed, str(error.details.get("runId", ""))):
                 raise
-            return await self._claims.claim(caller, request, call.agent, feed)
+            return await self._claims.claim(caller, request, agent, feed, takes_over=known)
 
     async def _ends_soon(self, feed: Feed, run_id: str) -> bool:
         log = feed.runs.get(RunId(run_id)) or await feed.log_of(RunId(run_id))
         return await log.until_ended(ACTIVE_GRACE_S)
 
     async def _request(
-        self, caller: Caller, call: CallRequest, key: str, feed: Feed
-    ) -> StartRequest:
-        """Return what to open for a call that no run is held for."""
+        self, caller: Caller, call: CallRequest, key: str, feed: Feed, *, is_first: bool
+    ) -> tuple[StartRequest, bool] | None:
+        """Return what to open for a call that no run is held for, and whether it is there.
+
+        None for a later run of a turn in which nothing waits for this call: the turn has ended.
+        """
         known = call.run_key and await self._store.run_of_request(call.session_id, key)
         if known:
             log = await feed.log_of(known)
             if isinstance(log.producer, Producer) and not log.producer.fenced_off:
-                # It is ending here: to take it over would be to go on with it.
-                await log.until_ended(ACTIVE_GRACE_S)
-            elif call.goes_on:
-                await _until_at_rest(log)
+                # It is ending here, or a call that came at once was quicker.
+                if not await log.until_ended(ACTIVE_GRACE_S):
+                    raise RunActiveError(PARALLEL, runId=known)
+            else:
+                await self._until_free(log, call)
         state = await self._state(caller, call, feed, wait=not known)
         if not known and call.goes_on and state is not None:
             # Else it goes on with what this session has never seen: from its user's message on.
             request = continuation(call.session_id, key, state, call.results)
             if request is not None:
-                return request
+                return replace(request, proxied=True), False
+        if not (known or is_first):
+            return None
         if call.said is None and not known:
             raise InvalidRequestError(
                 "unable to show this call in a session; it has no message of a user"
             )
         named = call.run_key or call.digest
         digest = hashlib.sha256(f"{call.session_id}\n{named}".encode()).hexdigest()
-        return submission(
+        request = submission(
             call.session_id,
             key,
             state,
@@ -220,6 +248,28 @@ class Turns:
             own_id=f"msg_{digest[:24]}",
             again=call.tried > 0,
         )
+        return replace(request, proxied=True), bool(known)
+
+    async def _until_free(self, log: RunLog, call: CallRequest) -> None:
+        """Wait until no call of a run that another process holds is under way.
+
+        Raises:
+            RunActiveError: one is. A process that has died is known as dead after a lease; to
+                an SDK's retry at once, whose earlier try is over.
+        """
+        attempts = 1 if call.tried else round(self._lease_ms * 1.5 / 1000 / AT_REST_LIMIT_S) + 1
+        for _ in range(attempts):
+            try:
+                async with asyncio.timeout(AT_REST_LIMIT_S):
+                    while not (log.ended or await is_at_rest(log)):
+                        await log.pulse.wait()
+                return
+            except TimeoutError:
+                state = await self._store.load(call.session_id)
+                if state is None or state.run_expired:
+                    return
+        if not call.tried:
+            raise RunActiveError(PARALLEL, runId=log.info.id)
 
     async def _state(
         self, caller: Caller, call: CallRequest, feed: Feed, *, wait: bool
@@ -248,6 +298,7 @@ class Turns:
             goes_on=call.run_key is not None,
             limits=self._limits,
             on_end=lambda ended: self._forget(call, ended),
+            is_taken=lambda: self._is_taken(key),
         )
         turn.producer = self._runs.produce(
             await feed.log_of(run.id),
@@ -268,41 +319,24 @@ class Turns:
             stored=claimed.stored,
             stopped_by=claimed.stopped_by,
         )
-        step = turn.begin(call.results)
+        step = turn.begin(call.results, ends=call.ends)
         if call.run_key is not None:
             self._held[call.session_id, call.run_key] = turn, caller
         return step
+
+    async def _is_taken(self, key: RunKey) -> bool:
+        """Whether a run that we wrote is another process's, and was not closed as one of a dead.
+
+        Not, if that cannot be known: its call goes on unseen.
+        """
+        try:
+            found = await self._store.load_run(key.session_id, key.run_id)
+        except StoreUnavailableError:
+            return False
+        return found is not None and found[0].outcome is not RunOutcome.INTERRUPTED
 
     def _forget(self, call: CallRequest, turn: Turn) -> None:
         place = call.session_id, call.run_key or ""
         held = self._held.get(place)
         if held is not None and held[0] is turn:
             del self._held[place]
-
-
-async def _until_at_rest(log: RunLog) -> None:
-    """Wait until what another process has written of a run's last step is in the log; bounded.
-
-    The caller has the last byte of a step a moment before Redis has its last chunk, and what
-    is written after the run was claimed is refused.
-    """
-    try:
-        async with asyncio.timeout(AT_REST_LIMIT_S):
-            while not (log.ended or await _is_at_rest(log)):
-                await log.pulse.wait()
-    except TimeoutError:
-        return  # that process has died, or its provider failed
-
-
-async def _is_at_rest(log: RunLog) -> bool:
-    """Whether the run's newest chunk is the one with which a turn ends a step."""
-    if log.next == 0:
-        return False
-    if log.base < log.next:
-        payload = log.after(log.next - 1)[1].payload
-    else:
-        payload = b""
-        async with aclosing(log.read_back(log.next - 1, log.opened)) as batches:
-            async for _, batch in batches:
-                payload = batch.payload
-    return payload.rstrip(b"\n").rpartition(b"\n")[2].startswith(STEP_END)

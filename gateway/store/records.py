@@ -66,7 +66,8 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
     `message_id` is the assistant message that the run writes; `user_message_id` the user
     message it answers. `continues`: the message existed before the run (tool results came
-    in), so the run's own chunks are only its tail.
+    in), so the run's own chunks are only its tail. `proxied`: its words come from calls of a
+    model that pass through; it may wait for the next one.
     """
 
     id: RunId
@@ -76,6 +77,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     trigger: Trigger
     agent: str = ""
     continues: bool = False
+    proxied: bool = False
     outcome: RunOutcome | None = None
     stopped_by: str | None = None
     started_at_ms: int = 0

@@ -281,13 +281,14 @@ async def test_next_call_of_a_stopped_turn_is_refused(
 async def test_run_in_the_way_is_a_conflict(deployment: Deployment) -> None:
     """In the provider's shape, before anything goes there; the turn is not disturbed."""
     at, session = deployment.gateways[0].at, new_chat_id()
-    body = body_for("messages", f"{session} {WEATHER}", stream=False)
-    await called(at, "messages", body, session, run="t")
-    for run in ({"run": "other"}, {}):
-        other = body_for("messages", f"{session} again", stream=False)
-        status, data = await called(at, "messages", other, session, **run)
-        error = json.loads(data)["error"]
-        assert (status, error["code"], error["type"]) == (409, "run_active", "conflict_error")
+    body = body_for("messages", f"{session} [[tokens=400 rate=0]] [[stall=10m after=100]]")
+    async with calling(at, "messages", body, session, run="t") as response:
+        await anext(response.pieces())
+        for run in ({"run": "other"}, {}, {"run": "t"}):
+            other = body_for("messages", f"{session} again", stream=False)
+            status, data = await called(at, "messages", other, session, **run)
+            error = json.loads(data)["error"]
+            assert (status, error["code"], error["type"]) == (409, "run_active", "conflict_error")
     assert len(await deployment.simulator.requests(session)) == 1
 
 

@@ -89,6 +89,7 @@ class FakeSessions:
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pushed: Any = None
+    turn_ends: Any = None
 
     def _answer(self, method: str, **arguments: Any) -> Any:
         self.calls.append((method, arguments))

@@ -1,0 +1,113 @@
+"""What the headers of a proxied call say of its session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import msgspec
+from litestar.datastructures import Headers
+from msgspec import Raw, Struct
+
+from gateway.errors import InvalidRequestError
+from gateway.ids import MessageId, SessionId, check_id
+from gateway.providers.proxied.calls import Wire
+from protocol.messages import TextPart, readable_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from litestar.types import Scope
+
+    from gateway.api.proxy_target import Target
+
+SESSION_HEADER: Final = "x-midstream-session"
+RUN_KEY_HEADER: Final = "x-midstream-run"
+MESSAGE_HEADER: Final = "x-midstream-message"
+TEXT_HEADER: Final = "x-midstream-text"
+AGENT_HEADER: Final = "x-midstream-agent"
+END_HEADER: Final = "x-midstream-end"
+RETRIES_HEADER: Final = "x-stainless-retry-count"
+"""How both SDKs, in all languages, say that this is not the first try."""
+
+DEFAULT_AGENT: Final = "proxy"
+
+_CALLS: Final = {wire.value: wire for wire in Wire}
+_SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+class SessionHeaders(Struct, frozen=True, kw_only=True):
+    """What they say.
+
+    Attributes:
+        text: what the person has said, whatever prompt the call makes of it.
+        ends: the run ends with this call.
+        tried: how often it was tried before.
+    """
+
+    wire: Wire
+    session_id: SessionId
+    run_key: str | None
+    message_id: MessageId | None
+    text: str | None
+    agent: str
+    ends: bool
+    tried: int
+
+    @classmethod
+    def read(cls, scope: Scope, target: Target) -> SessionHeaders | None:
+        """Return what they say; None for a request that is no call, or names no session.
+
+        Raises:
+            InvalidRequestError: one of the ids cannot be one, or another value not be read.
+        """
+        headers = Headers.from_scope(scope)
+        session_id = headers.get(SESSION_HEADER)
+        wire = _CALLS.get(target.path.removeprefix("v1/"))
+        if session_id is None or wire is None or scope.get("method") != "POST":
+            return None
+        run_key, message_id = headers.get(RUN_KEY_HEADER), headers.get(MESSAGE_HEADER)
+        tried = headers.get(RETRIES_HEADER, "0")
+        return cls(
+            wire=wire,
+            session_id=SessionId(check_id(session_id, SESSION_HEADER)),
+            run_key=None if run_key is None else check_id(run_key, RUN_KEY_HEADER),
+            message_id=None
+            if message_id is None
+            else MessageId(check_id(message_id, MESSAGE_HEADER)),
+            text=_text(headers.get(TEXT_HEADER)),
+            agent=check_id(headers.get(AGENT_HEADER, DEFAULT_AGENT), AGENT_HEADER),
+            ends=_switch(headers.get(END_HEADER, "false")),
+            tried=int(tried) if tried.isdecimal() and len(tried) < 6 else 0,
+        )
+
+
+def said_by(text: str | None, said: Sequence[Raw] | None) -> Sequence[Raw] | None:
+    """Return the parts of the user's message: those of the call, with the text in its place."""
+    if text is None:
+        return said
+    part = Raw(msgspec.json.encode({"type": "text", "text": text}))
+    return [part, *(raw for raw in said or () if not _is_text(raw))]
+
+
+def _is_text(raw: Raw) -> bool:
+    return any(isinstance(part, TextPart) for part in readable_parts([raw]))
+
+
+def _text(value: str | None) -> str | None:
+    if value is None:
+        return None
+    text = unquote(value.encode("latin-1").decode(errors="replace")).strip()
+    if not text:
+        raise InvalidRequestError(
+            f"unable to read {TEXT_HEADER}; it is what the person has said, percent-encoded as in "
+            "a URL"
+        )
+    return text
+
+
+def _switch(value: str) -> bool:
+    switch = _SWITCH.get(value.strip().lower())
+    if switch is None:
+        raise InvalidRequestError(f"unable to read {END_HEADER}; it is `true` or `false`")
+    return switch

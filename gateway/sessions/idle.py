@@ -1,0 +1,41 @@
+"""Proxied runs between two calls: when one waits for its next, as any process can tell.
+
+The process that holds such a run ends each of its calls that another one may follow with a
+chunk of its own. As long as that is the run's newest, no call is under way.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from gateway.store.records import RunState
+
+if TYPE_CHECKING:
+    from gateway.sessions.run_log import RunLog
+
+CALL_END: Final = b'{"type":"message-metadata"'
+"""How the chunk begins that ends a call after which the run goes on."""
+
+
+async def is_at_rest(log: RunLog) -> bool:
+    """Whether the run's newest chunk is one that ends a call.
+
+    The caller has the last byte of a call a moment before Redis has its last chunk.
+    """
+    if log.next == 0:
+        return False
+    if log.base < log.next:
+        payload = log.after(log.next - 1)[1].payload
+    else:
+        payload = b""
+        async with aclosing(log.read_back(log.next - 1, log.opened)) as batches:
+            async for _, batch in batches:
+                payload = batch.payload
+    return payload.rstrip(b"\n").rpartition(b"\n")[2].startswith(CALL_END)
+
+
+async def is_idle(log: RunLog) -> bool:
+    """Whether a run is a proxied one that waits for its next call."""
+    info = log.info
+    return info.proxied and info.state is RunState.OPEN and await is_at_rest(log)

@@ -1,0 +1,119 @@
+"""The end of a proxied turn, by a request of its backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from gateway.errors import (
+    AgentError,
+    ConflictError,
+    RunActiveError,
+    RunNotFoundError,
+    RunStoppedError,
+    StoreUnavailableError,
+)
+from gateway.sessions.access import check_agent, check_write, not_found
+from gateway.sessions.turns import MAX_CONTINUATIONS, CallRequest
+
+if TYPE_CHECKING:
+    from gateway.ids import RunId, SessionId
+    from gateway.sessions.access import Caller
+    from gateway.sessions.feed import Feed
+    from gateway.sessions.hub import Hub
+    from gateway.sessions.readers import Draining
+    from gateway.sessions.turns import Turns
+    from gateway.store.records import RunInfo
+    from gateway.store.store import SessionStore
+
+END_WAIT_S: Final = 15.0
+"""How long the request waits for the terminal."""
+
+
+class TurnEnds:
+    """Ends turns that wait for a call, whichever process holds them."""
+
+    def __init__(self, store: SessionStore, hub: Hub, draining: Draining, turns: Turns) -> None:
+        self._store = store
+        self._hub = hub
+        self._draining = draining
+        self._turns = turns
+
+    async def end(
+        self, caller: Caller, session_id: SessionId, run_key: str, failed: str | None
+    ) -> RunInfo:
+        """End a turn; return its run, ended. One that has ended before is left as it is.
+
+        Args:
+            failed: the sentence that people read, if it has failed.
+
+        Raises:
+            RunActiveError: a call of it is under way.
+            RunNotFoundError: there is no such turn.
+            SessionNotFoundError, ForbiddenError, DrainingError, StoreUnavailableError.
+        """
+        self._draining.check()
+        async with self._hub.attach(session_id) as feed:
+            meta = await self._store.load_meta(session_id)
+            if meta is None:
+                raise not_found()
+            check_write(caller, meta)
+            key, run_id = await self._newest(session_id, run_key)
+            log = await feed.log_of(run_id)
+            if not log.info.proxied:
+                raise _no_turn()
+            check_agent(caller, log.info.agent)
+            if not log.ended:
+                call = _no_call(session_id, run_key, log.info.agent)
+                await self._end_open(caller, call, key, failed, feed)
+            if not await log.until_ended(END_WAIT_S):
+                raise StoreUnavailableError("unable to end this run now; try again")
+            return log.info
+
+    async def _end_open(
+        self, caller: Caller, call: CallRequest, key: str, failed: str | None, feed: Feed
+    ) -> None:
+        try:
+            step = await self._turns.held_step(caller, call)
+            if step is None:
+                step = await self._turns.claim_step(caller, replace(call, run_key=key), feed)
+        except (RunStoppedError, ConflictError):
+            return  # it has ended meanwhile
+        except RunActiveError as error:
+            raise RunActiveError(
+                "unable to end this run while a call of it is under way; send x-midstream-end "
+                "with that call, or wait for it",
+                **error.details,
+            ) from None
+        step.end_turn(None if failed is None else AgentError(failed))
+
+    async def _newest(self, session_id: SessionId, run_key: str) -> tuple[str, RunId]:
+        """Return the key and id of a turn's newest run: it may have gone on after an idle end."""
+        newest: tuple[str, RunId] | None = None
+        for number in range(1, MAX_CONTINUATIONS + 1):
+            key = run_key if number == 1 else f"{run_key}~{number}"
+            run_id = await self._store.run_of_request(session_id, key)
+            if run_id is None:
+                break
+            newest = key, run_id
+        if newest is None:
+            raise _no_turn()
+        return newest
+
+
+def _no_call(session_id: SessionId, run_key: str, agent: str) -> CallRequest:
+    return CallRequest(
+        session_id=session_id,
+        run_key=run_key,
+        message_id=None,
+        agent=agent,
+        said=None,
+        results=(),
+        goes_on=False,
+        digest="",
+    )
+
+
+def _no_turn() -> RunNotFoundError:
+    return RunNotFoundError("unable to find this run; the session has no proxied one of this key")

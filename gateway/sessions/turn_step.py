@@ -1,0 +1,85 @@
+"""A call of a turn, for whoever passes its bytes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import RunActiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.errors import GatewayError
+    from gateway.providers.base import StepResult
+    from gateway.providers.part_ids import PartIds
+    from gateway.sessions.turn import Turn
+    from protocol.chunks import AnyChunk
+
+PARALLEL: Final = (
+    "unable to make two calls of one run at once; wait for the other, or give this one no "
+    "x-midstream-session"
+)
+
+
+class Step:
+    """A call under way.
+
+    Attributes:
+        ends: the run ends with its answer.
+    """
+
+    def __init__(self, turn: Turn, *, ends: bool = False) -> None:
+        self.ends = ends
+        self._turn = turn
+        self._ended = False
+
+    @property
+    def part_ids(self) -> PartIds:
+        """Of the run, shared by its steps."""
+        return self._turn.part_ids
+
+    def write(self, chunks: Sequence[AnyChunk], size_bytes: int) -> None:
+        """Show chunks; never waits. See `Turn.write`."""
+        self._turn.write(chunks, size_bytes)
+
+    def end(self, result: StepResult) -> None:
+        """The answer is complete."""
+        self._ended = True
+        self._turn.end_step(self, result)
+
+    def fail(self, failure: GatewayError, *, comes_again: bool = False) -> None:
+        """The provider failed. See `Turn.fail_step`."""
+        self._turn.fail_step(self, failure, comes_again=comes_again)
+
+    def end_turn(self, failure: GatewayError | None) -> None:
+        """End the run: no call is made."""
+        self._turn.drop_step(self)
+        self._turn.finish(failure)
+
+    async def settled(self) -> None:
+        """Wait until the log has the answer, before its caller has its last byte.
+
+        See `Turn.settled`.
+        """
+        await self._turn.settled()
+
+    def leave(self) -> None:
+        """The caller is gone, and the answer with it; nothing if the call has ended."""
+        self._turn.leave_step(self)
+
+    async def until_stopped(self) -> None:
+        """Return when a person has stopped the run; never, if it ends in another way.
+
+        Raises:
+            RunActiveError: another call of the run has taken it over, through another process.
+        """
+        producer = self._turn.producer
+        if producer is not None:
+            await producer.until_agent_ended()
+        if not self._ended:
+            if self._turn.stopped:
+                return
+            if await self._turn.is_taken():
+                raise RunActiveError(PARALLEL)
+        await asyncio.Event().wait()
