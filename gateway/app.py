@@ -20,7 +20,7 @@ from gateway.api.agents import list_agents
 from gateway.api.api import Api
 from gateway.api.auth import create_authenticator
 from gateway.api.chat import ChatController, list_chats
-from gateway.api.demo import demo_pages, kill_handler
+from gateway.api.demo import demo_pages, worker_handlers
 from gateway.api.events import follow_session
 from gateway.api.every_response import EveryResponse
 from gateway.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
@@ -73,10 +73,14 @@ class Gateway:
 
     Args:
         agents: besides the configured ones.
+        simulator_url: where the simulated providers are; empty: it has its own, if needed.
     """
 
-    def __init__(self, settings: Settings, agents: Sequence[Agent] = ()) -> None:
+    def __init__(
+        self, settings: Settings, agents: Sequence[Agent] = (), *, simulator_url: str = ""
+    ) -> None:
         self._settings = settings
+        self._simulator_url = simulator_url
         self._agents = agents
         self._authenticator = create_authenticator(settings.auth)
         self._sessions: Sessions | None = None
@@ -134,7 +138,9 @@ class Gateway:
             server = KnownServer(store.describe)
             await log_server(server)
             upstreams = await stack.enter_async_context(open_upstreams(settings))
-            agents = await stack.enter_async_context(open_agents(settings, self._agents))
+            agents = await stack.enter_async_context(
+                open_agents(settings, self._agents, simulator_url=self._simulator_url)
+            )
             finder = TracedAgents(agents, whereabouts(settings)) if settings.server.demo else agents
             sessions = await stack.enter_async_context(
                 open_sessions(store, finder, session_limits(settings))
@@ -201,7 +207,7 @@ def build_litestar(
         if request.scope["path"] not in PROBES:
             api.gate.check_host(request)
 
-    demo = [*demo_pages(), kill_handler(whereabouts(settings))] if settings.server.demo else []
+    demo = [*demo_pages(), *worker_handlers(whereabouts(settings))] if settings.server.demo else []
     return Litestar(
         route_handlers=[
             *demo,

@@ -22,6 +22,7 @@ import msgspec
 
 from gateway.errors import GatewayError, SettingsError, StoreError
 from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
+from gateway.simulated import SimulatedProviders, has_simulated_agents
 from gateway.store.embedded import EmbeddedRedis
 from gateway.store.errors import UNREACHABLE
 from gateway.store.redis_store import RedisStore
@@ -86,7 +87,12 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             redis = OwnRedis(settings)
             stack.enter_context(redis)
             settings = with_redis_url(settings, redis.url)
-        supervisor = Supervisor(settings, sockets, lambda: announce(address_of(sockets[0])))
+        simulated = None
+        if settings.server.demo and has_simulated_agents(settings):
+            simulated = stack.enter_context(contextlib.closing(SimulatedProviders()))
+        supervisor = Supervisor(
+            settings, sockets, lambda: announce(address_of(sockets[0])), simulated
+        )
         asyncio.run(supervisor.run(redis))
 
 
@@ -248,11 +254,20 @@ async def start_worker(launch: Launch) -> WorkerProcess:
 
 
 class Supervisor:
-    """Keeps the workers, and ends them."""
+    """Keeps the workers, and ends them.
+
+    Args:
+        simulated: the providers that live beside the workers, and outlive them.
+    """
 
     def __init__(
-        self, settings: Settings, sockets: Sequence[socket.socket], announce: Callable[[], None]
+        self,
+        settings: Settings,
+        sockets: Sequence[socket.socket],
+        announce: Callable[[], None],
+        simulated: SimulatedProviders | None = None,
     ) -> None:
+        self._simulated = simulated
         self._settings = settings
         self._sockets = [listener.fileno() for listener in sockets]
         self._announce: Callable[[], None] | None = announce
@@ -270,11 +285,15 @@ class Supervisor:
             loop.add_signal_handler(number, self._end)
         try:
             async with asyncio.TaskGroup() as tasks:
-                keeper = tasks.create_task(redis.keep(), name="keep-redis") if redis else None
+                keepers = []
+                if redis is not None:
+                    keepers.append(tasks.create_task(redis.keep(), name="keep-redis"))
+                if self._simulated is not None:
+                    keepers.append(tasks.create_task(self._simulated.keep(), name="keep-simulated"))
                 async with asyncio.TaskGroup() as workers:
                     for index in range(self._settings.server.workers):
                         workers.create_task(self._keep(), name=f"keep-worker-{index}")
-                if keeper is not None:
+                for keeper in keepers:
                     keeper.cancel()
         except BaseExceptionGroup as failed:
             raise _first_of(failed) from None
@@ -319,6 +338,7 @@ class Supervisor:
                         sockets=self._sockets,
                         ready=write,
                         settings=self._settings,
+                        simulator_url=self._simulated.url if self._simulated else "",
                     )
                 )
             finally:

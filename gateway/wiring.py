@@ -158,20 +158,26 @@ def _check_given(agent: object) -> None:
 
 
 @asynccontextmanager
-async def open_agents(settings: Settings, given: Sequence[Agent] = ()) -> AsyncIterator[Agents]:
+async def open_agents(
+    settings: Settings, given: Sequence[Agent] = (), *, simulator_url: str = ""
+) -> AsyncIterator[Agents]:
     """Make all agents, and close what they hold at the end.
 
     Args:
         given: agents in Python, before the configured ones. With them, nothing answers that
             nobody has asked for.
+        simulator_url: where the simulated providers are; empty: in this process.
 
     Raises:
         SettingsError: one of them cannot be made.
     """
     configured = settings.agents or ({} if given else default_agents(os.environ))
+    if settings.server.demo and not settings.agents:
+        configured = outliving_workers(configured)
     async with AsyncExitStack() as stack:
         providers = _Providers(settings.providers, stack)
-        if any(_is_simulated(agent) for agent in configured.values()):
+        providers.simulator_url = simulator_url
+        if not simulator_url and any(_is_simulated(agent) for agent in configured.values()):
             simulator = create_simulator()
             providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
         agents = Agents(settings.default_agent)
@@ -214,6 +220,22 @@ def default_agents(environment: Mapping[str, str]) -> dict[str, AgentSettings]:
         if environment.get(PROVIDER_KINDS[provider]):
             agents[provider] = AgentSettings(provider=provider, model=models[0], models=models)
     return agents
+
+
+def outliving_workers(agents: Mapping[str, AgentSettings]) -> dict[str, AgentSettings]:
+    """Return agents whose runs go on when their worker is killed, as the demo invites one to.
+
+    The first one, whom a visitor asks, has responses in the background: no word of theirs is
+    taken back.
+    """
+    ordered = dict(sorted(agents.items(), key=lambda item: item[0] != "simulator-openai"))
+    for name, agent in ordered.items():
+        ordered[name] = structs.replace(agent, on_interruption="restart")
+    if "simulator-openai" in ordered:
+        ordered["simulator-openai"] = structs.replace(
+            ordered["simulator-openai"], provider_options={"background": True}
+        )
+    return ordered
 
 
 class _Providers:

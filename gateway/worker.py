@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -16,7 +15,6 @@ import resource
 import signal
 import socket
 import sys
-import threading
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,7 +23,7 @@ import uvloop
 
 from gateway.app import Gateway
 from gateway.errors import SettingsError
-from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
+from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, die_with
 from gateway.server import Guard, GuardedConfig, GuardedHttpProtocol
 from gateway.telemetry import configure_logging
 
@@ -52,8 +50,6 @@ YOUNG_OBJECTS: Final = 50_000
 less than one chunk makes on its way to some hundred readers: alive for an instant, they would
 count as old, and soon all objects be walked for their sake (300 ms, at a thousand readers). What
 is left behind in cycles meanwhile is some megabytes."""
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class WorkerServer(uvicorn.Server):
@@ -106,7 +102,7 @@ class WorkerServer(uvicorn.Server):
 def main() -> None:
     """Serve until told otherwise; exits with a code of `docs/settings.md`."""
     launch = msgspec.json.decode(sys.stdin.buffer.readline(), type=Launch)
-    _die_with(launch.parent_pid)
+    die_with(launch.parent_pid)
     configure_logging(launch.settings.server.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -121,7 +117,7 @@ def main() -> None:
 
 async def _serve(launch: Launch) -> None:
     settings = launch.settings
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, simulator_url=launch.simulator_url)
     config = GuardedConfig(
         gateway,
         Guard(settings.connections, _files_for_connections()),
@@ -157,21 +153,6 @@ def _spare_the_collector() -> None:
     gc.freeze()
     _, middle, old = gc.get_threshold()
     gc.set_threshold(YOUNG_OBJECTS, middle, old)
-
-
-def _die_with(parent_pid: int) -> None:
-    """See to it that this process ends when its parent does, even by SIGKILL."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
-        threading.Thread(target=_end_with_stdin, name="watch-parent", daemon=True).start()
-    if os.getppid() != parent_pid:
-        sys.exit(EXIT_FAILED)
-
-
-def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

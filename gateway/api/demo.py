@@ -7,6 +7,7 @@ into `gateway/demo/`; they are read once, at the start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import mimetypes
@@ -29,10 +30,9 @@ from gateway.api.chat import (
 )
 from gateway.errors import InvalidRequestError, RunNotFoundError
 from gateway.ids import RunId
-from gateway.store.records import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from importlib.resources.abc import Traversable
 
     from litestar.handlers import HTTPRouteHandler
@@ -74,6 +74,10 @@ NOT_BUILT: Final = """<!doctype html>
 
 DYING_DELAY_S: Final = 0.1
 """For the answer to leave, if it is this very process that is killed."""
+
+DEATH_LIMIT_S: Final = 2.0
+"""For a process to be gone after SIGKILL: the kernel frees its memory first."""
+DEATH_TICK_S: Final = 0.01
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -163,15 +167,27 @@ class KillBody(Struct, frozen=True):
     id: str
 
 
-class Killed(Struct, frozen=True, rename="camel"):
-    """The process that was killed, and the run that it was at."""
+class AtWork(Struct, frozen=True, rename="camel"):
+    """A run under way, and the process that is at it; None: nothing, or none now."""
 
-    run_id: RunId
-    pid: int
+    run_id: RunId | None
+    pid: int | None
 
 
-def kill_handler(whereabouts: Whereabouts) -> HTTPRouteHandler:
-    """Return the route that kills: any worker takes it, the one that writes dies."""
+def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
+    """Return the routes that name the worker that writes an answer, and kill it.
+
+    Any worker takes them. Both are for who may send to the session.
+    """
+
+    @get("/api/demo/worker/{chat_id:str}", operation_id="worker", tags=["demo"])
+    async def worker(
+        chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
+    ) -> Response[bytes]:
+        """Name the worker that writes the session's answer."""
+        run_id = await api.sessions.at_work(caller, parameters.session_id(chat_id))
+        pid = None if run_id is None else whereabouts.find(run_id)
+        return Response(msgspec.json.encode(AtWork(run_id, pid)), media_type=JSON)
 
     @post("/api/demo/kill", status_code=200, operation_id="kill", tags=["demo"])
     async def kill(
@@ -182,13 +198,26 @@ def kill_handler(whereabouts: Whereabouts) -> HTTPRouteHandler:
             wanted = msgspec.json.decode(await read_body(request), type=KillBody)
         except msgspec.MsgspecError as error:
             raise InvalidRequestError(f"unable to read what to kill; {error}") from None
-        snapshot = await api.sessions.snapshot(caller, parameters.session_id(wanted.id))
-        for run in snapshot.runs:
-            pid = None if run.state is RunState.ENDED else whereabouts.find(run.id)
-            if pid is not None:
-                asyncio.get_running_loop().call_later(DYING_DELAY_S, os.kill, pid, signal.SIGKILL)
-                answer = msgspec.json.encode(Killed(run.id, pid))
-                return Response(answer, media_type=JSON)
-        raise RunNotFoundError("unable to kill; no worker is writing an answer in this session")
+        session_id = parameters.session_id(wanted.id)
+        run_id = await api.sessions.at_work(caller, session_id)
+        pid = None if run_id is None else whereabouts.find(run_id)
+        if run_id is None or pid is None:
+            raise RunNotFoundError("unable to kill; no worker is writing an answer here")
+        await _kill(pid, lambda: whereabouts.find(run_id) == pid)
+        await api.sessions.withdraw_presence(session_id, pid)
+        return Response(msgspec.json.encode(AtWork(run_id, pid)), media_type=JSON)
 
-    return kill
+    return [worker, kill]
+
+
+async def _kill(pid: int, is_at_work: Callable[[], bool]) -> None:
+    """Kill a worker, and wait until it is dead; if it is this very one, after its answer."""
+    if pid == os.getpid():
+        asyncio.get_running_loop().call_later(DYING_DELAY_S, os.kill, pid, signal.SIGKILL)
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DEATH_LIMIT_S):
+            while is_at_work():  # noqa: ASYNC110 - of another's child nobody tells us
+                await asyncio.sleep(DEATH_TICK_S)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ class Presence:
         self, store: SessionStore, *, lifetime_s: float = LIFETIME_S, repeat_s: float = REPEAT_S
     ) -> None:
         self._store = store
-        self._process = secrets.token_hex(8)
+        self._process = f"{_named(os.getpid())}{secrets.token_hex(8)}"
         self._lifetime_ms = int(lifetime_s * 1000)
         self._repeat_s = repeat_s
         self._tabs: Counter[tuple[SessionId, UserId]] = Counter()
@@ -66,6 +67,10 @@ class Presence:
     async def of(self, session_id: SessionId) -> Raw:
         """Return who has a session open: `[{user, tabs, lastSeenMs}]` as JSON."""
         return await self._store.presence(session_id, lifetime_ms=self._lifetime_ms)
+
+    async def withdraw(self, session_id: SessionId, pid: int) -> None:
+        """Forget what a process has said that has been killed: sooner than it runs out."""
+        await self._store.withdraw(session_id, _named(pid), lifetime_ms=self._lifetime_ms)
 
     async def run(self) -> None:
         """Repeat what is so until cancelled; then say who has left."""
@@ -99,3 +104,7 @@ class Presence:
             self._failing.failed(key, error, session=session_id)
         else:
             self._failing.succeeded(key)
+
+
+def _named(pid: int) -> str:
+    return f"{pid}-"

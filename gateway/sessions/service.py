@@ -200,6 +200,18 @@ class SessionService(Protocol):
         """
         ...
 
+    async def at_work(self, caller: Caller, session_id: SessionId) -> RunId | None:
+        """Return the run under way in a session, to somebody who may send to it.
+
+        Raises:
+            ForbiddenError, SessionNotFoundError: they may not.
+        """
+        ...
+
+    async def withdraw_presence(self, session_id: SessionId, pid: int) -> None:
+        """Count no more the tabs that were connected to a process that has been killed."""
+        ...
+
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
         """Raises SessionNotFoundError."""
         ...

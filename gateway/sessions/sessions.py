@@ -257,6 +257,20 @@ class Sessions:
             STOPS.inc()
             return [stopped]
 
+    # -- the demo -----------------------------------------------------------------------------
+
+    async def at_work(self, caller: Caller, session_id: SessionId) -> RunId | None:
+        """See SessionService."""
+        meta = await self._store.load_meta(session_id)
+        if meta is None:
+            raise not_found()
+        check_write(caller, meta)
+        return meta.active_run_id
+
+    async def withdraw_presence(self, session_id: SessionId, pid: int) -> None:
+        """See SessionService."""
+        await self._presence.withdraw(session_id, pid)
+
     # -- look ---------------------------------------------------------------------------------
 
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:

@@ -272,7 +272,15 @@ class RedisStore(RunHandover):
         """See SessionStore."""
         await self._client.run(
             self._scripts.presence.call(
-                self._keys.here(session_id), process, lifetime_ms, user, tabs
+                self._keys.here(session_id), process, lifetime_ms, user, tabs, ""
+            )
+        )
+
+    async def withdraw(self, session_id: SessionId, processes: str, *, lifetime_ms: int) -> None:
+        """See SessionStore."""
+        await self._client.run(
+            self._scripts.presence.call(
+                self._keys.here(session_id), processes, lifetime_ms, "", 0, processes
             )
         )
 
@@ -280,7 +288,7 @@ class RedisStore(RunHandover):
         """See SessionStore."""
         here = self._keys.here(session_id)
         return Raw(
-            await self._client.run(self._scripts.presence.call(here, "", lifetime_ms, "", 0))
+            await self._client.run(self._scripts.presence.call(here, "", lifetime_ms, "", 0, ""))
         )
 
     # -- housekeeping -------------------------------------------------------------------

@@ -259,6 +259,10 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def withdraw(self, session_id: SessionId, processes: str, *, lifetime_ms: int) -> None:
+        """Forget what processes have said that have ended: those whose names begin so."""
+        ...
+
     async def presence(self, session_id: SessionId, *, lifetime_ms: int) -> Raw:
         """Return who has the session open: `[{user, tabs, lastSeenMs}]` as JSON, by user."""
         ...

@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable
 
     from gateway.providers.simulator.app import Simulator
@@ -17,12 +18,23 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def serve_simulator(
-    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, uds: str | None = None
+    simulator: Simulator,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    uds: str | None = None,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[str]:
     """Serve `simulator` in this event loop while the context is open.
 
     uvicorn's own `Server` takes the process's signals and polls; its protocol alone is all
     that is needed. Leaving the context drops every connection at once.
+
+    Args:
+        simulator: to be served.
+        host, port: where.
+        uds: a Unix socket's path, instead.
+        listener: a socket that is bound and listens, instead.
 
     Yields:
         Its base URL: `/anthropic` and `/openai/v1` come after it. Over a Unix socket the
@@ -45,8 +57,10 @@ async def serve_simulator(
         server = await loop.create_unix_server(create_protocol, path=uds)
         base_url = "http://simulator"
     else:
-        server = await loop.create_server(create_protocol, host=host, port=port)
-        base_url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
+        where = {"host": host, "port": port} if listener is None else {"sock": listener}
+        server = await loop.create_server(create_protocol, **where)
+        address = server.sockets[0].getsockname()
+        base_url = f"http://{address[0]}:{address[1]}"
     try:
         yield base_url
     finally:

@@ -1,9 +1,10 @@
 -- Say which users have the session open in one process, and return who has it open at all.
 -- KEYS: 1 feed (channel)  2 here: hash, `process|user` -> `deadline tabs`, `` -> last published
 -- ARGV: 1 process ('' to look only)  2 lifetime: ms  3 user  4 tabs: int >= 0
+--   5 dead: the processes of names that begin so have ended; '' for none
 -- Returns JSON: [{"user", "tabs", "lastSeenMs"}], by user. Publishes it when somebody came,
 --   went, or opened or closed a tab; what a crashed process said runs out by itself.
-local now, lifetime = now_ms(), tonumber(ARGV[2])
+local now, lifetime, dead = now_ms(), tonumber(ARGV[2]), ARGV[5]
 if ARGV[1] ~= '' then
   local field = ARGV[1] .. '|' .. ARGV[3]
   if tonumber(ARGV[4]) > 0 then
@@ -20,7 +21,8 @@ for i = 1, #said, 2 do
   local deadline, tabs = said[i + 1]:match('(%d+) (%d+)')
   -- One that is further ahead than it can be was said before the clock went back.
   local left = user and deadline - now
-  if user and (left <= 0 or left > lifetime) then
+  local has_died = dead ~= '' and said[i]:sub(1, #dead) == dead
+  if user and (has_died or left <= 0 or left > lifetime) then
     redis.call('HDEL', KEYS[2], said[i])
   elseif user then
     if not seen[user] then

@@ -194,8 +194,13 @@ ROWS: Final = [
         kind="running",
     ),
     Row(
+        "GET /api/demo/worker/{chat_id:str}",
+        "write",
+        get("/api/demo/worker/{0.id}"),
+    ),
+    Row(
         "POST /api/demo/kill",
-        "read",
+        "write",
         post("/api/demo/kill", lambda place: {"id": place.id}),
         # Found, and nobody is at a run of it.
         lambda answer: code_of(answer.body) == "run_not_found",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import is_alive, wait_until
-from tests.support.sessions import Session, Transcript
+from tests.support.processes import eventually, is_alive, wait_until
+from tests.support.sessions import Session, Transcript, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,21 +21,61 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 ENDLESS_ANSWER = "[[tokens=100000 rate=20 first=0]] hello"
 
 
-async def test_visitor_kills_the_worker_that_writes(start: Callable[..., Served]) -> None:
-    """Whichever worker takes the request, the producer dies, and its run is closed."""
-    served = start("--demo", "--workers", "2").wait_serving()
-    session = Session(served.at)
-    async with session.sending(ENDLESS_ANSWER) as response:
+LONG_ANSWER = "[[tokens=200 rate=100 first=0]] hello"
+SAME_ANSWER = "[[tokens=200 rate=0 first=0]] hello"
+
+
+def is_dead(pid: int) -> bool:
+    return not is_alive(pid)
+
+
+async def begin(session: Session, text: str, **extra: object) -> None:
+    """Send, and go away once the answer has a word."""
+    async with session.sending(text, extra=extra) as response:
         async for chunk in Transcript().follow(response):
             if chunk["type"] == "text-delta":
-                break
-        run_id = response.headers["x-midstream-run-id"]
-    status, killed = await served.at.call("POST", "/api/demo/kill", {"id": session.id})
-    assert (status, killed["runId"]) == (200, run_id)
-    await asyncio.to_thread(wait_until, lambda: not is_alive(killed["pid"]), "its death", 10)
-    await session.resume()
-    [run] = (await session.snapshot())["runs"]
-    assert run["outcome"] == "interrupted"
+                return
+
+
+async def test_answer_arrives_although_its_worker_is_killed(start: Callable[..., Served]) -> None:
+    """Whichever worker takes the request, the producer dies. Another one, which the page can
+    name, goes on, and says what the first one would have said: with each of the demo's agents."""
+    served = start("--demo", "--workers", "2").wait_serving()
+    outcomes, texts = [], set()
+    for agent in ("simulator-openai", "simulator", "simulator-openai-chat"):
+        session, undisturbed = Session(served.at), Session(served.at)
+        await begin(session, LONG_ANSWER, agent=agent)
+        _, before = await served.at.call("GET", f"/api/demo/worker/{session.id}")
+        status, killed = await served.at.call("POST", "/api/demo/kill", {"id": session.id})
+        assert (status, killed) == (200, before)
+        await asyncio.to_thread(wait_until, partial(is_dead, killed["pid"]), "its death", 10)
+        await session.resume()
+        await undisturbed.send(SAME_ANSWER, extra={"agent": agent})
+        for each in (session, undisturbed):
+            snapshot = await each.snapshot()
+            outcomes += [run["outcome"] for run in snapshot["runs"]]
+            texts.add(text_of(snapshot["messages"][-1]))
+
+    assert outcomes == ["finished"] * 6
+    assert len(texts) == 1
+
+
+async def test_visitor_is_told_which_worker_goes_on(start: Callable[..., Served]) -> None:
+    """Another one than the dead one, at the same run; and nobody, once it is over."""
+    served = start("--demo", "--workers", "2").wait_serving()
+    session = Session(served.at)
+    await begin(session, ENDLESS_ANSWER)
+    _, killed = await served.at.call("POST", "/api/demo/kill", {"id": session.id})
+
+    async def another_goes_on() -> bool:
+        _, now = await served.at.call("GET", f"/api/demo/worker/{session.id}")
+        return now["runId"] == killed["runId"] and now["pid"] not in (None, killed["pid"])
+
+    await eventually(another_goes_on, "another worker goes on")
+    await session.stop()
+    _, after = await served.at.call("GET", f"/api/demo/worker/{session.id}")
+
+    assert after == {"runId": None, "pid": None}
 
 
 async def test_visitor_kills_nobody_where_nothing_is_written(start: Callable[..., Served]) -> None:

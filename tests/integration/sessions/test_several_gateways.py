@@ -294,6 +294,31 @@ async def test_presence_shows_who_has_the_session_open(
     assert snapshot.offset == before.offset
 
 
+async def test_presence_of_a_process_that_was_killed_is_withdrawn(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has killed it says so: its tabs, which connect again, are not counted twice."""
+    here = await gateways()
+    monkeypatch.setattr("gateway.sessions.presence.os.getpid", lambda: 77)
+    there = await gateways()
+    monkeypatch.undo()
+    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    (await script.next()).end()
+    await sent.end()
+    presence, lost = SeenPresence(), SeenPresence()
+    watching = asyncio.create_task(presence.follow(here))
+    dying = asyncio.create_task(lost.follow(there, tabs=2))
+    await presence.until([3])
+    await here.withdraw_presence(S, 7)
+    snapshot = await here.snapshot(ALICE, S)
+    await here.withdraw_presence(S, 77)
+    await presence.until([1])
+    watching.cancel()
+    dying.cancel()
+
+    assert msgspec.json.decode(snapshot.presence)[0]["tabs"] == 3
+
+
 async def test_presence_of_a_follower_that_speaks_for_several_tabs(
     gateways: Callable[[], Awaitable[Sessions]], script: Script
 ) -> None:

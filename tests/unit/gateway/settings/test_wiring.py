@@ -25,7 +25,7 @@ from gateway.settings import (
     Settings,
     ToolOptionSettings,
 )
-from gateway.wiring import Agents, default_agents, import_agent, open_agents
+from gateway.wiring import Agents, default_agents, import_agent, open_agents, outliving_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +80,15 @@ def test_gateway_without_agents_has_simulated_ones_and_real_ones_by_key() -> Non
     names = list(default_agents(keys))
     assert names[0] == "simulator"
     assert {"anthropic", "openai"} <= set(names)
+
+
+def test_agents_of_the_demo_outlive_the_worker_that_a_visitor_kills() -> None:
+    """All of them go on elsewhere; the first one, whom a visitor asks, without a word twice."""
+    agents = outliving_workers(default_agents({"ANTHROPIC_API_KEY": "k"}))
+    first = next(iter(agents.values()))
+    assert (first.provider, first.provider_options) == ("simulator-openai", {"background": True})
+    assert {agent.on_interruption for agent in agents.values()} == {"restart"}
+    assert list(agents) == ["simulator-openai", "simulator", "simulator-openai-chat", "anthropic"]
 
 
 def test_function_is_an_agent(module: ModuleType) -> None:
