@@ -104,7 +104,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _measured(row.value, row.unit),
         row.peer,
         "" if row.peer_value is None else _measured(row.peer_value, row.unit),
-        "" if ratio is None else f"{_digits(ratio)} ×",  # noqa: RUF001 (a multiplication sign)
+        "" if ratio is None else f"{_digits(ratio)} ×",
         _target(row),
         {None: "", True: "yes", False: "**no**"}[row.met],
     )
@@ -114,7 +114,7 @@ def _target(row: Row) -> str:
     if row.target is None:
         return ""
     limit = _digits(row.target.limit)
-    return f"≤ {limit} ×" if row.target.of == "ratio" else f"≤ {limit} {row.unit}".rstrip()  # noqa: RUF001
+    return f"≤ {limit} ×" if row.target.of == "ratio" else f"≤ {limit} {row.unit}".rstrip()
 
 
 def _measured(value: float, unit: str) -> str:

@@ -73,7 +73,7 @@ async def measure_resume(servers: Servers) -> list[Row]:
         Row(
             "… bytes, of the message's own",
             elsewhere.received / message,
-            "×",  # noqa: RUF001 (a multiplication sign)
+            "×",
             NODE,
             peer.received / message,
             target=Target(1.2, "value"),

@@ -1,7 +1,8 @@
 """Readable Markdown of any length, the same for the same seed.
 
-It stands for what a model would say: headings, paragraphs, lists, a table now and then,
-code blocks, and a few characters outside ASCII, so that cuts through UTF-8 are seen.
+It stands for what a model would say: headings, paragraphs, lists, tables and code, and a few
+characters outside ASCII, so that cuts through UTF-8 are seen. Its one subject is in `sections.py`;
+of what else it knows, `known.py` has the answers.
 """
 
 from __future__ import annotations
@@ -10,56 +11,28 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
+from gateway.providers.simulator.known import answer_to, thoughts_on
+from gateway.providers.simulator.sections import SECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 T = TypeVar("T")
 
-_SUBJECTS = (
-    "A durable log", "The reader", "Every subscriber", "A slow connection", "The producer",
-    "One careful engineer", "The café's wireless network", "A second browser tab",
-    "The phone in your pocket", "An honest error message", "The first token",
-    "A well chosen position", "The person who waits", "A retry", "The network",
-)  # fmt: skip
-_VERBS = (
-    "remembers", "outlives", "depends on", "quietly replaces", "waits for", "explains",
-    "is older than", "agrees with", "returns to", "never loses", "points at", "begins with",
-)  # fmt: skip
-_OBJECTS = (
-    "what was already said", "the next sentence", "a connection that went away",
-    "the order of events", "the answer you saw yesterday", "a decision made elsewhere",
-    "every step before it", "the place where reading stopped", "one clear ending",
-    "a promise that can be tested", "the other device", "the smallest useful record",
-)  # fmt: skip
-_TURNS = (
-    "because the work is not over when the line drops",
-    "and nobody has to ask twice",
-    "so that a reload is only a pause",
-    "even when the train enters a tunnel",
-    "which is why the order matters more than the speed",
-    "although few people ever notice it",
-    "as long as each part is closed before the next one opens",
-    "— and that is the whole idea",
-)  # fmt: skip
-_OPENERS = ("", "", "", "In practice, ", "Put simply, ", "Most of the time, ", "For example, ")
-_HEADINGS = (
-    "What to look at first", "How it works", "A small example", "Where it breaks",
-    "Trade-offs", "Step by step", "What others do", "A note on naming", "Summary",
-)  # fmt: skip
-_CODE = (
-    "```python\nasync def follow(log, position):\n    async for record in log.after(position):\n"
-    "        yield record\n```",
-    "```ts\nconst chat = useChat({ resume: true });\nawait chat.stop();\n```",
-    "```sh\ncurl -N http://localhost:8000/api/chat/demo/stream\n```",
-    '```json\n{"type": "text-delta", "id": "0", "delta": "Hello → wörld"}\n```',
+_SELF = (
+    "I am a simulated model, and there is one subject that I know well: how an answer survives the "
+    "connection that it comes over."
 )
 _THOUGHTS = (
-    "First, what is being asked.", "The question has two halves, and the second is harder.",
-    "An example would make this clear.", "Let me check the order of the steps.",
+    "First, what is being asked, and what would count as an answer.",
+    "There are two halves to this, and the second one is harder.",
+    "An example would make it clear, so I will look for a small one.",
+    "Let me check the order of the steps before I write them down.",
     "That would fail when the connection drops, so it needs another look.",
-    "A list is easier to read than a paragraph here.", "The numbers agree.",
-    "It is worth naming the limits as well.", "Now for the answer itself.",
-)  # fmt: skip
+    "A list is easier to read here than a paragraph.",
+    "The limits are worth naming as well, not only what works.",
+    "Someone who reads this on a phone will want the short version first.",
+)
 # Pieces about as long as a tokenizer's, and together every character of the text.
 _PIECES = re.compile(r"\s?[^\W\d_]{1,7}|\s?\d{1,3}|\s?[^\s\w]{1,3}|_|\s+|.", re.DOTALL)
 
@@ -88,38 +61,42 @@ def split_pieces(text: str) -> list[str]:
 
 def write_answer(prompt: str) -> Iterator[str]:
     """Yield the answer to `prompt`, one block of Markdown at a time, without end."""
-    dice = Dice(prompt)
+    known = answer_to(prompt)
     topic = " ".join(prompt.split())
-    if topic:
+    if known is not None:
+        yield from _blocks(known)
+    elif topic:
         excerpt = topic if len(topic) <= 60 else f"{topic[:57].rstrip()}…"
-        yield f"You asked: *{excerpt}* Here is what matters.\n\n"
-    yield _paragraph(dice)
+        yield f"You asked: *{excerpt}* {_SELF}\n\n"
+    dice = Dice(prompt)
     while True:
-        yield f"## {dice.pick(_HEADINGS)}\n\n"
-        yield _paragraph(dice)
-        kind = dice.below(4)
-        if kind == 0:
-            yield "".join(f"- {_clause(dice)}\n" for _ in range(3 + dice.below(3))) + "\n"
-        elif kind == 1:
-            yield "".join(f"{n}. {_clause(dice)}\n" for n in range(1, 4 + dice.below(2))) + "\n"
-        elif kind == 2:
-            yield dice.pick(_CODE) + "\n\n"
-        else:
-            yield _table(dice)
+        # In another order each time, and all of them before one comes again.
+        waiting = list(_SECTIONS)
+        while waiting:
+            yield from waiting.pop(dice.below(len(waiting)))
 
 
 def write_thoughts(prompt: str) -> Iterator[str]:
-    """Yield the reasoning before the answer to `prompt`, a sentence at a time, without end."""
+    """Yield the reasoning before the answer to `prompt`, a sentence at a time.
+
+    Without end, unless there is something to think about.
+    """
+    known = thoughts_on(prompt)
+    if known is not None:
+        yield known
+        return
     dice = Dice(f"reasoning:{prompt}")
     while True:
-        yield dice.pick(_THOUGHTS) + " "
+        waiting = list(_THOUGHTS)
+        while waiting:
+            yield waiting.pop(dice.below(len(waiting))) + " "
 
 
 def take_pieces(blocks: Iterator[str], count: int) -> tuple[str, ...]:
-    """Return the first `count` pieces of `blocks`."""
+    """Return the first `count` pieces of `blocks`, or all."""
     pieces: list[str] = []
-    while len(pieces) < count:
-        pieces += split_pieces(next(blocks))
+    while len(pieces) < count and (block := next(blocks, None)) is not None:
+        pieces += split_pieces(block)
     return tuple(pieces[:count])
 
 
@@ -149,22 +126,19 @@ def take_sized(blocks: Iterator[str], count: int, size: int) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def _sentence(dice: Dice) -> str:
-    opener, subject = dice.pick(_OPENERS), dice.pick(_SUBJECTS)
-    if opener:
-        subject = subject[0].lower() + subject[1:]
-    tail = f", {dice.pick(_TURNS)}" if dice.below(2) else ""
-    return f"{opener}{subject} {dice.pick(_VERBS)} {dice.pick(_OBJECTS)}{tail}."
+def _blocks(text: str) -> tuple[str, ...]:
+    """Return the blocks of Markdown; the lines of a paragraph become one."""
+    blocks = _BLOCK.findall(text)
+    return tuple(
+        (block if block.startswith(_OF_LINES) else block.replace("\n", " ")) + "\n\n"
+        for block in blocks
+    )
 
 
-def _clause(dice: Dice) -> str:
-    return f"**{dice.pick(_SUBJECTS)}** {dice.pick(_VERBS)} {dice.pick(_OBJECTS)}."
+_OF_LINES = ("#", "- ", "1. ", "|", "```")
+"""How blocks begin whose lines stay."""
+_BLOCK = re.compile(r"```.*?\n```|[^\n]+(?:\n[^\n]+)*", re.DOTALL)
 
-
-def _paragraph(dice: Dice) -> str:
-    return " ".join(_sentence(dice) for _ in range(2 + dice.below(3))) + "\n\n"
-
-
-def _table(dice: Dice) -> str:
-    rows = "".join(f"| {dice.pick(_SUBJECTS)} | {dice.pick(_OBJECTS)} |\n" for _ in range(3))
-    return f"| who | what |\n|---|---|\n{rows}\n"
+_SECTIONS = tuple(
+    _blocks(f"## {each}") for each in SECTIONS.strip().removeprefix("## ").split("\n## ")
+)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from msgspec import Raw, Struct, ValidationError
+from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec import json as msgspec_json
+from msgspec.structs import replace
 
+from gateway.providers.simulator.known import answer_to
 from gateway.providers.simulator.prose import (
     Dice,
     split_pieces,
@@ -178,14 +181,39 @@ def _answer(conversation: Conversation, script: Script, text: str) -> tuple[str,
         count = min(round(script.long_s * (script.rate or 60.0)), 250_000)
     if script.size is not None:
         return take_sized(write_answer(text), 150 if count is None else count, script.size)
-    used = tuple(p for outcome in conversation.outcomes for p in split_pieces(_report(outcome)))
-    if count is None:
-        return used + take_whole(write_answer(text), 90 + Dice(text).below(120))
-    return (used + take_pieces(write_answer(text), count))[:count]
+    if conversation.outcomes:
+        used = tuple(p for each in conversation.outcomes for p in split_pieces(_report(each)))
+        if count is None:
+            return used + tuple(split_pieces(_REPORTED))
+        return (used + take_pieces(write_answer(text), count))[:count]
+    if script.long_s is not None:
+        return take_whole(write_answer(text), count or 0)
+    if count is not None:
+        return take_pieces(write_answer(text), count)
+    if (known := answer_to(text)) is not None:
+        return tuple(split_pieces(known))
+    return take_whole(write_answer(text), 90 + Dice(text).below(120))
+
+
+_REPORTED = (
+    "The call waited in the session until its result was there, and then this answer went on: it "
+    "would have done so in another tab, on another device, or after a restart as well.\n\n"
+)
 
 
 def _report(outcome: ToolOutcome) -> str:
-    return f"The tool `{outcome.name}` answered: {_one_line(outcome.text)[:2000]}\n\n"
+    return f"The tool `{outcome.name}` answered: {_readable(outcome.text)[:2000]}\n\n"
+
+
+def _readable(text: str) -> str:
+    """Return a result as a person would read it out."""
+    try:
+        fields = msgspec_json.decode(text, type=dict[str, str | int | float | bool])
+    except (ValidationError, DecodeError):
+        return _one_line(text)
+    words = {True: "yes", False: "no"}
+    said = ((k, words[v] if isinstance(v, bool) else v) for k, v in fields.items())
+    return _one_line(", ".join(f"{name} {value}" for name, value in said))
 
 
 def _one_line(text: str) -> str:
@@ -250,18 +278,13 @@ def _example_input(schema: Raw) -> str:
 
 def _searched(script: Script, text: str) -> list[Part]:
     """A search, and an answer that quotes each page once."""
-    dice = Dice(f"sources:{text}")
     sources = tuple(
-        Source(
-            title=f"{dice.pick(_TITLES)} ({number})",
-            url=f"https://sim.example/{dice.below(10**6):06d}/{number}",
-            excerpt=dice.pick(_EXCERPTS),
-        )
-        for number in range(1, script.sources + 1)
+        page if number <= len(_PAGES) else replace(page, url=f"{page.url}#{number}")
+        for number, page in zip(range(1, script.sources + 1), cycle(_PAGES), strict=False)
     )
     parts: list[Part] = [
         Search(" ".join(text.split())[:80] or "latest news", sources),
-        Text(tuple(split_pieces("Here is what the pages say.\n\n"))),
+        Text(tuple(split_pieces(_FOUND))),
     ]
     for source in sources:
         parts.append(Text(tuple(split_pieces(source.excerpt)), cited=source))
@@ -269,12 +292,41 @@ def _searched(script: Script, text: str) -> list[Part]:
     return parts
 
 
-_TITLES = ("Field notes", "The streaming handbook", "A history of retries", "Order, explained")
-_EXCERPTS = (
-    "A stream that cannot be resumed is a stream that will be lost.",
-    "Most disconnections last less than ten seconds.",
-    "Readers forgive a pause, but not a missing sentence.",
-    "Logs are append-only because memory should be.",
+_FOUND = (
+    "In short: numbers. Each layer counts what it sends, so that the reader knows what has to come "
+    "next. This is what the pages say.\n\n"
+)
+_PAGES = (
+    Source(
+        "HTML Standard: Server-sent events",
+        "https://html.spec.whatwg.org/multipage/server-sent-events.html",
+        "Events may carry an id. A browser whose connection was lost connects again by itself, and "
+        "sends the last id that it has seen in the header Last-Event-ID.",
+    ),
+    Source(
+        "Redis: Streams",
+        "https://redis.io/docs/latest/develop/data-types/streams/",
+        "The ids of a stream's entries only ever grow, so a reader can ask for everything that "
+        "comes after the last one it has read.",
+    ),
+    Source(
+        "AI SDK: Stream protocols",
+        "https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol",
+        "A text comes as a start, deltas, and an end. All of them bear the id of their part, so "
+        "that two parts cannot be mistaken for one another.",
+    ),
+    Source(
+        "RFC 9293: Transmission Control Protocol",
+        "https://www.rfc-editor.org/rfc/rfc9293",
+        "Within one connection, bytes arrive in order or not at all. What was in flight when a "
+        "connection broke is nobody's business but the application's.",
+    ),
+    Source(
+        "RFC 6455: The WebSocket Protocol",
+        "https://www.rfc-editor.org/rfc/rfc6455",
+        "A connection that ends on purpose ends with a close frame. One that ends without it was "
+        "lost, and what it still had to say is unknown.",
+    ),
 )
 
 

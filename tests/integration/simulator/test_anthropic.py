@@ -71,11 +71,11 @@ async def test_sdk_is_cut_off_at_max_tokens(sim: Simulated) -> None:
 
 async def test_sdk_is_stopped_at_a_stop_sequence(sim: Simulated) -> None:
     """Text ends before a stop sequence, which is named."""
-    message = await ask(sim, "Hello there", stop_sequences=["matters"])
+    message = await ask(sim, "Hello there", stop_sequences=["subject"])
     assert message.stop_reason == "stop_sequence"
-    assert message.stop_sequence == "matters"
+    assert message.stop_sequence == "subject"
     assert message.content[0].type == "text"
-    assert message.content[0].text.endswith("Here is what ")
+    assert message.content[0].text.endswith("there is one ")
 
 
 async def test_sdk_hands_back_thinking_with_its_signature(sim: Simulated) -> None:

@@ -14,7 +14,7 @@ def test_table_shows_a_figure_beside_its_peer() -> None:
     assert table([row]).splitlines() == [
         "| figure      | Midstream | peer | peer's | ratio  | target   | met |",
         "|-------------|-----------|------|--------|--------|----------|-----|",
-        "| CPU a chunk | 48.2 µs   | Node | 216 µs | 0.22 × | ≤ 0.25 × | yes |",  # noqa: RUF001
+        "| CPU a chunk | 48.2 µs   | Node | 216 µs | 0.22 × | ≤ 0.25 × | yes |",
     ]
 
 

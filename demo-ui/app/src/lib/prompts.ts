@@ -12,8 +12,8 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   {
     icon: 'waves',
     title: 'A two-minute answer',
-    detail: 'Long enough to break everything on the bar above while it is written.',
-    text: 'Tell me how rivers shape the land, at length. [[long=2m]]',
+    detail: 'Long enough to press every button of the bar above while it is written.',
+    text: 'How does an answer survive when everything around it fails? Tell me at length. [[long=2m rate=24]]',
   },
   {
     icon: 'brain',
@@ -43,8 +43,7 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
     icon: 'wire',
     title: 'Code and tables',
     detail: 'Markdown that is never broken while it is half-way there.',
-    // So many tokens end where a block ends: with this wording, the simulator has shown all three.
-    text: 'Explain it with code, a list and a table. [[tokens=295]]',
+    text: 'How does a client resume a stream? Show me code, a list and a table.',
   },
   {
     icon: 'hourglass',
@@ -55,8 +54,8 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   {
     icon: 'refresh',
     title: 'A busy provider',
-    detail: 'It refuses once. The gateway asks again, and you wait a little longer.',
-    text: 'Answer when you can. [[http=429 times=1 retry=3s]]',
+    detail: 'It refuses once. You read so, and the gateway asks again.',
+    text: 'Answer when you can. [[http=429 times=1 retry=5s]]',
   },
   {
     icon: 'alert',

@@ -35,10 +35,18 @@ def test_other_prompt_has_another_answer() -> None:
 
 def test_answer_is_markdown_of_every_kind() -> None:
     """A long answer has headings, both lists, code, a table and more than ASCII."""
-    text = "".join(itertools.islice(write_answer("Tell me"), 60))
+    text = "".join(itertools.islice(write_answer("Tell me"), 100))
     for mark in ("\n## ", "\n- **", "\n1. **", "```", "|---|"):
         assert mark in text
     assert not text.isascii()
+
+
+def test_long_answer_says_nothing_twice_before_it_has_said_everything() -> None:
+    """Two minutes at the pace of the demo's card: no heading comes again."""
+    text = "".join(take_pieces(write_answer("Tell me"), 2880))
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert len(headings) > 15
+    assert len(headings) == len(set(headings))
 
 
 @given(st.integers(1, 500))
