@@ -20,7 +20,7 @@ from msgspec import Struct
 from gateway.agents.base import AgentTraits
 from gateway.agents.left_out import LeavingOut, Refused
 from gateway.agents.model_run import ModelRun
-from gateway.agents.progress import open_calls, read_point
+from gateway.agents.progress import has_words, open_calls, read_point
 from gateway.agents.tools import Tools
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class ModelAgent:
             for call in open_calls(held)
             if call.provider_executed is not True and not self._tools.executes(call.tool_name)
         ]
-        return not held or (self._config.restarts and not clients)
+        return not has_words(held) or (self._config.restarts and not clients)
 
     async def abandon(self, point: bytes) -> None:
         """See DurableRuns."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,15 +18,17 @@ from msgspec.structs import replace
 
 from gateway.agents.answers import Answers
 from gateway.agents.model_step import EXECUTING, Step
+from gateway.agents.opening import Opening
 from gateway.agents.progress import (
     Answered,
     Progress,
     StepProgress,
-    open_calls,
+    has_words,
     questions_of,
     reserve_ids,
     results_in,
     step_ids,
+    taken_back,
     told_to_model,
 )
 from gateway.agents.usage import add_usage
@@ -40,7 +42,6 @@ from protocol.chunks import (
     FinishReason,
     FinishStepChunk,
     MessageMetadataChunk,
-    ResetStepChunk,
     StartStepChunk,
     ToolInputAvailableChunk,
     ToolOutputAvailableChunk,
@@ -234,11 +235,17 @@ class ModelRun:
         elif not point.response and interrupted.held:
             for chunks in self._begin_again(interrupted):
                 yield chunks
-            await self._keep(begins=self._progress.next, attempt=point.attempt + 1)
+            attempt = point.attempt + has_words(interrupted.held)
+            await self._keep(begins=self._progress.next, attempt=attempt)
         else:
             step.look_at(interrupted.chunks[point.begins : interrupted.next])
         begun = self._progress.point.attempt > 0
-        async with self._provider.open_step(self._step_request()) as stream:
+        async with AsyncExitStack() as resources:
+            opening = Opening(self._provider.open_step(self._step_request()), resources)
+            async with aclosing(opening.retries()) as retries:
+                async for status in retries:
+                    yield self._seen([status])
+            stream = opening.stream
             async for chunks in stream:
                 if self._first_chunk_s is None:
                     self._first_chunk_s = time.monotonic()
@@ -262,23 +269,10 @@ class ModelRun:
 
     def _begin_again(self, interrupted: Interrupted) -> Iterator[Sequence[AnyChunk]]:
         """Say what a cut attempt at a step has left, and that the step begins again."""
-        held = interrupted.held
-        reserve_ids(self._part_ids, held)
-        yield self._seen(held)
-        if isinstance(held[-1], StartStepChunk | ResetStepChunk):
-            return
-        # Only clients that do not know the reset still see them.
-        again = [
-            ToolOutputErrorChunk(
-                tool_call_id=call.tool_call_id,
-                error_text=CUT,
-                provider_executed=call.provider_executed,
-            )
-            for call in open_calls(held)
-        ]
-        if again:
+        reserve_ids(self._part_ids, interrupted.held)
+        yield self._seen(interrupted.held)
+        if again := taken_back(interrupted.held):
             yield self._seen(again)
-        yield self._seen([ResetStepChunk()])
 
     async def _settle(
         self, calls: Sequence[ToolCall], interrupted: Interrupted
@@ -387,9 +381,6 @@ class ModelRun:
 
     def _since_begin_ms(self, now_s: float) -> int:
         return round((now_s - self._began_s) * 1000)
-
-
-CUT: Final = "The tool was not executed: the step that called it was begun again."
 
 
 def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:

@@ -14,7 +14,9 @@ from gateway.providers.base import ToolCall, Usage
 from protocol.chunks import (
     AnyChunk,
     FinishReason,
+    OpaqueChunk,
     ReasoningStartChunk,
+    ResetStepChunk,
     StartStepChunk,
     TextStartChunk,
     ToolApprovalRequestChunk,
@@ -208,3 +210,29 @@ def questions_of(answered: Answered) -> list[ToolApprovalRequestChunk]:
         ToolApprovalRequestChunk(approval_id=approval_id, tool_call_id=call_id)
         for approval_id, call_id in answered.questions
     ]
+
+
+def has_words(held: Sequence[AnyChunk]) -> bool:
+    """Return whether an attempt at a step has said more than what passes."""
+    return not all(isinstance(chunk, OpaqueChunk) and chunk.transient for chunk in held)
+
+
+def taken_back(held: Sequence[AnyChunk]) -> list[AnyChunk]:
+    """Return what takes back a cut attempt at a step, all of whose chunks are `held`."""
+    if not has_words(held) or isinstance(held[-1], StartStepChunk | ResetStepChunk):
+        return []
+    # Only clients that do not know the reset still see the calls.
+    return [
+        *(
+            ToolOutputErrorChunk(
+                tool_call_id=call.tool_call_id,
+                error_text=CUT,
+                provider_executed=call.provider_executed,
+            )
+            for call in open_calls(held)
+        ),
+        ResetStepChunk(),
+    ]
+
+
+CUT: Final = "The tool was not executed: the step that called it was begun again."

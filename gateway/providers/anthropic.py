@@ -15,6 +15,7 @@ from gateway.providers.forms import enter_either
 from gateway.providers.http import STREAM_HEADERS, TimeLimits, open_sse
 from gateway.providers.prompts.anthropic import build_request
 from gateway.providers.proxied.calls import Wire
+from gateway.providers.retries import retry_hooks
 from gateway.providers.translate.anthropic import AnthropicTranslator
 from gateway.providers.translate.tool_calls import ToolCalls
 
@@ -164,7 +165,7 @@ class AnthropicProvider:
             default_headers=self._default_headers,
             max_retries=self._max_retries,
             timeout=self._limits.sdk_timeout(),
-            http_client=anthropic.DefaultAioHttpClient(),
+            http_client=anthropic.DefaultAioHttpClient(event_hooks=retry_hooks(self._max_retries)),
         )
 
 

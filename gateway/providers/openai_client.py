@@ -10,6 +10,7 @@ from gateway.providers.drains import Drains
 from gateway.providers.errors import Fault, map_provider_errors
 from gateway.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
 from gateway.providers.proxied.calls import Wire
+from gateway.providers.retries import retry_hooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -162,7 +163,7 @@ class OpenAIClient:
             default_query=self._default_query,
             max_retries=self._max_retries,
             timeout=self._limits.sdk_timeout(),
-            http_client=openai.DefaultAioHttpClient(),
+            http_client=openai.DefaultAioHttpClient(event_hooks=retry_hooks(self._max_retries)),
         )
 
 

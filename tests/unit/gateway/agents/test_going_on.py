@@ -27,6 +27,7 @@ from gateway.providers.errors import Fault
 from gateway.providers.http import TimeLimits
 from gateway.providers.openai_background import open_background
 from gateway.providers.prompts.openai_tools import declared_calls
+from gateway.providers.retries import retry_hooks
 from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
 from protocol.assembler import Assembler
 from protocol.chunks import (
@@ -215,6 +216,41 @@ class _PlayedStep:
         yield [TextEndChunk(id=text)]
 
 
+class Busy(Played):
+    """A provider that refuses each request once; its SDK asks again."""
+
+    @asynccontextmanager
+    async def open_step(self, request: StepRequest) -> AsyncIterator[Any]:
+        await be_refused()
+        async with super().open_step(request) as step:
+            yield step
+
+
+async def be_refused() -> None:
+    (look,) = retry_hooks(2)["response"]
+    request = httpx2.Request("POST", "http://p/", headers={"x-stainless-retry-count": "0"})
+    await look(httpx2.Response(429, request=request))
+
+
+def test_restarted_run_of_a_busy_provider_comes_to_the_same_message() -> None:
+    """Cut while it waits, nothing was said that has to be taken back."""
+
+    def make(tool: Executions) -> ModelAgent:
+        config = ModelAgentConfig(name="a", model="m", restarts=True, message_metadata=False)
+        return ModelAgent(config, Busy(), Tools([PythonTool(tool.add)]))
+
+    logs = check_every_death(make)
+
+    assert all(b"provider_retry" in b"".join(map(encode, log)) for log in logs)
+    assert all(check_steps(log) for log in logs)
+
+
+def check_steps(log: list[AnyChunk]) -> bool:
+    """Whether every reset is of a step that was begun."""
+    kinds = [type(chunk) for chunk in log]
+    return ResetStepChunk not in kinds or kinds.index(StartStepChunk) < kinds.index(ResetStepChunk)
+
+
 def restarting(tool: Executions) -> ModelAgent:
     config = ModelAgentConfig(name="a", model="m", restarts=True, message_metadata=False)
     return ModelAgent(config, Played(), Tools([PythonTool(tool.add)]))
@@ -306,12 +342,15 @@ class FarEnd:
 
     limits = TimeLimits()
 
-    def __init__(self) -> None:
+    def __init__(self, busy: bool) -> None:
         self.begun: list[str] = []
+        self._busy = busy
         self.drains = Drains()
 
     async def begin(self, path: str, body: bytes) -> httpx2.Response:
         self.begun.append(body.decode())
+        if self._busy:
+            await be_refused()
         return self._events(body.decode(), -1)
 
     async def follow(self, path: str, *, after: int | None) -> httpx2.Response:
@@ -332,8 +371,8 @@ class FarEnd:
 class Background(Played):
     """A provider of responses in the background, over a far end in memory."""
 
-    def __init__(self) -> None:
-        self.far_end = FarEnd()
+    def __init__(self, busy: bool = False) -> None:
+        self.far_end = FarEnd(busy)
         self.durable = self
 
     def keeps(self, provider_options: Any) -> bool:
@@ -357,20 +396,21 @@ class Background(Played):
 def test_background_run_comes_to_the_same_chunks_wherever_it_was_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With a point kept after every event, and with none but the response's id."""
-    for interval_s in (0.0, 1000.0):
+    """With a point kept after every event, and with none but the response's id; at a provider
+    that is busy at first, too."""
+    for interval_s, busy in ((0.0, False), (1000.0, False), (1000.0, True)):
         monkeypatch.setattr(openai_background, "POINT_INTERVAL_S", interval_s)
 
         def make(tool: Executions) -> ModelAgent:
             config = ModelAgentConfig(name="a", model="m", message_metadata=False)
-            return ModelAgent(config, Background(), Tools([PythonTool(tool.add)]))
+            return ModelAgent(config, Background(busy), Tools([PythonTool(tool.add)]))  # noqa: B023
 
         logs = check_every_death(make)
 
         whole, _ = asyncio.run(produce(make, Executions()))
         for log in logs:
             cut = any(isinstance(chunk, ToolOutputErrorChunk) for chunk in log)
-            assert cut or list(map(encode, log)) == list(map(encode, whole))
+            assert cut or busy or list(map(encode, log)) == list(map(encode, whole))
 
 
 def test_response_that_is_gone_adds_nothing_to_what_was_said(
