@@ -5,6 +5,8 @@ The pictures go to `screenshots/` beside this file, which is not kept in the rep
 
 from __future__ import annotations
 
+import gzip
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -85,3 +87,56 @@ async def test_demo_opens_a_pane_beside_the_chat(
     await tab.screenshot(pictures / f"{button.lower().replace(' ', '-')}.png")
 
     assert await tab.violations() == []
+
+
+async def fetch(demo: GatewayProcess, path: str) -> bytes:
+    async with demo.at.request("GET", path) as response:
+        assert response.status == 200
+        return await response.body()
+
+
+MAX_MAIN_BYTES: Final = 200_000
+"""Of scripts that the first screen waits for, over the wire: a second on a slow phone."""
+
+
+async def test_demo_fetches_little_before_it_shows_something(demo: GatewayProcess) -> None:
+    """Layout of Markdown, colours, the QR code and the wire come when they are needed."""
+    page = await fetch(demo, "/")
+    scripts = set(re.findall(r'(?:src|href)="(/assets/[^"]+\.js)"', page.decode()))
+    sizes = [len(gzip.compress(await fetch(demo, script), 9)) for script in scripts]
+
+    assert scripts
+    assert sum(sizes) <= MAX_MAIN_BYTES
+
+
+SMALL_TARGETS: Final = """() => [...document.querySelectorAll('button, a[href], select, summary')]
+  .filter(each => each.closest('.sr-only, p, [role=region]') === null)
+  .map(each => [each.getBoundingClientRect(), each.getAttribute('aria-label') || each.innerText])
+  .filter(([box]) => box.width > 0 && (box.width < 43.5 || box.height < 43.5))
+  .map(([box, name]) => `${name}: ${box.width} x ${box.height}`)"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_visitor_sees_or_is_shown_the_way_to_all_prompts(
+    demo: GatewayProcess, laptop: Profile, size: tuple[int, int]
+) -> None:
+    """All of them at once, or a button to the others; each button is large enough for a finger,
+    and the longest word stays within the page."""
+    tab = (page := await visit(laptop, demo, size)).tab
+    await page.shows("A busy provider")
+    below = await tab.run(
+        "() => [...document.querySelectorAll('[aria-label=\"Prompts to try\"] button')].filter("
+        "each => each.getBoundingClientRect().bottom >"
+        " document.querySelector('#message').form.getBoundingClientRect().top).length"
+    )
+    sign = await tab.run("() => document.body.innerText.includes('More to try')")
+    empty = await tab.run(SMALL_TARGETS)
+    await page.ask(f"{'Donaudampfschifffahrt' * 20} [[sources=3 reasoning=20]]")
+    await page.finishes()
+
+    assert (below == 0, sign) == ((True, False) if size == DESKTOP else (False, True))
+    assert empty == await tab.run(SMALL_TARGETS) == []
+    assert await tab.run(
+        "() => [...document.querySelectorAll('article')].every(each =>"
+        " each.scrollWidth <= each.clientWidth)"
+    )

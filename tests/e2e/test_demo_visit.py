@@ -189,6 +189,14 @@ async def test_sidebar_opens_and_deletes_sessions(demo: Demo) -> None:
     await demo.tab.run("path => document.querySelector(`nav a[href='${path}']`).click()", first)
     await demo.shows("You asked: The first one.")
     await demo.press("Delete “The first one.”")
+    await demo.shows("Delete this session?")
+    await demo.press("Keep it")
+    await demo.tab.finds(f"async () => (await fetch('/api/chat/{chat}')).status === 200")
+    await demo.press("Delete “The first one.”")
+    await demo.shows("Delete this session?")
+    await demo.photograph(PICTURES / "delete.png")
+    assert await demo.tab.violations() == []
+    await demo.press("Delete")
     await demo.shows("Break this chat.")
 
     await demo.tab.finds(f"async () => (await fetch('/api/chat/{chat}')).status === 404")
@@ -284,6 +292,7 @@ async def test_second_tab_writes_along_and_says_who_stopped(demo: Demo) -> None:
     await demo.shows("Stopped by you, here")
     await demo.tab.finds(f"() => /Stopped (by|in)/.test({other}.body.innerText)")
 
+    assert await demo.tab.run(f"() => {other}.querySelector('[aria-label=\"Break it\"]') === null")
     assert "by you" not in await demo.tab.run(f"() => {other}.body.innerText")
 
 
@@ -336,17 +345,69 @@ async def test_ten_seconds_offline_are_made_up_for(demo: Demo) -> None:
 
 
 @pytest.mark.timeout(90)
-async def test_killed_worker_is_told_and_retry_works(demo: Demo) -> None:
-    """The text is kept, the page says what happened, and the next answer comes."""
-    await demo.ask("How do rivers move? [[tokens=400 rate=60]]")
+async def test_another_worker_goes_on_after_one_is_killed(demo: Demo) -> None:
+    """The page says which one is dead, and which one goes on; no tab is counted twice, and the
+    note leaves when it is over. The answer is whole."""
+    await demo.ask("How do rivers move? [[tokens=700 rate=50]]")
     await demo.reads(50)
     await demo.press("Kill the worker")
-    await demo.shows("is dead (kill -9)")
-    await demo.shows("Interrupted: the worker that wrote this is gone")
-    kept = await demo.answer()
+    await demo.shows("is dead (kill -9). What it wrote is kept")
     await demo.photograph(PICTURES / "killed.png")
-    await demo.press("Retry")
+    await demo.shows("goes on with the answer")
+    assert await demo.tab.violations() == []
+    await demo.shows("Finished in")
+    await demo.tab.finds("() => !document.body.innerText.includes('is dead')")
+    here = (await demo.session())["presence"]
+
+    assert [user["tabs"] for user in here] == [1]
+    assert [run["outcome"] for run in (await demo.session())["runs"]] == ["finished"]
+
+
+async def test_nobody_is_killed_where_nothing_is_written(demo: Demo) -> None:
+    """The page says so, and what to do; the note leaves with the first answer."""
+    await demo.press("Kill the worker")
+    await demo.shows("Nobody was killed: nothing is being written here. Start an answer first.")
+    await demo.ask("Well? [[tokens=20]]")
     await demo.shows("Finished in")
 
-    assert kept != ""
-    assert "is dead" not in await demo.tab.run("() => document.body.innerText")
+    await demo.tab.finds("() => !document.body.innerText.includes('Nobody was killed')")
+
+
+async def test_busy_provider_is_told_before_it_is_asked_again(demo: Demo) -> None:
+    """That it refused, and when the gateway asks again; then the answer comes."""
+    await demo.pick("A busy provider")
+    await demo.shows("The provider is busy (429); asking again in 5 s.")
+    await demo.photograph(PICTURES / "busy.png")
+    await demo.shows("Finished in")
+
+    assert await demo.answer() != ""
+
+
+async def test_escape_stops_the_answer(demo: Demo) -> None:
+    """Wherever the focus is, but not while the key is a dialog's."""
+    await demo.ask(LONG)
+    await demo.reads()
+    await demo.press("Open on another device")
+    await demo.tab.finds("() => document.querySelector('dialog[open]')")
+    await demo.tab.command("press", key="Escape")
+    await demo.tab.finds("() => document.querySelector('dialog') === null")
+    running = (await demo.session())["runs"][-1]["state"]
+    await demo.tab.command("press", key="Escape")
+    await demo.shows("Stopped by you, here")
+
+    assert running == "open"
+
+
+async def test_title_says_that_an_answer_came_while_nobody_looked(demo: Demo) -> None:
+    """Until the tab is looked at again."""
+    await demo.ask("How do rivers move? [[tokens=60 rate=60]]")
+    await demo.tab.run(
+        "() => { Object.defineProperty(document, 'hidden', { get: () => window.away !== false,"
+        " configurable: true }); }"
+    )
+    await demo.tab.finds("() => document.title.startsWith('✓ How do rivers move?')")
+    await demo.tab.run(
+        "() => { window.away = false; document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+
+    await demo.tab.finds("() => document.title === 'How do rivers move? · Midstream'")

@@ -18,11 +18,12 @@ PHONE: Final = (390, 844)
 
 SIMULATED: Final[Settings] = {
     "agents.assistant": {
-        "provider": "simulator",
+        "provider": "simulator-openai",
         "model": "sim-fast",
         "models": ["sim-instant"],
         "send_sources": True,
-    }
+    },
+    "agents.assistant.provider_options": {"background": True},
 }
 """The agent that `make run` has, quicker; and a death that is noticed sooner."""
 
@@ -97,7 +98,8 @@ class Demo:
         )
 
     async def answer(self) -> str:
-        """Return the text of the newest answer, as it is shown."""
+        """Return the text of the newest answer, as it is shown once its layout has come."""
+        await self.tab.finds("() => document.querySelector('[data-plain]') === null")
         return str(await self.tab.run(ANSWER))
 
     async def count(self, selector: str) -> int:

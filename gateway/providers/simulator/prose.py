@@ -69,9 +69,15 @@ def write_answer(prompt: str) -> Iterator[str]:
         excerpt = topic if len(topic) <= 60 else f"{topic[:57].rstrip()}…"
         yield f"You asked: *{excerpt}* {_SELF}\n\n"
     dice = Dice(prompt)
+    words = set(_WORD.findall(prompt.lower()))
     while True:
-        # In another order each time, and all of them before one comes again.
+        # What was asked for first, then the others in an order of their own; all of them before
+        # one comes again.
         waiting = list(_SECTIONS)
+        first = max(waiting, key=lambda section: _relevance(words, section))
+        if _relevance(words, first):
+            waiting.remove(first)
+            yield from first
         while waiting:
             yield from waiting.pop(dice.below(len(waiting)))
 
@@ -126,6 +132,11 @@ def take_sized(blocks: Iterator[str], count: int, size: int) -> tuple[str, ...]:
     return tuple(pieces)
 
 
+def _relevance(words: set[str], section: tuple[str, ...]) -> int:
+    """Return how many of the words are in a section's heading."""
+    return len(words & set(_WORD.findall(section[0].lower())))
+
+
 def _blocks(text: str) -> tuple[str, ...]:
     """Return the blocks of Markdown; the lines of a paragraph become one."""
     blocks = _BLOCK.findall(text)
@@ -138,6 +149,8 @@ def _blocks(text: str) -> tuple[str, ...]:
 _OF_LINES = ("#", "- ", "1. ", "|", "```")
 """How blocks begin whose lines stay."""
 _BLOCK = re.compile(r"```.*?\n```|[^\n]+(?:\n[^\n]+)*", re.DOTALL)
+
+_WORD = re.compile(r"[a-zé]{4,}")
 
 _SECTIONS = tuple(
     _blocks(f"## {each}") for each in SECTIONS.strip().removeprefix("## ").split("\n## ")

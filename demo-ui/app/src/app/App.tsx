@@ -29,7 +29,11 @@ function WithSidebar({ id, open, change, view }: Props) {
     open(next);
   };
   return (
-    <div className="flex h-dvh overflow-hidden" onKeyDown={(event) => event.key === 'Escape' && setMenu(false)}>
+    <div className="flex h-dvh overflow-hidden" onKeyDown={(event) => {
+        if (event.key !== 'Escape' || !menu) return;
+        event.preventDefault();
+        setMenu(false);
+      }}>
       <a
         href="#message"
         className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-40 focus:rounded-lg focus:bg-popover focus:px-4 focus:py-2"

@@ -15,11 +15,11 @@ export function Header({ title, demo, wireOpen, onMenu, onShare, onWire }: Props
   const Heading = demo.chat.messages.length > 0 ? 'h1' : 'p';
   return (
     <header className="flex h-14 shrink-0 items-center gap-2 border-b px-2 sm:px-3">
-      <IconButton icon="menu" label="Sessions" className="size-9 lg:hidden" onClick={onMenu} />
+      <IconButton icon="menu" label="Sessions" className="lg:hidden" onClick={onMenu} />
       <Heading className="min-w-0 flex-1 truncate px-1 font-medium">{title}</Heading>
       <Connection session={demo.session} />
       <IconButton icon="share" label="Open on another device" onClick={onShare} />
-      <Button icon="wire" aria-label="The wire" aria-pressed={wireOpen} onClick={onWire}>
+      <Button icon="wire" aria-label="The wire" className="min-w-11" aria-pressed={wireOpen} onClick={onWire}>
         <span className="hidden sm:inline">The wire</span>
       </Button>
     </header>

@@ -1,13 +1,17 @@
-import { useState, type ReactNode } from 'react';
+import { lazy, Suspense, useState, type ReactNode } from 'react';
 import { Chat } from '../chat/Chat';
 import { ChaosBar } from '../chaos/ChaosBar';
 import { addressOf, isSecondPane } from '../lib/route';
 import { splitDirectives } from '../lib/directives';
-import { ShareDialog } from '../share/ShareDialog';
 import { useDemoSession, type DemoSession } from '../session/useDemoSession';
-import { WirePane } from '../wire/WirePane';
 import { Connection, Header } from './Header';
+import { useAnnouncement } from '../session/useAnnouncement';
+import { statusOf } from '../session/status';
 import { useReport } from './useReport';
+
+// What not every visitor opens is fetched when it is.
+const ShareDialog = lazy(() => import('../share/ShareDialog'));
+const WirePane = lazy(() => import('../wire/WirePane'));
 
 /** One session: its chat, and what stands round it. Made anew for each session. */
 export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () => void; onChange: (what: string) => void }) {
@@ -16,6 +20,8 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
   const [wireOpen, setWireOpen] = useState(false);
   const [split, setSplit] = useState(false);
   const [sharing, setSharing] = useState(false);
+  const title = titleOf(chat.messages);
+  useAnnouncement(title, session.phase !== 'idle', statusOf(demo)?.text ?? '');
   useReport(`${id} ${session.run?.id} ${session.run?.state}`, onChange);
 
   if (isSecondPane) {
@@ -24,7 +30,6 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
         <SecondHeader>
           <Connection session={session} />
         </SecondHeader>
-        <ChaosBar sessionId={id} runId={session.run?.id} split={false} />
         <Chat demo={demo} />
       </Column>
     );
@@ -33,14 +38,14 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
     <div className="flex min-w-0 flex-1">
       <Column>
         <Header
-          title={titleOf(chat.messages)}
+          title={title}
           demo={demo}
           wireOpen={wireOpen}
           onMenu={onMenu}
           onShare={() => setSharing(true)}
           onWire={() => setWireOpen(!wireOpen)}
         />
-        <ChaosBar sessionId={id} runId={session.run?.id} split={split} onSplit={() => setSplit(!split)} />
+        <ChaosBar sessionId={id} session={session} split={split} onSplit={() => setSplit(!split)} />
         <div className="flex min-h-0 flex-1 flex-col md:flex-row">
           <Chat demo={demo} />
           {split && (
@@ -54,10 +59,12 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
       </Column>
       {wireOpen && (
         <div className="fixed inset-0 z-30 w-full border-l lg:static lg:w-[27rem] lg:shrink-0">
-          <WirePane sessionId={id} onClose={() => setWireOpen(false)} />
+          <Suspense>
+            <WirePane sessionId={id} onClose={() => setWireOpen(false)} />
+          </Suspense>
         </div>
       )}
-      {sharing && <ShareDialog sessionId={id} onClose={() => setSharing(false)} />}
+      <Suspense>{sharing && <ShareDialog sessionId={id} onClose={() => setSharing(false)} />}</Suspense>
     </div>
   );
 }

@@ -1,30 +1,86 @@
-/** The ways to break the session, each with what one should see. */
-import { killWorker } from '../lib/api';
-import { network } from '../network/network';
+/** The ways to break the session, each with what one should see, and when that is over. */
+import { findWorker, GatewayRefusal, killWorker } from '../lib/api';
+import { network, type NetworkState } from '../network/network';
+import type { DemoSession } from '../session/useDemoSession';
 import type { IconName } from '../ui/Icon';
+
+/** What is said about an incident. */
+export interface Note {
+  text: string;
+  /** Said in place of `text` once it is over; then the note leaves. */
+  after: string;
+  /** Whether it is over. */
+  isOver: (now: Circumstances) => boolean;
+}
+
+export interface Circumstances {
+  session: DemoSession['session'];
+  net: NetworkState;
+  split: boolean;
+  /** How long the note has been there. */
+  ageMs: number;
+}
 
 export interface Incident {
   icon: IconName;
   label: string;
   expect: string;
-  /** Does it; returns what to say instead of `expect`, if anything. */
-  cause: (sessionId: string) => Promise<string | void> | string | void;
+  /** Does it, and says what it is about; what is said may change on the way. */
+  cause: (session: DemoSession['session'], say: (note: Note) => void, id: string) => Promise<void> | void;
 }
 
 const OFFLINE_MS = 10_000;
+const LOOK_EVERY_MS = 500;
+const LOOK_LIMIT_MS = 60_000;
+const SHORTEST_MS = 2500;
+const CUT_EXPECT =
+  'The connections of this tab are gone. It connects again by itself and goes on with the next word: none is missing, none comes twice.';
+const OFFLINE_EXPECT =
+  'The text stands still for ten seconds while the model goes on. Then all that you missed arrives at once.';
+const KILL_EXPECT =
+  'Ends the process that writes this answer, with kill -9. Another one goes on with it, within 12 s.';
+export const SLOW_EXPECT =
+  'Everything takes most of a second longer. The words come in lumps, all of them and in order.';
+export const SPLIT_EXPECT =
+  'The other half is a second tab with connections of its own. It writes along; send or stop in either.';
+
+const isLive = ({ session, ageMs }: Circumstances) => session.connection === 'live' && ageMs > SHORTEST_MS;
+const isIdle = ({ session }: Circumstances) => session.run?.state === 'ended' && session.phase === 'idle';
+
+export const SLOW: Note = {
+  text: SLOW_EXPECT,
+  after: 'The network is fast again.',
+  isOver: ({ net }) => !net.slow,
+};
+
+export const SPLIT: Note = {
+  text: SPLIT_EXPECT,
+  after: '',
+  isOver: ({ split, session, ageMs }) => !split || (ageMs > 15_000 && session.phase === 'idle'),
+};
 
 export const INCIDENTS: readonly Incident[] = [
   {
     icon: 'scissors',
     label: 'Cut the connection',
-    expect: 'The connections of this tab are gone. It connects again by itself and goes on with the next word: none is missing, none comes twice.',
-    cause: () => void network.cut(),
+    expect: CUT_EXPECT,
+    cause: (_, say) => {
+      network.cut();
+      say({ text: CUT_EXPECT, after: 'Connected again, and nothing is missing.', isOver: isLive });
+    },
   },
   {
     icon: 'offline',
     label: 'Offline for 10 s',
-    expect: 'The text stands still for ten seconds while the model goes on. Then all that you missed arrives at once.',
-    cause: () => network.goOffline(OFFLINE_MS),
+    expect: OFFLINE_EXPECT,
+    cause: (_, say) => {
+      network.goOffline(OFFLINE_MS);
+      say({
+        text: OFFLINE_EXPECT,
+        after: 'Online again, with all that you have missed.',
+        isOver: (now) => now.net.offlineUntil === 0 && isLive(now),
+      });
+    },
   },
   {
     icon: 'refresh',
@@ -32,22 +88,50 @@ export const INCIDENTS: readonly Incident[] = [
     expect: 'The page starts from nothing, and shows the answer so far in one piece; then it goes on live.',
     cause: () => location.reload(),
   },
-  {
-    icon: 'skull',
-    label: 'Kill the worker',
-    expect: 'Ends the process that writes this answer, with kill -9. Within 15 s every tab says so, keeps the text and offers Retry.',
-    cause: async (sessionId) => {
-      try {
-        const { pid } = await killWorker(sessionId);
-        return `Worker ${pid} is dead (kill -9). Within 15 s every tab says so, keeps the text and offers Retry.`;
-      } catch (error) {
-        return `Nothing was killed: ${error instanceof Error ? error.message : 'unknown reason'}. Start an answer first.`;
-      }
-    },
-  },
+  { icon: 'skull', label: 'Kill the worker', expect: KILL_EXPECT, cause: kill },
 ];
 
-export const SLOW_EXPECT =
-  'Everything takes most of a second longer. The words come in lumps, all of them and in order.';
-export const SPLIT_EXPECT =
-  'The other half is a second tab with connections of its own. It writes along; send or stop in either.';
+async function kill(session: DemoSession['session'], say: (note: Note) => void, id: string): Promise<void> {
+  if (session.run === undefined || session.run.state === 'ended') {
+    say(notKilled('nothing is being written here. Start an answer first.'));
+    return;
+  }
+  try {
+    const killed = await killWorker(id);
+    const dead = `Worker ${killed.pid} is dead (kill -9).`;
+    say({
+      text: `${dead} What it wrote is kept, and another one takes over: within 12 s, when its lease has run out.`,
+      after: '',
+      isOver: isIdle,
+    });
+    say(await successor(id, killed.runId, killed.pid, dead));
+  } catch (error) {
+    say(notKilled(error instanceof GatewayRefusal ? `${error.message}.` : 'the gateway did not answer.'));
+  }
+}
+
+/** Waits until another worker goes on with the run, or until that is over. */
+async function successor(id: string, runId: string | null, deadPid: number | null, dead: string): Promise<Note> {
+  for (const end = Date.now() + LOOK_LIMIT_MS; Date.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    const now = await findWorker(id).catch(() => null);
+    if (now === null) continue;
+    if (now.runId !== runId) return over(`${dead} The answer is over; the status below says how.`);
+    if (now.pid !== null && now.pid !== deadPid) {
+      return over(`${dead} Worker ${now.pid} goes on with the answer.`);
+    }
+  }
+  return over(`${dead} Nobody has gone on with the answer in ${LOOK_LIMIT_MS / 1000} s.`);
+}
+
+function over(text: string): Note {
+  return { text, after: text, isOver: () => true };
+}
+
+function notKilled(reason: string): Note {
+  return {
+    text: `Nobody was killed: ${reason}`,
+    after: '',
+    isOver: ({ session, ageMs }) => ageMs > 8000 || session.phase !== 'idle',
+  };
+}

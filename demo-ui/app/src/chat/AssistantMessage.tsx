@@ -1,5 +1,6 @@
-import { isToolUIPart, type FileUIPart } from 'ai';
+import { isToolUIPart, type FileUIPart, type ReasoningUIPart } from 'ai';
 import { memo, useState } from 'react';
+import { modelName } from '../lib/names';
 import type { Message } from '../session/types';
 import { IconButton } from '../ui/Button';
 import type { ToolAnswers } from './Messages';
@@ -32,7 +33,11 @@ export const AssistantMessage = memo(function AssistantMessage({
         const last = live && index === message.parts.length - 1;
         if (part.type === 'text') return <Markdown key={index} text={part.text} live={last} />;
         if (part.type === 'reasoning') {
-          return <Reasoning key={index} text={part.text} live={last && part.state === 'streaming'} />;
+          // A model's thoughts come in several parts; they are one train of thought.
+          if (message.parts[index - 1]?.type === 'reasoning') return null;
+          const thoughts = thoughtsFrom(message.parts, index);
+          const thinks = live && thoughts.at(-1) === message.parts.at(-1);
+          return <Reasoning key={index} text={thoughts.map(({ text }) => text).join('\n\n')} live={thinks} />;
         }
         if (isToolUIPart(part)) return <ToolCall key={index} part={part} answers={toolAnswers} />;
         return null;
@@ -43,6 +48,12 @@ export const AssistantMessage = memo(function AssistantMessage({
     </article>
   );
 });
+
+function thoughtsFrom(parts: Message['parts'], first: number): ReasoningUIPart[] {
+  const after = parts.slice(first);
+  const end = after.findIndex((part) => part.type !== 'reasoning');
+  return after.slice(0, end < 0 ? undefined : end) as ReasoningUIPart[];
+}
 
 function Actions({ message, onRegenerate }: { message: Message; onRegenerate?: () => void }) {
   const [copied, setCopied] = useState(false);
@@ -58,14 +69,14 @@ function Actions({ message, onRegenerate }: { message: Message; onRegenerate?: (
         <IconButton
           icon={copied ? 'check' : 'copy'}
           label={copied ? 'Copied' : 'Copy the answer'}
-          className="size-8"
+          
           onClick={() => void copy()}
         />
       )}
       {onRegenerate && (
-        <IconButton icon="refresh" label="Write it again" className="size-8" onClick={onRegenerate} />
+        <IconButton icon="refresh" label="Write it again"  onClick={onRegenerate} />
       )}
-      {message.metadata?.model && <span className="ml-1.5 font-mono">{message.metadata.model}</span>}
+      {message.metadata?.model && <span className="ml-1.5">{modelName(message.metadata.model)}</span>}
     </div>
   );
 }

@@ -29,9 +29,11 @@ export function Attachments({
               type="button"
               aria-label={`Remove ${file.filename ?? 'attachment'}`}
               onClick={() => onRemove(index)}
-              className="absolute -top-2 -right-2 grid size-6 place-items-center rounded-full border bg-popover shadow-sm"
+              className="absolute -top-4 -right-4 grid size-11 place-items-center"
             >
-              <Icon name="close" className="size-3.5" />
+              <span className="grid size-6 place-items-center rounded-full border bg-popover shadow-sm">
+                <Icon name="close" className="size-3.5" />
+              </span>
             </button>
           )}
         </li>

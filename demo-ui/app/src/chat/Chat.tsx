@@ -2,14 +2,16 @@ import { useCallback, useMemo, useState } from 'react';
 import type { FileUIPart } from 'ai';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
-import { IconButton } from '../ui/Button';
+import { Button, IconButton } from '../ui/Button';
 import { Composer } from './Composer';
 import { EmptyState } from './EmptyState';
 import { Messages, type ToolAnswers } from './Messages';
 import { storedChoice } from './ModelPicker';
 import { StatusLine } from './StatusLine';
 import { Unsent } from './Unsent';
+import { useEscape } from '../lib/useEscape';
 import { useFollowEnd } from './useFollowEnd';
+import { useMoreBelow } from './useMoreBelow';
 
 export function Chat({ demo }: { demo: DemoSession }) {
   const [choice, setChoice] = useState(storedChoice);
@@ -17,6 +19,9 @@ export function Chat({ demo }: { demo: DemoSession }) {
   const { messages, status, sendMessage, regenerate, addToolOutput, addToolApprovalResponse } = chat;
   const { area, content, away, toEnd } = useFollowEnd(messages.length > 0);
   const busy = status === 'submitted' || status === 'streaming';
+  const isEmpty = messages.length === 0 && session.loaded && !busy;
+  const [below, onward] = useMoreBelow(area, isEmpty);
+  useEscape(busy, () => void demo.stop());
 
   const send = (text: string, files: FileUIPart[] = []) => {
     toEnd();
@@ -51,7 +56,7 @@ export function Chat({ demo }: { demo: DemoSession }) {
     <div className="relative flex min-h-0 min-w-0 flex-1 flex-col">
       <div ref={area} className="scroll-area min-h-0 flex-1" tabIndex={0} role="log" aria-label="Conversation" aria-live="off">
         <div ref={content}>
-          {messages.length === 0 && session.loaded && !busy ? (
+          {isEmpty ? (
             <EmptyState onPick={send} />
           ) : (
             <Messages
@@ -69,9 +74,19 @@ export function Chat({ demo }: { demo: DemoSession }) {
           icon="arrowDown"
           label="To the newest"
           look="outline"
-          className="absolute bottom-44 left-1/2 size-9 -translate-x-1/2 rounded-full shadow-md"
+          className="absolute bottom-44 left-1/2 -translate-x-1/2 rounded-full shadow-md"
           onClick={toEnd}
         />
+      )}
+      {below && (
+        <Button
+          icon="arrowDown"
+          look="outline"
+          className="absolute bottom-40 left-1/2 -translate-x-1/2 rounded-full shadow-md"
+          onClick={onward}
+        >
+          More to try
+        </Button>
       )}
       <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
         <StatusLine demo={demo} onRetry={() => onRegenerate()} />

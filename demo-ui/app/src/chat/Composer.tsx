@@ -94,7 +94,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
         <span className="ml-auto" />
         {/* Side by side: an answer that begins elsewhere puts no Stop under a finger on Send. */}
         {busy && (
-          <Button icon="stop" look="outline" aria-label="Stop the answer, in every tab" onClick={onStop}>
+          <Button icon="stop" look="outline" aria-label="Stop the answer, in every tab" aria-keyshortcuts="Escape" title="Stop the answer, in every tab (Escape)" onClick={onStop}>
             Stop
           </Button>
         )}

@@ -1,26 +1,18 @@
-import { memo } from 'react';
-import { Streamdown } from 'streamdown';
-import { highlighter } from './highlighter';
+import { lazy, memo, Suspense } from 'react';
 
-const PLUGINS = { code: highlighter };
-const CONTROLS = { code: { copy: true, download: false }, table: false } as const;
-const LINK_SAFETY = { enabled: false };
+// It is half of the page's code, and the first screen has no answer.
+const load = () => import('./RichText');
+const RichText = lazy(load);
 
-/** An answer's text, while it is written and after. */
+/** Fetches it before the first answer comes. */
+export const preloadMarkdown = () => void load().catch(() => undefined);
+
+/** An answer's text, while it is written and after; as it is until it can be laid out. */
 export const Markdown = memo(function Markdown({ text, live }: { text: string; live: boolean }) {
+  const plain = <div data-plain className="prose-answer whitespace-pre-wrap">{text}</div>;
   return (
-    <Streamdown
-      className="prose-answer"
-      plugins={PLUGINS}
-      controls={CONTROLS}
-      linkSafety={LINK_SAFETY}
-      lineNumbers={false}
-      codeBlockMaxHeight={0}
-      tableMaxHeight={0}
-      isAnimating={live}
-      mode={live ? 'streaming' : 'static'}
-    >
-      {text}
-    </Streamdown>
+    <Suspense fallback={plain}>
+      <RichText text={text} live={live} />
+    </Suspense>
   );
 });

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'react';
 import { listAgents, type AgentOffer } from '../lib/api';
+import { agentName, modelName } from '../lib/names';
 
 /** Who is asked; empty for the gateway's default. */
 export interface Choice {
@@ -34,14 +35,14 @@ export function ModelPicker({ choice, onChoose }: { choice: Choice; onChoose: (c
         localStorage.setItem(KEY, JSON.stringify(next));
         onChoose(next);
       }}
-      className="h-9 max-w-44 truncate rounded-lg bg-transparent px-2 text-sm text-muted-foreground hover:bg-muted hover:text-foreground"
+      className="h-11 max-w-44 min-w-0 shrink truncate rounded-lg bg-transparent px-2 text-sm text-muted-foreground hover:bg-muted hover:text-foreground"
     >
-      {agents.length === 0 && <option value="">default model</option>}
+      {agents.length === 0 && <option value="">Default model</option>}
       {agents.map((agent) => (
-        <optgroup key={agent.name} label={agent.name}>
+        <optgroup key={agent.name} label={agentName(agent.name)}>
           {(agent.models.length > 0 ? agent.models : ['']).map((model) => (
             <option key={model} value={`${agent.name}/${model}`}>
-              {model || agent.name}
+              {model ? modelName(model) : agentName(agent.name)}
             </option>
           ))}
         </optgroup>

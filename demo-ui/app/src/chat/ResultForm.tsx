@@ -23,7 +23,7 @@ export function ResultForm({ onResult }: { onResult: (output: unknown) => void }
           id={id}
           value={text}
           onChange={(event) => setText(event.target.value)}
-          className="h-9 min-w-0 flex-1 rounded-lg border border-input bg-background px-3 font-mono text-xs"
+          className="h-11 min-w-0 flex-1 rounded-lg border border-input bg-background px-3 font-mono text-xs"
         />
         <Button look="primary" type="submit">
           Give it

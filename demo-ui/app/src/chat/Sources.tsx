@@ -18,7 +18,7 @@ export function Sources({ parts }: { parts: SourcePart[] }) {
 
 function Source({ part, number }: { part: SourcePart; number: number }) {
   const look =
-    'flex max-w-64 items-center gap-1.5 rounded-full border bg-card px-2.5 py-1 text-xs text-muted-foreground';
+    'flex min-h-11 max-w-64 items-center gap-1.5 rounded-full border bg-card px-3.5 py-1 text-xs text-muted-foreground';
   const content = (
     <>
       <Icon name="globe" className="size-3.5 text-primary" />

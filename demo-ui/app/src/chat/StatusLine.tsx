@@ -14,10 +14,10 @@ const TONES = {
 export function StatusLine({ demo, onRetry }: { demo: DemoSession; onRetry: () => void }) {
   const status = statusOf(demo);
   const now = useNow(status?.since !== undefined);
-  if (status === null) return <div aria-live="polite" className="h-8" />;
+  if (status === null) return <div aria-live="polite" className="h-11" />;
   const pulses = status.tone === 'busy' || status.tone === 'warning';
   return (
-    <div className={`flex min-h-8 flex-wrap items-center gap-x-2 gap-y-1 text-sm ${TONES[status.tone]}`}>
+    <div className={`flex min-h-11 flex-wrap items-center gap-x-2 gap-y-1 text-sm ${TONES[status.tone]}`}>
       <span
         aria-hidden="true"
         className={`size-2 rounded-full bg-current ${pulses ? 'animate-ripple' : 'opacity-60'}`}
@@ -30,7 +30,7 @@ export function StatusLine({ demo, onRetry }: { demo: DemoSession; onRetry: () =
       )}
       {status.detail && <span className="text-muted-foreground sm:before:mr-2 sm:before:content-['·']">{status.detail}</span>}
       {status.offersRetry && (
-        <Button look="outline" icon="refresh" className="h-8" onClick={onRetry}>
+        <Button look="outline" icon="refresh" onClick={onRetry}>
           Retry
         </Button>
       )}

@@ -32,15 +32,15 @@ export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
             <span className="block font-medium text-warning">
               Not sent: {REASONS[error.code] ?? error.message}
             </span>
-            <span className="line-clamp-2">{wordsOf(message)}</span>
+            <span className="line-clamp-2 wrap-anywhere">{wordsOf(message)}</span>
           </span>
-          <Button look="outline" icon="arrowUp" className="h-8" disabled={busy} onClick={() => onResend(message.id)}>
+          <Button look="outline" icon="arrowUp" disabled={busy} onClick={() => onResend(message.id)}>
             Send now
           </Button>
           <IconButton
             icon="close"
             label="Discard the message"
-            className="size-8"
+            
             onClick={() => onDiscard(message.id)}
           />
         </li>

@@ -32,7 +32,7 @@ export const UserMessage = memo(function UserMessage({ message, onEdit }: Props)
     <article aria-label="Your message" className="group/message flex flex-col items-end gap-1.5">
       {files.length > 0 && <Attachments files={files} />}
       {words !== '' && (
-        <p className="max-w-[85%] rounded-2xl rounded-br-md bg-accent px-4 py-2.5 whitespace-pre-wrap text-accent-foreground">
+        <p className="max-w-[85%] rounded-2xl rounded-br-md bg-accent px-4 py-2.5 wrap-anywhere whitespace-pre-wrap text-accent-foreground">
           {words}
         </p>
       )}
@@ -50,7 +50,7 @@ export const UserMessage = memo(function UserMessage({ message, onEdit }: Props)
         <IconButton
           icon="edit"
           label="Edit the message"
-          className="size-8"
+          
           disabled={!onEdit}
           onClick={() => setEditing(true)}
         />
@@ -68,7 +68,11 @@ function Editor(props: { text: string; onSave: (text: string) => void; onCancel:
         event.preventDefault();
         if (text.trim() !== '') props.onSave(text);
       }}
-      onKeyDown={(event) => event.key === 'Escape' && props.onCancel()}
+      onKeyDown={(event) => {
+        if (event.key !== 'Escape') return;
+        event.preventDefault();
+        props.onCancel();
+      }}
     >
       <textarea
         autoFocus

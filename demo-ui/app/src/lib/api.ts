@@ -35,13 +35,23 @@ export async function eraseChat(id: string): Promise<void> {
   await request(`/api/chat/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }
 
+/** A run under way, and the process that is at it; null: nothing, or nobody now. */
+export interface AtWork {
+  runId: string | null;
+  pid: number | null;
+}
+
+export async function findWorker(id: string): Promise<AtWork> {
+  return request(`/api/demo/worker/${encodeURIComponent(id)}`);
+}
+
 /** Kills the worker that writes the session's answer, as `kill -9` does. */
-export async function killWorker(id: string): Promise<{ pid: number }> {
+export async function killWorker(id: string): Promise<AtWork> {
   return request('/api/demo/kill', { method: 'POST', body: JSON.stringify({ id }) });
 }
 
 async function request<Answer>(path: string, init?: RequestInit): Promise<Answer> {
-  const response = await fetch(path, init);
+  const response = await fetch(path, { cache: 'no-store', ...init });
   const text = await response.text();
   if (!response.ok) throw refusal(response.status, text);
   return (text ? JSON.parse(text) : undefined) as Answer;

@@ -13,7 +13,7 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
     icon: 'waves',
     title: 'A two-minute answer',
     detail: 'Long enough to press every button of the bar above while it is written.',
-    text: 'How does an answer survive when everything around it fails? Tell me at length. [[long=2m rate=24]]',
+    text: 'Where does an answer live when everything around it breaks? Tell me at length. [[long=2m rate=24]]',
   },
   {
     icon: 'brain',

@@ -38,7 +38,7 @@ export function statusOf(demo: DemoSession): Status | null {
   return chat.error ? failure(chat.error.message) : null;
 }
 
-function busyStatus({ chat, session, stoppedHere }: DemoSession, run: RunInfo | undefined): Status {
+function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: RunInfo | undefined): Status {
   const since = run?.startedAtMs;
   switch (session.phase) {
     case 'sending':
@@ -46,6 +46,7 @@ function busyStatus({ chat, session, stoppedHere }: DemoSession, run: RunInfo | 
         ? { tone: 'busy', text: 'Queued: the answer before is being stopped' }
         : { tone: 'busy', text: 'Sending' };
     case 'waiting':
+      if (notice) return { tone: 'warning', text: notice, since };
       return { tone: 'busy', text: 'Waiting for the model', since };
     case 'thinking':
       return { tone: 'busy', text: 'Thinking', since };

@@ -2,7 +2,7 @@
 import { useChat } from '@ai-sdk/react';
 import { MidstreamChatTransport } from 'midstream';
 import { useSession } from 'midstream/react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { isSecondPane } from '../lib/route';
 import { network } from '../network/network';
 import type { Message } from './types';
@@ -18,14 +18,27 @@ const transport = new MidstreamChatTransport<Message>({
 const RENDER_EVERY_MS = 40;
 
 export function useDemoSession(id: string) {
-  const chat = useChat<Message>({ id, transport, throttle: RENDER_EVERY_MS });
+  const [notice, setNotice] = useState('');
+  const chat = useChat<Message>({
+    id,
+    transport,
+    throttle: RENDER_EVERY_MS,
+    onData: (part) => {
+      if (part.type === 'data-status') setNotice((part.data as { text: string }).text);
+    },
+  });
   const session = useSession<Message>(chat, { transport });
+  // What is said while one waits is over with the wait.
+  const { phase } = session;
+  useEffect(() => {
+    if (phase !== 'waiting') setNotice('');
+  }, [phase]);
   const [stoppedHere, setStoppedHere] = useState<string | null>(null);
   const stop = () => {
     setStoppedHere(session.run?.id ?? null);
     return chat.stop();
   };
-  return { chat, session, stop, stoppedHere };
+  return { chat, session, stop, stoppedHere, notice };
 }
 
 export type DemoSession = ReturnType<typeof useDemoSession>;

@@ -6,7 +6,7 @@ import { Dialog } from '../ui/Dialog';
 
 const LOOPBACK = /^(localhost|127\.|\[?::1)/;
 
-export function ShareDialog({ sessionId, onClose }: { sessionId: string; onClose: () => void }) {
+export default function ShareDialog({ sessionId, onClose }: { sessionId: string; onClose: () => void }) {
   const address = location.origin + addressOf(sessionId);
   const [copied, setCopied] = useState(false);
   return (
@@ -27,7 +27,7 @@ export function ShareDialog({ sessionId, onClose }: { sessionId: string; onClose
           aria-label="Address of this session"
           value={address}
           onFocus={(event) => event.target.select()}
-          className="h-9 min-w-0 flex-1 rounded-lg border bg-background px-3 font-mono text-xs"
+          className="h-11 min-w-0 flex-1 rounded-lg border bg-background px-3 font-mono text-xs"
         />
         <Button
           look="primary"

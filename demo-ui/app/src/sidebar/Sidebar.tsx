@@ -1,10 +1,12 @@
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { addressOf } from '../lib/route';
 import { ago, useNow } from '../lib/time';
 import { splitDirectives } from '../lib/directives';
 import { useTheme } from '../lib/theme';
 import { Button, IconButton } from '../ui/Button';
+import { Dialog } from '../ui/Dialog';
 import { Wordmark } from '../ui/Wordmark';
+import { canNotify, useNotifications } from '../session/useAnnouncement';
 import type { ChatSummary } from '../lib/api';
 
 interface Props {
@@ -20,6 +22,8 @@ interface Props {
 export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClose }: Props) {
   const [theme, toggleTheme] = useTheme();
   const now = useNow(true, 30_000);
+  const [asked, setAsked] = useState<ChatSummary | null>(null);
+  const [notifies, toggleNotifications] = useNotifications();
   const nav = useRef<HTMLElement>(null);
   useEffect(() => {
     nav.current?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: 'nearest' });
@@ -28,7 +32,7 @@ export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClo
     <aside className="flex h-full w-72 flex-col border-r bg-sidebar" aria-label="Sessions">
       <div className="flex h-14 items-center justify-between pr-2 pl-4">
         <Wordmark />
-        <IconButton icon="close" label="Close the sidebar" className="size-9 lg:hidden" onClick={onClose} />
+        <IconButton icon="close" label="Close the sidebar" className="lg:hidden" onClick={onClose} />
       </div>
       <div className="px-3 pb-2">
         <Button look="outline" icon="plus" className="w-full justify-start" onClick={onNew}>
@@ -51,7 +55,7 @@ export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClo
                   event.preventDefault();
                   onOpen(chat.id);
                 }}
-                className="block rounded-lg py-2 pr-10 pl-3 text-sm hover:bg-muted aria-[current=page]:bg-accent aria-[current=page]:text-accent-foreground"
+                className="block min-h-11 rounded-lg py-2 pr-12 pl-3 text-sm hover:bg-muted aria-[current=page]:bg-accent aria-[current=page]:text-accent-foreground"
               >
                 <span className="block truncate">{titleOf(chat)}</span>
                 <span className="mt-0.5 flex items-center gap-1.5 text-xs text-muted-foreground">
@@ -62,23 +66,55 @@ export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClo
               <IconButton
                 icon="trash"
                 label={`Delete “${titleOf(chat)}”`}
-                className="absolute top-2 right-1 size-8 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 [@media(hover:none)]:opacity-70"
-                onClick={() => onErase(chat.id)}
+                className="absolute top-1 right-0.5 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 [@media(hover:none)]:opacity-70"
+                onClick={() => setAsked(chat)}
               />
             </li>
           ))}
         </ul>
       </nav>
       <div className="flex items-center justify-between border-t px-3 py-2">
-        <a className="text-xs text-muted-foreground hover:text-foreground hover:underline" href="/schema">
+        <a className="flex min-h-11 items-center px-2 text-xs text-muted-foreground hover:text-foreground hover:underline" href="/schema">
           The gateway's API
         </a>
+        {canNotify && (
+          <IconButton
+            icon="bell"
+            label="Notify me when an answer is done"
+            className="ml-auto"
+            aria-pressed={notifies}
+            onClick={() => void toggleNotifications()}
+          />
+        )}
         <IconButton
           icon={theme === 'dark' ? 'sun' : 'moon'}
           label={theme === 'dark' ? 'Light theme' : 'Dark theme'}
           onClick={toggleTheme}
         />
       </div>
+      {asked && (
+        <Dialog title="Delete this session?" onClose={() => setAsked(null)}>
+          <p className="text-sm text-pretty wrap-anywhere text-muted-foreground">
+            “{titleOf(asked)}” goes for good, in every tab and on every device
+            {asked.activeRunId ? ', and the answer that is being written ends.' : '.'}
+          </p>
+          <div className="mt-5 flex justify-end gap-2">
+            <Button look="outline" autoFocus onClick={() => setAsked(null)}>
+              Keep it
+            </Button>
+            <Button
+              look="danger"
+              icon="trash"
+              onClick={() => {
+                setAsked(null);
+                onErase(asked.id);
+              }}
+            >
+              Delete
+            </Button>
+          </div>
+        </Dialog>
+      )}
     </aside>
   );
 }

@@ -3,33 +3,34 @@ import { Icon, type IconName } from './Icon';
 
 interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   icon?: IconName;
-  look?: 'plain' | 'outline' | 'primary';
+  look?: 'plain' | 'outline' | 'primary' | 'danger';
 }
 
 const LOOKS = {
   plain: 'text-muted-foreground hover:bg-muted hover:text-foreground',
   outline: 'border bg-card text-foreground hover:bg-muted',
+  danger: 'bg-danger text-background hover:opacity-90',
   primary: 'bg-primary text-primary-foreground hover:opacity-90',
 } as const;
 
 const SHARED =
-  'inline-flex items-center justify-center gap-1.5 rounded-lg text-sm font-medium transition disabled:opacity-40 disabled:pointer-events-none aria-pressed:bg-accent aria-pressed:text-accent-foreground';
+  'inline-flex shrink-0 items-center justify-center gap-1.5 rounded-lg text-sm font-medium transition disabled:opacity-40 disabled:pointer-events-none aria-pressed:bg-accent aria-pressed:text-accent-foreground';
 
 export function Button({ icon, look = 'plain', className = '', children, ...rest }: ButtonProps) {
   return (
-    <button type="button" className={`${SHARED} ${LOOKS[look]} h-9 px-3 ${className}`} {...rest}>
+    <button type="button" className={`${SHARED} ${LOOKS[look]} min-h-11 px-3 ${className}`} {...rest}>
       {icon && <Icon name={icon} />}
       {children}
     </button>
   );
 }
 
-/** A button that only shows an icon; `label` is its name. */
+/** A button that only shows an icon; `label` is its name. Like all of them, 44 px for a finger. */
 export function IconButton({
   icon,
   label,
   look = 'plain',
-  className = 'size-9',
+  className = '',
   ...rest
 }: ButtonProps & { icon: IconName; label: string }) {
   return (
@@ -37,7 +38,7 @@ export function IconButton({
       type="button"
       aria-label={label}
       title={label}
-      className={`${SHARED} ${LOOKS[look]} ${className}`}
+      className={`${SHARED} ${LOOKS[look]} size-11 shrink-0 ${className}`}
       {...rest}
     >
       <Icon name={icon} />

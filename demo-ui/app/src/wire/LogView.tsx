@@ -57,12 +57,12 @@ export function LogView({ sessionId }: { sessionId: string }) {
           max={records.length - 1}
           value={index}
           onChange={(event) => seek(Number(event.target.value))}
-          className="h-9 min-w-0 flex-1 accent-primary"
+          className="h-11 min-w-0 flex-1 accent-primary"
         />
         <span className="w-22 text-right font-mono text-xs text-muted-foreground tabular-nums">
           {index + 1}/{records.length}
         </span>
-        <Button aria-pressed={replay.live} className="h-8" onClick={() => seek(records.length)}>
+        <Button aria-pressed={replay.live} onClick={() => seek(records.length)}>
           Live
         </Button>
       </div>

@@ -32,7 +32,7 @@ export const Row = memo(function Row({ at, mark, kind, summary, selected, faded,
       type="button"
       onClick={onSelect}
       aria-pressed={selected}
-      className={`flex h-[26px] w-full items-center gap-2 px-3 text-left font-mono text-[0.6875rem] whitespace-nowrap hover:bg-muted aria-pressed:bg-accent ${faded ? 'bg-muted italic' : ''}`}
+      className={`flex h-[26px] w-full pointer-coarse:h-11 items-center gap-2 px-3 text-left font-mono text-[0.6875rem] whitespace-nowrap hover:bg-muted aria-pressed:bg-accent ${faded ? 'bg-muted italic' : ''}`}
     >
       <span className="text-muted-foreground tabular-nums">{clock(at)}</span>
       {mark && <span className="w-8 shrink-0 text-muted-foreground tabular-nums">{mark}</span>}

@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 
-const ROW_PX = 26;
+/** A finger needs more than a mouse. */
+const ROW_PX = matchMedia('(pointer: coarse)').matches ? 44 : 26;
 const OVERSCAN = 12;
 
 interface Props {

@@ -6,7 +6,7 @@ import { TabView } from './TabView';
 const VIEWS = { log: 'Log', tab: 'This tab' } as const;
 type View = keyof typeof VIEWS;
 
-export function WirePane({ sessionId, onClose }: { sessionId: string; onClose: () => void }) {
+export default function WirePane({ sessionId, onClose }: { sessionId: string; onClose: () => void }) {
   const [view, setView] = useState<View>('log');
   return (
     <section aria-label="The wire" className="flex h-full min-h-0 flex-col bg-sidebar">
@@ -19,7 +19,7 @@ export function WirePane({ sessionId, onClose }: { sessionId: string; onClose: (
               type="button"
               aria-pressed={view === each}
               onClick={() => setView(each)}
-              className="h-8 rounded-md px-3 text-sm text-muted-foreground aria-pressed:bg-card aria-pressed:text-foreground aria-pressed:shadow-xs"
+              className="h-11 rounded-md px-3 text-sm text-muted-foreground aria-pressed:bg-card aria-pressed:text-foreground aria-pressed:shadow-xs"
             >
               {VIEWS[each]}
             </button>

@@ -1,0 +1,25 @@
+import { Streamdown } from 'streamdown';
+import { highlighter } from './highlighter';
+
+const PLUGINS = { code: highlighter };
+const CONTROLS = { code: { copy: true, download: false }, table: false } as const;
+const LINK_SAFETY = { enabled: false };
+
+/** Markdown, also one that is not finished. */
+export default function RichText({ text, live }: { text: string; live: boolean }) {
+  return (
+    <Streamdown
+      className="prose-answer"
+      plugins={PLUGINS}
+      controls={CONTROLS}
+      linkSafety={LINK_SAFETY}
+      lineNumbers={false}
+      codeBlockMaxHeight={0}
+      tableMaxHeight={0}
+      isAnimating={live}
+      mode={live ? 'streaming' : 'static'}
+    >
+      {text}
+    </Streamdown>
+  );
+}

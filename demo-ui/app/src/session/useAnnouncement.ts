@@ -1,0 +1,67 @@
+/** Says in the title, and by a notification if that is wanted, that an answer is done meanwhile. */
+import { useEffect, useRef, useState } from 'react';
+
+const KEY = 'midstream-notify';
+
+/** What to call the page: `title`, and whether an answer has ended while nobody looked. */
+export function useAnnouncement(title: string, busy: boolean, said: string): void {
+  const [unseen, setUnseen] = useState(false);
+  const wasBusy = useRef(busy);
+  useEffect(() => {
+    const ended = wasBusy.current && !busy;
+    wasBusy.current = busy;
+    if (!ended || !document.hidden) return;
+    setUnseen(true);
+    notify(title, said);
+  }, [busy, title, said]);
+  useEffect(() => {
+    const look = () => !document.hidden && setUnseen(false);
+    document.addEventListener('visibilitychange', look);
+    return () => document.removeEventListener('visibilitychange', look);
+  }, []);
+  useEffect(() => {
+    document.title = `${unseen ? '✓ ' : busy ? '… ' : ''}${title} · Midstream`;
+  }, [title, unseen, busy]);
+}
+
+function notify(title: string, body: string): void {
+  if (!wantsNotifications()) return;
+  try {
+    const shown = new Notification(title, { body, icon: '/favicon.svg', tag: location.pathname });
+    shown.onclick = () => {
+      focus();
+      shown.close();
+    };
+  } catch {
+    // Some phones allow none without a service worker; the title has said it.
+  }
+}
+
+export function wantsNotifications(): boolean {
+  return canNotify && Notification.permission === 'granted' && stored() === 'on';
+}
+
+export const canNotify = 'Notification' in globalThis;
+
+/** Whether the person wants to be notified, and a way to change that; asks the browser first. */
+export function useNotifications(): [boolean, () => Promise<void>] {
+  const [wanted, setWanted] = useState(wantsNotifications);
+  const toggle = async () => {
+    const next = !wanted && (await Notification.requestPermission()) === 'granted';
+    try {
+      localStorage.setItem(KEY, next ? 'on' : 'off');
+    } catch {
+      // Without storage, nothing is kept.
+    }
+    setWanted(next && wantsNotifications());
+  };
+  return [wanted, toggle];
+}
+
+function stored(): string | null {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
