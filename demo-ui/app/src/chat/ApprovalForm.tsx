@@ -9,7 +9,7 @@ interface Props {
 export function ApprovalForm({ tool, onAnswer }: Props) {
   return (
     <div role="group" aria-label={`Permission for ${tool}`} className="flex flex-wrap items-center gap-2">
-      <span className="mr-auto text-xs text-muted-foreground">It does nothing until you allow it.</span>
+      <span className="mr-auto basis-full text-xs sm:basis-auto text-muted-foreground">It does nothing until you allow it.</span>
       <Button look="outline" icon="close" onClick={() => onAnswer(false)}>
         Refuse
       </Button>

@@ -4,7 +4,12 @@ import { Icon } from '../ui/Icon';
 export type SourcePart = SourceUrlUIPart | SourceDocumentUIPart;
 
 export function Sources({ parts }: { parts: SourcePart[] }) {
-  const seen = new Map(parts.map((part) => [part.type === 'source-url' ? part.url : part.sourceId, part]));
+  const seen = new Map<string, SourcePart>();
+  for (const part of parts) {
+    const key = part.type === 'source-url' ? part.url : part.sourceId;
+    // A page may come twice, as found and as cited: only one of them has a title.
+    if (part.title || !seen.has(key)) seen.set(key, part);
+  }
   return (
     <ul aria-label="Sources" className="flex flex-wrap gap-2">
       {Array.from(seen.values(), (part, index) => (

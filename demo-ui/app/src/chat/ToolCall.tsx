@@ -28,7 +28,7 @@ export function ToolCall({ part, answers }: Props) {
     <details open={waits || undefined} className="group rounded-xl border bg-card text-sm">
       <summary className="flex min-h-11 list-none items-center gap-2 rounded-xl px-3 py-2">
         <Icon name="tool" className="size-4 text-primary" />
-        <code className="font-mono text-[0.8125rem] font-medium wrap-anywhere">{getToolName(part)}</code>
+        <code className="font-mono text-[0.8125rem] font-medium max-w-[60%] shrink-0 wrap-anywhere">{getToolName(part)}</code>
         <span className={part.state === 'output-error' ? 'text-danger' : 'text-muted-foreground'}>
           {state}
         </span>
