@@ -1,5 +1,6 @@
+import { endWithPage, untilHere } from './departure.js';
 import type { Prepared } from './endpoint.js';
-import { ConnectionLost, failureOf, isAbortError, MidstreamError } from './errors.js';
+import { ConnectionLost, failureOf, MidstreamError } from './errors.js';
 import { onWake } from './retry.js';
 import { type SseEvent, SseParser } from './sse.js';
 
@@ -54,31 +55,72 @@ export async function* readEvents(
 }
 
 /**
- * Fetch an answer that is 2xx.
+ * Fetch an answer that is 2xx. It ends with the page, unless it is kept alive.
  *
+ * @param abort - ends the answer; whoever has read it calls it, to let go of the page.
  * @throws ConnectionLost if asking again may help, MidstreamError if it was refused; an abort as
  *   it is.
  */
 export async function request(
   fetch: typeof globalThis.fetch,
   { url, init }: Prepared,
-  signal?: AbortSignal,
+  abort: AbortController,
 ): Promise<Response> {
+  const { signal } = abort;
+  if (init.keepalive !== true) {
+    await untilHere(signal);
+    endWithPage(abort);
+  }
   let response: Response;
   try {
-    response = await fetch(url, { ...init, signal });
+    // Firefox has requests that are equal wait for each other, for its cache.
+    response = await fetch(url, { ...init, cache: 'no-store', signal });
   } catch (error) {
-    if (signal?.aborted === true || isAbortError(error)) throw error;
+    // Browsers abort fetches too: at the beginning of a navigation, which may be a download.
+    const { aborted, reason } = signal;
+    abort.abort();
+    if (aborted && !(reason instanceof ConnectionLost)) throw error;
     throw new ConnectionLost(`no answer (${String(error)})`);
   }
-  if (!response.ok) throw await failureOf(response);
-  return response;
+  if (response.ok) return response;
+  const failure = await failureOf(response);
+  abort.abort();
+  throw failure;
 }
 
-/** Make sure that a response is a stream of events, not a page of something in between. */
-export function checkEventStream(response: Response): void {
+/** The JSON of such an answer; `undefined` where there is none (204). */
+export async function requestJson<T>(
+  fetch: typeof globalThis.fetch,
+  prepared: Prepared,
+  signal?: AbortSignal,
+): Promise<T> {
+  const abort = linked(signal);
+  try {
+    const response = await request(fetch, prepared, abort);
+    const text = await response.text().catch((error: unknown) => {
+      throw signal?.aborted === true ? error : new ConnectionLost(`half an answer (${String(error)})`);
+    });
+    if (text === '') return undefined as T;
+    return parseJson(text, 'it');
+  } finally {
+    abort.abort();
+  }
+}
+
+/** @throws MidstreamError if it is not JSON. */
+export function parseJson<T>(text: string, what: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new MidstreamError('bad_response', `unable to use the answer: ${what} is not JSON`, { cause });
+  }
+}
+
+/** Make sure that a response is a stream of events, not a page of something in between; else end it. */
+export function checkEventStream(response: Response, abort: AbortController): void {
   const type = response.headers.get('content-type') ?? '';
   if (!type.startsWith('text/event-stream')) {
+    abort.abort();
     throw new MidstreamError(
       'bad_response',
       `unable to use the answer: it is ${type || 'of no type'}, not an event stream`,
@@ -86,6 +128,7 @@ export function checkEventStream(response: Response): void {
     );
   }
   if (response.body == null) {
+    abort.abort();
     throw new MidstreamError(
       'bad_response',
       'unable to stream with this fetch; give the transport another one (expo/fetch)',

@@ -121,10 +121,7 @@ export class Endpoint<MESSAGE extends UIMessage> {
       if (tabs > 1) query.append('tabs', `${chatId}@${tabs}`);
     }
     const { headers, credentials } = await this.#common({});
-    return {
-      url: withQuery(this.api, query),
-      init: { headers, credentials, cache: 'no-store' },
-    };
+    return { url: withQuery(this.api, query), init: { headers, credentials } };
   }
 
   async #plain(chatId: string, path: string, init?: RequestInit, defaults?: object) {

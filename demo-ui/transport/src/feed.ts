@@ -1,7 +1,7 @@
 import { checkEventStream, linked, readEvents, request } from './connection.js';
 import type { Followed, Prepared } from './endpoint.js';
 import { ConnectionLost, isAbortError, type Reason, reasonOf } from './errors.js';
-import { isOffline, onWake, pause, waitBefore } from './retry.js';
+import { isOffline, onWake, pause, waitBefore, WORKED_MS } from './retry.js';
 
 /** One event of a session's feed. `data` is JSON. */
 export interface FeedEvent {
@@ -69,6 +69,11 @@ export class FeedConnection {
     return this.#followed.has(chatId);
   }
 
+  /** Where a session's readers stand, `null` before its snapshot; `undefined` if it is not followed. */
+  position(chatId: string): string | null | undefined {
+    return this.#followed.get(chatId)?.position;
+  }
+
   /** Follow these sessions, new ones from the position given, `null` for a snapshot first. */
   follow(wanted: ReadonlyMap<string, Followed>): void {
     let changed = false;
@@ -112,12 +117,10 @@ export class FeedConnection {
       }
       let refused: Reason | undefined;
       let wait = 0;
+      let liveAt: number | undefined;
+      let closed = false;
       try {
-        if (await this.#read(signal, () => (failures = 0))) {
-          // Nothing is amiss: the application is asked for its headers again.
-          await pause(CLOSED_WAIT_MS, signal);
-          continue;
-        }
+        closed = await this.#read(signal, () => (liveAt ??= Date.now()));
       } catch (error) {
         if (error instanceof ConnectionLost) wait = error.retryAfterMs;
         else if (!isAbortError(error)) {
@@ -125,8 +128,14 @@ export class FeedConnection {
           wait = REFUSED_WAIT_MS;
         }
       }
+      if (liveAt !== undefined && Date.now() - liveAt >= WORKED_MS) failures = 0;
       if (signal.aborted) continue;
       failures += 1;
+      if (closed) {
+        // Nothing is amiss: the application is asked for its headers again.
+        await pause(Math.max(CLOSED_WAIT_MS, waitBefore(failures)), signal);
+        continue;
+      }
       this.#change('reconnecting', refused);
       await pause(Math.max(wait, waitBefore(failures)), signal);
     }
@@ -137,8 +146,8 @@ export class FeedConnection {
   async #read(signal: AbortSignal, live: () => void): Promise<boolean> {
     const prepared = await this.#gateway.follow(this.#followed);
     const abort = linked(signal);
-    const response = await request(this.#gateway.fetch, prepared, abort.signal);
-    checkEventStream(response);
+    const response = await request(this.#gateway.fetch, prepared, abort);
+    checkEventStream(response, abort);
     const events = readEvents(response, abort, () => {
       live();
       this.#change('live');

@@ -1,3 +1,4 @@
+import { untilHere } from './departure.js';
 import { abortError, ConnectionLost, MidstreamError } from './errors.js';
 import { pause, waitBefore } from './retry.js';
 
@@ -30,6 +31,7 @@ export async function insist<T>(
       }
       failed(failures);
       await pause(Math.max(error.retryAfterMs, waitBefore(failures)), signal);
+      await untilHere(signal);
     }
   }
 }

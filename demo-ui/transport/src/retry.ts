@@ -2,6 +2,9 @@
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
 
+/** A connection that broke sooner has hardly worked: the next one does not come at once. */
+export const WORKED_MS = 1_000;
+
 /**
  * How long to wait before an attempt. The first repetition comes at once, for the connection
  * that a proxy closed for its age; then exponential, the upper half of it random, so that the

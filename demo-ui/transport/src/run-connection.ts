@@ -1,9 +1,6 @@
-import type { UIMessageChunk } from 'ai';
-
 import type { RunFeed } from './activity.js';
-import { checkEventStream, linked, readEvents, request } from './connection.js';
+import { checkEventStream, linked, parseJson, readEvents, request } from './connection.js';
 import type { Prepared } from './endpoint.js';
-import { MidstreamError } from './errors.js';
 import type { SseEvent } from './sse.js';
 import type { RunConnection, RunEvent } from './stream.js';
 
@@ -21,9 +18,12 @@ export async function openRun(
   signal: AbortSignal,
 ): Promise<RunConnection | null> {
   const abort = linked(signal);
-  const response = await request(fetch, prepared, abort.signal);
-  if (response.status === 204) return null;
-  checkEventStream(response);
+  const response = await request(fetch, prepared, abort);
+  if (response.status === 204) {
+    abort.abort();
+    return null;
+  }
+  checkEventStream(response, abort);
   return {
     runId: response.headers.get(RUN_HEADER) ?? undefined,
     events: runEvents(readEvents(response, abort)),
@@ -34,17 +34,7 @@ export async function openRun(
 async function* runEvents(events: AsyncIterable<SseEvent>): AsyncGenerator<RunEvent> {
   for await (const { id, data } of events) {
     if (data === DONE) continue; // `finish` is what ends a run
-    yield { sequence: id === undefined ? undefined : Number(id), chunk: parseChunk(data) };
-  }
-}
-
-function parseChunk(data: string): UIMessageChunk {
-  try {
-    return JSON.parse(data) as UIMessageChunk;
-  } catch (error) {
-    throw new MidstreamError('bad_response', 'unable to use the answer: a chunk is not JSON', {
-      cause: error,
-    });
+    yield { sequence: id === undefined ? undefined : Number(id), chunk: parseJson(data, 'a chunk') };
   }
 }
 

@@ -1,6 +1,6 @@
 import type { UIMessage } from 'ai';
 
-import { request } from './connection.js';
+import { requestJson } from './connection.js';
 import type { Endpoint } from './endpoint.js';
 import { reasonOf } from './errors.js';
 import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed.js';
@@ -88,8 +88,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   async #fetchSnapshot(signal: AbortSignal): Promise<void> {
     const get = async (): Promise<Snapshot<MESSAGE>> => {
       const prepared = await this.#endpoint.snapshot(this.chatId);
-      const answer = await request(this.#endpoint.fetch, prepared, signal);
-      return answer.json();
+      return requestJson(this.#endpoint.fetch, prepared, signal);
     };
     let refused: FeedState | undefined;
     while (!signal.aborted) {
@@ -120,23 +119,22 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
     }
     const early = this.#early;
     this.#early = [];
-    for (const event of early) this.#take(event);
+    for (const event of early) this.receive(event);
     this.#told();
   }
 
   #take({ event, position, data }: FeedEvent): void {
-    if (position !== null) {
-      if (isCoveredBy(position, this.#at)) return;
-      this.#at = position;
-    }
+    if (position !== null && isCoveredBy(position, this.#at)) return;
     const content = JSON.parse(data) as unknown;
+    // What does not fit is not taken, so that the snapshot is newer than what there is.
+    if (event !== 'chunks' && !this.model.apply(event, content)) return this.catchUp();
+    this.#at = position ?? this.#at;
     if (event === 'chunks') {
       const before = this.buffer.newest?.type;
       this.buffer.append(content as ChunksEvent);
       if (this.buffer.newest?.type !== before) this.#told();
       return;
     }
-    if (!this.model.apply(event, content)) return this.catchUp();
     if (event === 'run') this.buffer.update(content as RunInfo);
     this.#told();
   }

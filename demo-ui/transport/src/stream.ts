@@ -2,7 +2,7 @@ import type { UIMessageChunk } from 'ai';
 
 import { linked } from './connection.js';
 import { abortError, ConnectionLost, MidstreamError } from './errors.js';
-import { isOffline, pause, waitBefore } from './retry.js';
+import { isOffline, pause, waitBefore, WORKED_MS } from './retry.js';
 
 /** Consecutive failures after which a response is given up: about ten minutes. */
 const MAX_FAILURES = 70;
@@ -95,12 +95,14 @@ async function* follow(
   const cursor: Cursor = { runId: options.first.runId, last: undefined };
   let connection: RunConnection | null = options.first;
   let failures = 0;
+  let begunAt = Date.now();
   let aborted = false;
   const closeAll = () => connection?.close();
   signal.addEventListener('abort', closeAll);
   try {
     for (;;) {
       try {
+        begunAt = connection === null ? Date.now() : begunAt;
         connection ??= await options.connect(cursor, signal);
         if (connection === null) throw notContinued('not_recovered', 'the answer has ended', false);
         cursor.runId ??= connection.runId;
@@ -126,7 +128,8 @@ async function* follow(
         throw notContinued('connection_lost', 'the gateway is away', true);
       }
       options.onFailures?.(++failures);
-      await pause(waitBefore(failures, options.random), signal);
+      const worked = Date.now() - begunAt >= WORKED_MS;
+      await pause(waitBefore(worked ? failures : failures + 1, options.random), signal);
     }
   } finally {
     signal.removeEventListener('abort', closeAll);

@@ -1,7 +1,10 @@
 import type { Endpoint, Followed } from './endpoint.js';
-import { locksOfPage } from './slots.js';
+import { whileHere } from './departure.js';
 import { FeedConnection, type FeedEvent, type FeedState } from './feed.js';
-import { hear, isVisible, onWake } from './retry.js';
+import { Leadership } from './leadership.js';
+import { isCoveredBy } from './model.js';
+import { isVisible, onWake } from './retry.js';
+import { locksOfPage } from './slots.js';
 
 /** What one tab wants of the shared feed; `position` is null before it has a snapshot. */
 export interface Follower {
@@ -13,11 +16,14 @@ export interface Follower {
   changed(state: FeedState): void;
 }
 
+/** Each with where a tab stands. */
+type Chats = [chatId: string, position: string | null][];
+
 type Message =
-  | { type: 'hello' }
-  | { type: 'follow'; tab: string; chats: [string, string | null][] }
+  | { type: 'hello'; chats?: Chats }
+  | { type: 'follow'; tab: string; chats: Chats }
   | { type: 'bye'; tab: string }
-  | { type: 'known'; tab: string; chatId: string }
+  | { type: 'known'; tab: string; chatId: string; position?: string | null }
   | { type: 'event'; event: FeedEvent }
   | { type: 'state'; state: FeedState }
   | { type: 'beat' };
@@ -38,7 +44,8 @@ const NOT_YET: FeedState = { connection: 'reconnecting', since: 0, error: undefi
  * crashes, the browser gives the lock to the next, which goes on from where the others stand.
  * A visible tab that hears nothing takes the lock over: some browsers freeze hidden tabs.
  *
- * Without Web Locks or BroadcastChannel (plain HTTP, old browsers) each tab is its own leader.
+ * A tab that is not given Web Locks or a BroadcastChannel leads itself alone: on plain HTTP, in
+ * sandboxed frames, with cookies blocked.
  */
 export class TabFeed {
   static readonly #open = new Map<string, TabFeed>();
@@ -51,14 +58,13 @@ export class TabFeed {
     return feed;
   }
 
-  readonly #tab = Math.random().toString(36).slice(2);
+  #tab = '';
   readonly #followers = new Set<Follower>();
   readonly #tabs = new Map<string, { chats: Map<string, string | null>; seenAt: number }>();
-  #end = () => {};
   #channel: BroadcastChannel | undefined;
   #connection: FeedConnection | undefined;
-  #release = () => {};
-  #waiting = new AbortController();
+  #leadership: Leadership | undefined;
+  #leave = () => {};
   #state = NOT_YET;
   #heardAt = Date.now();
   #beatAt = 0;
@@ -76,67 +82,68 @@ export class TabFeed {
 
   /** Follow a chat. Returns what ends it. */
   join(follower: Follower): () => void {
-    if (this.#followers.size === 0) this.#start();
+    if (this.#followers.size === 0) this.#leave = whileHere(isBack => this.#start(isBack));
     this.#followers.add(follower);
     if (this.#state !== NOT_YET) follower.changed(this.#state);
     if (this.#connection?.has(follower.chatId)) follower.catchUp();
     this.#announce();
     return () => {
       if (!this.#followers.delete(follower)) return;
-      if (this.#followers.size === 0) this.#stop();
+      if (this.#followers.size === 0) this.#leave();
       else this.#announce();
     };
   }
 
-  #start(): void {
-    this.#waiting = new AbortController();
-    const locks = locksOfPage();
-    if (locks === undefined || typeof BroadcastChannel === 'undefined') return this.#lead();
-    this.#channel = new BroadcastChannel(this.#name);
-    // In Node, for tests, a channel would keep the process alive.
-    (this.#channel as { unref?: () => void }).unref?.();
-    this.#channel.onmessage = ({ data }) => this.#hear(data as Message);
-    this.#queue(locks);
-    const repeat = setInterval(() => this.#look(locks), REPEAT_MS);
-    const forget = onWake(() => this.#look(locks));
-    const over = new AbortController();
-    hear('pagehide', () => this.#bye(), over.signal);
-    this.#end = () => {
+  /** @param isBack - what the others were told meanwhile was not told here. */
+  #start(isBack: boolean): () => void {
+    // What the leader knows of one that has gone does not hold for one that is back.
+    this.#tab = Math.random().toString(36).slice(2);
+    this.#channel = this.#openChannel();
+    if (this.#channel === undefined) this.#lead();
+    else {
+      this.#leadership = new Leadership(this.#name, {
+        lead: () => this.#lead(),
+        resign: () => {
+          this.#resign();
+          this.#announce();
+        },
+        alone: () => {
+          this.#channel?.close();
+          this.#channel = undefined;
+          this.#lead();
+        },
+      });
+    }
+    const repeat = setInterval(() => this.#look(), REPEAT_MS);
+    const forget = onWake(() => this.#look());
+    if (isBack) {
+      for (const follower of this.#followers) follower.catchUp();
+      this.#announce();
+    }
+    return () => {
+      this.#say({ type: 'bye', tab: this.#tab });
       clearInterval(repeat);
       forget();
-      over.abort();
+      this.#resign();
+      this.#leadership?.leave();
+      this.#channel?.close();
+      this.#channel = undefined;
+      this.#change({ ...NOT_YET, since: Date.now() });
+      this.#state = NOT_YET;
     };
   }
 
-  #stop(): void {
-    this.#bye();
-    this.#end();
-    this.#waiting.abort();
-    this.#resign();
-    this.#release();
-    this.#channel?.close();
-    this.#channel = undefined;
-    this.#state = NOT_YET;
-  }
-
-  /** Wait for the lock, and hold it as long as this page follows anything. */
-  #queue(locks: LockManager, steal = false): void {
-    const { signal } = this.#waiting;
-    // A request takes one or the other.
-    const options = steal ? { steal } : { signal };
-    locks
-      .request(this.#name, options, () => {
-        if (signal.aborted) return;
-        this.#lead();
-        return new Promise<void>(done => (this.#release = done));
-      })
-      .catch(() => {
-        // Robbed by a tab that thought us dead; or we have stopped waiting.
-        if (signal.aborted) return;
-        this.#resign();
-        this.#queue(locks);
-        this.#announce();
-      });
+  #openChannel(): BroadcastChannel | undefined {
+    if (locksOfPage() === undefined) return undefined;
+    try {
+      const channel = new BroadcastChannel(this.#name);
+      // In Node, for tests, a channel would keep the process alive.
+      (channel as { unref?: () => void }).unref?.();
+      channel.onmessage = ({ data }) => this.#hear(data as Message);
+      return channel;
+    } catch {
+      return undefined; // there are none, or none for this page
+    }
   }
 
   #lead(): void {
@@ -157,7 +164,7 @@ export class TabFeed {
     });
     this.#tabs.clear();
     this.#follow();
-    this.#say({ type: 'hello' });
+    this.#say({ type: 'hello', chats: [...this.#own()] });
   }
 
   #resign(): void {
@@ -170,6 +177,8 @@ export class TabFeed {
     this.#heardAt = Date.now();
     switch (message.type) {
       case 'hello':
+        // Another one leads from here on: what it does not tell is not told at all.
+        for (const [chatId, position] of message.chats ?? []) this.#compare(chatId, position);
         return this.#announce();
       case 'follow':
         return this.#serve(message.tab, new Map(message.chats));
@@ -177,10 +186,7 @@ export class TabFeed {
         this.#tabs.delete(message.tab);
         return this.#follow();
       case 'known':
-        if (message.tab !== this.#tab) return;
-        for (const follower of this.#of(message.chatId)) {
-          if (follower.position() === null) follower.catchUp();
-        }
+        if (message.tab === this.#tab) this.#compare(message.chatId, message.position, true);
         return;
       case 'event':
         return this.#deliver(message.event);
@@ -195,9 +201,10 @@ export class TabFeed {
     if (this.#connection === undefined) return;
     const isNew = !this.#tabs.has(tab);
     this.#tabs.set(tab, { chats, seenAt: Date.now() });
-    for (const [chatId, position] of chats) {
-      if (position === null && this.#connection.has(chatId)) {
-        this.#say({ type: 'known', tab, chatId });
+    for (const [chatId, at] of chats) {
+      const position = this.#connection.position(chatId);
+      if (position !== undefined && isBehind(at, position)) {
+        this.#say({ type: 'known', tab, chatId, position });
       }
     }
     this.#follow();
@@ -233,15 +240,21 @@ export class TabFeed {
     return chats;
   }
 
-  #look(locks: LockManager): void {
+  /** Get the messages where the leader is further: what it has told, it does not tell again. */
+  #compare(chatId: string, position?: string | null, known = false): void {
+    for (const follower of this.#of(chatId)) {
+      const at = follower.position();
+      if (at === null ? known : isBehind(at, position)) follower.catchUp();
+    }
+  }
+
+  #look(): void {
     const now = Date.now();
     if (this.#connection === undefined) {
       this.#announce();
       if (isVisible() && now - this.#heardAt > LEADER_SILENT_MS) {
         this.#heardAt = now;
-        this.#waiting.abort();
-        this.#waiting = new AbortController();
-        this.#queue(locks, true);
+        this.#leadership?.steal();
       }
       return;
     }
@@ -264,11 +277,12 @@ export class TabFeed {
     return [...this.#followers].filter(follower => follower.chatId === chatId);
   }
 
-  #bye(): void {
-    this.#say({ type: 'bye', tab: this.#tab });
-  }
-
   #say(message: Message): void {
     this.#channel?.postMessage(message);
   }
+}
+
+/** Whether a tab that stands at `at` has missed what was told up to a position. */
+function isBehind(at: string | null, position: string | null | undefined): boolean {
+  return at === null || (Boolean(position) && !isCoveredBy(position as string, at));
 }

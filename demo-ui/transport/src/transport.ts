@@ -1,7 +1,7 @@
 import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageChunk } from 'ai';
 
 import { type ActiveResponse, ChatActivity } from './activity.js';
-import { linked, request } from './connection.js';
+import { linked, requestJson } from './connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
 import { abortError, MidstreamError } from './errors.js';
 import { insist } from './insist.js';
@@ -153,7 +153,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
    */
   async remove(chatId: string, messageId?: string): Promise<void> {
     const remove = async () =>
-      request(this.endpoint.fetch, await this.endpoint.remove(this.sessionId(chatId), messageId));
+      requestJson(this.endpoint.fetch, await this.endpoint.remove(this.sessionId(chatId), messageId));
     await insist(remove, new AbortController().signal);
   }
 
@@ -264,8 +264,8 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const what = runId === undefined ? { messageId, requestId } : { runId };
     const quit = new AbortController();
     const post = async () => {
-      const answer = await request(this.endpoint.fetch, await this.endpoint.stop(this.sessionId(chatId), what));
-      const { stopped } = (await answer.json()) as { stopped: string[] };
+      const prepared = await this.endpoint.stop(this.sessionId(chatId), what);
+      const { stopped } = await requestJson<{ stopped: string[] }>(this.endpoint.fetch, prepared);
       // Not accepted; if it still is, with the message shown again, its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
