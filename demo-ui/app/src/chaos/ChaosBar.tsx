@@ -20,7 +20,7 @@ export function ChaosBar({ sessionId, session, split, onSplit }: Props) {
   const now = useNow(offlineUntil > 0, 250);
   return (
     <section aria-label="Break it" className="border-b bg-sidebar/60">
-      <div className="scroll-area flex items-center gap-1.5 px-3 py-1.5 md:flex-wrap">
+      <div className="scroll-area flex [scrollbar-width:none] items-center gap-1.5 px-3 py-1.5 md:flex-wrap">
         <span className="pr-1 text-xs font-semibold tracking-wide whitespace-nowrap text-muted-foreground">
           Break it
         </span>

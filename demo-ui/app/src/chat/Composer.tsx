@@ -1,6 +1,7 @@
 import type { FileUIPart } from 'ai';
 import { useRef, useState, type ClipboardEvent, type DragEvent } from 'react';
 import { Button, IconButton } from '../ui/Button';
+import { GrowingText } from '../ui/GrowingText';
 import { Attachments } from './Attachments';
 import { ACCEPTED, readFiles } from './files';
 import { ModelPicker, type Choice } from './ModelPicker';
@@ -61,7 +62,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
           {problem}
         </p>
       )}
-      <textarea
+      <GrowingText
         id="message"
         aria-label="Message"
         placeholder="Write a message"
@@ -74,7 +75,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
           event.preventDefault();
           send();
         }}
-        className="field-sizing-content max-h-48 min-h-12 w-full resize-none bg-transparent px-4 pt-3.5 pb-1 text-base outline-none placeholder:text-muted-foreground sm:text-[0.9688rem]"
+        className="max-h-48 min-h-12 w-full bg-transparent px-4 pt-3.5 pb-1 text-base outline-none placeholder:text-muted-foreground sm:text-[0.9688rem]"
       />
       <div className="flex items-center gap-1 px-2 pb-2">
         <input

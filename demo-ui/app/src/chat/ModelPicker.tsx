@@ -1,6 +1,8 @@
 import { useEffect, useState } from 'react';
 import { listAgents, type AgentOffer } from '../lib/api';
 import { agentName, modelName } from '../lib/names';
+import { store, stored } from '../lib/store';
+import { Icon } from '../ui/Icon';
 
 /** Who is asked; empty for the gateway's default. */
 export interface Choice {
@@ -12,7 +14,7 @@ const KEY = 'midstream-choice';
 
 export function storedChoice(): Choice {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? '{}') as Choice;
+    return JSON.parse(stored(KEY) ?? '{}') as Choice;
   } catch {
     return {};
   }
@@ -26,28 +28,32 @@ export function ModelPicker({ choice, onChoose }: { choice: Choice; onChoose: (c
   const offered = agents.some((agent) => agent.name === choice.agent);
   const value = offered ? `${choice.agent}/${choice.model ?? ''}` : firstOf(agents);
   return (
-    <select
-      aria-label="Model"
-      value={value}
-      onChange={(event) => {
-        const [agent, model] = event.target.value.split('/');
-        const next = { agent, model: model || undefined };
-        localStorage.setItem(KEY, JSON.stringify(next));
-        onChoose(next);
-      }}
-      className="h-11 max-w-44 min-w-0 shrink truncate rounded-lg bg-transparent px-2 text-sm text-muted-foreground hover:bg-muted hover:text-foreground"
-    >
-      {agents.length === 0 && <option value="">Default model</option>}
-      {agents.map((agent) => (
-        <optgroup key={agent.name} label={agentName(agent.name)}>
-          {(agent.models.length > 0 ? agent.models : ['']).map((model) => (
-            <option key={model} value={`${agent.name}/${model}`}>
-              {model ? modelName(model) : agentName(agent.name)}
-            </option>
-          ))}
-        </optgroup>
-      ))}
-    </select>
+    // The arrow is ours: that of the browser comes with its whole look, another one in each.
+    <span className="relative min-w-0 shrink text-muted-foreground hover:text-foreground">
+      <select
+        aria-label="Model"
+        value={value}
+        onChange={(event) => {
+          const [agent, model] = event.target.value.split('/');
+          const next = { agent, model: model || undefined };
+          store(KEY, JSON.stringify(next));
+          onChoose(next);
+        }}
+        className="h-11 max-w-44 min-w-0 appearance-none truncate rounded-lg bg-transparent pr-7 pl-2 text-sm text-inherit hover:bg-muted"
+      >
+        {agents.length === 0 && <option value="">Default model</option>}
+        {agents.map((agent) => (
+          <optgroup key={agent.name} label={agentName(agent.name)}>
+            {(agent.models.length > 0 ? agent.models : ['']).map((model) => (
+              <option key={model} value={`${agent.name}/${model}`}>
+                {model ? modelName(model) : agentName(agent.name)}
+              </option>
+            ))}
+          </optgroup>
+        ))}
+      </select>
+      <Icon name="chevron" className="pointer-events-none absolute top-3.5 right-2 size-4 rotate-90" />
+    </span>
   );
 }
 

@@ -3,6 +3,7 @@ import { memo, useState } from 'react';
 import { splitDirectives } from '../lib/directives';
 import type { Message } from '../session/types';
 import { Button, IconButton } from '../ui/Button';
+import { GrowingText } from '../ui/GrowingText';
 import { Attachments } from './Attachments';
 
 interface Props {
@@ -74,13 +75,13 @@ function Editor(props: { text: string; onSave: (text: string) => void; onCancel:
         props.onCancel();
       }}
     >
-      <textarea
+      <GrowingText
         autoFocus
         aria-label="Message"
         rows={3}
         value={text}
         onChange={(event) => setText(event.target.value)}
-        className="field-sizing-content w-full resize-none bg-transparent outline-none"
+        className="w-full bg-transparent outline-none"
       />
       <div className="flex justify-end gap-2">
         <Button onClick={props.onCancel}>Cancel</Button>

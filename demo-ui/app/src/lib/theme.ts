@@ -1,5 +1,6 @@
 /** The theme: the system's, until the person chooses another. */
 import { useState } from 'react';
+import { store, stored } from './store';
 
 export type Theme = 'light' | 'dark';
 
@@ -7,8 +8,8 @@ const KEY = 'midstream-theme';
 const system = matchMedia('(prefers-color-scheme: dark)');
 
 function chosen(): Theme | null {
-  const stored = localStorage.getItem(KEY);
-  return stored === 'light' || stored === 'dark' ? stored : null;
+  const theme = stored(KEY);
+  return theme === 'light' || theme === 'dark' ? theme : null;
 }
 
 export function currentTheme(): Theme {
@@ -27,7 +28,7 @@ export function useTheme(): [Theme, () => void] {
   const [theme, setTheme] = useState(currentTheme);
   const toggle = () => {
     const next = theme === 'dark' ? 'light' : 'dark';
-    localStorage.setItem(KEY, next);
+    store(KEY, next);
     applyTheme();
     setTheme(next);
   };

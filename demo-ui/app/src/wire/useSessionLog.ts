@@ -9,9 +9,12 @@ const RETRY_MS = 1000;
 export function useSessionLog(sessionId: string): readonly LogRecord[] {
   const [shown, setShown] = useState<readonly LogRecord[]>([]);
   useEffect(() => {
-    const controller = new AbortController();
-    const reader = new LogFollower(sessionId, controller.signal);
-    void reader.run();
+    const reader = new LogFollower(sessionId);
+    // Firefox keeps the connections of a page that has gone, unless it has ended them.
+    const over = new AbortController();
+    addEventListener('pagehide', () => reader.stop(), { signal: over.signal });
+    addEventListener('pageshow', () => reader.start(), { signal: over.signal });
+    reader.start();
     let count = -1;
     const timer = setInterval(() => {
       if (reader.records.length === count) return;
@@ -19,7 +22,8 @@ export function useSessionLog(sessionId: string): readonly LogRecord[] {
       setShown(reader.records.slice());
     }, SHOW_EVERY_MS);
     return () => {
-      controller.abort();
+      over.abort();
+      reader.stop();
       clearInterval(timer);
       setShown([]);
     };
@@ -33,15 +37,25 @@ class LogFollower {
   #position = '';
   #epoch = '';
 
-  constructor(
-    private readonly sessionId: string,
-    private readonly signal: AbortSignal,
-  ) {}
+  #reading: AbortController | undefined;
 
-  async run(): Promise<void> {
-    while (!this.signal.aborted) {
-      const restarted = await this.#follow().catch(() => false);
-      if (this.signal.aborted) return;
+  constructor(private readonly sessionId: string) {}
+
+  start(): void {
+    if (this.#reading !== undefined) return;
+    this.#reading = new AbortController();
+    void this.#run(this.#reading.signal);
+  }
+
+  stop(): void {
+    this.#reading?.abort();
+    this.#reading = undefined;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const restarted = await this.#follow(signal).catch(() => false);
+      if (signal.aborted) return;
       if (restarted) continue;
       this.records.push(linkRecord('connection lost'));
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -49,16 +63,20 @@ class LogFollower {
   }
 
   /** Reads until the connection ends; true if it is to begin at the log's first record. */
-  async #follow(): Promise<boolean> {
+  async #follow(signal: AbortSignal): Promise<boolean> {
     const after = this.#position ? `&after=${encodeURIComponent(this.#position)}` : '';
     // Who reads the log is not one more who has the session open.
     const path = `/api/chat/${encodeURIComponent(this.sessionId)}/events?present=false${after}`;
-    const response = await fetch(path, { signal: this.signal });
+    const response = await fetch(path, { signal, cache: 'no-store' });
     if (!response.ok || !response.body) return false;
     if (this.records.at(-1)?.kind === 'link') this.records.push(linkRecord(`connected${after && ', after the last position'}`));
     const sse = new SseReader();
-    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
-      for (const item of sse.push(text)) {
+    // Not every WebKit can iterate over it.
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return false;
+      for (const item of sse.push(value)) {
         if (item.kind === 'comment') {
           if (this.records.length > 0) this.records.push(heartbeatRecord());
           continue;
@@ -73,6 +91,5 @@ class LogFollower {
         this.records.push(recordOf(item));
       }
     }
-    return false;
   }
 }
