@@ -6,12 +6,18 @@ import type { RunEvent } from './stream.js';
 
 /** What a chat's feed can offer to its responses: the runs that it has seen, chunk by chunk. */
 export interface RunFeed {
-  /** Whether the chunks of a run from a sequence on can be read here. */
-  covers(runId: string, sequence: number): boolean;
+  /** Names what is known now: a state that is asked for after it is no older. */
+  mark(): number;
+  /**
+   * Whether the chunks of a run from a sequence on can be read here.
+   *
+   * @param since - the sequence follows a state that was asked for after this mark.
+   */
+  covers(runId: string, sequence: number, since?: number): boolean;
   /** The open run, if the feed has all of it and a resume needs no more than its chunks. */
   whole(): string | undefined;
   /** The chunks from a sequence on; throws `ConnectionLost` once it cannot go on. */
-  tail(runId: string, sequence: number): AsyncIterable<RunEvent>;
+  tail(runId: string, sequence: number, since?: number): AsyncIterable<RunEvent>;
   /** Call back when any of this may have changed. */
   onChange(changed: () => void): () => void;
 }

@@ -17,35 +17,41 @@ export class RunBuffer implements RunFeed {
   /** The newest chunk, for those who say in words what goes on. */
   newest: UIMessageChunk | undefined;
   #runId: string | undefined;
-  #first = 0;
+  /** The sequence of the first chunk here; `undefined` until one has come of a run that was met. */
+  #first: number | undefined = 0;
   #chunks: UIMessageChunk[] = [];
   #open = false;
   #continues = false;
   #generation = 0;
-  /** The run of the last snapshot; its chunks may begin to come at any sequence. */
-  #met: RunInfo | undefined;
   readonly #listeners = new Set<() => void>();
 
-  covers(runId: string, sequence: number): boolean {
-    return this.#runId === runId && this.#first <= sequence && sequence <= this.#next;
+  mark(): number {
+    return this.#generation;
+  }
+
+  covers(runId: string, sequence: number, since?: number): boolean {
+    if (this.#runId !== runId) return false;
+    // Of a run that was met half-way, all that was not said by then will come here.
+    if (this.#first === undefined) return since === this.#generation;
+    return this.#first <= sequence && sequence <= this.#next;
   }
 
   whole(): string | undefined {
     return this.#open && !this.#continues && this.#first === 0 ? this.#runId : undefined;
   }
 
-  async *tail(runId: string, sequence: number): AsyncGenerator<RunEvent, void, undefined> {
+  async *tail(runId: string, sequence: number, since?: number): AsyncGenerator<RunEvent, void, undefined> {
     const generation = this.#generation;
     for (;;) {
-      if (this.#generation !== generation || !this.covers(runId, sequence)) {
+      if (this.#generation !== generation || !this.covers(runId, sequence, since)) {
         throw new ConnectionLost('the feed began again');
       }
-      while (sequence < this.#next) {
+      while (this.#first !== undefined && sequence < this.#next) {
         const chunk = this.#chunks[sequence - this.#first] as UIMessageChunk;
         yield { sequence: sequence++, chunk };
         if (this.#generation !== generation) break;
       }
-      if (this.#generation === generation && sequence === this.#next) {
+      if (this.#generation === generation && (this.#first === undefined || sequence === this.#next)) {
         if (!this.#open) return;
         await this.#change();
       }
@@ -68,6 +74,7 @@ export class RunBuffer implements RunFeed {
   }
 
   append({ runId, first, chunks }: ChunksEvent): void {
+    if (runId === this.#runId) this.#first ??= first;
     if (runId !== this.#runId || first > this.#next) {
       this.#begin(runId, first);
       this.#open = true;
@@ -84,26 +91,23 @@ export class RunBuffer implements RunFeed {
    * @param met - the run that the session is in the middle of.
    */
   reset(met: RunInfo | undefined): void {
-    this.#met = met;
-    this.#generation += 1;
-    this.#runId = undefined;
-    this.#open = false;
-    this.#chunks = [];
-    this.newest = undefined;
+    this.#begin(met?.id, undefined);
+    this.#open = met !== undefined;
+    this.#continues = met?.continues === true;
     this.#tell();
   }
 
   get #next(): number {
-    return this.#first + this.#chunks.length;
+    return (this.#first ?? 0) + this.#chunks.length;
   }
 
-  #begin(runId: string, first: number): void {
+  #begin(runId: string | undefined, first: number | undefined): void {
     this.#generation += 1;
+    if (runId !== this.#runId) this.#continues = false;
     this.#runId = runId;
     this.#first = first;
     this.#chunks = [];
     this.newest = undefined;
-    this.#continues = this.#met?.id === runId && this.#met.continues === true;
   }
 
   #change(): Promise<void> {

@@ -47,14 +47,17 @@ export function fromFeed(feed: RunFeed, runId: string, sequence: number): RunCon
  * A response until the feed can go on with its run, and the feed from there: the connection is
  * free again after a moment, and other tabs can use it.
  *
- * @param next - the sequence that the response begins with, if that is known.
+ * @param next - the sequence that the response begins with; else it begins with a state.
+ * @param since - the feed's mark before it was asked for.
  */
 export function handOver(
   response: RunConnection,
   feed: RunFeed,
   next: number | undefined,
+  since: number,
 ): RunConnection {
   const { runId } = response;
+  const known = next === undefined ? since : undefined;
   if (runId === undefined) return response;
   return { runId, close: () => response.close(), events: events(runId) };
 
@@ -62,7 +65,7 @@ export function handOver(
     let sequence = next;
     let leaving = false;
     const leave = () => {
-      if (sequence === undefined || leaving || !feed.covers(run, sequence)) return;
+      if (sequence === undefined || leaving || !feed.covers(run, sequence, known)) return;
       leaving = true;
       response.close();
     };
@@ -80,6 +83,6 @@ export function handOver(
     } finally {
       forget();
     }
-    if (leaving && sequence !== undefined) yield* feed.tail(run, sequence);
+    if (leaving && sequence !== undefined) yield* feed.tail(run, sequence, known);
   }
 }

@@ -235,10 +235,11 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       if (feed !== undefined && whole !== undefined) return fromFeed(feed, whole, 0);
     }
     const session = this.sessionId(options.chatId);
+    const since = feed?.mark() ?? 0;
     const prepared = await this.endpoint.resume(session, options, cursor.runId, cursor.last);
     const opened = await openRun(this.endpoint.fetch, prepared, signal);
     if (opened === null || feed === undefined) return opened;
-    return handOver(opened, feed, next);
+    return handOver(opened, feed, next, since);
   }
 
   /** Let a send keep its connection if there are enough, else read on from the tabs' feed. */
@@ -249,7 +250,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   ): Promise<RunConnection> {
     if (activity.feed === undefined) return opened;
     const release = await takeSlot();
-    if (release === null) return handOver(opened, activity.feed, next);
+    if (release === null) return handOver(opened, activity.feed, next, 0);
     const close = () => {
       opened.close();
       release();

@@ -120,6 +120,7 @@ describe.each(CHATS)('a page of %s that goes', (_, Chat) => {
     await new Promise(resolve => setTimeout(resolve, 50));
     expect(gateway.requests).toHaveLength(length);
     opened.returns();
+    await until(() => texts(opened) === 'hello,half and ');
     gateway.answer('c', ['done']);
     await until(() => texts(opened) === 'hello,half and done' && opened.chat.status === 'ready');
     await until(() => isLive(opened));

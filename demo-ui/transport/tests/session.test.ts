@@ -261,6 +261,20 @@ describe('ten tabs', () => {
     await until(() => opened.every(each => textOf(each.chat.lastMessage) === 'fine'));
   });
 
+  it('that join an answer that says nothing for a while hold no connection for it', async () => {
+    const { fetch, state } = sixConnections();
+    const first = await tab({ fetch });
+    await until(() => first.session.getState().loaded);
+    void first.chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    const late = await Promise.all(Array.from({ length: 9 }, () => tab({ fetch })));
+    await until(() => late.every(each => texts(each).join() === 'hello,half '));
+    await until(() => state.open <= 2, 'free connections');
+    gateway.answer('c', ['done']);
+    await until(() => late.every(each => texts(each).join() === 'hello,half done'));
+  });
+
   it('of which one follows a chat later than the others get its messages at once', async () => {
     const first = await tab();
     await until(() => first.session.getState().loaded);
