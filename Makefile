@@ -33,7 +33,7 @@ test: lint ## Check the source and run the whole test suite, as CI does
 	npm test --prefix demo-ui --workspace transport
 	pytest $(PARALLEL) --durations=10
 	python -m scripts.pythons
-	@python scripts/tiers.py test
+	@python -m scripts.tiers test
 
 ##@ Develop
 
@@ -44,13 +44,13 @@ dev: ## Serve, and restart when the source changes (Procfile)
 
 .PHONY: check
 check: lint unit ## Check the source and run the unit tests: before every commit
-	@python scripts/tiers.py check
+	@python -m scripts.tiers check
 
 .PHONY: all
 all: ## Check everything, every matrix whole: before a release (AGAIN=1: what has passed, too)
 	$(BOOTSTRAP) test
 	@python scripts/release.py --parallel='$(PARALLEL)' $(if $(AGAIN),--again)
-	@python scripts/tiers.py all
+	@python -m scripts.tiers all
 
 .PHONY: lint
 lint: ## Check format, style, types and import direction

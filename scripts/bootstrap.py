@@ -36,6 +36,12 @@ LLAMA_SERVER_GLIBC = (2, 35)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+OTHER_ENGINES: dict[str, dict[str, tuple[str, ...]]] = {
+    "Firefox": {"firefox-esr": ("firefox-esr", "firefox")},
+    "WebKit": {"webkit2gtk-driver": ("WebKitWebDriver",), "xvfb": ("Xvfb",)},
+}
+"""Debian's packages for each, and their programs, of which any will do."""
+
 
 class SetupError(Exception):
     """Something that only a person can provide; the message says what to do."""
@@ -211,15 +217,47 @@ def chromium() -> None:
     """A browser, from the distribution's packages: its own downloads are not reproducible."""
     if any(shutil.which(name) for name in CHROMIUM_NAMES):
         return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not can_install():
         raise SetupError(
             "unable to find Chromium, which the end-to-end tests drive; install your"
             " distribution's package (Debian: `sudo apt-get install chromium`), and try again"
         )
-    say("installing chromium with apt-get")
+    apt_install("chromium")
+
+
+def other_engines() -> None:
+    """Firefox and WebKit, where they can be installed; `engine_left_out` tells of the others."""
+    lacking = [package for engine in OTHER_ENGINES for package in lacking_packages(engine)]
+    if lacking and can_install():
+        apt_install(*lacking)
+
+
+def lacking_packages(engine: str) -> list[str]:
+    """Return the packages of an engine of which no program is on PATH."""
+    return [
+        package
+        for package, programs in OTHER_ENGINES[engine].items()
+        if not any(shutil.which(program) for program in programs)
+    ]
+
+
+def engine_left_out(engine: str) -> str:
+    """Return what is missing for an engine, and how to get it; empty if nothing is."""
+    lacking = " ".join(lacking_packages(engine))
+    return f"{engine} (Debian: `sudo apt-get install {lacking}`)" if lacking else ""
+
+
+def can_install() -> bool:
+    """Whether packages of the distribution can be installed."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def apt_install(*packages: str) -> None:
+    """Install packages of the distribution."""
+    say(f"installing {' '.join(packages)} with apt-get")
     apt_get: list[str | Path] = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     call([*apt_get, "update"])
-    call([*apt_get, "install", "--yes", "--no-install-recommends", "chromium"])
+    call([*apt_get, "install", "--yes", "--no-install-recommends", *packages])
 
 
 def python_packages(target: str) -> None:
@@ -260,6 +298,7 @@ def set_up(target: str) -> None:
         node_packages("tests/conformance/node")
         node_packages("tests/e2e/frontends")
         chromium()
+        other_engines()
         if python_left_out(NEWEST_PYTHON) is None:
             other_python(NEWEST_PYTHON)
     if target == "bench":

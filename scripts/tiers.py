@@ -1,6 +1,6 @@
 """The tiers of checks, smallest first, and what each of them leaves out and why.
 
-    python scripts/tiers.py check|test|all      what `make` prints when the tier has passed
+    python -m scripts.tiers check|test|all      what `make` prints when the tier has passed
 
 `PARTS` is the one list. A part that does not fit a tier's time begins in the next one; a part that
 a platform cannot have says what it lacks, so that nothing is ever left out in silence.
@@ -8,9 +8,12 @@ a platform cannot have says what it lacks, so that nothing is ever left out in s
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from scripts.bootstrap import OTHER_ENGINES, engine_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +71,15 @@ PARTS: Final = (
         "what a person does, in a browser and by the README's commands (tests/e2e)",
         "test",
         "they need Chromium, and wait for what a person sees",
+    ),
+    *(
+        Part(
+            f"the main scenarios in {engine} (tests/e2e/test_engines.py)",
+            "test",
+            f"they need {engine}",
+            functools.partial(engine_left_out, engine),
+        )
+        for engine in OTHER_ENGINES
     ),
     Part(
         "answers of real providers, as recorded (tests/conformance)",

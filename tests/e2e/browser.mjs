@@ -14,20 +14,23 @@ import { createInterface } from 'node:readline';
 
 const workspace = join(import.meta.dirname, '..', '..', 'demo-ui');
 const require = createRequire(join(workspace, 'app', 'package.json'));
-const { chromium } = require('playwright-core');
 
 const WAIT_LIMIT_MS = 30_000;
 const POLL_MS = 25;
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript' };
+/** What the test page's server has besides it. */
+const UNUSUAL = {
+  '/download': { 'content-type': 'text/csv', 'content-disposition': 'attachment; filename="rows.csv"' },
+  '/elsewhere': { 'content-type': 'text/html' },
+};
 
 /** Where each version of the page comes from, by the AI SDK's major version. */
 const pages = new Map();
 const profiles = new Map();
 const tabs = new Map();
-const browser = await chromium.launch({
-  executablePath: process.argv[2],
-  args: ['--no-sandbox', '--disable-dev-shm-usage', '--enable-precise-memory-info'],
-});
+const [, , engine, executable] = process.argv;
+const { launch } = await import(`./engines/${engine}.mjs`);
+const browser = await launch(executable, workspace);
 
 function page(major) {
   if (!pages.has(major)) pages.set(major, serve(major));
@@ -61,11 +64,15 @@ async function serve(major) {
     ],
   });
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://page');
+    const { pathname, searchParams } = new URL(request.url, 'http://page');
     const name = pathname === '/' ? '/index.html' : pathname;
+    const headers = { 'content-type': TYPES[extname(name)], ...UNUSUAL[pathname] };
+    // As in a sandboxed frame: of no origin, so that its own scripts come from another one.
+    if (searchParams.has('sandboxed')) headers['content-security-policy'] = 'sandbox allow-scripts';
+    headers['access-control-allow-origin'] = '*';
     try {
-      const content = await readFile(join(outDir, name));
-      response.writeHead(200, { 'content-type': TYPES[extname(name)] }).end(content);
+      const content = UNUSUAL[pathname] ? '' : await readFile(join(outDir, name));
+      response.writeHead(200, headers).end(content);
     } catch {
       response.writeHead(404).end();
     }
@@ -79,17 +86,24 @@ async function serve(major) {
   return { url: `http://127.0.0.1:${server.address().port}/`, close };
 }
 
-function profile(name) {
-  if (!profiles.has(name)) profiles.set(name, browser.newContext());
+function profile(name, options) {
+  if (!profiles.has(name)) profiles.set(name, browser.newContext(options));
   return profiles.get(name);
 }
 
 const commands = {
+  /** Make a profile that is not as any other: `cookies: false` blocks them, and all storage. */
+  newProfile: async ({ profile: name, ...options }) => void (await profile(name, options)),
+
   /** Open a page, or the test page with a query. Complaints of the page are kept. */
   async open({ tab, profile: name, url, ai, query, viewport, dark, still, clock }) {
     const opened = await (await profile(name)).newPage();
     const complaints = [];
     opened.on('pageerror', error => complaints.push(String(error.stack ?? error)));
+    // What a page's policy forbids is told in the console; not by every engine.
+    opened.on('console', message => {
+      if (/Content Security Policy/.test(message.text())) complaints.push(message.text());
+    });
     tabs.set(tab, { page: opened, complaints });
     if (clock) await opened.clock.install();
     if (viewport) await opened.setViewportSize(viewport);
@@ -138,7 +152,8 @@ const commands = {
   goto: async ({ tab, url }) => void (await tabs.get(tab).page.goto(url)),
   sleep: ({ tab, ms }) => tabs.get(tab).page.clock.fastForward(ms),
   offline: async ({ profile: name, offline }) => (await profile(name)).setOffline(offline),
-  complaints: ({ tab }) => tabs.get(tab).complaints,
+  complaints: ({ tab }) => tabs.get(tab).page.complaints?.() ?? tabs.get(tab).complaints,
+  goBack: async ({ tab }) => void (await tabs.get(tab).page.goBack()),
 
   async close({ tab }) {
     await tabs.get(tab).page.close();

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Browser, Profile, running_browser
+from tests.support.browser import Browser, Profile, program_of, running_browser
 from tests.support.fixtures import (
     anyio_backend,
     deployment,
@@ -64,3 +64,26 @@ def projects(
     store = pytestconfig.cache.mkdir("frontends")
     yield make_projects(folder / "projects", pack(folder, store), store)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(
+    scope="session",
+    params=["firefox", "webkit", pytest.param("chromium", marks=pytest.mark.release)],
+)
+async def engine(
+    request: pytest.FixtureRequest, anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Browser]:
+    """A browser of each engine, in turn; Chromium is that of all other tests."""
+    if program_of(request.param) is None:
+        pytest.skip(f"no {request.param} here: make says at its end what it left out")
+    errors = tmp_path_factory.mktemp(request.param) / "stderr"
+    async with running_browser(errors, request.param) as running:
+        yield running
+
+
+@pytest.fixture
+async def profile(engine: Browser) -> AsyncIterator[Profile]:
+    """A profile of the test's own, in the engine whose turn it is."""
+    made = engine.profile()
+    yield made
+    await made.close()

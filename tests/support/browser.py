@@ -1,4 +1,4 @@
-"""A real Chromium, driven by one Node process; and the small chat page of the e2e tests."""
+"""Real browsers, each driven by one Node process; and the small chat page of the e2e tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from scripts.bootstrap import CHROMIUM_NAMES, OTHER_ENGINES
 from tests.support.node import NodeHost, node_binary
 from tests.support.processes import REPOSITORY
 
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM: Final = REPOSITORY / "tests" / "e2e" / "browser.mjs"
-NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+Engine = Literal["chromium", "firefox", "webkit"]
+PROGRAMS: Final[dict[Engine, tuple[str, ...]]] = {
+    "chromium": CHROMIUM_NAMES,
+    "firefox": OTHER_ENGINES["Firefox"]["firefox-esr"],
+    "webkit": OTHER_ENGINES["WebKit"]["webkit2gtk-driver"],
+}
+"""Any of these is enough; of WebKit its driver, which brings a browser."""
 LOOK: Final = "() => window.chat.look()"
 LOOK_LATER: Final = "() => new Promise(done => setTimeout(done, 10)).then(() => window.chat.look())"
 """After the timer, set already, with which the session makes an idle chat equal to its own."""
@@ -27,12 +34,19 @@ Transport = Literal["midstream", "stock", "chatbot"]
 class Browser:
     """Headless, without profiles to begin with; `browser.mjs` beside the tests drives it."""
 
-    def __init__(self, host: NodeHost) -> None:
+    def __init__(self, host: NodeHost, engine: Engine) -> None:
         self.host = host
+        self.engine = engine
 
     def profile(self) -> Profile:
         """Return a new one: storage, locks and connections of its own, as on another device."""
         return Profile(self)
+
+    async def profile_without_cookies(self) -> Profile:
+        """Return one whose person has blocked cookies, and with them all storage."""
+        profile = self.profile()
+        await self.host.command("newProfile", profile=profile.name, cookies=False)
+        return profile
 
 
 class Profile:
@@ -51,6 +65,7 @@ class Profile:
         transport: Transport = "midstream",
         clock: bool = False,
         answers: bool = False,
+        sandboxed: bool = False,
     ) -> Tab:
         """Open the test page in a new tab.
 
@@ -61,15 +76,21 @@ class Profile:
             transport: ours with `useSession`, or the SDK's own with `resume: true`.
             clock: let the tab's time be moved by `sleep`.
             answers: send a message again once all of its calls are answered.
+            sandboxed: as in a frame that may run scripts and nothing else.
         """
         query = {"api": f"{gateway}/api/chat", "chat": chat, "transport": transport}
         query |= {"answers": ""} if answers else {}
+        query |= {"sandboxed": ""} if sandboxed else {}
         return await self._open(ai=ai, query=query, clock=clock)
 
     async def visit(self, url: str, *, width: int, height: int, dark: bool = False) -> Tab:
         """Open any page in a new tab of that size, for somebody who wants nothing to move."""
         viewport = {"width": width, "height": height}
         return await self._open(url=url, viewport=viewport, dark=dark, still=True)
+
+    async def go_to(self, url: str) -> Tab:
+        """Open any page in a new tab."""
+        return await self._open(url=url)
 
     async def offline(self, offline: bool) -> None:
         """Take the network away, or give it back; what is open stays open."""
@@ -150,6 +171,14 @@ class Tab:
         """Load the page again."""
         await self.command("reload")
 
+    async def go_to(self, url: str) -> None:
+        """Load another page."""
+        await self.command("goto", url=url)
+
+    async def go_back(self) -> None:
+        """Go back to the page before, as the browser kept it or loaded again."""
+        await self.command("goBack")
+
     async def sleep(self, seconds: float) -> None:
         """Close the laptop, and open it so much later; its timers fire once."""
         await self.command("sleep", ms=seconds * 1000)
@@ -175,19 +204,22 @@ class Tab:
         return list(await self.command("complaints"))
 
 
-def chromium_binary() -> str:
-    """Return the path of the distribution's browser."""
-    return next(path for name in NAMES if (path := shutil.which(name)))
+def program_of(engine: Engine) -> str | None:
+    """Return the path of the distribution's browser, or of what drives it; None without."""
+    return next((path for name in PROGRAMS[engine] if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
-async def running_browser(errors: Path) -> AsyncIterator[Browser]:
-    """Run Chromium for the length of a block; the driver's stderr goes to a file."""
+async def running_browser(errors: Path, engine: Engine = "chromium") -> AsyncIterator[Browser]:
+    """Run a browser for the length of a block; the driver's stderr goes to a file."""
+    program = program_of(engine)
+    assert program is not None, f"no {engine}: see scripts/bootstrap.py"
     with errors.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             node_binary(),
             str(PROGRAM),
-            chromium_binary(),
+            engine,
+            program,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
@@ -196,7 +228,7 @@ async def running_browser(errors: Path) -> AsyncIterator[Browser]:
     host = NodeHost(process)
     answers = asyncio.create_task(host.read_answers(), name="browser answers")
     try:
-        yield Browser(host)
+        yield Browser(host, engine)
     finally:
         assert process.stdin is not None
         process.stdin.close()

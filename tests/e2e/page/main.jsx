@@ -59,7 +59,9 @@ function Ours({ id }) {
   return null;
 }
 
-const stock = new ai.DefaultChatTransport({ api });
+// As the README has it.
+const uncached = (url, init) => fetch(url, { ...init, cache: 'no-store' });
+const stock = new ai.DefaultChatTransport({ api, fetch: uncached });
 
 function Stock({ id }) {
   expose(useChat({ id, transport: stock, resume: true, onFinish }));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tomllib
@@ -128,6 +129,27 @@ def test_a_missing_browser_that_cannot_be_installed_is_named(
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(SetupError, match="install chromium"):
         bootstrap.chromium()
+
+
+def test_other_engines_are_installed_where_they_can_be_and_left_out_by_name_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of WebKit what is missing alone: its driver is there, the screen is not."""
+    there = {"apt-get", "WebKitWebDriver"}
+    commands: list[list[str]] = []
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in there else None)
+    monkeypatch.setattr(bootstrap, "call", commands.append)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    bootstrap.other_engines()
+    assert commands == []
+    assert bootstrap.engine_left_out("WebKit") == "WebKit (Debian: `sudo apt-get install xvfb`)"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    bootstrap.other_engines()
+    assert commands[-1][-2:] == ["firefox-esr", "xvfb"]
+    there |= {"firefox", "Xvfb"}
+    bootstrap.other_engines()
+    assert len(commands) == 2
+    assert [bootstrap.engine_left_out(engine) for engine in bootstrap.OTHER_ENGINES] == ["", ""]
 
 
 def test_a_failing_program_is_named(tmp_path: Path) -> None:
