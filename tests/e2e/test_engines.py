@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -174,6 +175,7 @@ async def test_tab_that_holds_the_feed_closes_and_the_others_go_on(
 
 
 @pytest.mark.release
+@pytest.mark.timeout(300)  # Firefox gives pages behind others a timer a second.
 async def test_ten_tabs_each_send_in_their_turn(
     own_deployment: Deployment, profile: Profile
 ) -> None:
@@ -329,8 +331,10 @@ LOOKS = """() => {
 
 
 @pytest.mark.release
-async def test_demo_looks_as_it_was_drawn(own_deployment: Deployment, profile: Profile) -> None:
-    """On a phone: what the engines draw by themselves is not seen."""
+async def test_demo_looks_as_it_was_drawn(
+    own_deployment: Deployment, engine: Browser, profile: Profile
+) -> None:
+    """On a phone: what the engines draw by themselves is not seen. With a picture."""
     page = await visit(profile, own_deployment.add_gateway(arguments=["--demo"]), PHONE)
     await page.ask("What keeps a stream of tokens in order?")
     await page.finishes()
@@ -338,6 +342,9 @@ async def test_demo_looks_as_it_was_drawn(own_deployment: Deployment, profile: P
     await page.tab.run("() => document.querySelector('#message').focus()")
     await page.tab.command("type", text="a word and another " * 12)
     await page.tab.finds(GROWN)
+    pictures = Path(__file__).with_name("screenshots")
+    pictures.mkdir(exist_ok=True)
+    await page.photograph(pictures / f"{engine.engine}-phone.png")
 
     assert looks == {"select": "none", "scrollbar": 0, "width": 0}
     assert await page.tab.complaints() == []
