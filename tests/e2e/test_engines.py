@@ -316,9 +316,10 @@ async def has_run(session: Session) -> bool:
 
 GROWN = """() => {
   const { clientHeight, scrollHeight } = document.querySelector('#message');
-  return clientHeight > 80 && clientHeight >= scrollHeight;
+  const newest = document.querySelector('[aria-label="To the newest"]');
+  return clientHeight > 80 && clientHeight >= scrollHeight && newest === null;
 }"""
-"""Whether the text that is being written is seen whole."""
+"""Whether the text that is being written is seen whole, and the end of the answer still is."""
 
 LOOKS = """() => {
   const bar = document.querySelector('[aria-label="Break it"] > div');

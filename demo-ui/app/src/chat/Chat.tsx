@@ -69,26 +69,26 @@ export function Chat({ demo }: { demo: DemoSession }) {
           )}
         </div>
       </div>
-      {away && (
-        <IconButton
-          icon="arrowDown"
-          label="To the newest"
-          look="outline"
-          className="absolute bottom-44 left-1/2 -translate-x-1/2 rounded-full shadow-md"
-          onClick={toEnd}
-        />
-      )}
-      {below && (
-        <Button
-          icon="arrowDown"
-          look="outline"
-          className="absolute bottom-40 left-1/2 -translate-x-1/2 rounded-full shadow-md"
-          onClick={onward}
-        >
-          More to try
-        </Button>
-      )}
-      <div className="mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
+      <div className="relative mx-auto w-full max-w-3xl space-y-2 px-4 pb-[max(1rem,env(safe-area-inset-bottom))]">
+        {away && (
+          <IconButton
+            icon="arrowDown"
+            label="To the newest"
+            look="outline"
+            className="absolute bottom-full left-1/2 mb-2 -translate-x-1/2 rounded-full shadow-md"
+            onClick={toEnd}
+          />
+        )}
+        {below && (
+          <Button
+            icon="arrowDown"
+            look="outline"
+            className="absolute bottom-full left-1/2 mb-2 -translate-x-1/2 rounded-full shadow-md"
+            onClick={onward}
+          >
+            More to try
+          </Button>
+        )}
         <StatusLine demo={demo} onRetry={() => onRegenerate()} />
         <Unsent
           messages={session.unsent}

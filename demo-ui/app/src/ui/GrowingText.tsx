@@ -1,15 +1,22 @@
-import { useLayoutEffect, useRef, type TextareaHTMLAttributes } from 'react';
+import type { TextareaHTMLAttributes } from 'react';
 
-const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
+interface Props extends TextareaHTMLAttributes<HTMLTextAreaElement> {
+  value: string;
+}
 
-/** A textarea that is as high as its text, up to its `max-height`, also where styles cannot say so. */
-export function GrowingText({ className, ...rest }: TextareaHTMLAttributes<HTMLTextAreaElement> & { value: string }) {
-  const area = useRef<HTMLTextAreaElement>(null);
-  useLayoutEffect(() => {
-    const element = area.current;
-    if (GROWS_BY_ITSELF || !element) return;
-    element.style.height = 'auto';
-    element.style.height = `${element.scrollHeight}px`;
-  }, [rest.value]);
-  return <textarea ref={area} className={`field-sizing-content resize-none ${className}`} {...rest} />;
+/**
+ * A textarea that is as high as its text, up to its `max-height`: a copy that nobody sees, in the same
+ * place, says how high that is where `field-sizing` does not. To measure would move the page.
+ */
+export function GrowingText({ className, ...rest }: Props) {
+  const both = `col-start-1 row-start-1 w-full ${className}`;
+  return (
+    <div className="grid">
+      {/* A space at its end: an empty last line counts, too. */}
+      <div aria-hidden="true" className={`invisible overflow-hidden break-words whitespace-pre-wrap ${both}`}>
+        {`${rest.value} `}
+      </div>
+      <textarea className={`field-sizing-content resize-none self-stretch ${both}`} {...rest} />
+    </div>
+  );
 }
