@@ -4,7 +4,7 @@
 --   12 a message to put ('' for none)  13 its parent  14 its hash  15 its JSON  16 user: 1 or 0
 --   17 the offset that the log must be at ('' for any)  18 facts that no client is shown  19 tenant
 -- Returns {status, kept run, epoch, offset}
-is_lost() -- and then there is none
+is_lost()
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'run', 'state', 'lease', 'offset', 'tenant',
   'format', 'term')
 local now, busy = now_ms(), m[4] and m[4] ~= 'ended'
@@ -28,16 +28,15 @@ if hash == ARGV[11] then
     return found('known', run)
   end
 end
-if busy then
-  return found('active', m[3])
-end
+if busy then return found('active', m[3]) end
 if ARGV[17] ~= '' and ARGV[17] ~= (m[6] or '0-0') then
   return {'stale', '', m[1], m[6]}
 end
 if not m[1] then
-  redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
+  -- First: a full Redis refuses it; after a DEL it would let all of this script through.
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'owner', ARGV[1], 'created', now, 'offset', '0-0',
     'tenant', ARGV[19], 'format', 1)
+  redis.call('DEL', KEYS[2], unpack(KEYS, 4, 6)) -- a stop may be there before the session
 end
 redis.call('HSET', KEYS[1], 'updated', now, 'head', ARGV[8], 'run', ARGV[6], 'fence', 1,
   'state', 'open', 'next', 0, 'stop', '', 'outcome', '', 'opened', '',

@@ -65,6 +65,8 @@ class Gateway:
         self._run_all = store._client.run_all
         store._client._send = self._sending  # type: ignore[method-assign]
         store._client.run_all = self._running  # type: ignore[method-assign]
+        self._run_each = store._client.run_each
+        store._client.run_each = self._running_each  # type: ignore[method-assign]
         sessions._presence._repeat_s = 0.2
 
     async def _sending(self, commands: Sequence[Any]) -> list[Any]:
@@ -79,12 +81,26 @@ class Gateway:
         try:
             return await self._run_all(commands)
         except Exception as error:
-            task = asyncio.current_task()
-            assert isinstance(error, StoreUnavailableError), error
-            assert task is not None
-            name = task.get_name()
-            self.met.add("run" if name.startswith("run ") else name)
+            self._meets(error)
             raise
+
+    async def _running_each(self, commands: Sequence[Any]) -> list[Any]:
+        try:
+            replies = await self._run_each(commands)
+        except Exception as error:
+            self._meets(error)
+            raise
+        for reply in replies:
+            if isinstance(reply, Exception):
+                self._meets(reply)
+        return replies
+
+    def _meets(self, error: Exception) -> None:
+        task = asyncio.current_task()
+        assert isinstance(error, StoreUnavailableError), error
+        assert task is not None
+        name = task.get_name()
+        self.met.add("run" if name.startswith("run ") else name)
 
     async def all_meet_it(self, tasks: frozenset[str]) -> None:
         """Wait until every one of these tasks was refused."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from gateway.ids import MessageId, TenantId, UserId
+from gateway.errors import StoreUnavailableError
+from gateway.ids import MessageId, SessionId, TenantId, UserId
 from gateway.store.records import (
     MessageRecord,
     OpenStatus,
@@ -244,3 +245,18 @@ async def test_open_leaves_nothing_of_a_half_evicted_session(
     page = await store.read_log(SESSION, Position(EPOCH, "0-0"), count=10)
     assert page.recovered
     assert len(page.entries) == 2
+
+
+async def test_full_redis_refuses_a_new_session_before_it_has_written_anything(
+    store: RedisStore, raw_redis: redis.Redis
+) -> None:
+    """A script whose first write frees memory would be let through, and its hints refused."""
+    await opened(store, submit(session=SessionId("before")))
+    raw_redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await store.open_run(submit())
+    finally:
+        raw_redis.config_set("maxmemory", 0)
+
+    assert raw_redis.keys(f"ms:{{{SESSION}}}:*") == []
