@@ -38,7 +38,8 @@ ERASED: Final = FeedEvent("erased", b"{}", None)
 """Told to those who have seen the session, before the snapshot of nothing."""
 
 LOST: Final = FeedEvent("lost", b'{"code":"not_recovered"}', None)
-"""Told to them if nobody has deleted it, before the snapshot of what there is now."""
+"""Told to them if nobody has deleted it, before the snapshot of what there is now. Who comes with
+a position of another epoch gets the snapshot alone: it may be of anything."""
 
 LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
 
@@ -162,7 +163,6 @@ class SessionReader:
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
         here: counts this reader among those who have the session open, once it sees it.
-        was_there: the client has seen a session that it may not see now, or that is gone.
     """
 
     def __init__(
@@ -176,7 +176,6 @@ class SessionReader:
         draining: Draining,
         limits: ReaderLimits,
         resources: AsyncExitStack,
-        was_there: bool = False,
     ) -> None:
         self._feed = feed
         self._store = store
@@ -188,7 +187,7 @@ class SessionReader:
         self._draining = draining
         self._limits = limits
         self._resources = resources
-        self._was_there = was_there
+        self._told: Position | None = None
         feed.follow()
 
     async def __aenter__(self) -> Self:
@@ -200,8 +199,6 @@ class SessionReader:
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]:
         """Yield events and heartbeats; ends only with the connection, or a shutdown."""
-        if self._was_there:
-            yield LOST
         feed = self._feed
         sent_at = time.monotonic()
         while True:
@@ -232,14 +229,14 @@ class SessionReader:
             return None
         if self._feed.erased_at == self._feed.generation:
             return ERASED
-        head = self._feed.head
-        return LOST if head is None or head.epoch != self._position.epoch else None
+        head, told = self._feed.head, self._told
+        return LOST if told and (head is None or head.epoch != told.epoch) else None
 
     async def _begin_again(self) -> FeedEvent:
         generation = self._feed.generation
         event = await self._snapshot()
         self._generation = generation
-        self._position = event.position
+        self._position = self._told = event.position
         return event
 
     async def _be_here(self) -> None:
@@ -268,6 +265,7 @@ class SessionReader:
                     break
             if self._position is None or self._generation != self._feed.generation:
                 return  # a snapshot comes first
+            self._told = self._position
             here = self._feed.here
             if here is None or here is self._here:
                 return

@@ -299,7 +299,6 @@ class Sessions:
             return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
 
         meta = await self._store.load_meta(session_id)
-        was_there = after is not None and (meta is None or not caller.may_read(meta))
         if meta is None or not caller.may_read(meta):
             after = None
         else:
@@ -315,7 +314,6 @@ class Sessions:
                 draining=self._draining,
                 limits=self._reader_limits,
                 resources=resources.pop_all(),
-                was_there=was_there,
             )
 
     async def list_sessions(

@@ -133,6 +133,16 @@ class Breaker:
         client = self._world.redis.client
         return await asyncio.to_thread(client.execute_command, *command)
 
+    async def _insist(self, *command: object) -> None:
+        """Ask until it is done: what was broken must not stay so."""
+        while True:
+            try:
+                await self._ask(*command)
+            except redis.RedisError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
     async def kill_redis(self) -> None:
         """It comes back with all that it has acknowledged."""
         async with self._at_redis:
@@ -180,29 +190,29 @@ class Breaker:
                 await self._ask("BGREWRITEAOF")
 
     async def _configured(self, name: str, value: object, well: object, *lasts: float) -> None:
-        async with self._at_redis:
-            with self._ledger.unwell():
-                await self._ask("CONFIG SET", name, value)
-                try:
-                    await self._last(*lasts)
-                finally:
-                    await self._ask("CONFIG SET", name, well)
+        with self._ledger.unwell():
+            await self._ask("CONFIG SET", name, value)
+            try:
+                await self._last(*lasts)
+            finally:
+                await self._insist("CONFIG SET", name, well)
 
     async def refuse_for_replicas(self) -> None:
         """NOREPLICAS: a replica that it must have is away."""
-        await self._configured("min-replicas-to-write", 1, 0, 0.5, 3, 6)
+        async with self._at_redis:
+            await self._configured("min-replicas-to-write", 1, 0, 0.5, 3, 6)
 
     async def refuse_for_memory(self) -> None:
         """OOM: it is full, at any point of what it is doing."""
-        used = int(
-            (await asyncio.to_thread(self._world.redis.client.info, "memory"))["used_memory"]
-        )
-        room = self._choose.choice([0, 2_000, 20_000])
-        await self._configured("maxmemory", used + room, 0, 0.5, 3, 6)
+        async with self._at_redis:
+            memory = await asyncio.to_thread(self._world.redis.client.info, "memory")
+            full = int(memory["used_memory"]) + self._choose.choice([0, 2_000, 20_000])
+            await self._configured("maxmemory", full, 0, 0.5, 3, 6)
 
     async def refuse_clients(self) -> None:
         """ "max number of clients reached", to whoever connects."""
-        await self._configured("maxclients", 1, 10_000, 0.5, 3)
+        async with self._at_redis:
+            await self._configured("maxclients", 1, 10_000, 0.5, 3)
 
     async def refuse_as_replica(self) -> None:
         """READONLY: it was demoted; and then it is what it was."""
@@ -212,7 +222,7 @@ class Breaker:
                 try:
                     await self._last(0.3, 2, 5)
                 finally:
-                    await self._ask("REPLICAOF", "NO", "ONE")
+                    await self._insist("REPLICAOF", "NO", "ONE")
 
     async def refuse_while_busy(self) -> None:
         """BUSY: somebody's script does not end."""
@@ -222,12 +232,14 @@ class Breaker:
                 slow = threading.Thread(target=self._run_slow_script)
                 slow.start()
                 await self._last(0.5, 2)
-                with suppress(redis.RedisError):
-                    await self._ask("SCRIPT KILL")
-                await asyncio.to_thread(slow.join)
+                while slow.is_alive():
+                    with suppress(redis.RedisError):  # it has not begun, or is just killed
+                        await self._ask("SCRIPT KILL")
+                    await asyncio.sleep(0.05)
 
     def _run_slow_script(self) -> None:
-        with redis.Redis(port=self._world.redis.port) as client, suppress(redis.RedisError):
+        endless = redis.Redis(port=self._world.redis.port, socket_timeout=None)
+        with endless as client, suppress(redis.RedisError):
             client.eval("while true do end", 0)
 
     async def lose_hints(self) -> None:

@@ -25,7 +25,7 @@ class Follower:
     """Follows a session from position to position, through cuts; `follow` is its task.
 
     Attributes:
-        lost: it was told that the session is gone.
+        lost: it was told that there is no such session (yet, or any more).
     """
 
     def __init__(self, place: Place, ledger: Ledger, choose: random.Random, session: str) -> None:
@@ -70,9 +70,8 @@ class Follower:
 
     def _take(self, kind: str, position: str | None, content: Any) -> None:
         self._position = position or self._position
-        if kind == "lost":
-            self.lost = True
-        elif kind == "snapshot":
+        if kind == "snapshot":
+            self.lost = content["epoch"] == ""
             self._next.clear()
             for run in content["runs"]:
                 self._newest = run["id"]

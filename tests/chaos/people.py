@@ -311,7 +311,9 @@ class Person:
     async def _followed(self, talk: Conversation, run: str, due: float) -> None:
         """Who follows hears of the end too, or that the session is lost."""
         for follower in talk.followers:
-            while not (follower.is_past(run) or follower.lost or talk.followers[follower].done()):
+            while not (follower.is_past(run) or talk.followers[follower].done()):
+                if talk.may_be_torn and follower.lost:
+                    break
                 late = self._ledger.overdue_s(due)
                 if late > LIMIT_S:
                     raise WrongError(f"a follower waits for {run}, {late:.1f} s after all was well")
