@@ -136,9 +136,9 @@ RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url -
 LOCK := $(RESOLVE) --extra server --extra embedded --extra client pyproject.toml
 
 .PHONY: dist
-dist: ## Build the wheel with the demo in it, into dist/
+dist: ## Build what a release publishes into dist/: source, wheel, npm package
 	$(BOOTSTRAP) dist
-	python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@python scripts/build_backend.py dist
 
 .PHONY: hooks
 hooks: ## Run the fast half of `make check` before every git commit
@@ -148,7 +148,7 @@ hooks: ## Run the fast half of `make check` before every git commit
 .PHONY: clean
 clean: ## Remove all that these targets have installed and built
 	rm -rf .venv build dist *.egg-info .*_cache .coverage* tests/*/node/node_modules \
-		tests/e2e/frontends/node_modules demo-ui/node_modules demo-ui/*/node_modules demo-ui/transport/dist gateway/demo
+		tests/e2e/frontends/node_modules demo-ui/node_modules demo-ui/*/node_modules demo-ui/transport/dist gateway/demo gateway/npm
 
 .PHONY: help
 help: ## List the targets

@@ -32,7 +32,7 @@ __all__ = [
     "create_app",
 ]
 
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 
 _HOMES: Final = {
     "Agent": "gateway.agents.agent",

@@ -16,8 +16,9 @@ def main() -> None:
     """Run the command, if what it needs is installed."""
     if any(find_spec(name) is None for name in SERVER_MODULES):
         sys.stderr.write(
-            "midstream: unable to run the gateway; only its client is installed. Install the rest: "
-            "pip install 'midstream[server,embedded]'\n"
+            "midstream: unable to run the gateway; only its client is installed. Install the rest, "
+            "the extras `server` and `embedded`, from where you have this: in a checkout, "
+            "pip install '.[server,embedded]'\n"
         )
         sys.exit(EXIT_INCOMPLETE)
 

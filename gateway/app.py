@@ -27,6 +27,7 @@ from gateway.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
 from gateway.api.feeds import follow_sessions
 from gateway.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
 from gateway.api.health import Metrics, Ready, liveness, readiness
+from gateway.api.package import package_handler
 from gateway.api.pages import browser_files
 from gateway.api.proxy import Proxy, proxy_handler
 from gateway.api.pushed import PushController
@@ -220,6 +221,7 @@ def build_litestar(
             follow_sessions,
             list_agents,
             list_chats,
+            package_handler(),
             liveness(),
             readiness(check_ready),
             Metrics,

@@ -117,6 +117,13 @@ class AgentNotFoundError(ClientError):
     http_status = 404
 
 
+class PackageNotBuiltError(ClientError):
+    """The npm package is asked for, and this installation was made without building it."""
+
+    code = "package_not_built"
+    http_status = 404
+
+
 class RunActiveError(ClientError):
     """Another run of the session is under way."""
 

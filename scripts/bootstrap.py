@@ -135,29 +135,9 @@ def node_packages(folder: str) -> None:
     once(where / "node_modules" / ".midstream-stamp", made_from, install)
 
 
-def demo() -> None:
-    """The demo's pages, in `gateway/demo`."""
-    node_packages("demo-ui")
-    stamp = STAMPS / "demo"
-    if not (ROOT / "gateway" / "demo" / "index.html").is_file():
-        stamp.unlink(missing_ok=True)
-
-    def build() -> None:
-        say("building the demo")
-        call([VENV / "bin" / "npm", "run", "--silent", "build"], ROOT / "demo-ui")
-
-    once(stamp, fingerprint(*demo_sources()), build)
-
-
-def demo_sources() -> list[Path]:
-    """What the demo is built from, by name."""
-    parts = (ROOT / "demo-ui" / "transport", ROOT / "demo-ui" / "app")
-    sources = [ROOT / "demo-ui" / "package-lock.json"]
-    for part in parts:
-        sources += (path for path in part.glob("*") if path.is_file())
-        sources += (path for path in part.glob("src/**/*") if path.is_file())
-        sources += (path for path in part.glob("public/**/*") if path.is_file())
-    return sorted(sources)
+def frontend(*options: str) -> None:
+    """The demo's pages and the npm package, in `gateway/`; see scripts/frontend.py."""
+    call([PYTHON, ROOT / "scripts" / "frontend.py", *options])
 
 
 def interpreter(version: str) -> Path | None:
@@ -292,7 +272,7 @@ def set_up(target: str) -> None:
     environment()
     python_packages(target)
     if target in ("run", "test", "dist"):
-        demo()
+        frontend()
     if target == "test":
         servers()
         node_packages("tests/conformance/node")
@@ -303,7 +283,7 @@ def set_up(target: str) -> None:
             other_python(NEWEST_PYTHON)
     if target == "bench":
         node_packages("tests/bench/node")
-        node_packages("demo-ui")
+        frontend("--packages")
         chromium()
 
 

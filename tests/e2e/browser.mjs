@@ -54,7 +54,7 @@ async function serve(major) {
         enforce: 'pre',
         resolveId(source, from) {
           if (from?.includes('node_modules')) return null;
-          const part = { midstream: 'index.ts', 'midstream/react': 'react.ts' }[source];
+          const part = { midstream: 'index.ts', 'midstream-chat/react': 'react.ts' }[source];
           if (part) return join(workspace, 'transport', 'src', part);
           return /^[./\0]/.test(source) || source.includes(import.meta.dirname)
             ? null

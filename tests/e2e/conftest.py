@@ -15,7 +15,7 @@ from tests.support.fixtures import (
     pytest_runtest_makereport,
     simulator,
 )
-from tests.support.frontends import Projects, make_projects, pack
+from tests.support.frontends import Projects, make_projects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -56,13 +56,13 @@ async def phone(browser: Browser) -> AsyncIterator[Profile]:
 
 @pytest.fixture(scope="session")
 def projects(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, deployment: Deployment
 ) -> Iterator[Projects]:
-    """A project for each framework, with the package from its tarball."""
+    """A project for each framework, with the package that a gateway serves."""
     folder = tmp_path_factory.mktemp("frontends")
     assert pytestconfig.cache is not None
     store = pytestconfig.cache.mkdir("frontends")
-    yield make_projects(folder / "projects", pack(folder, store), store)
+    yield make_projects(folder / "projects", deployment.gateways[0].at.url, store)
     shutil.rmtree(folder)
 
 

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import io
+import json
+import tarfile
+import urllib.request
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.frontends import PROJECTS, Projects, path_of, serving, snippets
+from tests.support.frontends import (
+    PROJECTS,
+    TARBALL,
+    Projects,
+    pack,
+    path_of,
+    serving,
+    snippets,
+)
 from tests.support.processes import eventually
 from tests.support.sessions import Session, new_chat_id, text_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
 
@@ -26,6 +42,53 @@ CHECKS: Final = {
 """By project, what checks its types. Next.js does it itself, when it builds."""
 
 LONG: Final = "How do rivers move? [[tokens=3000 rate=50]]"
+
+
+@pytest.fixture(scope="module")
+def store(pytestconfig: pytest.Config) -> Path:
+    """Where what takes long to build is kept, from run to run."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("frontends")
+
+
+async def test_served_package_is_what_npm_packs_of_the_sources_anywhere(
+    deployment: Deployment, tmp_path: Path, store: Path
+) -> None:
+    """Byte for byte, so that an application's lock stays true; its version is the gateway's."""
+    at = deployment.gateways[0].at
+    served = await asyncio.to_thread(fetch, f"{at.url}/{TARBALL}")
+    description = json.loads(await asyncio.to_thread(fetch, f"{at.url}/schema"))
+
+    assert served == await asyncio.to_thread(pack, tmp_path, store)
+    with tarfile.open(fileobj=io.BytesIO(served)) as packed:
+        manifest = packed.extractfile("package/package.json")
+        assert manifest is not None
+        package = json.load(manifest)
+    assert (package["name"], package["version"]) == (
+        "midstream-chat",
+        description["info"]["version"],
+    )
+
+
+def test_fresh_project_names_the_gateway_and_what_it_served(
+    projects: Projects, deployment: Deployment
+) -> None:
+    """npm has written where the package is from, and its hash, which another gateway serves too."""
+    asked = json.loads((projects.folder / "next" / "package.json").read_text())["dependencies"]
+    lock = json.loads((projects.folder / "package-lock.json").read_text())
+    locked = lock["packages"]["node_modules/midstream-chat"]
+    served = fetch(f"{deployment.gateways[0].at.url}/{TARBALL}")
+
+    assert asked["midstream-chat"] == locked["resolved"]
+    assert locked["resolved"].startswith("http://127.0.0.1:")
+    digest = base64.b64encode(hashlib.sha512(served).digest()).decode()
+    assert locked["integrity"] == f"sha512-{digest}"
+
+
+def fetch(url: str) -> bytes:
+    """Return what is at an address."""
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
+        return bytes(answer.read())
 
 
 @pytest.mark.parametrize("project", CHECKS)

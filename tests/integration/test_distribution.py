@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.distribution import build_wheel, closure, install, requirements_of
+from tests.support.distribution import build, closure, copy_source, install, requirements_of
 from tests.support.fixtures import own_deployment, simulator
 from tests.support.push import AGENT_KEY, PUSH_ENVIRONMENT, PUSH_SETTINGS
 from tests.support.sessions import Session, text_of
@@ -39,9 +41,25 @@ print(json.dumps({"outcome": run.outcome, "imported": imported, "modules": sorte
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source, with the demo built."""
+    return copy_source(tmp_path_factory.mktemp("source") / "midstream")
+
+
+@pytest.fixture(scope="module")
+def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build(source, "sdist", folder / "packed")) as packed:
+        packed.extractall(folder, filter="data")
+    (unpacked,) = folder.glob("midstream-*")
+    return unpacked
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this source."""
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
+    return build(source, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +92,23 @@ def test_the_wheel_holds_every_file_of_the_packages(contents: dict[str, bytes]) 
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in contents if ".dist-info/" not in name} == expected
+
+
+def test_the_wheel_holds_the_demo_and_the_npm_package(contents: dict[str, bytes]) -> None:
+    """`midstream serve --demo` shows it, and `npm install` finds what fits, without a checkout."""
+    assert b"<title>Midstream" in contents["gateway/demo/index.html"]
+    assert any(name.startswith("gateway/demo/assets/") for name in contents)
+    with tarfile.open(fileobj=io.BytesIO(contents["gateway/npm/midstream-chat.tgz"])) as packed:
+        assert "package/dist/index.js" in packed.getnames()
+
+
+def test_the_source_distribution_makes_the_same_wheel(
+    sdist: Path, contents: dict[str, bytes], tmp_path: Path
+) -> None:
+    """It holds what is built, and so needs no Node."""
+    assert not (sdist / "demo-ui").exists()
+    with zipfile.ZipFile(build(sdist, "wheel", tmp_path)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == contents
 
 
 def test_the_wheel_holds_the_command_and_the_licence(contents: dict[str, bytes]) -> None:
@@ -124,4 +159,4 @@ def test_the_command_without_the_server_says_what_to_install(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("midstream: unable to run the gateway;")
-    assert "midstream[server,embedded]" in done.stderr
+    assert "pip install '.[server,embedded]'" in done.stderr

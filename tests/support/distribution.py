@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -18,28 +19,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+_SOURCES: Final = (
+    *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "MANIFEST.in"),
+    *("midstream.example.toml", "scripts", "gateway", "protocol"),
+)
+"""What a distribution is made of, once the demo is built."""
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel from a copy of the source, and return it."""
-    source, out = folder / "source", folder / "wheel"
-    source.mkdir()
-    out.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, source)
-    for package in ("gateway", "protocol"):
-        shutil.copytree(
-            REPOSITORY / package, source / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    subprocess.run(  # noqa: S603
-        [sys.executable, "-W", "ignore", "-c", _BUILD, str(out)],
+def copy_source(folder: Path) -> Path:
+    """Copy what a distribution is made of into a folder that does not exist, and return it."""
+    folder.mkdir(parents=True)
+    for name in _SOURCES:
+        if (REPOSITORY / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(REPOSITORY / name, folder)
+    return folder
+
+
+def build(source: Path, kind: Literal["sdist", "wheel", "editable"], out: Path) -> Path:
+    """Build a distribution with the backend that the source names, and return it."""
+    out.mkdir(parents=True, exist_ok=True)
+    program = f"import sys, build_backend; print(build_backend.build_{kind}(sys.argv[1]))"
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-W", "ignore", "-c", program, str(out)],
         cwd=source,
+        env={**os.environ, "PYTHONPATH": str(source / "scripts")},
         check=True,
-        stdout=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
-    (wheel,) = out.glob("midstream-*.whl")
-    return wheel
+    return out / done.stdout.splitlines()[-1]
 
 
 def requirements_of(wheel: Path) -> list[Requirement]:

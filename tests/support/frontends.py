@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import urllib.request
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.support.made_once import fingerprint, made_once
+from tests.support.npm_registry import registry_of
 from tests.support.processes import REPOSITORY, ChildProcess, free_port
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ PAGES: Final = ("docs/frontend.md", "README.md", "demo-ui/transport/README.md")
 TEMPLATES: Final = REPOSITORY / "tests" / "e2e" / "frontends"
 """A project for each framework but for its pages; `scripts/bootstrap.py` installs their lock."""
 PROJECTS: Final = ("react", "next", "vue", "svelte", "assistant-ui")
+FRONTEND: Final = REPOSITORY / "scripts" / "frontend.py"
 PACKAGE: Final = REPOSITORY / "demo-ui" / "transport"
 LEFT_OUT: Final = frozenset({"node_modules", "dist", "tests"})
 """What is made of sources, and what nothing is made of."""
@@ -39,6 +38,8 @@ CODE: Final = frozenset({"ts", "tsx", "vue", "svelte"})
 BACKEND: Final = "// app/api/"
 """How a block begins that is a route: the tests of agents run it."""
 _BLOCK: Final = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.M | re.S)
+TARBALL: Final = "midstream-chat.tgz"
+"""What the documentation installs from a gateway."""
 LIMIT_S: Final = 240
 """For one program: `next build` takes half a minute of two free cores."""
 
@@ -144,24 +145,31 @@ def run(programs: Path, command: Sequence[str], where: Path, more: Mapping[str, 
     assert done.returncode == 0, f"{' '.join(command)} failed\n{done.stdout}\n{done.stderr}"
 
 
-def pack(folder: Path, store: Path) -> Path:
-    """Build the package and pack it, unless its sources are as they were; return the tarball."""
+def pack(folder: Path, store: Path) -> bytes:
+    """Build the package and pack it, unless its sources are as they were; return the tarball.
+
+    Elsewhere than the build of the repository does, and of files with other times and modes.
+    """
     modules = REPOSITORY / "demo-ui" / "node_modules"
     lock = REPOSITORY / "demo-ui" / "package-lock.json"
-    sources = [lock, *files_of(PACKAGE)]
+    sources = [lock, FRONTEND, *files_of(PACKAGE)]
 
     def make(kept: Path) -> None:
         copy = folder / "package"
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        ignored = shutil.ignore_patterns(*LEFT_OUT)
+        shutil.copytree(PACKAGE, copy, ignore=ignored, copy_function=_copy_privately)
         (folder / "node_modules").symlink_to(modules)
-        run(modules / ".bin", ["npm", "run", "release"], copy, {})
-        kept.mkdir()
-        (tarball,) = copy.glob("*.tgz")
-        tarball.rename(kept / tarball.name)
+        run(modules / ".bin", ["npm", "run", "build"], copy, {})
+        packing = [sys.executable, str(FRONTEND), "--pack", str(copy), str(kept / TARBALL)]
+        run(modules / ".bin", packing, copy, {})
 
     made_once(store / "tarball", fingerprint(REPOSITORY, sources), make, folder / "tarball")
-    (tarball,) = (folder / "tarball").iterdir()
-    return tarball
+    return (folder / "tarball" / TARBALL).read_bytes()
+
+
+def _copy_privately(source: str, target: str) -> None:
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o600)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -173,10 +181,13 @@ def files_of(folder: Path) -> list[Path]:
     ]
 
 
-def make_projects(folder: Path, tarball: Path, store: Path) -> Projects:
-    """Make projects of the templates and the documentation's code, and install the package.
+def make_projects(folder: Path, gateway: str, store: Path) -> Projects:
+    """Make projects of the templates and the documentation's code; install a gateway's package.
 
     The frameworks' packages are links to the locked ones.
+
+    Args:
+        gateway: its address.
     """
     shutil.copytree(TEMPLATES, folder, symlinks=True, copy_function=link)
     for snippet in snippets():
@@ -186,44 +197,27 @@ def make_projects(folder: Path, tarball: Path, store: Path) -> Projects:
     component = (folder / "react/src/Conversation.tsx").read_text()
     (folder / "next/app/chat/[id]/conversation.tsx").write_text(f"'use client';\n{component}")
     shared = [folder / name for name in (".npmrc", "package.json", "package-lock.json")]
-    made_of = [file.read_bytes() for file in (tarball, Path(__file__))]
-    packed = hashlib.sha256(b"".join(made_of)).hexdigest()
+    with urllib.request.urlopen(f"{gateway}/{TARBALL}", timeout=30) as answer:  # noqa: S310
+        made_of = answer.read() + Path(__file__).read_bytes()
+    packed = hashlib.sha256(made_of).hexdigest()
     sources = {
         project: fingerprint(folder, [*shared, *files_of(folder / project)], packed)
         for project in PROJECTS
     }
     projects = Projects(folder, store, sources)
-    _lock(folder, tarball)
-    projects.run(".", "npm", "install", "--no-audit", "--no-fund")
+    everywhere = [option for project in PROJECTS for option in ("--workspace", project)]
+    with registry_of(folder / "package-lock.json", folder / "node_modules") as registry:
+        projects.run(
+            ".",
+            *("npm", "install", "--no-audit", "--no-fund", f"{gateway}/{TARBALL}", *everywhere),
+            npm_config_offline="false",
+            npm_config_registry=registry,
+            npm_config_cache=str(folder / "npm-cache"),
+            no_proxy="*",
+        )
     # A lock is believed: whether the package finds its peers is asked of what is there.
     projects.run(".", "npm", "ls", "--all")
     return projects
-
-
-def _lock(folder: Path, tarball: Path) -> None:
-    """Make the package a dependency of each project, and name it in their lock.
-
-    Without that, npm asks a registry about every peer of the package, installed or not.
-    """
-    with tarfile.open(tarball) as packed:
-        manifest = packed.extractfile("package/package.json")
-        assert manifest is not None
-        package = json.load(manifest)
-    lock_file, address = folder / "package-lock.json", f"file:{tarball}"
-    lock = json.loads(lock_file.read_text())
-    digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
-    lock["packages"]["node_modules/midstream"] = {
-        "resolved": address,
-        "integrity": f"sha512-{digest}",
-        **{name: package[name] for name in ("version", "peerDependencies", "peerDependenciesMeta")},
-    }
-    for project in PROJECTS:
-        asked_file = folder / project / "package.json"
-        asked = json.loads(asked_file.read_text())
-        for entry in (asked, lock["packages"][project]):
-            entry["dependencies"]["midstream"] = address
-        asked_file.write_text(json.dumps(asked))
-    lock_file.write_text(json.dumps(lock))
 
 
 def link(source: str, target: str) -> None:

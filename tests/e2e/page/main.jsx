@@ -8,8 +8,8 @@ import { useChat } from '@ai-sdk/react';
 import * as ai from 'ai';
 import { StrictMode, useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { MidstreamChatTransport } from 'midstream';
-import { useSession } from 'midstream/react';
+import { MidstreamChatTransport } from 'midstream-chat';
+import { useSession } from 'midstream-chat/react';
 
 const options = new URLSearchParams(location.search);
 const api = options.get('api');

@@ -1,4 +1,4 @@
-import type { UnsentMessage } from 'midstream/react';
+import type { UnsentMessage } from 'midstream-chat/react';
 import { splitDirectives } from '../lib/directives';
 import type { Message } from '../session/types';
 import { Button, IconButton } from '../ui/Button';

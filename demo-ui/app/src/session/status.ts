@@ -1,6 +1,6 @@
 /** What is happening, in words: never a spinner without a reason. */
 import { getToolName, isToolUIPart } from 'ai';
-import type { RunInfo } from 'midstream/react';
+import type { RunInfo } from 'midstream-chat/react';
 import { exactDuration } from '../lib/time';
 import type { Message } from './types';
 import type { DemoSession } from './useDemoSession';

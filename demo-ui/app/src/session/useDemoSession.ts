@@ -1,7 +1,7 @@
 /** One session, as the demo uses it: `useChat`, and what the session feed adds. */
 import { useChat } from '@ai-sdk/react';
-import { MidstreamChatTransport } from 'midstream';
-import { useSession } from 'midstream/react';
+import { MidstreamChatTransport } from 'midstream-chat';
+import { useSession } from 'midstream-chat/react';
 import { useEffect, useState } from 'react';
 import { isSecondPane } from '../lib/route';
 import { network } from '../network/network';

@@ -1,7 +1,7 @@
 /** The session's log as the wire pane shows it: one row for each record. */
 import type { UIMessageChunk } from 'ai';
 import type { SseEvent } from '../network/sse';
-import type { RunInfo } from 'midstream/react';
+import type { RunInfo } from 'midstream-chat/react';
 
 export type RecordKind = 'message' | 'run' | 'chunks' | 'snapshot' | 'presence' | 'link' | 'heartbeat';
 

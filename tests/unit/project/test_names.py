@@ -1,0 +1,130 @@
+"""The names and versions that we give: ours alone, and the same wherever they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from gateway import VERSION
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("demo-ui/transport/*.md"),
+        *ROOT.glob("demo-ui/transport/docs/**/*.md"),
+    ]
+)
+SOURCES = sorted([*ROOT.glob("gateway/**/*.py"), *ROOT.glob("demo-ui/*/src/**/*.ts*")])
+"""They tell people what to install, too."""
+
+_NPM = re.compile(r"\b(?:npm (?:install|i|add)|pnpm add|yarn add|npx|bun add)((?: +[^\s`|#;&]+)+)")
+_PIP = re.compile(r"\b(?:pip install|uv add|uv pip install|pipx install)((?: +[^\s`|#;&]+)+)")
+_IMPORT = re.compile(r"""\b(?:from|import|require\()\s*(['"])([^.'"\n][^'"\n]*)\1""")
+_OPTION_WITH_VALUE = {"--prefix", "--workspace", "-w", "-r", "--group"}
+
+
+def npm_packages() -> set[str]:
+    """Return the names of npm packages that we have installed, and so know whose they are."""
+    folders = ("demo-ui", "tests/e2e/frontends", "tests/conformance/node")
+    locks = [json.loads((ROOT / name / "package-lock.json").read_text()) for name in folders]
+    return {
+        name.rpartition("node_modules/")[2] for lock in locks for name in lock["packages"] if name
+    }
+
+
+def python_packages() -> set[str]:
+    """Return the same of Python's."""
+    lock = (ROOT / "requirements" / "dev.txt").read_text()
+    return {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lock, re.M)}
+
+
+def installed_by(pattern: re.Pattern[str], text: str) -> list[str]:
+    """Return what the commands in a text install, options left out."""
+    found: list[str] = []
+    for arguments in pattern.findall(text):
+        words = [word.strip("'\"") for word in arguments.split()]
+        for at, word in enumerate(words):
+            if not word.startswith("-") and (at == 0 or words[at - 1] not in _OPTION_WITH_VALUE):
+                found.append(word)
+    return found
+
+
+def not_ours(page: Path) -> list[str]:
+    """Return what a page names as a package that is not known, or not there yet."""
+    text = page.read_text()
+    npm, python = npm_packages() - {"midstream-chat"}, python_packages()
+    wrong = [
+        f"npm install {name}"
+        for name in installed_by(_NPM, text)
+        if not re.fullmatch(r"(?:https?://\S+|\.\S*)/midstream-chat\.tgz", name)
+        and re.sub(r"(?<=.)@[^/]*$", "", name) not in npm
+    ]
+    wrong += [
+        f"pip install {name}"
+        for name in installed_by(_PIP, text)
+        if not name.startswith(".") and canonicalize_name(name.partition("[")[0]) not in python
+    ]
+    if page.suffix != ".py":
+        wrong += [
+            f"import {name}"
+            for _, name in _IMPORT.findall(text)
+            if "/".join(name.split("/")[: 2 if name.startswith("@") else 1])
+            not in npm | {"midstream-chat"}
+            and not name.startswith(("node:", "@/", "$"))
+        ]
+    return wrong
+
+
+def test_nothing_that_people_read_names_a_package_that_is_not_ours() -> None:
+    """In npm's registry `midstream` is somebody else's, and ours is in none yet."""
+    wrong = {str(page.relative_to(ROOT)): not_ours(page) for page in [*PAGES, *SOURCES]}
+    assert {page: names for page, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "npm install midstream",
+        "npm i --save midstream-chat@latest",
+        "`pip install 'midstream[client]'`",
+        "uv add midstream",
+        "import { useSession } from 'midstream/react';",
+        "import { x } from 'midstream';",
+        "npx create-midstream-app",
+    ],
+)
+def test_the_reader_of_names_finds(text: str, tmp_path: Path) -> None:
+    """Each kind of line that would bring somebody else's package."""
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert len(not_ours(page)) == 1
+
+
+def test_every_file_that_says_the_version_says_the_same() -> None:
+    """The gateway's is the package's; the newest entry of the changelog is about it, or to come."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    package = json.loads((ROOT / "demo-ui/transport/package.json").read_text())
+    demo = json.loads((ROOT / "demo-ui/app/package.json").read_text())
+    lock = json.loads((ROOT / "demo-ui/package-lock.json").read_text())["packages"]
+    said = {
+        "pyproject.toml": project["version"],
+        "transport/package.json": package["version"],
+        "app/package.json": demo["dependencies"]["midstream-chat"],
+        "package-lock.json": lock["transport"]["version"],
+    }
+    assert said == dict.fromkeys(said, VERSION)
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert headings[0] in {"Unreleased", VERSION}
+
+
+def test_package_carries_the_licence() -> None:
+    """npm packs the file beside it; it is the repository's."""
+    beside = ROOT / "demo-ui" / "transport" / "LICENSE"
+    assert beside.read_text() == (ROOT / "LICENSE").read_text()
