@@ -20,6 +20,8 @@ from tests.support.frontends import Projects, make_projects
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from tests.support.fixtures import Deployment
+
 __all__ = [
     "anyio_backend",
     "deployment",

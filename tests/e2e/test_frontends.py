@@ -144,6 +144,48 @@ async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
     assert complaints == [[], []]
 
 
+async def test_readme_page_goes_on_after_a_reload_stops_and_shows_its_history(
+    projects: Projects, deployment: Deployment, laptop: Profile
+) -> None:
+    """The AI SDK's own transport, as the README has it: reloaded in the middle of an answer, and
+    after its end, it shows what the session has, each message once.
+    """
+    chat = new_chat_id()
+    session = Session(deployment.gateways[0].at, chat)
+    async with serving(projects, "react", deployment.gateways[0].at.url) as url:
+        tab = await laptop.visit(f"{url}/stock/{chat}", width=800, height=600)
+        await tab.finds("() => document.querySelector('input')")
+        await say(tab, LONG)
+        await reads(tab, LONG)
+
+        await tab.reload()
+        await reads(tab, LONG)
+        await tab.command("click", button="Stop")
+        await eventually(session.is_ended, "the answer ends")
+        stopped = await session.snapshot()
+        await shows(tab, [text_of(message) for message in stopped["messages"]])
+        await tab.finds("() => !document.querySelector('button').disabled")
+
+        await say(tab, "How do rivers move?")
+        await reads(tab, "How do rivers move?")
+        await eventually(session.is_ended, "the answer ends")
+        kept = [text_of(message) for message in (await session.snapshot())["messages"]]
+        await shows(tab, kept)
+        await tab.reload()
+        await shows(tab, kept)
+        complaints = await tab.complaints()
+
+    assert stopped["runs"][-1]["outcome"] == "stopped"
+    assert len(stopped["messages"]) == 2
+    assert len(kept) == 4
+    assert complaints == []
+
+
+def test_no_page_needs_the_form_actions_of_react_19() -> None:
+    """The package's peers begin with React 18, which takes a function there for an address."""
+    assert [snippet.page for snippet in snippets() if "<form action=" in snippet.text] == []
+
+
 async def say(tab: Tab, text: str) -> None:
     """Write a message and send it, with the keyboard."""
     await tab.run("() => document.querySelector('input').focus()")

@@ -34,6 +34,9 @@ LEFT_OUT: Final = frozenset({"node_modules", "dist", "tests"})
 ANY_GATEWAY: Final = "http://gateway.invalid"
 """Stands in what Next.js builds until a gateway's address does."""
 
+DOCUMENTED_GATEWAY: Final = "http://127.0.0.1:8000"
+"""Where the documentation's pages look for it."""
+
 CODE: Final = frozenset({"ts", "tsx", "vue", "svelte"})
 BACKEND: Final = "// app/api/"
 """How a block begins that is a route: the tests of agents run it."""
@@ -100,6 +103,8 @@ class Projects:
         """
         if project != "next":
             self.run(project, "vite", "build", MIDSTREAM_URL=gateway)
+            for file in (self.folder / project / "dist").rglob("*.js"):
+                file.write_text(file.read_text().replace(DOCUMENTED_GATEWAY, gateway))
             return
         built = self.folder / "next" / ".next"
 

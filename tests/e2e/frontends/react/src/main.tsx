@@ -1,10 +1,11 @@
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 
+import { Chat } from './Chat';
 import { Conversation } from './Conversation';
 
+const [, page, id] = /^\/(stock\/)?(.*)$/.exec(location.pathname)!;
+
 createRoot(document.getElementById('root')!).render(
-  <StrictMode>
-    <Conversation id={location.pathname.slice(1)} />
-  </StrictMode>,
+  <StrictMode>{page ? <Chat key={id} id={id} /> : <Conversation id={id} />}</StrictMode>,
 );
