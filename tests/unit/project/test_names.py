@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 
 from gateway import VERSION
+from scripts import versions
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted(
@@ -109,19 +109,18 @@ def test_the_reader_of_names_finds(text: str, tmp_path: Path) -> None:
 
 def test_every_file_that_says_the_version_says_the_same() -> None:
     """The gateway's is the package's; the newest entry of the changelog is about it, or to come."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    package = json.loads((ROOT / "demo-ui/transport/package.json").read_text())
-    demo = json.loads((ROOT / "demo-ui/app/package.json").read_text())
-    lock = json.loads((ROOT / "demo-ui/package-lock.json").read_text())["packages"]
-    said = {
-        "pyproject.toml": project["version"],
-        "transport/package.json": package["version"],
-        "app/package.json": demo["dependencies"]["midstream-chat"],
-        "package-lock.json": lock["transport"]["version"],
-    }
-    assert said == dict.fromkeys(said, VERSION)
-    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    assert headings[0] in {"Unreleased", VERSION}
+    said = versions.said()
+    if said["CHANGELOG.md"] == "Unreleased":
+        del said["CHANGELOG.md"]
+    assert said["gateway/__init__.py"] == VERSION
+    assert versions.faults(said) == []
+
+
+def test_release_of_another_version_than_the_files_say_is_refused() -> None:
+    """A tag that is wrong, or a file that was forgotten, by its name."""
+    said = {"pyproject.toml": "0.2.0", "CHANGELOG.md": "Unreleased"}
+    assert versions.faults(said, "v0.2.0") == ["CHANGELOG.md says Unreleased, not 0.2.0"]
+    assert len(versions.faults(said, "v0.3.0")) == 2
 
 
 def test_package_carries_the_licence() -> None:
