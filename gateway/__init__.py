@@ -1,8 +1,8 @@
 """Midstream: durable sessions for AI SDK frontends.
 
-    from gateway import Agent, AgentError, Run, create_app
+    from midstream import Agent, AgentError, Run, create_app
 
-Names are imported when they are asked for: `import gateway` alone costs nothing.
+Names are imported when they are asked for: `import midstream` alone costs nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from gateway.agents.agent import Agent
-    from gateway.agents.run import Run
-    from gateway.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
-    from gateway.answer import ToolCall
-    from gateway.app import Gateway, create_app
-    from gateway.errors import AgentError
+    from midstream.agents.agent import Agent
+    from midstream.agents.run import Run
+    from midstream.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
+    from midstream.answer import ToolCall
+    from midstream.app import Gateway, create_app
+    from midstream.errors import AgentError
 
 __all__ = [
     "VERSION",
@@ -35,16 +35,16 @@ __all__ = [
 VERSION: Final = "0.2.0"
 
 _HOMES: Final = {
-    "Agent": "gateway.agents.agent",
-    "AgentError": "gateway.errors",
-    "Gateway": "gateway.app",
-    "Run": "gateway.agents.run",
-    "ToolCall": "gateway.answer",
-    "ToolContext": "gateway.agents.tool_api",
-    "ToolError": "gateway.agents.tool_api",
-    "ToolFile": "gateway.agents.tool_api",
-    "ToolOutput": "gateway.agents.tool_api",
-    "create_app": "gateway.app",
+    "Agent": "midstream.agents.agent",
+    "AgentError": "midstream.errors",
+    "Gateway": "midstream.app",
+    "Run": "midstream.agents.run",
+    "ToolCall": "midstream.answer",
+    "ToolContext": "midstream.agents.tool_api",
+    "ToolError": "midstream.agents.tool_api",
+    "ToolFile": "midstream.agents.tool_api",
+    "ToolOutput": "midstream.agents.tool_api",
+    "create_app": "midstream.app",
 }
 """Public name -> its module."""
 

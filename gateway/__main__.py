@@ -1,4 +1,4 @@
-"""`python -m gateway`, and the command `midstream`."""
+"""`python -m midstream`, and the command `midstream`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
         )
         sys.exit(EXIT_INCOMPLETE)
 
-    from gateway.cli import main as command
+    from midstream.cli import main as command
 
     command()
 

@@ -13,31 +13,31 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from gateway import VERSION
-from gateway.agents.whereabouts import TracedAgents, Whereabouts
-from gateway.api.agent_keys import create_agent_keys
-from gateway.api.agents import list_agents
-from gateway.api.api import Api
-from gateway.api.auth import create_authenticator
-from gateway.api.chat import ChatController, list_chats
-from gateway.api.demo import demo_pages, worker_handlers
-from gateway.api.events import follow_session
-from gateway.api.every_response import EveryResponse
-from gateway.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
-from gateway.api.feeds import follow_sessions
-from gateway.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
-from gateway.api.health import Metrics, Ready, liveness, readiness
-from gateway.api.package import package_handler
-from gateway.api.pages import browser_files
-from gateway.api.proxy import Proxy, proxy_handler
-from gateway.api.pushed import PushController
-from gateway.api.run_stream import EXPOSED_HEADERS
-from gateway.api.sse import SERVER_SEND
-from gateway.api.turns import TurnController
-from gateway.api.ws import chat_socket
-from gateway.errors import DrainingError, StoreUnavailableError
-from gateway.providers.proxy import open_upstreams
-from gateway.sessions import (
+from midstream import VERSION
+from midstream.agents.whereabouts import TracedAgents, Whereabouts
+from midstream.api.agent_keys import create_agent_keys
+from midstream.api.agents import list_agents
+from midstream.api.api import Api
+from midstream.api.auth import create_authenticator
+from midstream.api.chat import ChatController, list_chats
+from midstream.api.demo import demo_pages, worker_handlers
+from midstream.api.events import follow_session
+from midstream.api.every_response import EveryResponse
+from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
+from midstream.api.feeds import follow_sessions
+from midstream.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
+from midstream.api.health import Metrics, Ready, liveness, readiness
+from midstream.api.package import package_handler
+from midstream.api.pages import browser_files
+from midstream.api.proxy import Proxy, proxy_handler
+from midstream.api.pushed import PushController
+from midstream.api.run_stream import EXPOSED_HEADERS
+from midstream.api.sse import SERVER_SEND
+from midstream.api.turns import TurnController
+from midstream.api.ws import chat_socket
+from midstream.errors import DrainingError, StoreUnavailableError
+from midstream.providers.proxy import open_upstreams
+from midstream.sessions import (
     LeaseLimits,
     Limits,
     ProducerLimits,
@@ -46,19 +46,19 @@ from gateway.sessions import (
     TurnLimits,
     open_sessions,
 )
-from gateway.settings_source import load_settings
-from gateway.store.client import StoreSettings
-from gateway.store.redis_store import RedisStore
-from gateway.store.server import KnownServer, log_server
-from gateway.wiring import forwarded_headers, open_agents
+from midstream.settings_source import load_settings
+from midstream.store.client import StoreSettings
+from midstream.store.redis_store import RedisStore
+from midstream.store.server import KnownServer, log_server
+from midstream.wiring import forwarded_headers, open_agents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.agents.agent import Agent
-    from gateway.sessions import Sessions
-    from gateway.settings import Settings
+    from midstream.agents.agent import Agent
+    from midstream.sessions import Sessions
+    from midstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class Gateway:
 def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()) -> Gateway:
     """Return the gateway as an ASGI application.
 
-    `uvicorn --factory gateway.app:create_app` serves it, over the Redis of REDIS_URL.
+    `uvicorn --factory midstream.app:create_app` serves it, over the Redis of REDIS_URL.
     `midstream serve` does more: it owns a Redis, restarts workers, and bounds what a slow
     client costs the kernel.
 

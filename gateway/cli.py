@@ -8,12 +8,12 @@ from typing import Final
 
 import click
 
-from gateway import VERSION
-from gateway.errors import SettingsError, StoreError
-from gateway.launch import EXIT_REDIS, EXIT_SETTINGS
-from gateway.settings_docs import settings_markdown
-from gateway.settings_source import load_settings
-from gateway.telemetry import configure_logging
+from midstream import VERSION
+from midstream.errors import SettingsError, StoreError
+from midstream.launch import EXIT_REDIS, EXIT_SETTINGS
+from midstream.settings_docs import settings_markdown
+from midstream.settings_source import load_settings
+from midstream.telemetry import configure_logging
 
 SERVE_HELP: Final = """Serve the gateway.
 
@@ -94,8 +94,8 @@ def serve(
     configure_logging(settings.server.log_level)
 
     # Not before the settings are known to be right: it takes a second.
-    from gateway.serve import WorkersFailedError
-    from gateway.serve import serve as serve_until_told
+    from midstream.serve import WorkersFailedError
+    from midstream.serve import serve as serve_until_told
 
     try:
         serve_until_told(settings, _announce)

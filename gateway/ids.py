@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Final, NewType
 
-from gateway.errors import InvalidRequestError
+from midstream.errors import InvalidRequestError
 
 SessionId = NewType("SessionId", str)
 """The AI SDK's chat id."""

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from gateway.errors import GatewayError, SettingsError, StoreError
-from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
-from gateway.simulated import SimulatedProviders, has_simulated_agents
-from gateway.store.embedded import EmbeddedRedis
-from gateway.store.errors import UNREACHABLE
-from gateway.store.redis_store import RedisStore
-from gateway.telemetry import quoted, redact_url
+from midstream.errors import GatewayError, SettingsError, StoreError
+from midstream.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
+from midstream.simulated import SimulatedProviders, has_simulated_agents
+from midstream.store.embedded import EmbeddedRedis
+from midstream.store.errors import UNREACHABLE
+from midstream.store.redis_store import RedisStore
+from midstream.telemetry import quoted, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.settings import Settings
+    from midstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ class WorkerProcess(Protocol):
 async def start_worker(launch: Launch) -> WorkerProcess:
     """Start a worker: a process that inherits the descriptors, and is told the rest on stdin."""
     worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.worker"),
+        *(sys.executable, "-m", "midstream.worker"),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=(*launch.sockets, launch.ready),
         # Its own session: a Ctrl-C in the terminal is for the parent to pass on.

@@ -12,8 +12,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.settings_connections import ConnectionSettings
-from gateway.settings_fields import Bytes, Count, Level, Seconds, Section, Text
+from midstream.settings_connections import ConnectionSettings
+from midstream.settings_fields import Bytes, Count, Level, Seconds, Section, Text
 
 PREFIX: Final = "MIDSTREAM_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import inspect
 
-from gateway.settings import (
+from midstream.settings import (
     SECTIONS,
     AgentKeySettings,
     AgentSettings,

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.errors import SettingsError
-from gateway.ids import MAX_ID_LENGTH, escaped
-from gateway.settings import (
+from midstream.errors import SettingsError
+from midstream.ids import MAX_ID_LENGTH, escaped
+from midstream.settings import (
     AZURE_KINDS,
     LOOPBACK,
     NAMED_TABLES,
@@ -37,7 +37,7 @@ from gateway.settings import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from gateway.settings import AgentSettings, AuthSettings
+    from midstream.settings import AgentSettings, AuthSettings
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from gateway.launch import die_with
-from gateway.settings import SIMULATED_KINDS
+from midstream.launch import die_with
+from midstream.settings import SIMULATED_KINDS
 
 if TYPE_CHECKING:
-    from gateway.settings import Settings
+    from midstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class SimulatedProviders:
 
 
 def main() -> None:
-    """Serve until killed: `python -m gateway.simulated PARENT_PID SOCKET`."""
+    """Serve until killed: `python -m midstream.simulated PARENT_PID SOCKET`."""
     parent_pid, descriptor = map(int, sys.argv[1:])
     die_with(parent_pid)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -81,8 +81,8 @@ def main() -> None:
 
 async def _serve(listener: socket.socket) -> None:
     # Not with the module: the parent, which imports it, serves nothing.
-    from gateway.providers.simulator import create_simulator
-    from gateway.providers.simulator.server import serve_simulator
+    from midstream.providers.simulator import create_simulator
+    from midstream.providers.simulator.server import serve_simulator
 
     async with serve_simulator(create_simulator(), listener=listener):
         await asyncio.Event().wait()

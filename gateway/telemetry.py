@@ -116,7 +116,7 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("gateway").setLevel(level.upper())
+    logging.getLogger("midstream").setLevel(level.upper())
     # At `info` it logs the addresses of WebSockets with their query, where a token may be.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 

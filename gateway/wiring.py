@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
-from gateway.agents.agent import Agent
-from gateway.agents.base import AgentOffer, AgentTraits, AnyAgent
-from gateway.agents.configured_tools import make_tools
-from gateway.agents.demo_tools import make_demo_tools
-from gateway.agents.imports import import_object, unusable
-from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.errors import AgentNotFoundError, ProviderError, SettingsError
-from gateway.providers.anthropic import AnthropicProvider
-from gateway.providers.azure import (
+from midstream.agents.agent import Agent
+from midstream.agents.base import AgentOffer, AgentTraits, AnyAgent
+from midstream.agents.configured_tools import make_tools
+from midstream.agents.demo_tools import make_demo_tools
+from midstream.agents.imports import import_object, unusable
+from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.errors import AgentNotFoundError, ProviderError, SettingsError
+from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.azure import (
     AzureChatProvider,
     AzureClient,
     AzureResponsesProvider,
     azure_address,
 )
-from gateway.providers.http import TimeLimits
-from gateway.providers.openai_chat import OpenAIChatProvider
-from gateway.providers.openai_responses import OpenAIResponsesProvider
-from gateway.providers.simulator import MODELS, create_simulator
-from gateway.providers.simulator.server import serve_simulator
-from gateway.settings import (
+from midstream.providers.http import TimeLimits
+from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.simulator import MODELS, create_simulator
+from midstream.providers.simulator.server import serve_simulator
+from midstream.settings import (
     AZURE_KINDS,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
@@ -44,9 +44,9 @@ from gateway.settings import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-    from gateway.agents.http_agent import HttpAgent
-    from gateway.providers.base import Provider
-    from gateway.settings import Settings
+    from midstream.agents.http_agent import HttpAgent
+    from midstream.providers.base import Provider
+    from midstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Agents:
         if not isinstance(agent.traits, AgentTraits):
             raise SettingsError(
                 f"unable to use the agent `{agent.name}`; its `traits` must be an AgentTraits "
-                "(gateway.agents.base)"
+                "(midstream.agents.base)"
             )
         if agent.name in self._entries:
             raise SettingsError(
@@ -319,7 +319,7 @@ def _limits(settings: ProviderSettings) -> TimeLimits:
 
 def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
     # Its HTTP client takes a while to import, and few gateways need it at their start.
-    from gateway.agents.http_agent import HttpAgent, HttpAgentConfig
+    from midstream.agents.http_agent import HttpAgent, HttpAgentConfig
 
     config = HttpAgentConfig(
         name=name,

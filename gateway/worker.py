@@ -21,16 +21,16 @@ import msgspec
 import uvicorn
 import uvloop
 
-from gateway.app import Gateway
-from gateway.errors import SettingsError
-from gateway.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, die_with
-from gateway.server import Guard, GuardedConfig, GuardedHttpProtocol
-from gateway.telemetry import configure_logging
+from midstream.app import Gateway
+from midstream.errors import SettingsError
+from midstream.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, die_with
+from midstream.server import Guard, GuardedConfig, GuardedHttpProtocol
+from midstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-logger = logging.getLogger("gateway.worker")
+logger = logging.getLogger("midstream.worker")
 
 LAST_RESPONSES_S: Final = 5
 """After the drain: for the last bytes of responses to be taken."""

@@ -5,14 +5,14 @@ The gateway knows the protocol by the names that are exported here.
 
 from __future__ import annotations
 
-from protocol.assembler import (
+from midstream.protocol.assembler import (
     Assembler,
 )
-from protocol.batch import (
+from midstream.protocol.batch import (
     ChunkBatch,
     Encoding,
 )
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     KNOWN_CHUNKS,
     AbortChunk,
     AnyChunk,
@@ -49,7 +49,7 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import (
+from midstream.protocol.codec import (
     data_chunk,
     decode,
     decode_lines,
@@ -57,14 +57,14 @@ from protocol.codec import (
     encode_lines,
     one_line,
 )
-from protocol.composer import (
+from midstream.protocol.composer import (
     Composer,
     as_chunk,
 )
-from protocol.continuation import (
+from midstream.protocol.continuation import (
     merge_results,
 )
-from protocol.errors import (
+from midstream.protocol.errors import (
     IllegalChunkError,
     InvalidPositionError,
     LocalProtocolError,
@@ -72,11 +72,11 @@ from protocol.errors import (
     ProtocolError,
     RemoteProtocolError,
 )
-from protocol.json_values import (
+from midstream.protocol.json_values import (
     encode_json,
     repaired_text,
 )
-from protocol.messages import (
+from midstream.protocol.messages import (
     CustomPart,
     FilePart,
     MessageRole,
@@ -95,20 +95,20 @@ from protocol.messages import (
     parse_part,
     readable_parts,
 )
-from protocol.position import (
+from midstream.protocol.position import (
     Position,
 )
-from protocol.requests import (
+from midstream.protocol.requests import (
     ChatRequest,
     decode_chat_request,
 )
-from protocol.sse import (
+from midstream.protocol.sse import (
     DONE,
     HEARTBEAT,
     Event,
     SseDecoder,
 )
-from protocol.vocabulary import (
+from midstream.protocol.vocabulary import (
     BEYOND_LEVELS,
     HIGHEST_LEVEL,
     LOWEST_LEVEL,
@@ -116,10 +116,10 @@ from protocol.vocabulary import (
     level_of,
     level_of_chunks,
 )
-from protocol.writer import (
+from midstream.protocol.writer import (
     ChunkWriter,
 )
-from protocol.ws import (
+from midstream.protocol.ws import (
     AbortFrame,
     ClientFrame,
     ResumeFrame,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AbortChunk,
     AnyChunk,
     Chunk,
@@ -47,9 +47,9 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import encode, one_line
-from protocol.errors import LocalProtocolError
-from protocol.parts import (
+from midstream.protocol.codec import encode, one_line
+from midstream.protocol.errors import LocalProtocolError
+from midstream.protocol.parts import (
     DataSoFar,
     Fields,
     InputSoFar,
@@ -67,12 +67,12 @@ from protocol.parts import (
     merge,
     string_of,
 )
-from protocol.replay import parts_of, replay_parts
+from midstream.protocol.replay import parts_of, replay_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from protocol.messages import UIMessage
+    from midstream.protocol.messages import UIMessage
 
 
 class Assembler:

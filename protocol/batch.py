@@ -5,15 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from protocol.chunks import TextDeltaChunk
-from protocol.codec import decode, encode
-from protocol.refused_keys import encode_readable
-from protocol.vocabulary import accept, level_of_chunks
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.codec import decode, encode
+from midstream.protocol.refused_keys import encode_readable
+from midstream.protocol.vocabulary import accept, level_of_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 _TEXT_DELTA = b'{"type":"text-delta",'
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from protocol.chunks import KNOWN_CHUNKS, AnyChunk, Json, OpaqueChunk
-from protocol.errors import MalformedFrameError
+from midstream.protocol.chunks import KNOWN_CHUNKS, AnyChunk, Json, OpaqueChunk
+from midstream.protocol.errors import MalformedFrameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

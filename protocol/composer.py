@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     Chunk,
     FileChunk,
@@ -41,17 +41,17 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import data_chunk, decode
-from protocol.errors import IllegalChunkError
-from protocol.json_values import encode_json, repaired_text
-from protocol.steps import belongs_in_step, calls_of, opens_step
-from protocol.surrogates import TextHalves, well_formed
-from protocol.writer import ChunkWriter
+from midstream.protocol.codec import data_chunk, decode
+from midstream.protocol.errors import IllegalChunkError
+from midstream.protocol.json_values import encode_json, repaired_text
+from midstream.protocol.steps import belongs_in_step, calls_of, opens_step
+from midstream.protocol.surrogates import TextHalves, well_formed
+from midstream.protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from protocol.messages import UIMessage
+    from midstream.protocol.messages import UIMessage
 
 
 class Composer:
@@ -376,6 +376,6 @@ def as_chunk(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
     if isinstance(chunk, Chunk | Mapping):
         return decode(bytes(encode_json(chunk)))
     raise TypeError(
-        "unable to take a chunk; it must be a mapping, a Struct of protocol.chunks, or its JSON, "
-        f"not {type(chunk).__name__}"
+        "unable to take a chunk; it must be a mapping, a Struct of midstream.protocol.chunks, or "
+        f"its JSON, not {type(chunk).__name__}"
     )

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.chunks import Json
-from protocol.codec import UNREADABLE, one_line
-from protocol.errors import MalformedFrameError
-from protocol.messages import StepStartPart, ToolPart, UIMessage, parse_part
-from protocol.parts import Fields, fields_of, json_of
+from midstream.protocol.chunks import Json
+from midstream.protocol.codec import UNREADABLE, one_line
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import StepStartPart, ToolPart, UIMessage, parse_part
+from midstream.protocol.parts import Fields, fields_of, json_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from protocol.messages import Part
+    from midstream.protocol.messages import Part
 
 
 class _Approval(Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from msgspec import UNSET, Struct
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishStepChunk,
     ResetStepChunk,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum, StrEnum
 from typing import Final, TypeAlias
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AbortChunk,
     AnyChunk,
     ErrorChunk,

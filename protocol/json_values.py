@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Raw
 
-from protocol.codec import UNREADABLE, one_line
+from midstream.protocol.codec import UNREADABLE, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.chunks import Json
-from protocol.codec import UNREADABLE, one_line
-from protocol.errors import MalformedFrameError
+from midstream.protocol.chunks import Json
+from midstream.protocol.codec import UNREADABLE, one_line
+from midstream.protocol.errors import MalformedFrameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from protocol.codec import UNREADABLE, one_line
-from protocol.errors import MalformedFrameError
-from protocol.refused_keys import is_refused
+from midstream.protocol.codec import UNREADABLE, one_line
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.refused_keys import is_refused
 
 _LITERALS: Final = ("true", "false", "null")
 

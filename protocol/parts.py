@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from protocol.partial_json import parse_partial
+from midstream.protocol.partial_json import parse_partial
 
 if TYPE_CHECKING:
-    from protocol.chunks import (
+    from midstream.protocol.chunks import (
         AnyChunk,
         Json,
         OpaqueChunk,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ToolInputAvailableChunk,
         ToolInputStartChunk,
     )
-    from protocol.messages import ToolState
+    from midstream.protocol.messages import ToolState
 
 Fields: TypeAlias = "dict[str, Json]"
 """A JSON object whose values are not looked into."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from protocol.errors import InvalidPositionError
+from midstream.protocol.errors import InvalidPositionError
 
 _TOKEN: Final = re.compile(r"([A-Za-z0-9]{1,32}):(\d{1,20}-\d{1,20})")
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from protocol.chunks import ReasoningDeltaChunk, TextDeltaChunk
-from protocol.codec import decode, encode, encode_lines, one_line
-from protocol.errors import MalformedFrameError
-from protocol.json_values import repaired_strings
+from midstream.protocol.chunks import ReasoningDeltaChunk, TextDeltaChunk
+from midstream.protocol.codec import decode, encode, encode_lines, one_line
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.json_values import repaired_strings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.chunks import AnyChunk, Json
+    from midstream.protocol.chunks import AnyChunk, Json
 
 
 def _spelled(name: str) -> str:

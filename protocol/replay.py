@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishStepChunk,
     OpaqueChunk,
@@ -27,10 +27,10 @@ from protocol.chunks import (
     ToolOutputAvailableChunk,
     ToolOutputDeniedChunk,
 )
-from protocol.codec import decode
-from protocol.errors import MalformedFrameError
-from protocol.messages import parse_part
-from protocol.parts import (
+from midstream.protocol.codec import decode
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import parse_part
+from midstream.protocol.parts import (
     NULL,
     DataSoFar,
     Fields,

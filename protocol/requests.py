@@ -12,10 +12,10 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError, OversizedError
-from protocol.messages import UIMessage
-from protocol.parts import Fields, fields_of, json_of
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.errors import MalformedFrameError, OversizedError
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.parts import Fields, fields_of, json_of
 
 SendTrigger: TypeAlias = Literal["submit-message", "regenerate-message"]
 OnActive: TypeAlias = Literal["refuse", "interrupt"]

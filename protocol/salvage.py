@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protocol.assembler import Assembler
-from protocol.codec import decode, decode_lines
-from protocol.errors import MalformedFrameError, ProtocolError
-from protocol.writer import ChunkWriter
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.codec import decode, decode_lines
+from midstream.protocol.errors import MalformedFrameError, ProtocolError
+from midstream.protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
 
 
 def readable_lines(payload: bytes) -> tuple[list[AnyChunk], bool]:

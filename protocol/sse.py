@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from protocol.errors import MalformedFrameError
+from midstream.protocol.errors import MalformedFrameError
 
 HEARTBEAT: Final = b":\n\n"
 """A comment: keeps proxies from closing a silent connection, and clients ignore it."""

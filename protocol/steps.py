@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AbortChunk,
     ErrorChunk,
     FinishStepChunk,
@@ -21,13 +21,13 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.messages import ToolPart
+from midstream.protocol.messages import ToolPart
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
 
 _OF_NO_STEP: Final = (
     StartStepChunk,

@@ -16,7 +16,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from protocol.json_values import repaired_strings, repaired_text
+from midstream.protocol.json_values import repaired_strings, repaired_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

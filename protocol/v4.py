@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     ErrorChunk,
     FileChunk,
@@ -37,7 +37,7 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.chunks import Json
-from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError
-from protocol.messages import ToolPart, UIMessage, parse_part
-from protocol.parts import Fields, fields_of, json_of
-from protocol.requests import MAX_MESSAGES, ChatRequest, chat_request, check_size
+from midstream.protocol.chunks import Json
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import ToolPart, UIMessage, parse_part
+from midstream.protocol.parts import Fields, fields_of, json_of
+from midstream.protocol.requests import MAX_MESSAGES, ChatRequest, chat_request, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     KNOWN_CHUNKS,
     AnyChunk,
     Chunk,

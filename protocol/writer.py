@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AbortChunk,
     AnyChunk,
     ErrorChunk,
@@ -26,23 +26,23 @@ from protocol.chunks import (
     ToolOutputAvailableChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import UNREADABLE, one_line
-from protocol.continuation import is_allowed
-from protocol.cut_calls import INTERRUPTED_CALL, Waiting, interrupts_unfinished
-from protocol.errors import IllegalChunkError, LocalProtocolError, MalformedFrameError
-from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
-from protocol.messages import ToolPart
-from protocol.refused_keys import is_refused
+from midstream.protocol.codec import UNREADABLE, one_line
+from midstream.protocol.continuation import is_allowed
+from midstream.protocol.cut_calls import INTERRUPTED_CALL, Waiting, interrupts_unfinished
+from midstream.protocol.errors import IllegalChunkError, LocalProtocolError, MalformedFrameError
+from midstream.protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
+from midstream.protocol.messages import ToolPart
+from midstream.protocol.refused_keys import is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from msgspec import UnsetType
 
-    from protocol.chunks import FinishReason, Json
-    from protocol.cut_calls import CutCall, WaitingCall
-    from protocol.grammar import Turn
-    from protocol.messages import UIMessage
+    from midstream.protocol.chunks import FinishReason, Json
+    from midstream.protocol.cut_calls import CutCall, WaitingCall
+    from midstream.protocol.grammar import Turn
+    from midstream.protocol.messages import UIMessage
 
 
 class ChunkWriter:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError
-from protocol.parts import Fields, json_of
-from protocol.requests import ChatRequest, chat_request
-from protocol.surrogates import well_formed
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.parts import Fields, json_of
+from midstream.protocol.requests import ChatRequest, chat_request
+from midstream.protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
-    from protocol.batch import ChunkBatch
+    from midstream.protocol.batch import ChunkBatch
 
 
 class SendFrame(Struct, frozen=True, kw_only=True):

@@ -188,8 +188,10 @@ def other_python(version: str) -> Path:
         call([found, "-m", "venv", "--clear", folder])
         pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "--quiet"]
         call([*pip, "install", "--no-deps", "--require-hashes", "--requirement", lock])
+        call([*pip, "install", "--no-deps", "--no-build-isolation", "--editable", ROOT])
 
-    once(STAMPS / f"python{version}", fingerprint(lock, str(found)), make)
+    made_from = fingerprint(lock, ROOT / "pyproject.toml", str(found))
+    once(STAMPS / f"python{version}", made_from, make)
     return python
 
 

@@ -34,7 +34,7 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _event_loop_never_blocks() -> Iterator[None]:
     """A blocking call of ours on the event loop raises where it was made."""
-    with blockbuster_ctx(["gateway", "protocol"]):
+    with blockbuster_ctx(["midstream"]):
         yield
 
 

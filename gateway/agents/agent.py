@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
 
-from gateway.agents.base import AgentTraits
-from gateway.agents.outbox import Outbox, RunEndedError
-from gateway.agents.run import Run
-from gateway.errors import SettingsError
-from protocol.chunks import FinishChunk
-from protocol.composer import Composer
+from midstream.agents.base import AgentTraits
+from midstream.agents.outbox import Outbox, RunEndedError
+from midstream.agents.run import Run
+from midstream.errors import SettingsError
+from midstream.protocol.chunks import FinishChunk
+from midstream.protocol.composer import Composer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from gateway.agents.base import AgentRequest
-    from gateway.ids import RunId
-    from protocol.chunks import AnyChunk
+    from midstream.agents.base import AgentRequest
+    from midstream.ids import RunId
+    from midstream.protocol.chunks import AnyChunk
 
     Said: TypeAlias = AnyChunk | Mapping[str, object] | str
     Answer: TypeAlias = Callable[[Run], Awaitable[None] | AsyncIterator[Said | Sequence[Said]]]

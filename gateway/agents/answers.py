@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Raw, Struct
 
-from gateway.providers.base import ToolCall
-from protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
-from protocol.cut_calls import INTERRUPTED_CALL
-from protocol.messages import Part, StepStartPart, ToolPart, readable_parts
+from midstream.protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.messages import Part, StepStartPart, ToolPart, readable_parts
+from midstream.providers.base import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.agents.tools import Tools
-    from protocol.messages import UIMessage
+    from midstream.agents.tools import Tools
+    from midstream.protocol.messages import UIMessage
 
 
 class Answers(Struct, kw_only=True):

@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from gateway.agents.backend_order import BackendOrder
-from gateway.errors import AgentError
-from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, MessageMetadataChunk, StartChunk
-from protocol.codec import decode
-from protocol.errors import RemoteProtocolError
-from protocol.sse import DONE_DATA, SseDecoder
-from protocol.surrogates import EventHalves, is_plain
-from protocol.writer import ChunkWriter
+from midstream.agents.backend_order import BackendOrder
+from midstream.errors import AgentError
+from midstream.protocol.chunks import (
+    AbortChunk,
+    ErrorChunk,
+    FinishChunk,
+    MessageMetadataChunk,
+    StartChunk,
+)
+from midstream.protocol.codec import decode
+from midstream.protocol.errors import RemoteProtocolError
+from midstream.protocol.sse import DONE_DATA, SseDecoder
+from midstream.protocol.surrogates import EventHalves, is_plain
+from midstream.protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
-    from protocol.sse import Event
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.protocol.sse import Event
 
 UNSAID: Final = "unable to answer; the agent's backend says that it failed, and not why"
 

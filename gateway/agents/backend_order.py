@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishStepChunk,
     ReasoningEndChunk,
@@ -39,10 +39,10 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.partial_json import parse_partial
+from midstream.protocol.partial_json import parse_partial
 
 if TYPE_CHECKING:
-    from protocol.writer import ChunkWriter
+    from midstream.protocol.writer import ChunkWriter
 
 
 class BackendOrder:

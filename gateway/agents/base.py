@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.agents.durable import DurableRuns, RunMemory
-from gateway.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
-from protocol.cut_calls import INTERRUPTED_CALL, UNCALLED, WaitingCall, interrupts_unfinished
-from protocol.messages import UIMessage
-from protocol.parts import fields_of, json_of
-from protocol.requests import SendTrigger
+from midstream.agents.durable import DurableRuns, RunMemory
+from midstream.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
+from midstream.protocol.cut_calls import (
+    INTERRUPTED_CALL,
+    UNCALLED,
+    WaitingCall,
+    interrupts_unfinished,
+)
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.parts import fields_of, json_of
+from midstream.protocol.requests import SendTrigger
 
 if TYPE_CHECKING:
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 
 class AgentRequest(Struct, frozen=True, kw_only=True):

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw, structs
 
-from gateway.agents.imports import import_object, unusable
-from gateway.agents.python_tool import PythonTool, name_of
-from gateway.agents.tools import Tools
-from gateway.errors import SettingsError
-from gateway.providers.base import ToolOptions, ToolSpec
+from midstream.agents.imports import import_object, unusable
+from midstream.agents.python_tool import PythonTool, name_of
+from midstream.agents.tools import Tools
+from midstream.errors import SettingsError
+from midstream.providers.base import ToolOptions, ToolSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from gateway.settings import (
+    from midstream.settings import (
         AgentSettings,
         ClientToolSettings,
         ProviderToolSettings,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw
 
-from gateway.agents.configured_tools import make_tools
-from gateway.providers.base import ToolSpec
+from midstream.agents.configured_tools import make_tools
+from midstream.providers.base import ToolSpec
 
 if TYPE_CHECKING:
-    from gateway.agents.tools import Tools
-    from gateway.settings import AgentSettings
+    from midstream.agents.tools import Tools
+    from midstream.settings import AgentSettings
 
 ANSWERED_BY_THE_PAGE: Final = (
     ToolSpec(

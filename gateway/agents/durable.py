@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from protocol.chunks import AnyChunk
+from midstream.protocol.chunks import AnyChunk
 
 
 class Interrupted(Struct, frozen=True, kw_only=True):

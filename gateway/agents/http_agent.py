@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from msgspec import Struct
 
-from gateway.agents.backend_answer import BackendAnswer
-from gateway.agents.base import AgentTraits
-from gateway.errors import AgentError
-from gateway.silence import SilenceLimit
-from gateway.telemetry import quoted
+from midstream.agents.backend_answer import BackendAnswer
+from midstream.agents.base import AgentTraits
+from midstream.errors import AgentError
+from midstream.silence import SilenceLimit
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from gateway.agents.base import AgentRequest
-    from protocol.chunks import AnyChunk
+    from midstream.agents.base import AgentRequest
+    from midstream.protocol.chunks import AnyChunk
 
 BEGINNING_S: Final = 2.0
 MAX_BEGINNING_BYTES: Final = 2000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from gateway.errors import SettingsError
+from midstream.errors import SettingsError
 
 
 def import_object(path: str, used_as: str) -> object:

@@ -18,17 +18,17 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from gateway.errors import ProviderRejectedError
-from gateway.providers.refusals import is_of_the_request, named_strings
-from protocol.codec import one_line
-from protocol.errors import MalformedFrameError
-from protocol.messages import FilePart, UIMessage, parse_part
-from protocol.parts import fields_of, json_of
+from midstream.errors import ProviderRejectedError
+from midstream.protocol.codec import one_line
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import FilePart, UIMessage, parse_part
+from midstream.protocol.parts import fields_of, json_of
+from midstream.providers.refusals import is_of_the_request, named_strings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from gateway.providers.base import DurableResponses, Provider, StepRequest, StepStream
+    from midstream.providers.base import DurableResponses, Provider, StepRequest, StepStream
 
 KEPT: Final = 256
 """Refused files that a process remembers of one agent; of others it asks the provider again."""

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.agents.base import AgentTraits
-from gateway.agents.left_out import LeavingOut, Refused
-from gateway.agents.model_run import ModelRun
-from gateway.agents.progress import has_words, open_calls, read_point
-from gateway.agents.tools import Tools
+from midstream.agents.base import AgentTraits
+from midstream.agents.left_out import LeavingOut, Refused
+from midstream.agents.model_run import ModelRun
+from midstream.agents.progress import has_words, open_calls, read_point
+from midstream.agents.tools import Tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from gateway.agents.base import AgentRequest
-    from gateway.agents.durable import Interrupted
-    from gateway.providers.base import DurableResponses, Provider
-    from protocol.chunks import AnyChunk
+    from midstream.agents.base import AgentRequest
+    from midstream.agents.durable import Interrupted
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import DurableResponses, Provider
 
 
 class ModelAgentConfig(Struct, frozen=True, kw_only=True):

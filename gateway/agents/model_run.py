@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from gateway.agents.answers import Answers
-from gateway.agents.model_step import EXECUTING, Step
-from gateway.agents.opening import Opening
-from gateway.agents.progress import (
+from midstream.agents.answers import Answers
+from midstream.agents.model_step import EXECUTING, Step
+from midstream.agents.opening import Opening
+from midstream.agents.progress import (
     Answered,
     Progress,
     StepProgress,
@@ -31,12 +31,10 @@ from gateway.agents.progress import (
     taken_back,
     told_to_model,
 )
-from gateway.agents.usage import add_usage
-from gateway.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
-from gateway.providers.base import StepRequest, Usage
-from gateway.providers.part_ids import PartIds
-from protocol.assembler import Assembler
-from protocol.chunks import (
+from midstream.agents.usage import add_usage
+from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishChunk,
     FinishReason,
@@ -47,19 +45,21 @@ from protocol.chunks import (
     ToolOutputAvailableChunk,
     ToolOutputErrorChunk,
 )
-from protocol.continuation import without_cut_step
-from protocol.cut_calls import INTERRUPTED_CALL
-from protocol.errors import LocalProtocolError
-from protocol.messages import UIMessage
+from midstream.protocol.continuation import without_cut_step
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.errors import LocalProtocolError
+from midstream.protocol.messages import UIMessage
+from midstream.providers.base import StepRequest, Usage
+from midstream.providers.part_ids import PartIds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
 
-    from gateway.agents.base import AgentRequest
-    from gateway.agents.durable import Interrupted
-    from gateway.agents.model_agent import ModelAgentConfig
-    from gateway.agents.tools import Tools
-    from gateway.providers.base import Provider, ToolCall
+    from midstream.agents.base import AgentRequest
+    from midstream.agents.durable import Interrupted
+    from midstream.agents.model_agent import ModelAgentConfig
+    from midstream.agents.tools import Tools
+    from midstream.providers.base import Provider, ToolCall
 
 
 logger = logging.getLogger(__name__)

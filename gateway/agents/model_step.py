@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from protocol.chunks import ToolInputErrorChunk
+from midstream.protocol.chunks import ToolInputErrorChunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.providers.base import ToolCall
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import ToolCall
 
 EXECUTING: Final = ("stop", "tool-calls", "interrupted")
 """The reasons of steps whose calls are executed. Of one that was cut, those whose input was

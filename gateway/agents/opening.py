@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.providers.retries import Retry, told_of_retries
-from protocol.codec import data_chunk
-from protocol.json_values import encode_json
+from midstream.protocol.codec import data_chunk
+from midstream.protocol.json_values import encode_json
+from midstream.providers.retries import Retry, told_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-    from gateway.providers.base import StepStream
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import StepStream
 
 
 class Opening:

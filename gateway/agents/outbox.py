@@ -6,12 +6,12 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import AgentError
+from midstream.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 MAX_WAITING: Final = 256
 """Chunks that may wait; more make the agent wait. Enough that a fast agent costs one switch of

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.providers.base import ToolCall, Usage
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishReason,
     OpaqueChunk,
@@ -25,13 +24,14 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.base import ToolCall, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from gateway.agents.durable import Interrupted, RunMemory
-    from gateway.providers.part_ids import PartIds
+    from midstream.agents.durable import Interrupted, RunMemory
+    from midstream.providers.part_ids import PartIds
 
 
 class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.agents.tool_api import options_of
-from gateway.agents.tool_schema import Signature
-from gateway.providers.base import ToolOptions, ToolSpec
+from midstream.agents.tool_api import options_of
+from midstream.agents.tool_schema import Signature
+from midstream.providers.base import ToolOptions, ToolSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from msgspec import Raw
 
-    from gateway.agents.threads import Threads
-    from gateway.agents.tool_api import ToolContext
+    from midstream.agents.threads import Threads
+    from midstream.agents.tool_api import ToolContext
 
 DEFAULT_LIMIT_S: Final = 60.0
 _NO_OPTIONS: Final = ToolOptions()

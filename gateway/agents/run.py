@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.answer import Answer
-from gateway.answer.checks import checked_delta
-from gateway.ids import new_id
-from gateway.providers.prompts.provider_prompt import ProviderPrompt, provider_prompt
+from midstream.answer import Answer
+from midstream.answer.checks import checked_delta
+from midstream.ids import new_id
+from midstream.providers.prompts.provider_prompt import ProviderPrompt, provider_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.agents.base import AgentRequest
-    from gateway.agents.outbox import Outbox
-    from gateway.ids import RunId, SessionId, TenantId, UserId
-    from protocol.chunks import AbortChunk, AnyChunk, ErrorChunk
-    from protocol.composer import Composer
-    from protocol.messages import UIMessage
+    from midstream.agents.base import AgentRequest
+    from midstream.agents.outbox import Outbox
+    from midstream.ids import RunId, SessionId, TenantId, UserId
+    from midstream.protocol.chunks import AbortChunk, AnyChunk, ErrorChunk
+    from midstream.protocol.composer import Composer
+    from midstream.protocol.messages import UIMessage
 
 
 class Run(Answer):

@@ -7,10 +7,10 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-from gateway.agents.tool_output import ToolFile, ToolOutput
-from gateway.answer import ToolError
-from gateway.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
-from gateway.providers.base import ToolOptions
+from midstream.agents.tool_output import ToolFile, ToolOutput
+from midstream.answer import ToolError
+from midstream.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
+from midstream.providers.base import ToolOptions
 
 __all__ = [
     "ToolContext",

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.providers.prompts.model_outputs import NAMESPACE, OutputData, OutputPart
-from protocol.json_values import encode_json
+from midstream.protocol.json_values import encode_json
+from midstream.providers.prompts.model_outputs import NAMESPACE, OutputData, OutputPart
 
 _NOTHING: Final = object()
 

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, structs
 
-from gateway.agents.threads import Threads
-from gateway.agents.tool_api import ToolContext, ToolError, ToolOutput
-from protocol.chunks import (
+from midstream.agents.threads import Threads
+from midstream.agents.tool_api import ToolContext, ToolError, ToolOutput
+from midstream.protocol.chunks import (
     AnyChunk,
     ToolApprovalRequestChunk,
     ToolOutputAvailableChunk,
     ToolOutputErrorChunk,
 )
-from protocol.json_values import encode_json
+from midstream.protocol.json_values import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from gateway.agents.base import AgentRequest
-    from gateway.agents.python_tool import PythonTool
-    from gateway.providers.base import ToolCall, ToolSpec
+    from midstream.agents.base import AgentRequest
+    from midstream.agents.python_tool import PythonTool
+    from midstream.providers.base import ToolCall, ToolSpec
 
 logger = logging.getLogger(__name__)
 

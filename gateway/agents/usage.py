@@ -5,7 +5,7 @@ Source: ai 7.0.173, `types/usage.ts` (`addLanguageModelUsage`).
 
 from __future__ import annotations
 
-from gateway.providers.base import Usage
+from midstream.providers.base import Usage
 
 
 def add_usage(first: Usage | None, second: Usage | None) -> Usage | None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from gateway.agents.base import AgentRequest, AnyAgent
-    from gateway.ids import RunId
-    from protocol.chunks import AnyChunk
+    from midstream.agents.base import AgentRequest, AnyAgent
+    from midstream.ids import RunId
+    from midstream.protocol.chunks import AnyChunk
 
 
 class Finder(Protocol):

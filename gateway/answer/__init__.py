@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.answer.answer import Answer
-from gateway.answer.tool_call import ToolCall, ToolError
+from midstream.answer.answer import Answer
+from midstream.answer.tool_call import ToolCall, ToolError
 
 __all__ = ["Answer", "ToolCall", "ToolError"]

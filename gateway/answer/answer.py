@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 from msgspec import UNSET
 
-from gateway.answer.checks import (
+from midstream.answer.checks import (
     checked_delta,
     checked_json,
     checked_object,
@@ -16,18 +16,18 @@ from gateway.answer.checks import (
     checked_reason,
     checked_text,
 )
-from gateway.answer.tool_call import ToolCall
-from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
-from protocol.composer import as_chunk
-from protocol.sse import DONE_DATA
+from midstream.answer.tool_call import ToolCall
+from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
+from midstream.protocol.composer import as_chunk
+from midstream.protocol.sse import DONE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from msgspec import Raw
 
-    from protocol.chunks import AnyChunk, FinishReason
-    from protocol.composer import Composer
+    from midstream.protocol.chunks import AnyChunk, FinishReason
+    from midstream.protocol.composer import Composer
 
 
 class Answer(ABC):

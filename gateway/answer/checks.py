@@ -6,8 +6,8 @@ from typing import Final, get_args
 
 from msgspec import UNSET, Raw, UnsetType
 
-from protocol.chunks import FinishReason
-from protocol.json_values import encode_json, repaired_text
+from midstream.protocol.chunks import FinishReason
+from midstream.protocol.json_values import encode_json, repaired_text
 
 
 def checked_text(method: str, name: str, value: object) -> str:

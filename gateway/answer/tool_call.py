@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.answer.checks import checked_delta, checked_json, checked_text
-from protocol.codec import UNREADABLE
-from protocol.json_values import repaired_text
-from protocol.surrogates import well_formed
+from midstream.answer.checks import checked_delta, checked_json, checked_text
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.json_values import repaired_text
+from midstream.protocol.surrogates import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from gateway.answer.answer import Answer
-    from protocol.chunks import AnyChunk
+    from midstream.answer.answer import Answer
+    from midstream.protocol.chunks import AnyChunk
 
 FAILED: Final = "The tool failed."
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.api.auth import tenant_id, user_id
-from gateway.errors import UnauthorizedError
-from gateway.ids import ANONYMOUS, NO_TENANT, TenantId
-from gateway.sessions.access import Caller, Role
+from midstream.api.auth import tenant_id, user_id
+from midstream.errors import UnauthorizedError
+from midstream.ids import ANONYMOUS, NO_TENANT, TenantId
+from midstream.sessions.access import Caller, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.settings import Settings
+    from midstream.settings import Settings
 
 KEY_HEADER: Final = "x-midstream-key"
 USER_HEADER: Final = "x-midstream-user"

@@ -8,8 +8,8 @@ import msgspec
 from litestar import Response, get
 from msgspec import Struct
 
-from gateway.agents.base import AgentOffer
-from gateway.api.chat import JSON, ApiDependency, CallerDependency
+from midstream.agents.base import AgentOffer
+from midstream.api.chat import JSON, ApiDependency, CallerDependency
 
 
 class Offers(Struct, frozen=True):

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Request  # noqa: TC002 (Litestar reads the annotations)
 
-from gateway.errors import DrainingError
-from gateway.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
-from gateway.silence import SilenceLimit
+from midstream.errors import DrainingError
+from midstream.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
+from midstream.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from litestar.connection import ASGIConnection
 
-    from gateway.agents.base import AgentOffer
-    from gateway.api.gate import Gate
-    from gateway.sessions.service import SessionService
-    from gateway.settings import ServerSettings
+    from midstream.agents.base import AgentOffer
+    from midstream.api.gate import Gate
+    from midstream.sessions.service import SessionService
+    from midstream.settings import ServerSettings
 
 
 class Api:

@@ -19,17 +19,17 @@ import msgspec
 from jwt import PyJWKClient, PyJWKSet
 from msgspec import Struct
 
-from gateway.errors import GatewayError, SettingsError, UnauthorizedError
-from gateway.ids import MAX_ID_LENGTH, SessionId, TenantId, UserId, escaped
-from gateway.sessions.access import Caller, Role
-from gateway.telemetry import redact_url
+from midstream.errors import GatewayError, SettingsError, UnauthorizedError
+from midstream.ids import MAX_ID_LENGTH, SessionId, TenantId, UserId, escaped
+from midstream.sessions.access import Caller, Role
+from midstream.telemetry import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jwt import PyJWK
 
-    from gateway.settings import AuthSettings
+    from midstream.settings import AuthSettings
 
 logger = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ from litestar.params import FromPath, SkipValidation
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
-from gateway.api import parameters
-from gateway.api.api import Api
-from gateway.api.off_loop import off_loop
-from gateway.api.run_stream import Protocol, View, nothing_left, run_stream
-from gateway.api.start import read_start, read_v4_start
-from gateway.errors import InvalidRequestError, RunNotFoundError, SessionNotFoundError
-from gateway.ids import MessageId, RunId, SessionId, check_id
-from gateway.sessions.access import Caller
-from gateway.sessions.service import Snapshot
-from protocol.surrogates import well_formed
+from midstream.api import parameters
+from midstream.api.api import Api
+from midstream.api.off_loop import off_loop
+from midstream.api.run_stream import Protocol, View, nothing_left, run_stream
+from midstream.api.start import read_start, read_v4_start
+from midstream.errors import InvalidRequestError, RunNotFoundError, SessionNotFoundError
+from midstream.ids import MessageId, RunId, SessionId, check_id
+from midstream.protocol.surrogates import well_formed
+from midstream.sessions.access import Caller
+from midstream.sessions.service import Snapshot
 
 if TYPE_CHECKING:
-    from gateway.sessions.service import RunReader
-    from gateway.store.records import SessionMeta
+    from midstream.sessions.service import RunReader
+    from midstream.store.records import SessionMeta
 
 JSON: Final = "application/json"
 DEFAULT_PAGE: Final = 50

@@ -21,15 +21,15 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
-from gateway.api import parameters
-from gateway.api.chat import (
+from midstream.api import parameters
+from midstream.api.chat import (
     JSON,
     ApiDependency,
     CallerDependency,
     read_body,
 )
-from gateway.errors import InvalidRequestError, RunNotFoundError
-from gateway.ids import RunId
+from midstream.errors import InvalidRequestError, RunNotFoundError
+from midstream.ids import RunId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from litestar.handlers import HTTPRouteHandler
 
-    from gateway.agents.whereabouts import Whereabouts
+    from midstream.agents.whereabouts import Whereabouts
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATED: Final = "no-cache"
@@ -137,7 +137,7 @@ def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 def demo_pages(build: Mapping[str, Asset] | None = None) -> list[HTTPRouteHandler]:
     """Return the routes of the pages: every session's address is the same page."""
-    assets = read_build(resources.files("gateway") / "demo") if build is None else build
+    assets = read_build(resources.files("midstream") / "demo") if build is None else build
     page = assets["index.html"]
 
     @get(["/", "/s/{chat_id:str}"], include_in_schema=False, sync_to_thread=False)

@@ -8,16 +8,16 @@ from litestar import get
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 
-from gateway.api import parameters
-from gateway.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api import parameters
+from midstream.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
     AnyRequest,
     ApiDependency,
     CallerDependency,
 )
-from gateway.api.sse import FEED_EVENTS, StreamResponse
+from midstream.api.sse import FEED_EVENTS, StreamResponse
 
 if TYPE_CHECKING:
-    from gateway.sessions.service import FeedEvent
+    from midstream.sessions.service import FeedEvent
 
 
 @get("/api/chat/{chat_id:str}/events", operation_id="follow", tags=["chat"])

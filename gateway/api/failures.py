@@ -13,16 +13,16 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from msgspec import json
 
-from gateway.api.pages import is_visit, not_found_page
-from gateway.errors import (
+from midstream.api.pages import is_visit, not_found_page
+from midstream.errors import (
     ForbiddenError,
     GatewayError,
     InvalidRequestError,
     TooLargeError,
     UnauthorizedError,
 )
-from gateway.telemetry import ERRORS
-from protocol.errors import OversizedError, RemoteProtocolError
+from midstream.protocol.errors import OversizedError, RemoteProtocolError
+from midstream.telemetry import ERRORS
 
 if TYPE_CHECKING:
     from litestar import Request

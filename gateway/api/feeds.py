@@ -14,18 +14,18 @@ from litestar import get
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
-from gateway.api import parameters
-from gateway.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api import parameters
+from midstream.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
     AnyRequest,
     ApiDependency,
     CallerDependency,
 )
-from gateway.api.sse import FEED_EVENTS, StreamResponse
-from gateway.errors import DrainingError, InvalidRequestError
-from gateway.ids import SessionId
-from gateway.sessions.containment import report
-from gateway.sessions.service import FeedEvent, FeedReader, Idle
-from protocol.position import Position
+from midstream.api.sse import FEED_EVENTS, StreamResponse
+from midstream.errors import DrainingError, InvalidRequestError
+from midstream.ids import SessionId
+from midstream.protocol.position import Position
+from midstream.sessions.containment import report
+from midstream.sessions.service import FeedEvent, FeedReader, Idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -14,19 +14,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from gateway.api.agent_keys import KEY_HEADER, USER_HEADER
-from gateway.errors import ForbiddenError
-from gateway.settings import LOOPBACK
+from midstream.api.agent_keys import KEY_HEADER, USER_HEADER
+from midstream.errors import ForbiddenError
+from midstream.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from litestar.connection import ASGIConnection
 
-    from gateway.api.agent_keys import AgentKeys
-    from gateway.api.auth import Authenticator
-    from gateway.sessions.access import Caller
-    from gateway.settings import Settings
+    from midstream.api.agent_keys import AgentKeys
+    from midstream.api.auth import Authenticator
+    from midstream.sessions.access import Caller
+    from midstream.settings import Settings
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = "bearer "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request, Response, get
 
-from gateway.errors import PackageNotBuiltError
+from midstream.errors import PackageNotBuiltError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -36,7 +36,9 @@ def package_handler(built: Traversable | None = None) -> HTTPRouteHandler:
     @cache
     def read() -> tuple[bytes, str]:
         """Return the tarball, empty if there is none, and its tag."""
-        file = resources.files("gateway") / "npm" / "midstream-chat.tgz" if built is None else built
+        file = (
+            resources.files("midstream") / "npm" / "midstream-chat.tgz" if built is None else built
+        )
         content = file.read_bytes() if file.is_file() else b""
         return content, f'"{hashlib.sha256(content).hexdigest()[:20]}"'
 

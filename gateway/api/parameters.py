@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import InvalidRequestError
-from gateway.ids import RunId, SessionId, check_id
-from protocol.position import Position
-from protocol.vocabulary import HIGHEST_LEVEL, LOWEST_LEVEL
+from midstream.errors import InvalidRequestError
+from midstream.ids import RunId, SessionId, check_id
+from midstream.protocol.position import Position
+from midstream.protocol.vocabulary import HIGHEST_LEVEL, LOWEST_LEVEL
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
-    from gateway.sessions.access import Caller
+    from midstream.sessions.access import Caller
 
 
 VERSION_HEADER: Final = "x-ai-sdk-version"

@@ -14,31 +14,31 @@ from litestar import Request
 from litestar.enums import ScopeType
 from litestar.handlers import asgi
 
-from gateway.api.failures import RouteNotFoundError, as_gateway_error
-from gateway.api.proxy_body import GoneError, RequestBody
-from gateway.api.proxy_exchange import Exchange, while_there
-from gateway.api.proxy_headers import SessionHeaders
-from gateway.api.proxy_session import SessionCall
-from gateway.api.proxy_target import (
+from midstream.api.failures import RouteNotFoundError, as_gateway_error
+from midstream.api.proxy_body import GoneError, RequestBody
+from midstream.api.proxy_exchange import Exchange, while_there
+from midstream.api.proxy_headers import SessionHeaders
+from midstream.api.proxy_session import SessionCall
+from midstream.api.proxy_target import (
     Header,
     Target,
     read_target,
     request_headers,
     response_headers,
 )
-from gateway.api.sse import SERVER_SEND
-from gateway.errors import DrainingError, ForbiddenError, GatewayError, UnauthorizedError
-from gateway.telemetry import ERRORS, PROXIED
+from midstream.api.sse import SERVER_SEND
+from midstream.errors import DrainingError, ForbiddenError, GatewayError, UnauthorizedError
+from midstream.telemetry import ERRORS, PROXIED
 
 if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
     from litestar.types import Receive, Scope, Send
 
-    from gateway.api.api import Api
-    from gateway.providers.proxy import Answer, Upstream, Upstreams
-    from gateway.sessions.access import Caller
-    from gateway.sessions.turns import Turns
-    from gateway.settings import ProxySettings
+    from midstream.api.api import Api
+    from midstream.providers.proxy import Answer, Upstream, Upstreams
+    from midstream.sessions.access import Caller
+    from midstream.sessions.turns import Turns
+    from midstream.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 

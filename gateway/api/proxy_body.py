@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from gateway.errors import TooLargeError
+from midstream.errors import TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from litestar.types import HTTPRequestEvent, Receive
 
-    from gateway.errors import GatewayError
+    from midstream.errors import GatewayError
 
 
 class GoneError(Exception):

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import json
 
-from gateway.api.failures import RETRY_AFTER_S
+from midstream.api.failures import RETRY_AFTER_S
 
 if TYPE_CHECKING:
-    from gateway.errors import GatewayError
+    from midstream.errors import GatewayError
 
 _ANTHROPIC_TYPES: Final = {
     400: "invalid_request_error",

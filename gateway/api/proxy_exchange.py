@@ -6,17 +6,17 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from gateway.api.proxy_body import GoneError
-from gateway.api.proxy_errors import error_answer
+from midstream.api.proxy_body import GoneError
+from midstream.api.proxy_errors import error_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from litestar.types import Send
 
-    from gateway.api.proxy_body import RequestBody
-    from gateway.errors import GatewayError
-    from gateway.silence import SilenceLimit
+    from midstream.api.proxy_body import RequestBody
+    from midstream.errors import GatewayError
+    from midstream.silence import SilenceLimit
 
 
 NOT_BUFFERED: Final = (b"x-accel-buffering", b"no")

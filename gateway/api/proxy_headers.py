@@ -9,17 +9,17 @@ import msgspec
 from litestar.datastructures import Headers
 from msgspec import Raw, Struct
 
-from gateway.errors import InvalidRequestError
-from gateway.ids import MessageId, SessionId, check_id
-from gateway.providers.proxied.calls import Wire
-from protocol.messages import TextPart, readable_parts
+from midstream.errors import InvalidRequestError
+from midstream.ids import MessageId, SessionId, check_id
+from midstream.protocol.messages import TextPart, readable_parts
+from midstream.providers.proxied.calls import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from litestar.types import Scope
 
-    from gateway.api.proxy_target import Target
+    from midstream.api.proxy_target import Target
 
 SESSION_HEADER: Final = "x-midstream-session"
 RUN_KEY_HEADER: Final = "x-midstream-run"

@@ -11,34 +11,34 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.api.off_loop import off_loop
-from gateway.api.proxy_body import GoneError
-from gateway.api.proxy_exchange import while_there
-from gateway.api.proxy_headers import said_by
-from gateway.api.proxy_target import response_headers
-from gateway.errors import GatewayError, RunStoppedError
-from gateway.providers.errors import secrets_in
-from gateway.providers.part_ids import PartIds
-from gateway.providers.proxied.calls import read_call
-from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from gateway.sessions.runs import part_id
-from gateway.sessions.turn import STOPPED
-from gateway.sessions.turns import CallRequest
-from protocol.surrogates import well_formed
+from midstream.api.off_loop import off_loop
+from midstream.api.proxy_body import GoneError
+from midstream.api.proxy_exchange import while_there
+from midstream.api.proxy_headers import said_by
+from midstream.api.proxy_target import response_headers
+from midstream.errors import GatewayError, RunStoppedError
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.errors import secrets_in
+from midstream.providers.part_ids import PartIds
+from midstream.providers.proxied.calls import read_call
+from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.sessions.runs import part_id
+from midstream.sessions.turn import STOPPED
+from midstream.sessions.turns import CallRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from gateway.api.proxy_body import RequestBody
-    from gateway.api.proxy_exchange import Exchange
-    from gateway.api.proxy_headers import SessionHeaders
-    from gateway.api.proxy_target import Header
-    from gateway.providers.proxied.calls import Call, Wire
-    from gateway.providers.proxy import Answer, Upstream, Upstreams
-    from gateway.sessions.access import Caller
-    from gateway.sessions.turn_step import Step
-    from gateway.sessions.turns import Turns
-    from protocol.chunks import AnyChunk
+    from midstream.api.proxy_body import RequestBody
+    from midstream.api.proxy_exchange import Exchange
+    from midstream.api.proxy_headers import SessionHeaders
+    from midstream.api.proxy_target import Header
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.proxied.calls import Call, Wire
+    from midstream.providers.proxy import Answer, Upstream, Upstreams
+    from midstream.sessions.access import Caller
+    from midstream.sessions.turn_step import Step
+    from midstream.sessions.turns import Turns
 
 logger = logging.getLogger(__name__)
 

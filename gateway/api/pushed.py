@@ -11,28 +11,28 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.api import parameters
-from gateway.api.chat import (
+from midstream.api import parameters
+from midstream.api.chat import (
     AnyRequest,
     ApiDependency,
     read_body,
 )
-from gateway.api.off_loop import off_loop
-from gateway.api.start import start_request
-from gateway.errors import InvalidRequestError
-from gateway.ids import RunId, check_id
-from gateway.sessions.access import Caller
-from gateway.sessions.pushed import MAX_CHUNKS, Ending
-from gateway.store.records import RunKey
-from protocol.chunks import FinishReason
-from protocol.codec import UNREADABLE, encode
-from protocol.errors import MalformedFrameError
-from protocol.parts import fields_of, json_of
-from protocol.requests import chat_request
+from midstream.api.off_loop import off_loop
+from midstream.api.start import start_request
+from midstream.errors import InvalidRequestError
+from midstream.ids import RunId, check_id
+from midstream.protocol.chunks import FinishReason
+from midstream.protocol.codec import UNREADABLE, encode
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.parts import fields_of, json_of
+from midstream.protocol.requests import chat_request
+from midstream.sessions.access import Caller
+from midstream.sessions.pushed import MAX_CHUNKS, Ending
+from midstream.store.records import RunKey
 
 if TYPE_CHECKING:
-    from gateway.sessions.pushed import Pushed, PushedRun
-    from gateway.sessions.service import StartRequest
+    from midstream.sessions.pushed import Pushed, PushedRun
+    from midstream.sessions.service import StartRequest
 
 DEFAULT_AGENT: Final = "pushed"
 MAX_ERROR_TEXT: Final = 2_000

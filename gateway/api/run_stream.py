@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response
 from msgspec import Struct
 
-from gateway.api.parameters import client_level, client_of, start_index
-from gateway.api.sse import DATA_STREAM, PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
-from gateway.errors import InvalidRequestError
-from gateway.sessions.own_sends import Probe
-from protocol.batch import Encoding
-from protocol.codec import decode_lines
-from protocol.sse import DONE
-from protocol.v4 import V4Encoder
-from protocol.vocabulary import LOWEST_LEVEL
+from midstream.api.parameters import client_level, client_of, start_index
+from midstream.api.sse import DATA_STREAM, PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
+from midstream.errors import InvalidRequestError
+from midstream.protocol.batch import Encoding
+from midstream.protocol.codec import decode_lines
+from midstream.protocol.sse import DONE
+from midstream.protocol.v4 import V4Encoder
+from midstream.protocol.vocabulary import LOWEST_LEVEL
+from midstream.sessions.own_sends import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from litestar import Request
     from litestar.types import ASGIApp
 
-    from gateway.ids import SessionId
-    from gateway.sessions.access import Caller
-    from gateway.sessions.service import RunReader
-    from gateway.settings import ServerSettings
-    from gateway.silence import SilenceLimit
-    from protocol.batch import ChunkBatch
+    from midstream.ids import SessionId
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.sessions.access import Caller
+    from midstream.sessions.service import RunReader
+    from midstream.settings import ServerSettings
+    from midstream.silence import SilenceLimit
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"
 V4_HEADER: Final = "x-vercel-ai-data-stream"

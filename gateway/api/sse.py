@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from gateway.errors import GatewayError, TokenExpiredError
-from gateway.sessions.service import Idle
-from gateway.telemetry import READERS, READERS_GONE
-from protocol.sse import DONE, HEARTBEAT
-from protocol.v4 import V4_HEARTBEAT
+from midstream.errors import GatewayError, TokenExpiredError
+from midstream.protocol.sse import DONE, HEARTBEAT
+from midstream.protocol.v4 import V4_HEARTBEAT
+from midstream.sessions.service import Idle
+from midstream.telemetry import READERS, READERS_GONE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
-    from gateway.silence import SilenceLimit
+    from midstream.silence import SilenceLimit
 
 logger = logging.getLogger(__name__)
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.api.off_loop import off_loop
-from gateway.api.parameters import session_id
-from gateway.errors import SessionNotFoundError
-from gateway.ids import MessageId, SessionId, check_id, new_id
-from gateway.sessions.service import StartRequest
-from gateway.store.records import Trigger
-from protocol.messages import UIMessage
-from protocol.requests import decode_chat_request
-from protocol.v4_requests import V4Request
+from midstream.api.off_loop import off_loop
+from midstream.api.parameters import session_id
+from midstream.errors import SessionNotFoundError
+from midstream.ids import MessageId, SessionId, check_id, new_id
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.requests import decode_chat_request
+from midstream.protocol.v4_requests import V4Request
+from midstream.sessions.service import StartRequest
+from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from msgspec import UnsetType
 
-    from gateway.sessions.access import Caller
-    from gateway.sessions.service import SessionService
-    from protocol.requests import ChatRequest
+    from midstream.protocol.requests import ChatRequest
+    from midstream.sessions.access import Caller
+    from midstream.sessions.service import SessionService
 
 
 def read_start(body: bytes, headers: Mapping[str, str], client: str | None = None) -> StartRequest:

@@ -9,12 +9,12 @@ from litestar import Controller, Response, post
 from litestar.params import FromPath  # noqa: TC002 - Litestar reads annotations
 from msgspec import Struct
 
-from gateway.api import parameters
-from gateway.api.chat import AnyRequest, ApiDependency, read_body
-from gateway.api.pushed import MAX_ERROR_TEXT, AgentDependency
-from gateway.errors import InvalidRequestError
-from gateway.ids import check_id
-from protocol.codec import UNREADABLE
+from midstream.api import parameters
+from midstream.api.chat import AnyRequest, ApiDependency, read_body
+from midstream.api.pushed import MAX_ERROR_TEXT, AgentDependency
+from midstream.errors import InvalidRequestError
+from midstream.ids import check_id
+from midstream.protocol.codec import UNREADABLE
 
 
 class EndTurnBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -20,26 +20,26 @@ from litestar import WebSocket, websocket
 from litestar.exceptions import WebSocketDisconnect
 from msgspec import Struct
 
-from gateway.api import parameters
-from gateway.api.chat import ApiDependency  # noqa: TC001 (Litestar reads the annotations)
-from gateway.api.failures import TooManyRequestsError, as_gateway_error, error_body
-from gateway.api.off_loop import off_loop
-from gateway.api.run_stream import holds
-from gateway.api.sse import loop_time_of
-from gateway.api.start import start_request
-from gateway.errors import ConflictError, DrainingError, GatewayError, TokenExpiredError
-from gateway.sessions.service import Idle
-from gateway.telemetry import ERRORS, READERS, READERS_GONE
-from protocol import ws
-from protocol.errors import RemoteProtocolError
+from midstream.api import parameters
+from midstream.api.chat import ApiDependency  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.failures import TooManyRequestsError, as_gateway_error, error_body
+from midstream.api.off_loop import off_loop
+from midstream.api.run_stream import holds
+from midstream.api.sse import loop_time_of
+from midstream.api.start import start_request
+from midstream.errors import ConflictError, DrainingError, GatewayError, TokenExpiredError
+from midstream.protocol import ws
+from midstream.protocol.errors import RemoteProtocolError
+from midstream.sessions.service import Idle
+from midstream.telemetry import ERRORS, READERS, READERS_GONE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from gateway.api.api import Api
-    from gateway.ids import RunId, SessionId
-    from gateway.sessions.access import Caller
-    from gateway.sessions.service import RunReader
+    from midstream.api.api import Api
+    from midstream.ids import RunId, SessionId
+    from midstream.sessions.access import Caller
+    from midstream.sessions.service import RunReader
 
 logger = logging.getLogger(__name__)
 

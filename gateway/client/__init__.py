@@ -1,6 +1,6 @@
 """The push client: write runs of a gateway's sessions from a worker of your own.
 
-    from gateway.client import Midstream
+    from midstream.client import Midstream
 
     async with Midstream("http://127.0.0.1:8000", key=KEY) as client:
         async with client.run("chat-7", key="job-1", text="How do rivers move?") as run:
@@ -13,9 +13,9 @@ the last one when a client is opened.
 
 from __future__ import annotations
 
-from gateway.answer import ToolCall, ToolError
-from gateway.client.client import Midstream
-from gateway.client.errors import (
+from midstream.answer import ToolCall, ToolError
+from midstream.client.client import Midstream
+from midstream.client.errors import (
     FencedError,
     MidstreamError,
     NotAGatewayError,
@@ -28,8 +28,8 @@ from gateway.client.errors import (
     RunStopped,
     UnavailableError,
 )
-from gateway.client.run import Run
-from gateway.client.sync import MidstreamSync, SyncRun, SyncToolCall
+from midstream.client.run import Run
+from midstream.client.sync import MidstreamSync, SyncRun, SyncToolCall
 
 __all__ = [
     "FencedError",

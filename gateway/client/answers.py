@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from gateway.client.errors import NotAGatewayError, RefusedError
-from protocol.codec import UNREADABLE
+from midstream.client.errors import NotAGatewayError, RefusedError
+from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from gateway.client.errors import ReplayMismatchError
-from protocol.assembler import Assembler
-from protocol.codec import decode, encode
-from protocol.composer import Composer
-from protocol.messages import UIMessage
-from protocol.refused_keys import encode_readable
+from midstream.client.errors import ReplayMismatchError
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.codec import decode, encode
+from midstream.protocol.composer import Composer
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.refused_keys import encode_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.client.wire import Claim
-    from protocol.chunks import AnyChunk
+    from midstream.client.wire import Claim
+    from midstream.protocol.chunks import AnyChunk
 
 OnRetry = Literal["replay", "continue"]
 

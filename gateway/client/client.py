@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.client.run import OnError, Run
-from gateway.client.wire import Gateways
+from midstream.client.run import OnError, Run
+from midstream.client.wire import Gateways
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from gateway.client.attempt import OnRetry
-    from protocol.requests import OnActive
+    from midstream.client.attempt import OnRetry
+    from midstream.protocol.requests import OnActive
 
 
 class Midstream:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from gateway.client.errors import (
+from midstream.client.errors import (
     FencedError,
     MidstreamError,
     RefusedError,
@@ -22,12 +22,12 @@ from gateway.client.errors import (
     RunOver,
     RunStopped,
 )
-from gateway.client.wire import Stored
+from midstream.client.wire import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from gateway.client.wire import Claim, Gateways
+    from midstream.client.wire import Claim, Gateways
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 MAX_BATCH_CHUNKS: Final = 5_000

@@ -11,7 +11,7 @@ MidstreamError          leaves the block
   RunEndedError         the run was ended by somebody else: its lease ran out
   ReplayMismatchError   a repeated attempt said something else than the first
 RunError                raised by the body itself: its text is shown. So is that of a ToolError
-                        (`gateway.answer`) in a tool's block
+                        (`midstream.answer`) in a tool's block
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from gateway.client.wire import END_LIMIT_S
+from midstream.client.wire import END_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

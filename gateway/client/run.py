@@ -9,20 +9,20 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.answer import Answer
-from gateway.client.attempt import Attempt, OnRetry
-from gateway.client.delivery import Delivery
-from gateway.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
-from gateway.client.wire import END_LIMIT_S, Claim, Stored
-from protocol.chunks import ErrorChunk
+from midstream.answer import Answer
+from midstream.client.attempt import Attempt, OnRetry
+from midstream.client.delivery import Delivery
+from midstream.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
+from midstream.client.wire import END_LIMIT_S, Claim, Stored
+from midstream.protocol.chunks import ErrorChunk
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
     from types import TracebackType
 
-    from gateway.client.wire import Gateways
-    from protocol.chunks import AbortChunk, AnyChunk, FinishReason
-    from protocol.composer import Composer
+    from midstream.client.wire import Gateways
+    from midstream.protocol.chunks import AbortChunk, AnyChunk, FinishReason
+    from midstream.protocol.composer import Composer
 
 OnError = Literal["fail", "leave"]
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import UNSET
 
-from gateway.client.client import Midstream
-from gateway.client.errors import RunOver
-from gateway.client.loop_thread import LoopThread, leave_to_parent, tell_at_fork
+from midstream.client.client import Midstream
+from midstream.client.errors import RunOver
+from midstream.client.loop_thread import LoopThread, leave_to_parent, tell_at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from gateway.answer import ToolCall
-    from gateway.client.attempt import OnRetry
-    from gateway.client.run import OnError, Run
-    from protocol.chunks import AnyChunk, FinishReason
-    from protocol.requests import OnActive
+    from midstream.answer import ToolCall
+    from midstream.client.attempt import OnRetry
+    from midstream.client.run import OnError, Run
+    from midstream.protocol.chunks import AnyChunk, FinishReason
+    from midstream.protocol.requests import OnActive
 
 
 class MidstreamSync:

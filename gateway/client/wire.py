@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.client.answers import (
+from midstream.client.answers import (
     Head,
     not_a_gateway,
     read_answer,
@@ -17,7 +17,7 @@ from gateway.client.answers import (
     refusal_of_none,
     wrong_protocol,
 )
-from gateway.client.errors import UnavailableError
+from midstream.client.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence

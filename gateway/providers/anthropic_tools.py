@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.providers.base import ToolSpec
+    from midstream.providers.base import ToolSpec
 
 _VERSION: Final = re.compile(r"_\d{8}$")
 

@@ -15,18 +15,18 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import UNSET, Raw, Struct, structs
 
-from gateway.providers.openai_chat import OpenAIChatProvider
-from gateway.providers.openai_client import OpenAIClient
-from gateway.providers.openai_responses import OpenAIResponsesProvider
-from protocol.codec import UNREADABLE
-from protocol.messages import UIMessage
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.messages import UIMessage
+from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_client import OpenAIClient
+from midstream.providers.openai_responses import OpenAIResponsesProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from gateway.providers.base import StepRequest, StepResult, StepStream
-    from gateway.providers.http import TimeLimits
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import StepRequest, StepResult, StepStream
+    from midstream.providers.http import TimeLimits
 
 _HOSTS: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 _OPENAI: Final = b'{"openai":'

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
-from gateway.errors import ProviderError
-from gateway.providers.part_ids import PartIds
-from protocol.chunks import AnyChunk, FinishReason, Json
-from protocol.messages import UIMessage
+from midstream.errors import ProviderError
+from midstream.protocol.chunks import AnyChunk, FinishReason, Json
+from midstream.protocol.messages import UIMessage
+from midstream.providers.part_ids import PartIds
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from gateway.providers.failures import Told, failure_of, read_failure
-from gateway.providers.faults import Fault, status_fault
-from gateway.telemetry import quoted
+from midstream.providers.failures import Told, failure_of, read_failure
+from midstream.providers.faults import Fault, status_fault
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.errors import ProviderError
+    from midstream.errors import ProviderError
 
 __all__ = ["CLASSES", "Fault", "Unmapped", "classify", "map_provider_errors", "status_fault"]
 

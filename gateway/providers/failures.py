@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.providers.faults import Fault, status_fault
-from gateway.telemetry import quoted
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.faults import Fault, status_fault
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.errors import ProviderError
+    from midstream.errors import ProviderError
 
 
 class Told(Struct, frozen=True, kw_only=True):

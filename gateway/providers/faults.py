@@ -8,14 +8,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import (
+from midstream.errors import (
     ProviderRateLimitedError,
     ProviderRejectedError,
     ProviderUnavailableError,
 )
 
 if TYPE_CHECKING:
-    from gateway.errors import ProviderError
+    from midstream.errors import ProviderError
 
 
 class Fault(Enum):

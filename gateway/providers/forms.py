@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from gateway.errors import ProviderRejectedError
+from midstream.errors import ProviderRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

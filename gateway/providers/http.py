@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
-from gateway.errors import ProviderError
-from gateway.providers.drains import CLOSING_S
-from gateway.providers.errors import map_provider_errors
-from gateway.providers.failures import note_request
-from gateway.providers.faults import Fault
-from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
-from gateway.silence import SilenceLimit
-from protocol.errors import MalformedFrameError
-from protocol.sse import ERROR_NAME, SseDecoder
-from protocol.surrogates import well_formed
+from midstream.errors import ProviderError
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.sse import ERROR_NAME, SseDecoder
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.drains import CLOSING_S
+from midstream.providers.errors import map_provider_errors
+from midstream.providers.failures import note_request
+from midstream.providers.faults import Fault
+from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
+from midstream.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     import httpx2
 
-    from gateway.providers.base import StepResult, Translator
-    from gateway.providers.drains import Drains
-    from gateway.providers.proxied.calls import Wire
-    from protocol.chunks import AnyChunk
-    from protocol.sse import Event
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.sse import Event
+    from midstream.providers.base import StepResult, Translator
+    from midstream.providers.drains import Drains
+    from midstream.providers.proxied.calls import Wire
 
 logger = logging.getLogger(__name__)
 

@@ -21,26 +21,26 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.errors import (
+from midstream.errors import (
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from gateway.providers.errors import Fault
-from gateway.providers.http import SseStep
-from gateway.providers.proxied.calls import Wire
-from gateway.providers.translate.loose import Side, reader
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.errors import Fault
+from midstream.providers.http import SseStep
+from midstream.providers.proxied.calls import Wire
+from midstream.providers.translate.loose import Side, reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     import httpx2
 
-    from gateway.providers.base import StepMemory, StepResult, Translator
-    from gateway.providers.openai_client import OpenAIClient
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import StepMemory, StepResult, Translator
+    from midstream.providers.openai_client import OpenAIClient
 
 logger = logging.getLogger(__name__)
 

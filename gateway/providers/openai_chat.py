@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from gateway.providers.dialects import (
+from midstream.providers.dialects import (
     Dialect,
     is_openai,
     known_thinking_field,
     wants_thinking_always,
 )
-from gateway.providers.forms import enter_either
-from gateway.providers.openai_client import OpenAIClient
-from gateway.providers.prompts.openai_chat import chat_request
-from gateway.providers.prompts.openai_compatible import compatible_request
-from gateway.providers.prompts.openai_tools import declared_calls
-from gateway.providers.translate.openai_chat import OpenAIChatTranslator
-from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from midstream.providers.forms import enter_either
+from midstream.providers.openai_client import OpenAIClient
+from midstream.providers.prompts.openai_chat import chat_request
+from midstream.providers.prompts.openai_compatible import compatible_request
+from midstream.providers.prompts.openai_tools import declared_calls
+from midstream.providers.translate.openai_chat import OpenAIChatTranslator
+from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.providers.base import StepRequest
-    from gateway.providers.dialects import ThinkingField
-    from gateway.providers.http import SseStep, TimeLimits
+    from midstream.providers.base import StepRequest
+    from midstream.providers.dialects import ThinkingField
+    from midstream.providers.http import SseStep, TimeLimits
 
 
 class OpenAIChatProvider:

@@ -6,11 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.providers.drains import Drains
-from gateway.providers.errors import Fault, map_provider_errors
-from gateway.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
-from gateway.providers.proxied.calls import Wire
-from gateway.providers.retries import retry_hooks
+from midstream.providers.drains import Drains
+from midstream.providers.errors import Fault, map_provider_errors
+from midstream.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
+from midstream.providers.proxied.calls import Wire
+from midstream.providers.retries import retry_hooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import openai
     from openai._types import RequestOptions
 
-    from gateway.providers.base import Translator
+    from midstream.providers.base import Translator
 
 _NO_KEY: Final = "none"
 """What is sent to a compatible server when no key is configured: the SDK insists on one."""

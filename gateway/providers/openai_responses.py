@@ -6,22 +6,22 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from gateway.providers.dialects import is_openai
-from gateway.providers.forms import enter_either
-from gateway.providers.openai_background import cancel_background, open_background
-from gateway.providers.openai_client import OpenAIClient
-from gateway.providers.prompts.openai_responses_request import is_stored, responses_request
-from gateway.providers.prompts.openai_tools import answered_approvals, declared_calls, tooling
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from protocol.chunks import StartStepChunk
+from midstream.protocol.chunks import StartStepChunk
+from midstream.providers.dialects import is_openai
+from midstream.providers.forms import enter_either
+from midstream.providers.openai_background import cancel_background, open_background
+from midstream.providers.openai_client import OpenAIClient
+from midstream.providers.prompts.openai_responses_request import is_stored, responses_request
+from midstream.providers.prompts.openai_tools import answered_approvals, declared_calls, tooling
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.providers.base import DurableResponses, StepRequest, StepResult, StepStream
-    from gateway.providers.http import SseStep, TimeLimits
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import DurableResponses, StepRequest, StepResult, StepStream
+    from midstream.providers.http import SseStep, TimeLimits
 
 _GRACE_S: Final = 0.05
 """How long a step's start is held back. OpenAI begins a response before it looks at the

@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gateway.errors import ProviderError, SettingsError
-from gateway.providers.dialects import is_openai
-from gateway.providers.drains import CLOSING_S, Drains
-from gateway.providers.errors import map_provider_errors
-from gateway.providers.failures import Told, failure_of, note_request, read_failure
-from gateway.providers.faults import Fault
-from gateway.providers.http import TimeLimits
-from gateway.providers.simulator import create_simulator
-from gateway.providers.simulator.server import serve_simulator
-from gateway.settings import (
+from midstream.errors import ProviderError, SettingsError
+from midstream.providers.dialects import is_openai
+from midstream.providers.drains import CLOSING_S, Drains
+from midstream.providers.errors import map_provider_errors
+from midstream.providers.failures import Told, failure_of, note_request, read_failure
+from midstream.providers.faults import Fault
+from midstream.providers.http import TimeLimits
+from midstream.providers.simulator import create_simulator
+from midstream.providers.simulator.server import serve_simulator
+from midstream.settings import (
     AZURE_KINDS,
     LOOPBACK,
     PROVIDER_KINDS,
@@ -34,14 +34,14 @@ from gateway.settings import (
     api_key_variable,
     provider_kind,
 )
-from gateway.silence import SilenceLimit
+from midstream.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import aiohttp
 
-    from gateway.settings import Settings
+    from midstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from gateway.errors import ProviderRejectedError
+    from midstream.errors import ProviderRejectedError
 
 OF_THE_REQUEST: Final = frozenset({400, 413, 415, 422})
 """Statuses that say that the request itself cannot be answered."""

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.providers.failures import failure_in, is_failure
-from gateway.providers.faults import Fault
-from gateway.providers.proxied.whole_answers import UNLIKE_AN_ANSWER, events_of
-from gateway.telemetry import quoted
-from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError
-from protocol.sse import DONE_DATA, SseDecoder
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.sse import DONE_DATA, SseDecoder
+from midstream.providers.failures import failure_in, is_failure
+from midstream.providers.faults import Fault
+from midstream.providers.proxied.whole_answers import UNLIKE_AN_ANSWER, events_of
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.errors import ProviderError
-    from gateway.providers.proxied.calls import Wire
-    from protocol.sse import Event
+    from midstream.errors import ProviderError
+    from midstream.protocol.sse import Event
+    from midstream.providers.proxied.calls import Wire
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Of an answer that does not stream; a larger one is not read."""

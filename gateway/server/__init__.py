@@ -4,8 +4,8 @@
 protocol classes with it; `refusals.py` is what a client is told.
 """
 
-from gateway.server.config import GuardedConfig
-from gateway.server.guard import Guard
-from gateway.server.http import GuardedHttpProtocol
+from midstream.server.config import GuardedConfig
+from midstream.server.guard import Guard
+from midstream.server.http import GuardedHttpProtocol
 
 __all__ = ["Guard", "GuardedConfig", "GuardedHttpProtocol"]

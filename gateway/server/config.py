@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from gateway.server.http import GuardedHttpProtocol
-from gateway.server.websocket import GuardedWebSocketProtocol
+from midstream.server.http import GuardedHttpProtocol
+from midstream.server.websocket import GuardedWebSocketProtocol
 
 if TYPE_CHECKING:
-    from gateway.server.guard import Guard
+    from midstream.server.guard import Guard
 
 
 class GuardedConfig(uvicorn.Config):

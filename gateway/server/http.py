@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.errors import DrainingError, GatewayError
-from gateway.server.guard import next_deadline
-from gateway.server.refusals import (
+from midstream.errors import DrainingError, GatewayError
+from midstream.server.guard import next_deadline
+from midstream.server.refusals import (
     HeadTooLargeError,
     RequestTimeoutError,
     TargetTooLongError,
@@ -25,7 +25,7 @@ from gateway.server.refusals import (
     refusal,
     trailers_refused,
 )
-from gateway.telemetry import ERRORS
+from midstream.telemetry import ERRORS
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from gateway.server.guard import Guard
+    from midstream.server.guard import Guard
 
 logger = logging.getLogger(__name__)
 

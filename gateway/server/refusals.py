@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from gateway.api.failures import RETRY_AFTER_S, error_body
-from gateway.errors import ClientError, GatewayError, InvalidRequestError
+from midstream.api.failures import RETRY_AFTER_S, error_body
+from midstream.errors import ClientError, GatewayError, InvalidRequestError
 
 
 class HeadTooLargeError(ClientError):

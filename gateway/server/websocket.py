@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
-from gateway.server.guard import next_deadline
-from gateway.telemetry import ERRORS
+from midstream.server.guard import next_deadline
+from midstream.telemetry import ERRORS
 
 if TYPE_CHECKING:
     from websockets.frames import Frame
 
-    from gateway.server.guard import Guard
+    from midstream.server.guard import Guard
 
 logger = logging.getLogger(__name__)
 

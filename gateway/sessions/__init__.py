@@ -16,28 +16,28 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.errors import AgentNotFoundError
-from gateway.sessions.closer import RunCloser
-from gateway.sessions.committer import Committer
-from gateway.sessions.containment import keep_running
-from gateway.sessions.hub import Hub
-from gateway.sessions.opening import AgentFinder, SessionLimits
-from gateway.sessions.orphans import Orphans
-from gateway.sessions.presence import Presence
-from gateway.sessions.producer import ProducerLimits
-from gateway.sessions.pushed import PushLimits
-from gateway.sessions.readers import Draining, ReaderLimits
-from gateway.sessions.reaper import LeaseLimits, Reaper
-from gateway.sessions.runs import Runs
-from gateway.sessions.sessions import Sessions
-from gateway.sessions.succession import Succession
-from gateway.sessions.turn import TurnLimits
+from midstream.errors import AgentNotFoundError
+from midstream.sessions.closer import RunCloser
+from midstream.sessions.committer import Committer
+from midstream.sessions.containment import keep_running
+from midstream.sessions.hub import Hub
+from midstream.sessions.opening import AgentFinder, SessionLimits
+from midstream.sessions.orphans import Orphans
+from midstream.sessions.presence import Presence
+from midstream.sessions.producer import ProducerLimits
+from midstream.sessions.pushed import PushLimits
+from midstream.sessions.readers import Draining, ReaderLimits
+from midstream.sessions.reaper import LeaseLimits, Reaper
+from midstream.sessions.runs import Runs
+from midstream.sessions.sessions import Sessions
+from midstream.sessions.succession import Succession
+from midstream.sessions.turn import TurnLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.agents.base import AgentTraits
-    from gateway.store.store import SessionStore
+    from midstream.agents.base import AgentTraits
+    from midstream.store.store import SessionStore
 
 __all__ = [
     "AgentFinder",

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
-from gateway.ids import MessageId, check_id
-from gateway.sessions.places import END, Place, has, parent_of_new
-from gateway.sessions.stored import model_history
-from gateway.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
-from protocol.continuation import can_go_on, merge_results
-from protocol.errors import MalformedFrameError
-from protocol.messages import StepStartPart, TextPart, UIMessage
-from protocol.refused_keys import without_refused_keys
+from midstream.errors import ConflictError, InvalidRequestError, MessageNotFoundError
+from midstream.ids import MessageId, check_id
+from midstream.protocol.continuation import can_go_on, merge_results
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import StepStartPart, TextPart, UIMessage
+from midstream.protocol.refused_keys import without_refused_keys
+from midstream.sessions.places import END, Place, has, parent_of_new
+from midstream.sessions.stored import model_history
+from midstream.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 
 if TYPE_CHECKING:
-    from gateway.sessions.service import StartRequest
-    from gateway.store.records import RunInfo, SessionState
+    from midstream.sessions.service import StartRequest
+    from midstream.store.records import RunInfo, SessionState
 
 TITLE_LENGTH = 80
 

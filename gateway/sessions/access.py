@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.errors import ForbiddenError, InvalidRequestError, SessionNotFoundError
-from gateway.ids import ANONYMOUS, EVERYWHERE, NO_TENANT, Reach, SessionId, TenantId, UserId
+from midstream.errors import ForbiddenError, InvalidRequestError, SessionNotFoundError
+from midstream.ids import ANONYMOUS, EVERYWHERE, NO_TENANT, Reach, SessionId, TenantId, UserId
 
 if TYPE_CHECKING:
-    from gateway.store.records import SessionMeta
+    from midstream.store.records import SessionMeta
 
 
 class Role(StrEnum):

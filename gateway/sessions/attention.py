@@ -11,14 +11,14 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gateway.sessions.containment import contained
+from midstream.sessions.containment import contained
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.ids import SessionId
-    from gateway.sessions.feed import Feed
-    from gateway.sessions.hub import Hub
+    from midstream.ids import SessionId
+    from midstream.sessions.feed import Feed
+    from midstream.sessions.hub import Hub
 
 
 class Attention:

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.errors import InvalidRequestError, RunActiveError
-from gateway.sessions.accept import Plan
-from gateway.sessions.access import check_agent
-from gateway.sessions.opening import run_active
-from gateway.sessions.stored import stored_chunks, stored_message
-from gateway.store.records import RunInfo, RunKey, RunState
-from protocol.chunks import AnyChunk
-from protocol.messages import UIMessage
+from midstream.errors import InvalidRequestError, RunActiveError
+from midstream.protocol.chunks import AnyChunk
+from midstream.protocol.messages import UIMessage
+from midstream.sessions.accept import Plan
+from midstream.sessions.access import check_agent
+from midstream.sessions.opening import run_active
+from midstream.sessions.stored import stored_chunks, stored_message
+from midstream.store.records import RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
-    from gateway.sessions.access import Caller
-    from gateway.sessions.feed import Feed
-    from gateway.sessions.opening import Opening
-    from gateway.sessions.service import StartRequest
-    from gateway.store.store import SessionStore
+    from midstream.sessions.access import Caller
+    from midstream.sessions.feed import Feed
+    from midstream.sessions.opening import Opening
+    from midstream.sessions.service import StartRequest
+    from midstream.store.store import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5
 """How often a claim looks again because the run ended, or was claimed, in between."""

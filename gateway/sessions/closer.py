@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.agents.base import cut_call
-from gateway.sessions.closing import close_request, commit_close
-from gateway.sessions.stored import readable_chunks, stored_message
-from gateway.store.records import AppendStatus, RunOutcome, TakenOver
-from gateway.telemetry import ORPHANS_CLOSED, RUNS_ENDED
-from protocol.assembler import Assembler
-from protocol.errors import ProtocolError
-from protocol.salvage import salvaged
-from protocol.writer import ChunkWriter
+from midstream.agents.base import cut_call
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.errors import ProtocolError
+from midstream.protocol.salvage import salvaged
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.closing import close_request, commit_close
+from midstream.sessions.stored import readable_chunks, stored_message
+from midstream.store.records import AppendStatus, RunOutcome, TakenOver
+from midstream.telemetry import ORPHANS_CLOSED, RUNS_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.agents.base import AgentTraits
-    from gateway.store.records import CloseRun, RunInfo, RunKey
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.agents.base import AgentTraits
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.store.records import CloseRun, RunInfo, RunKey
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

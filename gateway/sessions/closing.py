@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from gateway.errors import StoreUnavailableError
-from gateway.sessions.backoff import Backoff
-from gateway.store.records import ChunksRecord, CloseRun, NewMessage
-from protocol.codec import encode_lines
-from protocol.vocabulary import level_of_chunks
+from midstream.errors import StoreUnavailableError
+from midstream.protocol.codec import encode_lines
+from midstream.protocol.vocabulary import level_of_chunks
+from midstream.sessions.backoff import Backoff
+from midstream.store.records import ChunksRecord, CloseRun, NewMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.store.records import Appended, RunInfo, RunKey, RunOutcome
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.store.records import Appended, RunInfo, RunKey, RunOutcome
+    from midstream.store.store import SessionStore
 
 
 def close_request(

@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
-from gateway.errors import StoreError, StoreUnavailableError
-from gateway.sessions.backoff import DELAYS_S, Backoff
-from gateway.sessions.containment import contained
-from gateway.sessions.pulse import Pulse
-from gateway.store.records import (
+from midstream.errors import StoreError, StoreUnavailableError
+from midstream.sessions.backoff import DELAYS_S, Backoff
+from midstream.sessions.containment import contained
+from midstream.sessions.pulse import Pulse
+from midstream.store.records import (
     AppendBatch,
     Appended,
     AppendStatus,
     ChunksRecord,
     RunKey,
 )
-from gateway.telemetry import APPEND_SECONDS, CHUNKS_APPENDED
+from midstream.telemetry import APPEND_SECONDS, CHUNKS_APPENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from gateway.errors import GatewayError
-from gateway.telemetry import FAILURES_CONTAINED, QUARANTINED
+from midstream.errors import GatewayError
+from midstream.telemetry import FAILURES_CONTAINED, QUARANTINED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator

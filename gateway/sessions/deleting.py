@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import MessageNotFoundError, RunActiveError
-from gateway.sessions.access import check_write, not_found
-from gateway.store.records import DeleteStatus
+from midstream.errors import MessageNotFoundError, RunActiveError
+from midstream.sessions.access import check_write, not_found
+from midstream.store.records import DeleteStatus
 
 if TYPE_CHECKING:
-    from gateway.ids import MessageId, SessionId
-    from gateway.sessions.access import Caller
-    from gateway.sessions.reaper import Reaper
-    from gateway.store.store import SessionStore
+    from midstream.ids import MessageId, SessionId
+    from midstream.sessions.access import Caller
+    from midstream.sessions.reaper import Reaper
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,13 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import RunNotFoundError, StoreUnavailableError
-from gateway.sessions.containment import Quarantine
-from gateway.sessions.places import has
-from gateway.sessions.pulse import Pulse
-from gateway.sessions.run_log import RunLog
-from gateway.store.records import (
+from midstream.errors import RunNotFoundError, StoreUnavailableError
+from midstream.protocol.position import Position
+from midstream.sessions.containment import Quarantine
+from midstream.sessions.places import has
+from midstream.sessions.pulse import Pulse
+from midstream.sessions.run_log import RunLog
+from midstream.store.records import (
     ChunksRecord,
     DeletedRecord,
     ErasedRecord,
@@ -28,15 +29,14 @@ from gateway.store.records import (
     RunState,
     SessionState,
 )
-from protocol.position import Position
 
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from gateway.ids import RunId, SessionId
-    from gateway.sessions.orphans import Orphans
-    from gateway.store.records import RunInfo
-    from gateway.store.store import SessionStore
+    from midstream.ids import RunId, SessionId
+    from midstream.sessions.orphans import Orphans
+    from midstream.store.records import RunInfo
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

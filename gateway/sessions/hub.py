@@ -7,18 +7,18 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import StoreUnavailableError
-from gateway.sessions.backoff import Backoff
-from gateway.sessions.containment import Quarantine, keep_running
-from gateway.sessions.feed import Feed
+from midstream.errors import StoreUnavailableError
+from midstream.sessions.backoff import Backoff
+from midstream.sessions.containment import Quarantine, keep_running
+from midstream.sessions.feed import Feed
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.ids import SessionId
-    from gateway.sessions.orphans import Orphans
-    from gateway.store.records import LogEntry
-    from gateway.store.store import Channel, SessionStore
+    from midstream.ids import SessionId
+    from midstream.sessions.orphans import Orphans
+    from midstream.store.records import LogEntry
+    from midstream.store.store import Channel, SessionStore
 
 logger = logging.getLogger(__name__)
 

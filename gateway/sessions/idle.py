@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from gateway.store.records import RunState
+from midstream.store.records import RunState
 
 if TYPE_CHECKING:
-    from gateway.sessions.run_log import RunLog
+    from midstream.sessions.run_log import RunLog
 
 CALL_END: Final = b'{"type":"message-metadata"'
 """How the chunk begins that ends a call after which the run goes on."""

@@ -9,36 +9,36 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from gateway.agents.base import executes_nothing
-from gateway.errors import (
+from midstream.agents.base import executes_nothing
+from midstream.errors import (
     AgentNotFoundError,
     NotRecoveredError,
     RunActiveError,
     StoreUnavailableError,
 )
-from gateway.ids import MessageId, RunId, new_id
-from gateway.sessions.accept import Plan, accept, title_of
-from gateway.sessions.access import check_create, check_write
-from gateway.sessions.idle import is_idle
-from gateway.sessions.places import End, needed
-from gateway.sessions.run_log import RunLog
-from gateway.sessions.stored import stored_message
-from gateway.store.format import upgrade_needed
-from gateway.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
-from protocol.assembler import Assembler
-from protocol.batch import ChunkBatch
-from protocol.chunks import FinishChunk
+from midstream.ids import MessageId, RunId, new_id
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.batch import ChunkBatch
+from midstream.protocol.chunks import FinishChunk
+from midstream.sessions.accept import Plan, accept, title_of
+from midstream.sessions.access import check_create, check_write
+from midstream.sessions.idle import is_idle
+from midstream.sessions.places import End, needed
+from midstream.sessions.run_log import RunLog
+from midstream.sessions.stored import stored_message
+from midstream.store.format import upgrade_needed
+from midstream.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.agents.base import AnyAgent
-    from gateway.sessions.access import Caller
-    from gateway.sessions.feed import Feed
-    from gateway.sessions.reaper import Reaper
-    from gateway.sessions.service import StartRequest
-    from gateway.store.records import SessionState
-    from gateway.store.store import SessionStore
+    from midstream.agents.base import AnyAgent
+    from midstream.sessions.access import Caller
+    from midstream.sessions.feed import Feed
+    from midstream.sessions.reaper import Reaper
+    from midstream.sessions.service import StartRequest
+    from midstream.store.records import SessionState
+    from midstream.store.store import SessionStore
 
 OPEN_ATTEMPTS: Final = 12
 """How often a send decides again because another tab was quicker."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from gateway.ids import RunId, SessionId
+    from midstream.ids import RunId, SessionId
 
 MAX_MET: Final = 1_000
 """Orphans that wait for the reaper. What more there are is met again: feeds look every 5 s."""

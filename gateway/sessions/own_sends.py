@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     ToolInputAvailableChunk,
     ToolInputErrorChunk,
     ToolInputStartChunk,
@@ -27,14 +27,14 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import decode_lines
+from midstream.protocol.codec import decode_lines
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.ids import RunId
-    from gateway.sessions.run_log import RunLog
-    from protocol.batch import ChunkBatch
+    from midstream.ids import RunId
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.sessions.run_log import RunLog
 
 WAIT_S: Final = 10.0
 """For the calls to be complete: shorter than proxies wait for a response to begin."""

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import UNSET
 
-from gateway.errors import MessageNotFoundError
-from gateway.ids import MessageId
-from gateway.sessions.service import Versions
-from gateway.store.records import Trigger
+from midstream.errors import MessageNotFoundError
+from midstream.ids import MessageId
+from midstream.sessions.service import Versions
+from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.sessions.service import StartRequest
-    from gateway.store.records import LogOrder, SessionState
-    from protocol.messages import UIMessage
+    from midstream.protocol.messages import UIMessage
+    from midstream.sessions.service import StartRequest
+    from midstream.store.records import LogOrder, SessionState
 
 
 class End(Enum):

@@ -17,16 +17,16 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import StoreUnavailableError
-from gateway.sessions.containment import Quarantine
+from midstream.errors import StoreUnavailableError
+from midstream.sessions.containment import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from msgspec import Raw
 
-    from gateway.ids import SessionId, UserId
-    from gateway.store.store import SessionStore
+    from midstream.ids import SessionId, UserId
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -21,37 +21,37 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from gateway.agents.base import cut_call
-from gateway.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
-from gateway.sessions.closing import close_request, commit_close
-from gateway.sessions.committer import Committer, Lane
-from gateway.sessions.pulse import Pulse
-from gateway.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
-from gateway.store.records import (
+from midstream.agents.base import cut_call
+from midstream.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
+from midstream.protocol.codec import encode_lines
+from midstream.protocol.continuation import has_allowed
+from midstream.protocol.errors import IllegalChunkError, RemoteProtocolError
+from midstream.protocol.refused_keys import encode_readable
+from midstream.protocol.vocabulary import level_of_chunks
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.closing import close_request, commit_close
+from midstream.sessions.committer import Committer, Lane
+from midstream.sessions.pulse import Pulse
+from midstream.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
+from midstream.store.records import (
     Appended,
     AppendStatus,
     RunInfo,
     RunKey,
     RunOutcome,
 )
-from gateway.telemetry import RUNS_ENDED, quoted
-from protocol.assembler import Assembler
-from protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
-from protocol.codec import encode_lines
-from protocol.continuation import has_allowed
-from protocol.errors import IllegalChunkError, RemoteProtocolError
-from protocol.refused_keys import encode_readable
-from protocol.vocabulary import level_of_chunks
-from protocol.writer import ChunkWriter
+from midstream.telemetry import RUNS_ENDED, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.agents.base import AgentRequest, AnyAgent
-    from gateway.agents.durable import Interrupted
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.agents.base import AgentRequest, AnyAgent
+    from midstream.agents.durable import Interrupted
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

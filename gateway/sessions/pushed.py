@@ -20,20 +20,33 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from msgspec import Raw, Struct
 
-from gateway.errors import (
+from midstream.errors import (
     FencedError,
     IllegalChunkPushedError,
     RunEndedError,
     SequenceGapError,
 )
-from gateway.sessions.access import check_write, not_found
-from gateway.sessions.attention import Attention
-from gateway.sessions.closing import close_request
-from gateway.sessions.producer import INTERNAL_SENTENCE
-from gateway.sessions.stored import model_history
-from gateway.sessions.writings import Writing, Writings, run_ended, run_not_found
-from gateway.store.format import upgrade_needed
-from gateway.store.records import (
+from midstream.protocol.chunks import (
+    AbortChunk,
+    AnyChunk,
+    ErrorChunk,
+    FinishChunk,
+    FinishReason,
+    StartChunk,
+)
+from midstream.protocol.codec import decode
+from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.refused_keys import encode_readable
+from midstream.protocol.vocabulary import level_of_chunks
+from midstream.sessions.access import check_write, not_found
+from midstream.sessions.attention import Attention
+from midstream.sessions.closing import close_request
+from midstream.sessions.producer import INTERNAL_SENTENCE
+from midstream.sessions.stored import model_history
+from midstream.sessions.writings import Writing, Writings, run_ended, run_not_found
+from midstream.store.format import upgrade_needed
+from midstream.store.records import (
     AppendBatch,
     Appended,
     AppendStatus,
@@ -43,24 +56,18 @@ from gateway.store.records import (
     RunOutcome,
     RunState,
 )
-from gateway.telemetry import RUNS_ENDED
-from protocol.chunks import AbortChunk, AnyChunk, ErrorChunk, FinishChunk, FinishReason, StartChunk
-from protocol.codec import decode
-from protocol.errors import IllegalChunkError, MalformedFrameError
-from protocol.messages import UIMessage
-from protocol.refused_keys import encode_readable
-from protocol.vocabulary import level_of_chunks
+from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
-    from gateway.sessions.access import Caller
-    from gateway.sessions.claims import Claims
-    from gateway.sessions.hub import Hub
-    from gateway.sessions.readers import Draining
-    from gateway.sessions.run_log import RunLog
-    from gateway.sessions.service import StartRequest
-    from gateway.store.records import Renewed, SessionState
-    from gateway.store.store import SessionStore
-    from protocol.writer import ChunkWriter
+    from midstream.protocol.writer import ChunkWriter
+    from midstream.sessions.access import Caller
+    from midstream.sessions.claims import Claims
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.readers import Draining
+    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.service import StartRequest
+    from midstream.store.records import Renewed, SessionState
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 from msgspec import Raw
 
-from gateway.errors import DrainingError, NotRecoveredError, StoreUnavailableError
-from gateway.ids import RunId
-from gateway.sessions.service import FeedEvent, Idle
-from gateway.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
-from protocol.position import Position
+from midstream.errors import DrainingError, NotRecoveredError, StoreUnavailableError
+from midstream.ids import RunId
+from midstream.protocol.position import Position
+from midstream.sessions.service import FeedEvent, Idle
+from midstream.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-    from gateway.sessions.feed import Feed
-    from gateway.sessions.hub import Hub
-    from gateway.sessions.run_log import RunLog
-    from gateway.store.records import LogEntry, RunInfo
-    from gateway.store.store import SessionStore
-    from protocol.batch import ChunkBatch
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.sessions.feed import Feed
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.run_log import RunLog
+    from midstream.store.records import LogEntry, RunInfo
+    from midstream.store.store import SessionStore
 
 FEED_PAGE: Final = 200
 

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from gateway.errors import GatewayError, StoreUnavailableError, UpgradeNeededError
-from gateway.sessions.containment import Quarantine, contained, keep_running
-from gateway.store.records import AppendStatus
+from midstream.errors import GatewayError, StoreUnavailableError, UpgradeNeededError
+from midstream.sessions.containment import Quarantine, contained, keep_running
+from midstream.store.records import AppendStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from gateway.ids import RunId, SessionId
-    from gateway.sessions.closer import RunCloser
-    from gateway.sessions.orphans import Orphans
-    from gateway.sessions.producer import Producer
-    from gateway.sessions.run_log import RunLog
-    from gateway.store.records import TakenOver
-    from gateway.store.store import SessionStore
+    from midstream.ids import RunId, SessionId
+    from midstream.sessions.closer import RunCloser
+    from midstream.sessions.orphans import Orphans
+    from midstream.sessions.producer import Producer
+    from midstream.sessions.run_log import RunLog
+    from midstream.store.records import TakenOver
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -10,20 +10,20 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import AgentError, StoreUnavailableError, UpgradeNeededError
-from gateway.sessions.backoff import Backoff
-from gateway.store.records import AppendStatus
-from protocol.codec import encode
-from protocol.writer import ChunkWriter
+from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededError
+from midstream.protocol.codec import encode
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.backoff import Backoff
+from midstream.store.records import AppendStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.agents.durable import Interrupted
-    from gateway.sessions.committer import Lane
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.agents.durable import Interrupted
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.sessions.committer import Lane
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

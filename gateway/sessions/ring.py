@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from protocol.batch import ChunkBatch
+from midstream.protocol.batch import ChunkBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

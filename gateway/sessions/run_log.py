@@ -11,13 +11,10 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.errors import NotRecoveredError
-from gateway.sessions.pulse import Pulse
-from gateway.sessions.ring import Ring
-from gateway.store.records import ChunksRecord, RunInfo, RunState
-from protocol.assembler import Assembler
-from protocol.batch import ChunkBatch
-from protocol.chunks import (
+from midstream.errors import NotRecoveredError
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.batch import ChunkBatch
+from midstream.protocol.chunks import (
     AbortChunk,
     ErrorChunk,
     FinishChunk,
@@ -33,18 +30,21 @@ from protocol.chunks import (
     ToolInputErrorChunk,
     ToolInputStartChunk,
 )
-from protocol.errors import IllegalChunkError
-from protocol.salvage import apply_fitting, readable_lines
-from protocol.writer import ChunkWriter
+from midstream.protocol.errors import IllegalChunkError
+from midstream.protocol.salvage import apply_fitting, readable_lines
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.pulse import Pulse
+from midstream.sessions.ring import Ring
+from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
-    from gateway.ids import RunId, SessionId
-    from gateway.store.records import LogEntry
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.ids import RunId, SessionId
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.store.records import LogEntry
+    from midstream.store.store import SessionStore
 
 PAGE_RECORDS: Final = 200
 """Records a catch-up reads at a time: about 10 ms of Redis and of us."""

@@ -6,31 +6,31 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.agents.base import AgentRequest
-from gateway.errors import GatewayError, StoreUnavailableError
-from gateway.ids import new_id
-from gateway.sessions.containment import contained
-from gateway.sessions.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
-from gateway.store.records import RunKey
-from gateway.telemetry import RUNS_ACTIVE
+from midstream.agents.base import AgentRequest
+from midstream.errors import GatewayError, StoreUnavailableError
+from midstream.ids import new_id
+from midstream.sessions.containment import contained
+from midstream.sessions.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
+from midstream.store.records import RunKey
+from midstream.telemetry import RUNS_ACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from gateway.agents.base import AnyAgent
-    from gateway.agents.durable import Interrupted
-    from gateway.ids import RunId
-    from gateway.sessions.accept import Plan
-    from gateway.sessions.access import Caller
-    from gateway.sessions.closer import RunCloser
-    from gateway.sessions.committer import Committer
-    from gateway.sessions.hub import Hub
-    from gateway.sessions.run_log import RunLog
-    from gateway.sessions.service import StartRequest
-    from gateway.store.records import Opened, TakenOver
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.agents.base import AnyAgent
+    from midstream.agents.durable import Interrupted
+    from midstream.ids import RunId
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.sessions.accept import Plan
+    from midstream.sessions.access import Caller
+    from midstream.sessions.closer import RunCloser
+    from midstream.sessions.committer import Committer
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.service import StartRequest
+    from midstream.store.records import Opened, TakenOver
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.ids import MessageId, RunId, SessionId
-from gateway.store.records import RunInfo, SessionMeta, Trigger
-from protocol.messages import UIMessage
-from protocol.position import Position
+from midstream.ids import MessageId, RunId, SessionId
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.position import Position
+from midstream.store.records import RunInfo, SessionMeta, Trigger
 
 if TYPE_CHECKING:
-    from gateway.sessions.access import Caller
-    from gateway.sessions.own_sends import Probe
-    from gateway.sessions.pushed import PushedRuns
-    from gateway.sessions.turn_ends import TurnEnds
-    from protocol.batch import ChunkBatch
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.sessions.access import Caller
+    from midstream.sessions.own_sends import Probe
+    from midstream.sessions.pushed import PushedRuns
+    from midstream.sessions.turn_ends import TurnEnds
 
 
 class Idle(Enum):

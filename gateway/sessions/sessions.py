@@ -8,47 +8,47 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.errors import (
+from midstream.errors import (
     NotRecoveredError,
     RunNotFoundError,
     StoreUnavailableError,
 )
-from gateway.sessions.access import check_write, not_found
-from gateway.sessions.claims import Claims
-from gateway.sessions.containment import contained
-from gateway.sessions.deleting import Deleting
-from gateway.sessions.opening import AgentFinder, Opening, SessionLimits
-from gateway.sessions.own_sends import OwnSends
-from gateway.sessions.places import branches
-from gateway.sessions.pushed import PushedRuns, PushLimits
-from gateway.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
-from gateway.sessions.service import FeedEvent, Snapshot, StartRequest
-from gateway.sessions.stored import stored_message
-from gateway.sessions.succession import facts_of
-from gateway.sessions.turn_ends import TurnEnds
-from gateway.sessions.turns import Turns
-from gateway.store.records import RunState, StopStatus
-from gateway.telemetry import STOPS
+from midstream.sessions.access import check_write, not_found
+from midstream.sessions.claims import Claims
+from midstream.sessions.containment import contained
+from midstream.sessions.deleting import Deleting
+from midstream.sessions.opening import AgentFinder, Opening, SessionLimits
+from midstream.sessions.own_sends import OwnSends
+from midstream.sessions.places import branches
+from midstream.sessions.pushed import PushedRuns, PushLimits
+from midstream.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
+from midstream.sessions.service import FeedEvent, Snapshot, StartRequest
+from midstream.sessions.stored import stored_message
+from midstream.sessions.succession import facts_of
+from midstream.sessions.turn_ends import TurnEnds
+from midstream.sessions.turns import Turns
+from midstream.store.records import RunState, StopStatus
+from midstream.telemetry import STOPS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from msgspec import Raw
 
-    from gateway.ids import MessageId, RunId, SessionId
-    from gateway.sessions.access import Caller
-    from gateway.sessions.hub import Hub
-    from gateway.sessions.orphans import Orphans
-    from gateway.sessions.own_sends import Probe
-    from gateway.sessions.presence import Presence
-    from gateway.sessions.reaper import Reaper
-    from gateway.sessions.run_log import RunLog
-    from gateway.sessions.runs import Runs
-    from gateway.sessions.turn import TurnLimits
-    from gateway.store.records import SessionMeta, SessionState
-    from gateway.store.store import SessionStore
-    from protocol.batch import ChunkBatch
-    from protocol.position import Position
+    from midstream.ids import MessageId, RunId, SessionId
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.protocol.position import Position
+    from midstream.sessions.access import Caller
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.orphans import Orphans
+    from midstream.sessions.own_sends import Probe
+    from midstream.sessions.presence import Presence
+    from midstream.sessions.reaper import Reaper
+    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.runs import Runs
+    from midstream.sessions.turn import TurnLimits
+    from midstream.store.records import SessionMeta, SessionState
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

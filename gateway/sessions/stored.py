@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import LogLostError
-from gateway.store.records import ChunksRecord
-from protocol.codec import decode_lines
-from protocol.messages import UIMessage
-from protocol.salvage import readable_lines
+from midstream.errors import LogLostError
+from midstream.protocol.codec import decode_lines
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.salvage import readable_lines
+from midstream.store.records import ChunksRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.ids import MessageId, RunId, SessionId
-    from gateway.store.records import StoredMessage, TakenOver
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
+    from midstream.ids import MessageId, RunId, SessionId
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.store.records import StoredMessage, TakenOver
+    from midstream.store.store import SessionStore
 
 PAGE_RECORDS: Final = 500
 

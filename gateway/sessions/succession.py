@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.agents.base import AgentRequest
-from gateway.agents.durable import Interrupted
-from gateway.errors import AgentNotFoundError
-from gateway.ids import NO_TENANT, TenantId, UserId
-from gateway.sessions.rejoin import read_kept
-from gateway.sessions.runs import part_id
-from gateway.sessions.stored import model_history, stored_chunks, stored_message
-from gateway.telemetry import RUNS_TAKEN_UP
-from protocol.errors import MalformedFrameError
-from protocol.messages import UIMessage
+from midstream.agents.base import AgentRequest
+from midstream.agents.durable import Interrupted
+from midstream.errors import AgentNotFoundError
+from midstream.ids import NO_TENANT, TenantId, UserId
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import UIMessage
+from midstream.sessions.rejoin import read_kept
+from midstream.sessions.runs import part_id
+from midstream.sessions.stored import model_history, stored_chunks, stored_message
+from midstream.telemetry import RUNS_TAKEN_UP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.agents.base import AnyAgent
-    from gateway.agents.durable import DurableRuns
-    from gateway.sessions.access import Caller
-    from gateway.sessions.runs import Runs
-    from gateway.sessions.service import StartRequest
-    from gateway.store.records import TakenOver
-    from gateway.store.store import SessionStore
-    from protocol.messages import UIMessage
+    from midstream.agents.base import AnyAgent
+    from midstream.agents.durable import DurableRuns
+    from midstream.protocol.messages import UIMessage
+    from midstream.sessions.access import Caller
+    from midstream.sessions.runs import Runs
+    from midstream.sessions.service import StartRequest
+    from midstream.store.records import TakenOver
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

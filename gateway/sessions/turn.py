@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.agents.base import AgentTraits
-from gateway.agents.model_run import MessageMetadata
-from gateway.agents.usage import add_usage
-from gateway.errors import ProviderUnavailableError, RunActiveError, RunStoppedError
-from gateway.providers.part_ids import PartIds
-from gateway.sessions.turn_step import PARALLEL, Step
-from protocol.chunks import (
+from midstream.agents.base import AgentTraits
+from midstream.agents.model_run import MessageMetadata
+from midstream.agents.usage import add_usage
+from midstream.errors import ProviderUnavailableError, RunActiveError, RunStoppedError
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishChunk,
     FinishReason,
@@ -35,18 +33,20 @@ from protocol.chunks import (
     ToolOutputAvailableChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import UNREADABLE
-from protocol.messages import ToolPart, UIMessage
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.messages import ToolPart, UIMessage
+from midstream.providers.part_ids import PartIds
+from midstream.sessions.turn_step import PARALLEL, Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-    from gateway.agents.base import AgentRequest
-    from gateway.errors import GatewayError
-    from gateway.providers.base import StepResult
-    from gateway.providers.proxied.content import ToolResult
-    from gateway.sessions.producer import Producer
-    from protocol.messages import Part
+    from midstream.agents.base import AgentRequest
+    from midstream.errors import GatewayError
+    from midstream.protocol.messages import Part
+    from midstream.providers.base import StepResult
+    from midstream.providers.proxied.content import ToolResult
+    from midstream.sessions.producer import Producer
 
 LEFT_SENTENCE: Final = (
     "The answer was interrupted because the program that wrote it stopped. Send it again."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from gateway.errors import (
+from midstream.errors import (
     AgentError,
     ConflictError,
     RunActiveError,
@@ -14,18 +14,18 @@ from gateway.errors import (
     RunStoppedError,
     StoreUnavailableError,
 )
-from gateway.sessions.access import check_agent, check_write, not_found
-from gateway.sessions.turns import MAX_CONTINUATIONS, CallRequest
+from midstream.sessions.access import check_agent, check_write, not_found
+from midstream.sessions.turns import MAX_CONTINUATIONS, CallRequest
 
 if TYPE_CHECKING:
-    from gateway.ids import RunId, SessionId
-    from gateway.sessions.access import Caller
-    from gateway.sessions.feed import Feed
-    from gateway.sessions.hub import Hub
-    from gateway.sessions.readers import Draining
-    from gateway.sessions.turns import Turns
-    from gateway.store.records import RunInfo
-    from gateway.store.store import SessionStore
+    from midstream.ids import RunId, SessionId
+    from midstream.sessions.access import Caller
+    from midstream.sessions.feed import Feed
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.readers import Draining
+    from midstream.sessions.turns import Turns
+    from midstream.store.records import RunInfo
+    from midstream.store.store import SessionStore
 
 END_WAIT_S: Final = 15.0
 """How long the request waits for the terminal."""

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.errors import MessageNotFoundError
-from gateway.ids import MessageId, SessionId
-from gateway.sessions.service import StartRequest
-from gateway.sessions.turn import is_pending
-from gateway.store.records import RunOutcome, Trigger
-from protocol.codec import one_line
-from protocol.errors import MalformedFrameError
-from protocol.messages import TextPart, ToolPart, UIMessage, parse_part, readable_parts
-from protocol.parts import fields_of, json_of
+from midstream.errors import MessageNotFoundError
+from midstream.ids import MessageId, SessionId
+from midstream.protocol.codec import one_line
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import TextPart, ToolPart, UIMessage, parse_part, readable_parts
+from midstream.protocol.parts import fields_of, json_of
+from midstream.sessions.service import StartRequest
+from midstream.sessions.turn import is_pending
+from midstream.store.records import RunOutcome, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from msgspec import Raw
 
-    from gateway.providers.proxied.content import ToolResult
-    from gateway.store.records import SessionState, StoredMessage
+    from midstream.providers.proxied.content import ToolResult
+    from midstream.store.records import SessionState, StoredMessage
 
 
 def continuation(

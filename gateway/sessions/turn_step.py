@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import RunActiveError
+from midstream.errors import RunActiveError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.errors import GatewayError
-    from gateway.providers.base import StepResult
-    from gateway.providers.part_ids import PartIds
-    from gateway.sessions.turn import Turn
-    from protocol.chunks import AnyChunk
+    from midstream.errors import GatewayError
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import StepResult
+    from midstream.providers.part_ids import PartIds
+    from midstream.sessions.turn import Turn
 
 PARALLEL: Final = (
     "unable to make two calls of one run at once; wait for the other, or give this one no "

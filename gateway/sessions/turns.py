@@ -15,40 +15,40 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from gateway.agents.base import AgentRequest
-from gateway.errors import (
+from midstream.agents.base import AgentRequest
+from midstream.errors import (
     ConflictError,
     InvalidRequestError,
     RunActiveError,
     RunStoppedError,
     StoreUnavailableError,
 )
-from gateway.ids import MessageId, RunId, SessionId, new_id
-from gateway.providers.proxied.content import ToolResult
-from gateway.sessions.access import check_agent, check_write
-from gateway.sessions.claims import Claimed, Claims
-from gateway.sessions.idle import is_at_rest
-from gateway.sessions.producer import Producer
-from gateway.sessions.runs import part_id
-from gateway.sessions.turn import STOPPED, Turn, TurnLimits
-from gateway.sessions.turn_requests import continuation, submission
-from gateway.sessions.turn_step import PARALLEL
-from gateway.store.records import AppendStatus, RunKey, RunOutcome, RunState
+from midstream.ids import MessageId, RunId, SessionId, new_id
+from midstream.providers.proxied.content import ToolResult
+from midstream.sessions.access import check_agent, check_write
+from midstream.sessions.claims import Claimed, Claims
+from midstream.sessions.idle import is_at_rest
+from midstream.sessions.producer import Producer
+from midstream.sessions.runs import part_id
+from midstream.sessions.turn import STOPPED, Turn, TurnLimits
+from midstream.sessions.turn_requests import continuation, submission
+from midstream.sessions.turn_step import PARALLEL
+from midstream.store.records import AppendStatus, RunKey, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.sessions.access import Caller
-    from gateway.sessions.feed import Feed
-    from gateway.sessions.hub import Hub
-    from gateway.sessions.opening import Opening
-    from gateway.sessions.readers import Draining
-    from gateway.sessions.run_log import RunLog
-    from gateway.sessions.runs import Runs
-    from gateway.sessions.service import StartRequest
-    from gateway.sessions.turn_step import Step
-    from gateway.store.records import SessionState
-    from gateway.store.store import SessionStore
+    from midstream.sessions.access import Caller
+    from midstream.sessions.feed import Feed
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.opening import Opening
+    from midstream.sessions.readers import Draining
+    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.runs import Runs
+    from midstream.sessions.service import StartRequest
+    from midstream.sessions.turn_step import Step
+    from midstream.store.records import SessionState
+    from midstream.store.store import SessionStore
 
 ACTIVE_GRACE_S: Final = 1.0
 """How long a call waits for a run that is about to end: a backend makes its next call as soon as

@@ -7,22 +7,22 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import RunEndedError, RunNotFoundError
-from gateway.sessions.access import check_agent, check_write, not_found
-from gateway.sessions.stored import all_chunks, stored_message
-from gateway.store.records import RunState
-from protocol.assembler import Assembler
-from protocol.codec import encode_lines
-from protocol.writer import ChunkWriter
+from midstream.errors import RunEndedError, RunNotFoundError
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.codec import encode_lines
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.access import check_agent, check_write, not_found
+from midstream.sessions.stored import all_chunks, stored_message
+from midstream.store.records import RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from gateway.sessions.access import Caller
-    from gateway.store.records import RunInfo, RunKey, SessionMeta
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
-    from protocol.messages import UIMessage
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+    from midstream.sessions.access import Caller
+    from midstream.store.records import RunInfo, RunKey, SessionMeta
+    from midstream.store.store import SessionStore
 
 MAX_WRITINGS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024

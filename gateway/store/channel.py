@@ -14,9 +14,9 @@ from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from gateway.errors import StoreError
-from gateway.store.codec import decode_published
-from gateway.store.errors import map_redis_errors, translated, unavailable
+from midstream.errors import StoreError
+from midstream.store.codec import decode_published
+from midstream.store.errors import map_redis_errors, translated, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from gateway.ids import SessionId
-    from gateway.store.client import RedisClient, Reply, StoreSettings
-    from gateway.store.keys import Keys
-    from gateway.store.records import LogEntry
+    from midstream.ids import SessionId
+    from midstream.store.client import RedisClient, Reply, StoreSettings
+    from midstream.store.keys import Keys
+    from midstream.store.records import LogEntry
 
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 1.0

@@ -23,18 +23,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
-from gateway.errors import SettingsError, StoreUnavailableError
-from gateway.store.errors import map_redis_errors, refusal_of, translated
-from gateway.store.scripts import Scripts
-from gateway.telemetry import quoted
+from midstream.errors import SettingsError, StoreUnavailableError
+from midstream.store.errors import map_redis_errors, refusal_of, translated
+from midstream.store.scripts import Scripts
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
-    from gateway.errors import StoreError
-    from gateway.store.scripts import Command
+    from midstream.errors import StoreError
+    from midstream.store.scripts import Command
 
 logger = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from gateway.ids import MessageId, RunId
-from gateway.store.records import (
+from midstream.ids import MessageId, RunId
+from midstream.store.records import (
     ChunksRecord,
     DeletedRecord,
     ErasedRecord,
@@ -42,7 +42,7 @@ from gateway.store.records import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.store.records import Record
+    from midstream.store.records import Record
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from gateway.errors import SettingsError, StoreError
+from midstream.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from redis import exceptions as redis
 
-from gateway.errors import StoreError, StoreUnavailableError
-from gateway.telemetry import quoted
+from midstream.errors import StoreError, StoreUnavailableError
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,10 +25,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import UpgradeNeededError
+from midstream.errors import UpgradeNeededError
 
 if TYPE_CHECKING:
-    from gateway.ids import SessionId
+    from midstream.ids import SessionId
 
 logger = logging.getLogger(__name__)
 

@@ -6,16 +6,16 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from gateway.store.clock import RedisClock
-from gateway.store.codec import decode_kept_run
-from gateway.store.format import NEWER, upgrade_needed
-from gateway.store.reader import SessionReader
-from gateway.store.records import Recalled, RunKey, TakenOver
+from midstream.store.clock import RedisClock
+from midstream.store.codec import decode_kept_run
+from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.reader import SessionReader
+from midstream.store.records import Recalled, RunKey, TakenOver
 
 if TYPE_CHECKING:
-    from gateway.ids import RunId, SessionId
-    from gateway.store.client import RedisClient, StoreSettings
-    from gateway.store.keys import Keys
+    from midstream.ids import RunId, SessionId
+    from midstream.store.client import RedisClient, StoreSettings
+    from midstream.store.keys import Keys
 
 logger = logging.getLogger(__name__)
 

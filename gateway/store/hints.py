@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.ids import RunId, SessionId
+from midstream.ids import RunId, SessionId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.ids import TenantId, UserId
-    from gateway.store.client import RedisClient
-    from gateway.store.keys import Keys
-    from gateway.store.scripts import Command
+    from midstream.ids import TenantId, UserId
+    from midstream.store.client import RedisClient
+    from midstream.store.keys import Keys
+    from midstream.store.scripts import Command
 
 LATE_HINT_MS: Final = 1_000
 """No hint is noted further ahead of its lease's end than this."""

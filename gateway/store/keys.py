@@ -29,7 +29,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from gateway.ids import SessionId, TenantId, UserId
+    from midstream.ids import SessionId, TenantId, UserId
 
 CACHED_SESSIONS: Final = 4_096
 """Names kept at hand, about 1 KB a session: more than one process has active runs."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
 
-from gateway.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
-from gateway.store.codec import decode_entry, decode_kept_run
-from gateway.store.hints import STALE_AFTER_MS, Hints
-from gateway.store.records import (
+from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
+from midstream.protocol.position import Position
+from midstream.store.codec import decode_entry, decode_kept_run
+from midstream.store.hints import STALE_AFTER_MS, Hints
+from midstream.store.records import (
     LogOrder,
     LogPage,
     OffPath,
@@ -22,16 +23,15 @@ from gateway.store.records import (
     SessionState,
     StoredMessage,
 )
-from protocol.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ids import SessionId
-    from gateway.store.client import RedisClient, Reply, StoreSettings
-    from gateway.store.keys import Keys
-    from gateway.store.records import LogEntry
-    from gateway.store.scripts import Command
+    from midstream.ids import SessionId
+    from midstream.store.client import RedisClient, Reply, StoreSettings
+    from midstream.store.keys import Keys
+    from midstream.store.records import LogEntry
+    from midstream.store.scripts import Command
 
 logger = logging.getLogger(__name__)
 

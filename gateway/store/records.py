@@ -13,9 +13,9 @@ from typing import Self, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.ids import MessageId, RunId, SessionId, TenantId, UserId
-from gateway.store.format import WRITE_FORMAT
-from protocol.position import Position
+from midstream.ids import MessageId, RunId, SessionId, TenantId, UserId
+from midstream.protocol.position import Position
+from midstream.store.format import WRITE_FORMAT
 
 
 class OpenEnum(StrEnum):

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Raw
 
-from gateway.errors import StoreError, StoreUnavailableError
-from gateway.ids import EVERYWHERE, Reach, RunId, SessionId, TenantId, UserId
-from gateway.store.channel import RedisChannel
-from gateway.store.client import RedisClient, Reply, StoreSettings
-from gateway.store.codec import decode_by, decode_kept_run, encode_by, encode_info
-from gateway.store.format import NEWER, upgrade_needed
-from gateway.store.handover import RunHandover
-from gateway.store.keys import Keys
-from gateway.store.reader import LOST
-from gateway.store.records import (
+from midstream.errors import StoreError, StoreUnavailableError
+from midstream.ids import EVERYWHERE, Reach, RunId, SessionId, TenantId, UserId
+from midstream.protocol.position import Position
+from midstream.store.channel import RedisChannel
+from midstream.store.client import RedisClient, Reply, StoreSettings
+from midstream.store.codec import decode_by, decode_kept_run, encode_by, encode_info
+from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.handover import RunHandover
+from midstream.store.keys import Keys
+from midstream.store.reader import LOST
+from midstream.store.records import (
     Appended,
     AppendStatus,
     DeleteStatus,
@@ -39,15 +40,14 @@ from gateway.store.records import (
     StopRequested,
     StopStatus,
 )
-from gateway.store.server import UNKNOWN, ServerFacts, read_info
-from protocol.position import Position
+from midstream.store.server import UNKNOWN, ServerFacts, read_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from gateway.ids import MessageId
-    from gateway.store.records import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
-    from gateway.store.scripts import Command
+    from midstream.ids import MessageId
+    from midstream.store.records import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
+    from midstream.store.scripts import Command
 
 logger = logging.getLogger(__name__)
 

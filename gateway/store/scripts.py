@@ -9,7 +9,7 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from gateway.store.format import WRITE_FORMAT
+from midstream.store.format import WRITE_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ def _source(name: str) -> str:
     return "\n".join((f"local WRITE_FORMAT = {WRITE_FORMAT}", *parts))
 
 
-LUA: Final = files("gateway.store") / "lua"
+LUA: Final = files("midstream.store") / "lua"
 
 # Read on import: reading a file would stall an event loop.
 _SOURCES: Final = {name: _source(name) for name in PARTS}

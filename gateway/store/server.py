@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, to_builtins
 
-from gateway.errors import StoreUnavailableError
-from gateway.telemetry import quoted
+from midstream.errors import StoreUnavailableError
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

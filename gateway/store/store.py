@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.ids import EVERYWHERE, NO_TENANT
+from midstream.ids import EVERYWHERE, NO_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from gateway.ids import MessageId, Reach, RunId, SessionId, TenantId, UserId
-    from gateway.store.records import (
+    from midstream.ids import MessageId, Reach, RunId, SessionId, TenantId, UserId
+    from midstream.protocol.position import Position
+    from midstream.store.records import (
         AppendBatch,
         Appended,
         CloseRun,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
         StopRequested,
         TakenOver,
     )
-    from protocol.position import Position
 
 
 class Channel(Protocol):

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.providers.anthropic_tools import ToolNames
-from gateway.providers.base import StepRequest, ToolOptions, ToolSpec
-from gateway.providers.dialects import Dialect
-from gateway.providers.part_ids import PartIds
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.prompts.openai_chat import chat_request
-from gateway.providers.prompts.openai_compatible import compatible_request
-from gateway.providers.prompts.openai_responses_request import responses_request
-from gateway.providers.prompts.openai_tools import declared_calls, tooling
-from gateway.providers.translate.anthropic import AnthropicTranslator
-from gateway.providers.translate.openai_chat import OpenAIChatTranslator
-from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.codec import encode
-from protocol.messages import UIMessage
-from protocol.sse import SseDecoder
+from midstream.protocol.codec import encode
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.sse import SseDecoder
+from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.base import StepRequest, ToolOptions, ToolSpec
+from midstream.providers.dialects import Dialect
+from midstream.providers.part_ids import PartIds
+from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.prompts.openai_chat import chat_request
+from midstream.providers.prompts.openai_compatible import compatible_request
+from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.prompts.openai_tools import declared_calls, tooling
+from midstream.providers.translate.anthropic import AnthropicTranslator
+from midstream.providers.translate.openai_chat import OpenAIChatTranslator
+from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
 from tests.conformance.deviations import deviates
 from tests.support.processes import REPOSITORY
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from gateway.providers.base import StepResult, Translator
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import StepResult, Translator
     from tests.support.node_program import NodeProgram
 
 Json = dict[str, Any]

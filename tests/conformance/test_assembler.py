@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from protocol import (
+from midstream.protocol import (
     AbortChunk,
     AnyChunk,
     Assembler,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.providers.azure import as_azure, as_openai
-from gateway.providers.prompts.openai_responses_request import responses_request
-from protocol.codec import encode
+from midstream.protocol.codec import encode
+from midstream.providers.azure import as_azure, as_openai
+from midstream.providers.prompts.openai_responses_request import responses_request
 from tests.conformance.oracle import (
     OPTIONS,
     PROVIDERS,

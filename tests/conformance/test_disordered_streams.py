@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.assembler import Assembler
-from protocol.codec import decode
-from protocol.errors import IllegalChunkError
-from protocol.writer import ChunkWriter
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.codec import decode
+from midstream.protocol.errors import IllegalChunkError
+from midstream.protocol.writer import ChunkWriter
 from tests.conformance import oracle
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tests.conformance.oracle import PROVIDERS, our_request, translate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.providers.base import StepResult
+    from midstream.providers.base import StepResult
     from tests.conformance.oracle import AiSdk
 
 Json = dict[str, Any]

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.providers.openai_background import FollowedResponse, ResponsePoint
-from gateway.providers.prompts.openai_tools import declared_calls, tooling
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from protocol.codec import encode
+from midstream.protocol.codec import encode
+from midstream.providers.openai_background import FollowedResponse, ResponsePoint
+from midstream.providers.prompts.openai_tools import declared_calls, tooling
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 from tests.conformance.oracle import as_bytes, ids, tool_specs
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts" / "openai-responses"

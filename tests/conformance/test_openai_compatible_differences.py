@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.prompts.openai_compatible import compatible_request
-from gateway.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.prompts.openai_compatible import compatible_request
+from midstream.providers.prompts.openai_responses_request import responses_request
 from tests.conformance.deviations import deviates
 from tests.conformance.oracle import ACME, as_bytes, comparable, step_request, translate
 
 if TYPE_CHECKING:
-    from gateway.providers.dialects import ThinkingField
+    from midstream.providers.dialects import ThinkingField
     from tests.conformance.oracle import AiSdk
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ import json
 import random
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol.refused_keys import is_refused, without_refused_keys
+from midstream.protocol.refused_keys import is_refused, without_refused_keys
 from tests.conformance.deviations import deviates
 from tests.support.node_program import node_program
 

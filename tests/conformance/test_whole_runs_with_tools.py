@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from tests.conformance.deviations import deviates
 from tests.conformance.whole_runs import (
     AGENTS,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.client import Midstream
+from midstream.client import Midstream
 from tests.support.sessions import Session, new_chat_id, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.client import Run
+    from midstream.client import Run
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
 

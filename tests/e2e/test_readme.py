@@ -123,8 +123,8 @@ def test_person_pastes_the_push_program_and_its_answer_is_kept(deployment: Deplo
     at = deployment.gateways[0].at
     for _ in range(2):
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", python_block("gateway.client")],
-            env={**os.environ, "GATEWAY": at.url, "PYTHONPATH": str(REPOSITORY)},
+            [sys.executable, "-c", python_block("midstream.client")],
+            env={**os.environ, "GATEWAY": at.url, "PYTHONPATH": str(REPOSITORY / "src")},
             capture_output=True,
             text=True,
             timeout=50,

@@ -67,7 +67,7 @@ def served(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> It
         gateway = ChildProcess(
             "gateway",
             [
-                *(sys.executable, "-m", "gateway", "serve", "--port", str(port)),
+                *(sys.executable, "-m", "midstream", "serve", "--port", str(port)),
                 *("--config", str(folder / "midstream.toml")),
                 *("--data-dir", str(folder / "data")),
             ],

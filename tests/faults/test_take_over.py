@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from tests.support.gateway import merged
 from tests.support.orphans import (
     BACKGROUND,

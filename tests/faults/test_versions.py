@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import SessionId
+from midstream.ids import SessionId
 from tests.support.processes import eventually
 from tests.support.version_to_come import VersionToCome
 from tests.support.versions import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 from tests.conformance.oracle import events_of, tool_specs
 
 if TYPE_CHECKING:
-    from gateway.providers.base import ToolSpec
+    from midstream.providers.base import ToolSpec
 
 Wire: TypeAlias = Literal[
     "anthropic", "openai-chat", "openai-compatible", "openai-responses", "openai-plain"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx2
 
-from gateway.providers.anthropic import AnthropicProvider
-from gateway.providers.openai_chat import OpenAIChatProvider
-from gateway.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.fuzz.strict_apis import RefusedError, check_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from gateway.providers.base import Provider
+    from midstream.providers.base import Provider
     from tests.fuzz.corpus import Wire
 
 GOOD_TEXT: Final = "All is well."

@@ -9,19 +9,19 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.agents.agent import Agent
-from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.agents.tools import Tools
-from gateway.api.start import read_start
-from gateway.errors import ClientError, GatewayError
-from gateway.ids import SessionId, UserId
-from gateway.sessions import Limits, open_sessions
-from gateway.sessions.access import Caller
-from gateway.sessions.service import Idle
-from gateway.store.redis_store import RedisStore
-from protocol.codec import decode
-from protocol.errors import ProtocolError, RemoteProtocolError
-from protocol.refused_keys import is_refused
+from midstream.agents.agent import Agent
+from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.tools import Tools
+from midstream.api.start import read_start
+from midstream.errors import ClientError, GatewayError
+from midstream.ids import SessionId, UserId
+from midstream.protocol.codec import decode
+from midstream.protocol.errors import ProtocolError, RemoteProtocolError
+from midstream.protocol.refused_keys import is_refused
+from midstream.sessions import Limits, open_sessions
+from midstream.sessions.access import Caller
+from midstream.sessions.service import Idle
+from midstream.store.redis_store import RedisStore
 from tests.fuzz.corpus import CHUNKS, PARTS, WIRES, cases
 from tests.fuzz.far_end import GOOD_TEXT, FarEnd
 from tests.fuzz.mutations import mutated, pieces, stream_of, text_of
@@ -29,9 +29,9 @@ from tests.fuzz.mutations import mutated, pieces, stream_of, text_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from gateway.agents.base import AnyAgent
-    from gateway.agents.run import Run
-    from gateway.sessions import Sessions
+    from midstream.agents.base import AnyAgent
+    from midstream.agents.run import Run
+    from midstream.sessions import Sessions
     from tests.fuzz.corpus import Wire
 
 RUN_LIMIT_S: Final = 30.0
@@ -71,12 +71,12 @@ class Fuzzed:
         self._sessions = sessions
         self._finder = finder
         self._tracebacks = _Tracebacks()
-        logging.getLogger("gateway").addHandler(self._tracebacks)
+        logging.getLogger("midstream").addHandler(self._tracebacks)
         logging.getLogger("asyncio").addHandler(self._tracebacks)
 
     def close(self) -> None:
         """Look at the logs no more."""
-        logging.getLogger("gateway").removeHandler(self._tracebacks)
+        logging.getLogger("midstream").removeHandler(self._tracebacks)
         logging.getLogger("asyncio").removeHandler(self._tracebacks)
 
     async def converse(self, seed: str) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     CustomChunk,
     FileChunk,
     FinishChunk,
@@ -32,13 +32,13 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import data_chunk
+from midstream.protocol.codec import data_chunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from gateway import Run
-    from protocol.chunks import AnyChunk
+    from midstream import Run
+    from midstream.protocol.chunks import AnyChunk
 
 SIGNED = Raw(b'{"anthropic":{"signature":"sig"}}')
 REDACTED = Raw(b'{"anthropic":{"redactedData":"xyz"}}')

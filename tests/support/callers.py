@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import jwt
 from msgspec import Struct
 
-from gateway.settings import (
+from midstream.settings import (
     AgentKeySettings,
     AgentSettings,
     AuthSettings,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SOURCES: Final = (
     *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "MANIFEST.in"),
-    *("midstream.example.toml", "scripts", "gateway", "protocol"),
+    *("midstream.example.toml", "scripts", "src", "gateway", "protocol"),
 )
 """What a distribution is made of, once the demo is built."""
 
@@ -31,8 +31,8 @@ def copy_source(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in _SOURCES:
         if (REPOSITORY / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored, symlinks=True)
         else:
             shutil.copy(REPOSITORY / name, folder)
     return folder

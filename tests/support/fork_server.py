@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-import gateway.serve
+import midstream.serve
 from tests.support.forked import Order
 from tests.support.forked_worker import fork_worker
 
@@ -30,12 +30,12 @@ PRELOADED: Final = (
     "anthropic.lib.aws",
     "anthropic.resources.beta",
     "anthropic.resources.messages",
-    "gateway.app",
-    "gateway.cli",
-    "gateway.agents.http_agent",
-    "gateway.client",
-    "gateway.providers.simulator.app",
-    "gateway.worker",
+    "midstream.app",
+    "midstream.cli",
+    "midstream.agents.http_agent",
+    "midstream.client",
+    "midstream.providers.simulator.app",
+    "midstream.worker",
     "openai.resources.chat",
     "openai.resources.responses",
     "uvicorn.lifespan.off",
@@ -122,7 +122,7 @@ def preload() -> None:
     """Import what takes the time, and keep the garbage collector from ever touching it."""
     for module in PRELOADED:
         importlib.import_module(module)
-    gateway.serve.start_worker = fork_worker
+    midstream.serve.start_worker = fork_worker
     assert threading.active_count() == 1, "a fork takes no other thread along"
     gc.collect()
     gc.freeze()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from gateway import worker
-from gateway.serve import start_worker
+from midstream import worker
+from midstream.serve import start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.launch import Launch
-    from gateway.serve import WorkerProcess
+    from midstream.launch import Launch
+    from midstream.serve import WorkerProcess
 
 
 class ForkedWorker:
@@ -64,7 +64,7 @@ class ForkedWorker:
 
 
 async def fork_worker(launch: Launch) -> WorkerProcess:
-    """Fork a worker; stands in for `gateway.serve.start_worker`."""
+    """Fork a worker; stands in for `midstream.serve.start_worker`."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         # Metrics learn at their import whether several processes keep them together.
         return await start_worker(launch)

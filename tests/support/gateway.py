@@ -1,4 +1,4 @@
-"""Real gateway processes: `python -m gateway serve` over a Redis and a simulator of ours."""
+"""Real gateway processes: `python -m midstream serve` over a Redis and a simulator of ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from gateway.settings import RunSettings
+from midstream.settings import RunSettings
 from tests.support.processes import MEASURES_COVERAGE, REPOSITORY, ChildProcess, free_port
 from tests.support.wire import Endpoint
 
@@ -84,9 +84,15 @@ class GatewayProcess:
         self.folder = folder
         self.at = Endpoint(free_port(), NEWEST_CLIENT)
         config = folder / "midstream.toml"
-        write_settings(config, merged(agents_at(simulator_url), SHORT_LEASE, settings or {}))
+        defaults = agents_at(simulator_url)
+        if source != REPOSITORY:  # an earlier version, which refuses what it does not know
+            defaults["providers.openai-chat"].pop("compatible")
+        write_settings(config, merged(defaults, SHORT_LEASE, settings or {}))
+        # Its name before 0.2.0 was that of its folder.
+        modules = source / "src" if (source / "src").is_dir() else source
+        package = "gateway" if modules == source else "midstream"
         command = [
-            *(sys.executable, "-m", "gateway", "serve"),
+            *(sys.executable, "-m", package, "serve"),
             *("--host", "127.0.0.1", "--port", str(self.at.port)),
             *("--config", str(config), "--data-dir", str(folder / "data")),
             *(("--redis-url", redis_url) if redis_url else ()),
@@ -96,7 +102,7 @@ class GatewayProcess:
             f"gateway {folder.name}",
             command,
             folder / "log",
-            {**API_KEYS, "PYTHONPATH": str(source), **(environment or {})},
+            {**API_KEYS, "PYTHONPATH": str(modules), **(environment or {})},
             where=source,
             forked=forked and source == REPOSITORY,
         )

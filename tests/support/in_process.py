@@ -15,7 +15,7 @@ from tests.unit.gateway.api.fakes import Answer, http_scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from gateway import Gateway
+    from midstream import Gateway
 
 _CODE: Final = re.compile(rb'"code":"(\w+)"')
 LIMIT_S: Final = 20

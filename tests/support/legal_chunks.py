@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from protocol import (
+from midstream.protocol import (
     AnyChunk,
     ChunkWriter,
     CustomChunk,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-    from protocol import UIMessage
+    from midstream.protocol import UIMessage
 
 MESSAGE_ID = "answer"
 

@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from protocol import AnyChunk, UIMessage, encode
+from midstream.protocol import AnyChunk, UIMessage, encode
 from tests.support.node_program import NodeProgram, node_program
 
 if TYPE_CHECKING:

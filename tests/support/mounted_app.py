@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gateway import Agent, Run, create_app
+from midstream import Agent, Run, create_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.agents.base import AgentTraits
-from gateway.ids import SessionId, TenantId, UserId
-from gateway.sessions import (
-    LeaseLimits,
-    Limits,
-    ReaderLimits,
-    SessionLimits,
-)
-from gateway.sessions.access import Caller
-from gateway.sessions.service import Idle, StartRequest
-from gateway.store.records import Trigger
-from protocol.chunks import (
+from midstream.agents.base import AgentTraits
+from midstream.ids import SessionId, TenantId, UserId
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishChunk,
     StartStepChunk,
@@ -26,14 +17,23 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.messages import UIMessage
-from protocol.vocabulary import HIGHEST_LEVEL
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.vocabulary import HIGHEST_LEVEL
+from midstream.sessions import (
+    LeaseLimits,
+    Limits,
+    ReaderLimits,
+    SessionLimits,
+)
+from midstream.sessions.access import Caller
+from midstream.sessions.service import Idle, StartRequest
+from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.agents.base import AgentRequest, AnyAgent
-    from gateway.sessions.readers import LogReader
+    from midstream.agents.base import AgentRequest, AnyAgent
+    from midstream.sessions.readers import LogReader
 
 ACME = TenantId("acme")
 ALICE = Caller(user=UserId("alice"), tenant=ACME)

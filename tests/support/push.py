@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.client import Midstream
+from midstream.client import Midstream
 from tests.support.processes import ChildProcess, eventually
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import sys
 
-from gateway.client import Midstream, Run
+from midstream.client import Midstream, Run
 
 WORDS = 150
 

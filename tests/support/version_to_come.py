@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from gateway.store.format import WRITE_FORMAT
-from gateway.store.keys import Keys
-from gateway.store.redis_store import RedisStore
-from gateway.store.scripts import LUA
+from midstream.store.format import WRITE_FORMAT
+from midstream.store.keys import Keys
+from midstream.store.redis_store import RedisStore
+from midstream.store.scripts import LUA
 
 if TYPE_CHECKING:
     import redis
 
-    from gateway.ids import MessageId, SessionId
-    from gateway.store.client import RedisClient, StoreSettings
-    from gateway.store.records import SessionState
-    from gateway.store.scripts import Script
+    from midstream.ids import MessageId, SessionId
+    from midstream.store.client import RedisClient, StoreSettings
+    from midstream.store.records import SessionState
+    from midstream.store.scripts import Script
 
 NEXT_FORMAT: Final = WRITE_FORMAT + 1
 

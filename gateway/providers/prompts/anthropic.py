@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.providers.anthropic_tools import ToolNames
-from gateway.providers.prompts.anthropic_betas import body_betas
-from gateway.providers.prompts.anthropic_messages import Conversation
-from gateway.providers.prompts.anthropic_models import ModelTraits, model_traits
-from gateway.providers.prompts.anthropic_reasoning import with_reasoning
-from gateway.providers.prompts.anthropic_request_tools import RequestTools
-from gateway.providers.prompts.anthropic_schema import constrained_schema, is_constrainable
-from gateway.providers.prompts.model_messages import SystemMessage, model_messages
-from gateway.providers.translate.anthropic_citations import CitedDocument
+from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.prompts.anthropic_betas import body_betas
+from midstream.providers.prompts.anthropic_messages import Conversation
+from midstream.providers.prompts.anthropic_models import ModelTraits, model_traits
+from midstream.providers.prompts.anthropic_reasoning import with_reasoning
+from midstream.providers.prompts.anthropic_request_tools import RequestTools
+from midstream.providers.prompts.anthropic_schema import constrained_schema, is_constrainable
+from midstream.providers.prompts.model_messages import SystemMessage, model_messages
+from midstream.providers.translate.anthropic_citations import CitedDocument
 
 if TYPE_CHECKING:
-    from gateway.providers.base import StepRequest
+    from midstream.providers.base import StepRequest
 
 _SAMPLING: Final = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p"}
 

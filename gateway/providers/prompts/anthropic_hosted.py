@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET
 
-from gateway.providers.prompts.anthropic_options import AnthropicOptions, anthropic_options
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.anthropic_options import AnthropicOptions, anthropic_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.providers.anthropic_tools import ToolNames
-    from gateway.providers.prompts.model_messages import ModelToolCall, ModelToolResult
+    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.prompts.model_messages import ModelToolCall, ModelToolResult
 
 Block = dict[str, object]
 

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from gateway.providers.prompts.anthropic_files import cited_document, file_block, result_blocks
-from gateway.providers.prompts.anthropic_hosted import (
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.anthropic_files import cited_document, file_block, result_blocks
+from midstream.providers.prompts.anthropic_hosted import (
     Block,
     call_block,
     caller_field,
     decoded,
     result_block,
 )
-from gateway.providers.prompts.anthropic_options import CacheMarks, anthropic_options
-from gateway.providers.prompts.call_names import MAX_ANTHROPIC_NAME, MAX_CALL_ID, fitting
-from gateway.providers.prompts.json_text import stringified
-from gateway.providers.prompts.model_messages import (
+from midstream.providers.prompts.anthropic_options import CacheMarks, anthropic_options
+from midstream.providers.prompts.call_names import MAX_ANTHROPIC_NAME, MAX_CALL_ID, fitting
+from midstream.providers.prompts.json_text import stringified
+from midstream.providers.prompts.model_messages import (
     AssistantMessage,
     ModelCustom,
     ModelMessage,
@@ -36,15 +37,14 @@ from gateway.providers.prompts.model_messages import (
     ToolMessage,
     UserMessage,
 )
-from gateway.providers.prompts.model_outputs import content_parts
-from protocol.codec import UNREADABLE
+from midstream.providers.prompts.model_outputs import content_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.providers.anthropic_tools import ToolNames
-    from gateway.providers.prompts.model_files import ModelFile
-    from gateway.providers.translate.anthropic_citations import CitedDocument
+    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.prompts.model_files import ModelFile
+    from midstream.providers.translate.anthropic_citations import CitedDocument
 
 _MID_SYSTEM_BETA: Final = "mid-conversation-system-2026-04-07"
 _FALLBACK_BETA: Final = "server-side-fallback-2026-06-01"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
-    from gateway.providers.prompts.model_messages import Metadata
+    from midstream.providers.prompts.model_messages import Metadata
 
 MAX_CACHE_MARKS: Final = 4
 """The API refuses a request with more."""

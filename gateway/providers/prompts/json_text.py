@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from protocol.codec import UNREADABLE
-from protocol.json_values import repaired_strings
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.json_values import repaired_strings
 
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from protocol.chunks import Json
+    from midstream.protocol.chunks import Json
 
 # Where a number may be written in another way: `1.0`, `1e3`.
 _FRACTION: Final = re.compile(rb"[0-9][.eE]")

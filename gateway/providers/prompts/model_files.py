@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from protocol.chunks import Json
-from protocol.codec import UNREADABLE
+from midstream.protocol.chunks import Json
+from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
-    from protocol.messages import FilePart
+    from midstream.protocol.messages import FilePart
 
 
 class ModelFile(Struct, frozen=True, kw_only=True):

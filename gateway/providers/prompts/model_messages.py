@@ -21,14 +21,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.prompts.json_text import sound
-from gateway.providers.prompts.model_files import ModelFile, model_file
-from gateway.providers.prompts.model_outputs import output_content
-from protocol.chunks import Json
-from protocol.codec import UNREADABLE
-from protocol.cut_calls import CUT_TEXTS
-from protocol.errors import MalformedFrameError
-from protocol.messages import (
+from midstream.protocol.chunks import Json
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.cut_calls import CUT_TEXTS
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import (
     CustomPart,
     FilePart,
     OpaquePart,
@@ -40,7 +37,10 @@ from protocol.messages import (
     UIMessage,
     parse_part,
 )
-from protocol.parts import fields_of
+from midstream.protocol.parts import fields_of
+from midstream.providers.prompts.json_text import sound
+from midstream.providers.prompts.model_files import ModelFile, model_file
+from midstream.providers.prompts.model_outputs import output_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from gateway.providers.prompts.model_files import ModelFile, model_file
-from protocol.codec import UNREADABLE
-from protocol.messages import FilePart
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.messages import FilePart
+from midstream.providers.prompts.model_files import ModelFile, model_file
 
 if TYPE_CHECKING:
-    from protocol.chunks import Json
-    from protocol.messages import ToolPart
+    from midstream.protocol.chunks import Json
+    from midstream.protocol.messages import ToolPart
 
 NAMESPACE: Final = "midstream"
 """Whose metadata it is."""

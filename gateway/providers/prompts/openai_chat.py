@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET
 
-from gateway.providers.prompts.call_names import MAX_CHAT_CALL_ID, MAX_OPENAI_NAME, fitting
-from gateway.providers.prompts.json_text import stringified
-from gateway.providers.prompts.model_files import ModelFile, omission_note
-from gateway.providers.prompts.model_messages import (
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.call_names import MAX_CHAT_CALL_ID, MAX_OPENAI_NAME, fitting
+from midstream.providers.prompts.json_text import stringified
+from midstream.providers.prompts.model_files import ModelFile, omission_note
+from midstream.providers.prompts.model_messages import (
     AssistantMessage,
     ModelText,
     ModelToolCall,
@@ -25,16 +26,15 @@ from gateway.providers.prompts.model_messages import (
     UserMessage,
     model_messages,
 )
-from gateway.providers.prompts.openai_models import ModelTraits, model_traits
-from gateway.providers.prompts.openai_options import drop_sampling, part_options, renamed
-from gateway.providers.prompts.openai_results import result_text
-from gateway.providers.prompts.openai_schema import answer_schema, normalized_schema
-from protocol.codec import UNREADABLE
+from midstream.providers.prompts.openai_models import ModelTraits, model_traits
+from midstream.providers.prompts.openai_options import drop_sampling, part_options, renamed
+from midstream.providers.prompts.openai_results import result_text
+from midstream.providers.prompts.openai_schema import answer_schema, normalized_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.providers.base import StepRequest, ToolSpec
+    from midstream.providers.base import StepRequest, ToolSpec
 
 _Json = dict[str, object]
 

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.prompts.call_names import MAX_OPENAI_NAME, fitting, readable
-from gateway.providers.prompts.json_text import stringified
-from gateway.providers.prompts.model_files import ModelFile, omission_note
-from gateway.providers.prompts.model_messages import (
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.call_names import MAX_OPENAI_NAME, fitting, readable
+from midstream.providers.prompts.json_text import stringified
+from midstream.providers.prompts.model_files import ModelFile, omission_note
+from midstream.providers.prompts.model_messages import (
     AssistantMessage,
     ModelReasoning,
     ModelText,
@@ -34,23 +35,22 @@ from gateway.providers.prompts.model_messages import (
     UserMessage,
     model_messages,
 )
-from gateway.providers.prompts.openai_chat import (
+from midstream.providers.prompts.openai_chat import (
     AUDIO_FORMATS,
     PARAMETERS,
     call_arguments,
     called_in,
     chat_tool_choice,
 )
-from gateway.providers.prompts.openai_options import renamed
-from gateway.providers.prompts.openai_results import result_text
-from protocol.codec import UNREADABLE
+from midstream.providers.prompts.openai_options import renamed
+from midstream.providers.prompts.openai_results import result_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gateway.providers.base import StepRequest, ToolSpec
-    from gateway.providers.dialects import Dialect
-    from protocol.chunks import Json
+    from midstream.protocol.chunks import Json
+    from midstream.providers.base import StepRequest, ToolSpec
+    from midstream.providers.dialects import Dialect
 
 _Json = dict[str, Any]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.providers.prompts.openai_models import ModelTraits
-    from protocol.chunks import Json
+    from midstream.protocol.chunks import Json
+    from midstream.providers.prompts.openai_models import ModelTraits
 
 _SAMPLING: Final = ("temperature", "top_p")
 

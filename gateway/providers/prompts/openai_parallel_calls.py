@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
-from gateway.providers.prompts.model_messages import ModelToolResult, ToolMessage
-from gateway.providers.prompts.openai_options import part_options
-from gateway.providers.prompts.openai_results import result_items, result_text
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
+from midstream.providers.prompts.model_messages import ModelToolResult, ToolMessage
+from midstream.providers.prompts.openai_options import part_options
+from midstream.providers.prompts.openai_results import result_items, result_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gateway.providers.prompts.model_messages import Metadata, ModelMessage
+    from midstream.providers.prompts.model_messages import Metadata, ModelMessage
 
 Item = dict[str, object]
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.providers.prompts.model_messages import (
+from midstream.providers.prompts.model_messages import (
     AssistantMessage,
     ModelReasoning,
     ModelText,
     ModelToolCall,
 )
-from gateway.providers.prompts.openai_options import part_options
+from midstream.providers.prompts.openai_options import part_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gateway.providers.prompts.openai_options import PartOptions
+    from midstream.providers.prompts.openai_options import PartOptions
 
 Item = dict[str, object]
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.providers.prompts.json_text import stringified
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.json_text import stringified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.providers.prompts.model_messages import ModelToolCall, ModelToolResult
-    from gateway.providers.prompts.openai_options import PartOptions
+    from midstream.providers.prompts.model_messages import ModelToolCall, ModelToolResult
+    from midstream.providers.prompts.openai_options import PartOptions
 
 Item = dict[str, object]
 _Fields = dict[str, Raw]

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Struct, structs
 
-from gateway.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
-from gateway.providers.prompts.json_text import stringified
-from gateway.providers.prompts.model_files import ModelFile, omission_note
-from gateway.providers.prompts.model_messages import (
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
+from midstream.providers.prompts.json_text import stringified
+from midstream.providers.prompts.model_files import ModelFile, omission_note
+from midstream.providers.prompts.model_messages import (
     AssistantContent,
     AssistantMessage,
     ModelApprovalResponse,
@@ -34,22 +35,21 @@ from gateway.providers.prompts.model_messages import (
     UserMessage,
     model_messages,
 )
-from gateway.providers.prompts.openai_options import PartOptions, part_options
-from gateway.providers.prompts.openai_parallel_calls import Wrappers
-from gateway.providers.prompts.openai_plain_items import plain_step
-from gateway.providers.prompts.openai_provider_calls import (
+from midstream.providers.prompts.openai_options import PartOptions, part_options
+from midstream.providers.prompts.openai_parallel_calls import Wrappers
+from midstream.providers.prompts.openai_plain_items import plain_step
+from midstream.providers.prompts.openai_provider_calls import (
     client_result,
     hosted_result,
     provider_call,
 )
-from gateway.providers.prompts.openai_results import result_items, result_text
-from gateway.providers.prompts.openai_tools import DeclaredTools
-from protocol.codec import UNREADABLE
+from midstream.providers.prompts.openai_results import result_items, result_text
+from midstream.providers.prompts.openai_tools import DeclaredTools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gateway.providers.base import StepRequest
+    from midstream.providers.base import StepRequest
 
 Item = dict[str, object]
 

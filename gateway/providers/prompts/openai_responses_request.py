@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.providers.prompts.openai_models import model_traits
-from gateway.providers.prompts.openai_options import drop_sampling, renamed
-from gateway.providers.prompts.openai_responses import InputSettings, responses_input
-from gateway.providers.prompts.openai_schema import answer_schema
-from gateway.providers.prompts.openai_tools import (
+from midstream.providers.prompts.openai_models import model_traits
+from midstream.providers.prompts.openai_options import drop_sampling, renamed
+from midstream.providers.prompts.openai_responses import InputSettings, responses_input
+from midstream.providers.prompts.openai_schema import answer_schema
+from midstream.providers.prompts.openai_tools import (
     DeclaredTools,
     request_tool_choice,
     request_tools,
@@ -22,7 +22,7 @@ from gateway.providers.prompts.openai_tools import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.providers.base import StepRequest
+    from midstream.providers.base import StepRequest
 
 _PARAMETERS: Final = {
     "max_output_tokens": "max_output_tokens",

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from gateway.providers.prompts.json_text import stringified
-from gateway.providers.prompts.model_files import omission_note
-from gateway.providers.prompts.model_outputs import content_parts
+from midstream.providers.prompts.json_text import stringified
+from midstream.providers.prompts.model_files import omission_note
+from midstream.providers.prompts.model_outputs import content_parts
 
 if TYPE_CHECKING:
-    from gateway.providers.prompts.model_files import ModelFile
-    from gateway.providers.prompts.model_messages import ModelToolResult
+    from midstream.providers.prompts.model_files import ModelFile
+    from midstream.providers.prompts.model_messages import ModelToolResult
 
 _DENIAL: Final = "Tool call execution denied."
 

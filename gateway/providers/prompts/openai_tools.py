@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from gateway.providers.base import InputCheck, accept_any
-from gateway.providers.prompts.openai_schema import normalized_schema
-from gateway.providers.translate.openai_responses_step import Tooling
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.errors import MalformedFrameError
-from protocol.messages import ToolPart, parse_part
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import ToolPart, parse_part
+from midstream.providers.base import InputCheck, accept_any
+from midstream.providers.prompts.openai_schema import normalized_schema
+from midstream.providers.translate.openai_responses_step import Tooling
+from midstream.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.providers.base import ToolSpec
-from protocol.messages import UIMessage
+    from midstream.providers.base import ToolSpec
+from midstream.protocol.messages import UIMessage
 
 
 class _Environment(Struct):

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, get_
 
 import msgspec
 
-from gateway.providers.base import StepRequest
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.prompts.openai_chat import chat_request
-from gateway.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.base import StepRequest
+from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.prompts.openai_chat import chat_request
+from midstream.providers.prompts.openai_responses_request import responses_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.messages import UIMessage
+    from midstream.protocol.messages import UIMessage
 
 ProviderPrompt: TypeAlias = Literal["anthropic", "openai", "openai-chat"]
 

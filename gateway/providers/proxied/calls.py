@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.errors import InvalidRequestError
-from gateway.providers.base import ToolSpec
-from gateway.providers.proxied.content import ToolResult, result_of, shown_parts
-from protocol.codec import UNREADABLE
+from midstream.errors import InvalidRequestError
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.base import ToolSpec
+from midstream.providers.proxied.content import ToolResult, result_of, shown_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,31 +12,31 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.errors import ProviderError
-from gateway.providers.anthropic_tools import ToolNames
-from gateway.providers.errors import Fault
-from gateway.providers.prompts.openai_tools import tooling
-from gateway.providers.proxied.calls import Wire
-from gateway.providers.proxied.endings import ENDINGS
-from gateway.providers.translate.anthropic import AnthropicTranslator
-from gateway.providers.translate.openai_chat import OpenAIChatTranslator
-from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from gateway.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
-from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError
-from protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
-from protocol.surrogates import well_formed
+from midstream.errors import ProviderError
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.errors import Fault
+from midstream.providers.prompts.openai_tools import tooling
+from midstream.providers.proxied.calls import Wire
+from midstream.providers.proxied.endings import ENDINGS
+from midstream.providers.translate.anthropic import AnthropicTranslator
+from midstream.providers.translate.openai_chat import OpenAIChatTranslator
+from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
+from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.providers.base import StepResult, Translator
-    from gateway.providers.part_ids import PartIds
-    from gateway.providers.proxied.calls import Call
-    from protocol.chunks import AnyChunk
-    from protocol.sse import Event
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.sse import Event
+    from midstream.providers.base import StepResult, Translator
+    from midstream.providers.part_ids import PartIds
+    from midstream.providers.proxied.calls import Call
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.providers.proxied.calls import Wire
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.proxied.calls import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw, Struct
 
-from gateway.providers.simulator.failures import RequestError
-from gateway.providers.simulator.turn import (
+from midstream.providers.simulator.failures import RequestError
+from midstream.providers.simulator.turn import (
     Conversation,
     DeclaredTool,
     Line,
     ToolOutcome,
     count_tokens,
 )
-from gateway.providers.simulator.wire import decode_request, encode_json, seal
+from midstream.providers.simulator.wire import decode_request, encode_json, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

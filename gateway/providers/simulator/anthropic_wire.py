@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
-from gateway.providers.simulator.anthropic_request import read_messages_request
-from gateway.providers.simulator.turn import (
+from midstream.providers.simulator.anthropic_request import read_messages_request
+from midstream.providers.simulator.turn import (
     Call,
     Conversation,
     Reasoning,
@@ -16,12 +16,12 @@ from gateway.providers.simulator.turn import (
     Text,
     Turn,
 )
-from gateway.providers.simulator.wire import Event, Exchange, encode_json, opaque_text, seal, sse
+from midstream.providers.simulator.wire import Event, Exchange, encode_json, opaque_text, seal, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.providers.simulator.failures import RequestError
+    from midstream.providers.simulator.failures import RequestError
 
 Json: TypeAlias = dict[str, object]
 

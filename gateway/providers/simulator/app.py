@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 
 from msgspec import Raw
 
-from gateway.providers.simulator.anthropic_request import answer_count_request
-from gateway.providers.simulator.anthropic_wire import AnthropicWire
-from gateway.providers.simulator.chat_wire import ChatWire
-from gateway.providers.simulator.connection import (
+from midstream.providers.simulator.anthropic_request import answer_count_request
+from midstream.providers.simulator.anthropic_wire import AnthropicWire
+from midstream.providers.simulator.chat_wire import ChatWire
+from midstream.providers.simulator.connection import (
     Connection,
     CutError,
     DisconnectedError,
@@ -22,25 +22,25 @@ from gateway.providers.simulator.connection import (
     Send,
     serve_lifespan,
 )
-from gateway.providers.simulator.directives import (
+from midstream.providers.simulator.directives import (
     MISSING_MODEL,
     DirectiveError,
     Script,
     script_for,
 )
-from gateway.providers.simulator.failures import RequestError, kind_of_status
-from gateway.providers.simulator.holds import Holds
-from gateway.providers.simulator.journal import Ended, Journal, Observer, RequestRecord
-from gateway.providers.simulator.models import answer_models
-from gateway.providers.simulator.player import Clock, Emit, Player, SystemClock
-from gateway.providers.simulator.responses_background import (
+from midstream.providers.simulator.failures import RequestError, kind_of_status
+from midstream.providers.simulator.holds import Holds
+from midstream.providers.simulator.journal import Ended, Journal, Observer, RequestRecord
+from midstream.providers.simulator.models import answer_models
+from midstream.providers.simulator.player import Clock, Emit, Player, SystemClock
+from midstream.providers.simulator.responses_background import (
     BackgroundResponse,
     BackgroundResponses,
 )
-from gateway.providers.simulator.responses_store import ResponseStore
-from gateway.providers.simulator.responses_wire import ResponsesWire
-from gateway.providers.simulator.turn import Conversation, Turn, plan_turn
-from gateway.providers.simulator.wire import Exchange, Wire, encode_json, opaque_text
+from midstream.providers.simulator.responses_store import ResponseStore
+from midstream.providers.simulator.responses_wire import ResponsesWire
+from midstream.providers.simulator.turn import Conversation, Turn, plan_turn
+from midstream.providers.simulator.wire import Exchange, Wire, encode_json, opaque_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

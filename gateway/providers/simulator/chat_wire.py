@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
-from gateway.providers.simulator.failures import RequestError
-from gateway.providers.simulator.turn import (
+from midstream.providers.simulator.failures import RequestError
+from midstream.providers.simulator.turn import (
     Call,
     Conversation,
     DeclaredTool,
@@ -18,7 +18,7 @@ from gateway.providers.simulator.turn import (
     ToolOutcome,
     Turn,
 )
-from gateway.providers.simulator.wire import (
+from midstream.providers.simulator.wire import (
     Event,
     Exchange,
     decode_request,

@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from gateway.providers.simulator.failures import RequestError
-from gateway.providers.simulator.prose import Dice
+from midstream.providers.simulator.failures import RequestError
+from midstream.providers.simulator.prose import Dice
 
 if TYPE_CHECKING:
-    from gateway.providers.simulator.directives import Incident, Script
-    from gateway.providers.simulator.holds import Holds
-    from gateway.providers.simulator.wire import Event
+    from midstream.providers.simulator.directives import Incident, Script
+    from midstream.providers.simulator.holds import Holds
+    from midstream.providers.simulator.wire import Event
 
 Ending = Literal["completed", "cut"]
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gateway.providers.simulator.player import Player
-from gateway.providers.simulator.wire import encode_json
+from midstream.providers.simulator.player import Player
+from midstream.providers.simulator.wire import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from gateway.providers.simulator.directives import Script
-    from gateway.providers.simulator.failures import RequestError
-    from gateway.providers.simulator.holds import Holds
-    from gateway.providers.simulator.player import Clock, Ending, ErrorEvent
-    from gateway.providers.simulator.wire import Event
+    from midstream.providers.simulator.directives import Script
+    from midstream.providers.simulator.failures import RequestError
+    from midstream.providers.simulator.holds import Holds
+    from midstream.providers.simulator.player import Clock, Ending, ErrorEvent
+    from midstream.providers.simulator.wire import Event
 
 _KEPT = 500
 # Incidents that end a connection, not the response that it carries.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.providers.simulator.failures import RequestError
-from gateway.providers.simulator.turn import Conversation, DeclaredTool, Line, ToolOutcome
-from gateway.providers.simulator.wire import decode_request, encode_json, seal
+from midstream.providers.simulator.failures import RequestError
+from midstream.providers.simulator.turn import Conversation, DeclaredTool, Line, ToolOutcome
+from midstream.providers.simulator.wire import decode_request, encode_json, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gateway.providers.simulator.responses_store import ResponseStore
+    from midstream.providers.simulator.responses_store import ResponseStore
 
 
 class _Part(Struct):

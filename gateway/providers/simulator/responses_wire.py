@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import Raw
 
-from gateway.providers.simulator.responses_request import (
+from midstream.providers.simulator.responses_request import (
     read_responses_request,
     sealed_reasoning,
 )
-from gateway.providers.simulator.turn import Call, Conversation, Reasoning, Search, Text, Turn
-from gateway.providers.simulator.wire import Event, Exchange, encode_json, openai_error, sse
+from midstream.providers.simulator.turn import Call, Conversation, Reasoning, Search, Text, Turn
+from midstream.providers.simulator.wire import Event, Exchange, encode_json, openai_error, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.providers.simulator.failures import RequestError
-    from gateway.providers.simulator.responses_store import ResponseStore
+    from midstream.providers.simulator.failures import RequestError
+    from midstream.providers.simulator.responses_store import ResponseStore
 
 Json: TypeAlias = dict[str, object]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from gateway.providers.simulator.failures import RequestError
+from midstream.providers.simulator.failures import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from gateway.providers.simulator.turn import Conversation, Turn
+    from midstream.providers.simulator.turn import Conversation, Turn
 
 T = TypeVar("T")
 

@@ -11,20 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import UNSET, UnsetType
 
-from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in, tells_of_failure
-from gateway.providers.faults import Fault
-from gateway.providers.translate import anthropic_events as events
-from gateway.providers.translate import anthropic_wire as wire
-from gateway.providers.translate.anthropic_calls import CallStream, OpenCall
-from gateway.providers.translate.anthropic_citations import Citations, CitedDocument
-from gateway.providers.translate.anthropic_endings import FINISH_REASONS, GOES_ON
-from gateway.providers.translate.anthropic_metadata import anthropic_metadata
-from gateway.providers.translate.anthropic_results import mcp_result_chunk, result_chunk
-from gateway.providers.translate.anthropic_texts import OpenReasoning, OpenText, TextStream
-from gateway.providers.translate.anthropic_usage import UsageCount
-from gateway.providers.translate.odd_events import OddEvents
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     CustomChunk,
     Json,
@@ -33,15 +20,28 @@ from protocol.chunks import (
     ReasoningStartChunk,
     StartStepChunk,
 )
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.base import StepResult
+from midstream.providers.failures import failure_in, tells_of_failure
+from midstream.providers.faults import Fault
+from midstream.providers.translate import anthropic_events as events
+from midstream.providers.translate import anthropic_wire as wire
+from midstream.providers.translate.anthropic_calls import CallStream, OpenCall
+from midstream.providers.translate.anthropic_citations import Citations, CitedDocument
+from midstream.providers.translate.anthropic_endings import FINISH_REASONS, GOES_ON
+from midstream.providers.translate.anthropic_metadata import anthropic_metadata
+from midstream.providers.translate.anthropic_results import mcp_result_chunk, result_chunk
+from midstream.providers.translate.anthropic_texts import OpenReasoning, OpenText, TextStream
+from midstream.providers.translate.anthropic_usage import UsageCount
+from midstream.providers.translate.odd_events import OddEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.errors import ProviderError
-    from gateway.providers.anthropic_tools import ToolNames
-    from gateway.providers.part_ids import PartIds
-    from gateway.providers.translate.tool_calls import ToolCalls
+    from midstream.errors import ProviderError
+    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.part_ids import PartIds
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 UNREADABLE_EVENT: Final = (
     "unable to read a part of what the model provider answered; the answer may be incomplete"

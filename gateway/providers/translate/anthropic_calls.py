@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from gateway.providers.translate.anthropic_metadata import anthropic_metadata, call_metadata
-from gateway.providers.translate.tool_calls import rewritten
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     ToolInputAvailableChunk,
     ToolInputDeltaChunk,
     ToolInputErrorChunk,
 )
-from protocol.codec import UNREADABLE
-from protocol.surrogates import well_formed
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.translate.anthropic_metadata import anthropic_metadata, call_metadata
+from midstream.providers.translate.tool_calls import rewritten
 
 if TYPE_CHECKING:
-    from gateway.providers.anthropic_tools import ToolNames
-    from gateway.providers.translate import anthropic_wire as wire
-    from gateway.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.translate import anthropic_wire as wire
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 CompleteCall: TypeAlias = ToolInputAvailableChunk | ToolInputErrorChunk
 

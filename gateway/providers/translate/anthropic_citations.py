@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from gateway.providers.translate.anthropic_events import (
+from midstream.protocol.chunks import (
+    AnyChunk,
+    Json,
+    SourceDocumentChunk,
+    SourceUrlChunk,
+    TextEndChunk,
+)
+from midstream.providers.translate.anthropic_events import (
     CharCitation,
     Citation,
     DocumentCitation,
@@ -18,19 +25,12 @@ from gateway.providers.translate.anthropic_events import (
     SearchCitation,
     WebCitation,
 )
-from gateway.providers.translate.anthropic_metadata import anthropic_metadata
-from protocol.chunks import (
-    AnyChunk,
-    Json,
-    SourceDocumentChunk,
-    SourceUrlChunk,
-    TextEndChunk,
-)
+from midstream.providers.translate.anthropic_metadata import anthropic_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gateway.providers.translate.anthropic_wire import WebFetchResult, WebSearchResult
+    from midstream.providers.translate.anthropic_wire import WebFetchResult, WebSearchResult
 
 
 class CitedDocument(Struct, frozen=True):

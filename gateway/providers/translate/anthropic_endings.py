@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from protocol.chunks import FinishReason
+    from midstream.protocol.chunks import FinishReason
 
 FINISH_REASONS: Final[dict[str | None, FinishReason]] = {
     "end_turn": "stop",

@@ -10,14 +10,14 @@ from typing import Final, TypeAlias, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.translate.anthropic_wire import (
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.translate.anthropic_wire import (
     NO_JSON,
     ContentBlock,
     ToolUseBlock,
     Wire,
 )
-from gateway.providers.translate.loose import Side, read_loosely
-from protocol.codec import UNREADABLE
+from midstream.providers.translate.loose import Side, read_loosely
 
 # --- citations ------------------------------------------------------------------------------
 

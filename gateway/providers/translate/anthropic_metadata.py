@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 if TYPE_CHECKING:
-    from gateway.providers.translate.anthropic_wire import Caller
-    from protocol.chunks import Json
+    from midstream.protocol.chunks import Json
+    from midstream.providers.translate.anthropic_wire import Caller
 
 _encode = msgspec.json.Encoder().encode
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.providers.translate import anthropic_wire as wire
-from gateway.providers.translate.anthropic_metadata import call_metadata
-from protocol.chunks import Json, ToolOutputAvailableChunk, ToolOutputErrorChunk
-from protocol.surrogates import well_formed
+from midstream.protocol.chunks import Json, ToolOutputAvailableChunk, ToolOutputErrorChunk
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.translate import anthropic_wire as wire
+from midstream.providers.translate.anthropic_metadata import call_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.providers.translate.anthropic_calls import CompleteCall
+    from midstream.providers.translate.anthropic_calls import CompleteCall
 
 _encode = msgspec.json.Encoder().encode
 

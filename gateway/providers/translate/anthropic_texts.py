@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from protocol.chunks import AnyChunk, Json, TextDeltaChunk, TextStartChunk
+from midstream.protocol.chunks import AnyChunk, Json, TextDeltaChunk, TextStartChunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.providers.part_ids import PartIds
-    from gateway.providers.translate.anthropic_citations import Citations
-    from gateway.providers.translate.anthropic_events import Citation
+    from midstream.providers.part_ids import PartIds
+    from midstream.providers.translate.anthropic_citations import Citations
+    from midstream.providers.translate.anthropic_events import Citation
 
 
 class OpenReasoning:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw
 
-from gateway.providers.base import Usage
-from gateway.providers.translate.counts import count_in, fields_in, object_in
-from protocol.surrogates import well_formed
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.base import Usage
+from midstream.providers.translate.counts import count_in, fields_in, object_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.providers.translate.counts import Fields
+    from midstream.providers.translate.counts import Fields
 
 _raw_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
 
 Fields = Mapping[str, object]
 

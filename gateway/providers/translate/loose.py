@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, Union, cast, g
 import msgspec
 from msgspec import Raw, Struct
 
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,15 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from gateway.providers.failures import failure_in
-from protocol.codec import UNREADABLE, says_nothing
-from protocol.sse import DONE_DATA
-from protocol.surrogates import EventHalves
+from midstream.protocol.codec import UNREADABLE, says_nothing
+from midstream.protocol.sse import DONE_DATA
+from midstream.protocol.surrogates import EventHalves
+from midstream.providers.failures import failure_in
 
 if TYPE_CHECKING:
-    from gateway.errors import ProviderError
-    from gateway.providers.base import StepResult
-    from protocol.chunks import AnyChunk
+    from midstream.errors import ProviderError
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.base import StepResult
 
 
 class OddEvents(ABC):

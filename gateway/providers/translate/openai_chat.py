@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in, reports_failure
-from gateway.providers.faults import Fault
-from gateway.providers.part_ids import PartIds
-from gateway.providers.translate.loose import Side, read_loosely
-from gateway.providers.translate.odd_events import OddEvents
-from gateway.providers.translate.openai_chat_tools import ToolCallDelta, ToolCallDeltas
-from gateway.providers.translate.openai_failures import UNREADABLE_EVENT
-from gateway.providers.translate.openai_usage import chat_usage
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishReason,
     SourceUrlChunk,
@@ -34,14 +25,23 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.base import StepResult
+from midstream.providers.failures import failure_in, reports_failure
+from midstream.providers.faults import Fault
+from midstream.providers.part_ids import PartIds
+from midstream.providers.translate.loose import Side, read_loosely
+from midstream.providers.translate.odd_events import OddEvents
+from midstream.providers.translate.openai_chat_tools import ToolCallDelta, ToolCallDeltas
+from midstream.providers.translate.openai_failures import UNREADABLE_EVENT
+from midstream.providers.translate.openai_usage import chat_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.errors import ProviderError
-    from gateway.providers.base import Usage
-    from gateway.providers.translate.tool_calls import ToolCalls
+    from midstream.errors import ProviderError
+    from midstream.providers.base import Usage
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 _FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from gateway.providers.translate.loose import Side
-from gateway.providers.translate.openai_parallel import is_parallel_wrapper, wrapped_calls
-from protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
+from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
+from midstream.providers.translate.loose import Side
+from midstream.providers.translate.openai_parallel import is_parallel_wrapper, wrapped_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 _CLOSING: Final = {"}": "{", "]": "["}
 

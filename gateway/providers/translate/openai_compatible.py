@@ -16,12 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.translate.loose import Side
-from gateway.providers.translate.openai_chat import NO_JSON, Annotation, OpenAIChatTranslator
-from gateway.providers.translate.openai_compatible_tools import CompatibleToolCalls, ToolCallDelta
-from gateway.providers.translate.openai_usage import chat_usage
-from gateway.providers.translate.reasoning_details import ReasoningDetails
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     Json,
     ReasoningDeltaChunk,
@@ -29,14 +24,19 @@ from protocol.chunks import (
     ReasoningStartChunk,
     TextDeltaChunk,
 )
+from midstream.providers.translate.loose import Side
+from midstream.providers.translate.openai_chat import NO_JSON, Annotation, OpenAIChatTranslator
+from midstream.providers.translate.openai_compatible_tools import CompatibleToolCalls, ToolCallDelta
+from midstream.providers.translate.openai_usage import chat_usage
+from midstream.providers.translate.reasoning_details import ReasoningDetails
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from gateway.providers.base import Usage
-    from gateway.providers.dialects import ThinkingField
-    from gateway.providers.part_ids import PartIds
-    from gateway.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.base import Usage
+    from midstream.providers.dialects import ThinkingField
+    from midstream.providers.part_ids import PartIds
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 
 class _Delta(Struct):

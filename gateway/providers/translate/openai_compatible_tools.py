@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.providers.translate import openai_chat_tools as plain
-from gateway.providers.translate.openai_chat_tools import FunctionDelta, ToolCallDeltas
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.translate import openai_chat_tools as plain
+from midstream.providers.translate.openai_chat_tools import FunctionDelta, ToolCallDeltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.providers.translate.tool_calls import ToolCalls
-    from protocol.chunks import AnyChunk, Json
+    from midstream.protocol.chunks import AnyChunk, Json
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 
 class ToolCallDelta(plain.ToolCallDelta):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.providers.failures import failure_in, tells_of_failure
-from gateway.providers.faults import Fault
-from gateway.providers.translate.loose import reader
-from gateway.providers.translate.openai_responses_wire import NO_JSON, Head
-from protocol.codec import UNREADABLE
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.failures import failure_in, tells_of_failure
+from midstream.providers.faults import Fault
+from midstream.providers.translate.loose import reader
+from midstream.providers.translate.openai_responses_wire import NO_JSON, Head
 
 if TYPE_CHECKING:
-    from gateway.errors import ProviderError
+    from midstream.errors import ProviderError
 
 UNREADABLE_EVENT: Final = "unable to understand a part of what the model provider answered"
 

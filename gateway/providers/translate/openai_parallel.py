@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from gateway.providers.translate.openai_metadata import openai_metadata
-from gateway.providers.translate.tool_calls import rewritten
-from protocol.chunks import Json
-from protocol.codec import UNREADABLE
+from midstream.protocol.chunks import Json
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.translate.tool_calls import rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gateway.providers.translate.openai_responses_wire import FunctionCall
+    from midstream.providers.translate.openai_responses_wire import FunctionCall
 
 WRAPPERS: Final = frozenset({"parallel", "multi_tool_use.parallel"})
 _RECIPIENT_PREFIX: Final = "functions."

@@ -18,23 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.providers.base import StepResult
-from gateway.providers.failures import failure_in
-from gateway.providers.faults import Fault
-from gateway.providers.part_ids import PartIds
-from gateway.providers.translate import openai_responses_client_tools as client_tools
-from gateway.providers.translate import openai_responses_hosted_tools as hosted_tools
-from gateway.providers.translate import openai_responses_wire as wire
-from gateway.providers.translate.loose import read_loosely, reader
-from gateway.providers.translate.odd_events import OddEvents
-from gateway.providers.translate.openai_failures import UNREADABLE_EVENT, what_is
-from gateway.providers.translate.openai_metadata import OURS, openai_metadata
-from gateway.providers.translate.openai_responses_annotations import Annotations
-from gateway.providers.translate.openai_responses_endings import take_end
-from gateway.providers.translate.openai_responses_items import ItemPlaces
-from gateway.providers.translate.openai_responses_reasoning import ReasoningItems
-from gateway.providers.translate.openai_responses_step import StepTools, Tooling
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     CustomChunk,
     StartStepChunk,
@@ -42,14 +26,30 @@ from protocol.chunks import (
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.codec import UNREADABLE
-from protocol.surrogates import well_formed
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.base import StepResult
+from midstream.providers.failures import failure_in
+from midstream.providers.faults import Fault
+from midstream.providers.part_ids import PartIds
+from midstream.providers.translate import openai_responses_client_tools as client_tools
+from midstream.providers.translate import openai_responses_hosted_tools as hosted_tools
+from midstream.providers.translate import openai_responses_wire as wire
+from midstream.providers.translate.loose import read_loosely, reader
+from midstream.providers.translate.odd_events import OddEvents
+from midstream.providers.translate.openai_failures import UNREADABLE_EVENT, what_is
+from midstream.providers.translate.openai_metadata import OURS, openai_metadata
+from midstream.providers.translate.openai_responses_annotations import Annotations
+from midstream.providers.translate.openai_responses_endings import take_end
+from midstream.providers.translate.openai_responses_items import ItemPlaces
+from midstream.providers.translate.openai_responses_reasoning import ReasoningItems
+from midstream.providers.translate.openai_responses_step import StepTools, Tooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.errors import ProviderError
-    from gateway.providers.translate.tool_calls import ToolCalls
+    from midstream.errors import ProviderError
+    from midstream.providers.translate.tool_calls import ToolCalls
 
 _event_decoder = msgspec.json.Decoder(wire.Event)
 _read_head = reader(wire.Head)

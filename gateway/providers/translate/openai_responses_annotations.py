@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.providers.translate.openai_metadata import openai_metadata
-from gateway.providers.translate.openai_responses_wire import (
+from midstream.protocol.chunks import AnyChunk, Json, SourceDocumentChunk, SourceUrlChunk
+from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.translate.openai_responses_wire import (
     Annotation,
     ContainerFileCitation,
     FileCitation,
@@ -20,7 +21,6 @@ from gateway.providers.translate.openai_responses_wire import (
     UrlCitation,
     WebSource,
 )
-from protocol.chunks import AnyChunk, Json, SourceDocumentChunk, SourceUrlChunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

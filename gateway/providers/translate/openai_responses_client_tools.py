@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from gateway.providers.translate import openai_responses_outputs as outputs
-from gateway.providers.translate import openai_responses_wire as wire
-from gateway.providers.translate.openai_metadata import openai_metadata
-from gateway.providers.translate.openai_parallel import expand_parallel, is_parallel_wrapper
-from gateway.providers.translate.openai_responses_step import (
+from midstream.providers.translate import openai_responses_outputs as outputs
+from midstream.providers.translate import openai_responses_wire as wire
+from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.translate.openai_parallel import expand_parallel, is_parallel_wrapper
+from midstream.providers.translate.openai_responses_step import (
     Handler,
     StepTools,
     StreamingInput,
@@ -25,7 +25,7 @@ from gateway.providers.translate.openai_responses_step import (
 )
 
 if TYPE_CHECKING:
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 
 def input_delta(step: StepTools, index: int | None, text: str) -> list[AnyChunk]:

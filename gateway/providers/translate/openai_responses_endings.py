@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.providers.faults import Fault
-from gateway.providers.translate import openai_responses_wire as wire
-from gateway.providers.translate.loose import reader
-from gateway.providers.translate.openai_usage import responses_usage
+from midstream.providers.faults import Fault
+from midstream.providers.translate import openai_responses_wire as wire
+from midstream.providers.translate.loose import reader
+from midstream.providers.translate.openai_usage import responses_usage
 
 if TYPE_CHECKING:
-    from gateway.providers.base import StepResult
-    from protocol.chunks import FinishReason
+    from midstream.protocol.chunks import FinishReason
+    from midstream.providers.base import StepResult
 
 _INCOMPLETE: Final[dict[str, FinishReason]] = {
     "max_output_tokens": "length",

@@ -12,10 +12,16 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from gateway.providers.translate import openai_responses_outputs as outputs
-from gateway.providers.translate import openai_responses_wire as wire
-from gateway.providers.translate.openai_metadata import openai_metadata
-from gateway.providers.translate.openai_responses_step import (
+from midstream.protocol.chunks import (
+    AnyChunk,
+    CustomChunk,
+    ToolApprovalRequestChunk,
+    ToolOutputErrorChunk,
+)
+from midstream.providers.translate import openai_responses_outputs as outputs
+from midstream.providers.translate import openai_responses_wire as wire
+from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.translate.openai_responses_step import (
     Handler,
     StepTools,
     StreamingInput,
@@ -24,12 +30,6 @@ from gateway.providers.translate.openai_responses_step import (
     output_chunk,
     read,
     to_json,
-)
-from protocol.chunks import (
-    AnyChunk,
-    CustomChunk,
-    ToolApprovalRequestChunk,
-    ToolOutputErrorChunk,
 )
 
 _compaction_decoder = msgspec.json.Decoder(wire.Compaction)

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, UnsetType, field
 
-from gateway.providers.translate.openai_metadata import openai_metadata
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AnyChunk,
     Json,
     ReasoningDeltaChunk,
     ReasoningEndChunk,
     ReasoningStartChunk,
 )
+from midstream.providers.translate.openai_metadata import openai_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.providers.part_ids import PartIds
-    from gateway.providers.translate.openai_responses_wire import Reasoning
+    from midstream.providers.part_ids import PartIds
+    from midstream.providers.translate.openai_responses_wire import Reasoning
 
 
 class _State(Enum):

@@ -9,10 +9,10 @@ from typing import TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from gateway.providers.translate.loose import reader
-from gateway.providers.translate.openai_responses_annotations import Annotations
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk, ToolOutputAvailableChunk
+from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk, ToolOutputAvailableChunk
+from midstream.providers.translate.loose import reader
+from midstream.providers.translate.openai_responses_annotations import Annotations
+from midstream.providers.translate.tool_calls import ToolCalls
 
 _Item = TypeVar("_Item")
 _encode = msgspec.json.encode

@@ -10,9 +10,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from gateway.providers.base import Usage
-from gateway.providers.translate.counts import count_in, fields_in, object_in
-from protocol.surrogates import well_formed
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.base import Usage
+from midstream.providers.translate.counts import count_in, fields_in, object_in
 
 
 def responses_usage(raw: Raw) -> Usage | None:

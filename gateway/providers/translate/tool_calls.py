@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.providers.base import InputCheck, ToolCall, accept_any
-from protocol.chunks import Json, ToolInputAvailableChunk, ToolInputErrorChunk, ToolInputStartChunk
-from protocol.codec import UNREADABLE
-from protocol.errors import MalformedFrameError
-from protocol.refused_keys import is_refused
-from protocol.surrogates import well_formed
+from midstream.protocol.chunks import (
+    Json,
+    ToolInputAvailableChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
+)
+from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.refused_keys import is_refused
+from midstream.protocol.surrogates import well_formed
+from midstream.providers.base import InputCheck, ToolCall, accept_any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

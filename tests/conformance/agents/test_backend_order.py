@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.agents.backend_answer import BackendAnswer
-from protocol.assembler import Assembler
-from protocol.chunks import StartChunk
-from protocol.codec import decode
-from protocol.writer import ChunkWriter
+from midstream.agents.backend_answer import BackendAnswer
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import StartChunk
+from midstream.protocol.codec import decode
+from midstream.protocol.writer import ChunkWriter
 from tests.support.message_reader import message_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
     from tests.support.message_reader import MessageReader
 
 Json = dict[str, Any]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.ids import MessageId, RunId, SessionId, new_id
-from gateway.sessions.accept import accept
-from gateway.sessions.service import StartRequest
-from gateway.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
-from gateway.store.redis_store import RedisStore
-from protocol.cut_calls import INTERRUPTED_CALL, UNCALLED
-from protocol.messages import UIMessage
+from midstream.ids import MessageId, RunId, SessionId, new_id
+from midstream.protocol.cut_calls import INTERRUPTED_CALL, UNCALLED
+from midstream.protocol.messages import UIMessage
+from midstream.sessions.accept import accept
+from midstream.sessions.service import StartRequest
+from midstream.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
+from midstream.store.redis_store import RedisStore
 from tests.support.answers import (
     allow,
     answer,

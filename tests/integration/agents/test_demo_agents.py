@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from gateway.agents.base import AgentRequest, AgentTraits
-from gateway.agents.whereabouts import TracedAgents, Whereabouts
-from gateway.errors import ConflictError
-from gateway.ids import SessionId
-from gateway.sessions import open_sessions
-from gateway.settings import AgentSettings, ClientToolSettings, ServerSettings, Settings
-from gateway.wiring import open_agents
-from protocol.messages import UIMessage
+from midstream.agents.base import AgentRequest, AgentTraits
+from midstream.agents.whereabouts import TracedAgents, Whereabouts
+from midstream.errors import ConflictError
+from midstream.ids import SessionId
+from midstream.protocol.messages import UIMessage
+from midstream.sessions import open_sessions
+from midstream.settings import AgentSettings, ClientToolSettings, ServerSettings, Settings
+from midstream.wiring import open_agents
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.support.answers import with_part
 from tests.support.played import ALICE, FAST, Reading, send, user_message
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from gateway.agents.base import AnyAgent
-    from gateway.sessions import Sessions
-    from gateway.store.redis_store import RedisStore
-    from protocol.chunks import AnyChunk
+    from midstream.agents.base import AnyAgent
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.sessions import Sessions
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
@@ -51,7 +51,7 @@ SETTINGS = Settings(
 
 @asynccontextmanager
 async def demo(store: RedisStore, folder: Path) -> AsyncIterator[Sessions]:
-    """Run a process's sessions with the demo's agents, as `gateway.app` puts them together."""
+    """Run a process's sessions with the demo's agents, as `midstream.app` puts them together."""
     async with (
         open_agents(SETTINGS) as agents,
         open_sessions(store, TracedAgents(agents, Whereabouts(folder)), FAST) as sessions,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from gateway import create_app
+from midstream import create_app
 from tests.support import callers
 from tests.support.fixtures import pytest_runtest_makereport
 from tests.support.gateway import SHORT_LEASE
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from gateway import Gateway
+    from midstream import Gateway
 
 __all__ = ["pytest_runtest_makereport"]
 
@@ -44,7 +44,7 @@ class Served:
         self.at = Endpoint(free_port())
         self.data = folder / "data"
         command = [
-            *(sys.executable, "-m", "gateway", "serve", "--port", str(self.at.port)),
+            *(sys.executable, "-m", "midstream", "serve", "--port", str(self.at.port)),
             *("--data-dir", str(self.data), *arguments),
         ]
         self.process = ChildProcess("serve", command, folder / "log", environment, forked=forked)

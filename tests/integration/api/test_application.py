@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway import Agent, Gateway, Run, create_app
-from gateway.settings import RedisSettings, Settings
+from midstream import Agent, Gateway, Run, create_app
+from midstream.settings import RedisSettings, Settings
 from tests.unit.gateway.api.fakes import data_lines, request
 
 if TYPE_CHECKING:

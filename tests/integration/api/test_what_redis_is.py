@@ -10,10 +10,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from gateway import create_app
-from gateway.errors import SettingsError
-from gateway.serve import check_redis, with_redis_url
-from gateway.settings import Settings
+from midstream import create_app
+from midstream.errors import SettingsError
+from midstream.serve import check_redis, with_redis_url
+from midstream.settings import Settings
 from tests.support.in_process import InProcess
 from tests.support.processes import ChildProcess, free_port
 from tests.support.redis_server import redis_binary

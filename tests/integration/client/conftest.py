@@ -18,7 +18,7 @@ from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS, client_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from gateway.client import Midstream
+    from midstream.client import Midstream
     from tests.support.fixtures import Deployment
     from tests.support.sessions import Session
     from tests.support.simulator import Simulator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from gateway.client import Midstream, NotAGatewayError, RefusedError, UnavailableError
+from midstream.client import Midstream, NotAGatewayError, RefusedError, UnavailableError
 from tests.support.push import AGENT_KEY, answer_of
 from tests.support.sessions import text_of
 

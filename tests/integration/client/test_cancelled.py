@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import httpx2
 import pytest
 
-from gateway.client import Midstream, Run
+from midstream.client import Midstream, Run
 from tests.support.processes import eventually
 from tests.support.proxy import FaultyProxy, faulty_proxy
 from tests.support.push import AGENT_KEY, answer_of, client_of
@@ -18,7 +18,7 @@ from tests.support.sessions import text_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.client.run import OnError
+    from midstream.client.run import OnError
     from tests.support.fixtures import Deployment
     from tests.support.sessions import Session
 

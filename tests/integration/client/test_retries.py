@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.client import Midstream, ReplayMismatchError, Run, RunEndedError, RunSkipped
+from midstream.client import Midstream, ReplayMismatchError, Run, RunEndedError, RunSkipped
 from tests.support.processes import eventually
 from tests.support.push import answer_of
 from tests.support.sessions import text_of

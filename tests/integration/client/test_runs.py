@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.client import (
+from midstream.client import (
     Midstream,
     MidstreamError,
     RefusedError,
@@ -16,7 +16,7 @@ from gateway.client import (
     RunStopped,
     ToolError,
 )
-from protocol.errors import IllegalChunkError
+from midstream.protocol.errors import IllegalChunkError
 from tests.support.push import AGENT_KEY, answer_of, client_of
 from tests.support.sessions import text_of
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.client import MidstreamSync, RefusedError, RunStopped, SyncRun, ToolError
+from midstream.client import MidstreamSync, RefusedError, RunStopped, SyncRun, ToolError
 from tests.support.processes import REPOSITORY
 from tests.support.proxy import faulty_proxy
 from tests.support.push import AGENT_KEY, answer_of
@@ -164,7 +164,7 @@ async def ran(program: str, *arguments: str) -> tuple[str, str]:
 
 IN_A_LOOP = """
 import asyncio, sys
-from gateway.client import MidstreamSync
+from midstream.client import MidstreamSync
 
 url, key, session = sys.argv[1:]
 
@@ -232,7 +232,7 @@ async def _never() -> None:
 
 FORKING = """
 import os, sys, threading
-from gateway.client import MidstreamSync
+from midstream.client import MidstreamSync
 
 url, key, session, other, third = sys.argv[1:]
 client = MidstreamSync(url, key=key).open()
@@ -279,7 +279,7 @@ async def test_client_and_its_runs_survive_a_fork(pushed: Deployment, session: S
 
 INTERRUPTED = """
 import signal, sys, threading
-from gateway.client import MidstreamSync
+from midstream.client import MidstreamSync
 
 url, key, session = sys.argv[1:]
 try:

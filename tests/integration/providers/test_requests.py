@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 
-from gateway import create_app
-from gateway.settings import AgentSettings, ProviderSettings, RedisSettings, Settings
+from midstream import create_app
+from midstream.settings import AgentSettings, ProviderSettings, RedisSettings, Settings
 from tests.support.recorder import recorder
 from tests.unit.gateway.api.fakes import data_lines, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway import Gateway
+    from midstream import Gateway
     from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.sessions import Sessions, open_sessions
-from gateway.store.redis_store import RedisStore
+from midstream.sessions import Sessions, open_sessions
+from midstream.store.redis_store import RedisStore
 from tests.support.played import FAST, Script
 
 if TYPE_CHECKING:

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.errors import MessageNotFoundError, RunActiveError
-from gateway.ids import MessageId, SessionId
-from gateway.sessions.service import Versions
-from gateway.store.records import Trigger
-from protocol.chunks import (
+from midstream.errors import MessageNotFoundError, RunActiveError
+from midstream.ids import MessageId, SessionId
+from midstream.protocol.chunks import (
     FinishStepChunk,
     StartStepChunk,
     TextDeltaChunk,
     TextEndChunk,
     TextStartChunk,
 )
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.sessions.service import Versions
+from midstream.store.records import Trigger
 from tests.support.played import ALICE, Reading, Script, send, user_message
 
 if TYPE_CHECKING:
     import redis
 
-    from gateway.sessions import Sessions
-    from gateway.sessions.service import StartRequest
+    from midstream.sessions import Sessions
+    from midstream.sessions.service import StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

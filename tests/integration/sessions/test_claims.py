@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import InvalidRequestError, RunActiveError, SessionNotFoundError
-from gateway.ids import SessionId
-from gateway.sessions.claims import Claimed, Claims
-from gateway.sessions.closer import RunCloser
-from gateway.sessions.closing import close_request, commit_close
-from gateway.sessions.hub import Hub
-from gateway.sessions.opening import Opening, SessionLimits
-from gateway.sessions.orphans import Orphans
-from gateway.sessions.reaper import LeaseLimits, Reaper
-from gateway.store.records import (
+from midstream.errors import InvalidRequestError, RunActiveError, SessionNotFoundError
+from midstream.ids import SessionId
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import StartChunk, TextStartChunk
+from midstream.protocol.codec import encode_lines
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.claims import Claimed, Claims
+from midstream.sessions.closer import RunCloser
+from midstream.sessions.closing import close_request, commit_close
+from midstream.sessions.hub import Hub
+from midstream.sessions.opening import Opening, SessionLimits
+from midstream.sessions.orphans import Orphans
+from midstream.sessions.reaper import LeaseLimits, Reaper
+from midstream.store.records import (
     AppendBatch,
     AppendStatus,
     ChunksRecord,
     RunOutcome,
     RunState,
 )
-from gateway.store.redis_store import RedisStore
-from gateway.wiring import Agents
-from protocol.assembler import Assembler
-from protocol.chunks import StartChunk, TextStartChunk
-from protocol.codec import encode_lines
-from protocol.writer import ChunkWriter
+from midstream.store.redis_store import RedisStore
+from midstream.wiring import Agents
 from tests.support.played import ALICE, BOB, send, user_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.sessions.access import Caller
-    from gateway.sessions.service import StartRequest
+    from midstream.sessions.access import Caller
+    from midstream.sessions.service import StartRequest
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import RunId, SessionId
-from gateway.store import scripts
-from gateway.store.redis_store import RedisStore
+from midstream.ids import RunId, SessionId
+from midstream.store import scripts
+from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import mortal
 from tests.integration.store.scenario import EXPIRED, HOUR_MS, SESSION, opened, submit
 from tests.support.played import ALICE, FAST, Reading, send, types, user_message
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from gateway.sessions import Sessions
+    from midstream.sessions import Sessions
     from tests.support.played import Script
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.errors import (
+from midstream.errors import (
     ForbiddenError,
     MessageNotFoundError,
     NotRecoveredError,
     RunActiveError,
     SessionNotFoundError,
 )
-from gateway.ids import MessageId, SessionId, UserId
-from gateway.sessions.access import Caller, Role
-from gateway.sessions.service import FeedEvent
+from midstream.ids import MessageId, SessionId, UserId
+from midstream.sessions.access import Caller, Role
+from midstream.sessions.service import FeedEvent
 from tests.integration.sessions.test_branches import answered, head, shown, two_turns
 from tests.support.played import ALICE, BOB, Reading, Script, send, user_message
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
-    from gateway.sessions import Sessions
+    from midstream.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from gateway.ids import SessionId
-from gateway.sessions.hub import Hub
-from gateway.store.redis_store import RedisStore
+from midstream.ids import SessionId
+from midstream.sessions.hub import Hub
+from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import SessionId
-from gateway.store.records import RunOutcome
+from midstream.ids import SessionId
+from midstream.store.records import RunOutcome
 from tests.integration.sessions.test_several_gateways import mortal
 from tests.support.played import ALICE, Reading, send, types, user_message
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from gateway.sessions import Sessions
+    from midstream.sessions import Sessions
     from tests.support.played import Script
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

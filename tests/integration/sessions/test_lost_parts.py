@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.errors import NotRecoveredError, SessionNotFoundError
-from gateway.ids import RunId, SessionId
-from gateway.sessions.service import FeedEvent
-from protocol.position import Position
+from midstream.errors import NotRecoveredError, SessionNotFoundError
+from midstream.ids import RunId, SessionId
+from midstream.protocol.position import Position
+from midstream.sessions.service import FeedEvent
 from tests.support.played import ALICE, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     import redis
 
-    from gateway.sessions import Sessions
-    from gateway.sessions.readers import SessionReader
-    from gateway.sessions.service import Snapshot
+    from midstream.sessions import Sessions
+    from midstream.sessions.readers import SessionReader
+    from midstream.sessions.service import Snapshot
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 

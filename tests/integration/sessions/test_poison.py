@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from msgspec import Raw
 
-from gateway.ids import RunId, SessionId
-from gateway.sessions import open_sessions
-from gateway.sessions.containment import TRIES
-from gateway.store.records import AppendBatch, ChunksRecord, RunOutcome
-from gateway.store.redis_store import RedisStore
-from protocol.chunks import StartStepChunk, TextDeltaChunk, TextStartChunk, ToolInputAvailableChunk
+from midstream.ids import RunId, SessionId
+from midstream.protocol.chunks import (
+    StartStepChunk,
+    TextDeltaChunk,
+    TextStartChunk,
+    ToolInputAvailableChunk,
+)
+from midstream.sessions import open_sessions
+from midstream.sessions.containment import TRIES
+from midstream.store.records import AppendBatch, ChunksRecord, RunOutcome
+from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Played, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:
@@ -21,9 +26,9 @@ if TYPE_CHECKING:
 
     import redis
 
-    from gateway.sessions import Sessions
-    from gateway.sessions.service import Snapshot
-    from gateway.store.records import RunKey
+    from midstream.sessions import Sessions
+    from midstream.sessions.service import Snapshot
+    from midstream.store.records import RunKey
 
 pytestmark = pytest.mark.anyio
 
@@ -157,7 +162,7 @@ async def test_reaper_leaves_a_run_alone_that_cannot_be_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After a few tries it is passed over, whatever its hint says."""
-    monkeypatch.setattr("gateway.sessions.containment.FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr("midstream.sessions.containment.FIRST_DELAY_S", 0.0)
     raw_redis.set("ms:{bad}:meta", "not ours", px=MINUTES_MS)
     raw_redis.zadd("ms:leases", {"bad|run_1": 1})
     raw_redis.pexpire("ms:leases", MINUTES_MS)

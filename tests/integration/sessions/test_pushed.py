@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from gateway.errors import (
+from midstream.errors import (
     FencedError,
     GatewayError,
     IllegalChunkPushedError,
@@ -18,19 +18,19 @@ from gateway.errors import (
     SequenceGapError,
     SessionNotFoundError,
 )
-from gateway.ids import RunId, SessionId
-from gateway.sessions import writings
-from gateway.sessions.pushed import Ending, PushedRun
-from gateway.store.records import RunKey, RunOutcome, Trigger
-from gateway.store.redis_store import RedisStore
-from protocol.chunks import StartChunk
+from midstream.ids import RunId, SessionId
+from midstream.protocol.chunks import StartChunk
+from midstream.sessions import writings
+from midstream.sessions.pushed import Ending, PushedRun
+from midstream.store.records import RunKey, RunOutcome, Trigger
+from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.sessions import Sessions
+    from midstream.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from redis._parsers.base import BaseParser
 
-from gateway.errors import StoreUnavailableError
-from gateway.ids import SessionId
-from gateway.sessions import Sessions, hub, open_sessions
-from gateway.store.redis_store import RedisStore
-from protocol.chunks import FinishStepChunk, TextEndChunk
+from midstream.errors import StoreUnavailableError
+from midstream.ids import SessionId
+from midstream.protocol.chunks import FinishStepChunk, TextEndChunk
+from midstream.sessions import Sessions, hub, open_sessions
+from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 from tests.support.refusals import REFUSALS, RefusingRedis

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.ids import MessageId, SessionId
-from gateway.store.records import Trigger
-from protocol.chunks import (
+from midstream.ids import MessageId, SessionId
+from midstream.protocol.chunks import (
     FinishStepChunk,
     StartStepChunk,
     TextDeltaChunk,
@@ -18,12 +17,13 @@ from protocol.chunks import (
     ToolApprovalRequestChunk,
     ToolInputAvailableChunk,
 )
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.store.records import Trigger
 from tests.support.played import ALICE, Played, Reading, Script, send, user_message
 
 if TYPE_CHECKING:
-    from gateway.sessions import Sessions
-    from gateway.sessions.service import StartRequest
+    from midstream.sessions import Sessions
+    from midstream.sessions.service import StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

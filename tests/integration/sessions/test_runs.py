@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.agents.base import AgentTraits
-from gateway.errors import (
+from midstream.agents.base import AgentTraits
+from midstream.errors import (
     ConflictError,
     MessageNotFoundError,
     NotRecoveredError,
     ProviderUnavailableError,
     RunActiveError,
 )
-from gateway.ids import MessageId, RunId, SessionId
-from gateway.store.records import RunOutcome, Trigger
-from protocol.chunks import (
+from midstream.ids import MessageId, RunId, SessionId
+from midstream.protocol.chunks import (
     AbortChunk,
     ErrorChunk,
     FinishChunk,
@@ -27,13 +26,14 @@ from protocol.chunks import (
     TextDeltaChunk,
     TextStartChunk,
 )
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.store.records import RunOutcome, Trigger
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:
     import redis
 
-    from gateway.sessions import Sessions
+    from midstream.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -11,20 +11,20 @@ import msgspec
 import pytest
 import redis.asyncio
 
-from gateway.errors import DrainingError, StoreUnavailableError
-from gateway.ids import SessionId
-from gateway.sessions import open_sessions
-from gateway.sessions.service import FeedEvent
-from gateway.store.records import RunOutcome
-from gateway.store.redis_store import RedisStore
+from midstream.errors import DrainingError, StoreUnavailableError
+from midstream.ids import SessionId
+from midstream.sessions import open_sessions
+from midstream.sessions.service import FeedEvent
+from midstream.store.records import RunOutcome
+from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from gateway.sessions import Sessions
-    from gateway.store.records import AppendBatch, Appended, CloseRun, Renewed, RunKey
+    from midstream.sessions import Sessions
+    from midstream.store.records import AppendBatch, Appended, CloseRun, Renewed, RunKey
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
@@ -299,7 +299,7 @@ async def test_presence_of_a_process_that_was_killed_is_withdrawn(
 ) -> None:
     """Whoever has killed it says so: its tabs, which connect again, are not counted twice."""
     here = await gateways()
-    monkeypatch.setattr("gateway.sessions.presence.os.getpid", lambda: 77)
+    monkeypatch.setattr("midstream.sessions.presence.os.getpid", lambda: 77)
     there = await gateways()
     monkeypatch.undo()
     sent = Reading(await here.start(ALICE, send(S, HELLO)))

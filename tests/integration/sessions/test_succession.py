@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.agents.base import AgentTraits
-from gateway.errors import RunActiveError
-from gateway.ids import SessionId
-from gateway.sessions import open_sessions
-from gateway.sessions.rejoin import DIVERGED_SENTENCE
-from gateway.store.records import RunOutcome
-from gateway.store.redis_store import RedisStore
-from protocol.chunks import FinishChunk, TextEndChunk
+from midstream.agents.base import AgentTraits
+from midstream.errors import RunActiveError
+from midstream.ids import SessionId
+from midstream.protocol.chunks import FinishChunk, TextEndChunk
+from midstream.sessions import open_sessions
+from midstream.sessions.rejoin import DIVERGED_SENTENCE
+from midstream.store.records import RunOutcome
+from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.support.played import ALICE, FAST, Played, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
@@ -24,8 +24,8 @@ from tests.support.processes import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from gateway.agents.durable import Interrupted
-    from gateway.sessions import Sessions
+    from midstream.agents.durable import Interrupted
+    from midstream.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

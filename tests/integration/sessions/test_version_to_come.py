@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from gateway.errors import UpgradeNeededError
-from gateway.ids import MessageId, SessionId
-from gateway.sessions import open_sessions, reaper
-from gateway.sessions.pushed import Ending
-from gateway.sessions.service import FeedEvent
-from gateway.store.records import RunKey, RunOutcome
-from gateway.store.redis_store import RedisStore
+from midstream.errors import UpgradeNeededError
+from midstream.ids import MessageId, SessionId
+from midstream.sessions import open_sessions, reaper
+from midstream.sessions.pushed import Ending
+from midstream.sessions.service import FeedEvent
+from midstream.store.records import RunKey, RunOutcome
+from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import mortal
 from tests.integration.sessions.test_succession import DurableScript
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from gateway.sessions import Sessions
+    from midstream.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

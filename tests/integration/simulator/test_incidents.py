@@ -12,8 +12,8 @@ import openai
 import pytest
 import uvloop
 
-from gateway.providers.simulator import create_simulator
-from gateway.providers.simulator.server import serve_simulator
+from midstream.providers.simulator import create_simulator
+from midstream.providers.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, TenantId, UserId
-from gateway.store.records import (
+from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, TenantId, UserId
+from midstream.store.records import (
     AppendBatch,
     ChunksRecord,
     CloseRun,
@@ -27,7 +27,7 @@ from gateway.store.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 SESSION = SessionId("chat-1")
 OWNER = UserId("ada")

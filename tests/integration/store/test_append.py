@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ids import SessionId
-from gateway.store.records import AppendStatus, ChunksRecord
-from gateway.store.redis_store import RedisStore
+from midstream.ids import SessionId
+from midstream.store.records import AppendStatus, ChunksRecord
+from midstream.store.redis_store import RedisStore
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, batch, chunks, close, key, opened, submit
 
 if TYPE_CHECKING:
-    from gateway.store.records import Appended
+    from midstream.store.records import Appended
 
 pytestmark = pytest.mark.anyio
 

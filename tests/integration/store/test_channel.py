@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from gateway.errors import StoreUnavailableError
-from gateway.ids import SessionId
-from gateway.store import channel as channel_module
-from gateway.store.client import StoreSettings
-from gateway.store.embedded import EmbeddedRedis
-from gateway.store.redis_store import RedisStore
-from protocol.position import Position
+from midstream.errors import StoreUnavailableError
+from midstream.ids import SessionId
+from midstream.protocol.position import Position
+from midstream.store import channel as channel_module
+from midstream.store.client import StoreSettings
+from midstream.store.embedded import EmbeddedRedis
+from midstream.store.redis_store import RedisStore
 
 from .scenario import EPOCH, SESSION, answered, batch, opened, submit, wait_until
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from gateway.store.channel import RedisChannel
-    from gateway.store.records import LogEntry
+    from midstream.store.channel import RedisChannel
+    from midstream.store.records import LogEntry
 
     Arrivals: TypeAlias = asyncio.Queue[tuple[SessionId | None, LogEntry | None]]
 

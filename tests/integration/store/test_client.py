@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import SettingsError, StoreError, StoreUnavailableError
-from gateway.ids import SessionId
-from gateway.store.client import MAX_CONNECTIONS, RedisClient, StoreSettings
-from gateway.store.records import AppendStatus
-from gateway.store.redis_store import RedisStore
+from midstream.errors import SettingsError, StoreError, StoreUnavailableError
+from midstream.ids import SessionId
+from midstream.store.client import MAX_CONNECTIONS, RedisClient, StoreSettings
+from midstream.store.records import AppendStatus
+from midstream.store.redis_store import RedisStore
 
 from .scenario import SESSION, batch, opened, submit, wait_until
 

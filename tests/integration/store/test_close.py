@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.store.records import (
+from midstream.protocol.position import Position
+from midstream.store.records import (
     AppendStatus,
     MessageRecord,
     RunOutcome,
     RunRecord,
     RunState,
 )
-from protocol.position import Position
 
 from .scenario import (
     EPOCH,
@@ -30,7 +30,7 @@ from .scenario import (
 )
 
 if TYPE_CHECKING:
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

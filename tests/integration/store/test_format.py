@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import UpgradeNeededError
-from gateway.ids import MessageId, SessionId, UserId
-from gateway.store.client import StoreSettings
-from gateway.store.format import WRITE_FORMAT
-from gateway.store.records import (
+from midstream.errors import UpgradeNeededError
+from midstream.ids import MessageId, SessionId, UserId
+from midstream.protocol.position import Position
+from midstream.store.client import StoreSettings
+from midstream.store.format import WRITE_FORMAT
+from midstream.store.records import (
     AppendStatus,
     OpenStatus,
     Renewed,
@@ -19,9 +20,8 @@ from gateway.store.records import (
     StopStatus,
     UnknownRecord,
 )
-from gateway.store.redis_store import RedisStore
-from gateway.store.scripts import LUA, PARTS
-from protocol.position import Position
+from midstream.store.redis_store import RedisStore
+from midstream.store.scripts import LUA, PARTS
 from tests.support.version_to_come import NEXT_FORMAT, StoreToCome, VersionToCome
 
 from .scenario import (

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.ids import RunId
-from gateway.store.records import Recalled
+from midstream.ids import RunId
+from midstream.store.records import Recalled
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, close, key, opened, submit
 
 if TYPE_CHECKING:
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import ANONYMOUS, NO_TENANT, MessageId, SessionId, TenantId, UserId
-from gateway.store.client import StoreSettings
-from gateway.store.records import ErasedRecord
-from gateway.store.redis_store import RedisStore
-from protocol.position import Position
+from midstream.ids import ANONYMOUS, NO_TENANT, MessageId, SessionId, TenantId, UserId
+from midstream.protocol.position import Position
+from midstream.store.client import StoreSettings
+from midstream.store.records import ErasedRecord
+from midstream.store.redis_store import RedisStore
 
 from .scenario import (
     EPOCH,

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import RunId, SessionId
-from gateway.store.records import AppendStatus, Renewed, RunOutcome, RunState
+from midstream.ids import RunId, SessionId
+from midstream.store.records import AppendStatus, Renewed, RunOutcome, RunState
 
 from .scenario import (
     EXPIRED,
@@ -21,7 +21,7 @@ from .scenario import (
 if TYPE_CHECKING:
     import redis
 
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

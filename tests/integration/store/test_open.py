@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from gateway.errors import StoreUnavailableError
-from gateway.ids import MessageId, SessionId, TenantId, UserId
-from gateway.store.records import (
+from midstream.errors import StoreUnavailableError
+from midstream.ids import MessageId, SessionId, TenantId, UserId
+from midstream.protocol.position import Position
+from midstream.store.records import (
     MessageRecord,
     OpenStatus,
     RunOutcome,
     RunRecord,
     RunState,
 )
-from protocol.position import Position
 
 from .scenario import (
     EPOCH,
@@ -34,7 +34,7 @@ from .scenario import (
 if TYPE_CHECKING:
     import redis
 
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

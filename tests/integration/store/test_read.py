@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import MessageId
-from gateway.store.keys import Keys
-from gateway.store.records import RunRecord, RunState
-from protocol.position import Position
+from midstream.ids import MessageId
+from midstream.protocol.position import Position
+from midstream.store.keys import Keys
+from midstream.store.records import RunRecord, RunState
 
 from .scenario import (
     EPOCH,
@@ -25,7 +25,7 @@ from .scenario import (
 if TYPE_CHECKING:
     import redis
 
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

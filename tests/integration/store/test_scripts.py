@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.crc import key_slot
 
-from gateway.ids import SessionId
-from gateway.store.keys import Keys
-from gateway.store.scripts import PARTS, Scripts
+from midstream.ids import SessionId
+from midstream.store.keys import Keys
+from midstream.store.scripts import PARTS, Scripts
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, answered, batch, close, key, opened, submit
 
 if TYPE_CHECKING:
     import redis
 
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
-LUA = files("gateway.store") / "lua"
+LUA = files("midstream.store") / "lua"
 SCRIPTS = Scripts()
 
 

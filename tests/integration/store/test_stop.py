@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ids import MessageId, Reach, RunId
-from gateway.store.records import (
+from midstream.ids import MessageId, Reach, RunId
+from midstream.store.records import (
     OpenStatus,
     RunOutcome,
     RunRecord,
@@ -30,7 +30,7 @@ from .scenario import (
 if TYPE_CHECKING:
     import redis
 
-    from gateway.store.redis_store import RedisStore
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

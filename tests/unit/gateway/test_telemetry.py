@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from gateway.telemetry import LineFormatter, redact, redact_url
+from midstream.telemetry import LineFormatter, redact, redact_url
 
 
 def line(message: str, *arguments: object, failed: BaseException | None = None) -> str:
     exc_info = None if failed is None else (type(failed), failed, failed.__traceback__)
-    record = logging.LogRecord("gateway.x", logging.INFO, "x", 1, message, arguments, exc_info)
+    record = logging.LogRecord("midstream.x", logging.INFO, "x", 1, message, arguments, exc_info)
     record.created, record.msecs = 0.0, 7.0
     return LineFormatter().format(record)
 

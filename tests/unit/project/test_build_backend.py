@@ -30,6 +30,7 @@ def asks_for(source: Path, kind: str) -> list[str]:
 def source(tmp_path: Path) -> Path:
     """A source without anything to build in it."""
     (tmp_path / "scripts").mkdir()
+    (tmp_path / "src").mkdir()
     for name in ("scripts/build_backend.py", "scripts/frontend.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from gateway import VERSION
+from midstream import VERSION
 from scripts import versions
 
 ROOT = Path(__file__).resolve().parents[3]

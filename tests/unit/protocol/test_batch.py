@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import (
+from midstream.protocol import (
     AnyChunk,
     ChunkBatch,
     CustomChunk,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import (
+from midstream.protocol import (
     AnyChunk,
     Json,
     MalformedFrameError,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from protocol import (
+from midstream.protocol import (
     AnyChunk,
     ChunkWriter,
     Composer,

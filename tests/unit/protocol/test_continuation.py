@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from protocol import UIMessage, merge_results
-from protocol.continuation import can_go_on, without_cut_step
+from midstream.protocol import UIMessage, merge_results
+from midstream.protocol.continuation import can_go_on, without_cut_step
 
 PENDING: dict[str, Any] = {
     "type": "tool-w",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol import AnyChunk, ChunkWriter, decode, encode_lines
-from protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol import AnyChunk, ChunkWriter, decode, encode_lines
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from protocol.cut_calls import WaitingCall
+    from midstream.protocol.cut_calls import WaitingCall
 
 START = b'{"type":"start","messageId":"answer"}'
 STEP = b'{"type":"start-step"}'

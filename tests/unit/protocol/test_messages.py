@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import UNSET
 
-from protocol import (
+from midstream.protocol import (
     MalformedFrameError,
     OpaquePart,
     StepStartPart,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from protocol.partial_json import parse_partial
+from midstream.protocol.partial_json import parse_partial
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-9999, 9999) | st.text(max_size=5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol import InvalidPositionError, Position
+from midstream.protocol import InvalidPositionError, Position
 
 
 def test_position_is_read_from_its_own_token() -> None:

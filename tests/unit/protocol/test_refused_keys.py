@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from protocol import (
+from midstream.protocol import (
     AnyChunk,
     ChunkBatch,
     ChunkWriter,
@@ -26,8 +26,8 @@ from protocol import (
     encode,
     encode_lines,
 )
-from protocol.partial_json import parse_partial
-from protocol.refused_keys import encode_readable, is_refused, without_refused_keys
+from midstream.protocol.partial_json import parse_partial
+from midstream.protocol.refused_keys import encode_readable, is_refused, without_refused_keys
 
 BAD = Raw(b'{"a":[{"__proto__":{"x":1},"b":2}],"constructor":{"prototype":3,"c":4}}')
 LEFT = {"a": [{"b": 2}], "constructor": {"c": 4}}

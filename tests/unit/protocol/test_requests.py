@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol import MalformedFrameError, decode_chat_request
+from midstream.protocol import MalformedFrameError, decode_chat_request
 
 HI = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
 

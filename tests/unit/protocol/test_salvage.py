@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from protocol import (
+from midstream.protocol import (
     Assembler,
     ChunkWriter,
     StartChunk,
@@ -16,7 +16,7 @@ from protocol import (
     encode,
     encode_lines,
 )
-from protocol.salvage import apply_fitting, readable_lines, salvaged
+from midstream.protocol.salvage import apply_fitting, readable_lines, salvaged
 
 LINES = [
     b'{"type":"start","messageId":"m"}',

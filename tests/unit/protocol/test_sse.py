@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import DONE, HEARTBEAT, Event, MalformedFrameError, SseDecoder
+from midstream.protocol import DONE, HEARTBEAT, Event, MalformedFrameError, SseDecoder
 
 STREAM = (
     b"\xef\xbb\xbf: hello\nretry: 10\n\n"

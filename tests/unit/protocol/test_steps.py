@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.chunks import StartStepChunk, ToolInputAvailableChunk
-from protocol.codec import decode
-from protocol.composer import Composer
-from protocol.messages import UIMessage
-from protocol.steps import calls_of
+from midstream.protocol.chunks import StartStepChunk, ToolInputAvailableChunk
+from midstream.protocol.codec import decode
+from midstream.protocol.composer import Composer
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.steps import calls_of
 
 BASE = UIMessage.parse(
     b'{"id":"m","role":"assistant","parts":[{"type":"step-start"},{"type":"tool-book",'

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.json_values import repaired_text
-from protocol.surrogates import EventHalves, TextHalves, well_formed
+from midstream.protocol.json_values import repaired_text
+from midstream.protocol.surrogates import EventHalves, TextHalves, well_formed
 
 HIGH, LOW, WHOLE = "\ud83d", "\ude00", "\U0001f600"
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from protocol.assembler import Assembler
-from protocol.chunks import (
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import (
     AbortChunk,
     CustomChunk,
     ErrorChunk,
@@ -40,11 +40,11 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import data_chunk
-from protocol.v4 import DENIED, V4Encoder
+from midstream.protocol.codec import data_chunk
+from midstream.protocol.v4 import DENIED, V4Encoder
 
 if TYPE_CHECKING:
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 START = (StartChunk(message_id="m1"), StartStepChunk())
 END = (FinishStepChunk(), FinishChunk(finish_reason="stop"))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.errors import MalformedFrameError
-from protocol.messages import UIMessage
-from protocol.v4_requests import V4Request
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.v4_requests import V4Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.requests import ChatRequest
+    from midstream.protocol.requests import ChatRequest
 
 
 def said(text: str, **more: object) -> dict[str, Any]:

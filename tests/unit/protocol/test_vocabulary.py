@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import (
+from midstream.protocol import (
     BEYOND_LEVELS,
     AnyChunk,
     CustomChunk,

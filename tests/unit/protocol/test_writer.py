@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from protocol import (
+from midstream.protocol import (
     AbortChunk,
     AnyChunk,
     Chunk,
@@ -27,8 +27,8 @@ from protocol import (
     decode_lines,
     encode_lines,
 )
-from protocol.cut_calls import INTERRUPTED_CALL
-from protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase
 from tests.support.legal_chunks import MESSAGE_ID, any_chunk, runs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol import (
+from midstream.protocol import (
     AbortFrame,
     ChunkBatch,
     CustomChunk,

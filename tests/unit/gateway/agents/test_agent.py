@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from gateway import Agent, AgentError, Run, ToolError
-from gateway.agents.base import AgentRequest
-from gateway.agents.outbox import MAX_WAITING, RunEndedError
-from gateway.errors import SettingsError
-from gateway.ids import RunId, SessionId, TenantId, UserId
-from protocol import (
+from midstream import Agent, AgentError, Run, ToolError
+from midstream.agents.base import AgentRequest
+from midstream.agents.outbox import MAX_WAITING, RunEndedError
+from midstream.errors import SettingsError
+from midstream.ids import RunId, SessionId, TenantId, UserId
+from midstream.protocol import (
     AbortChunk,
     ErrorChunk,
     IllegalChunkError,
@@ -30,7 +30,7 @@ from protocol import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from protocol import AnyChunk
+    from midstream.protocol import AnyChunk
 
 pytestmark = pytest.mark.anyio
 

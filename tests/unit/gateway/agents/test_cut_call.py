@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.agents.base import AgentTraits, cut_call
-from protocol.cut_calls import INTERRUPTED_CALL, UNCALLED, WaitingCall
+from midstream.agents.base import AgentTraits, cut_call
+from midstream.protocol.cut_calls import INTERRUPTED_CALL, UNCALLED, WaitingCall
 
 EXECUTES = AgentTraits(executes=lambda tool_name: tool_name == "mine")
 

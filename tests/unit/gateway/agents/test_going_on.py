@@ -12,25 +12,16 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.agents.base import AgentRequest
-from gateway.agents.durable import Interrupted
-from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.agents.progress import read_point
-from gateway.agents.python_tool import PythonTool
-from gateway.agents.tools import Tools
-from gateway.errors import ProviderRejectedError
-from gateway.ids import ANONYMOUS, RunId, SessionId
-from gateway.providers import openai_background
-from gateway.providers.base import StepResult, ToolCall, ToolSpec
-from gateway.providers.drains import Drains
-from gateway.providers.errors import Fault
-from gateway.providers.http import TimeLimits
-from gateway.providers.openai_background import open_background
-from gateway.providers.prompts.openai_tools import declared_calls
-from gateway.providers.retries import retry_hooks
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from protocol.assembler import Assembler
-from protocol.chunks import (
+from midstream.agents.base import AgentRequest
+from midstream.agents.durable import Interrupted
+from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.progress import read_point
+from midstream.agents.python_tool import PythonTool
+from midstream.agents.tools import Tools
+from midstream.errors import ProviderRejectedError
+from midstream.ids import ANONYMOUS, RunId, SessionId
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishChunk,
     ReasoningDeltaChunk,
@@ -45,16 +36,25 @@ from protocol.chunks import (
     ToolInputAvailableChunk,
     ToolOutputErrorChunk,
 )
-from protocol.codec import encode
-from protocol.cut_calls import INTERRUPTED_CALL
-from protocol.messages import UIMessage
-from protocol.writer import ChunkWriter
+from midstream.protocol.codec import encode
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.writer import ChunkWriter
+from midstream.providers import openai_background
+from midstream.providers.base import StepResult, ToolCall, ToolSpec
+from midstream.providers.drains import Drains
+from midstream.providers.errors import Fault
+from midstream.providers.http import TimeLimits
+from midstream.providers.openai_background import open_background
+from midstream.providers.prompts.openai_tools import declared_calls
+from midstream.providers.retries import retry_hooks
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.providers.base import DurableResponses, StepRequest, StepStream
-    from gateway.providers.openai_client import OpenAIClient
+    from midstream.providers.base import DurableResponses, StepRequest, StepStream
+    from midstream.providers.openai_client import OpenAIClient
 
 QUESTION = UIMessage.parse(b'{"id":"u","role":"user","parts":[{"type":"text","text":"Add."}]}')
 START = StartChunk(message_id="a")

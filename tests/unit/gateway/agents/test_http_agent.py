@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from gateway.agents.backend_answer import BackendAnswer
-from gateway.agents.base import AgentRequest
-from gateway.agents.http_agent import HttpAgent, HttpAgentConfig
-from gateway.errors import AgentError
-from gateway.ids import RunId, SessionId, UserId
-from protocol import FinishChunk, UIMessage, encode
+from midstream.agents.backend_answer import BackendAnswer
+from midstream.agents.base import AgentRequest
+from midstream.agents.http_agent import HttpAgent, HttpAgentConfig
+from midstream.errors import AgentError
+from midstream.ids import RunId, SessionId, UserId
+from midstream.protocol import FinishChunk, UIMessage, encode
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from protocol import AnyChunk
+    from midstream.protocol import AnyChunk
 
     Answer = Callable[[Exchange], Awaitable[None]]
 

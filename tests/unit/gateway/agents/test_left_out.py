@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from msgspec import Raw
 
-from gateway.agents.base import AgentRequest
-from gateway.agents.left_out import KEPT, Refused, _files
-from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.errors import ProviderRejectedError
-from gateway.ids import RunId, SessionId, UserId
-from gateway.providers.anthropic import AnthropicProvider
-from gateway.providers.openai_chat import OpenAIChatProvider
-from gateway.providers.openai_responses import OpenAIResponsesProvider
-from protocol.chunks import TextDeltaChunk
-from protocol.messages import UIMessage
+from midstream.agents.base import AgentRequest
+from midstream.agents.left_out import KEPT, Refused, _files
+from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.errors import ProviderRejectedError
+from midstream.ids import RunId, SessionId, UserId
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.messages import UIMessage
+from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from gateway.providers.base import Provider
+    from midstream.providers.base import Provider
 
     AgentOf = Callable[[str, str], ModelAgent]
 

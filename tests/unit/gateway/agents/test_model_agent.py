@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from gateway.agents.base import AgentRequest
-from gateway.agents.model_agent import ModelAgent, ModelAgentConfig
-from gateway.agents.python_tool import PythonTool
-from gateway.agents.tools import Tools
-from gateway.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
-from gateway.ids import ANONYMOUS, RunId, SessionId
-from gateway.providers.base import StepResult, ToolCall, ToolSpec, Usage
-from gateway.providers.errors import Fault
-from protocol.chunks import (
+from midstream.agents.base import AgentRequest
+from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.python_tool import PythonTool
+from midstream.agents.tools import Tools
+from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
+from midstream.ids import ANONYMOUS, RunId, SessionId
+from midstream.protocol.chunks import (
     AnyChunk,
     FinishChunk,
     FinishStepChunk,
@@ -34,13 +32,15 @@ from protocol.chunks import (
     ToolOutputDeniedChunk,
     ToolOutputErrorChunk,
 )
-from protocol.cut_calls import INTERRUPTED_CALL
-from protocol.messages import UIMessage
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.messages import UIMessage
+from midstream.providers.base import StepResult, ToolCall, ToolSpec, Usage
+from midstream.providers.errors import Fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from gateway.providers.base import StepRequest
+    from midstream.providers.base import StepRequest
 
 TEXT: list[AnyChunk] = [
     StartStepChunk(),

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Raw, Struct
 
-from gateway.agents.python_tool import PythonTool
-from gateway.agents.tool_api import ToolContext  # noqa: TC001 (the schema's maker looks it up)
+from midstream.agents.python_tool import PythonTool
+from midstream.agents.tool_api import ToolContext  # noqa: TC001 (the schema's maker looks it up)
 
 
 class Place(Struct):

@@ -13,19 +13,19 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.agents.base import AgentRequest
-from gateway.agents.python_tool import PythonTool
-from gateway.agents.threads import Threads
-from gateway.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
-from gateway.agents.tools import Tools
-from gateway.ids import RunId, SessionId, TenantId, UserId
-from gateway.providers.base import ToolCall
-from protocol.chunks import ToolOutputAvailableChunk, ToolOutputErrorChunk
+from midstream.agents.base import AgentRequest
+from midstream.agents.python_tool import PythonTool
+from midstream.agents.threads import Threads
+from midstream.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
+from midstream.agents.tools import Tools
+from midstream.ids import RunId, SessionId, TenantId, UserId
+from midstream.protocol.chunks import ToolOutputAvailableChunk, ToolOutputErrorChunk
+from midstream.providers.base import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 pytestmark = pytest.mark.anyio
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.agents.usage import add_usage
-from gateway.providers.base import Usage
+from midstream.agents.usage import add_usage
+from midstream.providers.base import Usage
 
 ONE = Usage(
     input_tokens=3,

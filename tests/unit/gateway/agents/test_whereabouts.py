@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.agents.whereabouts import Whereabouts
-from gateway.ids import RunId
+from midstream.agents.whereabouts import Whereabouts
+from midstream.ids import RunId
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,9 +18,9 @@ import pytest
 from msgspec import Raw
 from pydantic import BaseModel
 
-import gateway.client
-from gateway.answer import Answer
-from protocol import (
+import midstream.client
+from midstream.answer import Answer
+from midstream.protocol import (
     Composer,
     ErrorChunk,
     MalformedFrameError,
@@ -34,7 +34,7 @@ from protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from protocol import AbortChunk, AnyChunk
+    from midstream.protocol import AbortChunk, AnyChunk
 
 
 class Said(Answer):
@@ -289,6 +289,6 @@ def test_finish_reason_is_one_of_the_protocols(reason: Any, error: type[Exceptio
 
 def test_workers_runs_have_the_same_methods() -> None:
     """What a push client says is checked by the same code."""
-    own = vars(gateway.client.Run).keys() & vars(Answer).keys()
+    own = vars(midstream.client.Run).keys() & vars(Answer).keys()
     assert not own & {"text", "reasoning", "tool", "source", "document", "file", "data", "status"}
     assert not own & {"metadata", "chunk", "finish_reason"}

@@ -7,28 +7,28 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gateway.api.agent_keys import AgentKeys
-from gateway.api.api import Api
-from gateway.api.auth import Anonymous
-from gateway.api.gate import Gate, page_origins
-from gateway.api.health import Ready
-from gateway.api.proxy import Proxy
-from gateway.app import build_litestar
-from gateway.ids import MessageId, RunId
-from gateway.settings import ServerSettings, Settings
-from gateway.store.records import RunInfo, RunState, Trigger
-from protocol.batch import ChunkBatch
-from protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
-from protocol.codec import encode_lines
-from protocol.vocabulary import level_of_chunks
+from midstream.api.agent_keys import AgentKeys
+from midstream.api.api import Api
+from midstream.api.auth import Anonymous
+from midstream.api.gate import Gate, page_origins
+from midstream.api.health import Ready
+from midstream.api.proxy import Proxy
+from midstream.app import build_litestar
+from midstream.ids import MessageId, RunId
+from midstream.protocol.batch import ChunkBatch
+from midstream.protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
+from midstream.protocol.codec import encode_lines
+from midstream.protocol.vocabulary import level_of_chunks
+from midstream.settings import ServerSettings, Settings
+from midstream.store.records import RunInfo, RunState, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from gateway.api.auth import Authenticator
-    from gateway.errors import GatewayError
-    from gateway.sessions.service import Idle
-    from protocol.chunks import AnyChunk
+    from midstream.api.auth import Authenticator
+    from midstream.errors import GatewayError
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.sessions.service import Idle
 
 RUN = RunInfo(
     id=RunId("run_1"),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from litestar.connection import ASGIConnection
 
-from gateway.api.agent_keys import AgentKey, AgentKeys, create_agent_keys
-from gateway.api.auth import Anonymous
-from gateway.api.gate import Gate
-from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
-from gateway.ids import ANONYMOUS, TenantId, UserId
-from gateway.sessions.access import Caller, Role, check_create
-from gateway.settings import AgentKeySettings, AuthSettings, Settings
+from midstream.api.agent_keys import AgentKey, AgentKeys, create_agent_keys
+from midstream.api.auth import Anonymous
+from midstream.api.gate import Gate
+from midstream.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
+from midstream.ids import ANONYMOUS, TenantId, UserId
+from midstream.sessions.access import Caller, Role, check_create
+from midstream.settings import AgentKeySettings, AuthSettings, Settings
 from tests.unit.gateway.api.fakes import http_scope
 
 if TYPE_CHECKING:

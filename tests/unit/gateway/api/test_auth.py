@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from gateway.api import auth
-from gateway.api.auth import (
+from midstream.api import auth
+from midstream.api.auth import (
     Anonymous,
     JsonWebTokens,
     KeysUnavailableError,
@@ -26,10 +26,10 @@ from gateway.api.auth import (
     SharedSecret,
     user_id,
 )
-from gateway.errors import SettingsError, UnauthorizedError
-from gateway.ids import SessionId, check_id
-from gateway.sessions.access import Caller, Role
-from gateway.settings import AuthSettings
+from midstream.errors import SettingsError, UnauthorizedError
+from midstream.ids import SessionId, check_id
+from midstream.sessions.access import Caller, Role
+from midstream.settings import AuthSettings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
 
 if TYPE_CHECKING:

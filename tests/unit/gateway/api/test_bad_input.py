@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.api.off_loop import LARGE, off_loop
-from gateway.settings import ServerSettings
-from protocol.requests import MAX_FIELDS, MAX_MESSAGES, MAX_PARTS
+from midstream.api.off_loop import LARGE, off_loop
+from midstream.protocol.requests import MAX_FIELDS, MAX_MESSAGES, MAX_PARTS
+from midstream.settings import ServerSettings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.api.agent_keys import AgentKey, AgentKeys
-from gateway.errors import (
+from midstream.api.agent_keys import AgentKey, AgentKeys
+from midstream.errors import (
     DrainingError,
     NotRecoveredError,
     RunActiveError,
@@ -17,18 +17,18 @@ from gateway.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
-from gateway.ids import ANONYMOUS, NO_TENANT, SessionId
-from gateway.sessions.service import FeedEvent, Snapshot
-from gateway.settings import ServerSettings
-from gateway.store.records import SessionMeta, Trigger
-from protocol.chunks import (
+from midstream.ids import ANONYMOUS, NO_TENANT, SessionId
+from midstream.protocol.chunks import (
     ErrorChunk,
     FinishChunk,
     StartChunk,
     TextDeltaChunk,
     ToolOutputDeniedChunk,
 )
-from protocol.position import Position
+from midstream.protocol.position import Position
+from midstream.sessions.service import FeedEvent, Snapshot
+from midstream.settings import ServerSettings
+from midstream.store.records import SessionMeta, Trigger
 from tests.unit.gateway.api.fakes import (
     BODY,
     RUN,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from litestar import Litestar
 
-from gateway.api.demo import Asset, demo_pages, read_build
+from midstream.api.demo import Asset, demo_pages, read_build
 from tests.unit.gateway.api.fakes import Answer, request
 
 if TYPE_CHECKING:

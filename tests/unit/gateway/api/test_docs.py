@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import serve
-from gateway.api import auth, failures
-from gateway.errors import ClientError, GatewayError
-from gateway.server import refusals
+from midstream import serve
+from midstream.api import auth, failures
+from midstream.errors import ClientError, GatewayError
+from midstream.server import refusals
 from tests.unit.gateway.api.fakes import FakeSessions, make_app
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _ROW = re.compile(r"\| `(\w+)` \| (\d+) \| (\d+) \| (yes|no) \|")
 
 
 def all_errors(kind: type[GatewayError] = GatewayError) -> set[type[GatewayError]]:
-    """Return every error of `gateway.errors`, and of the modules imported here for theirs."""
+    """Return every error of `midstream.errors`, and of the modules imported here for theirs."""
     found = {kind} if kind not in {GatewayError, ClientError} else set()
     return found.union(*(all_errors(child) for child in kind.__subclasses__()))
 

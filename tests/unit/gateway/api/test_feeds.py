@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import DrainingError, SessionNotFoundError, StoreError
-from gateway.sessions.service import FeedEvent, Idle
-from protocol.position import Position
+from midstream.errors import DrainingError, SessionNotFoundError, StoreError
+from midstream.protocol.position import Position
+from midstream.sessions.service import FeedEvent, Idle
 from tests.unit.gateway.api.fakes import FakeReader, FakeSessions, make_app, request
 
 pytestmark = pytest.mark.anyio

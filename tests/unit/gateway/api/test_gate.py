@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.api.gate import LOCAL_PAGES, PROBES, page_origins, served_hosts
-from gateway.settings import AuthSettings, ServerSettings, Settings
+from midstream.api.gate import LOCAL_PAGES, PROBES, page_origins, served_hosts
+from midstream.settings import AuthSettings, ServerSettings, Settings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from litestar import Litestar
 
-from gateway.api.failures import EXCEPTION_HANDLERS
-from gateway.api.package import package_handler
+from midstream.api.failures import EXCEPTION_HANDLERS
+from midstream.api.package import package_handler
 from tests.unit.gateway.api.fakes import Answer, request
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.proxy_target import read_target, request_headers, response_headers
-from gateway.errors import InvalidRequestError
+from midstream.api.proxy_target import read_target, request_headers, response_headers
+from midstream.errors import InvalidRequestError
 
 
 def target(path: str | bytes, query: bytes = b"", root: str = "") -> tuple[str, str, str]:

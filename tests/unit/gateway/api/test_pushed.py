@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from gateway.api.agent_keys import AgentKey, AgentKeys
-from gateway.errors import IllegalChunkPushedError, RunEndedError, SequenceGapError
-from gateway.ids import RunId, SessionId, UserId
-from gateway.sessions.access import Caller
-from gateway.sessions.pushed import Ending, Pushed, PushedRun, PushLimits
-from gateway.settings import ServerSettings
-from gateway.store.records import RunKey, RunOutcome, RunState
-from protocol.chunks import StartChunk
+from midstream.api.agent_keys import AgentKey, AgentKeys
+from midstream.errors import IllegalChunkPushedError, RunEndedError, SequenceGapError
+from midstream.ids import RunId, SessionId, UserId
+from midstream.protocol.chunks import StartChunk
+from midstream.sessions.access import Caller
+from midstream.sessions.pushed import Ending, Pushed, PushedRun, PushLimits
+from midstream.settings import ServerSettings
+from midstream.store.records import RunKey, RunOutcome, RunState
 from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, make_app, request
 
 pytestmark = pytest.mark.anyio

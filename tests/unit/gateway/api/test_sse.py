@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.sse import (
+from midstream.api.sse import (
     FEED_EVENTS,
     PLAIN_TEXT,
     RUN_EVENTS,
@@ -16,10 +16,10 @@ from gateway.api.sse import (
     CutError,
     StreamResponse,
 )
-from gateway.errors import DrainingError
-from gateway.sessions.service import Idle
-from gateway.silence import SilenceLimit
-from protocol.chunks import FinishChunk
+from midstream.errors import DrainingError
+from midstream.protocol.chunks import FinishChunk
+from midstream.sessions.service import Idle
+from midstream.silence import SilenceLimit
 from tests.unit.gateway.api.fakes import FakeReader, batch, http_scope
 
 pytestmark = pytest.mark.anyio

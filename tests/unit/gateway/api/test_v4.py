@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.errors import SessionNotFoundError, StoreUnavailableError
-from gateway.ids import SessionId
-from gateway.sessions.service import Idle, Snapshot
-from gateway.store.records import Trigger
-from protocol.chunks import ErrorChunk, FinishChunk
+from midstream.errors import SessionNotFoundError, StoreUnavailableError
+from midstream.ids import SessionId
+from midstream.protocol.chunks import ErrorChunk, FinishChunk
+from midstream.sessions.service import Idle, Snapshot
+from midstream.store.records import Trigger
 from tests.unit.gateway.api.fakes import (
     WHOLE_RUN,
     FakeReader,

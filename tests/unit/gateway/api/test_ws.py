@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from litestar.exceptions import WebSocketDisconnect
 
-from gateway.api import ws
-from gateway.api.auth import Anonymous
-from gateway.errors import DrainingError, RunActiveError, UnauthorizedError
-from gateway.sessions.access import Caller
-from gateway.settings import ServerSettings
-from protocol.chunks import (
+from midstream.api import ws
+from midstream.api.auth import Anonymous
+from midstream.errors import DrainingError, RunActiveError, UnauthorizedError
+from midstream.protocol.chunks import (
     ErrorChunk,
     FinishChunk,
     StartChunk,
     TextDeltaChunk,
     ToolOutputDeniedChunk,
 )
-from protocol.requests import MAX_PARTS
+from midstream.protocol.requests import MAX_PARTS
+from midstream.sessions.access import Caller
+from midstream.settings import ServerSettings
 from tests.unit.gateway.api.fakes import FakeReader, FakeSessions, batch, http_scope, make_app
 
 if TYPE_CHECKING:

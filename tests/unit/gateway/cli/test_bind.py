@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from gateway.errors import SettingsError
-from gateway.serve import SEND_BUFFER_BYTES, address_of, bind
-from gateway.settings import ServerSettings, Settings
+from midstream.errors import SettingsError
+from midstream.serve import SEND_BUFFER_BYTES, address_of, bind
+from midstream.settings import ServerSettings, Settings
 
 
 def settings(**server: object) -> Settings:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from gateway import VERSION, serve
-from gateway.cli import main
-from gateway.errors import StoreError
+from midstream import VERSION, serve
+from midstream.cli import main
+from midstream.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.settings import Settings
+    from midstream.settings import Settings
 
 
 @pytest.fixture(autouse=True)

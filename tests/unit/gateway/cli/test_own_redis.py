@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from gateway import serve
-from gateway.errors import SettingsError, StoreError
-from gateway.settings import Settings
+from midstream import serve
+from midstream.errors import SettingsError, StoreError
+from midstream.settings import Settings
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:

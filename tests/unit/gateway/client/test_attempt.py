@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.client import ReplayMismatchError
-from gateway.client.attempt import Attempt, OnRetry
-from gateway.client.wire import Claim
-from protocol.codec import decode
-from protocol.writer import ChunkWriter
+from midstream.client import ReplayMismatchError
+from midstream.client.attempt import Attempt, OnRetry
+from midstream.client.wire import Claim
+from midstream.protocol.codec import decode
+from midstream.protocol.writer import ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from protocol.chunks import AnyChunk
-    from protocol.composer import Composer
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.composer import Composer
 
 START = b'{"type":"start","messageId":"msg_1"}'
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.client import Midstream, MidstreamSync, Run, SyncRun, SyncToolCall, ToolCall
+from midstream.client import Midstream, MidstreamSync, Run, SyncRun, SyncToolCall, ToolCall
 
 PAIRS = [(Midstream, MidstreamSync), (Run, SyncRun), (ToolCall, SyncToolCall)]
 _OF_THE_LOOP = {"open", "close", "stopped", "emit", "composer", "new_id", "give_up", "is_open"}

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.errors import (
+from midstream.errors import (
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from gateway.providers.anthropic import AnthropicProvider
-from gateway.providers.base import StepRequest, ToolSpec
-from gateway.providers.http import TimeLimits
-from protocol.chunks import StartStepChunk, TextDeltaChunk
-from protocol.messages import UIMessage
+from midstream.protocol.chunks import StartStepChunk, TextDeltaChunk
+from midstream.protocol.messages import UIMessage
+from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.base import StepRequest, ToolSpec
+from midstream.providers.http import TimeLimits
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 SECRET = "sk-ant-and-what-was-said"  # noqa: S105
 MESSAGE = {"id": "m", "model": "claude-x", "usage": {"input_tokens": 3, "output_tokens": 1}}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway.providers.base import StepRequest, ToolSpec
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.prompts.anthropic_models import model_traits
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.providers.base import StepRequest, ToolSpec
+from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.prompts.anthropic_models import model_traits
 
 Json = dict[str, Any]
 

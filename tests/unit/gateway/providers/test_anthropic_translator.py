@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import ProviderRateLimitedError, ProviderRejectedError, ProviderUnavailableError
-from gateway.providers.anthropic_tools import ToolNames, api_name, api_type
-from gateway.providers.base import ToolSpec
-from gateway.providers.part_ids import PartIds
-from gateway.providers.translate.anthropic import AnthropicTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.chunks import (
+from midstream.errors import (
+    ProviderRateLimitedError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
+from midstream.protocol.chunks import (
     AnyChunk,
     ErrorChunk,
     ReasoningStartChunk,
@@ -28,6 +27,11 @@ from protocol.chunks import (
     TextStartChunk,
     ToolOutputAvailableChunk,
 )
+from midstream.providers.anthropic_tools import ToolNames, api_name, api_type
+from midstream.providers.base import ToolSpec
+from midstream.providers.part_ids import PartIds
+from midstream.providers.translate.anthropic import AnthropicTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
 
 SECRET = "what the provider says of itself"  # noqa: S105
 START: dict[str, Any] = {

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.errors import ProviderRejectedError
-from gateway.providers.azure import (
+from midstream.errors import ProviderRejectedError
+from midstream.protocol.messages import UIMessage
+from midstream.providers.azure import (
     AzureAddress,
     AzureChatProvider,
     AzureClient,
     AzureResponsesProvider,
     azure_address,
 )
-from gateway.providers.base import StepRequest
-from protocol.messages import UIMessage
+from midstream.providers.base import StepRequest
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
-    from gateway.providers.base import Provider
+    from midstream.providers.base import Provider
 
 
 @pytest.mark.parametrize(

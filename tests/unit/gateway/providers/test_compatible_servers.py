@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 
-from gateway.errors import ProviderRejectedError
-from gateway.providers.anthropic import AnthropicProvider
-from gateway.providers.base import StepRequest
-from gateway.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
-from gateway.providers.openai_chat import OpenAIChatProvider
-from gateway.providers.part_ids import PartIds
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.proxied.calls import Wire, read_call
-from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.chunks import (
+from midstream.errors import ProviderRejectedError
+from midstream.protocol.chunks import (
     ReasoningDeltaChunk,
     ReasoningEndChunk,
     TextDeltaChunk,
     ToolInputAvailableChunk,
 )
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.base import StepRequest
+from midstream.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
+from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.part_ids import PartIds
+from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.proxied.calls import Wire, read_call
+from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.providers.dialects import ThinkingField
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.providers.dialects import ThinkingField
 
 Json = dict[str, Any]
 
@@ -235,8 +235,8 @@ async def test_other_refusals_are_final(
 
 def test_server_that_always_wants_thinking_gets_an_empty_one() -> None:
     """DeepSeek refuses messages of another model's, which has not thought, without the field."""
-    from gateway.providers.dialects import Dialect
-    from gateway.providers.prompts.openai_compatible import compatible_request
+    from midstream.providers.dialects import Dialect
+    from midstream.providers.prompts.openai_compatible import compatible_request
 
     body = json.loads(compatible_request(request(ELSEWHERE), Dialect(always_thinking=True)))
     assert body["messages"][1] == {

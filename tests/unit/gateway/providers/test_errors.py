@@ -10,14 +10,14 @@ import httpx2
 import openai
 import pytest
 
-from gateway.errors import (
+from midstream.errors import (
     GatewayError,
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from gateway.providers.errors import (
+from midstream.providers.errors import (
     CLASSES,
     Fault,
     Unmapped,

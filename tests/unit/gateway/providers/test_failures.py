@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.providers.failures import (
+from midstream.providers.failures import (
     Told,
     failure_in,
     failure_of,
@@ -12,8 +12,8 @@ from gateway.providers.failures import (
     read_failure,
     reports_failure,
 )
-from gateway.providers.faults import Fault
-from gateway.telemetry import MAX_QUOTED_CHARS, quoted
+from midstream.providers.faults import Fault
+from midstream.telemetry import MAX_QUOTED_CHARS, quoted
 
 SHAPES: dict[bytes, Told] = {
     b'{"error":{"message":"m","type":"t","code":"c"}}': Told(message="m", type="t", code="c"),

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from msgspec import Raw
 
-from gateway.providers.base import StepRequest, ToolSpec
-from gateway.providers.dialects import Dialect
-from gateway.providers.prompts.anthropic import build_request
-from gateway.providers.prompts.json_text import MAX_DEPTH, sound
-from gateway.providers.prompts.openai_chat import chat_request
-from gateway.providers.prompts.openai_compatible import compatible_request
-from gateway.providers.prompts.openai_responses_request import responses_request
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.providers.base import StepRequest, ToolSpec
+from midstream.providers.dialects import Dialect
+from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.prompts.json_text import MAX_DEPTH, sound
+from midstream.providers.prompts.openai_chat import chat_request
+from midstream.providers.prompts.openai_compatible import compatible_request
+from midstream.providers.prompts.openai_responses_request import responses_request
 from tests.fuzz.corpus import WIRES
 from tests.fuzz.strict_apis import check_request
 

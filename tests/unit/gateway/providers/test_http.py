@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import ProviderUnavailableError
-from gateway.providers.base import StepResult
-from gateway.providers.drains import Drains
-from gateway.providers.errors import Fault
-from gateway.providers.http import SseStep, TimeLimits, open_sse
-from gateway.providers.proxied.calls import Wire
-from protocol.chunks import TextDeltaChunk
+from midstream.errors import ProviderUnavailableError
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.providers.base import StepResult
+from midstream.providers.drains import Drains
+from midstream.providers.errors import Fault
+from midstream.providers.http import SseStep, TimeLimits, open_sse
+from midstream.providers.proxied.calls import Wire
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 EVENTS = [f"event: e\ndata: {n} é\n\n".encode() for n in range(5)]
 
@@ -124,13 +124,13 @@ def test_failure_of_the_provider_ends_the_step() -> None:
 
 def test_event_that_is_too_large_is_a_broken_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that never ends its event does not fill the memory."""
-    monkeypatch.setattr("gateway.providers.http.SseDecoder.receive_data", _refuse)
+    monkeypatch.setattr("midstream.providers.http.SseDecoder.receive_data", _refuse)
     with pytest.raises(ProviderUnavailableError, match="understand"):
         asyncio.run(read(Body([b"data: x"])))
 
 
 def _refuse(*_: object) -> None:
-    from protocol.errors import MalformedFrameError
+    from midstream.protocol.errors import MalformedFrameError
 
     raise MalformedFrameError("too large")
 
@@ -210,7 +210,7 @@ def test_loss_behind_the_end_of_what_is_said_is_the_end() -> None:
 
 def test_wait_behind_the_end_of_what_is_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while comments come."""
-    monkeypatch.setattr("gateway.providers.http.CLOSING_S", 0.05)
+    monkeypatch.setattr("midstream.providers.http.CLOSING_S", 0.05)
 
     class Commenting(Body):
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -230,7 +230,7 @@ def test_last_event_without_its_blank_line_is_one() -> None:
 
 def test_response_is_drained_for_a_moment_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the background, so that its connection can be used again; not for ever."""
-    monkeypatch.setattr("gateway.providers.drains.DRAIN_S", 0.01)
+    monkeypatch.setattr("midstream.providers.drains.DRAIN_S", 0.01)
     body = Body([b"data: last\n\n", None])
 
     async def send() -> httpx2.Response:

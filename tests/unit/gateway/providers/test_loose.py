@@ -10,21 +10,21 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from gateway.providers.anthropic_tools import ToolNames
-from gateway.providers.part_ids import PartIds
-from gateway.providers.translate.anthropic import AnthropicTranslator
-from gateway.providers.translate.loose import Side, read_loosely
-from gateway.providers.translate.openai_chat import OpenAIChatTranslator
-from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.chunks import TextDeltaChunk, ToolInputAvailableChunk
+from midstream.protocol.chunks import TextDeltaChunk, ToolInputAvailableChunk
+from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.part_ids import PartIds
+from midstream.providers.translate.anthropic import AnthropicTranslator
+from midstream.providers.translate.loose import Side, read_loosely
+from midstream.providers.translate.openai_chat import OpenAIChatTranslator
+from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
 from tests.integration.endings.answers import APIS, call, end, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gateway.providers.base import Translator
+    from midstream.providers.base import Translator
 
 ODD: list[Any] = [1.0, None, "x", -3, [], {}, [{"a": 1}], True]
 ABSENT = object()

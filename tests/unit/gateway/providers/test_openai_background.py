@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.errors import ProviderRejectedError, ProviderUnavailableError
-from gateway.providers import openai_background
-from gateway.providers.base import StepRequest
-from gateway.providers.errors import Fault
-from gateway.providers.openai_responses import OpenAIResponsesProvider
-from protocol.chunks import TextDeltaChunk
-from protocol.messages import UIMessage
+from midstream.errors import ProviderRejectedError, ProviderUnavailableError
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.messages import UIMessage
+from midstream.providers import openai_background
+from midstream.providers.base import StepRequest
+from midstream.providers.errors import Fault
+from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 EVENTS: list[dict[str, Any]] = [
     {"type": "response.created", "response": {"id": "resp_1", "created_at": 1, "model": "m"}},

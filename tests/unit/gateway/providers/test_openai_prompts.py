@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.providers.base import StepRequest, ToolSpec
-from gateway.providers.prompts.openai_chat import chat_request
-from gateway.providers.prompts.openai_responses_request import responses_request
-from gateway.providers.prompts.openai_tools import answered_approvals
-from protocol.messages import UIMessage
+from midstream.protocol.messages import UIMessage
+from midstream.providers.base import StepRequest, ToolSpec
+from midstream.providers.prompts.openai_chat import chat_request
+from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.prompts.openai_tools import answered_approvals
 
 STEP = {"type": "step-start"}
 REASONING = {

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.errors import (
+from midstream.errors import (
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from gateway.providers.base import StepRequest
-from gateway.providers.http import TimeLimits
-from gateway.providers.openai_chat import OpenAIChatProvider
-from gateway.providers.openai_responses import OpenAIResponsesProvider
-from protocol.chunks import StartStepChunk, TextDeltaChunk
-from protocol.messages import UIMessage
+from midstream.protocol.chunks import StartStepChunk, TextDeltaChunk
+from midstream.protocol.messages import UIMessage
+from midstream.providers.base import StepRequest
+from midstream.providers.http import TimeLimits
+from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 CREATED = {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}}
 ITEM = {

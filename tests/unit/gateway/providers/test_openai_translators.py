@@ -11,13 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import ProviderRateLimitedError, ProviderRejectedError
-from gateway.providers.part_ids import PartIds
-from gateway.providers.translate.openai_chat import OpenAIChatTranslator
-from gateway.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.chunks import (
+from midstream.errors import ProviderRateLimitedError, ProviderRejectedError
+from midstream.protocol.chunks import (
     AnyChunk,
     ErrorChunk,
     TextDeltaChunk,
@@ -25,7 +20,12 @@ from protocol.chunks import (
     ToolInputAvailableChunk,
     ToolInputErrorChunk,
 )
-from protocol.codec import encode
+from midstream.protocol.codec import encode
+from midstream.providers.part_ids import PartIds
+from midstream.providers.translate.openai_chat import OpenAIChatTranslator
+from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.errors import ProviderRejectedError
-from gateway.providers.base import StepRequest
-from gateway.providers.openai_responses import OpenAIResponsesProvider
-from gateway.providers.part_ids import PartIds
-from gateway.providers.prompts.openai_responses_request import responses_request
-from gateway.providers.proxied.calls import Wire, read_call
-from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from gateway.providers.translate.openai_responses import OpenAIResponsesTranslator
-from gateway.providers.translate.tool_calls import ToolCalls
-from protocol.assembler import Assembler
-from protocol.chunks import FinishStepChunk, ReasoningDeltaChunk, StartStepChunk
-from protocol.codec import encode
-from protocol.messages import UIMessage
-from protocol.writer import ChunkWriter
+from midstream.errors import ProviderRejectedError
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import FinishStepChunk, ReasoningDeltaChunk, StartStepChunk
+from midstream.protocol.codec import encode
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.writer import ChunkWriter
+from midstream.providers.base import StepRequest
+from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.part_ids import PartIds
+from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.proxied.calls import Wire, read_call
+from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.translate.tool_calls import ToolCalls
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 Json = dict[str, Any]
 

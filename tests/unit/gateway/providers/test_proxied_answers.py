@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gateway.providers.part_ids import PartIds
-from gateway.providers.proxied.calls import Wire, read_call
-from gateway.providers.proxied.endings import STOPPED_FIELD
-from gateway.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from gateway.providers.simulator import create_simulator
-from protocol.assembler import Assembler
-from protocol.chunks import FinishStepChunk
-from protocol.messages import UIMessage
-from protocol.writer import ChunkWriter
+from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import FinishStepChunk
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.writer import ChunkWriter
+from midstream.providers.part_ids import PartIds
+from midstream.providers.proxied.calls import Wire, read_call
+from midstream.providers.proxied.endings import STOPPED_FIELD
+from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.simulator import create_simulator
 from tests.support.provider_calls import APIS, PATHS, body_for, events_in, final_of
 
 if TYPE_CHECKING:
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
 
 pytestmark = pytest.mark.anyio
 

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.errors import SettingsError
-from gateway.providers.proxy import Upstream, Upstreams
-from gateway.settings import ProviderSettings, ServerSettings, Settings
+from midstream.errors import SettingsError
+from midstream.providers.proxy import Upstream, Upstreams
+from midstream.settings import ProviderSettings, ServerSettings, Settings
 
 pytestmark = pytest.mark.anyio
 

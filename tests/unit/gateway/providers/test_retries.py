@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx2
 import pytest
 
-from gateway.agents.opening import Opening, status_of
-from gateway.errors import ProviderRateLimitedError
-from gateway.providers.retries import Retry, retry_hooks, retry_of, told_of_retries
-from protocol.codec import encode
+from midstream.agents.opening import Opening, status_of
+from midstream.errors import ProviderRateLimitedError
+from midstream.protocol.codec import encode
+from midstream.providers.retries import Retry, retry_hooks, retry_of, told_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.providers.base import StepStream
+    from midstream.providers.base import StepStream
 
 
 def refusal(status: int, retry: str = "0", **headers: str) -> httpx2.Response:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from gateway.server import Guard, GuardedConfig
-from gateway.server.http import GuardedHttpProtocol
-from gateway.settings_connections import ConnectionSettings
+from midstream.server import Guard, GuardedConfig
+from midstream.server.http import GuardedHttpProtocol
+from midstream.settings_connections import ConnectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.server.guard import Guard
-from gateway.settings_connections import ConnectionSettings
+from midstream.server.guard import Guard
+from midstream.settings_connections import ConnectionSettings
 
 ONE_EACH = ConnectionSettings(max_connections_per_address=1)
 

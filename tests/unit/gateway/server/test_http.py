@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from gateway.server import guard
-from gateway.server.guard import next_deadline
-from gateway.settings_connections import ConnectionSettings
+from midstream.server import guard
+from midstream.server.guard import next_deadline
+from midstream.settings_connections import ConnectionSettings
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import HEAD, LIMIT_S, WHOLE, refusal_of, serving
 

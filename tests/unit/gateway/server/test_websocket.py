@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from gateway.server.websocket import (
+from midstream.server.websocket import (
     MAX_FRAGMENTS,
     MAX_UNREAD_PONGS,
     GuardedWebSocketProtocol,

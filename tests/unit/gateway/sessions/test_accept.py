@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.errors import ConflictError, InvalidRequestError, MessageNotFoundError
-from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
-from gateway.sessions.accept import Plan, accept, hash_content, title_of
-from gateway.sessions.service import StartRequest
-from gateway.store.records import (
+from midstream.errors import ConflictError, InvalidRequestError, MessageNotFoundError
+from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.position import Position
+from midstream.sessions.accept import Plan, accept, hash_content, title_of
+from midstream.sessions.service import StartRequest
+from midstream.store.records import (
     OffPath,
     RunInfo,
     RunOutcome,
@@ -20,8 +22,6 @@ from gateway.store.records import (
     StoredMessage,
     Trigger,
 )
-from protocol.messages import UIMessage
-from protocol.position import Position
 
 
 def message(message_id: str, role: str, *parts: object) -> UIMessage:

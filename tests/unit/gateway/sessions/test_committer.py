@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from gateway.errors import StoreError
-from gateway.ids import RunId, SessionId
-from gateway.sessions.committer import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Committer, Lane
-from gateway.store.records import AppendBatch, Appended, AppendStatus, RunKey
-from protocol.chunks import TextDeltaChunk
-from protocol.codec import encode_lines
+from midstream.errors import StoreError
+from midstream.ids import RunId, SessionId
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.codec import encode_lines
+from midstream.sessions.committer import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Committer, Lane
+from midstream.store.records import AppendBatch, Appended, AppendStatus, RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.store.store import SessionStore
 
 KEY = RunKey(session_id=SessionId("s"), run_id=RunId("r"), fence=1)
 
@@ -139,7 +139,7 @@ def test_lane_keeps_what_was_acknowledged_for_a_time(
 ) -> None:
     """However much that is; only what is older cannot be appended again."""
     now = 100.0
-    monkeypatch.setattr("gateway.sessions.committer.time.monotonic", lambda: now)
+    monkeypatch.setattr("midstream.sessions.committer.time.monotonic", lambda: now)
     for _ in range(50):
         put(lane, "x" * 1_000)
         lane.acknowledge(stored(lane.freeze()))
@@ -186,7 +186,7 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One run's bad key costs the runs that are flushed with it nothing but time."""
-    monkeypatch.setattr("gateway.sessions.committer.DELAYS_S", (0.0,) * 3)
+    monkeypatch.setattr("midstream.sessions.committer.DELAYS_S", (0.0,) * 3)
     bad, good = Owner(), Owner()
     lanes = [
         Lane(KEY, bad),
@@ -217,7 +217,7 @@ class AcceptingStore:
 
 def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a refused batch rests, the other runs' chunks go on into the log."""
-    monkeypatch.setattr("gateway.sessions.committer.DELAYS_S", (3600.0,))
+    monkeypatch.setattr("midstream.sessions.committer.DELAYS_S", (3600.0,))
     bad, good = Owner(), Owner()
     refused = Lane(KEY, bad)
     other = Lane(RunKey(session_id=SessionId("s"), run_id=RunId("r2"), fence=1), good)

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from gateway.errors import StoreUnavailableError
-from gateway.sessions.containment import LAST_DELAY_S, TRIES, Quarantine, contained, keep_running
-from gateway.telemetry import FAILURES_CONTAINED, QUARANTINED
+from midstream.errors import StoreUnavailableError
+from midstream.sessions.containment import LAST_DELAY_S, TRIES, Quarantine, contained, keep_running
+from midstream.telemetry import FAILURES_CONTAINED, QUARANTINED
 
 FAILURE = TypeError("expected str instance, int found")
 
@@ -90,7 +90,7 @@ def test_item_that_succeeds_is_well_again() -> None:
 
 def test_quarantine_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the oldest is forgotten, and no longer shown as in quarantine."""
-    monkeypatch.setattr("gateway.sessions.containment.MAX_ITEMS", 2)
+    monkeypatch.setattr("midstream.sessions.containment.MAX_ITEMS", 2)
     quarantine: Quarantine[int] = Quarantine("test-bounded", tries=1)
     for item in range(5):
         quarantine.failed(item, FAILURE, session=str(item))
@@ -103,7 +103,7 @@ def test_loop_that_fails_begins_again_until_it_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each failure is logged."""
-    monkeypatch.setattr("gateway.sessions.containment.FIRST_RESTART_S", 0.0)
+    monkeypatch.setattr("midstream.sessions.containment.FIRST_RESTART_S", 0.0)
     begun = asyncio.Event()
     times = 0
 

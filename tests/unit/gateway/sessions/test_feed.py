@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
-from gateway.sessions.feed import Feed
-from gateway.sessions.readers import Draining, ReaderLimits, SessionReader
-from gateway.sessions.service import FeedEvent
-from gateway.store.records import (
+from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.codec import decode_lines, encode_lines
+from midstream.protocol.position import Position
+from midstream.sessions.feed import Feed
+from midstream.sessions.readers import Draining, ReaderLimits, SessionReader
+from midstream.sessions.service import FeedEvent
+from midstream.store.records import (
     ChunksRecord,
     LogEntry,
     LogPage,
@@ -26,12 +29,9 @@ from gateway.store.records import (
     SessionState,
     Trigger,
 )
-from protocol.chunks import TextDeltaChunk
-from protocol.codec import decode_lines, encode_lines
-from protocol.position import Position
 
 if TYPE_CHECKING:
-    from gateway.store.store import SessionStore
+    from midstream.store.store import SessionStore
 
 SESSION = SessionId("s")
 RUN = RunInfo(

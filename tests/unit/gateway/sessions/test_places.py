@@ -8,12 +8,14 @@ import msgspec
 import pytest
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.errors import ConflictError, MessageNotFoundError
-from gateway.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
-from gateway.sessions.accept import Plan, accept, hash_content
-from gateway.sessions.places import END, branches, needed
-from gateway.sessions.service import StartRequest, Versions
-from gateway.store.records import (
+from midstream.errors import ConflictError, MessageNotFoundError
+from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.position import Position
+from midstream.sessions.accept import Plan, accept, hash_content
+from midstream.sessions.places import END, branches, needed
+from midstream.sessions.service import StartRequest, Versions
+from midstream.store.records import (
     OffPath,
     RunInfo,
     RunOutcome,
@@ -23,8 +25,6 @@ from gateway.store.records import (
     StoredMessage,
     Trigger,
 )
-from protocol.messages import UIMessage
-from protocol.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from gateway.ids import SessionId, UserId
-from gateway.sessions.presence import Presence
+from midstream.ids import SessionId, UserId
+from midstream.sessions.presence import Presence
 
 if TYPE_CHECKING:
-    from gateway.store.store import SessionStore
+    from midstream.store.store import SessionStore
 
 HOUR_S = 3600.0
 CHAT, ADA = SessionId("chat"), UserId("ada")

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
-from gateway.sessions.run_log import RunLog
-from gateway.store.records import ChunksRecord
-from protocol.chunks import (
+from midstream.protocol.chunks import (
     AbortChunk,
     ErrorChunk,
     FinishChunk,
@@ -23,15 +21,17 @@ from protocol.chunks import (
     ToolInputDeltaChunk,
     ToolInputStartChunk,
 )
-from protocol.codec import decode_lines, encode_lines
-from protocol.writer import ChunkWriter
+from midstream.protocol.codec import decode_lines, encode_lines
+from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.run_log import RunLog
+from midstream.store.records import ChunksRecord
 from tests.unit.gateway.sessions.test_feed import RUN, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.store.store import SessionStore
-    from protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.store.store import SessionStore
 
 
 def deliver(log: RunLog, *chunks: AnyChunk) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import DrainingError
-from gateway.sessions.feed import Feed
-from gateway.sessions.readers import Draining, ReaderLimits, SessionReader
-from gateway.sessions.service import FeedEvent
-from gateway.sessions.stored import all_chunks
-from gateway.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
-from protocol.position import Position
+from midstream.errors import DrainingError
+from midstream.protocol.position import Position
+from midstream.sessions.feed import Feed
+from midstream.sessions.readers import Draining, ReaderLimits, SessionReader
+from midstream.sessions.service import FeedEvent
+from midstream.sessions.stored import all_chunks
+from midstream.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
 from tests.unit.gateway.sessions.test_feed import (
     RUN,
     SESSION,
@@ -29,9 +29,9 @@ from tests.unit.gateway.sessions.test_feed import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ids import SessionId
-    from gateway.store.records import SessionState
-    from gateway.store.store import SessionStore
+    from midstream.ids import SessionId
+    from midstream.store.records import SessionState
+    from midstream.store.store import SessionStore
 
 
 class MixedLog(Log):

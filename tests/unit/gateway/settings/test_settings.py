@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from gateway.errors import SettingsError
-from gateway.settings import SECTIONS, Settings, environment_name
-from gateway.settings_docs import settings_markdown
-from gateway.settings_source import load_settings
+from midstream.errors import SettingsError
+from midstream.settings import SECTIONS, Settings, environment_name
+from midstream.settings_docs import settings_markdown
+from midstream.settings_source import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from gateway import Agent, Run
-from gateway.agents.base import AgentRequest, AgentTraits
-from gateway.agents.configured_tools import make_tools
-from gateway.agents.tool_api import tool_options
-from gateway.errors import AgentNotFoundError, SettingsError
-from gateway.ids import ANONYMOUS, RunId, SessionId
-from gateway.providers.base import ToolCall, ToolOptions
-from gateway.settings import (
+from midstream import Agent, Run
+from midstream.agents.base import AgentRequest, AgentTraits
+from midstream.agents.configured_tools import make_tools
+from midstream.agents.tool_api import tool_options
+from midstream.errors import AgentNotFoundError, SettingsError
+from midstream.ids import ANONYMOUS, RunId, SessionId
+from midstream.providers.base import ToolCall, ToolOptions
+from midstream.settings import (
     SIMULATED_KINDS,
     AgentSettings,
     ClientToolSettings,
@@ -25,7 +25,7 @@ from gateway.settings import (
     Settings,
     ToolOptionSettings,
 )
-from gateway.wiring import Agents, default_agents, import_agent, open_agents, outliving_workers
+from midstream.wiring import Agents, default_agents, import_agent, open_agents, outliving_workers
 
 if TYPE_CHECKING:
     from pathlib import Path

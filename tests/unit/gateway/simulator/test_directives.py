@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.providers.simulator.directives import (
+from midstream.providers.simulator.directives import (
     MODELS,
     DirectiveError,
     HttpFailure,

@@ -6,15 +6,15 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
-from gateway.providers.simulator.directives import Script, read_directives
-from gateway.providers.simulator.holds import Holds
-from gateway.providers.simulator.player import Player
-from gateway.providers.simulator.wire import Event
+from midstream.providers.simulator.directives import Script, read_directives
+from midstream.providers.simulator.holds import Holds
+from midstream.providers.simulator.player import Player
+from midstream.providers.simulator.wire import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.providers.simulator.failures import RequestError
+    from midstream.providers.simulator.failures import RequestError
 
 
 class ManualClock:

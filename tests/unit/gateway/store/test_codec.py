@@ -7,8 +7,8 @@ import logging
 import msgspec
 import pytest
 
-from gateway.store.codec import decode_entry, decode_published, decode_record
-from gateway.store.records import (
+from midstream.store.codec import decode_entry, decode_published, decode_record
+from midstream.store.records import (
     ChunksRecord,
     ErasedRecord,
     MessageRecord,

@@ -10,8 +10,8 @@ import uvloop
 from redis import exceptions
 from redis._parsers.base import BaseParser
 
-from gateway.errors import StoreError, StoreUnavailableError
-from gateway.store.errors import REDIS_ERRORS, REFUSALS, map_redis_errors, refusal_of
+from midstream.errors import StoreError, StoreUnavailableError
+from midstream.store.errors import REDIS_ERRORS, REFUSALS, map_redis_errors, refusal_of
 
 REDIS_CLASSES = [
     value
