@@ -9,16 +9,22 @@ its page has it all, and nothing is left to resume.
 
 A second tab of the same browser looks the same to the gateway, and is to see the answer: that is
 why it waits, and is not turned away.
+
+The request may reach another process than the send did: a mark in Redis tells of the send, for two
+minutes. A page asks right after its send, if it does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from midstream.errors import StoreError
 from midstream.protocol.chunks import (
     ToolInputAvailableChunk,
     ToolInputErrorChunk,
@@ -30,14 +36,18 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import decode_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from midstream.ids import RunId
+    from midstream.ids import RunId, SessionId
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.run_log import RunLog
+    from midstream.store.store import SessionStore
 
 WAIT_S: Final = 10.0
 """For the calls to be complete: shorter than proxies wait for a response to begin."""
+
+MARKED_MS: Final = 120_000
+"""How long other processes know of a send. One that dies leaves its marks behind."""
 
 _INPUT_IS_COMPLETE: Final = (ToolInputAvailableChunk, ToolInputErrorChunk)
 _IS_OVER: Final = (
@@ -62,23 +72,35 @@ class Probe(Struct, frozen=True):
 
 
 class OwnSends:
-    """The sends of this process whose responses are being read, by run and client."""
+    """The sends whose responses are being read: those of this process, and marks of the others'."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
         self._reading: Counter[tuple[RunId, str]] = Counter()
+        self._forgetting: set[asyncio.Task[None]] = set()
 
-    def began(self, log: RunLog, client: str) -> Callable[[], None]:
-        """Note that a client reads the response of its send; returns what forgets it."""
-        key = (log.info.id, client)
-        self._reading[key] += 1
-
-        def ended() -> None:
-            self._reading[key] -= 1
-            if not self._reading[key]:
-                del self._reading[key]
+    @asynccontextmanager
+    async def reading(self, log: RunLog, client: str) -> AsyncIterator[None]:
+        """Note that a client reads the response of its send, as long as this is held."""
+        reader = (log.info.id, _hashed(client))
+        self._reading[reader] += 1
+        try:
+            with suppress(StoreError):  # then other processes take its page for another one
+                await self._store.mark_reading(log.session_id, *reader, lifetime_ms=MARKED_MS)
+            yield
+        finally:
+            self._reading[reader] -= 1
+            if not self._reading[reader]:
+                del self._reading[reader]
+                # Whoever held this may be cancelled, and is not kept waiting for Redis.
+                task = asyncio.create_task(self._forget(log.session_id, *reader))
+                self._forgetting.add(task)
+                task.add_done_callback(self._forgetting.discard)
             log.pulse.send()  # who waits for it need not any more
 
-        return ended
+    async def _forget(self, session_id: SessionId, run_id: RunId, client: str) -> None:
+        with suppress(StoreError):
+            await self._store.forget_reading(session_id, run_id, client)
 
     async def may_replay(
         self, log: RunLog, probe: Probe, state: Callable[[], Awaitable[ChunkBatch]]
@@ -91,22 +113,32 @@ class OwnSends:
         Returns:
             False if there is nothing that the page should be told.
         """
-        if not self._is_reading(log, probe):
+        reader = (log.info.id, _hashed(probe.client))
+        elsewhere = reader not in self._reading and await self._is_marked(log.session_id, *reader)
+        if not elsewhere and reader not in self._reading:
             return True
         unfinished, streaming = _calls(await state())
         if streaming and not probe.waits:
             return False
         try:
             async with asyncio.timeout(WAIT_S):
-                while unfinished and not log.ended and self._is_reading(log, probe):
+                while unfinished and not log.ended and (elsewhere or reader in self._reading):
                     await log.pulse.wait()
                     unfinished, streaming = _calls(await state())
         except TimeoutError:
             return not streaming
         return not log.ended
 
-    def _is_reading(self, log: RunLog, probe: Probe) -> bool:
-        return (log.info.id, probe.client) in self._reading
+    async def _is_marked(self, session_id: SessionId, run_id: RunId, client: str) -> bool:
+        try:
+            return await self._store.is_marked_reading(session_id, run_id, client)
+        except StoreError:
+            return False
+
+
+def _hashed(client: str) -> str:
+    """Return what stands for a client in Redis: nobody is to be known by it."""
+    return hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
 def _calls(state: ChunkBatch) -> tuple[set[str], set[str]]:

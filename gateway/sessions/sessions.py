@@ -97,7 +97,7 @@ class Sessions:
             lease_ms=limits.lease_ms,
             limits=turn_limits,
         )
-        self._own_sends = OwnSends()
+        self._own_sends = OwnSends(store)
         self.turn_ends = TurnEnds(store, hub, draining, self.turns)
         self._presence = presence
         self._orphans = orphans
@@ -121,7 +121,8 @@ class Sessions:
             told = await self._opening.told_before(log)
             cursor = 0 if told is None else log.next
             if request.client is not None and request.request_key is None:
-                resources.callback(self._own_sends.began(log, request.client))
+                reading = self._own_sends.reading(log, request.client)
+                await resources.enter_async_context(reading)
             return self._reader(log, cursor, resources.pop_all(), first=told)
 
     # -- resume -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ that its caller knows, and which run is active is known inside.
     ms:{s}:stop   hash      message, or NL request key -> `deadline NL by`: stops that came first;
                             after `reach BLANK` where there was no session yet
     ms:{s}:here   hash      who has the session open (presence.lua); not part of the session
+    ms:{s}:own    hash      run NL client -> 1: who reads the response of their own send
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
@@ -69,6 +70,10 @@ class Keys:
     def here(self, session_id: SessionId) -> tuple[bytes, bytes]:
         """Name a session's channel and the hash of who has it open."""
         return self.session(session_id).feed, f"{self._prefix}:{{{session_id}}}:here".encode()
+
+    def own(self, session_id: SessionId) -> bytes:
+        """Name the hash of those who read the response of their own send."""
+        return f"{self._prefix}:{{{session_id}}}:own".encode()
 
     def user(self, user: UserId, tenant: TenantId) -> bytes:
         """Name the hint that lists a user's sessions. No id from a token has a slash."""

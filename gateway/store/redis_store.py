@@ -291,6 +291,24 @@ class RedisStore(RunHandover):
             await self._client.run(self._scripts.presence.call(here, "", lifetime_ms, "", 0, ""))
         )
 
+    # -- own sends ----------------------------------------------------------------------
+
+    async def mark_reading(
+        self, session_id: SessionId, run_id: RunId, client: str, *, lifetime_ms: int
+    ) -> None:
+        """See SessionStore."""
+        own, reader = self._keys.own(session_id), f"{run_id}\n{client}"
+        await self._client.run_all([("HSET", own, reader, 1), ("PEXPIRE", own, lifetime_ms)])
+
+    async def forget_reading(self, session_id: SessionId, run_id: RunId, client: str) -> None:
+        """See SessionStore."""
+        await self._client.run(("HDEL", self._keys.own(session_id), f"{run_id}\n{client}"))
+
+    async def is_marked_reading(self, session_id: SessionId, run_id: RunId, client: str) -> bool:
+        """See SessionStore."""
+        asked = ("HEXISTS", self._keys.own(session_id), f"{run_id}\n{client}")
+        return bool(await self._client.run(asked))
+
     # -- housekeeping -------------------------------------------------------------------
 
     async def delete(

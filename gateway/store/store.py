@@ -267,6 +267,22 @@ class SessionStore(Protocol):
         """Return who has the session open: `[{user, tabs, lastSeenMs}]` as JSON, by user."""
         ...
 
+    # -- own sends ----------------------------------------------------------------------
+
+    async def mark_reading(
+        self, session_id: SessionId, run_id: RunId, client: str, *, lifetime_ms: int
+    ) -> None:
+        """Say that a client reads a run in the response of its own send. Runs out by itself."""
+        ...
+
+    async def forget_reading(self, session_id: SessionId, run_id: RunId, client: str) -> None:
+        """Say that it does not any more."""
+        ...
+
+    async def is_marked_reading(self, session_id: SessionId, run_id: RunId, client: str) -> bool:
+        """Return whether any process has said so."""
+        ...
+
     # -- housekeeping -------------------------------------------------------------------
 
     async def delete(
