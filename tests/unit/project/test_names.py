@@ -24,10 +24,13 @@ PAGES = sorted(
 SOURCES = sorted([*ROOT.glob("gateway/**/*.py"), *ROOT.glob("demo-ui/*/src/**/*.ts*")])
 """They tell people what to install, too."""
 
-_NPM = re.compile(r"\b(?:npm (?:install|i|add)|pnpm add|yarn add|npx|bun add)((?: +[^\s`|#;&]+)+)")
+_NPM = re.compile(r"\b(?:npm (?:install|i|add)|pnpm add|yarn add|bun add)((?: +[^\s`|#;&]+)+)")
 _PIP = re.compile(r"\b(?:pip install|uv add|uv pip install|pipx install)((?: +[^\s`|#;&]+)+)")
 _IMPORT = re.compile(r"""\b(?:from|import|require\()\s*(['"])([^.'"\n][^'"\n]*)\1""")
+_NPX = re.compile(r"\bnpx( +(?:-\S+ +)*[^\s`|#;&]+)")
 _OPTION_WITH_VALUE = {"--prefix", "--workspace", "-w", "-r", "--group"}
+_NOT_INSTALLED_HERE = {"expo"}
+"""Packages of npm that documentation names for applications of a kind that no test builds."""
 
 
 def npm_packages() -> set[str]:
@@ -59,10 +62,11 @@ def installed_by(pattern: re.Pattern[str], text: str) -> list[str]:
 def not_ours(page: Path) -> list[str]:
     """Return what a page names as a package that is not known, or not there yet."""
     text = page.read_text()
-    npm, python = npm_packages() - {"midstream-chat"}, python_packages()
+    npm = npm_packages() - {"midstream-chat"} | _NOT_INSTALLED_HERE
+    python = python_packages()
     wrong = [
         f"npm install {name}"
-        for name in installed_by(_NPM, text)
+        for name in [*installed_by(_NPM, text), *installed_by(_NPX, text)]
         if not re.fullmatch(r"(?:https?://\S+|\.\S*)/midstream-chat\.tgz", name)
         and re.sub(r"(?<=.)@[^/]*$", "", name) not in npm
     ]
