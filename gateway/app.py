@@ -36,6 +36,9 @@ from midstream.api.sse import SERVER_SEND
 from midstream.api.turns import TurnController
 from midstream.api.ws import chat_socket
 from midstream.errors import DrainingError, StoreUnavailableError
+from midstream.limits.addresses import Addresses, named_proxies
+from midstream.limits.limiter import open_limiter
+from midstream.limits.policy import policy_of
 from midstream.providers.proxy import open_upstreams
 from midstream.sessions import (
     LeaseLimits,
@@ -96,6 +99,7 @@ class Gateway:
                 origins=page_origins(settings),
                 hosts=served_hosts(settings),
                 cookie=settings.auth.cookie,
+                addresses=Addresses(named_proxies(settings.connections)),
             ),
         )
         self._proxy = Proxy(self._api, settings.proxy)
@@ -145,6 +149,9 @@ class Gateway:
             finder = TracedAgents(agents, whereabouts(settings)) if settings.server.demo else agents
             sessions = await stack.enter_async_context(
                 open_sessions(store, finder, session_limits(settings))
+            )
+            self._api.limits = await stack.enter_async_context(
+                open_limiter(store.limits, policy_of(settings), strict=settings.limits.strict)
             )
             self._store, self._server = store, server
             self._sessions, self._was_open = sessions, True

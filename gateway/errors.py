@@ -6,7 +6,7 @@
         ForbiddenError 403
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
         RunActiveError 409 · RunStoppedError 409 · ConflictError 409
-        NotRecoveredError 410 · TooLargeError 413
+        NotRecoveredError 410 · TooLargeError 413 · RateLimitedError 429
         FencedError 409              another producer has the run; end without writing
         SequenceGapError 409 · RunEndedError 409 · IllegalChunkPushedError 400
       StoreError
@@ -190,6 +190,19 @@ class TooLargeError(ClientError):
     code = "too_large"
     http_status = 413
     ws_close_code = 4513
+
+
+class RateLimitedError(ClientError):
+    """The caller has reached a limit: `limit` names it, and after `resetMs` there is room again."""
+
+    code = "rate_limited"
+    http_status = 429
+    ws_close_code = 4004
+    temporary = True
+
+    def __init__(self, message: str, *, limit: str, reset_ms: int) -> None:
+        super().__init__(message, limit=limit, resetMs=reset_ms)
+        self.retry_after_s = max(1, -(-reset_ms // 1000))
 
 
 class StoreError(GatewayError):

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from midstream.settings_connections import ConnectionSettings
 from midstream.settings_fields import Bytes, Count, Level, Seconds, Section, Text
+from midstream.settings_limits import AgentKeyLimitSettings, LimitSettings, TenantLimitSettings
 
 PREFIX: Final = "MIDSTREAM_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -483,6 +484,9 @@ class Settings(Section, frozen=True, kw_only=True):
     runs: RunSettings = RunSettings()
     auth: AuthSettings = AuthSettings()
     proxy: ProxySettings = ProxySettings()
+    limits: LimitSettings = LimitSettings()
+    tenant_limits: TenantLimitSettings = TenantLimitSettings()
+    agent_key_limits: AgentKeyLimitSettings = AgentKeyLimitSettings()
     default_agent: Annotated[
         str,
         Meta(description="Agent of requests that name none. Empty: the first one configured."),
@@ -499,6 +503,9 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "runs": RunSettings,
     "auth": AuthSettings,
     "proxy": ProxySettings,
+    "limits": LimitSettings,
+    "tenant_limits": TenantLimitSettings,
+    "agent_key_limits": AgentKeyLimitSettings,
 }
 """The sections whose fields have environment variables."""
 

@@ -64,7 +64,8 @@ class ConnectionSettings(Section, frozen=True, kw_only=True):
         tuple[Text, ...],
         Meta(
             description="Networks of reverse proxies and load balancers before the gateway. Their "
-            "connections are those of many, and not counted by address."
+            "connections are those of many, and not counted by address. Only if you set it, their "
+            "`x-forwarded-for` says whose `limits` a caller without a token has."
         ),
     ] = (
         "127.0.0.0/8",

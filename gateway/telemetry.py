@@ -71,6 +71,10 @@ QUARANTINED: Final = Gauge(
 PROXIED: Final = Gauge(
     "midstream_proxied", "Requests under way to providers", ["kind"], multiprocess_mode="livesum"
 )
+LIMITS_UNCHECKED: Final = Counter(
+    "midstream_limits_unchecked_total",
+    "Requests whose limits were not asked of Redis, which was away or slow",
+)
 ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
 
 

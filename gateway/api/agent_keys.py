@@ -101,6 +101,7 @@ class AgentKeys:
             tenant=known.tenant,
             agents=known.agents,
             begins=known.begins,
+            agent_key=name or "",
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request  # noqa: TC002 (Litestar reads the annotations)
 
 from midstream.errors import DrainingError
+from midstream.limits.limiter import Limiter
 from midstream.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
 from midstream.silence import SilenceLimit
 
@@ -29,6 +30,7 @@ class Api:
         agents: what clients may ask for; also set then.
         forwarded: names, in lower case, of the request's headers that agents are told.
         gate: what requests must pass.
+        limits: what callers may take; nothing is limited before the application is up.
         deadline: for one write to be taken by a client.
         draining: this process is shutting down.
     """
@@ -41,6 +43,7 @@ class Api:
         self.forwarded: Sequence[str] = ()
         self.draining = False
         self.gate = gate
+        self.limits = Limiter()
         self.deadline = SilenceLimit(settings.write_deadline_s)
         self._sessions = sessions
 

@@ -100,8 +100,13 @@ class ChatController(Controller):
         else:
             client = parameters.client_of(request, caller)
             start = await off_loop(body, read_start, body, headers, client)
-        reader = await api.sessions.start(caller, start)
-        return run_stream(view, reader, start.session_id, deadline=api.deadline)
+        async with api.limits.sending(
+            caller, start.session_id, start.request_key, streams=True
+        ) as grant:
+            reader = await api.sessions.start(caller, start, grant.run)
+            return run_stream(
+                view, reader, start.session_id, deadline=api.deadline, hold=grant.stream
+            )
 
     @get("/{chat_id:str}/stream", operation_id="resume")
     async def resume(
@@ -113,19 +118,22 @@ class ChatController(Controller):
     ) -> ASGIApp:
         """Follow the run under way: its state so far, then live. 204 if nothing runs."""
         view = View.asked_for(request, api.settings)
-        if view.from_index is not None:
-            session_id, reader = await _from_index(chat_id, api, caller)
-        else:
-            session_id = parameters.session_id(chat_id)
-            reader = await api.sessions.resume(
-                caller,
-                session_id,
-                run_id=parameters.run_id(request.query_params.get("runId")),
-                after=parameters.sequence_after(request),
-                probe=view.probe(request, caller),
-            )
-        if reader is not None:
-            return run_stream(view, reader, session_id, deadline=api.deadline)
+        async with api.limits.reading(caller) as grant:
+            if view.from_index is not None:
+                session_id, reader = await _from_index(chat_id, api, caller)
+            else:
+                session_id = parameters.session_id(chat_id)
+                reader = await api.sessions.resume(
+                    caller,
+                    session_id,
+                    run_id=parameters.run_id(request.query_params.get("runId")),
+                    after=parameters.sequence_after(request),
+                    probe=view.probe(request, caller),
+                )
+            if reader is not None:
+                return run_stream(
+                    view, reader, session_id, deadline=api.deadline, hold=grant.stream
+                )
         if view.from_index is not None:
             return nothing_left(request)
         return Response(None, status_code=204).to_asgi_response(app=None, request=request)

@@ -28,21 +28,23 @@ async def follow_session(
 
     `?present=false`: whoever reads is not counted among those who have the session open.
     """
-    reader = await api.sessions.follow(
-        caller,
-        parameters.session_id(chat_id),
-        parameters.position_after(request),
-        tabs=0 if request.query_params.get("present") == "false" else 1,
-    )
-    return StreamResponse(
-        reader,
-        encode_event,
-        FEED_EVENTS,
-        headers={},
-        deadline=api.deadline,
-        kind="feed",
-        expires_at=caller.expires_at,
-    )
+    async with api.limits.reading(caller) as grant:
+        reader = await api.sessions.follow(
+            caller,
+            parameters.session_id(chat_id),
+            parameters.position_after(request),
+            tabs=0 if request.query_params.get("present") == "false" else 1,
+        )
+        return StreamResponse(
+            reader,
+            encode_event,
+            FEED_EVENTS,
+            headers={},
+            deadline=api.deadline,
+            kind="feed",
+            expires_at=caller.expires_at,
+            hold=grant.stream,
+        )
 
 
 def encode_event(event: FeedEvent) -> bytes:

@@ -18,6 +18,7 @@ from midstream.errors import (
     ForbiddenError,
     GatewayError,
     InvalidRequestError,
+    RateLimitedError,
     TooLargeError,
     UnauthorizedError,
 )
@@ -106,13 +107,22 @@ def error_body(error: GatewayError) -> bytes:
     )
 
 
+def retry_after_of(error: GatewayError) -> str | None:
+    """Return the header's value: after how many seconds the same request may succeed."""
+    if isinstance(error, RateLimitedError):
+        return str(error.retry_after_s)
+    return RETRY_AFTER_S if error.http_status == 503 else None
+
+
 def answer_failure(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a failed request; Litestar's exception handler for everything."""
     failure = as_gateway_error(error)
     if isinstance(failure, RouteNotFoundError) and is_visit(request):
         return not_found_page()
     ERRORS.labels(failure.code).inc()
-    headers = {"retry-after": RETRY_AFTER_S} if failure.http_status == 503 else {}
+    headers = {}
+    if (retry_after := retry_after_of(failure)) is not None:
+        headers["retry-after"] = retry_after
     if isinstance(failure, UnauthorizedError):
         headers["www-authenticate"] = "Bearer"
     if _shows_what_it_gets(request):

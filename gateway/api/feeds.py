@@ -112,7 +112,7 @@ async def follow_sessions(
     if not 0 < len(wanted) <= MAX_FEEDS:
         raise InvalidRequestError(f"unable to follow; name 1 to {MAX_FEEDS} sessions")
     tabs = dict(map(_split_tabs, request.query_params.getall("tabs", [])))
-    async with AsyncExitStack() as resources:
+    async with AsyncExitStack() as resources, api.limits.reading(caller) as grant:
         readers: list[tuple[SessionId, FeedReader]] = []
         for session_id, after in map(_split, wanted):
             reader = await api.sessions.follow(
@@ -127,6 +127,7 @@ async def follow_sessions(
             deadline=api.deadline,
             kind="feed",
             expires_at=caller.expires_at,
+            hold=grant.stream,
         )
 
 

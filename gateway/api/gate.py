@@ -14,8 +14,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from midstream.api.agent_keys import KEY_HEADER, USER_HEADER
 from midstream.errors import ForbiddenError
+from midstream.ids import ANONYMOUS
+from midstream.limits.addresses import Addresses
 from midstream.settings import LOOPBACK
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ class Gate:
         origins: patterns of other origins that may call; `*` stands for any text.
         hosts: names that requests may name; empty for any.
         cookie: name of a cookie that may hold the token, or empty.
+        addresses: tells callers apart who show nothing.
     """
 
     def __init__(
@@ -56,12 +61,14 @@ class Gate:
         origins: Iterable[str],
         hosts: Iterable[str],
         cookie: str,
+        addresses: Addresses | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._agent_keys = agent_keys
         self._origins = re.compile(origin_regex(origins))
         self._hosts = frozenset(hosts)
         self._cookie = cookie
+        self._addresses = addresses or Addresses()
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
         """Return who calls.
@@ -72,7 +79,8 @@ class Gate:
         """
         self.check_host(connection)
         self._check_origin(connection)
-        return await self._authenticator.identify(self._token(connection))
+        caller = await self._authenticator.identify(self._token(connection))
+        return self._placed(connection, caller) if caller.user == ANONYMOUS else caller
 
     def admit_agent(
         self, connection: ASGIConnection[Any, Any, Any, Any], *key_headers: str
@@ -94,7 +102,15 @@ class Gate:
         key = headers.get(KEY_HEADER) or _bearer(connection)
         for name in key_headers:
             key = key or headers.get(name)
-        return self._agent_keys.identify(key, headers.get(USER_HEADER))
+        caller = self._agent_keys.identify(key, headers.get(USER_HEADER))
+        return caller if caller.agent_key else self._placed(connection, caller)
+
+    def _placed(self, connection: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> Caller:
+        """Return a caller who has shown nothing, with their address."""
+        client = connection.scope.get("client")
+        forwarded = connection.headers.getall("x-forwarded-for", [])
+        address = self._addresses.of(client[0] if client else None, ",".join(forwarded) or None)
+        return replace(caller, address=address)
 
     def is_agent_key(self, value: str | None) -> bool:
         """Whether a header's value is one of our keys: it must not be passed on."""

@@ -153,7 +153,9 @@ class Proxy:
         passed = self._headers_for(upstream, scope, target)
         wanted = SessionHeaders.read(scope, target)
         if wanted is not None:
-            call = SessionCall(wanted, turns, upstreams, finish_calls=settings.finish_calls)
+            call = SessionCall(
+                wanted, turns, upstreams, self._api.limits, finish_calls=settings.finish_calls
+            )
             body = RequestBody(receive, headers, settings.max_call_bytes)
             with PROXIED.labels("session").track_inprogress():
                 await call.serve(caller, upstream, url, passed, body, response)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import json
 
-from midstream.api.failures import RETRY_AFTER_S
+from midstream.api.failures import retry_after_of
+from midstream.errors import RateLimitedError
 
 if TYPE_CHECKING:
     from midstream.errors import GatewayError
@@ -21,6 +22,9 @@ _ANTHROPIC_TYPES: Final = {
     429: "rate_limit_error",
     503: "overloaded_error",
 }
+
+SDK_WAIT_S: Final = 60
+"""The longest `retry-after` that both SDKs obey: after a longer one they would come too early."""
 
 
 def error_answer(
@@ -37,6 +41,8 @@ def error_answer(
         body = json.encode({"type": "error", "error": told})
     else:
         kind = "invalid_request_error" if status < 500 else "server_error"
+        if status == 429:
+            kind = "requests"  # what of it there are too many, in OpenAI's words
         told = {
             **error.details,
             "code": error.code,
@@ -44,13 +50,15 @@ def error_answer(
             "message": error.message,
         }
         body = json.encode({"error": {**told, "param": None}})
-    again = error.temporary and status >= 500
+    again = error.temporary and (
+        status >= 500 or (isinstance(error, RateLimitedError) and error.retry_after_s <= SDK_WAIT_S)
+    )
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"x-midstream-error", error.code.encode()),
         (b"x-should-retry", b"true" if again else b"false"),
     ]
-    if status == 503:
-        headers.append((b"retry-after", RETRY_AFTER_S.encode()))
+    if (retry_after := retry_after_of(error)) is not None:
+        headers.append((b"retry-after", retry_after.encode()))
     return status, headers, body

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from midstream.api.proxy_exchange import Exchange
     from midstream.api.proxy_headers import SessionHeaders
     from midstream.api.proxy_target import Header
+    from midstream.limits.limiter import Limiter
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.proxied.calls import Call, Wire
     from midstream.providers.proxy import Answer, Upstream, Upstreams
@@ -58,11 +59,18 @@ class SessionCall:
     """
 
     def __init__(
-        self, headers: SessionHeaders, turns: Turns, upstreams: Upstreams, *, finish_calls: bool
+        self,
+        headers: SessionHeaders,
+        turns: Turns,
+        upstreams: Upstreams,
+        limits: Limiter,
+        *,
+        finish_calls: bool,
     ) -> None:
         self._headers = headers
         self._turns = turns
         self._upstreams = upstreams
+        self._limits = limits
         self._finish_calls = finish_calls
         self._reader: EventsReader | WholeReader | None = None
         self._secrets: Sequence[str] = ()
@@ -87,7 +95,17 @@ class SessionCall:
         self._compatible = upstream.compatible
         call, digest = await off_loop(content, _read, self._headers.wire, content)
         self._secrets = secrets_in({name.decode("latin-1"): v.decode() for name, v in headers})
-        async with self._turns.call(caller, self._request(call, digest)) as step:
+        request = self._request(call, digest)
+        async with (
+            self._limits.sending(
+                caller,
+                request.session_id,
+                _try_of(request),
+                streams=False,
+                run_key=request.run_key,
+            ) as grant,
+            self._turns.call(caller, request, grant.run) as step,
+        ):
             passing = self._pass(call, step, upstream, url, _uncompressed(headers), content)
             if await _unless_stopped(step, self._while_there(passing, body, response)):
                 return
@@ -290,6 +308,11 @@ def _uncompressed(headers: list[Header]) -> list[Header]:
     """Ask for an answer that can be read along; one that is compressed comes in larger pieces."""
     kept = [each for each in headers if each[0] != b"accept-encoding"]
     return [*kept, (b"accept-encoding", b"identity")]
+
+
+def _try_of(request: CallRequest) -> str:
+    """Return by what a call is known again when its SDK tries it once more."""
+    return f"{request.run_key or ''}\n{request.digest}"
 
 
 def _read(wire: Wire, content: bytes) -> tuple[Call, str]:

@@ -108,8 +108,13 @@ class PushController(Controller):
         body = await read_body(request)
         start = await off_loop(body, read_claim, body)
         name = check_id(start.agent or DEFAULT_AGENT, "agent's name")
-        pushed = api.sessions.pushed
-        run = await pushed.claim(agent, start, name)
+        pushed, held = api.sessions.pushed, api.sessions.held
+        async with api.limits.sending(
+            agent, start.session_id, start.request_key, streams=False
+        ) as grant:
+            run = await pushed.claim(agent, start, name)
+            if run.fence:
+                held.until_ended(start.session_id, run.run.id, grant.run)
         return _json(_claim(run, pushed.limits.lease_ms, api.settings.max_body_bytes))
 
     @post("/{chat_id:str}/{run_id:str}/chunks", status_code=200, operation_id="appendChunks")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
     from midstream.ids import SessionId
+    from midstream.limits.holds import Hold
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
     from midstream.sessions.service import RunReader
@@ -42,6 +43,7 @@ EXPOSED_HEADERS: Final = (
     RUN_HEADER,
     WORKFLOW_RUN_HEADER,
     WORKFLOW_TAIL_HEADER,
+    "retry-after",
 )
 """What pages of other origins may read."""
 
@@ -107,9 +109,14 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 def run_stream(
-    view: View, reader: RunReader, session_id: SessionId, *, deadline: SilenceLimit
+    view: View,
+    reader: RunReader,
+    session_id: SessionId,
+    *,
+    deadline: SilenceLimit,
+    hold: Hold | None = None,
 ) -> ASGIApp:
-    """Return the response that streams a run as its client wants it."""
+    """Return the response that streams a run as its client wants it; it keeps the hold."""
     headers = {
         RUN_HEADER: reader.run.id,
         WORKFLOW_RUN_HEADER: f"{session_id}~{reader.run.id}",
@@ -127,6 +134,7 @@ def run_stream(
         headers=headers,
         deadline=deadline,
         kind="run",
+        hold=hold,
     )
 
 

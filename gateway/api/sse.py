@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
+    from midstream.limits.holds import Hold
     from midstream.silence import SilenceLimit
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class StreamResponse(Generic[T]):
         deadline: for one write to be taken by the client; all streams may share one.
         kind: names the stream in metrics: `run` or `feed`.
         expires_at: when it is ended with a `closed` event, in seconds since 1970. None: never.
+        hold: its place among the caller's open streams; given back at its end.
     """
 
     def __init__(
@@ -123,7 +125,11 @@ class StreamResponse(Generic[T]):
         deadline: SilenceLimit,
         kind: str,
         expires_at: float | None = None,
+        hold: Hold | None = None,
     ) -> None:
+        if hold is not None:
+            hold.keep()
+        self._hold = hold
         self._reader = reader
         self._encode = encode
         self._framing = framing
@@ -145,11 +151,14 @@ class StreamResponse(Generic[T]):
             except* _CompleteError:
                 pass
             except* _GoneError as gone:
-                self._gone(str(_first(gone)))
+                self._gone(str(first_of(gone)))
             except* GatewayError as failed:
-                self._gone(_first(failed).code)
+                self._gone(first_of(failed).code)
             except* CutError:
                 self._gone("failed")
+            finally:
+                if self._hold is not None:
+                    self._hold.release()
 
     def _head(self) -> HTTPResponseStartEvent:
         headers = {
@@ -222,7 +231,7 @@ class StreamResponse(Generic[T]):
         logger.debug("stream_gone reason=%s kind=%s", reason, self._kind)
 
 
-def _first(group: BaseExceptionGroup[E]) -> E:
+def first_of(group: BaseExceptionGroup[E]) -> E:
     """Return an error of a group, however deep."""
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

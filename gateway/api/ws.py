@@ -25,9 +25,16 @@ from midstream.api.chat import ApiDependency  # noqa: TC001 (Litestar reads the 
 from midstream.api.failures import TooManyRequestsError, as_gateway_error, error_body
 from midstream.api.off_loop import off_loop
 from midstream.api.run_stream import holds
-from midstream.api.sse import loop_time_of
+from midstream.api.sse import first_of, loop_time_of
 from midstream.api.start import start_request
-from midstream.errors import ConflictError, DrainingError, GatewayError, TokenExpiredError
+from midstream.errors import (
+    ConflictError,
+    DrainingError,
+    GatewayError,
+    RateLimitedError,
+    StoreUnavailableError,
+    TokenExpiredError,
+)
 from midstream.protocol import ws
 from midstream.protocol.errors import RemoteProtocolError
 from midstream.sessions.service import Idle
@@ -62,11 +69,15 @@ async def chat_socket(socket: AnySocket, api: ApiDependency) -> None:
         await socket.close(error.ws_close_code, reason=error.code)
         return
     try:
-        await ChatSocket(socket, api, caller, level).serve()
+        async with api.limits.reading(caller):
+            await ChatSocket(socket, api, caller, level).serve()
     except* DrainingError:
         await _close_with(socket, DrainingError)
     except* TokenExpiredError:
         await _close_with(socket, TokenExpiredError)
+    except* (RateLimitedError, StoreUnavailableError) as refused:
+        # Of the socket itself: a request's is told in a frame.
+        await _close_with(socket, type(first_of(refused)))
     except* _SlowError:
         # The close frame could not be written either; returning drops the connection.
         READERS_GONE.labels("slow").inc()
@@ -206,7 +217,10 @@ class ChatSocket:
             async def open_reader() -> RunReader | None:
                 if stop is not None:
                     await stop.task
-                return await self._api.sessions.start(self._caller, start)
+                async with self._api.limits.sending(
+                    self._caller, session_id, start.request_key, streams=False
+                ) as grant:
+                    return await self._api.sessions.start(self._caller, start, grant.run)
         else:
             session_id = parameters.session_id(frame.id)
             if frame.last_sequence is not None:

@@ -108,6 +108,7 @@ async def open_sessions(
             yield sessions
         finally:
             await runs.cancel()
+            await sessions.held.aclose()
             for task in own:
                 task.cancel()
 

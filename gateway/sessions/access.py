@@ -41,6 +41,8 @@ class Caller(Struct, frozen=True, kw_only=True):
         granted: sessions of others, in the same tenant, that the token names.
         agents: the names as which the caller may write runs from outside; empty for any.
         begins: whether the caller may begin sessions.
+        agent_key: name of the key that an agent has shown; empty for people.
+        address: of a caller who has shown nothing, to tell them apart from others.
         expires_at: when what they came with ends, in seconds since 1970; None: never.
     """
 
@@ -50,6 +52,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     granted: frozenset[SessionId] = frozenset()
     agents: frozenset[str] = frozenset()
     begins: bool = True
+    agent_key: str = ""
+    address: str = ""
     expires_at: float | None = None
 
     def may_read(self, session: SessionMeta) -> bool:

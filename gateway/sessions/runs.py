@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.sessions.committer import Committer
     from midstream.sessions.hub import Hub
     from midstream.sessions.run_log import RunLog
-    from midstream.sessions.service import StartRequest
+    from midstream.sessions.service import RunHold, StartRequest
     from midstream.store.records import Opened, TakenOver
     from midstream.store.store import SessionStore
 
@@ -58,6 +58,7 @@ class Runs:
         self._closer = closer
         self._limits = limits
         self._producers: dict[RunId, Producer] = {}
+        self._holds: dict[RunId, RunHold] = {}
         self._tasks: dict[RunId, asyncio.Task[None]] = {}
 
     def active(self) -> Iterable[Producer]:
@@ -72,8 +73,13 @@ class Runs:
         request: StartRequest,
         agent: AnyAgent,
         caller: Caller,
+        hold: RunHold | None = None,
     ) -> None:
-        """Start to produce a run that was just opened. Its feed must be attached."""
+        """Start to produce a run that was just opened. Its feed must be attached.
+
+        Args:
+            hold: released when it is produced here no more.
+        """
         run = log.info
         self.produce(
             log,
@@ -95,6 +101,7 @@ class Runs:
             ),
             continued=plan.continued,
             stopped_by="before it was sent" if opened.stop_requested else None,
+            hold=hold,
         )
 
     def produce(
@@ -107,12 +114,14 @@ class Runs:
         continued: UIMessage | None,
         stored: Sequence[AnyChunk] = (),
         stopped_by: str | None = None,
+        hold: RunHold | None = None,
     ) -> Producer:
         """Start to produce a run that is ours to write; its feed must be attached.
 
         Args:
             continued, stored: see `Producer`.
             stopped_by: a stop is recorded for it: it is ended at once.
+            hold: released when it is produced here no more.
         """
         run = log.info
         producer = Producer(
@@ -129,7 +138,7 @@ class Runs:
         if stopped_by is not None:
             producer.stop(stopped_by)
         log.producer = producer
-        self._start(producer, self._drive(producer, log))
+        self._start(producer, self._drive(producer, log), hold)
         logger.info(
             "run_opened run=%s session=%s agent=%s trigger=%s",
             run.id,
@@ -162,9 +171,17 @@ class Runs:
         )
         self._start(producer, self._drive_taken(producer))
 
-    def _start(self, producer: Producer, driving: Coroutine[None, None, None]) -> None:
+    def _start(
+        self,
+        producer: Producer,
+        driving: Coroutine[None, None, None],
+        hold: RunHold | None = None,
+    ) -> None:
         run_id = producer.key.run_id
         self._producers[run_id] = producer
+        if hold is not None:
+            hold.keep()
+            self._holds[run_id] = hold
         task = asyncio.create_task(driving, name=f"run {run_id}")
         self._tasks[run_id] = task
         RUNS_ACTIVE.inc()
@@ -182,6 +199,8 @@ class Runs:
         if self._producers.get(run_id) is producer:
             del self._producers[run_id]
             RUNS_ACTIVE.dec()
+            if (hold := self._holds.pop(run_id, None)) is not None:
+                hold.release()
 
     async def _drive_taken(self, producer: Producer) -> None:
         """Find the run's log first: readers here may follow it already."""

@@ -20,6 +20,7 @@ from midstream.store.records import RunInfo, SessionMeta, Trigger
 if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
+    from midstream.sessions.held_runs import HeldRuns
     from midstream.sessions.own_sends import Probe
     from midstream.sessions.pushed import PushedRuns
     from midstream.sessions.turn_ends import TurnEnds
@@ -66,6 +67,18 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     body: Raw = Raw(b"{}")
     headers: Mapping[str, str] = {}
     proxied: bool = False
+
+
+class RunHold(Protocol):
+    """A place of the caller's that is taken for as long as a run is open."""
+
+    def keep(self) -> None:
+        """Leave it to whoever calls `release`: a run was opened."""
+        ...
+
+    def release(self) -> None:
+        """Give it back: the run is not written any more."""
+        ...
 
 
 class RunReader(Protocol):
@@ -148,11 +161,17 @@ class SessionService(Protocol):
 
     pushed: PushedRuns
     turn_ends: TurnEnds
+    held: HeldRuns
 
-    async def start(self, caller: Caller, request: StartRequest) -> RunReader:
+    async def start(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> RunReader:
         """Accept a message and return a reader of its run, from the run's first chunk.
 
         The run exists, for every process, when this returns. It goes on without readers.
+
+        Args:
+            hold: kept, until the run is not written here any more, if this opens one.
 
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, AgentNotFoundError,

@@ -17,6 +17,7 @@ from midstream.sessions.access import check_write, not_found
 from midstream.sessions.claims import Claims
 from midstream.sessions.containment import contained
 from midstream.sessions.deleting import Deleting
+from midstream.sessions.held_runs import HeldRuns
 from midstream.sessions.opening import AgentFinder, Opening, SessionLimits
 from midstream.sessions.own_sends import OwnSends
 from midstream.sessions.places import branches
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from midstream.sessions.reaper import Reaper
     from midstream.sessions.run_log import RunLog
     from midstream.sessions.runs import Runs
+    from midstream.sessions.service import RunHold
     from midstream.sessions.turn import TurnLimits
     from midstream.store.records import SessionMeta, SessionState
     from midstream.store.store import SessionStore
@@ -60,6 +62,7 @@ class Sessions:
         pushed: their runs that are written from outside.
         turns: the runs that pass through this process, for the proxy.
         turn_ends: ends such runs, by a request of who writes them.
+        held: the places of callers that those outside take.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Sessions:
         )
         self._own_sends = OwnSends(store)
         self.turn_ends = TurnEnds(store, hub, draining, self.turns)
+        self.held = HeldRuns(hub)
         self._presence = presence
         self._orphans = orphans
         self._draining = draining
@@ -107,7 +111,9 @@ class Sessions:
 
     # -- start --------------------------------------------------------------------------------
 
-    async def start(self, caller: Caller, request: StartRequest) -> LogReader:
+    async def start(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> LogReader:
         """Accept a message and return a reader of its run, from the run's first chunk."""
         self._draining.check()
         agent = self._agents.find(request.agent, request.model)
@@ -117,7 +123,7 @@ class Sessions:
             admitted = await self._opening.open(caller, request, agent.name, feed, facts)
             log = admitted.log
             if admitted.new is not None:
-                self._runs.begin(log, *admitted.new, request, agent, caller)
+                self._runs.begin(log, *admitted.new, request, agent, caller, hold)
             told = await self._opening.told_before(log)
             cursor = 0 if told is None else log.next
             if request.client is not None and request.request_key is None:

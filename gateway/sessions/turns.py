@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from midstream.sessions.readers import Draining
     from midstream.sessions.run_log import RunLog
     from midstream.sessions.runs import Runs
-    from midstream.sessions.service import StartRequest
+    from midstream.sessions.service import RunHold, StartRequest
     from midstream.sessions.turn_step import Step
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
@@ -117,8 +117,13 @@ class Turns:
         self._held: dict[tuple[SessionId, str], tuple[Turn, Caller]] = {}
 
     @asynccontextmanager
-    async def call(self, caller: Caller, call: CallRequest) -> AsyncIterator[Step]:
+    async def call(
+        self, caller: Caller, call: CallRequest, hold: RunHold | None = None
+    ) -> AsyncIterator[Step]:
         """Begin a call; one that the block leaves unended is taken for left by its caller.
+
+        Args:
+            hold: kept while the run that the call begins here is open.
 
         Raises:
             RunActiveError: another run of the session, or call of the turn, is under way.
@@ -132,7 +137,7 @@ class Turns:
         async with self._hub.attach(call.session_id) as feed:
             step = await self.held_step(caller, call)
             if step is None:
-                step = await self.claim_step(caller, call, feed)
+                step = await self.claim_step(caller, call, feed, hold)
             try:
                 yield step
             finally:
@@ -173,7 +178,9 @@ class Turns:
             producer.lost(AppendStatus.NEWER if lease.newer else AppendStatus.FENCED)
         return turn.stopped or not turn.over
 
-    async def claim_step(self, caller: Caller, call: CallRequest, feed: Feed) -> Step:
+    async def claim_step(
+        self, caller: Caller, call: CallRequest, feed: Feed, hold: RunHold | None = None
+    ) -> Step:
         """Begin a call of a turn that begins, or that another process holds. See `call`."""
         key = call.run_key or new_id("call")
         for number in range(1, MAX_CONTINUATIONS + 1):
@@ -183,7 +190,7 @@ class Turns:
                 break
             claimed = await self._claim(caller, call, *wanted, feed)
             if claimed.key is not None:
-                return await self._produce(caller, call, claimed, feed)
+                return await self._produce(caller, call, claimed, feed, hold)
             if claimed.run.outcome is RunOutcome.STOPPED:
                 raise RunStoppedError(STOPPED, runId=claimed.run.id)
             if not call.goes_on or claimed.run.outcome not in _GOES_ON:
@@ -287,7 +294,12 @@ class Turns:
         return await self._store.load(call.session_id)
 
     async def _produce(
-        self, caller: Caller, call: CallRequest, claimed: Claimed, feed: Feed
+        self,
+        caller: Caller,
+        call: CallRequest,
+        claimed: Claimed,
+        feed: Feed,
+        hold: RunHold | None,
     ) -> Step:
         run, key = claimed.run, claimed.key
         assert key is not None  # noqa: S101 - who asks has looked
@@ -318,6 +330,7 @@ class Turns:
             continued=claimed.continued,
             stored=claimed.stored,
             stopped_by=claimed.stopped_by,
+            hold=hold,
         )
         step = turn.begin(call.results, ends=call.ends)
         if call.run_key is not None:

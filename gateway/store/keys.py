@@ -19,6 +19,8 @@ that its caller knows, and which run is active is known inside.
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
     ms:probe      zset      written to see whether a write is taken; nobody reads it
 
+What callers have taken of their limits is named in limits.py: ms:limit:{scope}:NAME.
+
 A message's header is `parent NL content hash NL run`. Its mark is the offset of its first record,
 or empty for one that was stored before there were marks; ` unasked` behind it says that the message
 that it followed was deleted. The mark `deleted` is of an id whose message is gone, all but the id.

@@ -28,6 +28,7 @@ from midstream.store.codec import decode_by, decode_kept_run, encode_by, encode_
 from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.handover import RunHandover
 from midstream.store.keys import Keys
+from midstream.store.limits import LimitCounts
 from midstream.store.reader import LOST
 from midstream.store.records import (
     Appended,
@@ -57,7 +58,13 @@ _APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
 
 
 class RedisStore(RunHandover):
-    """Keeps the contract of `SessionStore`; its docstrings are there."""
+    """Keeps the contract of `SessionStore`; its docstrings are there.
+
+    Attributes:
+        limits: what callers have taken of their limits, in the same Redis.
+    """
+
+    limits: LimitCounts
 
     @classmethod
     @asynccontextmanager
@@ -72,10 +79,14 @@ class RedisStore(RunHandover):
             SettingsError: not a Redis URL.
         """
         settings = settings or StoreSettings()
-        client = RedisClient(url, settings)
+        client, aside = RedisClient(url, settings), RedisClient(url, settings)
+        store = cls(client, Keys(settings.key_prefix), settings)
+        # On connections of its own: how long Redis takes is not how long others queue.
+        store.limits = LimitCounts(aside, settings.key_prefix)
         try:
-            yield cls(client, Keys(settings.key_prefix), settings)
+            yield store
         finally:
+            await aside.aclose()
             await client.aclose()
 
     @property

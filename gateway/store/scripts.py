@@ -25,6 +25,9 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "due": ("common",),
     "erase": ("format", "common", "whole"),
     "hint": ("common",),
+    "limit_hold": ("common",),
+    "limit_take": (),
+    "limit_undo": (),
     "load": ("common", "whole", "lease"),
     "load_run": ("whole",),
     "open": ("format", "common", "whole", "lease", "messages"),
@@ -79,6 +82,9 @@ class Scripts:
         self.due = made["due"]
         self.erase = made["erase"]
         self.hint = made["hint"]
+        self.limit_hold = made["limit_hold"]
+        self.limit_take = made["limit_take"]
+        self.limit_undo = made["limit_undo"]
         self.load = made["load"]
         self.load_run = made["load_run"]
         self.open = made["open"]

@@ -24,6 +24,11 @@ SHORT_LEASE: Final[Settings] = {
 }
 """What gateways of tests have: who waits for a lease to expire does not wait long."""
 
+UNLIMITED: Final[Settings] = {
+    "limits": {"sends_per_minute": 0, "open_runs": 0, "open_streams": 0},
+}
+"""What gateways of tests have: one address sends for all of them."""
+
 DEFAULT_LEASE: Final[Settings] = {
     "runs": {name: getattr(RunSettings(), name) for name in SHORT_LEASE["runs"]}
 }
@@ -84,10 +89,12 @@ class GatewayProcess:
         self.folder = folder
         self.at = Endpoint(free_port(), NEWEST_CLIENT)
         config = folder / "midstream.toml"
-        defaults = agents_at(simulator_url)
+        defaults = merged(agents_at(simulator_url), SHORT_LEASE, UNLIMITED)
         if source != REPOSITORY:  # an earlier version, which refuses what it does not know
             defaults["providers.openai-chat"].pop("compatible")
-        write_settings(config, merged(defaults, SHORT_LEASE, settings or {}))
+            for table in UNLIMITED:
+                del defaults[table]
+        write_settings(config, merged(defaults, settings or {}))
         # Its name before 0.2.0 was that of its folder.
         modules = source / "src" if (source / "src").is_dir() else source
         package = "gateway" if modules == source else "midstream"

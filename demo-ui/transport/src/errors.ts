@@ -19,7 +19,7 @@ export class MidstreamError extends Error {
   readonly status: number | undefined;
   /** Whether the same request may succeed later. */
   readonly temporary: boolean;
-  /** What else the gateway said: `runId`, `messageId`, … */
+  /** What else the gateway said: `runId`, `messageId`; of `rate_limited` `limit`, `resetMs`; … */
   readonly details: Readonly<Record<string, unknown>>;
   /** The user message that was not accepted. */
   rejected: UIMessage | undefined;
@@ -68,11 +68,23 @@ export function isAbortError(error: unknown): boolean {
 export interface Reason {
   code: string;
   message: string;
+  /** How long the gateway asked to wait before another attempt, if it did. */
+  retryAfterMs?: number;
 }
 
 export function reasonOf(error: unknown): Reason {
   const code = error instanceof MidstreamError ? error.code : 'unknown';
-  return { code, message: (error as Error).message };
+  const retryAfterMs = resetOf(error);
+  return { code, message: (error as Error).message, ...(retryAfterMs && { retryAfterMs }) };
+}
+
+/** The gateway's word that a limit is reached: told, where another attempt has no end by itself. */
+export const RATE_LIMITED = 'rate_limited';
+
+/** When a limit has room again, in milliseconds; 0 for any other failure. */
+export function resetOf(error: unknown): number {
+  const { code, details } = error as Partial<MidstreamError>;
+  return code === RATE_LIMITED ? Number(details?.resetMs) || 1_000 : 0;
 }
 
 /** Statuses of proxies and of gateways that restart: worth another attempt. */
@@ -82,7 +94,7 @@ const RETRIED_STATUS = /^(408|425|429|50[234])$/;
 export async function failureOf(response: Response): Promise<ConnectionLost | MidstreamError> {
   const { status } = response;
   const { code = 'bad_response', message, temporary, ...details } = await bodyOf(response);
-  if (RETRIED_STATUS.test(`${status}`)) {
+  if (RETRIED_STATUS.test(`${status}`) && code !== RATE_LIMITED) {
     // Nothing where there is none, or a date.
     const seconds = Number(response.headers.get('retry-after')) || 0;
     return new ConnectionLost(message ?? `the gateway answered ${status}`, seconds * 1000);

@@ -1,6 +1,6 @@
 import { checkEventStream, linked, readEvents, request } from './connection.js';
 import type { Followed, Prepared } from './endpoint.js';
-import { ConnectionLost, isAbortError, type Reason, reasonOf } from './errors.js';
+import { ConnectionLost, isAbortError, type Reason, reasonOf, resetOf } from './errors.js';
 import { isOffline, onWake, pause, waitBefore, WORKED_MS } from './retry.js';
 
 /** One event of a session's feed. `data` is JSON. */
@@ -125,7 +125,7 @@ export class FeedConnection {
         if (error instanceof ConnectionLost) wait = error.retryAfterMs;
         else if (!isAbortError(error)) {
           refused = reasonOf(error);
-          wait = REFUSED_WAIT_MS;
+          wait = resetOf(error) || REFUSED_WAIT_MS;
         }
       }
       if (liveAt !== undefined && Date.now() - liveAt >= WORKED_MS) failures = 0;

@@ -3,7 +3,7 @@ import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageC
 import { type ActiveResponse, ChatActivity } from './activity.js';
 import { linked, requestJson } from './connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
-import { abortError, MidstreamError } from './errors.js';
+import { abortError, ConnectionLost, MidstreamError, resetOf } from './errors.js';
 import { insist } from './insist.js';
 import { chatsOnPage, type ResumableAdapter } from './on-page.js';
 import { placeByIds, placeOf } from './place.js';
@@ -16,7 +16,7 @@ import { type Cursor, type RunConnection, runStream } from './stream.js';
 const LAST_CHUNKS_MS = 1_000;
 
 /** Refusals of the message itself: in the chat it would travel with the next one, and so on. */
-const NOT_KEPT = /^(run_active|too_large)$/;
+const NOT_KEPT = /^(run_active|too_large|rate_limited)$/;
 
 export interface MidstreamChatTransportOptions<MESSAGE extends UIMessage>
   extends HttpChatTransportInitOptions<MESSAGE> {
@@ -237,7 +237,11 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const session = this.sessionId(options.chatId);
     const since = feed?.mark() ?? 0;
     const prepared = await this.endpoint.resume(session, options, cursor.runId, cursor.last);
-    const opened = await openRun(this.endpoint.fetch, prepared, signal);
+    const opened = await openRun(this.endpoint.fetch, prepared, signal).catch((error: Error) => {
+      // The run goes on: nothing is asked for but a place to read it from.
+      const wait = resetOf(error);
+      throw wait ? new ConnectionLost(error.message, wait) : error;
+    });
     if (opened === null || feed === undefined) return opened;
     return handOver(opened, feed, next, since);
   }

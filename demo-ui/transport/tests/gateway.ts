@@ -100,8 +100,8 @@ export class ScriptedGateway {
   }
 
   /** Refuse the next request. */
-  refuse(status: number, code: string): void {
-    this.faults.push(response => (failure(response, status, code), true));
+  refuse(status: number, code: string, details: Record<string, unknown> = {}): void {
+    this.faults.push(response => (failure(response, status, code, details), true));
   }
 
   /** Leave the next request without an answer. */

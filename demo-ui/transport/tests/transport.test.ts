@@ -105,6 +105,35 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
     expect(chat.error).toMatchObject({ code: 'run_active', status: 409, rejected: { role: 'user' } });
   });
 
+  it('shows which limit is reached, and does not send again by itself', async () => {
+    gateway.refuse(429, 'rate_limited', { limit: 'sends_per_minute', resetMs: 20_000, temporary: true });
+    const { chat } = open();
+    await chat.sendMessage({ text: 'mine' });
+    expect(chat.status).toBe('error');
+    expect(chat.error).toMatchObject({
+      code: 'rate_limited',
+      status: 429,
+      temporary: true,
+      details: { limit: 'sends_per_minute', resetMs: 20_000 },
+    });
+    expect(gateway.posts()).toHaveLength(1);
+  });
+
+  it('waits for a place to read from when a response is taken up again', async () => {
+    const { chat } = open();
+    void chat.sendMessage({ text: 'hello' });
+    await until(() => gateway.active('c'));
+    gateway.say('c', ['half ']);
+    await until(() => textOf(chat.lastMessage) === 'half ');
+    gateway.refuse(429, 'rate_limited', { limit: 'open_streams', resetMs: 1, temporary: true });
+    const before = gateway.requests.length;
+    gateway.cut();
+    await until(() => gateway.requests.length > before + 1);
+    gateway.answer('c', ['whole']);
+    await until(() => chat.status === 'ready');
+    expect(gateway.posts()).toHaveLength(1);
+  });
+
   it('never sees a network failure as the AI SDK names them', async () => {
     const { chat, finishes } = open();
     void chat.sendMessage({ text: 'hello' });

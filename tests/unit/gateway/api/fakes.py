@@ -82,6 +82,12 @@ class FakeReader:
                 yield item
 
 
+class FakeHeld:
+    """Keeps no places."""
+
+    def until_ended(self, *_: object) -> None: ...
+
+
 @dataclass
 class FakeSessions:
     """Records its calls and answers them with `answers[method]`; an exception is raised."""
@@ -90,6 +96,7 @@ class FakeSessions:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pushed: Any = None
     turn_ends: Any = None
+    held: Any = field(default_factory=FakeHeld)
 
     def _answer(self, method: str, **arguments: Any) -> Any:
         self.calls.append((method, arguments))
@@ -102,7 +109,7 @@ class FakeSessions:
         """Return the arguments of each call of a method."""
         return [arguments for name, arguments in self.calls if name == method]
 
-    async def start(self, caller: Any, request: Any) -> Any:
+    async def start(self, caller: Any, request: Any, hold: Any = None) -> Any:
         return self._answer("start", caller=caller, request=request) or FakeReader()
 
     async def resume(self, caller: Any, session_id: str, **options: Any) -> Any:

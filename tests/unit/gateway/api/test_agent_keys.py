@@ -60,7 +60,8 @@ def test_agent_with_a_key_acts_for_the_user_it_names(
     """Any of the keys, in any of its headers; the user is the `sub` of their tokens."""
     admitted = gate({"worker": KEY, "proxy": OTHER}, tokens_required=tokens_required)
     caller = admitted.admit_agent(connection(x_midstream_user="auth0|7", **headers), "x-api-key")
-    assert caller == Caller(user="auth0=7C7")  # type: ignore[arg-type]
+    name = "proxy" if headers.get("x_midstream_key") == OTHER else "worker"
+    assert caller == Caller(user=UserId("auth0=7C7"), agent_key=name)
 
 
 @pytest.mark.parametrize("tokens_required", [True, False])
@@ -93,9 +94,9 @@ def test_agent_without_one_of_the_keys_is_refused_and_its_key_seen_nowhere(
 def test_agent_that_names_no_user_is_everybody_or_acts_for_the_sessions_owner() -> None:
     """Where people have tokens it may write to every session, but begin none of nobody's."""
     bearer = connection(authorization=f"Bearer {KEY}")
-    assert gate({"a": KEY}, tokens_required=False).admit_agent(bearer) == Caller()
+    assert gate({"a": KEY}, tokens_required=False).admit_agent(bearer) == Caller(agent_key="a")
     operator = gate({"a": KEY}, tokens_required=True).admit_agent(bearer)
-    assert operator == Caller(user=ANONYMOUS, role=Role.OPERATOR)
+    assert operator == Caller(user=ANONYMOUS, role=Role.OPERATOR, agent_key="a")
     with pytest.raises(InvalidRequestError, match="x-midstream-user"):
         check_create(operator)
     check_create(Caller())
@@ -112,7 +113,7 @@ def test_user_may_be_named_in_any_script() -> None:
 def test_agents_are_open_without_keys_only_while_everything_is() -> None:
     """On loopback nothing is needed; where people have tokens, no key means no agent."""
     anyone = connection(authorization="Bearer sk-of-a-provider")
-    assert gate({}, tokens_required=False).admit_agent(anyone) == Caller()
+    assert gate({}, tokens_required=False).admit_agent(anyone) == Caller(address="127.0.0.1")
     with pytest.raises(UnauthorizedError):
         gate({}, tokens_required=True).admit_agent(anyone)
 
@@ -164,6 +165,7 @@ def test_keys_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         "tenant": TenantId("acme=20corp"),
         "agents": frozenset({"poet"}),
         "begins": False,
+        "agent_key": "worker",
     }
     assert keys.identify(KEY, None) == Caller(role=Role.OPERATOR, **limits)
     assert keys.identify(KEY, "ann") == Caller(user=UserId("ann"), **limits)

@@ -84,7 +84,7 @@ async def test_claim_is_read_as_a_send_with_a_key(body: dict[str, Any]) -> None:
         "chunks": [{"type": "start", "messageId": "m1"}],
     }
     caller, start, agent = pushed.calls[0]
-    assert (caller, agent) == (Caller(), "pushed")
+    assert (caller, agent) == (Caller(address="127.0.0.1"), "pushed")
     assert (start.session_id, start.request_key, bytes(start.body)) == ("c1", "job-1", b'{"x":1}')
     message = json.loads(bytes(start.messages[-1].raw))
     assert (message["role"], message["parts"][0]["text"]) == ("user", "Hello")
@@ -120,7 +120,7 @@ async def test_append_passes_lines_on_and_tells_of_a_stop() -> None:
     assert answer.json() == {"next": 3, "stoppedBy": "ann"}
     (call,) = pushed.calls
     key = RunKey(session_id=SessionId("c1"), run_id=RunId("run_1"), fence=2)
-    assert call == (Caller(), key, 1, [CHUNK + b"\r", CHUNK])
+    assert call == (Caller(address="127.0.0.1"), key, 1, [CHUNK + b"\r", CHUNK])
 
 
 async def test_renewal_and_end_are_read() -> None:
@@ -236,5 +236,6 @@ async def test_agents_key_is_checked_for_every_request(
         answer = await post(pushed, target, body, headers, agent_keys=keys)
         assert answer.status == (401 if user is None else 200)
         callers = [call[0] for call in pushed.calls]
-        assert callers == ([] if user is None else [Caller(user=UserId(user))])
+        named = [] if user is None else [Caller(user=UserId(user), agent_key="worker")]
+        assert callers == named
         assert KEY.encode() not in answer.body

@@ -435,7 +435,7 @@ async def test_abort_before_the_run_is_accepted_stops_it_once_it_is() -> None:
     accepted = asyncio.Event()
 
     class SlowSessions(FakeSessions):
-        async def start(self, caller: Any, request: Any) -> Any:
+        async def start(self, caller: Any, request: Any, hold: Any = None) -> Any:
             await accepted.wait()
             return await super().start(caller, request)
 

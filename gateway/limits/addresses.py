@@ -1,0 +1,100 @@
+"""Which address a caller has: the peer's, or what a reverse proxy says of it.
+
+Anybody can write `x-forwarded-for`. Each proxy appends whom it was called by, so the entries
+from the end are believed for as long as proxies that the operator has named wrote them.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+
+from midstream.settings_connections import ConnectionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+IPV6_SITE_BITS: Final = 64
+"""Whoever has one address of IPv6 has a /64 of them."""
+
+NO_ADDRESS: Final = "local"
+"""Callers over a Unix socket, all of them."""
+
+
+class Addresses:
+    """Tells callers apart by their address.
+
+    Args:
+        named_proxies: networks whose `x-forwarded-for` is believed.
+    """
+
+    def __init__(self, named_proxies: Iterable[str] = ()) -> None:
+        self._named = tuple(ip_network(each, strict=False) for each in named_proxies)
+        self._of = lru_cache(maxsize=4096)(self._find)
+        self._has_warned = False
+
+    def of(self, peer: str | None, forwarded_for: str | None) -> str:
+        """Return whose address counts: of IPv6 its site.
+
+        Args:
+            peer: who has connected; None over a Unix socket.
+            forwarded_for: the header `x-forwarded-for`, several joined by commas.
+        """
+        if forwarded_for and not self._named and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "forwarded_for_unused peer=%s hint=if that is a reverse proxy, name it in "
+                "connections.trusted_proxies; its callers share their limits otherwise",
+                peer,
+            )
+        return self._of(peer, forwarded_for if self._named else None)
+
+    def _find(self, peer: str | None, forwarded_for: str | None) -> str:
+        address = peer or NO_ADDRESS
+        said = [] if forwarded_for is None else forwarded_for.split(",")
+        while said and (not peer or self._is_named(address)):
+            before = _address_in(said.pop().strip())
+            if before is None:
+                break
+            address = peer = before
+        return _site_of(address)
+
+    def _is_named(self, address: str) -> bool:
+        found = _parsed(address)
+        return found is not None and any(found in network for network in self._named)
+
+
+def named_proxies(settings: ConnectionSettings) -> Iterable[str]:
+    """Return the proxies that an operator has named; the default names none in particular."""
+    named = settings.trusted_proxies
+    return () if named == ConnectionSettings().trusted_proxies else named
+
+
+def _address_in(entry: str) -> str | None:
+    """Return the address of an entry, which may have a port; None if it is none."""
+    if entry.startswith("["):
+        entry = entry[1:].partition("]")[0]
+    elif entry.count(":") == 1:
+        entry = entry.partition(":")[0]
+    return None if _parsed(entry) is None else entry
+
+
+def _site_of(address: str) -> str:
+    found = _parsed(address)
+    if found is None or isinstance(found, IPv4Address):
+        return address if found is None else str(found)
+    return str(ip_network((int(found), IPV6_SITE_BITS), strict=False))
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped
+    return found

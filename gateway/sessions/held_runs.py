@@ -1,0 +1,56 @@
+"""Places that are taken for runs which workers outside write: given back when such a run ends.
+
+Its worker may go on with it through another process. The feed tells of its end all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from midstream.errors import GatewayError
+
+if TYPE_CHECKING:
+    from midstream.ids import RunId, SessionId
+    from midstream.sessions.hub import Hub
+    from midstream.sessions.service import RunHold
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 60.0
+"""How often a run that nothing is heard of is looked at again."""
+
+
+class HeldRuns:
+    """The places of this process's claims."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def until_ended(self, session_id: SessionId, run_id: RunId, hold: RunHold) -> None:
+        """Keep a place until the run has ended."""
+        hold.keep()
+        task = asyncio.create_task(
+            self._release_at_end(session_id, run_id, hold), name=f"held run {run_id}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Give all places back."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _release_at_end(self, session_id: SessionId, run_id: RunId, hold: RunHold) -> None:
+        try:
+            async with self._hub.attach(session_id) as feed:
+                log = await feed.log_of(run_id)
+                while not await log.until_ended(LOOK_S):
+                    pass
+        except GatewayError as error:
+            logger.info("held_run_unwatched run=%s reason=%s", run_id, error)
+        finally:
+            hold.release()

@@ -1,0 +1,60 @@
+"""`[limits]`, `[tenant_limits]`, `[agent_key_limits]`: what one caller may take of the gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from midstream.settings_fields import Section
+
+Limit: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class CallerLimitSettings(Section, frozen=True, kw_only=True):
+    """What one caller may take, over all gateways: a user, or an address without tokens."""
+
+    sends_per_minute: Annotated[
+        Limit,
+        Meta(
+            description="Sends a minute, claims of runs and proxied calls of a session included. "
+            "A repeated send is not counted again. 0, here and below: unlimited."
+        ),
+    ] = 120
+    send_burst: Annotated[
+        Limit,
+        Meta(
+            description="Sends that may come at once, before the minute's pace holds. 0: half of "
+            "a minute's."
+        ),
+    ] = 60
+    open_runs: Annotated[Limit, Meta(description="Answers that are written at the same time.")] = 32
+    open_streams: Annotated[
+        Limit,
+        Meta(description="Streams open at the same time: responses, feeds and WebSockets."),
+    ] = 256
+
+
+class LimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
+    """What one caller may take, over all gateways: a user, or an address without tokens."""
+
+    strict: Annotated[
+        bool,
+        Meta(
+            description="Refuse with 503 while Redis cannot be asked. Otherwise each gateway "
+            "allows its share of the limits by itself."
+        ),
+    ] = False
+
+
+class TenantLimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
+    """What all people and agents of one tenant may take together."""
+
+    sends_per_minute: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
+    send_burst: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
+    open_runs: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
+    open_streams: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
+
+
+class AgentKeyLimitSettings(TenantLimitSettings, frozen=True, kw_only=True):
+    """What all requests with one agent key may take together."""

@@ -1,0 +1,31 @@
+"""Our own errors, as a provider's SDK reads them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from midstream.api.proxy_errors import error_answer
+from midstream.errors import RateLimitedError
+
+
+@pytest.mark.parametrize(
+    ("anthropic", "reset_ms", "kind", "again"),
+    [
+        (True, 1_500, "rate_limit_error", b"true"),
+        (False, 1_500, "requests", b"true"),
+        (False, 90_000, "requests", b"false"),
+    ],
+)
+def test_reached_limit_is_a_providers_own_429(
+    anthropic: bool, reset_ms: int, kind: str, again: bytes
+) -> None:
+    """SDKs send it again by themselves, unless they would come before there is room."""
+    error = RateLimitedError("unable to", limit="open_runs", reset_ms=reset_ms)
+    status, headers, body = error_answer(error, anthropic=anthropic)
+    told = msgspec.json.decode(body)["error"]
+    assert (status, told["type"], told["code"]) == (429, kind, "rate_limited")
+    assert (told["limit"], told["resetMs"]) == ("open_runs", reset_ms)
+    fields = dict(headers)
+    assert fields[b"x-should-retry"] == again
+    assert fields[b"retry-after"] == str(-(-reset_ms // 1000)).encode()
