@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from tests.support.proxy import FaultyProxy
 
 
+CLUSTER_SAYS: Final = (
+    "CLUSTERDOWN Hash slot not served",
+    "CLUSTERDOWN The cluster is down",
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "MOVED 7 127.0.0.1:1",
+    "ASK 7 127.0.0.1:1",
+)
+"""What no single server can be made to say; the connection says it in its place."""
+
 EXIT_LIMIT_S: Final = 40.0
 """For a gateway that is told to end: it drains for 6 s, and closes for 10."""
 
@@ -224,6 +233,59 @@ class Breaker:
                 finally:
                     await self._insist("REPLICAOF", "NO", "ONE")
 
+    async def refuse_as_lost_replica(self) -> None:
+        """MASTERDOWN: it was demoted, its primary is away, and it shows nothing that is old."""
+        async with self._at_redis:
+            await self._ask("CONFIG SET", "replica-serve-stale-data", "no")
+            with self._ledger.unwell():
+                await self._ask("REPLICAOF", "127.0.0.1", 1)
+                try:
+                    await self._last(0.3, 2, 5)
+                finally:
+                    await self._insist("REPLICAOF", "NO", "ONE")
+            await self._insist("CONFIG SET", "replica-serve-stale-data", "yes")
+
+    async def refuse_for_disk(self) -> None:
+        """MISCONF: it could not write a snapshot."""
+        async with self._at_redis:
+            await asyncio.to_thread(self._world.redis.fail_to_save)
+            await self._configured("save", "3600 1000000", "", 0.5, 3, 6)
+
+    async def refuse_without_password(self) -> None:
+        """NOAUTH: an operator has set one, and takes it back."""
+        async with self._at_redis:
+            port = self._world.redis.port
+            with redis.Redis(port=port, single_connection_client=True) as client:
+
+                def ask(*command: str) -> Awaitable[Any]:
+                    return asyncio.to_thread(client.execute_command, *command)
+
+                with self._ledger.unwell():
+                    await ask("CONFIG SET", "requirepass", "secret")
+                    for kind in ("normal", "pubsub"):
+                        await ask("CLIENT KILL", "TYPE", kind, "SKIPME", "yes")
+                    await self._last(0.3, 2, 5)
+                    await ask("CONFIG SET", "requirepass", "")
+
+    async def refuse_permission(self) -> None:
+        """NOPERM: an operator takes a right away, and gives it back."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                right = self._choose.choice(["evalsha", "hget", "xrange", "publish"])
+                await self._ask("ACL SETUSER", "default", f"-{right}")
+                await self._last(0.3, 2, 5)
+                await self._insist("ACL SETUSER", "default", "+@all")
+
+    async def refuse_while_loading(self) -> None:
+        """LOADING: it reads its file again, as after a restart."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                await self._ask("CONFIG SET", "key-load-delay", self._choose.choice([20, 200]))
+                loading = asyncio.create_task(asyncio.to_thread(self._world.redis.load_again))
+                await self._last(0.3, 2, 5)
+                await self._insist("CONFIG SET", "key-load-delay", 0)
+                await loading
+
     async def refuse_while_busy(self) -> None:
         """BUSY: somebody's script does not end."""
         async with self._at_redis:
@@ -241,6 +303,18 @@ class Breaker:
         endless = redis.Redis(port=self._world.redis.port, socket_timeout=None)
         with endless as client, suppress(redis.RedisError):
             client.eval("while true do end", 0)
+
+    async def slow_disk(self) -> None:
+        """It stands still at every write, as with `appendfsync always` on a slow disk."""
+        async with self._at_redis:
+            with self._ledger.unwell():
+                for _ in range(self._choose.choice([3, 10, 20])):
+                    self._world.redis.freeze()
+                    try:
+                        await self._last(0.05, 0.2, 0.6)
+                    finally:
+                        self._world.redis.thaw()
+                    await asyncio.sleep(0.02)
 
     async def lose_hints(self) -> None:
         """It evicts the hints of all leases."""
@@ -290,6 +364,19 @@ class Breaker:
                     way.cut_all()
                 way.release()
 
+    async def answer_as_cluster(self) -> None:
+        """What a name leads to is one node of a cluster, for a while."""
+        word = self._choose.choice(CLUSTER_SAYS)
+        ways = self._some_ways()
+        with self._ledger.unwell():
+            for way in ways:
+                way.answers = word
+                way.cut_all()
+            await self._last(0.3, 2, 5)
+            for way in ways:
+                way.answers = None
+                way.cut_all()
+
     async def slow_network(self) -> None:
         """Every answer takes its time."""
         ways = self._some_ways()
@@ -334,6 +421,13 @@ FAULTS: Final = (
     Fault("Redis refuses: OOM", Breaker.refuse_for_memory, 4),
     Fault("Redis refuses: max clients", Breaker.refuse_clients, 3),
     Fault("Redis refuses: READONLY", Breaker.refuse_as_replica, 4),
+    Fault("Redis refuses: MASTERDOWN", Breaker.refuse_as_lost_replica, 3),
+    Fault("Redis refuses: MISCONF", Breaker.refuse_for_disk, 4),
+    Fault("Redis refuses: NOAUTH", Breaker.refuse_without_password, 4),
+    Fault("Redis refuses: NOPERM", Breaker.refuse_permission, 3),
+    Fault("Redis refuses: LOADING", Breaker.refuse_while_loading, 4),
+    Fault("Redis refuses: a cluster's words", Breaker.answer_as_cluster, 4),
+    Fault("Redis's disk slow", Breaker.slow_disk, 4),
     Fault("Redis refuses: BUSY", Breaker.refuse_while_busy, 3),
     Fault("hints of leases lost", Breaker.lose_hints, 6),
     Fault("network cut", Breaker.cut_network, 5),

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 PARTS: Final = ("meta", "log", "runs", "msg")
 TURNS: Final = {
     "plain": 8, "stop": 3, "twice": 3, "prevent": 1, "other tab": 2, "interrupt": 2, "fail": 2,
-    "evict": 3,
+    "evict": 3, "again": 3,
 }  # fmt: skip
 AGENTS: Final = ("assistant", "responses", "completions")
 FAILURES: Final = ("[[error=overloaded after=8]]", "[[cut after=9]]", "[[malformed after=4]]")
 SOCKET_OFTEN: Final = 0.4
+TWICE_OFTEN: Final = 0.3
 MARGIN_S: Final = 3.0
 """Beyond what an answer takes by itself: a busy machine, a retry of a provider."""
 
@@ -135,25 +136,59 @@ class Person:
             by_socket = await sent_by_socket(self._world, self._ledger, choose, body)
         run = await self._send(talk, body, twice=kind == "twice")
         due = asyncio.get_running_loop().time() + takes_s
-        tabs = [self._tab(talk, run) for _ in range(choose.choice([1, 1, 2, 3]))]
+        later = await self._read(talk, kind, body, run, due)
+        if by_socket is not None:
+            await self._compare(talk, by_socket, run, due)
+        if later is not None:
+            tab = self._tab(talk, later)
+            await self._in_time(talk, asyncio.create_task(tab.read()), due, "a reader waits on")
+        await self._look(talk, body, due, is_alone=kind not in ("interrupt", "other tab"))
+        if kind == "again":
+            await self._ask_again(talk, body, takes_s)
+
+    async def _read(
+        self, talk: Conversation, kind: str, body: dict[str, Any], run: str, due: float
+    ) -> str | None:
+        """Read an answer in some tabs, and hold what they got to what is kept.
+
+        Returns:
+            A run that this turn has begun meanwhile.
+        """
+        tabs = [self._tab(talk, run) for _ in range(self._choose.choice([1, 1, 2, 3]))]
         reading = [asyncio.create_task(tab.read()) for tab in tabs]
         try:
+            takes_s = due - asyncio.get_running_loop().time()
             later = await self._meanwhile(talk, kind, body, run, takes_s)
             for tab, task in zip(tabs, reading, strict=True):
                 await self._in_time(talk, task, due, f"a reader of {run} waits on")
                 if not talk.may_be_torn and task.result():
                     await self._compare(talk, tab.answer, run, due)
-            if by_socket is not None:
-                await self._compare(talk, by_socket, run, due)
             await self._followed(talk, run, due)
         finally:
             for task in reading:
                 task.cancel()
             await asyncio.gather(*reading, return_exceptions=True)
-        if later is not None:
-            tab = self._tab(talk, later)
-            await self._in_time(talk, asyncio.create_task(tab.read()), due, "a reader waits on")
-        await self._look(talk, body, due, is_alone=kind not in ("interrupt", "other tab"))
+        return later
+
+    async def _ask_again(self, talk: Conversation, body: dict[str, Any], takes_s: float) -> None:
+        """Have the answer given anew: it takes the place of the one before."""
+        session = await self._say(talk, "GET", f"/api/chat/{talk.id}", None, {200})
+        before = session["messages"][-1]
+        if before["role"] != "assistant":
+            return
+        more = {"trigger": "regenerate-message", "messageId": before["id"]}
+        again = {**body, **more, "requestId": f"{body['requestId']}-again"}
+        run = await self._send(talk, again, twice=self._choose.random() < TWICE_OFTEN)
+        due = asyncio.get_running_loop().time() + takes_s
+        await self._read(talk, "again", again, run, due)
+        await self._look(talk, body, due, is_alone=True)
+        session = await self._ended(talk, run, due)
+        newest = session["runs"][-1]
+        if newest["id"] != run:
+            raise WrongError(f"{run} was asked for again, and {newest['id']} is the newest")
+        kept = [message["id"] for message in session["messages"]]
+        if before["id"] in kept and before["id"] != newest["messageId"]:
+            raise WrongError(f"an answer was asked for again, and both are shown: {kept}")
 
     async def _meanwhile(
         self, talk: Conversation, kind: str, body: dict[str, Any], run: str, takes_s: float

@@ -8,11 +8,13 @@ import os
 import re
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
 
 from tests.support.gateway import DEFAULT_LEASE, GatewayProcess, Settings, merged
-from tests.support.processes import children
+from tests.support.processes import children, wait_until
 from tests.support.proxy import FaultyProxy, faulty_proxy
 from tests.support.redis_server import RedisServer
 
@@ -72,6 +74,40 @@ class Gateway:
         return wrongs
 
 
+class BreakableRedis(RedisServer):
+    """A server that can be told to fail."""
+
+    def options(self) -> list[str]:
+        """See RedisServer."""
+        debugging = ("--enable-protected-configs", "yes", "--enable-debug-command", "yes")
+        return [*super().options(), *debugging]
+
+    def fail_to_save(self) -> None:
+        """Have a snapshot fail, if none has: from then on it refuses writes while it is to save."""
+        info: Any = self.client.info("persistence")
+        if info["rdb_last_bgsave_status"] == "err":
+            return
+        gone = self.folder / "gone"
+        gone.mkdir(exist_ok=True)
+        self.client.config_set("dir", str(gone))
+        gone.rmdir()
+        try:
+            wait_until(self._has_failed_to_save, "a snapshot fails")
+        finally:
+            self.client.config_set("dir", str(self.folder))
+
+    def _has_failed_to_save(self) -> bool:
+        with suppress(redis.ResponseError):  # its file is being rewritten, or one is under way
+            self.client.bgsave(schedule=False)
+        info: Any = self.client.info("persistence")
+        return bool(info["rdb_last_bgsave_status"] == "err")
+
+    def load_again(self) -> None:
+        """Have it read its file; returns when that is done."""
+        with redis.Redis(port=self.port, socket_timeout=None) as client:
+            client.execute_command("DEBUG LOADAOF")
+
+
 class Clock:
     """What Redis takes for the time, by libfaketime: ours, and so much more."""
 
@@ -106,7 +142,7 @@ class World:
     def __init__(
         self,
         folder: Path,
-        redis: RedisServer,
+        redis: BreakableRedis,
         simulator: Simulator,
         lease: Settings | None,
         clock: Clock | None,
@@ -162,14 +198,14 @@ async def world(
         library: libfaketime, to set Redis's clock by.
     """
     clock = None if library is None else Clock(folder, library)
-    redis = RedisServer(folder, None if clock is None else clock.environment)
-    made = World(folder, redis, simulator, lease, clock)
+    server = BreakableRedis(folder, None if clock is None else clock.environment)
+    made = World(folder, server, simulator, lease, clock)
     try:
-        redis.start()
-        redis.write_through()  # so that a kill loses nothing that it has acknowledged
+        server.start()
+        server.write_through()  # so that a kill loses nothing that it has acknowledged
         async with AsyncExitStack() as ways:
             for _ in range(GATEWAYS):
-                made.add(await ways.enter_async_context(faulty_proxy(redis.port)))
+                made.add(await ways.enter_async_context(faulty_proxy(server.port)))
             for gateway in made.gateways:
                 await made.revive(gateway)
             yield made

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import hiredis
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -18,6 +20,8 @@ class FaultyProxy:
         cuts: for each connection to come, in order, after how many bytes from the server it
             is reset; None, or no entry, leaves a connection whole.
         refusing: reset connections to come at once.
+        answers: what Redis would say to every command of connections to come, if it refused it;
+            None, and it is asked.
         latency_s: how long what comes from the server is on its way.
         connections: how many there have been.
         most_open: how many there were at once.
@@ -27,6 +31,7 @@ class FaultyProxy:
         self.port = 0
         self.cuts = list(cuts)
         self.refusing = False
+        self.answers: str | None = None
         self.latency_s = 0.0
         self.connections = 0
         self.most_open = 0
@@ -82,6 +87,9 @@ class FaultyProxy:
         if self.refusing:
             _reset(writer)
             return
+        if self.answers is not None:
+            await self._refuse(reader, writer, self.answers)
+            return
         try:
             upstream, server = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -99,6 +107,20 @@ class FaultyProxy:
             if cut is not None:
                 _reset(writer)
             writer.close()
+
+    async def _refuse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, word: str
+    ) -> None:
+        commands = hiredis.Reader()
+        self._writers.add(writer)
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                commands.feed(data)
+                while commands.gets() is not False:
+                    writer.write(f"-{word}\r\n".encode())
+                await writer.drain()
+        self._writers.discard(writer)
+        writer.close()
 
     async def _forward(
         self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: int | None
