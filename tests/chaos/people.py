@@ -105,8 +105,14 @@ class Person:
                     break
             await self._close(talk)
             if self._choose.random() < 0.2 and not talk.may_be_torn:
-                await self._say(talk, "DELETE", f"/api/chat/{talk.id}", None, {204})
-                self._ledger.fault("session erased")
+                await self._erase(talk)
+
+    async def _erase(self, talk: Conversation) -> None:
+        self._ledger.fault("session erased")
+        try:
+            await self._say(talk, "DELETE", f"/api/chat/{talk.id}", None, {204})
+        except WrongError as wrong:
+            self._ledger.wrong(str(wrong), session=talk.id)
 
     async def _close(self, talk: Conversation) -> None:
         """Let the followers go; what was wrong for one is told here."""
@@ -299,7 +305,9 @@ class Person:
                 self._ledger.saw("a connection lost")
             if status in right:
                 return json.loads(said) if said else None
-            if status == 404 and (talk.may_be_torn or method == "DELETE"):
+            if status == 404 and method == "DELETE":
+                return None  # a try whose answer was lost has done it
+            if status == 404 and talk.may_be_torn:
                 raise LostSessionError
             late = self._ledger.overdue_s(since)
             if status not in (0, 503) or late > LIMIT_S + 2 * SILENCE_S:
