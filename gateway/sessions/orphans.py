@@ -21,20 +21,23 @@ class Orphans:
 
     def meet(self, session_id: SessionId, run_id: RunId) -> None:
         """Tell of a run whose lease has ended, as far as the session says."""
-        if len(self._met) < MAX_MET:
+        if len(self._met) < MAX_MET and (session_id, run_id) not in self._met:
             self._met[session_id, run_id] = None
             self._some.set()
 
     async def wait(self, limit_s: float) -> None:
-        """Wait until there is one; at most `limit_s`."""
+        """Wait until another is met; at most `limit_s`.
+
+        Those of before are not waited for again: who could not take them tries it with the next.
+        """
         try:
             async with asyncio.timeout(limit_s):
                 await self._some.wait()
         except TimeoutError:
             return
+        self._some.clear()
 
     def take(self) -> list[tuple[SessionId, RunId]]:
         """Return those that were met, once."""
         met, self._met = list(self._met), {}
-        self._some.clear()
         return met

@@ -1,0 +1,89 @@
+"""Orphans that were met, and a reaper that cannot have them yet."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from midstream.errors import StoreUnavailableError
+from midstream.ids import RunId, SessionId
+from midstream.sessions.orphans import Orphans
+from midstream.sessions.reaper import LeaseLimits, Reaper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.anyio
+
+SESSION = SessionId("chat-1")
+FIRST, SECOND = RunId("run_1"), RunId("run_2")
+NEVER_S = 3_600.0
+
+
+class Asked:
+    """A store that counts what a reaper asks of it.
+
+    Attributes:
+        is_away: it answers nothing.
+    """
+
+    def __init__(self, *, is_away: bool) -> None:
+        self.is_away = is_away
+        self.healthy_since: float | None = None
+        self.asked = 0
+        self.taken: list[RunId] = []
+
+    async def expired_leases(self, count: int, *, longest_ms: int) -> list[Any]:
+        """No hint tells of a run."""
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise StoreUnavailableError("away")
+        return []
+
+    async def trim_due(self, count: int) -> None:
+        """Nothing is due."""
+
+    async def take_over(self, session_id: SessionId, run_id: RunId, lease_ms: int) -> None:
+        """It lives, after all."""
+        self.taken.append(run_id)
+
+
+@asynccontextmanager
+async def reaping(store: Asked, orphans: Orphans) -> AsyncIterator[None]:
+    """Run a reaper that looks by itself once an hour."""
+    limits = LeaseLimits(tick_s=NEVER_S, renew_interval_s=NEVER_S)
+    reaper = Reaper(cast("Any", store), limits, lambda: (), cast("Any", None), orphans)
+    task = asyncio.create_task(reaper.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def all_has_run() -> None:
+    """Let every task do what it can without waiting."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("is_away", [True, False], ids=["Redis away", "no lease long well"])
+async def test_orphan_that_cannot_be_closed_yet_is_tried_once_and_with_the_next(
+    *, is_away: bool
+) -> None:
+    """The reaper does not ask again at once, however often it meets one, and does not forget it."""
+    store, orphans = Asked(is_away=is_away), Orphans()
+    async with reaping(store, orphans):
+        for _ in range(3):
+            orphans.meet(SESSION, FIRST)
+            await all_has_run()
+        assert (store.asked, store.taken) == (1, [])
+
+        store.is_away, store.healthy_since = False, -NEVER_S
+        orphans.meet(SESSION, SECOND)
+        await all_has_run()
+        assert store.taken == [FIRST, SECOND]
