@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from midstream.errors import StoreError
 from midstream.store.codec import decode_published
-from midstream.store.errors import map_redis_errors, translated, unavailable
+from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 1.0
 """Between attempts to reconnect: an orphaned run must be closed within 15 s of Redis being
-back, so waiting must not take a good part of that."""
+back, so waiting must not take a good part of that. They grow until a connection has lasted: each
+one costs a subscription to every session, and a look at its log."""
 SUBSCRIBE_AT_ONCE: Final = 500
 """Channels in one command, so that ten thousand of them do not stall Redis."""
 PING_INTERVAL_S: Final = 10.0
@@ -105,20 +107,21 @@ class RedisChannel:
         """See Channel."""
         backoff_s, lost = FIRST_BACKOFF_S, False
         while True:
+            since = time.monotonic()
             try:
                 async with self._connected() as connection:
                     if lost and not self._rejoining:
                         yield None, None
                         lost = False
                     while True:
-                        reply = await connection.read_response()
-                        self._heard = True
+                        reply = await self._read(connection)
+                        if reply is None:
+                            continue
                         if reply[0] == self._message:
                             session_id = self._wanted.get(reply[1])
                             if session_id is not None:
                                 yield session_id, decode_published(reply[2])
                             continue
-                        backoff_s = FIRST_BACKOFF_S
                         rejoined = await self._acknowledge(connection, reply)
                         if lost and not self._rejoining:
                             yield None, None
@@ -131,8 +134,27 @@ class RedisChannel:
                     raise
                 lost = True
                 self._client.complain(failure)
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            if time.monotonic() - since >= LAST_BACKOFF_S:
+                backoff_s = FIRST_BACKOFF_S
+            await _pause(backoff_s)
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
+
+    async def _read(self, connection: AbstractConnection) -> Reply | None:
+        """Return what Redis says next; None for a refusal that is a sign of life alone.
+
+        Redis refuses PING while it loads its data, or cannot write to its disk, and goes on
+        publishing to whoever is subscribed.
+        """
+        try:
+            reply = await connection.read_response(disconnect_on_error=False)
+        except Exception as error:
+            refusal = refusal_of(error)
+            is_of_ping = not (self._joining or self._rejoining or any(self._leaving.values()))
+            if refusal is None or not refusal.is_away or refusal.elsewhere or not is_of_ping:
+                raise
+            reply = None
+        self._heard = True
+        return reply
 
     async def _acknowledge(self, connection: AbstractConnection, reply: Reply) -> SessionId | None:
         """Take a confirmation; return the session whose lost subscription was made again."""
@@ -207,6 +229,10 @@ class RedisChannel:
                 joined.set_exception(unavailable())
         if connection is not None:
             await connection.disconnect(nowait=True)
+
+
+async def _pause(longest_s: float) -> None:
+    await asyncio.sleep(longest_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
 
 def _look_at_exception(joined: asyncio.Future[None]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -17,6 +17,7 @@ from midstream.store import channel as channel_module
 from midstream.store.client import StoreSettings
 from midstream.store.embedded import EmbeddedRedis
 from midstream.store.redis_store import RedisStore
+from tests.support.refusals import REFUSALS, RefusingRedis
 
 from .scenario import EPOCH, SESSION, answered, batch, opened, submit, wait_until
 
@@ -234,6 +235,56 @@ async def test_sharded_channel_delivers_too(redis_url: str) -> None:
         assert len(await entries(arrivals, 6)) == 6
         await store.erase(SESSION)
         assert len(await entries(arrivals, 1)) == 1
+
+
+@pytest.mark.parametrize("word", ["LOADING", "MISCONF"])
+async def test_refused_sign_of_life_costs_no_subscription(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Redis refuses PING alone, for as long as it loads, or its disk is full: each connection made
+    anew in that time would have every session subscribed, and its log looked at, again."""
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.02)
+    server = RefusingRedis(tmp_path)
+    server.start()
+    try:
+        async with RedisStore.connect(server.url) as store, listening(store) as (channel, arrivals):
+            await channel.join(SESSION)
+            connection = channel._connection
+            with REFUSALS[word](server):
+                server.do("CONFIG", "RESETSTAT")
+                await wait_until(lambda: refusals(server, word) >= 5)
+            await opened(store)
+            assert len(await entries(arrivals, 2)) == 2
+            assert channel._connection is connection
+    finally:
+        server.end()
+
+
+def refusals(server: RefusingRedis, word: str) -> int:
+    """Return how often the server has refused with a word."""
+    stats: Any = server.client.info("errorstats")
+    return int(stats.get(f"errorstat_{word}", {"count": 0})["count"])
+
+
+async def test_connections_that_do_not_last_are_made_less_and_less_often(
+    store: RedisStore, raw_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis takes the subscriptions, and drops who made them, again and again."""
+    pauses: list[float] = []
+
+    async def pause(longest_s: float) -> None:
+        pauses.append(longest_s)
+
+    monkeypatch.setattr(channel_module, "_pause", pause)
+    monkeypatch.setattr(channel_module, "LAST_BACKOFF_S", 60.0)
+    async with listening(store) as (channel, arrivals):
+        await channel.join(SESSION)
+        for _ in range(4):
+            raw_redis.client_kill_filter(_type="pubsub")
+            assert await arrivals.get() == LOST
+
+    assert pauses == sorted(set(pauses))
+    assert len(pauses) >= 4
 
 
 async def test_channel_drops_a_connection_that_no_longer_answers(
