@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ORPHANS_A_TICK: Final = 50
+CLOSED_AT_ONCE: Final = 8
+"""A process that dies may leave hundreds: one after the other, their readers would wait for the sum
+of all their round trips. More at once would only delay the chunks of those that live."""
+
 MAX_PASSED_OVER: Final = 1_000
 """Orphans that cannot be closed here, which a tick looks past to find others."""
 
@@ -210,11 +214,19 @@ class Reaper:
         if not self.may_take_over:
             return
         self._passed_over.intersection_update(due)
-        for orphan in dict.fromkeys([*due, *self._orphans.take()]):
-            if orphan in self._passed_over or await self._reap_one(*orphan):
-                continue
-            if len(self._passed_over) < MAX_PASSED_OVER:
-                self._passed_over.add(orphan)
+        met = dict.fromkeys([*due, *self._orphans.take()])
+        orphans = [orphan for orphan in met if orphan not in self._passed_over]
+        for at in range(0, len(orphans), CLOSED_AT_ONCE):
+            some = orphans[at : at + CLOSED_AT_ONCE]
+            # Each to its end: one that is cut off would be an orphan for one more lease.
+            done = await asyncio.gather(
+                *(self._reap_one(*orphan) for orphan in some), return_exceptions=True
+            )
+            for orphan, outcome in zip(some, done, strict=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                if not outcome and len(self._passed_over) < MAX_PASSED_OVER:
+                    self._passed_over.add(orphan)
 
     async def _reap_one(self, session_id: SessionId, run_id: RunId) -> bool:
         """Close an orphan; one that cannot be closed is tried again later.

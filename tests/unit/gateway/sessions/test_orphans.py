@@ -11,7 +11,7 @@ import pytest
 from midstream.errors import StoreUnavailableError
 from midstream.ids import RunId, SessionId
 from midstream.sessions.orphans import Orphans
-from midstream.sessions.reaper import LeaseLimits, Reaper
+from midstream.sessions.reaper import CLOSED_AT_ONCE, LeaseLimits, Reaper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +28,7 @@ class Asked:
 
     Attributes:
         is_away: it answers nothing.
+        most_at_once: how many take-overs it was asked for at one time.
     """
 
     def __init__(self, *, is_away: bool) -> None:
@@ -35,6 +36,8 @@ class Asked:
         self.healthy_since: float | None = None
         self.asked = 0
         self.taken: list[RunId] = []
+        self.most_at_once = 0
+        self._at_once = 0
 
     async def expired_leases(self, count: int, *, longest_ms: int) -> list[Any]:
         """No hint tells of a run."""
@@ -49,6 +52,10 @@ class Asked:
 
     async def take_over(self, session_id: SessionId, run_id: RunId, lease_ms: int) -> None:
         """It lives, after all."""
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0)
+        self._at_once -= 1
         self.taken.append(run_id)
 
 
@@ -87,3 +94,17 @@ async def test_orphan_that_cannot_be_closed_yet_is_tried_once_and_with_the_next(
         orphans.meet(SESSION, SECOND)
         await all_has_run()
         assert store.taken == [FIRST, SECOND]
+
+
+async def test_orphans_of_a_dead_process_are_taken_over_some_at_a_time() -> None:
+    """Readers of the last do not wait for the round trips of all before it; and each is taken."""
+    store, orphans = Asked(is_away=False), Orphans()
+    store.healthy_since = -NEVER_S
+    runs = [RunId(f"run_{number}") for number in range(3 * CLOSED_AT_ONCE + 1)]
+    for run in runs:
+        orphans.meet(SESSION, run)
+    async with reaping(store, orphans):
+        await all_has_run()
+
+    assert store.taken == runs
+    assert store.most_at_once == CLOSED_AT_ONCE
