@@ -16,6 +16,7 @@ from midstream.settings import (
     ServerSettings,
     Settings,
 )
+from midstream.settings_limits import LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,5 +103,7 @@ def guarded_settings(redis_url: str, folder: Path) -> Settings:
         redis=RedisSettings(url=redis_url, data_dir=str(folder)),
         auth=AuthSettings(mode="jwt"),
         agent_keys=KEYS,
+        # They ask for everything, as often as there are rules.
+        limits=LimitSettings(sends_per_minute=0, open_runs=0, open_streams=0),
         agents={"assistant": AgentSettings(provider="simulator", model="sim-instant")},
     )

@@ -23,7 +23,7 @@ SAID: Final = "sesame"
 """In every session: what a foreigner never reads."""
 
 Outcome: TypeAlias = Literal["served", "forbidden", "hidden", "refused"]
-Kind: TypeAlias = Literal["ended", "running", "pushed"]
+Kind: TypeAlias = Literal["ended", "running", "pushed", "proxied"]
 
 PEOPLE: Final = [
     Person(tenant, user, role, granted)
@@ -113,6 +113,16 @@ def a_call(_: Place) -> dict[str, object]:
 
 
 CHUNK: Final = b'{"type":"start-step"}'
+def proxied(session: str) -> dict[str, str]:
+    """Headers of a call that passes through a session."""
+    return {
+        "x-api-key": "simulated",
+        "anthropic-version": "2023-06-01",
+        "x-midstream-session": session,
+        "x-midstream-agent": WRITER,
+    }
+
+
 ROWS: Final = [
     Row("POST /api/chat", "write", post("/api/chat", a_send), spoils=True),
     Row(
@@ -244,19 +254,20 @@ ROWS: Final = [
         spoils=True,
     ),
     Row(
+        "POST /api/agent/turns/{chat_id:str}/{run_key:str}/end",
+        "push",
+        post("/api/agent/turns/{0.id}/k/end", lambda _: {}),
+        kind="proxied",
+        spoils=True,
+    ),
+    Row(
         "ASGI /proxy",
         "push",
         lambda app, place, headers: app.ask(
             "POST",
             "/proxy/simulator/v1/messages",
             a_call(place),
-            {
-                **headers,
-                "x-api-key": "simulated",
-                "anthropic-version": "2023-06-01",
-                "x-midstream-session": place.id,
-                "x-midstream-agent": WRITER,
-            },
+            {**headers, **proxied(place.id)},
         ),
         spoils=True,
         names_agent=True,
@@ -270,6 +281,7 @@ OF_NO_SESSION: Final[dict[str, Literal["anybody", "a person"]]] = {
     "GET /favicon.svg": "anybody",
     "GET /favicon.ico": "anybody",
     "GET /robots.txt": "anybody",
+    "GET /midstream-chat.tgz": "anybody",
     "GET /livez": "anybody",
     "GET /readyz": "anybody",
     "GET /metrics": "anybody",
@@ -336,6 +348,16 @@ class Places:
             worker = Worker("a-any", OWNER).headers(session)
             answer = (await self._app.ask("POST", "/api/agent/runs", body, worker)).json()
             return Place(session, answer["runId"], answer["fence"])
+        if kind == "proxied":
+            call = {**proxied(session), **Worker("a-any", OWNER).headers(session)}
+            answer = await self._app.ask(
+                "POST",
+                "/proxy/simulator/v1/messages",
+                a_call(Place(session)),
+                {**call, "x-midstream-run": "k"},
+            )
+            assert answer.status == 200, answer.body
+            return Place(session)
         text = f"{SAID} [[tokens=5]]" if kind == "ended" else f"{SAID} [[tokens=90000 rate=20]]"
         sent = {**a_send(Place(session)), "messages": [message(text)]}
         whole = kind == "ended"
