@@ -40,7 +40,7 @@ What the answer tells the client:
 |---|---|---|
 | 200 | the answer is under way | show what comes |
 | 204 | nothing is running | load the session |
-| 409 | that number is not known here | ask without a number |
+| 410 | that number is not known here | ask without a number |
 
 With `useChat` none of this has to be written: `resume: true` does it.
 

@@ -66,8 +66,7 @@ def write_answer(prompt: str) -> Iterator[str]:
     if known is not None:
         yield from _blocks(known)
     elif topic:
-        excerpt = topic if len(topic) <= 60 else f"{topic[:57].rstrip()}…"
-        yield f"You asked: *{excerpt}* {_SELF}\n\n"
+        yield f"You asked: *{_excerpt(topic)}* {_SELF}\n\n"
     dice = Dice(prompt)
     words = set(_WORD.findall(prompt.lower()))
     while True:
@@ -80,6 +79,14 @@ def write_answer(prompt: str) -> Iterator[str]:
             yield from first
         while waiting:
             yield from waiting.pop(dice.below(len(waiting)))
+
+
+def _excerpt(topic: str) -> str:
+    """Return at most 60 characters of `topic`, cut between words where there are any."""
+    if len(topic) <= 60:
+        return topic
+    whole_words = topic[:58].rpartition(" ")[0]
+    return f"{whole_words or topic[:57]}…"
 
 
 def write_thoughts(prompt: str) -> Iterator[str]:

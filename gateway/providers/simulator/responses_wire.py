@@ -154,9 +154,7 @@ class ResponseWriter:
             item["encrypted_content"] = sealed_reasoning(item_id, "")
         yield self._added(item)
         if request.shows_reasoning:
-            half = len(part.pieces)
-            half = (half + 1) // 2 if half > _ONE_SUMMARY_PART else half
-            for pieces in filter(None, (part.pieces[:half], part.pieces[half:])):
+            for pieces in _summary_parts(part.pieces):
                 yield from self._summary(item_id, len(shown), pieces)
                 shown.append({"type": "summary_text", "text": "".join(pieces)})
         else:
@@ -297,3 +295,13 @@ def _usage(turn: Turn) -> Json:
         "output_tokens_details": {"reasoning_tokens": turn.reasoning_tokens},
         "total_tokens": turn.input_tokens + turn.output_tokens,
     }
+
+
+def _summary_parts(pieces: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the pieces in one part, or in two that meet between sentences about the middle."""
+    half = len(pieces)
+    if half > _ONE_SUMMARY_PART:
+        half = (half + 1) // 2
+        ends = (at for at in range(half, len(pieces)) if pieces[at - 1].endswith("."))
+        half = next(ends, half)
+    yield from filter(None, (pieces[:half], pieces[half:]))

@@ -62,3 +62,12 @@ def test_sized_pieces_have_their_size(count: int, size: int) -> None:
     """Every piece has exactly the bytes asked for, and is valid UTF-8."""
     pieces = take_sized(write_answer("Tell me"), count, size)
     assert [len(piece.encode()) for piece in pieces] == [size] * count
+
+
+def test_long_question_is_quoted_in_whole_words() -> None:
+    """A visitor reads what they asked, cut where a word ends."""
+    asked = "Where does an answer live when everything around it breaks? Tell me at length."
+
+    assert next(write_answer(asked)).startswith(
+        "You asked: *Where does an answer live when everything around it…*"
+    )
