@@ -51,6 +51,9 @@ async def test_search_shows_its_sources(demo: Demo) -> None:
     await demo.photograph(PICTURES / "sources.png")
 
     assert await demo.count("[aria-label=Sources] a[href]") == 3
+    named = await demo.tab.run("() => document.querySelector('[aria-label=Sources]').innerText")
+    assert "HTML Standard" in named
+    assert "https://" not in named
 
 
 async def test_visitor_is_the_tool(demo: Demo) -> None:
@@ -334,7 +337,7 @@ async def test_ten_seconds_offline_are_made_up_for(demo: Demo) -> None:
     await demo.reads(50)
     await demo.press("Offline for 10 s")
     await demo.shows("The answer goes on without you")
-    await demo.tab.finds("() => /^Offline$/m.test(document.body.innerText)")
+    await demo.tab.finds("() => /^Offline \\d+ s/m.test(document.body.innerText)")
     before = await demo.answer()
     await demo.photograph(PICTURES / "offline.png")
     await demo.shows("Finished in")

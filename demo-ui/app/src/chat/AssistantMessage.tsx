@@ -7,7 +7,7 @@ import type { ToolAnswers } from './Messages';
 import { Attachments } from './Attachments';
 import { Markdown } from './Markdown';
 import { Reasoning } from './Reasoning';
-import { Sources, type SourcePart } from './Sources';
+import { Sources } from './Sources';
 import { ToolCall } from './ToolCall';
 
 interface Props {
@@ -23,9 +23,6 @@ export const AssistantMessage = memo(function AssistantMessage({
   onRegenerate,
   toolAnswers,
 }: Props) {
-  const sources = message.parts.filter(
-    (part): part is SourcePart => part.type === 'source-url' || part.type === 'source-document',
-  );
   const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
   return (
     <article aria-label="Answer" className="group/message space-y-3">
@@ -37,13 +34,13 @@ export const AssistantMessage = memo(function AssistantMessage({
           if (message.parts[index - 1]?.type === 'reasoning') return null;
           const thoughts = thoughtsFrom(message.parts, index);
           const thinks = live && thoughts.at(-1) === message.parts.at(-1);
-          return <Reasoning key={index} text={thoughts.map(({ text }) => text).join('\n\n')} live={thinks} />;
+          return <Reasoning key={index} text={thoughts.map(({ text }) => text.trim()).join('\n\n')} live={thinks} />;
         }
         if (isToolUIPart(part)) return <ToolCall key={index} part={part} answers={toolAnswers} />;
         return null;
       })}
       {files.length > 0 && <Attachments files={files} />}
-      {sources.length > 0 && <Sources parts={sources} />}
+      <Sources message={message} />
       {!live && <Actions message={message} onRegenerate={onRegenerate} />}
     </article>
   );

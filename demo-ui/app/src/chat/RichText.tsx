@@ -5,6 +5,9 @@ const PLUGINS = { code: highlighter };
 const CONTROLS = { code: { copy: true, download: false }, table: false } as const;
 const LINK_SAFETY = { enabled: false };
 
+// Until its first row begins, a table is a line of bars and dashes.
+const HALF_TABLE = /(^|\n\n)\|[^\n]*(\n[\s:|-]*)?$/;
+
 /** Markdown, also one that is not finished. */
 export default function RichText({ text, live }: { text: string; live: boolean }) {
   return (
@@ -19,7 +22,7 @@ export default function RichText({ text, live }: { text: string; live: boolean }
       isAnimating={live}
       mode={live ? 'streaming' : 'static'}
     >
-      {text}
+      {live ? text.replace(HALF_TABLE, '$1') : text}
     </Streamdown>
   );
 }

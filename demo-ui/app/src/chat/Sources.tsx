@@ -1,15 +1,20 @@
 import type { SourceDocumentUIPart, SourceUrlUIPart } from 'ai';
+import type { Message } from '../session/types';
 import { Icon } from '../ui/Icon';
 
-export type SourcePart = SourceUrlUIPart | SourceDocumentUIPart;
+type SourcePart = SourceUrlUIPart | SourceDocumentUIPart;
 
-export function Sources({ parts }: { parts: SourcePart[] }) {
+/** A message's sources, each once, by its title. */
+export function Sources({ message }: { message: Message }) {
+  const titles = citedTitles(message);
   const seen = new Map<string, SourcePart>();
-  for (const part of parts) {
+  for (const part of message.parts) {
+    if (part.type !== 'source-url' && part.type !== 'source-document') continue;
     const key = part.type === 'source-url' ? part.url : part.sourceId;
-    // A page may come twice, as found and as cited: only one of them has a title.
-    if (part.title || !seen.has(key)) seen.set(key, part);
+    const title = part.title ?? titles.get(key);
+    if (title || !seen.has(key)) seen.set(key, { ...part, title: title ?? '' });
   }
+  if (seen.size === 0) return null;
   return (
     <ul aria-label="Sources" className="flex flex-wrap gap-2">
       {Array.from(seen.values(), (part, index) => (
@@ -21,6 +26,17 @@ export function Sources({ parts }: { parts: SourcePart[] }) {
   );
 }
 
+/** The titles by which the text cites pages; what a search has found may have none. */
+function citedTitles(message: Message): Map<string, string> {
+  const titles = new Map<string, string>();
+  for (const part of message.parts) {
+    for (const { source } of (part.type === 'text' && part.citations) || []) {
+      if (source.sourceType === 'url' && source.title) titles.set(source.url, source.title);
+    }
+  }
+  return titles;
+}
+
 function Source({ part, number }: { part: SourcePart; number: number }) {
   const look =
     'flex min-h-11 max-w-64 items-center gap-1.5 rounded-full border bg-card px-3.5 py-1 text-xs text-muted-foreground';
@@ -28,7 +44,7 @@ function Source({ part, number }: { part: SourcePart; number: number }) {
     <>
       <Icon name="globe" className="size-3.5 text-primary" />
       <span className="tabular-nums">{number}</span>
-      <span className="truncate text-foreground">{part.title ?? (part.type === 'source-url' ? part.url : '')}</span>
+      <span className="truncate text-foreground">{part.title || (part.type === 'source-url' ? part.url : '')}</span>
     </>
   );
   if (part.type !== 'source-url') return <span className={look}>{content}</span>;

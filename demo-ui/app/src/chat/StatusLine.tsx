@@ -22,13 +22,15 @@ export function StatusLine({ demo, onRetry }: { demo: DemoSession; onRetry: () =
         aria-hidden="true"
         className={`size-2 rounded-full bg-current ${pulses ? 'animate-ripple' : 'opacity-60'}`}
       />
-      <span aria-live="polite" className="font-medium">
-        {status.text}
-      </span>
-      {status.since !== undefined && (
-        <span className="tabular-nums opacity-80">{duration(now - status.since)}</span>
-      )}
-      {status.detail && <span className="text-muted-foreground sm:before:mr-2 sm:before:content-['·']">{status.detail}</span>}
+      <p className="min-w-0 flex-1 text-pretty">
+        <span aria-live="polite" className="font-medium">
+          {status.text}
+        </span>
+        {status.since !== undefined && (
+          <span className="tabular-nums opacity-80"> {duration(now - status.since)}</span>
+        )}
+        {status.detail && <span className="text-muted-foreground"> · {status.detail}</span>}
+      </p>
       {status.offersRetry && (
         <Button look="outline" icon="refresh" onClick={onRetry}>
           Retry

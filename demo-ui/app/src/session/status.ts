@@ -15,6 +15,7 @@ export interface Status {
 }
 
 const GOES_ON = 'The answer goes on without you; you will get what you miss.';
+const KEPT = 'What was written is kept; you will get what you miss.';
 
 /** The first rule that has something to say wins. */
 export function statusOf(demo: DemoSession): Status | null {
@@ -27,7 +28,7 @@ export function statusOf(demo: DemoSession): Status | null {
       tone: 'warning',
       text: connection === 'offline' ? 'Offline' : 'Reconnecting',
       since: session.since,
-      detail: busy ? GOES_ON : session.error?.message,
+      detail: busy ? (connection === 'offline' ? GOES_ON : KEPT) : session.error?.message,
     };
   }
   if (!session.loaded) {
@@ -46,7 +47,7 @@ function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: Ru
         ? { tone: 'busy', text: 'Queued: the answer before is being stopped' }
         : { tone: 'busy', text: 'Sending' };
     case 'waiting':
-      if (notice) return { tone: 'warning', text: notice, since };
+      if (notice) return { tone: 'warning', text: notice };
       return { tone: 'busy', text: 'Waiting for the model', since };
     case 'thinking':
       return { tone: 'busy', text: 'Thinking', since };
@@ -55,7 +56,8 @@ function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: Ru
     case 'stopping':
       return { tone: 'busy', text: stoppedHere ? 'Stopping' : 'Being stopped in another tab' };
     case 'reconnecting':
-      return { tone: 'warning', text: 'Reconnecting', since: session.since, detail: GOES_ON };
+      // The session is followed, and its answer asked for: nobody has written on yet.
+      return { tone: 'warning', text: 'Waiting for the answer to go on', since: session.since, detail: KEPT };
     default: {
       // A text may be opened long before its first word.
       const last = chat.messages.at(-1)?.parts.at(-1);

@@ -1,5 +1,5 @@
 import { encode } from 'uqr';
-import { useMemo, useState } from 'react';
+import { Fragment, useMemo, useState } from 'react';
 import { addressOf } from '../lib/route';
 import { Button } from '../ui/Button';
 import { Dialog } from '../ui/Dialog';
@@ -18,7 +18,16 @@ export default function ShareDialog({ sessionId, onClose }: { sessionId: string;
       {LOOPBACK.test(location.host) && (
         <p className="mt-4 rounded-lg bg-warning-soft p-3 text-sm text-warning">
           This address is only for this machine. For a phone in your network, start the gateway with{' '}
-          <code className="font-mono text-xs">midstream serve --demo --host 0.0.0.0 --insecure</code>.
+          <code className="font-mono text-xs">
+            {/* An option is never cut at its own dashes. */}
+            {'midstream serve|--demo|--host 0.0.0.0|--insecure'.split('|').map((words, index) => (
+              <Fragment key={words}>
+                {index > 0 && ' '}
+                <span className="whitespace-nowrap">{words}</span>
+              </Fragment>
+            ))}
+          </code>
+          .
         </p>
       )}
       <div className="mt-4 flex items-center gap-2">
