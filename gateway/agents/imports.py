@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 
 from midstream.errors import SettingsError
 
@@ -20,6 +22,7 @@ def import_object(path: str, used_as: str) -> object:
     module, colon, attribute = path.partition(":")
     if not colon:
         raise unusable(path, used_as, "it must be of the form `package.module:name`")
+    _look_into_this_folder()
     try:
         imported = importlib.import_module(module)
     except (ImportError, SettingsError) as error:
@@ -31,6 +34,17 @@ def import_object(path: str, used_as: str) -> object:
         return getattr(imported, attribute)
     except AttributeError:
         raise unusable(path, used_as, f"{module} has no `{attribute}`") from None
+
+
+def _look_into_this_folder() -> None:
+    """Find modules in the current folder, after all that is installed.
+
+    `python -m midstream` looks there first, and the command `midstream` not at all. Last, so that
+    no file of the folder stands in for a package that the gateway needs.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def unusable(path: str, used_as: str, problem: str) -> SettingsError:
