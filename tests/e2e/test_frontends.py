@@ -22,13 +22,14 @@ from tests.support.frontends import (
     serving,
     snippets,
 )
+from tests.support.pages import reads, say, settles, shows
 from tests.support.processes import eventually
 from tests.support.sessions import Session, new_chat_id, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.browser import Profile, Tab
+    from tests.support.browser import Profile
     from tests.support.fixtures import Deployment
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -184,35 +185,3 @@ async def test_readme_page_goes_on_after_a_reload_stops_and_shows_its_history(
 def test_no_page_needs_the_form_actions_of_react_19() -> None:
     """The package's peers begin with React 18, which takes a function there for an address."""
     assert [snippet.page for snippet in snippets() if "<form action=" in snippet.text] == []
-
-
-async def say(tab: Tab, text: str) -> None:
-    """Write a message and send it, with the keyboard."""
-    await tab.run("() => document.querySelector('input').focus()")
-    await tab.command("type", text=text)
-    await tab.command("press", key="Enter")
-
-
-async def reads(tab: Tab, question: str) -> None:
-    """Wait for the beginning of the answer to a question."""
-    found = (
-        "[...document.querySelectorAll('p:not([role])')].some((p, at, all) =>"
-        " p.textContent === question && all[at + 1]?.textContent.length > 0)"
-    )
-    await tab.command("wait", source=f"question => {found}", argument=question)
-
-
-async def settles(tab: Tab) -> None:
-    """Wait until nothing is under way."""
-    await tab.finds("() => /live, idle/.test(document.body.innerText)")
-
-
-async def shows(tab: Tab, messages: list[str]) -> None:
-    """Wait until a page shows these messages, and no others."""
-    texts = "[...document.querySelectorAll('p:not([role])')].map(p => p.textContent)"
-    await tab.command(
-        "wait",
-        source=f"messages => JSON.stringify({texts}) === JSON.stringify(messages)",
-        argument=messages,
-        describe=f"() => {texts}",
-    )

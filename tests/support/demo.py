@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tests.support.browser import Profile, Tab
     from tests.support.gateway import GatewayProcess, Settings
+    from tests.support.wire import Endpoint
 
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
@@ -33,12 +34,12 @@ class Demo:
 
     Args:
         tab: where it is open.
-        gateway: which serves it.
+        at: the gateway that serves it.
     """
 
-    def __init__(self, tab: Tab, gateway: GatewayProcess) -> None:
+    def __init__(self, tab: Tab, at: Endpoint) -> None:
         self.tab = tab
-        self._gateway = gateway
+        self._at = at
 
     async def ask(self, text: str) -> None:
         """Write a message and send it, with the keyboard."""
@@ -109,7 +110,7 @@ class Demo:
     async def session(self) -> Any:
         """Return the gateway's snapshot of the session that is open."""
         chat = await self.tab.run("() => location.pathname.split('/').at(-1)")
-        return await Session(self._gateway.at, chat).snapshot()
+        return await Session(self._at, chat).snapshot()
 
     async def session_after(self, earlier: Any) -> Any:
         """Wait until a run has ended that an earlier snapshot does not have; return the newest."""
@@ -145,7 +146,7 @@ async def visit(
 ) -> Demo:
     """Open the demo in a new tab; returns when it is connected."""
     tab = await profile.visit(gateway.at.url, width=size[0], height=size[1], dark=dark)
-    demo = Demo(tab, gateway)
+    demo = Demo(tab, gateway.at)
     await tab.finds("() => document.querySelector('#message') !== null")
     await demo.shows("live")
     return demo
