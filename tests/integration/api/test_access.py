@@ -113,6 +113,8 @@ def a_call(_: Place) -> dict[str, object]:
 
 
 CHUNK: Final = b'{"type":"start-step"}'
+
+
 def proxied(session: str) -> dict[str, str]:
     """Headers of a call that passes through a session."""
     return {
