@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Final
 
 from midstream.errors import SettingsError
+
+STARTED_IN: Final = str(Path.cwd())
+"""The current folder when this was imported: nobody may ask for it within an event loop."""
 
 
 def import_object(path: str, used_as: str) -> object:
@@ -42,9 +46,8 @@ def _look_into_this_folder() -> None:
     `python -m midstream` looks there first, and the command `midstream` not at all. Last, so that
     no file of the folder stands in for a package that the gateway needs.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+    if STARTED_IN not in sys.path:
+        sys.path.append(STARTED_IN)
 
 
 def unusable(path: str, used_as: str, problem: str) -> SettingsError:

@@ -63,7 +63,7 @@ RUNS: Final[dict[str, tuple[Any, ...]]] = {
     "[[eof after=3]]": (message_id, interrupted_is_other, close_open_parts, answer_metadata),
     "[[error=overloaded after=3]]": (*FAILED, close_open_parts),
     "[[http=500]]": FAILED,
-    "[[cut after=3]]": (
+    "[[cut after=3 rate=20]]": (
         message_id,
         lost_connection,
         error_sentences,

@@ -57,7 +57,8 @@ class Newcomer:
         self.checkout = folder / "midstream"
         self.project = folder / "app"
         self.at = Endpoint(port, NEWEST_CLIENT)
-        settings = {"MIDSTREAM_SERVER_PORT": str(port), "GATEWAY": self.at.url}
+        plain = {"NO_COLOR": "1"}  # what is printed is read
+        settings = {"MIDSTREAM_SERVER_PORT": str(port), "GATEWAY": self.at.url, **plain}
         self.variables = newcomer.variables(folder / "environment", **settings)
         self.readme = Reader(LEFT_OUT, self.at.url)
 

@@ -93,8 +93,12 @@ class RedisServer:
         self._running().thaw()
 
     def dump(self, session: str) -> Mapping[bytes, bytes]:
-        """Return every key of a session and, serialised, what it holds."""
-        keys = sorted(self.client.scan_iter(match=f"*{{{session}}}*", count=1000))
+        """Return every key of a session and, serialised, what it holds.
+
+        Who has it open or reads it is no part of it.
+        """
+        found = self.client.scan_iter(match=f"*{{{session}}}*", count=1000)
+        keys = sorted(key for key in found if not key.endswith((b":here", b":own")))
         return {key: self.client.dump(key) or b"" for key in keys}
 
     def dump_all(self) -> Mapping[bytes, bytes]:

@@ -14,14 +14,15 @@ local now_ms = math.floor(now / 1000)
 local arrival = 0
 
 -- Whether no place is left among so many tokens; those that have expired give theirs back.
-local function full(key, most, token)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms)
-  return most > 0 and redis.call('ZCARD', key) >= most and not redis.call('ZSCORE', key, token)
+local function full(i, most, token)
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now_ms)
+  return most > 0 and redis.call('ZCARD', KEYS[i]) >= most
+    and not redis.call('ZSCORE', KEYS[i], token)
 end
 
-local function hold(key, token, score, ttl)
-  redis.call('ZADD', key, score, token)
-  redis.call('PEXPIRE', key, ttl)
+local function hold(i, token, score, ttl)
+  redis.call('ZADD', KEYS[i], score, token)
+  redis.call('PEXPIRE', KEYS[i], ttl)
 end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_ms)
@@ -33,26 +34,26 @@ if send ~= '' and not seen then
       return {'sends_per_minute', math.ceil((arrival - burst - now) / 1000), 0}
     end
   end
-  if full(KEYS[3], tonumber(ARGV[6]), run) then
+  if full(3, tonumber(ARGV[6]), run) then
     return {'open_runs', 0, 0}
   end
 end
-if stream ~= '' and full(KEYS[4], tonumber(ARGV[7]), stream) and not seen then
+if stream ~= '' and full(4, tonumber(ARGV[7]), stream) and not seen then
   return {'open_streams', 0, 0}
 end
 if seen then
   -- It is answered with the run that it has; so often, and then it counts as a new one.
   redis.call('ZINCRBY', KEYS[2], -math.floor(remember / 20), send)
 elseif send ~= '' then
-  hold(KEYS[2], send, now_ms + remember, remember)
+  hold(2, send, now_ms + remember, remember)
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -2001)
-  hold(KEYS[3], run, now_ms + lease, lease)
+  hold(3, run, now_ms + lease, lease)
   if between > 0 then
     redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX',
       math.ceil((arrival - now) / 1000) + 1000)
   end
 end
 if stream ~= '' then
-  hold(KEYS[4], stream, now_ms + lease, lease)
+  hold(4, stream, now_ms + lease, lease)
 end
 return {'', 0, seen and 1 or 0}

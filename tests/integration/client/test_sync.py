@@ -282,6 +282,7 @@ import signal, sys, threading
 from midstream.client import MidstreamSync
 
 url, key, session = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run behind a shell
 try:
     with MidstreamSync(url, key=key) as client, client.run(session, key="job", text="Go."):
         print("begun", flush=True)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from msgspec import structs
 from redis._parsers.base import BaseParser
 
 from midstream.errors import StoreUnavailableError
@@ -117,6 +118,10 @@ class Gateway:
         self.plays = None
 
 
+PATIENT = structs.replace(FAST, readers=structs.replace(FAST.readers, outage_limit_s=60))
+"""Readers wait for as long as it takes every task to meet a refusal."""
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[RefusingRedis]:
     """A server of the test's own."""
@@ -131,7 +136,7 @@ async def opened(url: str, script: Script) -> AsyncIterator[Gateway]:
     """Open a gateway's sessions."""
     async with (
         RedisStore.connect(url) as store,
-        open_sessions(store, script, FAST) as sessions,
+        open_sessions(store, script, PATIENT) as sessions,
     ):
         yield Gateway(store, sessions)
 

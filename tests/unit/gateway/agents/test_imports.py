@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from midstream.agents import imports
 from midstream.agents.imports import import_object
 from midstream.errors import SettingsError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, which is not on the path, as it is not for an installed command."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(imports, "STARTED_IN", str(tmp_path))
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", ".")])
     return tmp_path
 
