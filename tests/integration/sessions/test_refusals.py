@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from midstream.sessions import Limits
+
 pytestmark = pytest.mark.anyio
 
 HELLO = user_message("u1", "hello")
@@ -132,11 +134,11 @@ async def server(tmp_path: Path) -> AsyncIterator[RefusingRedis]:
 
 
 @asynccontextmanager
-async def opened(url: str, script: Script) -> AsyncIterator[Gateway]:
+async def opened(url: str, script: Script, limits: Limits = PATIENT) -> AsyncIterator[Gateway]:
     """Open a gateway's sessions."""
     async with (
         RedisStore.connect(url) as store,
-        open_sessions(store, script, PATIENT) as sessions,
+        open_sessions(store, script, limits) as sessions,
     ):
         yield Gateway(store, sessions)
 
@@ -234,7 +236,7 @@ async def test_readers_of_an_open_run_are_told_when_redis_takes_no_writes_for_lo
 ) -> None:
     """It can be read all the while: without a write, nothing would tell that nothing moves on."""
     monkeypatch.setattr(hub, "AUDIT_INTERVAL_S", 0.2)
-    async with opened(server.url, script) as here, opened(server.url, script) as there:
+    async with opened(server.url, script, FAST) as here, opened(server.url, script, FAST) as there:
         reading, run = await begun(here, script, "chat-1")
         reader = await there.sessions.resume(ALICE, SessionId("chat-1"))
         assert reader is not None
