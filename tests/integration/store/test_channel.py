@@ -243,7 +243,7 @@ async def test_refused_sign_of_life_costs_no_subscription(
 ) -> None:
     """Redis refuses PING alone, for as long as it loads, or its disk is full: each connection made
     anew in that time would have every session subscribed, and its log looked at, again."""
-    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.02)
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.2)
     server = RefusingRedis(tmp_path)
     server.start()
     try:
@@ -254,7 +254,9 @@ async def test_refused_sign_of_life_costs_no_subscription(
                 server.do("CONFIG", "RESETSTAT")
                 await wait_until(lambda: refusals(server, word) >= 5)
             await opened(store)
-            assert len(await entries(arrivals, 2)) == 2
+            came: list[LogEntry] = []
+            while len(came) < 2:  # a connection that was just made may say first: look at the log
+                came += await entries(arrivals, 1)
             assert channel._connection is connection
     finally:
         server.end()
