@@ -249,15 +249,21 @@ async def test_refused_sign_of_life_costs_no_subscription(
     try:
         async with RedisStore.connect(server.url) as store, listening(store) as (channel, arrivals):
             await channel.join(SESSION)
-            connection = channel._connection
+            connections = {channel._connection}
+
+            def is_refused_often() -> bool:
+                connections.add(channel._connection)
+                return refusals(server, word) >= 5
+
             with REFUSALS[word](server):
                 server.do("CONFIG", "RESETSTAT")
-                await wait_until(lambda: refusals(server, word) >= 5)
+                await wait_until(is_refused_often)
             await opened(store)
             came: list[LogEntry] = []
             while len(came) < 2:  # a connection that was just made may say first: look at the log
                 came += await entries(arrivals, 1)
-            assert channel._connection is connection
+            # It may have been lost to something else, once; not to each refusal.
+            assert len(connections | {channel._connection}) <= 2
     finally:
         server.end()
 
