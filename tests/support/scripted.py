@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,7 @@ class Scripted:
         self.connections = 0
         self.ended = 0
         self._scripts: dict[bytes, list[tuple[str, Script]]] = {}
+        self._scripts_lock = threading.Lock()  # tests of synchronous SDKs play from their threads
 
     @property
     def url(self) -> str:
@@ -74,7 +76,9 @@ class Scripted:
             head: status line and headers, if not those of a stream; with a `content-length`
                 of the script's bytes.
         """
-        self._scripts[name.encode()] = [(head, list(script)) for script in scripts]
+        played = [(head, list(script)) for script in scripts]
+        with self._scripts_lock:
+            self._scripts[name.encode()] = played
 
     async def until_ended(self, bodies: int) -> None:
         """Wait until so many bodies have come to their end."""
@@ -143,10 +147,10 @@ class Scripted:
         leaving.exception()
 
     def _script(self, body: bytes) -> tuple[str, Script]:
-        # Copied at once: the tests of synchronous SDKs play from threads of their own.
-        for name, scripts in list(self._scripts.items()):
-            if name in body:
-                return scripts.pop(0) if len(scripts) > 1 else scripts[0]
+        with self._scripts_lock:
+            for name, scripts in self._scripts.items():
+                if name in body:
+                    return scripts.pop(0) if len(scripts) > 1 else scripts[0]
         raise AssertionError(f"no script for {body[:300]!r}")
 
 
