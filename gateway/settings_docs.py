@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import inspect
 
-from midstream.settings import (
-    SECTIONS,
-    AgentKeySettings,
+from midstream.settings import SECTIONS, AgentKeySettings, Settings, environment_name
+from midstream.settings_agents import (
     AgentSettings,
     ClientToolSettings,
-    ProviderSettings,
     ProviderToolSettings,
-    Settings,
     ToolOptionSettings,
-    environment_name,
 )
+from midstream.settings_providers import ProviderSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,24 +20,20 @@ import msgspec
 
 from midstream.errors import SettingsError
 from midstream.ids import MAX_ID_LENGTH, escaped
-from midstream.settings import (
+from midstream.settings import LOOPBACK, NAMED_TABLES, PREFIX, SECTIONS, Settings, environment_name
+from midstream.settings_providers import (
     AZURE_KINDS,
-    LOOPBACK,
-    NAMED_TABLES,
-    PREFIX,
     PROVIDER_KINDS,
-    SECTIONS,
     SIMULATED_KINDS,
     ProviderSettings,
-    Settings,
-    environment_name,
     provider_kind,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from midstream.settings import AgentSettings, AuthSettings
+    from midstream.settings import AuthSettings
+    from midstream.settings_agents import AgentSettings
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from midstream.launch import die_with
-from midstream.settings import SIMULATED_KINDS
+from midstream.settings_providers import SIMULATED_KINDS
 
 if TYPE_CHECKING:
     from midstream.settings import Settings

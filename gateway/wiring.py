@@ -31,11 +31,11 @@ from midstream.providers.openai_chat import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 from midstream.providers.simulator import MODELS, create_simulator
 from midstream.providers.simulator.server import serve_simulator
-from midstream.settings import (
+from midstream.settings_agents import AgentSettings
+from midstream.settings_providers import (
     AZURE_KINDS,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
-    AgentSettings,
     ProviderSettings,
     api_key_variable,
     provider_kind,

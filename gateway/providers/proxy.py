@@ -25,9 +25,9 @@ from midstream.providers.faults import Fault
 from midstream.providers.http import TimeLimits
 from midstream.providers.simulator import create_simulator
 from midstream.providers.simulator.server import serve_simulator
-from midstream.settings import (
+from midstream.settings import LOOPBACK
+from midstream.settings_providers import (
     AZURE_KINDS,
-    LOOPBACK,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
     ProviderSettings,

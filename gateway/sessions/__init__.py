@@ -109,6 +109,7 @@ async def open_sessions(
         finally:
             await runs.cancel()
             await sessions.held.aclose()
+            await sessions.own_sends.aclose()
             for task in own:
                 task.cancel()
 

@@ -98,6 +98,10 @@ class OwnSends:
                 task.add_done_callback(self._forgetting.discard)
             log.pulse.send()  # who waits for it need not any more
 
+    async def aclose(self) -> None:
+        """Take back the marks of the readers that have just left."""
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
+
     async def _forget(self, session_id: SessionId, run_id: RunId, client: str) -> None:
         with suppress(StoreError):
             await self._store.forget_reading(session_id, run_id, client)

@@ -63,6 +63,7 @@ class Sessions:
         turns: the runs that pass through this process, for the proxy.
         turn_ends: ends such runs, by a request of who writes them.
         held: the places of callers that those outside take.
+        own_sends: those whose responses are being read.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Sessions:
             lease_ms=limits.lease_ms,
             limits=turn_limits,
         )
-        self._own_sends = OwnSends(store)
+        self.own_sends = OwnSends(store)
         self.turn_ends = TurnEnds(store, hub, draining, self.turns)
         self.held = HeldRuns(hub)
         self._presence = presence
@@ -127,7 +128,7 @@ class Sessions:
             told = await self._opening.told_before(log)
             cursor = 0 if told is None else log.next
             if request.client is not None and request.request_key is None:
-                reading = self._own_sends.reading(log, request.client)
+                reading = self.own_sends.reading(log, request.client)
                 await resources.enter_async_context(reading)
             return self._reader(log, cursor, resources.pop_all(), first=told)
 
@@ -181,7 +182,7 @@ class Sessions:
                 def state() -> Awaitable[ChunkBatch]:
                     return self._so_far(log, session_id)
 
-                if probe and not await self._own_sends.may_replay(log, probe, state):
+                if probe and not await self.own_sends.may_replay(log, probe, state):
                     return None
                 first = await state()
                 cursor = first.last + 1

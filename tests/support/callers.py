@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from midstream.settings import (
     AgentKeySettings,
-    AgentSettings,
     AuthSettings,
     RedisSettings,
     ServerSettings,
     Settings,
 )
+from midstream.settings_agents import AgentSettings
 from midstream.settings_limits import LimitSettings
 
 if TYPE_CHECKING:

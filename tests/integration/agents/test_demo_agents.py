@@ -14,7 +14,8 @@ from midstream.errors import ConflictError
 from midstream.ids import SessionId
 from midstream.protocol.messages import UIMessage
 from midstream.sessions import open_sessions
-from midstream.settings import AgentSettings, ClientToolSettings, ServerSettings, Settings
+from midstream.settings import ServerSettings, Settings
+from midstream.settings_agents import AgentSettings, ClientToolSettings
 from midstream.wiring import open_agents
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.support.answers import with_part

@@ -6,7 +6,7 @@ import pytest
 
 from midstream.agents.demo_tools import make_demo_tools, send_postcard
 from midstream.errors import SettingsError
-from midstream.settings import AgentSettings
+from midstream.settings_agents import AgentSettings
 
 
 def test_demo_offers_its_tools_beside_the_agents_own() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from midstream.errors import SettingsError
 from midstream.providers.proxy import Upstream, Upstreams
-from midstream.settings import ProviderSettings, ServerSettings, Settings
+from midstream.settings import ServerSettings, Settings
+from midstream.settings_providers import ProviderSettings
 
 pytestmark = pytest.mark.anyio
 
