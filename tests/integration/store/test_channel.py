@@ -237,18 +237,16 @@ async def test_sharded_channel_delivers_too(redis_url: str) -> None:
         assert len(await entries(arrivals, 1)) == 1
 
 
-@pytest.mark.parametrize(("word", "interval_s"), [("LOADING", 1.0), ("MISCONF", 0.02)])
+@pytest.mark.parametrize("word", ["LOADING", "MISCONF"])
 async def test_refused_sign_of_life_costs_no_subscription(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, interval_s: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     """Redis refuses PING alone, for as long as it loads, or its disk is full: each connection made
     anew in that time would have every session subscribed, and its log looked at, again.
-
-    Args:
-        interval_s: longer than Redis takes to answer. One that loads looks at its connections every
-            0.2 s, as slowly as it does it here.
     """
-    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", interval_s)
+    # Longer than Redis takes to answer, on a busy machine as well: one that loads looks at its
+    # connections every 0.2 s, and a PING that is late costs the connection.
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 1.5)
     server = RefusingRedis(tmp_path)
     server.start()
     try:
@@ -257,7 +255,7 @@ async def test_refused_sign_of_life_costs_no_subscription(
             connection = channel._connection
             async with refusing(server, word):
                 server.do("CONFIG", "RESETSTAT")
-                await wait_until(lambda: refusals(server, word) >= 5)
+                await wait_until(lambda: refusals(server, word) >= 3)
             await opened(store)
             assert len(await entries(arrivals, 2)) == 2
             assert channel._connection is connection
@@ -307,7 +305,7 @@ async def test_channel_drops_a_connection_that_no_longer_answers(
     redis_server: EmbeddedRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer that vanished without a word is noticed, and the sessions are joined again."""
-    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.05)
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 1.0)
     assert redis_server.pid is not None
     async with RedisStore.connect(redis_url) as store, listening(store) as (channel, arrivals):
         await channel.join(SESSION)
