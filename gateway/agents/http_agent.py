@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from midstream.agents.backend_answer import BackendAnswer
 from midstream.agents.base import AgentTraits
+from midstream.aio.idle_timeout import SilenceLimit
 from midstream.errors import AgentError
-from midstream.silence import SilenceLimit
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:

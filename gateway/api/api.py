@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Request  # noqa: TC002 (Litestar reads the annotations)
 
+from midstream.aio.idle_timeout import SilenceLimit
 from midstream.errors import DrainingError
 from midstream.limits.limiter import Limiter
 from midstream.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
-from midstream.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from litestar.types import Send
 
+    from midstream.aio.idle_timeout import SilenceLimit
     from midstream.api.proxy_body import RequestBody
     from midstream.errors import GatewayError
-    from midstream.silence import SilenceLimit
 
 
 NOT_BUFFERED: Final = (b"x-accel-buffering", b"no")

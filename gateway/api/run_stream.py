@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from litestar import Request
     from litestar.types import ASGIApp
 
+    from midstream.aio.idle_timeout import SilenceLimit
     from midstream.ids import SessionId
     from midstream.limits.holds import Hold
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
     from midstream.sessions.service import RunReader
     from midstream.settings import ServerSettings
-    from midstream.silence import SilenceLimit
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"
 V4_HEADER: Final = "x-vercel-ai-data-stream"

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
+    from midstream.aio.idle_timeout import SilenceLimit
     from midstream.limits.holds import Hold
-    from midstream.silence import SilenceLimit
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
+from midstream.aio.idle_timeout import SilenceLimit
 from midstream.errors import ProviderError
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import ERROR_NAME, SseDecoder
@@ -23,7 +24,6 @@ from midstream.providers.errors import map_provider_errors
 from midstream.providers.failures import note_request
 from midstream.providers.faults import Fault
 from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
-from midstream.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from midstream.aio.idle_timeout import SilenceLimit
 from midstream.errors import ProviderError, SettingsError
 from midstream.providers.dialects import is_openai
 from midstream.providers.drains import CLOSING_S, Drains
@@ -34,7 +35,6 @@ from midstream.settings_providers import (
     api_key_variable,
     provider_kind,
 )
-from midstream.silence import SilenceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

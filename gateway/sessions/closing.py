@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
+from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
-from midstream.sessions.backoff import Backoff
 from midstream.store.records import ChunksRecord, CloseRun, NewMessage
 
 if TYPE_CHECKING:

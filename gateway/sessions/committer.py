@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
+from midstream.aio.backoff import DELAYS_S, Backoff
+from midstream.aio.pulse import Pulse
 from midstream.errors import StoreError, StoreUnavailableError
-from midstream.sessions.backoff import DELAYS_S, Backoff
 from midstream.sessions.containment import contained
-from midstream.sessions.pulse import Pulse
 from midstream.store.records import (
     AppendBatch,
     Appended,

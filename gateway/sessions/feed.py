@@ -13,11 +13,11 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from midstream.aio.pulse import Pulse
 from midstream.errors import RunNotFoundError, StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
 from midstream.sessions.places import has
-from midstream.sessions.pulse import Pulse
 from midstream.sessions.run_log import RunLog
 from midstream.store.records import (
     ChunksRecord,

@@ -7,8 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
-from midstream.sessions.backoff import Backoff
 from midstream.sessions.containment import Quarantine, keep_running
 from midstream.sessions.feed import Feed
 

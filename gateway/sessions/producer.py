@@ -22,6 +22,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from midstream.agents.base import cut_call
+from midstream.aio.pulse import Pulse
 from midstream.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
@@ -33,7 +34,6 @@ from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.closing import close_request, commit_close
 from midstream.sessions.committer import Committer, Lane
-from midstream.sessions.pulse import Pulse
 from midstream.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
 from midstream.store.records import (
     Appended,

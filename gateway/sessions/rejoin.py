@@ -10,10 +10,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from midstream.aio.backoff import Backoff
 from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededError
 from midstream.protocol.codec import encode
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.backoff import Backoff
 from midstream.store.records import AppendStatus
 
 if TYPE_CHECKING:

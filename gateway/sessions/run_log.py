@@ -11,6 +11,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from midstream.aio.pulse import Pulse
 from midstream.errors import NotRecoveredError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
@@ -33,7 +34,6 @@ from midstream.protocol.chunks import (
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.pulse import Pulse
 from midstream.sessions.ring import Ring
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 

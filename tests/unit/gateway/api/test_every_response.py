@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from midstream.aio.idle_timeout import SilenceLimit
 from midstream.api.every_response import EveryResponse
 from midstream.api.proxy_exchange import Exchange
 from midstream.errors import RunActiveError
-from midstream.silence import SilenceLimit
 from tests.unit.gateway.api.fakes import BODY, FakeReader, FakeSessions, make_app, request
 
 pytestmark = pytest.mark.anyio

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from midstream.aio.idle_timeout import SilenceLimit
 from midstream.api.sse import (
     FEED_EVENTS,
     PLAIN_TEXT,
@@ -19,7 +20,6 @@ from midstream.api.sse import (
 from midstream.errors import DrainingError
 from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.service import Idle
-from midstream.silence import SilenceLimit
 from tests.unit.gateway.api.fakes import FakeReader, batch, http_scope
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from midstream.silence import SilenceLimit
+from midstream.aio.idle_timeout import SilenceLimit
 
 pytestmark = pytest.mark.anyio
 
@@ -88,7 +88,7 @@ async def test_waiters_of_one_limit_are_ended_each_in_its_time(
 ) -> None:
     """Who began earlier is ended earlier, and who is done in time is left alone."""
     now = 0.0
-    monkeypatch.setattr("midstream.silence.time.monotonic", lambda: now)
+    monkeypatch.setattr("midstream.aio.idle_timeout.time.monotonic", lambda: now)
     limit, ended, in_time = SilenceLimit(0.01), [], asyncio.Event()
 
     async def wait(name: str, event: asyncio.Event) -> None:

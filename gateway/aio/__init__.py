@@ -1,0 +1,1 @@
+"""Small tools for asyncio: wake-ups, pauses between tries, idle timeouts."""
