@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AgentOffer
     from midstream.api.gate import Gate
-    from midstream.sessions.service import SessionService
+    from midstream.sessions.contract import SessionService
     from midstream.settings import ServerSettings
 
 

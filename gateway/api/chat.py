@@ -21,10 +21,10 @@ from midstream.errors import InvalidRequestError, RunNotFoundError, SessionNotFo
 from midstream.ids import MessageId, RunId, SessionId, check_id
 from midstream.protocol.surrogates import well_formed
 from midstream.sessions.access import Caller
-from midstream.sessions.service import Snapshot
+from midstream.sessions.contract import Snapshot
 
 if TYPE_CHECKING:
-    from midstream.sessions.service import RunReader
+    from midstream.sessions.contract import RunReader
     from midstream.store.records import SessionMeta
 
 JSON: Final = "application/json"

@@ -17,7 +17,7 @@ from midstream.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
 from midstream.api.sse import FEED_EVENTS, StreamResponse
 
 if TYPE_CHECKING:
-    from midstream.sessions.service import FeedEvent
+    from midstream.sessions.contract import FeedEvent
 
 
 @get("/api/chat/{chat_id:str}/events", operation_id="follow", tags=["chat"])

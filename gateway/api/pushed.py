@@ -31,8 +31,8 @@ from midstream.sessions.pushed import MAX_CHUNKS, Ending
 from midstream.store.records import RunKey
 
 if TYPE_CHECKING:
+    from midstream.sessions.contract import StartRequest
     from midstream.sessions.pushed import Pushed, PushedRun
-    from midstream.sessions.service import StartRequest
 
 DEFAULT_AGENT: Final = "pushed"
 MAX_ERROR_TEXT: Final = 2_000

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.limits.holds import Hold
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
-    from midstream.sessions.service import RunReader
+    from midstream.sessions.contract import RunReader
     from midstream.settings import ServerSettings
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"

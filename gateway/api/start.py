@@ -11,7 +11,7 @@ from midstream.ids import MessageId, SessionId, check_id, new_id
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.requests import decode_chat_request
 from midstream.protocol.v4_requests import V4Request
-from midstream.sessions.service import StartRequest
+from midstream.sessions.contract import StartRequest
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.requests import ChatRequest
     from midstream.sessions.access import Caller
-    from midstream.sessions.service import SessionService
+    from midstream.sessions.contract import SessionService
 
 
 def read_start(body: bytes, headers: Mapping[str, str], client: str | None = None) -> StartRequest:

@@ -37,7 +37,7 @@ from midstream.errors import (
 )
 from midstream.protocol import ws
 from midstream.protocol.errors import RemoteProtocolError
-from midstream.sessions.service import Idle
+from midstream.sessions.contract import Idle
 from midstream.telemetry import ERRORS, READERS, READERS_GONE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from midstream.api.api import Api
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
-    from midstream.sessions.service import RunReader
+    from midstream.sessions.contract import RunReader
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from midstream.sessions.stored import model_history
 from midstream.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 
 if TYPE_CHECKING:
-    from midstream.sessions.service import StartRequest
+    from midstream.sessions.contract import StartRequest
     from midstream.store.records import RunInfo, SessionState
 
 TITLE_LENGTH = 80

@@ -23,9 +23,9 @@ from midstream.store.records import RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
     from midstream.sessions.access import Caller
+    from midstream.sessions.contract import StartRequest
     from midstream.sessions.feed import Feed
     from midstream.sessions.opening import Opening
-    from midstream.sessions.service import StartRequest
     from midstream.store.store import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5

@@ -13,8 +13,8 @@ from midstream.errors import GatewayError
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
+    from midstream.sessions.contract import RunHold
     from midstream.sessions.hub import Hub
-    from midstream.sessions.service import RunHold
 
 logger = logging.getLogger(__name__)
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AnyAgent
     from midstream.sessions.access import Caller
+    from midstream.sessions.contract import StartRequest
     from midstream.sessions.feed import Feed
     from midstream.sessions.reaper import Reaper
-    from midstream.sessions.service import StartRequest
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
 

@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
     from midstream.sessions.claims import Claims
+    from midstream.sessions.contract import StartRequest
     from midstream.sessions.hub import Hub
     from midstream.sessions.readers import Draining
     from midstream.sessions.run_log import RunLog
-    from midstream.sessions.service import StartRequest
     from midstream.store.records import Renewed, SessionState
     from midstream.store.store import SessionStore
 

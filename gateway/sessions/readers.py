@@ -15,7 +15,7 @@ from msgspec import Raw
 from midstream.errors import DrainingError, NotRecoveredError, StoreUnavailableError
 from midstream.ids import RunId
 from midstream.protocol.position import Position
-from midstream.sessions.service import FeedEvent, Idle
+from midstream.sessions.contract import FeedEvent, Idle
 from midstream.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
 
 if TYPE_CHECKING:

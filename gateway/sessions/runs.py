@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.closer import RunCloser
     from midstream.sessions.committer import Committer
+    from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.hub import Hub
     from midstream.sessions.run_log import RunLog
-    from midstream.sessions.service import RunHold, StartRequest
     from midstream.store.records import Opened, TakenOver
     from midstream.store.store import SessionStore
 

@@ -16,6 +16,7 @@ from midstream.errors import (
 from midstream.sessions.access import check_write, not_found
 from midstream.sessions.claims import Claims
 from midstream.sessions.containment import contained
+from midstream.sessions.contract import FeedEvent, Snapshot, StartRequest
 from midstream.sessions.deleting import Deleting
 from midstream.sessions.held_runs import HeldRuns
 from midstream.sessions.opening import AgentFinder, Opening, SessionLimits
@@ -23,7 +24,6 @@ from midstream.sessions.own_sends import OwnSends
 from midstream.sessions.places import branches
 from midstream.sessions.pushed import PushedRuns, PushLimits
 from midstream.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
-from midstream.sessions.service import FeedEvent, Snapshot, StartRequest
 from midstream.sessions.stored import stored_message
 from midstream.sessions.succession import facts_of
 from midstream.sessions.turn_ends import TurnEnds
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
+    from midstream.sessions.contract import RunHold
     from midstream.sessions.hub import Hub
     from midstream.sessions.orphans import Orphans
     from midstream.sessions.own_sends import Probe
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from midstream.sessions.reaper import Reaper
     from midstream.sessions.run_log import RunLog
     from midstream.sessions.runs import Runs
-    from midstream.sessions.service import RunHold
     from midstream.sessions.turn import TurnLimits
     from midstream.store.records import SessionMeta, SessionState
     from midstream.store.store import SessionStore

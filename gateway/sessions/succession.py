@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from midstream.agents.durable import DurableRuns
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
+    from midstream.sessions.contract import StartRequest
     from midstream.sessions.runs import Runs
-    from midstream.sessions.service import StartRequest
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore
 

@@ -16,7 +16,7 @@ from midstream.protocol.codec import one_line
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import TextPart, ToolPart, UIMessage, parse_part, readable_parts
 from midstream.protocol.parts import fields_of, json_of
-from midstream.sessions.service import StartRequest
+from midstream.sessions.contract import StartRequest
 from midstream.sessions.turn import is_pending
 from midstream.store.records import RunOutcome, Trigger
 

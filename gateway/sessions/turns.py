@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from midstream.sessions.access import Caller
+    from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.feed import Feed
     from midstream.sessions.hub import Hub
     from midstream.sessions.opening import Opening
     from midstream.sessions.readers import Draining
     from midstream.sessions.run_log import RunLog
     from midstream.sessions.runs import Runs
-    from midstream.sessions.service import RunHold, StartRequest
     from midstream.sessions.turn_step import Step
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore

@@ -20,7 +20,7 @@ from midstream.protocol.errors import ProtocolError, RemoteProtocolError
 from midstream.protocol.refused_keys import is_refused
 from midstream.sessions import Limits, open_sessions
 from midstream.sessions.access import Caller
-from midstream.sessions.service import Idle
+from midstream.sessions.contract import Idle
 from midstream.store.redis_store import RedisStore
 from tests.fuzz.corpus import CHUNKS, PARTS, WIRES, cases
 from tests.fuzz.far_end import GOOD_TEXT, FarEnd

@@ -11,7 +11,7 @@ from midstream.ids import MessageId, RunId, SessionId, new_id
 from midstream.protocol.cut_calls import INTERRUPTED_CALL, UNCALLED
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.accept import accept
-from midstream.sessions.service import StartRequest
+from midstream.sessions.contract import StartRequest
 from midstream.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
 from midstream.store.redis_store import RedisStore
 from tests.support.answers import (

@@ -18,7 +18,7 @@ from midstream.protocol.chunks import (
     TextStartChunk,
 )
 from midstream.protocol.messages import UIMessage
-from midstream.sessions.service import Versions
+from midstream.sessions.contract import Versions
 from midstream.store.records import Trigger
 from tests.support.played import ALICE, Reading, Script, send, user_message
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.sessions import Sessions
-    from midstream.sessions.service import StartRequest
+    from midstream.sessions.contract import StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

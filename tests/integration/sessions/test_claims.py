@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from midstream.sessions.access import Caller
-    from midstream.sessions.service import StartRequest
+    from midstream.sessions.contract import StartRequest
 
 pytestmark = pytest.mark.anyio
 

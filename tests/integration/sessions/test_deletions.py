@@ -17,7 +17,7 @@ from midstream.errors import (
 )
 from midstream.ids import MessageId, SessionId, UserId
 from midstream.sessions.access import Caller, Role
-from midstream.sessions.service import FeedEvent
+from midstream.sessions.contract import FeedEvent
 from tests.integration.sessions.test_branches import answered, head, shown, two_turns
 from tests.support.played import ALICE, BOB, Reading, Script, send, user_message
 from tests.support.processes import eventually

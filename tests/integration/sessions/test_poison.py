@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.sessions import Sessions
-    from midstream.sessions.service import Snapshot
+    from midstream.sessions.contract import Snapshot
     from midstream.store.records import RunKey
 
 pytestmark = pytest.mark.anyio

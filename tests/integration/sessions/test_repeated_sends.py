@@ -23,7 +23,7 @@ from tests.support.played import ALICE, Played, Reading, Script, send, user_mess
 
 if TYPE_CHECKING:
     from midstream.sessions import Sessions
-    from midstream.sessions.service import StartRequest
+    from midstream.sessions.contract import StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -14,7 +14,7 @@ import redis.asyncio
 from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.sessions import open_sessions
-from midstream.sessions.service import FeedEvent
+from midstream.sessions.contract import FeedEvent
 from midstream.store.records import RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message

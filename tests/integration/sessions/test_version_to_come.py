@@ -13,8 +13,8 @@ import pytest
 from midstream.errors import UpgradeNeededError
 from midstream.ids import MessageId, SessionId
 from midstream.sessions import open_sessions, reaper
+from midstream.sessions.contract import FeedEvent
 from midstream.sessions.pushed import Ending
-from midstream.sessions.service import FeedEvent
 from midstream.store.records import RunKey, RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import mortal

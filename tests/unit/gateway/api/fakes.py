@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.api.auth import Authenticator
     from midstream.errors import GatewayError
     from midstream.protocol.chunks import AnyChunk
-    from midstream.sessions.service import Idle
+    from midstream.sessions.contract import Idle
 
 RUN = RunInfo(
     id=RunId("run_1"),

@@ -14,9 +14,9 @@ from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.position import Position
+from midstream.sessions.contract import FeedEvent
 from midstream.sessions.feed import Feed
 from midstream.sessions.readers import Draining, ReaderLimits, SessionReader
-from midstream.sessions.service import FeedEvent
 from midstream.store.records import (
     ChunksRecord,
     LogEntry,

@@ -13,8 +13,8 @@ from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
 from midstream.sessions.accept import Plan, accept, hash_content
+from midstream.sessions.contract import StartRequest, Versions
 from midstream.sessions.places import END, branches, needed
-from midstream.sessions.service import StartRequest, Versions
 from midstream.store.records import (
     OffPath,
     RunInfo,

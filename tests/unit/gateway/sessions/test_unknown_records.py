@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from midstream.errors import DrainingError
 from midstream.protocol.position import Position
+from midstream.sessions.contract import FeedEvent
 from midstream.sessions.feed import Feed
 from midstream.sessions.readers import Draining, ReaderLimits, SessionReader
-from midstream.sessions.service import FeedEvent
 from midstream.sessions.stored import all_chunks
 from midstream.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
 from tests.unit.gateway.sessions.test_feed import (
