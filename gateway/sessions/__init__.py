@@ -29,7 +29,7 @@ from midstream.sessions.pushed import PushLimits
 from midstream.sessions.readers import Draining, ReaderLimits
 from midstream.sessions.reaper import LeaseLimits, Reaper
 from midstream.sessions.runs import Runs
-from midstream.sessions.sessions import Sessions
+from midstream.sessions.service import Sessions
 from midstream.sessions.succession import Succession
 from midstream.sessions.turn import TurnLimits
 
