@@ -20,8 +20,8 @@ from midstream.protocol.continuation import can_go_on, merge_results
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import StepStartPart, TextPart, UIMessage
 from midstream.protocol.refused_keys import without_refused_keys
+from midstream.sessions.log.stored_run import model_history
 from midstream.sessions.places import END, Place, has, parent_of_new
-from midstream.sessions.stored import model_history
 from midstream.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 
 if TYPE_CHECKING:

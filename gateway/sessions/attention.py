@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from midstream.ids import SessionId
-    from midstream.sessions.feed import Feed
-    from midstream.sessions.hub import Hub
+    from midstream.sessions.log.feed import Feed
+    from midstream.sessions.log.hub import Hub
 
 
 class Attention:

@@ -17,14 +17,14 @@ from midstream.protocol.chunks import AnyChunk
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.accept import Plan
 from midstream.sessions.access import check_agent
+from midstream.sessions.log.stored_run import stored_chunks, stored_message
 from midstream.sessions.opening import run_active
-from midstream.sessions.stored import stored_chunks, stored_message
 from midstream.store.records import RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import StartRequest
-    from midstream.sessions.feed import Feed
+    from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening import Opening
     from midstream.store.store import SessionStore
 

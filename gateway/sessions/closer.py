@@ -17,7 +17,7 @@ from midstream.protocol.errors import ProtocolError
 from midstream.protocol.salvage import salvaged
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.closing import close_request, commit_close
-from midstream.sessions.stored import readable_chunks, stored_message
+from midstream.sessions.log.stored_run import readable_chunks, stored_message
 from midstream.store.records import AppendStatus, RunOutcome, TakenOver
 from midstream.telemetry import ORPHANS_CLOSED, RUNS_ENDED
 

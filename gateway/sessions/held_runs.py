@@ -14,7 +14,7 @@ from midstream.errors import GatewayError
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.contract import RunHold
-    from midstream.sessions.hub import Hub
+    from midstream.sessions.log.hub import Hub
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:
-    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.log.run_view import RunLog
 
 CALL_END: Final = b'{"type":"message-metadata"'
 """How the chunk begins that ends a call after which the run goes on."""

@@ -23,9 +23,9 @@ from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.accept import Plan, accept, title_of
 from midstream.sessions.access import check_create, check_write
 from midstream.sessions.idle import is_idle
+from midstream.sessions.log.run_view import RunLog
+from midstream.sessions.log.stored_run import stored_message
 from midstream.sessions.places import End, needed
-from midstream.sessions.run_log import RunLog
-from midstream.sessions.stored import stored_message
 from midstream.store.format import upgrade_needed
 from midstream.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AnyAgent
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import StartRequest
-    from midstream.sessions.feed import Feed
+    from midstream.sessions.log.feed import Feed
     from midstream.sessions.reaper import Reaper
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from midstream.ids import RunId, SessionId
     from midstream.protocol.batch import ChunkBatch
-    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.log.run_view import RunLog
     from midstream.store.store import SessionStore
 
 WAIT_S: Final = 10.0

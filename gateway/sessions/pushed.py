@@ -42,8 +42,8 @@ from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
 from midstream.sessions.attention import Attention
 from midstream.sessions.closing import close_request
+from midstream.sessions.log.stored_run import model_history
 from midstream.sessions.producer import INTERNAL_SENTENCE
-from midstream.sessions.stored import model_history
 from midstream.sessions.writings import Writing, Writings, run_ended, run_not_found
 from midstream.store.format import upgrade_needed
 from midstream.store.records import (
@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.claims import Claims
     from midstream.sessions.contract import StartRequest
-    from midstream.sessions.hub import Hub
-    from midstream.sessions.readers import Draining
-    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.readers import Draining
+    from midstream.sessions.log.run_view import RunLog
     from midstream.store.records import Renewed, SessionState
     from midstream.store.store import SessionStore
 

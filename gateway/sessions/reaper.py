@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from midstream.ids import RunId, SessionId
     from midstream.sessions.closer import RunCloser
+    from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.orphans import Orphans
     from midstream.sessions.producer import Producer
-    from midstream.sessions.run_log import RunLog
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from midstream.sessions.closer import RunCloser
     from midstream.sessions.committer import Committer
     from midstream.sessions.contract import RunHold, StartRequest
-    from midstream.sessions.hub import Hub
-    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.run_view import RunLog
     from midstream.store.records import Opened, TakenOver
     from midstream.store.store import SessionStore
 

@@ -19,12 +19,12 @@ from midstream.sessions.containment import contained
 from midstream.sessions.contract import FeedEvent, Snapshot, StartRequest
 from midstream.sessions.deleting import Deleting
 from midstream.sessions.held_runs import HeldRuns
+from midstream.sessions.log.readers import Draining, LogReader, ReaderLimits, SessionReader
+from midstream.sessions.log.stored_run import stored_message
 from midstream.sessions.opening import AgentFinder, Opening, SessionLimits
 from midstream.sessions.own_sends import OwnSends
 from midstream.sessions.places import branches
 from midstream.sessions.pushed import PushedRuns, PushLimits
-from midstream.sessions.readers import Draining, LogReader, ReaderLimits, SessionReader
-from midstream.sessions.stored import stored_message
 from midstream.sessions.succession import facts_of
 from midstream.sessions.turn_ends import TurnEnds
 from midstream.sessions.turns import Turns
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunHold
-    from midstream.sessions.hub import Hub
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.orphans import Orphans
     from midstream.sessions.own_sends import Probe
     from midstream.sessions.presence import Presence
     from midstream.sessions.reaper import Reaper
-    from midstream.sessions.run_log import RunLog
     from midstream.sessions.runs import Runs
     from midstream.sessions.turn import TurnLimits
     from midstream.store.records import SessionMeta, SessionState

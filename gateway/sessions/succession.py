@@ -19,9 +19,9 @@ from midstream.errors import AgentNotFoundError
 from midstream.ids import NO_TENANT, TenantId, UserId
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import UIMessage
+from midstream.sessions.log.stored_run import model_history, stored_chunks, stored_message
 from midstream.sessions.rejoin import read_kept
 from midstream.sessions.runs import part_id
-from midstream.sessions.stored import model_history, stored_chunks, stored_message
 from midstream.telemetry import RUNS_TAKEN_UP
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from midstream.sessions.turns import MAX_CONTINUATIONS, CallRequest
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
-    from midstream.sessions.feed import Feed
-    from midstream.sessions.hub import Hub
-    from midstream.sessions.readers import Draining
+    from midstream.sessions.log.feed import Feed
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.readers import Draining
     from midstream.sessions.turns import Turns
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunHold, StartRequest
-    from midstream.sessions.feed import Feed
-    from midstream.sessions.hub import Hub
+    from midstream.sessions.log.feed import Feed
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.readers import Draining
+    from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening import Opening
-    from midstream.sessions.readers import Draining
-    from midstream.sessions.run_log import RunLog
     from midstream.sessions.runs import Runs
     from midstream.sessions.turn_step import Step
     from midstream.store.records import SessionState

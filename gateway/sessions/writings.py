@@ -12,7 +12,7 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.access import check_agent, check_write, not_found
-from midstream.sessions.stored import all_chunks, stored_message
+from midstream.sessions.log.stored_run import all_chunks, stored_message
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:

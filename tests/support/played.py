@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from midstream.agents.base import AgentRequest, AnyAgent
-    from midstream.sessions.readers import LogReader
+    from midstream.sessions.log.readers import LogReader
 
 ACME = TenantId("acme")
 ALICE = Caller(user=UserId("alice"), tenant=ACME)

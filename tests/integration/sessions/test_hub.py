@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from midstream.ids import SessionId
-from midstream.sessions.hub import Hub
+from midstream.sessions.log.hub import Hub
 from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio

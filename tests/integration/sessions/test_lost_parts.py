@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from midstream.sessions import Sessions
     from midstream.sessions.contract import Snapshot
-    from midstream.sessions.readers import SessionReader
+    from midstream.sessions.log.readers import SessionReader
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 

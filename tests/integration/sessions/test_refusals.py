@@ -15,7 +15,8 @@ from redis._parsers.base import BaseParser
 from midstream.errors import StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.protocol.chunks import FinishStepChunk, TextEndChunk
-from midstream.sessions import Sessions, hub, open_sessions
+from midstream.sessions import Sessions, open_sessions
+from midstream.sessions.log import hub
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually

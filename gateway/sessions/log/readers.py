@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from midstream.protocol.batch import ChunkBatch
-    from midstream.sessions.feed import Feed
-    from midstream.sessions.hub import Hub
-    from midstream.sessions.run_log import RunLog
+    from midstream.sessions.log.feed import Feed
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.run_view import RunLog
     from midstream.store.records import LogEntry, RunInfo
     from midstream.store.store import SessionStore
 

@@ -15,8 +15,8 @@ from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.position import Position
 from midstream.sessions.contract import FeedEvent
-from midstream.sessions.feed import Feed
-from midstream.sessions.readers import Draining, ReaderLimits, SessionReader
+from midstream.sessions.log.feed import Feed
+from midstream.sessions.log.readers import Draining, ReaderLimits, SessionReader
 from midstream.store.records import (
     ChunksRecord,
     LogEntry,

@@ -34,7 +34,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.ring import Ring
+from midstream.sessions.log.ring import Ring
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.run_log import RunLog
+from midstream.sessions.log.run_view import RunLog
 from midstream.store.records import ChunksRecord
-from tests.unit.gateway.sessions.test_feed import RUN, SESSION
+from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

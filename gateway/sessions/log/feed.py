@@ -17,8 +17,8 @@ from midstream.aio.pulse import Pulse
 from midstream.errors import RunNotFoundError, StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
+from midstream.sessions.log.run_view import RunLog
 from midstream.sessions.places import has
-from midstream.sessions.run_log import RunLog
 from midstream.store.records import (
     ChunksRecord,
     DeletedRecord,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midstream.protocol.batch import ChunkBatch
-from midstream.sessions.ring import KEPT_BYTES, KEPT_S, LOOSE, RECENT, Ring
+from midstream.sessions.log.ring import KEPT_BYTES, KEPT_S, LOOSE, RECENT, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A clock that stands, until it is told to go on."""
     now = [100.0]
-    monkeypatch.setattr("midstream.sessions.ring.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("midstream.sessions.log.ring.time.monotonic", lambda: now[0])
 
     def go_on(seconds: float) -> None:
         now[0] += seconds

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
 from midstream.sessions.containment import Quarantine, keep_running
-from midstream.sessions.feed import Feed
+from midstream.sessions.log.feed import Feed
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

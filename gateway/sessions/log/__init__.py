@@ -1,0 +1,1 @@
+"""A session's log as one process follows it: feeds, runs, readers."""
