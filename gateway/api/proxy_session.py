@@ -22,7 +22,7 @@ from midstream.providers.errors import secrets_in
 from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from midstream.sessions.runs import part_id
+from midstream.sessions.runs.registry import part_id
 from midstream.sessions.turn import STOPPED
 from midstream.sessions.turns import CallRequest
 

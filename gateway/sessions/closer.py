@@ -16,8 +16,8 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.errors import ProtocolError
 from midstream.protocol.salvage import salvaged
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.closing import close_request, commit_close
 from midstream.sessions.log.stored_run import readable_chunks, stored_message
+from midstream.sessions.runs.terminal import close_request, commit_close
 from midstream.store.records import AppendStatus, RunOutcome, TakenOver
 from midstream.telemetry import ORPHANS_CLOSED, RUNS_ENDED
 

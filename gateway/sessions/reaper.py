@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midstream.sessions.closer import RunCloser
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.orphans import Orphans
-    from midstream.sessions.producer import Producer
+    from midstream.sessions.runs.producer import Producer
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore
 

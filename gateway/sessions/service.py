@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from midstream.sessions.own_sends import Probe
     from midstream.sessions.presence import Presence
     from midstream.sessions.reaper import Reaper
-    from midstream.sessions.runs import Runs
+    from midstream.sessions.runs.registry import Runs
     from midstream.sessions.turn import TurnLimits
     from midstream.store.records import SessionMeta, SessionState
     from midstream.store.store import SessionStore

@@ -20,8 +20,8 @@ from midstream.ids import NO_TENANT, TenantId, UserId
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.log.stored_run import model_history, stored_chunks, stored_message
-from midstream.sessions.rejoin import read_kept
-from midstream.sessions.runs import part_id
+from midstream.sessions.runs.registry import part_id
+from midstream.sessions.runs.replay import read_kept
 from midstream.telemetry import RUNS_TAKEN_UP
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import StartRequest
-    from midstream.sessions.runs import Runs
+    from midstream.sessions.runs.registry import Runs
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore
 

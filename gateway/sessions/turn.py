@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import Part
     from midstream.providers.base import StepResult
     from midstream.providers.proxied.content import ToolResult
-    from midstream.sessions.producer import Producer
+    from midstream.sessions.runs.producer import Producer
 
 LEFT_SENTENCE: Final = (
     "The answer was interrupted because the program that wrote it stopped. Send it again."

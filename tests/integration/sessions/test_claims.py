@@ -15,11 +15,11 @@ from midstream.protocol.codec import encode_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.claims import Claimed, Claims
 from midstream.sessions.closer import RunCloser
-from midstream.sessions.closing import close_request, commit_close
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.opening import Opening, SessionLimits
 from midstream.sessions.orphans import Orphans
 from midstream.sessions.reaper import LeaseLimits, Reaper
+from midstream.sessions.runs.terminal import close_request, commit_close
 from midstream.store.records import (
     AppendBatch,
     AppendStatus,

@@ -14,7 +14,7 @@ from midstream.errors import RunActiveError
 from midstream.ids import SessionId
 from midstream.protocol.chunks import FinishChunk, TextEndChunk
 from midstream.sessions import open_sessions
-from midstream.sessions.rejoin import DIVERGED_SENTENCE
+from midstream.sessions.runs.replay import DIVERGED_SENTENCE
 from midstream.store.records import RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import DyingStore

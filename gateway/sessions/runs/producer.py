@@ -32,9 +32,9 @@ from midstream.protocol.errors import IllegalChunkError, RemoteProtocolError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.closing import close_request, commit_close
-from midstream.sessions.committer import Committer, Lane
-from midstream.sessions.rejoin import DIVERGED_SENTENCE, Rejoin, StoredMemory
+from midstream.sessions.runs.committer import Committer, Lane
+from midstream.sessions.runs.replay import DIVERGED_SENTENCE, Rejoin, StoredMemory
+from midstream.sessions.runs.terminal import close_request, commit_close
 from midstream.store.records import (
     Appended,
     AppendStatus,

@@ -10,7 +10,7 @@ from midstream.agents.base import AgentRequest
 from midstream.errors import GatewayError, StoreUnavailableError
 from midstream.ids import new_id
 from midstream.sessions.containment import contained
-from midstream.sessions.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
+from midstream.sessions.runs.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
 from midstream.store.records import RunKey
 from midstream.telemetry import RUNS_ACTIVE
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from midstream.sessions.accept import Plan
     from midstream.sessions.access import Caller
     from midstream.sessions.closer import RunCloser
-    from midstream.sessions.committer import Committer
     from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.runs.committer import Committer
     from midstream.store.records import Opened, TakenOver
     from midstream.store.store import SessionStore
 

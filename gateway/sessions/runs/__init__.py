@@ -1,0 +1,1 @@
+"""Runs that this process produces: from the first chunk to the terminal."""
