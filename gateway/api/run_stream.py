@@ -16,7 +16,7 @@ from midstream.protocol.codec import decode_lines
 from midstream.protocol.sse import DONE
 from midstream.protocol.v4 import V4Encoder
 from midstream.protocol.vocabulary import LOWEST_LEVEL
-from midstream.sessions.own_sends import Probe
+from midstream.sessions.opening.own_sends import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from midstream.sessions.closer import RunCloser
 from midstream.sessions.containment import keep_running
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.readers import Draining, ReaderLimits
-from midstream.sessions.opening import AgentFinder, SessionLimits
+from midstream.sessions.opening.open_run import AgentFinder, SessionLimits
 from midstream.sessions.orphans import Orphans
 from midstream.sessions.presence import Presence
 from midstream.sessions.pushed import PushLimits

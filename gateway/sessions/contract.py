@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
     from midstream.sessions.held_runs import HeldRuns
-    from midstream.sessions.own_sends import Probe
+    from midstream.sessions.opening.own_sends import Probe
     from midstream.sessions.pushed import PushedRuns
     from midstream.sessions.turn_ends import TurnEnds
 

@@ -61,11 +61,11 @@ from midstream.telemetry import RUNS_ENDED
 if TYPE_CHECKING:
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
-    from midstream.sessions.claims import Claims
     from midstream.sessions.contract import StartRequest
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.readers import Draining
     from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.opening.claims import Claims
     from midstream.store.records import Renewed, SessionState
     from midstream.store.store import SessionStore
 

@@ -14,15 +14,15 @@ from midstream.errors import (
     StoreUnavailableError,
 )
 from midstream.sessions.access import check_write, not_found
-from midstream.sessions.claims import Claims
 from midstream.sessions.containment import contained
 from midstream.sessions.contract import FeedEvent, Snapshot, StartRequest
 from midstream.sessions.deleting import Deleting
 from midstream.sessions.held_runs import HeldRuns
 from midstream.sessions.log.readers import Draining, LogReader, ReaderLimits, SessionReader
 from midstream.sessions.log.stored_run import stored_message
-from midstream.sessions.opening import AgentFinder, Opening, SessionLimits
-from midstream.sessions.own_sends import OwnSends
+from midstream.sessions.opening.claims import Claims
+from midstream.sessions.opening.open_run import AgentFinder, Opening, SessionLimits
+from midstream.sessions.opening.own_sends import OwnSends
 from midstream.sessions.places import branches
 from midstream.sessions.pushed import PushedRuns, PushLimits
 from midstream.sessions.succession import facts_of
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from midstream.sessions.contract import RunHold
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.opening.own_sends import Probe
     from midstream.sessions.orphans import Orphans
-    from midstream.sessions.own_sends import Probe
     from midstream.sessions.presence import Presence
     from midstream.sessions.reaper import Reaper
     from midstream.sessions.runs.registry import Runs

@@ -26,7 +26,7 @@ from midstream.errors import (
 from midstream.ids import MessageId, RunId, SessionId, new_id
 from midstream.providers.proxied.content import ToolResult
 from midstream.sessions.access import check_agent, check_write
-from midstream.sessions.claims import Claimed, Claims
+from midstream.sessions.opening.claims import Claimed, Claims
 from midstream.sessions.runs.idle import is_at_rest
 from midstream.sessions.runs.producer import Producer
 from midstream.sessions.runs.registry import part_id
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.readers import Draining
     from midstream.sessions.log.run_view import RunLog
-    from midstream.sessions.opening import Opening
+    from midstream.sessions.opening.open_run import Opening
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.turn_step import Step
     from midstream.store.records import SessionState

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from midstream.ids import RunId
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
-    from midstream.sessions.accept import Plan
     from midstream.sessions.access import Caller
     from midstream.sessions.closer import RunCloser
     from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.opening.plan import Plan
     from midstream.sessions.runs.committer import Committer
     from midstream.store.records import Opened, TakenOver
     from midstream.store.store import SessionStore

@@ -15,7 +15,7 @@ from midstream.protocol.chunks import (
     ToolInputStartChunk,
     ToolOutputAvailableChunk,
 )
-from midstream.sessions.own_sends import Probe
+from midstream.sessions.opening.own_sends import Probe
 from tests.support.played import ALICE, Reading, Script, send, user_message
 from tests.support.processes import eventually
 

@@ -12,8 +12,8 @@ from midstream.errors import ConflictError, MessageNotFoundError
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
-from midstream.sessions.accept import Plan, accept, hash_content
 from midstream.sessions.contract import StartRequest, Versions
+from midstream.sessions.opening.plan import Plan, accept, hash_content
 from midstream.sessions.places import END, branches, needed
 from midstream.store.records import (
     OffPath,

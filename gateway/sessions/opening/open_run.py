@@ -20,10 +20,10 @@ from midstream.ids import MessageId, RunId, new_id
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import FinishChunk
-from midstream.sessions.accept import Plan, accept, title_of
 from midstream.sessions.access import check_create, check_write
 from midstream.sessions.log.run_view import RunLog
 from midstream.sessions.log.stored_run import stored_message
+from midstream.sessions.opening.plan import Plan, accept, title_of
 from midstream.sessions.places import End, needed
 from midstream.sessions.runs.idle import is_idle
 from midstream.store.format import upgrade_needed

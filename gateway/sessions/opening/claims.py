@@ -15,17 +15,17 @@ from msgspec import Struct
 from midstream.errors import InvalidRequestError, RunActiveError
 from midstream.protocol.chunks import AnyChunk
 from midstream.protocol.messages import UIMessage
-from midstream.sessions.accept import Plan
 from midstream.sessions.access import check_agent
 from midstream.sessions.log.stored_run import stored_chunks, stored_message
-from midstream.sessions.opening import run_active
+from midstream.sessions.opening.open_run import run_active
+from midstream.sessions.opening.plan import Plan
 from midstream.store.records import RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import StartRequest
     from midstream.sessions.log.feed import Feed
-    from midstream.sessions.opening import Opening
+    from midstream.sessions.opening.open_run import Opening
     from midstream.store.store import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5

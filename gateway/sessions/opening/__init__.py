@@ -1,0 +1,1 @@
+"""A send becomes a run: the plan, the claim, the opening."""
