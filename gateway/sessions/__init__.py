@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from midstream.errors import AgentNotFoundError
-from midstream.sessions.closer import RunCloser
 from midstream.sessions.containment import keep_running
+from midstream.sessions.failover.closer import RunCloser
+from midstream.sessions.failover.orphans import Orphans
+from midstream.sessions.failover.reaper import LeaseLimits, Reaper
+from midstream.sessions.failover.resume import Succession
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.readers import Draining, ReaderLimits
 from midstream.sessions.opening.open_run import AgentFinder, SessionLimits
-from midstream.sessions.orphans import Orphans
 from midstream.sessions.presence import Presence
 from midstream.sessions.pushed import PushLimits
-from midstream.sessions.reaper import LeaseLimits, Reaper
 from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.producer import ProducerLimits
 from midstream.sessions.runs.registry import Runs
 from midstream.sessions.service import Sessions
-from midstream.sessions.succession import Succession
 from midstream.sessions.turn import TurnLimits
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from midstream.store.records import DeleteStatus
 if TYPE_CHECKING:
     from midstream.ids import MessageId, SessionId
     from midstream.sessions.access import Caller
-    from midstream.sessions.reaper import Reaper
+    from midstream.sessions.failover.reaper import Reaper
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

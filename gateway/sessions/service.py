@@ -17,6 +17,7 @@ from midstream.sessions.access import check_write, not_found
 from midstream.sessions.containment import contained
 from midstream.sessions.contract import FeedEvent, Snapshot, StartRequest
 from midstream.sessions.deleting import Deleting
+from midstream.sessions.failover.resume import facts_of
 from midstream.sessions.held_runs import HeldRuns
 from midstream.sessions.log.readers import Draining, LogReader, ReaderLimits, SessionReader
 from midstream.sessions.log.stored_run import stored_message
@@ -25,7 +26,6 @@ from midstream.sessions.opening.open_run import AgentFinder, Opening, SessionLim
 from midstream.sessions.opening.own_sends import OwnSends
 from midstream.sessions.places import branches
 from midstream.sessions.pushed import PushedRuns, PushLimits
-from midstream.sessions.succession import facts_of
 from midstream.sessions.turn_ends import TurnEnds
 from midstream.sessions.turns import Turns
 from midstream.store.records import RunState, StopStatus
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunHold
+    from midstream.sessions.failover.orphans import Orphans
+    from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.own_sends import Probe
-    from midstream.sessions.orphans import Orphans
     from midstream.sessions.presence import Presence
-    from midstream.sessions.reaper import Reaper
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.turn import TurnLimits
     from midstream.store.records import SessionMeta, SessionState

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from midstream.agents.base import AnyAgent
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import StartRequest
+    from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.feed import Feed
-    from midstream.sessions.reaper import Reaper
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
-    from midstream.sessions.closer import RunCloser
     from midstream.sessions.contract import RunHold, StartRequest
+    from midstream.sessions.failover.closer import RunCloser
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.plan import Plan

@@ -12,8 +12,9 @@ import pytest
 
 from midstream.errors import UpgradeNeededError
 from midstream.ids import MessageId, SessionId
-from midstream.sessions import open_sessions, reaper
+from midstream.sessions import open_sessions
 from midstream.sessions.contract import FeedEvent
+from midstream.sessions.failover import reaper
 from midstream.sessions.pushed import Ending
 from midstream.store.records import RunKey, RunOutcome
 from midstream.store.redis_store import RedisStore

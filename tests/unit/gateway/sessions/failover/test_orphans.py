@@ -10,8 +10,8 @@ import pytest
 
 from midstream.errors import StoreUnavailableError
 from midstream.ids import RunId, SessionId
-from midstream.sessions.orphans import Orphans
-from midstream.sessions.reaper import CLOSED_AT_ONCE, LeaseLimits, Reaper
+from midstream.sessions.failover.orphans import Orphans
+from midstream.sessions.failover.reaper import CLOSED_AT_ONCE, LeaseLimits, Reaper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,0 +1,1 @@
+"""Runs whose gateway died: found, taken over, closed or resumed."""
