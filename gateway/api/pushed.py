@@ -27,12 +27,12 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
 from midstream.sessions.access import Caller
-from midstream.sessions.pushed import MAX_CHUNKS, Ending
+from midstream.sessions.pushed.runs import MAX_CHUNKS, Ending
 from midstream.store.records import RunKey
 
 if TYPE_CHECKING:
     from midstream.sessions.contract import StartRequest
-    from midstream.sessions.pushed import Pushed, PushedRun
+    from midstream.sessions.pushed.runs import Pushed, PushedRun
 
 DEFAULT_AGENT: Final = "pushed"
 MAX_ERROR_TEXT: Final = 2_000

@@ -26,7 +26,7 @@ from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.readers import Draining, ReaderLimits
 from midstream.sessions.opening.open_run import AgentFinder, SessionLimits
 from midstream.sessions.presence import Presence
-from midstream.sessions.pushed import PushLimits
+from midstream.sessions.pushed.runs import PushLimits
 from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.producer import ProducerLimits
 from midstream.sessions.runs.registry import Runs

@@ -20,9 +20,9 @@ from midstream.store.records import RunInfo, SessionMeta, Trigger
 if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
-    from midstream.sessions.held_runs import HeldRuns
     from midstream.sessions.opening.own_sends import Probe
-    from midstream.sessions.pushed import PushedRuns
+    from midstream.sessions.pushed.held_runs import HeldRuns
+    from midstream.sessions.pushed.runs import PushedRuns
     from midstream.sessions.turn_ends import TurnEnds
 
 

@@ -18,14 +18,14 @@ from midstream.sessions.containment import contained
 from midstream.sessions.contract import FeedEvent, Snapshot, StartRequest
 from midstream.sessions.deleting import Deleting
 from midstream.sessions.failover.resume import facts_of
-from midstream.sessions.held_runs import HeldRuns
 from midstream.sessions.log.readers import Draining, LogReader, ReaderLimits, SessionReader
 from midstream.sessions.log.stored_run import stored_message
 from midstream.sessions.opening.claims import Claims
 from midstream.sessions.opening.open_run import AgentFinder, Opening, SessionLimits
 from midstream.sessions.opening.own_sends import OwnSends
 from midstream.sessions.places import branches
-from midstream.sessions.pushed import PushedRuns, PushLimits
+from midstream.sessions.pushed.held_runs import HeldRuns
+from midstream.sessions.pushed.runs import PushedRuns, PushLimits
 from midstream.sessions.turn_ends import TurnEnds
 from midstream.sessions.turns import Turns
 from midstream.store.records import RunState, StopStatus

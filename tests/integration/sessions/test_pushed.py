@@ -20,8 +20,8 @@ from midstream.errors import (
 )
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import StartChunk
-from midstream.sessions import writings
-from midstream.sessions.pushed import Ending, PushedRun
+from midstream.sessions.pushed import run_cache as writings
+from midstream.sessions.pushed.runs import Ending, PushedRun
 from midstream.store.records import RunKey, RunOutcome, Trigger
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message

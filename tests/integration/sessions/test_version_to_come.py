@@ -15,7 +15,7 @@ from midstream.ids import MessageId, SessionId
 from midstream.sessions import open_sessions
 from midstream.sessions.contract import FeedEvent
 from midstream.sessions.failover import reaper
-from midstream.sessions.pushed import Ending
+from midstream.sessions.pushed.runs import Ending
 from midstream.store.records import RunKey, RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import mortal

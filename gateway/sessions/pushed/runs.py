@@ -40,11 +40,11 @@ from midstream.protocol.messages import UIMessage
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
-from midstream.sessions.attention import Attention
 from midstream.sessions.log.stored_run import model_history
+from midstream.sessions.pushed.feed_cache import Attention
+from midstream.sessions.pushed.run_cache import Writing, Writings, run_ended, run_not_found
 from midstream.sessions.runs.producer import INTERNAL_SENTENCE
 from midstream.sessions.runs.terminal import close_request
-from midstream.sessions.writings import Writing, Writings, run_ended, run_not_found
 from midstream.store.format import upgrade_needed
 from midstream.store.records import (
     AppendBatch,
