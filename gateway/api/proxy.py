@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from midstream.api.api import Api
     from midstream.providers.proxy import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
-    from midstream.sessions.turns import Turns
+    from midstream.sessions.proxied.turns import Turns
     from midstream.settings import ProxySettings
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from midstream.providers.errors import secrets_in
 from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.sessions.proxied.turn import STOPPED
+from midstream.sessions.proxied.turns import CallRequest
 from midstream.sessions.runs.registry import part_id
-from midstream.sessions.turn import STOPPED
-from midstream.sessions.turns import CallRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from midstream.providers.proxied.calls import Call, Wire
     from midstream.providers.proxy import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
-    from midstream.sessions.turn_step import Step
-    from midstream.sessions.turns import Turns
+    from midstream.sessions.proxied.call import Step
+    from midstream.sessions.proxied.turns import Turns
 
 logger = logging.getLogger(__name__)
 

@@ -26,12 +26,12 @@ from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.readers import Draining, ReaderLimits
 from midstream.sessions.opening.open_run import AgentFinder, SessionLimits
 from midstream.sessions.presence import Presence
+from midstream.sessions.proxied.turn import TurnLimits
 from midstream.sessions.pushed.runs import PushLimits
 from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.producer import ProducerLimits
 from midstream.sessions.runs.registry import Runs
 from midstream.sessions.service import Sessions
-from midstream.sessions.turn import TurnLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -24,10 +24,10 @@ from midstream.sessions.opening.claims import Claims
 from midstream.sessions.opening.open_run import AgentFinder, Opening, SessionLimits
 from midstream.sessions.opening.own_sends import OwnSends
 from midstream.sessions.places import branches
+from midstream.sessions.proxied.turn_ends import TurnEnds
+from midstream.sessions.proxied.turns import Turns
 from midstream.sessions.pushed.held_runs import HeldRuns
 from midstream.sessions.pushed.runs import PushedRuns, PushLimits
-from midstream.sessions.turn_ends import TurnEnds
-from midstream.sessions.turns import Turns
 from midstream.store.records import RunState, StopStatus
 from midstream.telemetry import STOPS
 
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.own_sends import Probe
     from midstream.sessions.presence import Presence
+    from midstream.sessions.proxied.turn import TurnLimits
     from midstream.sessions.runs.registry import Runs
-    from midstream.sessions.turn import TurnLimits
     from midstream.store.records import SessionMeta, SessionState
     from midstream.store.store import SessionStore
 

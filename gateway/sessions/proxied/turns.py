@@ -27,12 +27,12 @@ from midstream.ids import MessageId, RunId, SessionId, new_id
 from midstream.providers.proxied.content import ToolResult
 from midstream.sessions.access import check_agent, check_write
 from midstream.sessions.opening.claims import Claimed, Claims
+from midstream.sessions.proxied.call import PARALLEL
+from midstream.sessions.proxied.call_requests import continuation, submission
+from midstream.sessions.proxied.turn import STOPPED, Turn, TurnLimits
 from midstream.sessions.runs.idle import is_at_rest
 from midstream.sessions.runs.producer import Producer
 from midstream.sessions.runs.registry import part_id
-from midstream.sessions.turn import STOPPED, Turn, TurnLimits
-from midstream.sessions.turn_requests import continuation, submission
-from midstream.sessions.turn_step import PARALLEL
 from midstream.store.records import AppendStatus, RunKey, RunOutcome, RunState
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.readers import Draining
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.open_run import Opening
+    from midstream.sessions.proxied.call import Step
     from midstream.sessions.runs.registry import Runs
-    from midstream.sessions.turn_step import Step
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
 

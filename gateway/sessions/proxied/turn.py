@@ -36,7 +36,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
 from midstream.providers.part_ids import PartIds
-from midstream.sessions.turn_step import PARALLEL, Step
+from midstream.sessions.proxied.call import PARALLEL, Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence

@@ -1,0 +1,1 @@
+"""Runs that a backend's own calls to a provider make."""
