@@ -19,7 +19,7 @@ from midstream.agents.demo_tools import make_demo_tools
 from midstream.agents.imports import import_object, unusable
 from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
 from midstream.errors import AgentNotFoundError, ProviderError, SettingsError
-from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.azure import (
     AzureChatProvider,
     AzureClient,

@@ -17,16 +17,16 @@ import msgspec
 from midstream.protocol.codec import encode
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.sse import SseDecoder
-from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.anthropic.prompt.request import build_request
+from midstream.providers.anthropic.stream.translator import AnthropicTranslator
+from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.base import StepRequest, ToolOptions, ToolSpec
 from midstream.providers.dialects import Dialect
 from midstream.providers.part_ids import PartIds
-from midstream.providers.prompts.anthropic import build_request
 from midstream.providers.prompts.openai_chat import chat_request
 from midstream.providers.prompts.openai_compatible import compatible_request
 from midstream.providers.prompts.openai_responses_request import responses_request
 from midstream.providers.prompts.openai_tools import declared_calls, tooling
-from midstream.providers.translate.anthropic import AnthropicTranslator
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator

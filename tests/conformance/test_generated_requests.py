@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from midstream.providers.prompts.anthropic_messages import NOTHING_SHOWN
+from midstream.providers.anthropic.prompt.messages import NOTHING_SHOWN
 from tests.conformance.anthropic_cases import ADD, ADVISOR, CODE, FETCH, FIND, RAN, SEARCH
 from tests.conformance.anthropic_hosted_cases import BASH, FETCHED, FOUND, MCP, VIEW
 from tests.conformance.deviations import deviates

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 
-from midstream.providers.prompts.anthropic import build_request
+from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.prompts.openai_compatible import compatible_request
 from midstream.providers.prompts.openai_responses_request import responses_request
 from tests.conformance.deviations import deviates

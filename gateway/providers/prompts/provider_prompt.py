@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, get_
 
 import msgspec
 
+from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest
-from midstream.providers.prompts.anthropic import build_request
 from midstream.providers.prompts.openai_chat import chat_request
 from midstream.providers.prompts.openai_responses_request import responses_request
 

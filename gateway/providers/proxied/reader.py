@@ -17,12 +17,12 @@ from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.anthropic.stream.translator import AnthropicTranslator
+from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.errors import Fault
 from midstream.providers.prompts.openai_tools import tooling
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.proxied.endings import ENDINGS
-from midstream.providers.translate.anthropic import AnthropicTranslator
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator

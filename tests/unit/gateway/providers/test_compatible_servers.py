@@ -17,12 +17,12 @@ from midstream.protocol.chunks import (
     ToolInputAvailableChunk,
 )
 from midstream.protocol.messages import UIMessage
-from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.anthropic.prompt.request import build_request
+from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest
 from midstream.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
 from midstream.providers.openai_chat import OpenAIChatProvider
 from midstream.providers.part_ids import PartIds
-from midstream.providers.prompts.anthropic import build_request
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator

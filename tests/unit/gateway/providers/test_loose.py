@@ -11,9 +11,9 @@ import pytest
 from msgspec import Struct
 
 from midstream.protocol.chunks import TextDeltaChunk, ToolInputAvailableChunk
-from midstream.providers.anthropic_tools import ToolNames
+from midstream.providers.anthropic.stream.translator import AnthropicTranslator
+from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.part_ids import PartIds
-from midstream.providers.translate.anthropic import AnthropicTranslator
 from midstream.providers.translate.loose import Side, read_loosely
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator

@@ -21,25 +21,25 @@ from midstream.protocol.chunks import (
     StartStepChunk,
 )
 from midstream.protocol.codec import UNREADABLE
+from midstream.providers.anthropic.stream import blocks as wire
+from midstream.providers.anthropic.stream import events
+from midstream.providers.anthropic.stream.calls import CallStream, OpenCall
+from midstream.providers.anthropic.stream.citations import Citations, CitedDocument
+from midstream.providers.anthropic.stream.endings import FINISH_REASONS, GOES_ON
+from midstream.providers.anthropic.stream.metadata import anthropic_metadata
+from midstream.providers.anthropic.stream.results import mcp_result_chunk, result_chunk
+from midstream.providers.anthropic.stream.texts import OpenReasoning, OpenText, TextStream
+from midstream.providers.anthropic.stream.usage import UsageCount
 from midstream.providers.base import StepResult
 from midstream.providers.failures import failure_in, tells_of_failure
 from midstream.providers.faults import Fault
-from midstream.providers.translate import anthropic_events as events
-from midstream.providers.translate import anthropic_wire as wire
-from midstream.providers.translate.anthropic_calls import CallStream, OpenCall
-from midstream.providers.translate.anthropic_citations import Citations, CitedDocument
-from midstream.providers.translate.anthropic_endings import FINISH_REASONS, GOES_ON
-from midstream.providers.translate.anthropic_metadata import anthropic_metadata
-from midstream.providers.translate.anthropic_results import mcp_result_chunk, result_chunk
-from midstream.providers.translate.anthropic_texts import OpenReasoning, OpenText, TextStream
-from midstream.providers.translate.anthropic_usage import UsageCount
 from midstream.providers.translate.odd_events import OddEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from midstream.errors import ProviderError
-    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.anthropic.tool_names import ToolNames
     from midstream.providers.part_ids import PartIds
     from midstream.providers.translate.tool_calls import ToolCalls
 

@@ -14,15 +14,15 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.prompts.anthropic_files import cited_document, file_block, result_blocks
-from midstream.providers.prompts.anthropic_hosted import (
+from midstream.providers.anthropic.prompt.files import cited_document, file_block, result_blocks
+from midstream.providers.anthropic.prompt.hosted_calls import (
     Block,
     call_block,
     caller_field,
     decoded,
     result_block,
 )
-from midstream.providers.prompts.anthropic_options import CacheMarks, anthropic_options
+from midstream.providers.anthropic.prompt.options import CacheMarks, anthropic_options
 from midstream.providers.prompts.call_names import MAX_ANTHROPIC_NAME, MAX_CALL_ID, fitting
 from midstream.providers.prompts.json_text import stringified
 from midstream.providers.prompts.model_messages import (
@@ -42,9 +42,9 @@ from midstream.providers.prompts.model_outputs import content_parts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.anthropic.stream.citations import CitedDocument
+    from midstream.providers.anthropic.tool_names import ToolNames
     from midstream.providers.prompts.model_files import ModelFile
-    from midstream.providers.translate.anthropic_citations import CitedDocument
 
 _MID_SYSTEM_BETA: Final = "mid-conversation-system-2026-04-07"
 _FALLBACK_BETA: Final = "server-side-fallback-2026-06-01"

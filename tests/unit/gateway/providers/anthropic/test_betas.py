@@ -11,10 +11,10 @@ from anthropic.types.anthropic_beta_param import AnthropicBetaParam
 from anthropic.types.beta.beta_tool_union_param import BetaToolUnionParam
 from anthropic.types.tool_union_param import ToolUnionParam
 
-from midstream.providers.anthropic_tools import TOOL_BETAS
+from midstream.providers.anthropic.prompt import betas
+from midstream.providers.anthropic.prompt.request import build_request
+from midstream.providers.anthropic.tool_names import TOOL_BETAS
 from midstream.providers.base import StepRequest, ToolOptions, ToolSpec
-from midstream.providers.prompts import anthropic_betas as betas
-from midstream.providers.prompts.anthropic import build_request
 
 OF_FUNCTIONS: Final = {"structured-outputs-2025-11-13"}
 KNOWN: Final = {

@@ -12,13 +12,13 @@ from msgspec import UNSET, UnsetType
 
 from midstream.protocol.chunks import Json, ToolOutputAvailableChunk, ToolOutputErrorChunk
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.translate import anthropic_wire as wire
-from midstream.providers.translate.anthropic_metadata import call_metadata
+from midstream.providers.anthropic.stream import blocks as wire
+from midstream.providers.anthropic.stream.metadata import call_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from midstream.providers.translate.anthropic_calls import CompleteCall
+    from midstream.providers.anthropic.stream.calls import CompleteCall
 
 _encode = msgspec.json.Encoder().encode
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from midstream.providers.prompts.anthropic_models import ModelTraits
+    from midstream.providers.anthropic.prompt.models import ModelTraits
 
 _SHARES: Final = {
     "minimal": 0.02,

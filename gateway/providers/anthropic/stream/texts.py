@@ -14,9 +14,9 @@ from midstream.protocol.chunks import AnyChunk, Json, TextDeltaChunk, TextStartC
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from midstream.providers.anthropic.stream.citations import Citations
+    from midstream.providers.anthropic.stream.events import Citation
     from midstream.providers.part_ids import PartIds
-    from midstream.providers.translate.anthropic_citations import Citations
-    from midstream.providers.translate.anthropic_events import Citation
 
 
 class OpenReasoning:

@@ -17,7 +17,7 @@ from midstream.protocol.chunks import (
     SourceUrlChunk,
     TextEndChunk,
 )
-from midstream.providers.translate.anthropic_events import (
+from midstream.providers.anthropic.stream.events import (
     CharCitation,
     Citation,
     DocumentCitation,
@@ -25,12 +25,12 @@ from midstream.providers.translate.anthropic_events import (
     SearchCitation,
     WebCitation,
 )
-from midstream.providers.translate.anthropic_metadata import anthropic_metadata
+from midstream.providers.anthropic.stream.metadata import anthropic_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from midstream.providers.translate.anthropic_wire import WebFetchResult, WebSearchResult
+    from midstream.providers.anthropic.stream.blocks import WebFetchResult, WebSearchResult
 
 
 class CitedDocument(Struct, frozen=True):

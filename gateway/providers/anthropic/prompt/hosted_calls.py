@@ -14,12 +14,12 @@ import msgspec
 from msgspec import UNSET
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.prompts.anthropic_options import AnthropicOptions, anthropic_options
+from midstream.providers.anthropic.prompt.options import AnthropicOptions, anthropic_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from midstream.providers.anthropic_tools import ToolNames
+    from midstream.providers.anthropic.tool_names import ToolNames
     from midstream.providers.prompts.model_messages import ModelToolCall, ModelToolResult
 
 Block = dict[str, object]

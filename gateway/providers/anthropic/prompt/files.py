@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from midstream.providers.prompts.anthropic_options import AnthropicOptions
+from midstream.providers.anthropic.prompt.options import AnthropicOptions
+from midstream.providers.anthropic.stream.citations import CitedDocument
 from midstream.providers.prompts.model_files import ModelFile, omission_note
-from midstream.providers.translate.anthropic_citations import CitedDocument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

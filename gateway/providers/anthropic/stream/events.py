@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.translate.anthropic_wire import (
+from midstream.providers.anthropic.stream.blocks import (
     NO_JSON,
     ContentBlock,
     ToolUseBlock,

@@ -16,7 +16,7 @@ from midstream.errors import (
 )
 from midstream.protocol.chunks import StartStepChunk, TextDeltaChunk
 from midstream.protocol.messages import UIMessage
-from midstream.providers.anthropic import AnthropicProvider
+from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest, ToolSpec
 from midstream.providers.http import TimeLimits
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream

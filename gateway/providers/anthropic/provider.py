@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from midstream.providers.anthropic.prompt.request import build_request
+from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.dialects import is_anthropic
 from midstream.providers.drains import Drains
 from midstream.providers.errors import Fault
 from midstream.providers.forms import enter_either
 from midstream.providers.http import STREAM_HEADERS, TimeLimits, open_sse
-from midstream.providers.prompts.anthropic import build_request
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.retries import retry_hooks
-from midstream.providers.translate.anthropic import AnthropicTranslator
 from midstream.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import anthropic
     import httpx2
 
+    from midstream.providers.anthropic.prompt.request import AnthropicRequest
     from midstream.providers.base import StepRequest
     from midstream.providers.http import SseStep
-    from midstream.providers.prompts.anthropic import AnthropicRequest
 
 _encode: Final = msgspec.json.encode
 

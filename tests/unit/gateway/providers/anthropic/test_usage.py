@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from midstream.providers.translate import anthropic_usage
+from midstream.providers.anthropic.stream import usage as anthropic_usage
 
 
 @pytest.mark.parametrize("kind", [["message"], {"a": 1}, 7, None])

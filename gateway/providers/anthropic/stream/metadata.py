@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 if TYPE_CHECKING:
     from midstream.protocol.chunks import Json
-    from midstream.providers.translate.anthropic_wire import Caller
+    from midstream.providers.anthropic.stream.blocks import Caller
 
 _encode = msgspec.json.Encoder().encode
 

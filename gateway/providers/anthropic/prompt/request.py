@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from midstream.providers.anthropic_tools import ToolNames
-from midstream.providers.prompts.anthropic_betas import body_betas
-from midstream.providers.prompts.anthropic_messages import Conversation
-from midstream.providers.prompts.anthropic_models import ModelTraits, model_traits
-from midstream.providers.prompts.anthropic_reasoning import with_reasoning
-from midstream.providers.prompts.anthropic_request_tools import RequestTools
-from midstream.providers.prompts.anthropic_schema import constrained_schema, is_constrainable
+from midstream.providers.anthropic.prompt.betas import body_betas
+from midstream.providers.anthropic.prompt.messages import Conversation
+from midstream.providers.anthropic.prompt.models import ModelTraits, model_traits
+from midstream.providers.anthropic.prompt.reasoning import with_reasoning
+from midstream.providers.anthropic.prompt.schema import constrained_schema, is_constrainable
+from midstream.providers.anthropic.prompt.tools import RequestTools
+from midstream.providers.anthropic.stream.citations import CitedDocument
+from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.prompts.model_messages import SystemMessage, model_messages
-from midstream.providers.translate.anthropic_citations import CitedDocument
 
 if TYPE_CHECKING:
     from midstream.providers.base import StepRequest

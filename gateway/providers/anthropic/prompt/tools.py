@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from midstream.providers.anthropic_tools import TOOL_BETAS, api_name, api_type
-from midstream.providers.translate.anthropic import JSON_TOOL
+from midstream.providers.anthropic.stream.translator import JSON_TOOL
+from midstream.providers.anthropic.tool_names import TOOL_BETAS, api_name, api_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from midstream.providers.anthropic.prompt.options import CacheMarks
     from midstream.providers.base import ToolSpec
-    from midstream.providers.prompts.anthropic_options import CacheMarks
 
 _Json = dict[str, object]
 

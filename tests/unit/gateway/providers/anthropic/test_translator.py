@@ -27,10 +27,10 @@ from midstream.protocol.chunks import (
     TextStartChunk,
     ToolOutputAvailableChunk,
 )
-from midstream.providers.anthropic_tools import ToolNames, api_name, api_type
+from midstream.providers.anthropic.stream.translator import AnthropicTranslator
+from midstream.providers.anthropic.tool_names import ToolNames, api_name, api_type
 from midstream.providers.base import ToolSpec
 from midstream.providers.part_ids import PartIds
-from midstream.providers.translate.anthropic import AnthropicTranslator
 from midstream.providers.translate.tool_calls import ToolCalls
 
 SECRET = "what the provider says of itself"  # noqa: S105

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from midstream.protocol.messages import UIMessage
+from midstream.providers.anthropic.prompt.models import model_traits
+from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest, ToolSpec
-from midstream.providers.prompts.anthropic import build_request
-from midstream.providers.prompts.anthropic_models import model_traits
 
 Json = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""The events of a Messages answer as the AI SDK's chunks."""
