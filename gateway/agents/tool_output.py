@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from midstream.protocol.json_values import encode_json
-from midstream.providers.prompts.model_outputs import NAMESPACE, OutputData, OutputPart
+from midstream.providers.conversation.outputs import NAMESPACE, OutputData, OutputPart
 
 _NOTHING: Final = object()
 

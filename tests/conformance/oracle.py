@@ -21,6 +21,7 @@ from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.base import StepRequest, ToolOptions, ToolSpec
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import Dialect
 from midstream.providers.part_ids import PartIds
 from midstream.providers.prompts.openai_chat import chat_request
@@ -30,7 +31,6 @@ from midstream.providers.prompts.openai_tools import declared_calls, tooling
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
-from midstream.providers.translate.tool_calls import ToolCalls
 from tests.conformance.deviations import deviates
 from tests.support.processes import REPOSITORY
 

@@ -10,6 +10,7 @@ import msgspec
 
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import is_anthropic
 from midstream.providers.drains import Drains
 from midstream.providers.errors import Fault
@@ -17,7 +18,6 @@ from midstream.providers.forms import enter_either
 from midstream.providers.http import STREAM_HEADERS, TimeLimits, open_sse
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.retries import retry_hooks
-from midstream.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -15,15 +15,15 @@ import msgspec
 from msgspec import Struct
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
-from midstream.providers.prompts.model_messages import ModelToolResult, ToolMessage
+from midstream.providers.conversation.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
+from midstream.providers.conversation.messages import ModelToolResult, ToolMessage
 from midstream.providers.prompts.openai_options import part_options
 from midstream.providers.prompts.openai_results import result_items, result_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from midstream.providers.prompts.model_messages import Metadata, ModelMessage
+    from midstream.providers.conversation.messages import Metadata, ModelMessage
 
 Item = dict[str, object]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from midstream.providers.prompts.model_messages import (
+from midstream.providers.conversation.messages import (
     AssistantMessage,
     ModelReasoning,
     ModelText,

@@ -14,12 +14,12 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.prompts.json_text import stringified
+from midstream.providers.conversation.json_text import stringified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from midstream.providers.prompts.model_messages import ModelToolCall, ModelToolResult
+    from midstream.providers.conversation.messages import ModelToolCall, ModelToolResult
     from midstream.providers.prompts.openai_options import PartOptions
 
 Item = dict[str, object]

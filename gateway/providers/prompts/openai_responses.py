@@ -17,10 +17,10 @@ import msgspec
 from msgspec import UNSET, Struct, structs
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.prompts.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
-from midstream.providers.prompts.json_text import stringified
-from midstream.providers.prompts.model_files import ModelFile, omission_note
-from midstream.providers.prompts.model_messages import (
+from midstream.providers.conversation.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
+from midstream.providers.conversation.files import ModelFile, omission_note
+from midstream.providers.conversation.json_text import stringified
+from midstream.providers.conversation.messages import (
     AssistantContent,
     AssistantMessage,
     ModelApprovalResponse,

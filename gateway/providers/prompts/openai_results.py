@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from midstream.providers.prompts.json_text import stringified
-from midstream.providers.prompts.model_files import omission_note
-from midstream.providers.prompts.model_outputs import content_parts
+from midstream.providers.conversation.files import omission_note
+from midstream.providers.conversation.json_text import stringified
+from midstream.providers.conversation.outputs import content_parts
 
 if TYPE_CHECKING:
-    from midstream.providers.prompts.model_files import ModelFile
-    from midstream.providers.prompts.model_messages import ModelToolResult
+    from midstream.providers.conversation.files import ModelFile
+    from midstream.providers.conversation.messages import ModelToolResult
 
 _DENIAL: Final = "Tool call execution denied."
 

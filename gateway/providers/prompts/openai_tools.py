@@ -10,9 +10,9 @@ from msgspec import UNSET, Struct
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import ToolPart, parse_part
 from midstream.providers.base import InputCheck, accept_any
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.prompts.openai_schema import normalized_schema
 from midstream.providers.translate.openai_responses_step import Tooling
-from midstream.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

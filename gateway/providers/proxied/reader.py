@@ -19,6 +19,7 @@ from midstream.protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecod
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.errors import Fault
 from midstream.providers.prompts.openai_tools import tooling
 from midstream.providers.proxied.calls import Wire
@@ -26,7 +27,6 @@ from midstream.providers.proxied.endings import ENDINGS
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
-from midstream.providers.translate.tool_calls import ToolCalls
 from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from midstream.errors import ProviderError
     from midstream.providers.base import Usage
-    from midstream.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.conversation.tool_calls import ToolCalls
 
 _FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",

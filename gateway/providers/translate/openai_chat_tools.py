@@ -23,7 +23,7 @@ from midstream.providers.translate.openai_parallel import is_parallel_wrapper, w
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from midstream.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.conversation.tool_calls import ToolCalls
 
 _CLOSING: Final = {"}": "{", "]": "["}
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from midstream.providers.base import Usage
+    from midstream.providers.conversation.tool_calls import ToolCalls
     from midstream.providers.dialects import ThinkingField
     from midstream.providers.part_ids import PartIds
-    from midstream.providers.translate.tool_calls import ToolCalls
 
 
 class _Delta(Struct):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from midstream.protocol.chunks import AnyChunk, Json
-    from midstream.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.conversation.tool_calls import ToolCalls
 
 
 class ToolCallDelta(plain.ToolCallDelta):

@@ -17,8 +17,8 @@ from msgspec import Raw, Struct, UnsetType
 
 from midstream.protocol.chunks import Json
 from midstream.protocol.codec import UNREADABLE
+from midstream.providers.conversation.tool_calls import rewritten
 from midstream.providers.translate.openai_metadata import openai_metadata
-from midstream.providers.translate.tool_calls import rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from midstream.errors import ProviderError
-    from midstream.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.conversation.tool_calls import ToolCalls
 
 _event_decoder = msgspec.json.Decoder(wire.Event)
 _read_head = reader(wire.Head)

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk, ToolOutputAvailableChunk
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.translate.loose import reader
 from midstream.providers.translate.openai_responses_annotations import Annotations
-from midstream.providers.translate.tool_calls import ToolCalls
 
 _Item = TypeVar("_Item")
 _encode = msgspec.json.encode

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from midstream.providers.anthropic.prompt.options import AnthropicOptions
 from midstream.providers.anthropic.stream.citations import CitedDocument
-from midstream.providers.prompts.model_files import ModelFile, omission_note
+from midstream.providers.conversation.files import ModelFile, omission_note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from midstream.providers.anthropic.tool_names import ToolNames
-    from midstream.providers.prompts.model_messages import ModelToolCall, ModelToolResult
+    from midstream.providers.conversation.messages import ModelToolCall, ModelToolResult
 
 Block = dict[str, object]
 

@@ -23,9 +23,9 @@ from midstream.providers.anthropic.prompt.hosted_calls import (
     result_block,
 )
 from midstream.providers.anthropic.prompt.options import CacheMarks, anthropic_options
-from midstream.providers.prompts.call_names import MAX_ANTHROPIC_NAME, MAX_CALL_ID, fitting
-from midstream.providers.prompts.json_text import stringified
-from midstream.providers.prompts.model_messages import (
+from midstream.providers.conversation.call_names import MAX_ANTHROPIC_NAME, MAX_CALL_ID, fitting
+from midstream.providers.conversation.json_text import stringified
+from midstream.providers.conversation.messages import (
     AssistantMessage,
     ModelCustom,
     ModelMessage,
@@ -37,14 +37,14 @@ from midstream.providers.prompts.model_messages import (
     ToolMessage,
     UserMessage,
 )
-from midstream.providers.prompts.model_outputs import content_parts
+from midstream.providers.conversation.outputs import content_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from midstream.providers.anthropic.stream.citations import CitedDocument
     from midstream.providers.anthropic.tool_names import ToolNames
-    from midstream.providers.prompts.model_files import ModelFile
+    from midstream.providers.conversation.files import ModelFile
 
 _MID_SYSTEM_BETA: Final = "mid-conversation-system-2026-04-07"
 _FALLBACK_BETA: Final = "server-side-fallback-2026-06-01"

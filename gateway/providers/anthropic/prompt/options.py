@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
-    from midstream.providers.prompts.model_messages import Metadata
+    from midstream.providers.conversation.messages import Metadata
 
 MAX_CACHE_MARKS: Final = 4
 """The API refuses a request with more."""

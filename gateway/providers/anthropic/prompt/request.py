@@ -19,7 +19,7 @@ from midstream.providers.anthropic.prompt.schema import constrained_schema, is_c
 from midstream.providers.anthropic.prompt.tools import RequestTools
 from midstream.providers.anthropic.stream.citations import CitedDocument
 from midstream.providers.anthropic.tool_names import ToolNames
-from midstream.providers.prompts.model_messages import SystemMessage, model_messages
+from midstream.providers.conversation.messages import SystemMessage, model_messages
 
 if TYPE_CHECKING:
     from midstream.providers.base import StepRequest

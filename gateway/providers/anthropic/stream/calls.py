@@ -19,12 +19,12 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.anthropic.stream.metadata import anthropic_metadata, call_metadata
-from midstream.providers.translate.tool_calls import rewritten
+from midstream.providers.conversation.tool_calls import rewritten
 
 if TYPE_CHECKING:
     from midstream.providers.anthropic.stream import blocks as wire
     from midstream.providers.anthropic.tool_names import ToolNames
-    from midstream.providers.translate.tool_calls import ToolCalls
+    from midstream.providers.conversation.tool_calls import ToolCalls
 
 CompleteCall: TypeAlias = ToolInputAvailableChunk | ToolInputErrorChunk
 

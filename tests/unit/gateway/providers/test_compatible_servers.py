@@ -20,13 +20,13 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
 from midstream.providers.openai_chat import OpenAIChatProvider
 from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from midstream.providers.translate.tool_calls import ToolCalls
 from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from msgspec import Struct
 from midstream.protocol.chunks import TextDeltaChunk, ToolInputAvailableChunk
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.part_ids import PartIds
 from midstream.providers.translate.loose import Side, read_loosely
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
-from midstream.providers.translate.tool_calls import ToolCalls
 from tests.integration.endings.answers import APIS, call, end, text
 
 if TYPE_CHECKING:

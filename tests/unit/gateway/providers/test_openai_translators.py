@@ -21,11 +21,11 @@ from midstream.protocol.chunks import (
     ToolInputErrorChunk,
 )
 from midstream.protocol.codec import encode
+from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.part_ids import PartIds
 from midstream.providers.translate.openai_chat import OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
-from midstream.providers.translate.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

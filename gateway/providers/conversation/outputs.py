@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct
 
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import FilePart
-from midstream.providers.prompts.model_files import ModelFile, model_file
+from midstream.providers.conversation.files import ModelFile, model_file
 
 if TYPE_CHECKING:
     from midstream.protocol.chunks import Json

@@ -38,9 +38,9 @@ from midstream.protocol.messages import (
     parse_part,
 )
 from midstream.protocol.parts import fields_of
-from midstream.providers.prompts.json_text import sound
-from midstream.providers.prompts.model_files import ModelFile, model_file
-from midstream.providers.prompts.model_outputs import output_content
+from midstream.providers.conversation.files import ModelFile, model_file
+from midstream.providers.conversation.json_text import sound
+from midstream.providers.conversation.outputs import output_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

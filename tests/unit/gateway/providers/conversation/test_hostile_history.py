@@ -11,8 +11,8 @@ from msgspec import Raw
 from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest, ToolSpec
+from midstream.providers.conversation.json_text import MAX_DEPTH, sound
 from midstream.providers.dialects import Dialect
-from midstream.providers.prompts.json_text import MAX_DEPTH, sound
 from midstream.providers.prompts.openai_chat import chat_request
 from midstream.providers.prompts.openai_compatible import compatible_request
 from midstream.providers.prompts.openai_responses_request import responses_request

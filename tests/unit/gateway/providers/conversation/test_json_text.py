@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import Raw
 
-from midstream.providers.prompts.json_text import stringified
+from midstream.providers.conversation.json_text import stringified
 
 
 @pytest.mark.parametrize(
