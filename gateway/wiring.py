@@ -20,13 +20,13 @@ from midstream.agents.imports import import_object, unusable
 from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
 from midstream.errors import AgentNotFoundError, ProviderError, SettingsError
 from midstream.providers.anthropic.provider import AnthropicProvider
-from midstream.providers.azure import (
+from midstream.providers.http import TimeLimits
+from midstream.providers.openai.azure import (
     AzureChatProvider,
     AzureClient,
     AzureResponsesProvider,
     azure_address,
 )
-from midstream.providers.http import TimeLimits
 from midstream.providers.openai_chat import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 from midstream.providers.simulator import MODELS, create_simulator

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepMemory, StepResult, Translator
-    from midstream.providers.openai_client import OpenAIClient
+    from midstream.providers.openai.client import OpenAIClient
 
 logger = logging.getLogger(__name__)
 

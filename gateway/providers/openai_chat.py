@@ -14,7 +14,7 @@ from midstream.providers.dialects import (
     wants_thinking_always,
 )
 from midstream.providers.forms import enter_either
-from midstream.providers.openai_client import OpenAIClient
+from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.prompts.openai_chat import chat_request
 from midstream.providers.prompts.openai_compatible import compatible_request
 from midstream.providers.prompts.openai_tools import declared_calls

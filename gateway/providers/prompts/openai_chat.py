@@ -26,10 +26,10 @@ from midstream.providers.conversation.messages import (
     UserMessage,
     model_messages,
 )
-from midstream.providers.prompts.openai_models import ModelTraits, model_traits
-from midstream.providers.prompts.openai_options import drop_sampling, part_options, renamed
-from midstream.providers.prompts.openai_results import result_text
-from midstream.providers.prompts.openai_schema import answer_schema, normalized_schema
+from midstream.providers.openai.models import ModelTraits, model_traits
+from midstream.providers.openai.options import drop_sampling, part_options, renamed
+from midstream.providers.openai.results import result_text
+from midstream.providers.openai.schema import answer_schema, normalized_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -35,6 +35,8 @@ from midstream.providers.conversation.messages import (
     UserMessage,
     model_messages,
 )
+from midstream.providers.openai.options import renamed
+from midstream.providers.openai.results import result_text
 from midstream.providers.prompts.openai_chat import (
     AUDIO_FORMATS,
     PARAMETERS,
@@ -42,8 +44,6 @@ from midstream.providers.prompts.openai_chat import (
     called_in,
     chat_tool_choice,
 )
-from midstream.providers.prompts.openai_options import renamed
-from midstream.providers.prompts.openai_results import result_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -17,8 +17,8 @@ from msgspec import Struct
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.conversation.call_names import MAX_CALL_ID, MAX_OPENAI_NAME, fitting
 from midstream.providers.conversation.messages import ModelToolResult, ToolMessage
-from midstream.providers.prompts.openai_options import part_options
-from midstream.providers.prompts.openai_results import result_items, result_text
+from midstream.providers.openai.options import part_options
+from midstream.providers.openai.results import result_items, result_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,12 +17,12 @@ from midstream.providers.conversation.messages import (
     ModelText,
     ModelToolCall,
 )
-from midstream.providers.prompts.openai_options import part_options
+from midstream.providers.openai.options import part_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from midstream.providers.prompts.openai_options import PartOptions
+    from midstream.providers.openai.options import PartOptions
 
 Item = dict[str, object]
 

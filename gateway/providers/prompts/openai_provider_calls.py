@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from midstream.providers.conversation.messages import ModelToolCall, ModelToolResult
-    from midstream.providers.prompts.openai_options import PartOptions
+    from midstream.providers.openai.options import PartOptions
 
 Item = dict[str, object]
 _Fields = dict[str, Raw]

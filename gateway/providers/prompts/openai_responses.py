@@ -35,7 +35,8 @@ from midstream.providers.conversation.messages import (
     UserMessage,
     model_messages,
 )
-from midstream.providers.prompts.openai_options import PartOptions, part_options
+from midstream.providers.openai.options import PartOptions, part_options
+from midstream.providers.openai.results import result_items, result_text
 from midstream.providers.prompts.openai_parallel_calls import Wrappers
 from midstream.providers.prompts.openai_plain_items import plain_step
 from midstream.providers.prompts.openai_provider_calls import (
@@ -43,7 +44,6 @@ from midstream.providers.prompts.openai_provider_calls import (
     hosted_result,
     provider_call,
 )
-from midstream.providers.prompts.openai_results import result_items, result_text
 from midstream.providers.prompts.openai_tools import DeclaredTools
 
 if TYPE_CHECKING:

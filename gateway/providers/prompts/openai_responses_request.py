@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from midstream.providers.prompts.openai_models import model_traits
-from midstream.providers.prompts.openai_options import drop_sampling, renamed
+from midstream.providers.openai.models import model_traits
+from midstream.providers.openai.options import drop_sampling, renamed
+from midstream.providers.openai.schema import answer_schema
 from midstream.providers.prompts.openai_responses import InputSettings, responses_input
-from midstream.providers.prompts.openai_schema import answer_schema
 from midstream.providers.prompts.openai_tools import (
     DeclaredTools,
     request_tool_choice,

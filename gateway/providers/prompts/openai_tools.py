@@ -11,7 +11,7 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import ToolPart, parse_part
 from midstream.providers.base import InputCheck, accept_any
 from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.prompts.openai_schema import normalized_schema
+from midstream.providers.openai.schema import normalized_schema
 from midstream.providers.translate.openai_responses_step import Tooling
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from midstream.protocol.chunks import (
     ReasoningStartChunk,
     TextDeltaChunk,
 )
+from midstream.providers.openai.usage import chat_usage
 from midstream.providers.translate.loose import Side
 from midstream.providers.translate.openai_chat import NO_JSON, Annotation, OpenAIChatTranslator
 from midstream.providers.translate.openai_compatible_tools import CompatibleToolCalls, ToolCallDelta
-from midstream.providers.translate.openai_usage import chat_usage
 from midstream.providers.translate.reasoning_details import ReasoningDetails
 
 if TYPE_CHECKING:

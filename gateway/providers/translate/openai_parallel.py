@@ -18,7 +18,7 @@ from msgspec import Raw, Struct, UnsetType
 from midstream.protocol.chunks import Json
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.conversation.tool_calls import rewritten
-from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.openai.metadata import openai_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -31,14 +31,14 @@ from midstream.protocol.surrogates import well_formed
 from midstream.providers.base import StepResult
 from midstream.providers.failures import failure_in
 from midstream.providers.faults import Fault
+from midstream.providers.openai.failures import UNREADABLE_EVENT, what_is
+from midstream.providers.openai.metadata import OURS, openai_metadata
 from midstream.providers.part_ids import PartIds
 from midstream.providers.translate import openai_responses_client_tools as client_tools
 from midstream.providers.translate import openai_responses_hosted_tools as hosted_tools
 from midstream.providers.translate import openai_responses_wire as wire
 from midstream.providers.translate.loose import read_loosely, reader
 from midstream.providers.translate.odd_events import OddEvents
-from midstream.providers.translate.openai_failures import UNREADABLE_EVENT, what_is
-from midstream.providers.translate.openai_metadata import OURS, openai_metadata
 from midstream.providers.translate.openai_responses_annotations import Annotations
 from midstream.providers.translate.openai_responses_endings import take_end
 from midstream.providers.translate.openai_responses_items import ItemPlaces

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from midstream.protocol.chunks import AnyChunk, Json, SourceDocumentChunk, SourceUrlChunk
-from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.openai.metadata import openai_metadata
 from midstream.providers.translate.openai_responses_wire import (
     Annotation,
     ContainerFileCitation,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from midstream.providers.faults import Fault
+from midstream.providers.openai.usage import responses_usage
 from midstream.providers.translate import openai_responses_wire as wire
 from midstream.providers.translate.loose import reader
-from midstream.providers.translate.openai_usage import responses_usage
 
 if TYPE_CHECKING:
     from midstream.protocol.chunks import FinishReason

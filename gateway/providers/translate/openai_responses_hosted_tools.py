@@ -18,9 +18,9 @@ from midstream.protocol.chunks import (
     ToolApprovalRequestChunk,
     ToolOutputErrorChunk,
 )
+from midstream.providers.openai.metadata import openai_metadata
 from midstream.providers.translate import openai_responses_outputs as outputs
 from midstream.providers.translate import openai_responses_wire as wire
-from midstream.providers.translate.openai_metadata import openai_metadata
 from midstream.providers.translate.openai_responses_step import (
     Handler,
     StepTools,

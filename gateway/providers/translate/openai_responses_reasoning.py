@@ -22,7 +22,7 @@ from midstream.protocol.chunks import (
     ReasoningEndChunk,
     ReasoningStartChunk,
 )
-from midstream.providers.translate.openai_metadata import openai_metadata
+from midstream.providers.openai.metadata import openai_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable

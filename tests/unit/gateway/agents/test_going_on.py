@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from midstream.providers.base import DurableResponses, StepRequest, StepStream
-    from midstream.providers.openai_client import OpenAIClient
+    from midstream.providers.openai.client import OpenAIClient
 
 QUESTION = UIMessage.parse(b'{"id":"u","role":"user","parts":[{"type":"text","text":"Add."}]}')
 START = StartChunk(message_id="a")

@@ -16,7 +16,7 @@ from midstream.agents.http_agent import HttpAgent, HttpAgentConfig
 from midstream.errors import AgentError
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol import FinishChunk, UIMessage, encode
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

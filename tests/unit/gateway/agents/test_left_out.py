@@ -18,7 +18,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai_chat import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

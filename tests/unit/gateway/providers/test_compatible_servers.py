@@ -27,7 +27,7 @@ from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

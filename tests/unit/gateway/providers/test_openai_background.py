@@ -15,7 +15,7 @@ from midstream.providers import openai_background
 from midstream.providers.base import StepRequest
 from midstream.providers.errors import Fault
 from midstream.providers.openai_responses import OpenAIResponsesProvider
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -22,7 +22,7 @@ from midstream.providers.prompts.openai_responses_request import responses_reque
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest, ToolSpec
 from midstream.providers.http import TimeLimits
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from midstream.protocol.chunks import Json
-    from midstream.providers.prompts.openai_models import ModelTraits
+    from midstream.providers.openai.models import ModelTraits
 
 _SAMPLING: Final = ("temperature", "top_p")
 

@@ -20,7 +20,7 @@ from midstream.providers.base import StepRequest
 from midstream.providers.http import TimeLimits
 from midstream.providers.openai_chat import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -30,7 +30,7 @@ from midstream.providers.translate.openai_responses import OpenAIResponsesTransl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TRANSCRIPTS = Path(__file__).parents[3] / "conformance" / "transcripts"
+TRANSCRIPTS = Path(__file__).parents[4] / "conformance" / "transcripts"
 CREATED = {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}}
 MESSAGE = {
     "type": "response.output_item.added",

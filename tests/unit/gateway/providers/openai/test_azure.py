@@ -9,15 +9,15 @@ import pytest
 
 from midstream.errors import ProviderRejectedError
 from midstream.protocol.messages import UIMessage
-from midstream.providers.azure import (
+from midstream.providers.base import StepRequest
+from midstream.providers.openai.azure import (
     AzureAddress,
     AzureChatProvider,
     AzureClient,
     AzureResponsesProvider,
     azure_address,
 )
-from midstream.providers.base import StepRequest
-from tests.unit.gateway.providers.openai_upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
     from midstream.providers.base import Provider

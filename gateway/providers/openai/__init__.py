@@ -1,0 +1,1 @@
+"""OpenAI: what its two APIs share."""
