@@ -27,7 +27,7 @@ from midstream.providers.openai.azure import (
     AzureResponsesProvider,
     azure_address,
 )
-from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 from midstream.providers.simulator import MODELS, create_simulator
 from midstream.providers.simulator.server import serve_simulator

@@ -23,13 +23,13 @@ from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.base import StepRequest, ToolOptions, ToolSpec
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import Dialect
+from midstream.providers.openai_chat.compatible.prompt import compatible_request
+from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
+from midstream.providers.openai_chat.prompt import chat_request
+from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.part_ids import PartIds
-from midstream.providers.prompts.openai_chat import chat_request
-from midstream.providers.prompts.openai_compatible import compatible_request
 from midstream.providers.prompts.openai_responses_request import responses_request
 from midstream.providers.prompts.openai_tools import declared_calls, tooling
-from midstream.providers.translate.openai_chat import OpenAIChatTranslator
-from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 from tests.conformance.deviations import deviates
 from tests.support.processes import REPOSITORY

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httpx2
 
 from midstream.providers.anthropic.provider import AnthropicProvider
-from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.fuzz.strict_apis import RefusedError, check_request
 

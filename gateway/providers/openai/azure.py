@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, Struct, structs
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import UIMessage
 from midstream.providers.openai.client import OpenAIClient
-from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.provider import AnthropicProvider
-from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 

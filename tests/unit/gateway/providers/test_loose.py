@@ -14,10 +14,10 @@ from midstream.protocol.chunks import TextDeltaChunk, ToolInputAvailableChunk
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.conversation.tool_calls import ToolCalls
+from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
+from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.part_ids import PartIds
 from midstream.providers.translate.loose import Side, read_loosely
-from midstream.providers.translate.openai_chat import OpenAIChatTranslator
-from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 from tests.integration.endings.answers import APIS, call, end, text
 

@@ -13,8 +13,8 @@ from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest, ToolSpec
 from midstream.providers.conversation.json_text import MAX_DEPTH, sound
 from midstream.providers.dialects import Dialect
-from midstream.providers.prompts.openai_chat import chat_request
-from midstream.providers.prompts.openai_compatible import compatible_request
+from midstream.providers.openai_chat.compatible.prompt import compatible_request
+from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.prompts.openai_responses_request import responses_request
 from tests.fuzz.corpus import WIRES
 from tests.fuzz.strict_apis import check_request

@@ -9,7 +9,7 @@ import pytest
 
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest, ToolSpec
-from midstream.providers.prompts.openai_chat import chat_request
+from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.prompts.openai_responses_request import responses_request
 from midstream.providers.prompts.openai_tools import answered_approvals
 

@@ -18,7 +18,7 @@ from midstream.protocol.chunks import StartStepChunk, TextDeltaChunk
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest
 from midstream.providers.http import TimeLimits
-from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 

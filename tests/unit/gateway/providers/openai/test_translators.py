@@ -22,9 +22,9 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.codec import encode
 from midstream.providers.conversation.tool_calls import ToolCalls
+from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
+from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.part_ids import PartIds
-from midstream.providers.translate.openai_chat import OpenAIChatTranslator
-from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:

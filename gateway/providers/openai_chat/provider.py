@@ -15,11 +15,11 @@ from midstream.providers.dialects import (
 )
 from midstream.providers.forms import enter_either
 from midstream.providers.openai.client import OpenAIClient
-from midstream.providers.prompts.openai_chat import chat_request
-from midstream.providers.prompts.openai_compatible import compatible_request
+from midstream.providers.openai_chat.compatible.prompt import compatible_request
+from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
+from midstream.providers.openai_chat.prompt import chat_request
+from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.prompts.openai_tools import declared_calls
-from midstream.providers.translate.openai_chat import OpenAIChatTranslator
-from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

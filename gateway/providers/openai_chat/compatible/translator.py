@@ -25,10 +25,13 @@ from midstream.protocol.chunks import (
     TextDeltaChunk,
 )
 from midstream.providers.openai.usage import chat_usage
+from midstream.providers.openai_chat.compatible.reasoning_details import ReasoningDetails
+from midstream.providers.openai_chat.compatible.tool_deltas import (
+    CompatibleToolCalls,
+    ToolCallDelta,
+)
+from midstream.providers.openai_chat.translator import NO_JSON, Annotation, OpenAIChatTranslator
 from midstream.providers.translate.loose import Side
-from midstream.providers.translate.openai_chat import NO_JSON, Annotation, OpenAIChatTranslator
-from midstream.providers.translate.openai_compatible_tools import CompatibleToolCalls, ToolCallDelta
-from midstream.providers.translate.reasoning_details import ReasoningDetails
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

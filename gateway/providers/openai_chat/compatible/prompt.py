@@ -37,7 +37,7 @@ from midstream.providers.conversation.messages import (
 )
 from midstream.providers.openai.options import renamed
 from midstream.providers.openai.results import result_text
-from midstream.providers.prompts.openai_chat import (
+from midstream.providers.openai_chat.prompt import (
     AUDIO_FORMATS,
     PARAMETERS,
     call_arguments,

@@ -22,11 +22,11 @@ from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
-from midstream.providers.openai_chat import OpenAIChatProvider
+from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from midstream.providers.translate.openai_compatible import OpenAICompatibleTranslator
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ async def test_other_refusals_are_final(
 def test_server_that_always_wants_thinking_gets_an_empty_one() -> None:
     """DeepSeek refuses messages of another model's, which has not thought, without the field."""
     from midstream.providers.dialects import Dialect
-    from midstream.providers.prompts.openai_compatible import compatible_request
+    from midstream.providers.openai_chat.compatible.prompt import compatible_request
 
     body = json.loads(compatible_request(request(ELSEWHERE), Dialect(always_thinking=True)))
     assert body["messages"][1] == {

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.translate import openai_chat_tools as plain
-from midstream.providers.translate.openai_chat_tools import FunctionDelta, ToolCallDeltas
+from midstream.providers.openai_chat import tool_deltas as plain
+from midstream.providers.openai_chat.tool_deltas import FunctionDelta, ToolCallDeltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,1 @@
+"""Servers that speak Chat Completions in their own way."""
