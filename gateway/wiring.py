@@ -28,7 +28,7 @@ from midstream.providers.openai.azure import (
     azure_address,
 )
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from midstream.providers.simulator import MODELS, create_simulator
 from midstream.providers.simulator.server import serve_simulator
 from midstream.settings_agents import AgentSettings

@@ -27,10 +27,10 @@ from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
+from midstream.providers.openai_responses.prompt.request import responses_request
+from midstream.providers.openai_responses.prompt.tools import declared_calls, tooling
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.part_ids import PartIds
-from midstream.providers.prompts.openai_responses_request import responses_request
-from midstream.providers.prompts.openai_tools import declared_calls, tooling
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 from tests.conformance.deviations import deviates
 from tests.support.processes import REPOSITORY
 

@@ -10,7 +10,7 @@ import pytest
 
 from midstream.protocol.codec import encode
 from midstream.providers.openai.azure import as_azure, as_openai
-from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.openai_responses.prompt.request import responses_request
 from tests.conformance.oracle import (
     OPTIONS,
     PROVIDERS,

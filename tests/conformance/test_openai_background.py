@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from midstream.protocol.codec import encode
-from midstream.providers.openai_background import FollowedResponse, ResponsePoint
-from midstream.providers.prompts.openai_tools import declared_calls, tooling
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.openai_responses.background import FollowedResponse, ResponsePoint
+from midstream.providers.openai_responses.prompt.tools import declared_calls, tooling
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from tests.conformance.oracle import as_bytes, ids, tool_specs
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts" / "openai-responses"

@@ -10,7 +10,7 @@ import pytest
 
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.openai_chat.compatible.prompt import compatible_request
-from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.openai_responses.prompt.request import responses_request
 from tests.conformance.deviations import deviates
 from tests.conformance.oracle import ACME, as_bytes, comparable, step_request, translate
 

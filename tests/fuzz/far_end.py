@@ -9,7 +9,7 @@ import httpx2
 
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from tests.fuzz.strict_apis import RefusedError, check_request
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import UIMessage
 from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

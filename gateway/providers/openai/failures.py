@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.failures import failure_in, tells_of_failure
 from midstream.providers.faults import Fault
+from midstream.providers.openai_responses.stream.events import NO_JSON, Head
 from midstream.providers.translate.loose import reader
-from midstream.providers.translate.openai_responses_wire import NO_JSON, Head
 
 if TYPE_CHECKING:
     from midstream.errors import ProviderError

@@ -19,7 +19,7 @@ from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
-from midstream.providers.prompts.openai_tools import declared_calls
+from midstream.providers.openai_responses.prompt.tools import declared_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

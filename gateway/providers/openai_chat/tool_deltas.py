@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
+from midstream.providers.openai_responses.stream.parallel_calls import (
+    is_parallel_wrapper,
+    wrapped_calls,
+)
 from midstream.providers.translate.loose import Side
-from midstream.providers.translate.openai_parallel import is_parallel_wrapper, wrapped_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

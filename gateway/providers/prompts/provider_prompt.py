@@ -9,7 +9,7 @@ import msgspec
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest
 from midstream.providers.openai_chat.prompt import chat_request
-from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.openai_responses.prompt.request import responses_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
+from midstream.providers.openai_responses.stream.items import ItemPlaces
 from midstream.providers.proxied.calls import NO_JSON, Wire
 from midstream.providers.translate.loose import Side, reader
-from midstream.providers.translate.openai_responses_items import ItemPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable

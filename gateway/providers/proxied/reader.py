@@ -23,10 +23,10 @@ from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.errors import Fault
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
-from midstream.providers.prompts.openai_tools import tooling
+from midstream.providers.openai_responses.prompt.tools import tooling
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.proxied.endings import ENDINGS
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:

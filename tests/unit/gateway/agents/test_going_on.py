@@ -40,15 +40,15 @@ from midstream.protocol.codec import encode
 from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
-from midstream.providers import openai_background
 from midstream.providers.base import StepResult, ToolCall, ToolSpec
 from midstream.providers.drains import Drains
 from midstream.providers.errors import Fault
 from midstream.providers.http import TimeLimits
-from midstream.providers.openai_background import open_background
-from midstream.providers.prompts.openai_tools import declared_calls
+from midstream.providers.openai_responses import background as openai_background
+from midstream.providers.openai_responses.background import open_background
+from midstream.providers.openai_responses.prompt.tools import declared_calls
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.retries import retry_hooks
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -15,7 +15,7 @@ from midstream.providers.conversation.json_text import MAX_DEPTH, sound
 from midstream.providers.dialects import Dialect
 from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.prompt import chat_request
-from midstream.providers.prompts.openai_responses_request import responses_request
+from midstream.providers.openai_responses.prompt.request import responses_request
 from tests.fuzz.corpus import WIRES
 from tests.fuzz.strict_apis import check_request
 

@@ -10,8 +10,8 @@ import pytest
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest, ToolSpec
 from midstream.providers.openai_chat.prompt import chat_request
-from midstream.providers.prompts.openai_responses_request import responses_request
-from midstream.providers.prompts.openai_tools import answered_approvals
+from midstream.providers.openai_responses.prompt.request import responses_request
+from midstream.providers.openai_responses.prompt.tools import answered_approvals
 
 STEP = {"type": "step-start"}
 REASONING = {

@@ -19,7 +19,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest
 from midstream.providers.http import TimeLimits
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from midstream.protocol.codec import encode
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.part_ids import PartIds
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

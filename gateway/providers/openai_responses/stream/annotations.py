@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from midstream.protocol.chunks import AnyChunk, Json, SourceDocumentChunk, SourceUrlChunk
 from midstream.providers.openai.metadata import openai_metadata
-from midstream.providers.translate.openai_responses_wire import (
+from midstream.providers.openai_responses.stream.events import (
     Annotation,
     ContainerFileCitation,
     FileCitation,

@@ -23,7 +23,7 @@ from midstream.providers.openai.metadata import openai_metadata
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from midstream.providers.translate.openai_responses_wire import FunctionCall
+    from midstream.providers.openai_responses.stream.events import FunctionCall
 
 WRAPPERS: Final = frozenset({"parallel", "multi_tool_use.parallel"})
 _RECIPIENT_PREFIX: Final = "functions."

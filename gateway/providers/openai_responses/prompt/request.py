@@ -12,8 +12,8 @@ import msgspec
 from midstream.providers.openai.models import model_traits
 from midstream.providers.openai.options import drop_sampling, renamed
 from midstream.providers.openai.schema import answer_schema
-from midstream.providers.prompts.openai_responses import InputSettings, responses_input
-from midstream.providers.prompts.openai_tools import (
+from midstream.providers.openai_responses.prompt.input_items import InputSettings, responses_input
+from midstream.providers.openai_responses.prompt.tools import (
     DeclaredTools,
     request_tool_choice,
     request_tools,

@@ -11,10 +11,10 @@ import pytest
 from midstream.errors import ProviderRejectedError, ProviderUnavailableError
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.messages import UIMessage
-from midstream.providers import openai_background
 from midstream.providers.base import StepRequest
 from midstream.providers.errors import Fault
-from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.openai_responses import background as openai_background
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:

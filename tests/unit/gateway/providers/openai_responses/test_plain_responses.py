@@ -16,12 +16,12 @@ from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
 from midstream.providers.base import StepRequest
 from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.openai_responses import OpenAIResponsesProvider
+from midstream.providers.openai_responses.prompt.request import responses_request
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.part_ids import PartIds
-from midstream.providers.prompts.openai_responses_request import responses_request
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from midstream.protocol.messages import ToolPart, parse_part
 from midstream.providers.base import InputCheck, accept_any
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai.schema import normalized_schema
-from midstream.providers.translate.openai_responses_step import Tooling
+from midstream.providers.openai_responses.stream.step_state import Tooling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

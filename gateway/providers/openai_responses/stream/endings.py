@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from midstream.providers.faults import Fault
 from midstream.providers.openai.usage import responses_usage
-from midstream.providers.translate import openai_responses_wire as wire
+from midstream.providers.openai_responses.stream import events as wire
 from midstream.providers.translate.loose import reader
 
 if TYPE_CHECKING:

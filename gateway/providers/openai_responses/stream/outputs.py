@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from midstream.providers.translate import openai_responses_wire as wire
+    from midstream.providers.openai_responses.stream import events as wire
 
 Json = dict[str, object]
 

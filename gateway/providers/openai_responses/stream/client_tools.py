@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import UNSET
 
 from midstream.providers.openai.metadata import openai_metadata
-from midstream.providers.translate import openai_responses_outputs as outputs
-from midstream.providers.translate import openai_responses_wire as wire
-from midstream.providers.translate.openai_parallel import expand_parallel, is_parallel_wrapper
-from midstream.providers.translate.openai_responses_step import (
+from midstream.providers.openai_responses.stream import events as wire
+from midstream.providers.openai_responses.stream import outputs
+from midstream.providers.openai_responses.stream.parallel_calls import (
+    expand_parallel,
+    is_parallel_wrapper,
+)
+from midstream.providers.openai_responses.stream.step_state import (
     Handler,
     StepTools,
     StreamingInput,

@@ -27,8 +27,8 @@ from midstream.providers.openai.metadata import openai_metadata
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from midstream.providers.openai_responses.stream.events import Reasoning
     from midstream.providers.part_ids import PartIds
-    from midstream.providers.translate.openai_responses_wire import Reasoning
 
 
 class _State(Enum):

@@ -10,10 +10,14 @@ from midstream.protocol.chunks import StartStepChunk
 from midstream.providers.dialects import is_openai
 from midstream.providers.forms import enter_either
 from midstream.providers.openai.client import OpenAIClient
-from midstream.providers.openai_background import cancel_background, open_background
-from midstream.providers.prompts.openai_responses_request import is_stored, responses_request
-from midstream.providers.prompts.openai_tools import answered_approvals, declared_calls, tooling
-from midstream.providers.translate.openai_responses import OpenAIResponsesTranslator
+from midstream.providers.openai_responses.background import cancel_background, open_background
+from midstream.providers.openai_responses.prompt.request import is_stored, responses_request
+from midstream.providers.openai_responses.prompt.tools import (
+    answered_approvals,
+    declared_calls,
+    tooling,
+)
+from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -33,17 +33,16 @@ from midstream.providers.failures import failure_in
 from midstream.providers.faults import Fault
 from midstream.providers.openai.failures import UNREADABLE_EVENT, what_is
 from midstream.providers.openai.metadata import OURS, openai_metadata
+from midstream.providers.openai_responses.stream import client_tools, hosted_tools
+from midstream.providers.openai_responses.stream import events as wire
+from midstream.providers.openai_responses.stream.annotations import Annotations
+from midstream.providers.openai_responses.stream.endings import take_end
+from midstream.providers.openai_responses.stream.items import ItemPlaces
+from midstream.providers.openai_responses.stream.reasoning import ReasoningItems
+from midstream.providers.openai_responses.stream.step_state import StepTools, Tooling
 from midstream.providers.part_ids import PartIds
-from midstream.providers.translate import openai_responses_client_tools as client_tools
-from midstream.providers.translate import openai_responses_hosted_tools as hosted_tools
-from midstream.providers.translate import openai_responses_wire as wire
 from midstream.providers.translate.loose import read_loosely, reader
 from midstream.providers.translate.odd_events import OddEvents
-from midstream.providers.translate.openai_responses_annotations import Annotations
-from midstream.providers.translate.openai_responses_endings import take_end
-from midstream.providers.translate.openai_responses_items import ItemPlaces
-from midstream.providers.translate.openai_responses_reasoning import ReasoningItems
-from midstream.providers.translate.openai_responses_step import StepTools, Tooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

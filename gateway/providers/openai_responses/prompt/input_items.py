@@ -37,14 +37,14 @@ from midstream.providers.conversation.messages import (
 )
 from midstream.providers.openai.options import PartOptions, part_options
 from midstream.providers.openai.results import result_items, result_text
-from midstream.providers.prompts.openai_parallel_calls import Wrappers
-from midstream.providers.prompts.openai_plain_items import plain_step
-from midstream.providers.prompts.openai_provider_calls import (
+from midstream.providers.openai_responses.prompt.hosted_calls import (
     client_result,
     hosted_result,
     provider_call,
 )
-from midstream.providers.prompts.openai_tools import DeclaredTools
+from midstream.providers.openai_responses.prompt.parallel_calls import Wrappers
+from midstream.providers.openai_responses.prompt.plain_items import plain_step
+from midstream.providers.openai_responses.prompt.tools import DeclaredTools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,0 +1,1 @@
+"""The events of a response as the AI SDK's chunks."""
