@@ -20,7 +20,6 @@ from midstream.agents.imports import import_object, unusable
 from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
 from midstream.errors import AgentNotFoundError, ProviderError, SettingsError
 from midstream.providers.anthropic.provider import AnthropicProvider
-from midstream.providers.http import TimeLimits
 from midstream.providers.openai.azure import (
     AzureChatProvider,
     AzureClient,
@@ -31,6 +30,7 @@ from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from midstream.providers.simulator import MODELS, create_simulator
 from midstream.providers.simulator.server import serve_simulator
+from midstream.providers.stream.sse_step import TimeLimits
 from midstream.settings_agents import AgentSettings
 from midstream.settings_providers import (
     AZURE_KINDS,

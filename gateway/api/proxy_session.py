@@ -19,9 +19,9 @@ from midstream.api.proxy_target import response_headers
 from midstream.errors import GatewayError, RunStoppedError
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.errors import secrets_in
-from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.stream.part_ids import PartIds
 from midstream.sessions.proxied.turn import STOPPED
 from midstream.sessions.proxied.turns import CallRequest
 from midstream.sessions.runs.registry import part_id

@@ -12,12 +12,12 @@ from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import is_anthropic
-from midstream.providers.drains import Drains
 from midstream.providers.errors import Fault
 from midstream.providers.forms import enter_either
-from midstream.providers.http import STREAM_HEADERS, TimeLimits, open_sse
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.retries import retry_hooks
+from midstream.providers.stream.drains import Drains
+from midstream.providers.stream.sse_step import STREAM_HEADERS, TimeLimits, open_sse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from midstream.providers.anthropic.prompt.request import AnthropicRequest
     from midstream.providers.base import StepRequest
-    from midstream.providers.http import SseStep
+    from midstream.providers.stream.sse_step import SseStep
 
 _encode: Final = msgspec.json.encode
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepRequest, StepResult, StepStream
-    from midstream.providers.http import TimeLimits
+    from midstream.providers.stream.sse_step import TimeLimits
 
 _HOSTS: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 _OPENAI: Final = b'{"openai":'

@@ -6,11 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from midstream.providers.drains import Drains
 from midstream.providers.errors import Fault, map_provider_errors
-from midstream.providers.http import STREAM_HEADERS, SseStep, TimeLimits, open_sse
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.retries import retry_hooks
+from midstream.providers.stream.drains import Drains
+from midstream.providers.stream.sse_step import STREAM_HEADERS, SseStep, TimeLimits, open_sse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping

@@ -8,7 +8,7 @@ from midstream.protocol.codec import UNREADABLE
 from midstream.providers.failures import failure_in, tells_of_failure
 from midstream.providers.faults import Fault
 from midstream.providers.openai_responses.stream.events import NO_JSON, Head
-from midstream.providers.translate.loose import reader
+from midstream.providers.stream.loose import reader
 
 if TYPE_CHECKING:
     from midstream.errors import ProviderError

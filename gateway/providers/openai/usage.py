@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.base import Usage
-from midstream.providers.translate.counts import count_in, fields_in, object_in
+from midstream.providers.stream.counts import count_in, fields_in, object_in
 
 
 def responses_usage(raw: Raw) -> Usage | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from midstream.providers.base import StepRequest
     from midstream.providers.dialects import ThinkingField
-    from midstream.providers.http import SseStep, TimeLimits
+    from midstream.providers.stream.sse_step import SseStep, TimeLimits
 
 
 class OpenAIChatProvider:

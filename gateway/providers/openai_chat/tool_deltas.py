@@ -21,7 +21,7 @@ from midstream.providers.openai_responses.stream.parallel_calls import (
     is_parallel_wrapper,
     wrapped_calls,
 )
-from midstream.providers.translate.loose import Side
+from midstream.providers.stream.loose import Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -29,9 +29,9 @@ from midstream.errors import (
 )
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.errors import Fault
-from midstream.providers.http import SseStep
 from midstream.providers.proxied.calls import Wire
-from midstream.providers.translate.loose import Side, reader
+from midstream.providers.stream.loose import Side, reader
+from midstream.providers.stream.sse_step import SseStep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import DurableResponses, StepRequest, StepResult, StepStream
-    from midstream.providers.http import SseStep, TimeLimits
+    from midstream.providers.stream.sse_step import SseStep, TimeLimits
 
 _GRACE_S: Final = 0.05
 """How long a step's start is held back. OpenAI begins a response before it looks at the

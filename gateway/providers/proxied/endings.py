@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from midstream.providers.openai_responses.stream.items import ItemPlaces
 from midstream.providers.proxied.calls import NO_JSON, Wire
-from midstream.providers.translate.loose import Side, reader
+from midstream.providers.stream.loose import Side, reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from midstream.providers.openai_responses.prompt.tools import tooling
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.proxied.endings import ENDINGS
-from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
+from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
     from midstream.providers.base import StepResult, Translator
-    from midstream.providers.part_ids import PartIds
     from midstream.providers.proxied.calls import Call
+    from midstream.providers.stream.part_ids import PartIds
 
 logger = logging.getLogger(__name__)
 

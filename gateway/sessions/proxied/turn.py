@@ -35,7 +35,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
-from midstream.providers.part_ids import PartIds
+from midstream.providers.stream.part_ids import PartIds
 from midstream.sessions.proxied.call import PARALLEL, Step
 
 if TYPE_CHECKING:

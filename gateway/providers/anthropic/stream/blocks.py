@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from midstream.providers.translate.loose import Side
+from midstream.providers.stream.loose import Side
 
 NO_JSON: Final = Raw()
 

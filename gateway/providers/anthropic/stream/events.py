@@ -17,7 +17,7 @@ from midstream.providers.anthropic.stream.blocks import (
     ToolUseBlock,
     Wire,
 )
-from midstream.providers.translate.loose import Side, read_loosely
+from midstream.providers.stream.loose import Side, read_loosely
 
 # --- citations ------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from midstream.providers.anthropic.stream.usage import UsageCount
 from midstream.providers.base import StepResult
 from midstream.providers.failures import failure_in, tells_of_failure
 from midstream.providers.faults import Fault
-from midstream.providers.translate.odd_events import OddEvents
+from midstream.providers.stream.odd_events import OddEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from midstream.errors import ProviderError
     from midstream.providers.anthropic.tool_names import ToolNames
     from midstream.providers.conversation.tool_calls import ToolCalls
-    from midstream.providers.part_ids import PartIds
+    from midstream.providers.stream.part_ids import PartIds
 
 UNREADABLE_EVENT: Final = (
     "unable to read a part of what the model provider answered; the answer may be incomplete"

@@ -12,12 +12,12 @@ from msgspec import Raw
 
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.base import Usage
-from midstream.providers.translate.counts import count_in, fields_in, object_in
+from midstream.providers.stream.counts import count_in, fields_in, object_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.providers.translate.counts import Fields
+    from midstream.providers.stream.counts import Fields
 
 _raw_decoder: Final = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode

@@ -31,7 +31,7 @@ from midstream.providers.openai_chat.compatible.tool_deltas import (
     ToolCallDelta,
 )
 from midstream.providers.openai_chat.translator import NO_JSON, Annotation, OpenAIChatTranslator
-from midstream.providers.translate.loose import Side
+from midstream.providers.stream.loose import Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from midstream.providers.base import Usage
     from midstream.providers.conversation.tool_calls import ToolCalls
     from midstream.providers.dialects import ThinkingField
-    from midstream.providers.part_ids import PartIds
+    from midstream.providers.stream.part_ids import PartIds
 
 
 class _Delta(Struct):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.providers.faults import Fault
 from midstream.providers.openai.usage import responses_usage
 from midstream.providers.openai_responses.stream import events as wire
-from midstream.providers.translate.loose import reader
+from midstream.providers.stream.loose import reader
 
 if TYPE_CHECKING:
     from midstream.protocol.chunks import FinishReason

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk, ToolOutputAvailableChunk
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_responses.stream.annotations import Annotations
-from midstream.providers.translate.loose import reader
+from midstream.providers.stream.loose import reader
 
 _Item = TypeVar("_Item")
 _encode = msgspec.json.encode

@@ -13,11 +13,11 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import FinishStepChunk
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
-from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.endings import STOPPED_FIELD
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.simulator import create_simulator
+from midstream.providers.stream.part_ids import PartIds
 from tests.support.provider_calls import APIS, PATHS, body_for, events_in, final_of
 
 if TYPE_CHECKING:

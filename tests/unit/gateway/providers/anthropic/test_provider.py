@@ -18,7 +18,7 @@ from midstream.protocol.chunks import StartStepChunk, TextDeltaChunk
 from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest, ToolSpec
-from midstream.providers.http import TimeLimits
+from midstream.providers.stream.sse_step import TimeLimits
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from midstream.errors import (
 from midstream.protocol.chunks import StartStepChunk, TextDeltaChunk
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest
-from midstream.providers.http import TimeLimits
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.stream.sse_step import TimeLimits
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_responses.prompt.request import responses_request
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.part_ids import PartIds
 from midstream.providers.proxied.calls import Wire, read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.stream.part_ids import PartIds
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from midstream.errors import ProviderUnavailableError
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.providers.base import StepResult
-from midstream.providers.drains import Drains
 from midstream.providers.errors import Fault
-from midstream.providers.http import SseStep, TimeLimits, open_sse
 from midstream.providers.proxied.calls import Wire
+from midstream.providers.stream.drains import Drains
+from midstream.providers.stream.sse_step import SseStep, TimeLimits, open_sse
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_failure_of_the_provider_ends_the_step() -> None:
 
 def test_event_that_is_too_large_is_a_broken_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that never ends its event does not fill the memory."""
-    monkeypatch.setattr("midstream.providers.http.SseDecoder.receive_data", _refuse)
+    monkeypatch.setattr("midstream.providers.stream.sse_step.SseDecoder.receive_data", _refuse)
     with pytest.raises(ProviderUnavailableError, match="understand"):
         asyncio.run(read(Body([b"data: x"])))
 
@@ -210,7 +210,7 @@ def test_loss_behind_the_end_of_what_is_said_is_the_end() -> None:
 
 def test_wait_behind_the_end_of_what_is_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while comments come."""
-    monkeypatch.setattr("midstream.providers.http.CLOSING_S", 0.05)
+    monkeypatch.setattr("midstream.providers.stream.sse_step.CLOSING_S", 0.05)
 
     class Commenting(Body):
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -230,7 +230,7 @@ def test_last_event_without_its_blank_line_is_one() -> None:
 
 def test_response_is_drained_for_a_moment_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the background, so that its connection can be used again; not for ever."""
-    monkeypatch.setattr("midstream.providers.drains.DRAIN_S", 0.01)
+    monkeypatch.setattr("midstream.providers.stream.drains.DRAIN_S", 0.01)
     body = Body([b"data: last\n\n", None])
 
     async def send() -> httpx2.Response:

@@ -19,11 +19,11 @@ from midstream.errors import ProviderError
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import ERROR_NAME, SseDecoder
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.drains import CLOSING_S
 from midstream.providers.errors import map_provider_errors
 from midstream.providers.failures import note_request
 from midstream.providers.faults import Fault
-from midstream.providers.unstreamed import MAX_BODY_BYTES, events_in, last_event
+from midstream.providers.stream.drains import CLOSING_S
+from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
     from midstream.providers.base import StepResult, Translator
-    from midstream.providers.drains import Drains
     from midstream.providers.proxied.calls import Wire
+    from midstream.providers.stream.drains import Drains
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What reading any provider's stream needs."""

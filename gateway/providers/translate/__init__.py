@@ -1,1 +1,0 @@
-"""Sans-IO translators: one module for each wire that a provider speaks."""
