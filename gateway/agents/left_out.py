@@ -23,7 +23,7 @@ from midstream.protocol.codec import one_line
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import FilePart, UIMessage, parse_part
 from midstream.protocol.parts import fields_of, json_of
-from midstream.providers.refusals import is_of_the_request, named_strings
+from midstream.providers.failures.refusals import is_of_the_request, named_strings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from midstream.protocol.codec import data_chunk
 from midstream.protocol.json_values import encode_json
-from midstream.providers.retries import Retry, told_of_retries
+from midstream.providers.failures.retries import Retry, told_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

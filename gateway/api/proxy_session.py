@@ -18,7 +18,7 @@ from midstream.api.proxy_headers import said_by
 from midstream.api.proxy_target import response_headers
 from midstream.errors import GatewayError, RunStoppedError
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.errors import secrets_in
+from midstream.providers.failures.errors import secrets_in
 from midstream.providers.proxied.calls import read_call
 from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.stream.part_ids import PartIds

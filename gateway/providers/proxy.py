@@ -19,9 +19,9 @@ from msgspec import Struct
 from midstream.aio.idle_timeout import SilenceLimit
 from midstream.errors import ProviderError, SettingsError
 from midstream.providers.dialects import is_openai
-from midstream.providers.errors import map_provider_errors
-from midstream.providers.failures import Told, failure_of, note_request, read_failure
-from midstream.providers.faults import Fault
+from midstream.providers.failures.errors import map_provider_errors
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import Told, failure_of, note_request, read_failure
 from midstream.providers.simulator import create_simulator
 from midstream.providers.simulator.server import serve_simulator
 from midstream.providers.stream.drains import CLOSING_S, Drains

@@ -12,10 +12,10 @@ from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import is_anthropic
-from midstream.providers.errors import Fault
+from midstream.providers.failures.errors import Fault
+from midstream.providers.failures.retries import retry_hooks
 from midstream.providers.forms import enter_either
 from midstream.providers.proxied.calls import Wire
-from midstream.providers.retries import retry_hooks
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import STREAM_HEADERS, TimeLimits, open_sse
 

@@ -6,9 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from midstream.providers.errors import Fault, map_provider_errors
+from midstream.providers.failures.errors import Fault, map_provider_errors
+from midstream.providers.failures.retries import retry_hooks
 from midstream.providers.proxied.calls import Wire
-from midstream.providers.retries import retry_hooks
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import STREAM_HEADERS, SseStep, TimeLimits, open_sse
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.failures import failure_in, tells_of_failure
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import failure_in, tells_of_failure
 from midstream.providers.openai_responses.stream.events import NO_JSON, Head
 from midstream.providers.stream.loose import reader
 

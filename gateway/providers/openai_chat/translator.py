@@ -27,8 +27,8 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.base import StepResult
-from midstream.providers.failures import failure_in, reports_failure
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import failure_in, reports_failure
 from midstream.providers.openai.failures import UNREADABLE_EVENT
 from midstream.providers.openai.usage import chat_usage
 from midstream.providers.openai_chat.tool_deltas import ToolCallDelta, ToolCallDeltas

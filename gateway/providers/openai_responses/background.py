@@ -28,7 +28,7 @@ from midstream.errors import (
     ProviderUnavailableError,
 )
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.errors import Fault
+from midstream.providers.failures.errors import Fault
 from midstream.providers.proxied.calls import Wire
 from midstream.providers.stream.loose import Side, reader
 from midstream.providers.stream.sse_step import SseStep

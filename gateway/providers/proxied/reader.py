@@ -20,7 +20,7 @@ from midstream.protocol.surrogates import well_formed
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.errors import Fault
+from midstream.providers.failures.errors import Fault
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.openai_responses.prompt.tools import tooling

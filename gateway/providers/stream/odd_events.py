@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from midstream.protocol.codec import UNREADABLE, says_nothing
 from midstream.protocol.sse import DONE_DATA
 from midstream.protocol.surrogates import EventHalves
-from midstream.providers.failures import failure_in
+from midstream.providers.failures.reported import failure_in
 
 if TYPE_CHECKING:
     from midstream.errors import ProviderError

@@ -19,9 +19,9 @@ from midstream.errors import ProviderError
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import ERROR_NAME, SseDecoder
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.errors import map_provider_errors
-from midstream.providers.failures import note_request
-from midstream.providers.faults import Fault
+from midstream.providers.failures.errors import map_provider_errors
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import note_request
 from midstream.providers.stream.drains import CLOSING_S
 from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 

@@ -13,8 +13,8 @@ import msgspec
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import DONE_DATA, SseDecoder
-from midstream.providers.failures import failure_in, is_failure
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import failure_in, is_failure
 from midstream.providers.proxied.whole_answers import UNLIKE_AN_ANSWER, events_of
 from midstream.telemetry import quoted
 

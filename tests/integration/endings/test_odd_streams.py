@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
 from tests.integration.endings.answers import APIS, chat, end, text, wire
 from tests.integration.endings.conftest import AGENTS
 from tests.support.provider_calls import body_for

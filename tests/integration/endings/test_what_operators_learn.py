@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
 from tests.integration.endings.answers import APIS, text, wire
 from tests.integration.endings.test_odd_streams import ask, proxied
 from tests.support.gateway import API_KEYS, GatewayProcess

@@ -31,8 +31,8 @@ from midstream.providers.anthropic.stream.results import mcp_result_chunk, resul
 from midstream.providers.anthropic.stream.texts import OpenReasoning, OpenText, TextStream
 from midstream.providers.anthropic.stream.usage import UsageCount
 from midstream.providers.base import StepResult
-from midstream.providers.failures import failure_in, tells_of_failure
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import failure_in, tells_of_failure
 from midstream.providers.stream.odd_events import OddEvents
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
 from midstream.providers.openai.usage import responses_usage
 from midstream.providers.openai_responses.stream import events as wire
 from midstream.providers.stream.loose import reader

@@ -29,8 +29,8 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.base import StepResult
-from midstream.providers.failures import failure_in
-from midstream.providers.faults import Fault
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import failure_in
 from midstream.providers.openai.failures import UNREADABLE_EVENT, what_is
 from midstream.providers.openai.metadata import OURS, openai_metadata
 from midstream.providers.openai_responses.stream import client_tools, hosted_tools

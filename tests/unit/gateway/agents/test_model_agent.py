@@ -35,7 +35,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepResult, ToolCall, ToolSpec, Usage
-from midstream.providers.errors import Fault
+from midstream.providers.failures.errors import Fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -12,7 +12,7 @@ from midstream.errors import ProviderRejectedError, ProviderUnavailableError
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest
-from midstream.providers.errors import Fault
+from midstream.providers.failures.errors import Fault
 from midstream.providers.openai_responses import background as openai_background
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream

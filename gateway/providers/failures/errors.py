@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from midstream.providers.failures import Told, failure_of, read_failure
-from midstream.providers.faults import Fault, status_fault
+from midstream.providers.failures.faults import Fault, status_fault
+from midstream.providers.failures.reported import Told, failure_of, read_failure
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:

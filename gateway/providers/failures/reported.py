@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.faults import Fault, status_fault
+from midstream.providers.failures.faults import Fault, status_fault
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:

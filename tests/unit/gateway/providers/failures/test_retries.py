@@ -12,7 +12,7 @@ import pytest
 from midstream.agents.opening import Opening, status_of
 from midstream.errors import ProviderRateLimitedError
 from midstream.protocol.codec import encode
-from midstream.providers.retries import Retry, retry_hooks, retry_of, told_of_retries
+from midstream.providers.failures.retries import Retry, retry_hooks, retry_of, told_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

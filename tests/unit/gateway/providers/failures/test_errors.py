@@ -17,7 +17,7 @@ from midstream.errors import (
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from midstream.providers.errors import (
+from midstream.providers.failures.errors import (
     CLASSES,
     Fault,
     Unmapped,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from midstream.providers.failures import (
+from midstream.providers.failures.faults import Fault
+from midstream.providers.failures.reported import (
     Told,
     failure_in,
     failure_of,
@@ -12,7 +13,6 @@ from midstream.providers.failures import (
     read_failure,
     reports_failure,
 )
-from midstream.providers.faults import Fault
 from midstream.telemetry import MAX_QUOTED_CHARS, quoted
 
 SHAPES: dict[bytes, Told] = {

@@ -1,0 +1,1 @@
+"""How providers fail: recognised, named, tried again."""
