@@ -39,7 +39,7 @@ from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
-from midstream.providers.proxy import open_upstreams
+from midstream.providers.passthrough.upstreams import open_upstreams
 from midstream.sessions import (
     LeaseLimits,
     Limits,

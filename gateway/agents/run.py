@@ -11,7 +11,7 @@ import msgspec
 from midstream.answer import Answer
 from midstream.answer.checks import checked_delta
 from midstream.ids import new_id
-from midstream.providers.prompts.provider_prompt import ProviderPrompt, provider_prompt
+from midstream.providers.sdk_prompt import ProviderPrompt, provider_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
 
     from midstream.api.api import Api
-    from midstream.providers.proxy import Answer, Upstream, Upstreams
+    from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.proxied.turns import Turns
     from midstream.settings import ProxySettings

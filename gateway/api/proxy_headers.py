@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from midstream.errors import InvalidRequestError
 from midstream.ids import MessageId, SessionId, check_id
 from midstream.protocol.messages import TextPart, readable_parts
-from midstream.providers.proxied.calls import Wire
+from midstream.providers.passthrough.call import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,8 @@ from midstream.api.proxy_target import response_headers
 from midstream.errors import GatewayError, RunStoppedError
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.failures.errors import secrets_in
-from midstream.providers.proxied.calls import read_call
-from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.call import read_call
+from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.stream.part_ids import PartIds
 from midstream.sessions.proxied.turn import STOPPED
 from midstream.sessions.proxied.turns import CallRequest
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from midstream.api.proxy_target import Header
     from midstream.limits.limiter import Limiter
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.proxied.calls import Call, Wire
-    from midstream.providers.proxy import Answer, Upstream, Upstreams
+    from midstream.providers.passthrough.call import Call, Wire
+    from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.proxied.call import Step
     from midstream.sessions.proxied.turns import Turns

@@ -15,7 +15,7 @@ from midstream.providers.dialects import is_anthropic
 from midstream.providers.failures.errors import Fault
 from midstream.providers.failures.retries import retry_hooks
 from midstream.providers.forms import enter_either
-from midstream.providers.proxied.calls import Wire
+from midstream.providers.passthrough.call import Wire
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import STREAM_HEADERS, TimeLimits, open_sse
 

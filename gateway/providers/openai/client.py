@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from midstream.providers.failures.errors import Fault, map_provider_errors
 from midstream.providers.failures.retries import retry_hooks
-from midstream.providers.proxied.calls import Wire
+from midstream.providers.passthrough.call import Wire
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import STREAM_HEADERS, SseStep, TimeLimits, open_sse
 

@@ -29,7 +29,7 @@ from midstream.errors import (
 )
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.failures.errors import Fault
-from midstream.providers.proxied.calls import Wire
+from midstream.providers.passthrough.call import Wire
 from midstream.providers.stream.loose import Side, reader
 from midstream.providers.stream.sse_step import SseStep
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
     from midstream.providers.base import StepResult, Translator
-    from midstream.providers.proxied.calls import Wire
+    from midstream.providers.passthrough.call import Wire
     from midstream.providers.stream.drains import Drains
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import DONE_DATA, SseDecoder
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import failure_in, is_failure
-from midstream.providers.proxied.whole_answers import UNLIKE_AN_ANSWER, events_of
+from midstream.providers.passthrough.whole_answers import UNLIKE_AN_ANSWER, events_of
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from midstream.errors import ProviderError
     from midstream.protocol.sse import Event
-    from midstream.providers.proxied.calls import Wire
+    from midstream.providers.passthrough.call import Wire
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Of an answer that does not stream; a larger one is not read."""

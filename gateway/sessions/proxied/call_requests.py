@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from midstream.providers.proxied.content import ToolResult
+    from midstream.providers.passthrough.content import ToolResult
     from midstream.store.records import SessionState, StoredMessage
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from midstream.errors import GatewayError
     from midstream.protocol.messages import Part
     from midstream.providers.base import StepResult
-    from midstream.providers.proxied.content import ToolResult
+    from midstream.providers.passthrough.content import ToolResult
     from midstream.sessions.runs.producer import Producer
 
 LEFT_SENTENCE: Final = (

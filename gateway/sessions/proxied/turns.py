@@ -24,7 +24,7 @@ from midstream.errors import (
     StoreUnavailableError,
 )
 from midstream.ids import MessageId, RunId, SessionId, new_id
-from midstream.providers.proxied.content import ToolResult
+from midstream.providers.passthrough.content import ToolResult
 from midstream.sessions.access import check_agent, check_write
 from midstream.sessions.opening.claims import Claimed, Claims
 from midstream.sessions.proxied.call import PARALLEL

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.node_program import node_program
 from tests.support.provider_calls import APIS, events_in
-from tests.unit.gateway.providers.test_proxied_answers import (
+from tests.unit.gateway.providers.passthrough.test_proxied_answers import (
     PLAIN,
     PROMPT,
     answer_of,

@@ -24,8 +24,8 @@ from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.proxied.calls import Wire, read_call
-from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.call import Wire, read_call
+from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.stream.part_ids import PartIds
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 

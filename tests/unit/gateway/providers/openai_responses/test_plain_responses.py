@@ -19,8 +19,8 @@ from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_responses.prompt.request import responses_request
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.proxied.calls import Wire, read_call
-from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.call import Wire, read_call
+from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.stream.part_ids import PartIds
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 

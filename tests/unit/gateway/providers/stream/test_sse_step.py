@@ -16,7 +16,7 @@ from midstream.errors import ProviderUnavailableError
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.providers.base import StepResult
 from midstream.providers.failures.errors import Fault
-from midstream.providers.proxied.calls import Wire
+from midstream.providers.passthrough.call import Wire
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import SseStep, TimeLimits, open_sse
 from tests.support.processes import eventually

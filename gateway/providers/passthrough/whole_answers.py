@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.proxied.calls import Wire
+from midstream.providers.passthrough.call import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,8 +25,8 @@ from midstream.providers.openai_chat.compatible.translator import OpenAICompatib
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.openai_responses.prompt.tools import tooling
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.proxied.calls import Wire
-from midstream.providers.proxied.endings import ENDINGS
+from midstream.providers.passthrough.call import Wire
+from midstream.providers.passthrough.ending import ENDINGS
 from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
     from midstream.providers.base import StepResult, Translator
-    from midstream.providers.proxied.calls import Call
+    from midstream.providers.passthrough.call import Call
     from midstream.providers.stream.part_ids import PartIds
 
 logger = logging.getLogger(__name__)

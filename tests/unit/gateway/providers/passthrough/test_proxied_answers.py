@@ -13,9 +13,9 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import FinishStepChunk
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
-from midstream.providers.proxied.calls import Wire, read_call
-from midstream.providers.proxied.endings import STOPPED_FIELD
-from midstream.providers.proxied.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.call import Wire, read_call
+from midstream.providers.passthrough.ending import STOPPED_FIELD
+from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.simulator import create_simulator
 from midstream.providers.stream.part_ids import PartIds
 from tests.support.provider_calls import APIS, PATHS, body_for, events_in, final_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from midstream.errors import InvalidRequestError
-from midstream.providers.proxied.calls import Call, Wire, read_call
+from midstream.providers.passthrough.call import Call, Wire, read_call
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from midstream.errors import InvalidRequestError
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.base import ToolSpec
-from midstream.providers.proxied.content import ToolResult, result_of, shown_parts
+from midstream.providers.passthrough.content import ToolResult, result_of, shown_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

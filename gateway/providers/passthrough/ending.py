@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from midstream.providers.openai_responses.stream.items import ItemPlaces
-from midstream.providers.proxied.calls import NO_JSON, Wire
+from midstream.providers.passthrough.call import NO_JSON, Wire
 from midstream.providers.stream.loose import Side, reader
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from midstream.errors import SettingsError
-from midstream.providers.proxy import Upstream, Upstreams
+from midstream.providers.passthrough.upstreams import Upstream, Upstreams
 from midstream.settings import ServerSettings, Settings
 from midstream.settings_providers import ProviderSettings
 

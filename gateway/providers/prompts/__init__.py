@@ -1,1 +1,0 @@
-"""UI messages to requests: one module for each wire that a provider speaks."""
