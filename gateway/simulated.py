@@ -81,8 +81,8 @@ def main() -> None:
 
 async def _serve(listener: socket.socket) -> None:
     # Not with the module: the parent, which imports it, serves nothing.
-    from midstream.providers.simulator import create_simulator
-    from midstream.providers.simulator.server import serve_simulator
+    from midstream.simulator import create_simulator
+    from midstream.simulator.server import serve_simulator
 
     async with serve_simulator(create_simulator(), listener=listener):
         await asyncio.Event().wait()

@@ -28,8 +28,6 @@ from midstream.providers.openai.azure import (
 )
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
-from midstream.providers.simulator import MODELS, create_simulator
-from midstream.providers.simulator.server import serve_simulator
 from midstream.providers.stream.sse_step import TimeLimits
 from midstream.settings_agents import AgentSettings
 from midstream.settings_providers import (
@@ -40,6 +38,8 @@ from midstream.settings_providers import (
     api_key_variable,
     provider_kind,
 )
+from midstream.simulator import MODELS, create_simulator
+from midstream.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

@@ -55,7 +55,7 @@ print(midstream.__file__)
 SERVER_BESIDE = """
 import gateway, protocol
 import midstream.app, midstream.cli, midstream.serve, midstream.worker
-import midstream.providers.simulator.app
+import midstream.simulator.app
 print(gateway.OWNER, protocol.OWNER)
 """
 

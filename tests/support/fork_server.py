@@ -34,7 +34,7 @@ PRELOADED: Final = (
     "midstream.cli",
     "midstream.agents.http_agent",
     "midstream.client",
-    "midstream.providers.simulator.app",
+    "midstream.simulator.app",
     "midstream.worker",
     "openai.resources.chat",
     "openai.resources.responses",

@@ -45,7 +45,7 @@ class Simulator:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "midstream.providers.simulator", "--port", str(self.port)]
+        command = [sys.executable, "-m", "midstream.simulator", "--port", str(self.port)]
         self.process = ChildProcess("simulator", command, folder / "simulator.log", forked=True)
         self.process.wait_ready(self._answers)
 

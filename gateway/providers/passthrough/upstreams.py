@@ -22,8 +22,6 @@ from midstream.providers.dialects import is_openai
 from midstream.providers.failures.errors import map_provider_errors
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import Told, failure_of, note_request, read_failure
-from midstream.providers.simulator import create_simulator
-from midstream.providers.simulator.server import serve_simulator
 from midstream.providers.stream.drains import CLOSING_S, Drains
 from midstream.providers.stream.sse_step import TimeLimits
 from midstream.settings import LOOPBACK
@@ -35,6 +33,8 @@ from midstream.settings_providers import (
     api_key_variable,
     provider_kind,
 )
+from midstream.simulator import create_simulator
+from midstream.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -9,8 +9,8 @@ import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
-from midstream.providers.simulator import Simulator, create_simulator
-from midstream.providers.simulator.server import serve_simulator
+from midstream.simulator import Simulator, create_simulator
+from midstream.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

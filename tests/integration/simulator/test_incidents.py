@@ -12,8 +12,8 @@ import openai
 import pytest
 import uvloop
 
-from midstream.providers.simulator import create_simulator
-from midstream.providers.simulator.server import serve_simulator
+from midstream.simulator import create_simulator
+from midstream.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
     from pathlib import Path

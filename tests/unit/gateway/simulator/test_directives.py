@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midstream.providers.simulator.directives import (
+from midstream.simulator.directives import (
     MODELS,
     DirectiveError,
     HttpFailure,

@@ -8,8 +8,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midstream.providers.simulator.known import answer_to, prime_factors, thoughts_on
-from midstream.providers.simulator.prose import take_pieces, write_answer, write_thoughts
+from midstream.simulator.words.known import answer_to, prime_factors, thoughts_on
+from midstream.simulator.words.prose import take_pieces, write_answer, write_thoughts
 
 
 @given(st.integers(1, 100_000))

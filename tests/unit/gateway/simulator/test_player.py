@@ -6,15 +6,15 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
-from midstream.providers.simulator.directives import Script, read_directives
-from midstream.providers.simulator.holds import Holds
-from midstream.providers.simulator.player import Player
-from midstream.providers.simulator.wire import Event
+from midstream.simulator.directives import Script, read_directives
+from midstream.simulator.holds import Holds
+from midstream.simulator.player import Player
+from midstream.simulator.wire import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from midstream.providers.simulator.failures import RequestError
+    from midstream.simulator.failures import RequestError
 
 
 class ManualClock:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midstream.providers.simulator.prose import (
+from midstream.simulator.words.prose import (
     split_pieces,
     take_pieces,
     take_sized,

@@ -16,8 +16,8 @@ from midstream.protocol.writer import ChunkWriter
 from midstream.providers.passthrough.call import Wire, read_call
 from midstream.providers.passthrough.ending import STOPPED_FIELD
 from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
-from midstream.providers.simulator import create_simulator
 from midstream.providers.stream.part_ids import PartIds
+from midstream.simulator import create_simulator
 from tests.support.provider_calls import APIS, PATHS, body_for, events_in, final_of
 
 if TYPE_CHECKING:

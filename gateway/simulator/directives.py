@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from midstream.providers.simulator.failures import KINDS
+from midstream.simulator.failures import KINDS
 
 # A delta is about a hundred bytes of memory until it is sent: a bound on one request.
 MAX_TOKENS = 250_000

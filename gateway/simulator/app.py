@@ -10,10 +10,9 @@ from urllib.parse import parse_qsl
 
 from msgspec import Raw
 
-from midstream.providers.simulator.anthropic_request import answer_count_request
-from midstream.providers.simulator.anthropic_wire import AnthropicWire
-from midstream.providers.simulator.chat_wire import ChatWire
-from midstream.providers.simulator.connection import (
+from midstream.simulator.anthropic.request import answer_count_request
+from midstream.simulator.anthropic.wire import AnthropicWire
+from midstream.simulator.connection import (
     Connection,
     CutError,
     DisconnectedError,
@@ -22,25 +21,26 @@ from midstream.providers.simulator.connection import (
     Send,
     serve_lifespan,
 )
-from midstream.providers.simulator.directives import (
+from midstream.simulator.directives import (
     MISSING_MODEL,
     DirectiveError,
     Script,
     script_for,
 )
-from midstream.providers.simulator.failures import RequestError, kind_of_status
-from midstream.providers.simulator.holds import Holds
-from midstream.providers.simulator.journal import Ended, Journal, Observer, RequestRecord
-from midstream.providers.simulator.models import answer_models
-from midstream.providers.simulator.player import Clock, Emit, Player, SystemClock
-from midstream.providers.simulator.responses_background import (
+from midstream.simulator.failures import RequestError, kind_of_status
+from midstream.simulator.holds import Holds
+from midstream.simulator.journal import Ended, Journal, Observer, RequestRecord
+from midstream.simulator.models import answer_models
+from midstream.simulator.openai_chat.wire import ChatWire
+from midstream.simulator.openai_responses.background import (
     BackgroundResponse,
     BackgroundResponses,
 )
-from midstream.providers.simulator.responses_store import ResponseStore
-from midstream.providers.simulator.responses_wire import ResponsesWire
-from midstream.providers.simulator.turn import Conversation, Turn, plan_turn
-from midstream.providers.simulator.wire import Exchange, Wire, encode_json, opaque_text
+from midstream.simulator.openai_responses.store import ResponseStore
+from midstream.simulator.openai_responses.wire import ResponsesWire
+from midstream.simulator.player import Clock, Emit, Player, SystemClock
+from midstream.simulator.turn import Conversation, Turn, plan_turn
+from midstream.simulator.wire import Exchange, Wire, encode_json, opaque_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

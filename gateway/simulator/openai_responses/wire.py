@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import Raw
 
-from midstream.providers.simulator.responses_request import (
+from midstream.simulator.openai_responses.request import (
     read_responses_request,
     sealed_reasoning,
 )
-from midstream.providers.simulator.turn import Call, Conversation, Reasoning, Search, Text, Turn
-from midstream.providers.simulator.wire import Event, Exchange, encode_json, openai_error, sse
+from midstream.simulator.turn import Call, Conversation, Reasoning, Search, Text, Turn
+from midstream.simulator.wire import Event, Exchange, encode_json, openai_error, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from midstream.providers.simulator.failures import RequestError
-    from midstream.providers.simulator.responses_store import ResponseStore
+    from midstream.simulator.failures import RequestError
+    from midstream.simulator.openai_responses.store import ResponseStore
 
 Json: TypeAlias = dict[str, object]
 

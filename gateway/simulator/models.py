@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from midstream.providers.simulator.directives import MODELS
-from midstream.providers.simulator.wire import encode_json
+from midstream.simulator.directives import MODELS
+from midstream.simulator.wire import encode_json
 
 # Both APIs tell when a model was made; the simulator's were made at no time in particular.
 _CREATED = 1_760_000_000

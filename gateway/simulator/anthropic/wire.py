@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
-from midstream.providers.simulator.anthropic_request import read_messages_request
-from midstream.providers.simulator.turn import (
+from midstream.simulator.anthropic.request import read_messages_request
+from midstream.simulator.turn import (
     Call,
     Conversation,
     Reasoning,
@@ -16,12 +16,12 @@ from midstream.providers.simulator.turn import (
     Text,
     Turn,
 )
-from midstream.providers.simulator.wire import Event, Exchange, encode_json, opaque_text, seal, sse
+from midstream.simulator.wire import Event, Exchange, encode_json, opaque_text, seal, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from midstream.providers.simulator.failures import RequestError
+    from midstream.simulator.failures import RequestError
 
 Json: TypeAlias = dict[str, object]
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw, Struct
 
-from midstream.providers.simulator.failures import RequestError
-from midstream.providers.simulator.turn import (
+from midstream.simulator.failures import RequestError
+from midstream.simulator.turn import (
     Conversation,
     DeclaredTool,
     Line,
     ToolOutcome,
     count_tokens,
 )
-from midstream.providers.simulator.wire import decode_request, encode_json, seal
+from midstream.simulator.wire import decode_request, encode_json, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,8 +10,8 @@ from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec import json as msgspec_json
 from msgspec.structs import replace
 
-from midstream.providers.simulator.known import answer_to
-from midstream.providers.simulator.prose import (
+from midstream.simulator.words.known import answer_to
+from midstream.simulator.words.prose import (
     Dice,
     split_pieces,
     take_pieces,
@@ -24,7 +24,7 @@ from midstream.providers.simulator.prose import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from midstream.providers.simulator.directives import Script, ToolAsk
+    from midstream.simulator.directives import Script, ToolAsk
 
 StopKind = Literal["end", "length", "tools", "refusal", "stop_sequence"]
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
-from midstream.providers.simulator.failures import RequestError
+from midstream.simulator.failures import RequestError
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from midstream.providers.simulator.failures import RequestError
+from midstream.simulator.failures import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from midstream.providers.simulator.turn import Conversation, Turn
+    from midstream.simulator.turn import Conversation, Turn
 
 T = TypeVar("T")
 

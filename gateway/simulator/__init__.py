@@ -12,10 +12,10 @@ the wire makes events of it -> `player` sends them at their pace -> `journal` re
 
 from __future__ import annotations
 
-from midstream.providers.simulator.app import Simulator, create_simulator
-from midstream.providers.simulator.directives import MODELS
-from midstream.providers.simulator.journal import Journal, RequestRecord
-from midstream.providers.simulator.player import Clock, SystemClock
+from midstream.simulator.app import Simulator, create_simulator
+from midstream.simulator.directives import MODELS
+from midstream.simulator.journal import Journal, RequestRecord
+from midstream.simulator.player import Clock, SystemClock
 
 __all__ = [
     "MODELS",

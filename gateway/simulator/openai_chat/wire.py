@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
-from midstream.providers.simulator.failures import RequestError
-from midstream.providers.simulator.turn import (
+from midstream.simulator.failures import RequestError
+from midstream.simulator.turn import (
     Call,
     Conversation,
     DeclaredTool,
@@ -18,7 +18,7 @@ from midstream.providers.simulator.turn import (
     ToolOutcome,
     Turn,
 )
-from midstream.providers.simulator.wire import (
+from midstream.simulator.wire import (
     Event,
     Exchange,
     decode_request,

@@ -11,8 +11,8 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
-from midstream.providers.simulator.known import answer_to, thoughts_on
-from midstream.providers.simulator.sections import SECTIONS
+from midstream.simulator.words.known import answer_to, thoughts_on
+from midstream.simulator.words.sections import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Run the simulator: `python -m midstream.providers.simulator --port 9999 [--uds path]`."""
+"""Run the simulator: `python -m midstream.simulator --port 9999 [--uds path]`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from midstream.providers.simulator.app import create_simulator
-from midstream.providers.simulator.directives import MODELS
-from midstream.providers.simulator.server import serve_simulator
+from midstream.simulator.app import create_simulator
+from midstream.simulator.directives import MODELS
+from midstream.simulator.server import serve_simulator
 
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m midstream.providers.simulator")
+    parser = argparse.ArgumentParser(prog="python -m midstream.simulator")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9999)
     parser.add_argument("--uds", help="a Unix socket's path, instead of host and port")

@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from midstream.providers.simulator.failures import RequestError
-from midstream.providers.simulator.prose import Dice
+from midstream.simulator.failures import RequestError
+from midstream.simulator.words.prose import Dice
 
 if TYPE_CHECKING:
-    from midstream.providers.simulator.directives import Incident, Script
-    from midstream.providers.simulator.holds import Holds
-    from midstream.providers.simulator.wire import Event
+    from midstream.simulator.directives import Incident, Script
+    from midstream.simulator.holds import Holds
+    from midstream.simulator.wire import Event
 
 Ending = Literal["completed", "cut"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw, Struct
 
-from midstream.providers.simulator.failures import RequestError
-from midstream.providers.simulator.turn import Conversation, DeclaredTool, Line, ToolOutcome
-from midstream.providers.simulator.wire import decode_request, encode_json, seal
+from midstream.simulator.failures import RequestError
+from midstream.simulator.turn import Conversation, DeclaredTool, Line, ToolOutcome
+from midstream.simulator.wire import decode_request, encode_json, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from midstream.providers.simulator.responses_store import ResponseStore
+    from midstream.simulator.openai_responses.store import ResponseStore
 
 
 class _Part(Struct):

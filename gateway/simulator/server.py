@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Callable
 
-    from midstream.providers.simulator.app import Simulator
+    from midstream.simulator.app import Simulator
 
 
 @asynccontextmanager

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from midstream.providers.simulator.player import Player
-from midstream.providers.simulator.wire import encode_json
+from midstream.simulator.player import Player
+from midstream.simulator.wire import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from midstream.providers.simulator.directives import Script
-    from midstream.providers.simulator.failures import RequestError
-    from midstream.providers.simulator.holds import Holds
-    from midstream.providers.simulator.player import Clock, Ending, ErrorEvent
-    from midstream.providers.simulator.wire import Event
+    from midstream.simulator.directives import Script
+    from midstream.simulator.failures import RequestError
+    from midstream.simulator.holds import Holds
+    from midstream.simulator.player import Clock, Ending, ErrorEvent
+    from midstream.simulator.wire import Event
 
 _KEPT = 500
 # Incidents that end a connection, not the response that it carries.
