@@ -44,7 +44,7 @@ from midstream.simulator.server import serve_simulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-    from midstream.agents.http_agent import HttpAgent
+    from midstream.agents.http.agent import HttpAgent
     from midstream.providers.base import Provider
     from midstream.settings import Settings
 
@@ -319,7 +319,7 @@ def _limits(settings: ProviderSettings) -> TimeLimits:
 
 def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
     # Its HTTP client takes a while to import, and few gateways need it at their start.
-    from midstream.agents.http_agent import HttpAgent, HttpAgentConfig
+    from midstream.agents.http.agent import HttpAgent, HttpAgentConfig
 
     config = HttpAgentConfig(
         name=name,

@@ -32,7 +32,7 @@ PRELOADED: Final = (
     "anthropic.resources.messages",
     "midstream.app",
     "midstream.cli",
-    "midstream.agents.http_agent",
+    "midstream.agents.http.agent",
     "midstream.client",
     "midstream.simulator.app",
     "midstream.worker",

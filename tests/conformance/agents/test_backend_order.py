@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from midstream.agents.backend_answer import BackendAnswer
+from midstream.agents.http.answer_stream import BackendAnswer
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import StartChunk
 from midstream.protocol.codec import decode

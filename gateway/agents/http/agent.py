@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from msgspec import Struct
 
-from midstream.agents.backend_answer import BackendAnswer
 from midstream.agents.base import AgentTraits
+from midstream.agents.http.answer_stream import BackendAnswer
 from midstream.aio.idle_timeout import SilenceLimit
 from midstream.errors import AgentError
 from midstream.telemetry import quoted

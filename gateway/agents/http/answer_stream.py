@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from midstream.agents.backend_order import BackendOrder
+from midstream.agents.http.chunk_order import BackendOrder
 from midstream.errors import AgentError
 from midstream.protocol.chunks import (
     AbortChunk,

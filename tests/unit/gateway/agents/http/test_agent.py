@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import Raw
 
-from midstream.agents.backend_answer import BackendAnswer
 from midstream.agents.base import AgentRequest
-from midstream.agents.http_agent import HttpAgent, HttpAgentConfig
+from midstream.agents.http.agent import HttpAgent, HttpAgentConfig
+from midstream.agents.http.answer_stream import BackendAnswer
 from midstream.errors import AgentError
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol import FinishChunk, UIMessage, encode
