@@ -17,7 +17,7 @@ from midstream.agents.base import AgentOffer, AgentTraits, AnyAgent
 from midstream.agents.configured_tools import make_tools
 from midstream.agents.demo_tools import make_demo_tools
 from midstream.agents.imports import import_object, unusable
-from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.errors import AgentNotFoundError, ProviderError, SettingsError
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai.azure import (

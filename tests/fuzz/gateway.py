@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from midstream.agents.agent import Agent
-from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.agents.tools import Tools
 from midstream.api.start import read_start
 from midstream.errors import ClientError, GatewayError

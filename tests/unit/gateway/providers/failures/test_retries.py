@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx2
 import pytest
 
-from midstream.agents.opening import Opening, status_of
+from midstream.agents.model.opening import Opening, status_of
 from midstream.errors import ProviderRateLimitedError
 from midstream.protocol.codec import encode
 from midstream.providers.failures.retries import Retry, retry_hooks, retry_of, told_of_retries

@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
 from midstream.agents.durable import Interrupted
-from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
-from midstream.agents.progress import read_point
+from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.progress import read_point
 from midstream.agents.python_tool import PythonTool
 from midstream.agents.tools import Tools
 from midstream.errors import ProviderRejectedError

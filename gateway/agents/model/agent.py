@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from midstream.agents.base import AgentTraits
-from midstream.agents.left_out import LeavingOut, Refused
-from midstream.agents.model_run import ModelRun
-from midstream.agents.progress import has_words, open_calls, read_point
+from midstream.agents.model.left_out import LeavingOut, Refused
+from midstream.agents.model.progress import has_words, open_calls, read_point
+from midstream.agents.model.run import ModelRun
 from midstream.agents.tools import Tools
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
-from midstream.agents.left_out import KEPT, Refused, _files
-from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.left_out import KEPT, Refused, _files
 from midstream.errors import ProviderRejectedError
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import TextDeltaChunk

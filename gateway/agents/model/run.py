@@ -16,10 +16,9 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from midstream.agents.answers import Answers
-from midstream.agents.model_step import EXECUTING, Step
-from midstream.agents.opening import Opening
-from midstream.agents.progress import (
+from midstream.agents.model.approvals import Answers
+from midstream.agents.model.opening import Opening
+from midstream.agents.model.progress import (
     Answered,
     Progress,
     StepProgress,
@@ -31,6 +30,7 @@ from midstream.agents.progress import (
     taken_back,
     told_to_model,
 )
+from midstream.agents.model.step import EXECUTING, Step
 from midstream.agents.usage import add_usage
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
 from midstream.protocol.assembler import Assembler
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AgentRequest
     from midstream.agents.durable import Interrupted
-    from midstream.agents.model_agent import ModelAgentConfig
+    from midstream.agents.model.agent import ModelAgentConfig
     from midstream.agents.tools import Tools
     from midstream.providers.base import Provider, ToolCall
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
-from midstream.agents.model_agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.agents.python_tool import PythonTool
 from midstream.agents.tools import Tools
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError

@@ -1,0 +1,1 @@
+"""Agents that are a model, a prompt and tools."""
