@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from midstream.agents.agent import Agent
-    from midstream.agents.run import Run
+    from midstream.agents.python.agent import Agent
+    from midstream.agents.python.run import Run
     from midstream.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
     from midstream.answer import ToolCall
     from midstream.app import Gateway, create_app
@@ -35,10 +35,10 @@ __all__ = [
 VERSION: Final = "0.2.0"
 
 _HOMES: Final = {
-    "Agent": "midstream.agents.agent",
+    "Agent": "midstream.agents.python.agent",
     "AgentError": "midstream.errors",
     "Gateway": "midstream.app",
-    "Run": "midstream.agents.run",
+    "Run": "midstream.agents.python.run",
     "ToolCall": "midstream.answer",
     "ToolContext": "midstream.agents.tool_api",
     "ToolError": "midstream.agents.tool_api",

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from midstream.agents.agent import Agent
+    from midstream.agents.python.agent import Agent
     from midstream.sessions import Sessions
     from midstream.settings import Settings
 

@@ -9,8 +9,8 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from midstream.agents.agent import Agent
 from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.python.agent import Agent
 from midstream.agents.tools import Tools
 from midstream.api.start import read_start
 from midstream.errors import ClientError, GatewayError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from midstream.agents.base import AnyAgent
-    from midstream.agents.run import Run
+    from midstream.agents.python.run import Run
     from midstream.sessions import Sessions
     from tests.fuzz.corpus import Wire
 

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from midstream import Agent, AgentError, Run, ToolError
 from midstream.agents.base import AgentRequest
-from midstream.agents.outbox import MAX_WAITING, RunEndedError
+from midstream.agents.python.outbox import MAX_WAITING, RunEndedError
 from midstream.errors import SettingsError
 from midstream.ids import RunId, SessionId, TenantId, UserId
 from midstream.protocol import (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from midstream.agents.base import AgentRequest
-    from midstream.agents.outbox import Outbox
+    from midstream.agents.python.outbox import Outbox
     from midstream.ids import RunId, SessionId, TenantId, UserId
     from midstream.protocol.chunks import AbortChunk, AnyChunk, ErrorChunk
     from midstream.protocol.composer import Composer

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 
 from midstream.agents.base import AgentTraits
-from midstream.agents.outbox import Outbox, RunEndedError
-from midstream.agents.run import Run
+from midstream.agents.python.outbox import Outbox, RunEndedError
+from midstream.agents.python.run import Run
 from midstream.errors import SettingsError
 from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.composer import Composer

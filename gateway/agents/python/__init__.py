@@ -1,0 +1,1 @@
+"""Agents that are a Python function in the gateway."""
