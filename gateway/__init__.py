@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from midstream.agents.python.agent import Agent
     from midstream.agents.python.run import Run
-    from midstream.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
+    from midstream.agents.tools.api import ToolContext, ToolError, ToolFile, ToolOutput
     from midstream.answer import ToolCall
     from midstream.app import Gateway, create_app
     from midstream.errors import AgentError
@@ -40,10 +40,10 @@ _HOMES: Final = {
     "Gateway": "midstream.app",
     "Run": "midstream.agents.python.run",
     "ToolCall": "midstream.answer",
-    "ToolContext": "midstream.agents.tool_api",
-    "ToolError": "midstream.agents.tool_api",
-    "ToolFile": "midstream.agents.tool_api",
-    "ToolOutput": "midstream.agents.tool_api",
+    "ToolContext": "midstream.agents.tools.api",
+    "ToolError": "midstream.agents.tools.api",
+    "ToolFile": "midstream.agents.tools.api",
+    "ToolOutput": "midstream.agents.tools.api",
     "create_app": "midstream.app",
 }
 """Public name -> its module."""

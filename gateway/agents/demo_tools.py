@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw
 
-from midstream.agents.configured_tools import make_tools
+from midstream.agents.tools.configured import make_tools
 from midstream.providers.base import ToolSpec
 
 if TYPE_CHECKING:
-    from midstream.agents.tools import Tools
+    from midstream.agents.tools.executor import Tools
     from midstream.settings_agents import AgentSettings
 
 ANSWERED_BY_THE_PAGE: Final = (

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midstream.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput, tool_options
+from midstream.agents.tools.api import ToolContext, ToolError, ToolFile, ToolOutput, tool_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,7 +21,7 @@ from midstream.agents.base import AgentTraits
 from midstream.agents.model.left_out import LeavingOut, Refused
 from midstream.agents.model.progress import has_words, open_calls, read_point
 from midstream.agents.model.run import ModelRun
-from midstream.agents.tools import Tools
+from midstream.agents.tools.executor import Tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -14,7 +14,7 @@ from midstream.providers.base import ToolCall
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.agents.tools import Tools
+    from midstream.agents.tools.executor import Tools
     from midstream.protocol.messages import UIMessage
 
 

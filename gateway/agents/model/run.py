@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentRequest
     from midstream.agents.durable import Interrupted
     from midstream.agents.model.agent import ModelAgentConfig
-    from midstream.agents.tools import Tools
+    from midstream.agents.tools.executor import Tools
     from midstream.providers.base import Provider, ToolCall
 
 

@@ -12,8 +12,8 @@ from msgspec import Raw
 
 from midstream import Agent, Run
 from midstream.agents.base import AgentRequest, AgentTraits
-from midstream.agents.configured_tools import make_tools
-from midstream.agents.tool_api import tool_options
+from midstream.agents.tools.api import tool_options
+from midstream.agents.tools.configured import make_tools
 from midstream.errors import AgentNotFoundError, SettingsError
 from midstream.ids import ANONYMOUS, RunId, SessionId
 from midstream.providers.base import ToolCall, ToolOptions

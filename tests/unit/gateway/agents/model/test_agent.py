@@ -12,8 +12,8 @@ from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
 from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
-from midstream.agents.python_tool import PythonTool
-from midstream.agents.tools import Tools
+from midstream.agents.tools.executor import Tools
+from midstream.agents.tools.python_tool import PythonTool
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
 from midstream.ids import ANONYMOUS, RunId, SessionId
 from midstream.protocol.chunks import (

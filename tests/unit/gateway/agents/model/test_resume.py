@@ -16,8 +16,8 @@ from midstream.agents.base import AgentRequest
 from midstream.agents.durable import Interrupted
 from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.agents.model.progress import read_point
-from midstream.agents.python_tool import PythonTool
-from midstream.agents.tools import Tools
+from midstream.agents.tools.executor import Tools
+from midstream.agents.tools.python_tool import PythonTool
 from midstream.errors import ProviderRejectedError
 from midstream.ids import ANONYMOUS, RunId, SessionId
 from midstream.protocol.assembler import Assembler

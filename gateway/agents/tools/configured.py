@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw, structs
 
 from midstream.agents.python.imports import import_object, unusable
-from midstream.agents.python_tool import PythonTool, name_of
-from midstream.agents.tools import Tools
+from midstream.agents.tools.executor import Tools
+from midstream.agents.tools.python_tool import PythonTool, name_of
 from midstream.errors import SettingsError
 from midstream.providers.base import ToolOptions, ToolSpec
 

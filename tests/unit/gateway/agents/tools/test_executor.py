@@ -14,10 +14,10 @@ import pytest
 from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
-from midstream.agents.python_tool import PythonTool
-from midstream.agents.threads import Threads
-from midstream.agents.tool_api import ToolContext, ToolError, ToolFile, ToolOutput
-from midstream.agents.tools import Tools
+from midstream.agents.tools.api import ToolContext, ToolError, ToolFile, ToolOutput
+from midstream.agents.tools.executor import Tools
+from midstream.agents.tools.python_tool import PythonTool
+from midstream.agents.tools.threads import Threads
 from midstream.ids import RunId, SessionId, TenantId, UserId
 from midstream.protocol.chunks import ToolOutputAvailableChunk, ToolOutputErrorChunk
 from midstream.providers.base import ToolCall

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Raw, Struct
 
-from midstream.agents.python_tool import PythonTool
-from midstream.agents.tool_api import ToolContext  # noqa: TC001 (the schema's maker looks it up)
+from midstream.agents.tools.api import ToolContext  # noqa: TC001 (the schema's maker looks it up)
+from midstream.agents.tools.python_tool import PythonTool
 
 
 class Place(Struct):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from midstream.agents.tool_api import options_of
-from midstream.agents.tool_schema import Signature
+from midstream.agents.tools.api import options_of
+from midstream.agents.tools.schema import Signature
 from midstream.providers.base import ToolOptions, ToolSpec
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from midstream.agents.threads import Threads
-    from midstream.agents.tool_api import ToolContext
+    from midstream.agents.tools.api import ToolContext
+    from midstream.agents.tools.threads import Threads
 
 DEFAULT_LIMIT_S: Final = 60.0
 _NO_OPTIONS: Final = ToolOptions()

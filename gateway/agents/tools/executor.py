@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, structs
 
-from midstream.agents.threads import Threads
-from midstream.agents.tool_api import ToolContext, ToolError, ToolOutput
+from midstream.agents.tools.api import ToolContext, ToolError, ToolOutput
+from midstream.agents.tools.threads import Threads
 from midstream.protocol.chunks import (
     AnyChunk,
     ToolApprovalRequestChunk,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from midstream.agents.base import AgentRequest
-    from midstream.agents.python_tool import PythonTool
+    from midstream.agents.tools.python_tool import PythonTool
     from midstream.providers.base import ToolCall, ToolSpec
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-from midstream.agents.tool_output import ToolFile, ToolOutput
+from midstream.agents.tools.output import ToolFile, ToolOutput
 from midstream.answer import ToolError
 from midstream.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
 from midstream.providers.base import ToolOptions

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from midstream.agents.tool_api import ToolContext
+from midstream.agents.tools.api import ToolContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
