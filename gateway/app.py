@@ -14,7 +14,6 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from midstream import VERSION
-from midstream.agents.whereabouts import TracedAgents, Whereabouts
 from midstream.api.agent_keys import create_agent_keys
 from midstream.api.agents import list_agents
 from midstream.api.api import Api
@@ -39,6 +38,7 @@ from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
+from midstream.live_demo.process_map import TracedAgents, Whereabouts
 from midstream.providers.passthrough.upstreams import open_upstreams
 from midstream.sessions import (
     LeaseLimits,

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, structs
 
 from midstream.agents.base import AgentOffer, AgentTraits, AnyAgent
-from midstream.agents.demo_tools import make_demo_tools
 from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.agents.python.agent import Agent
 from midstream.agents.python.imports import import_object, unusable
 from midstream.agents.tools.configured import make_tools
 from midstream.errors import AgentNotFoundError, ProviderError, SettingsError
+from midstream.live_demo.tools import make_demo_tools
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai.azure import (
     AzureChatProvider,

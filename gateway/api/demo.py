@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from litestar.handlers import HTTPRouteHandler
 
-    from midstream.agents.whereabouts import Whereabouts
+    from midstream.live_demo.process_map import Whereabouts
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATED: Final = "no-cache"

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from midstream.agents.base import AgentRequest, AgentTraits
-from midstream.agents.whereabouts import TracedAgents, Whereabouts
 from midstream.errors import ConflictError
 from midstream.ids import SessionId
+from midstream.live_demo.process_map import TracedAgents, Whereabouts
 from midstream.protocol.messages import UIMessage
 from midstream.sessions import open_sessions
 from midstream.settings import ServerSettings, Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from midstream.agents.demo_tools import make_demo_tools, send_postcard
 from midstream.errors import SettingsError
+from midstream.live_demo.tools import make_demo_tools, send_postcard
 from midstream.settings_agents import AgentSettings
 
 
@@ -21,7 +21,7 @@ def test_demo_offers_its_tools_beside_the_agents_own() -> None:
 def test_agent_with_a_tool_of_the_demos_name_is_refused() -> None:
     """Two tools of one name would leave it to chance which is called."""
     settings = AgentSettings(
-        provider="simulator", model="sim", tools=("midstream.agents.demo_tools:send_postcard",)
+        provider="simulator", model="sim", tools=("midstream.live_demo.tools:send_postcard",)
     )
 
     with pytest.raises(SettingsError, match="two tools of the name `send_postcard`"):

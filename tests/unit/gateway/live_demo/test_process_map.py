@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from midstream.agents.whereabouts import Whereabouts
 from midstream.ids import RunId
+from midstream.live_demo.process_map import Whereabouts
 
 if TYPE_CHECKING:
     from pathlib import Path

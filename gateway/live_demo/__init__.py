@@ -1,0 +1,1 @@
+"""What only the live demo has: its tools, and who runs where."""
