@@ -14,17 +14,17 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from midstream import VERSION
-from midstream.api.agent_keys import create_agent_keys
 from midstream.api.agents import list_agents
 from midstream.api.api import Api
-from midstream.api.auth import create_authenticator
+from midstream.api.auth.agent_keys import create_agent_keys
+from midstream.api.auth.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
+from midstream.api.auth.tokens import create_authenticator
 from midstream.api.chat import ChatController, list_chats
 from midstream.api.demo import demo_pages, worker_handlers
 from midstream.api.events import follow_session
 from midstream.api.every_response import EveryResponse
 from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
 from midstream.api.feeds import follow_sessions
-from midstream.api.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
 from midstream.api.health import Metrics, Ready, liveness, readiness
 from midstream.api.package import package_handler
 from midstream.api.pages import browser_files

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
     from midstream.agents.base import AgentOffer
-    from midstream.api.gate import Gate
+    from midstream.api.auth.gate import Gate
     from midstream.sessions.contract import SessionService
     from midstream.settings import ServerSettings
 

@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from midstream.api.agent_keys import AgentKeys
 from midstream.api.api import Api
-from midstream.api.auth import Anonymous
-from midstream.api.gate import Gate, page_origins
+from midstream.api.auth.agent_keys import AgentKeys
+from midstream.api.auth.gate import Gate, page_origins
+from midstream.api.auth.tokens import Anonymous
 from midstream.api.health import Ready
 from midstream.api.proxy import Proxy
 from midstream.app import build_litestar
@@ -25,7 +25,7 @@ from midstream.store.records import RunInfo, RunState, Trigger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from midstream.api.auth import Authenticator
+    from midstream.api.auth.tokens import Authenticator
     from midstream.errors import GatewayError
     from midstream.protocol.chunks import AnyChunk
     from midstream.sessions.contract import Idle

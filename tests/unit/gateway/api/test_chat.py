@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from midstream.api.agent_keys import AgentKey, AgentKeys
+from midstream.api.auth.agent_keys import AgentKey, AgentKeys
 from midstream.errors import (
     DrainingError,
     NotRecoveredError,

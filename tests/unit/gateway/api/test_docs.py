@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midstream import serve
-from midstream.api import auth, failures
+from midstream.api import failures
+from midstream.api.auth import tokens as auth
 from midstream.errors import ClientError, GatewayError
 from midstream.server import refusals
 from tests.unit.gateway.api.fakes import FakeSessions, make_app

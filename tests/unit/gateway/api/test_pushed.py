@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from midstream.api.agent_keys import AgentKey, AgentKeys
+from midstream.api.auth.agent_keys import AgentKey, AgentKeys
 from midstream.errors import IllegalChunkPushedError, RunEndedError, SequenceGapError
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import StartChunk

@@ -12,7 +12,7 @@ import pytest
 from litestar.exceptions import WebSocketDisconnect
 
 from midstream.api import ws
-from midstream.api.auth import Anonymous
+from midstream.api.auth.tokens import Anonymous
 from midstream.errors import DrainingError, RunActiveError, UnauthorizedError
 from midstream.protocol.chunks import (
     ErrorChunk,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from midstream.api.agent_keys import KEY_HEADER, USER_HEADER
+from midstream.api.auth.agent_keys import KEY_HEADER, USER_HEADER
 from midstream.errors import ForbiddenError
 from midstream.ids import ANONYMOUS
 from midstream.limits.addresses import Addresses
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from litestar.connection import ASGIConnection
 
-    from midstream.api.agent_keys import AgentKeys
-    from midstream.api.auth import Authenticator
+    from midstream.api.auth.agent_keys import AgentKeys
+    from midstream.api.auth.tokens import Authenticator
     from midstream.sessions.access import Caller
     from midstream.settings import Settings
 

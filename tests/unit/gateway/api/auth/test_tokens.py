@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from midstream.api import auth
-from midstream.api.auth import (
+from midstream.api.auth import tokens as auth
+from midstream.api.auth.tokens import (
     Anonymous,
     JsonWebTokens,
     KeysUnavailableError,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from midstream.api.auth import tenant_id, user_id
+from midstream.api.auth.tokens import tenant_id, user_id
 from midstream.errors import UnauthorizedError
 from midstream.ids import ANONYMOUS, NO_TENANT, TenantId
 from midstream.sessions.access import Caller, Role

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from litestar.connection import ASGIConnection
 
-from midstream.api.agent_keys import AgentKey, AgentKeys, create_agent_keys
-from midstream.api.auth import Anonymous
-from midstream.api.gate import Gate
+from midstream.api.auth.agent_keys import AgentKey, AgentKeys, create_agent_keys
+from midstream.api.auth.gate import Gate
+from midstream.api.auth.tokens import Anonymous
 from midstream.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
 from midstream.ids import ANONYMOUS, TenantId, UserId
 from midstream.sessions.access import Caller, Role, check_create
