@@ -15,25 +15,25 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from midstream import VERSION
 from midstream.api.agents import list_agents
-from midstream.api.api import Api
 from midstream.api.auth.agent_keys import create_agent_keys
 from midstream.api.auth.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
 from midstream.api.auth.tokens import create_authenticator
-from midstream.api.chat import ChatController, list_chats
+from midstream.api.chat.follow_many import follow_sessions
+from midstream.api.chat.follow_one import follow_session
+from midstream.api.chat.routes import ChatController, list_chats
+from midstream.api.chat.run_stream import EXPOSED_HEADERS
+from midstream.api.chat.websocket import chat_socket
+from midstream.api.context import Api
 from midstream.api.demo import demo_pages, worker_handlers
-from midstream.api.events import follow_session
 from midstream.api.every_response import EveryResponse
 from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
-from midstream.api.feeds import follow_sessions
 from midstream.api.health import Metrics, Ready, liveness, readiness
 from midstream.api.package import package_handler
 from midstream.api.pages import browser_files
 from midstream.api.proxy import Proxy, proxy_handler
-from midstream.api.pushed import PushController
-from midstream.api.run_stream import EXPOSED_HEADERS
-from midstream.api.sse import SERVER_SEND
+from midstream.api.push import PushController
+from midstream.api.stream_response import SERVER_SEND
 from midstream.api.turns import TurnController
-from midstream.api.ws import chat_socket
 from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter

@@ -9,7 +9,7 @@ from litestar import Response, get
 from msgspec import Struct
 
 from midstream.agents.base import AgentOffer
-from midstream.api.chat import JSON, ApiDependency, CallerDependency
+from midstream.api.chat.routes import JSON, ApiDependency, CallerDependency
 
 
 class Offers(Struct, frozen=True):

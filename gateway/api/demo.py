@@ -22,7 +22,7 @@ from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotati
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat import (
+from midstream.api.chat.routes import (
     JSON,
     ApiDependency,
     CallerDependency,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from midstream.api.sse import SERVER_SEND
+from midstream.api.stream_response import SERVER_SEND
 
 if TYPE_CHECKING:
     from litestar import Litestar

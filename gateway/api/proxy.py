@@ -26,7 +26,7 @@ from midstream.api.proxy_target import (
     request_headers,
     response_headers,
 )
-from midstream.api.sse import SERVER_SEND
+from midstream.api.stream_response import SERVER_SEND
 from midstream.errors import DrainingError, ForbiddenError, GatewayError, UnauthorizedError
 from midstream.telemetry import ERRORS, PROXIED
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
     from litestar.types import Receive, Scope, Send
 
-    from midstream.api.api import Api
+    from midstream.api.context import Api
     from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.proxied.turns import Turns

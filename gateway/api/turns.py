@@ -10,8 +10,8 @@ from litestar.params import FromPath  # noqa: TC002 - Litestar reads annotations
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat import AnyRequest, ApiDependency, read_body
-from midstream.api.pushed import MAX_ERROR_TEXT, AgentDependency
+from midstream.api.chat.routes import AnyRequest, ApiDependency, read_body
+from midstream.api.push import MAX_ERROR_TEXT, AgentDependency
 from midstream.errors import InvalidRequestError
 from midstream.ids import check_id
 from midstream.protocol.codec import UNREADABLE

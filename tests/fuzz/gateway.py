@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.agents.python.agent import Agent
 from midstream.agents.tools.executor import Tools
-from midstream.api.start import read_start
+from midstream.api.chat.start_request import read_start
 from midstream.errors import ClientError, GatewayError
 from midstream.ids import SessionId, UserId
 from midstream.protocol.codec import decode

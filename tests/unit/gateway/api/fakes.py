@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from midstream.api.api import Api
 from midstream.api.auth.agent_keys import AgentKeys
 from midstream.api.auth.gate import Gate, page_origins
 from midstream.api.auth.tokens import Anonymous
+from midstream.api.context import Api
 from midstream.api.health import Ready
 from midstream.api.proxy import Proxy
 from midstream.app import build_litestar

@@ -15,12 +15,12 @@ from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotation
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.chat.routes import (  # noqa: TC001 (Litestar reads the annotations)
     AnyRequest,
     ApiDependency,
     CallerDependency,
 )
-from midstream.api.sse import FEED_EVENTS, StreamResponse
+from midstream.api.stream_response import FEED_EVENTS, StreamResponse
 from midstream.errors import DrainingError, InvalidRequestError
 from midstream.ids import SessionId
 from midstream.protocol.position import Position

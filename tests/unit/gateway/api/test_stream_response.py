@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import SilenceLimit
-from midstream.api.sse import (
+from midstream.api.stream_response import (
     FEED_EVENTS,
     PLAIN_TEXT,
     RUN_EVENTS,

@@ -12,13 +12,13 @@ from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.api import parameters
-from midstream.api.chat import (
+from midstream.api.chat.routes import (
     AnyRequest,
     ApiDependency,
     read_body,
 )
+from midstream.api.chat.start_request import start_request
 from midstream.api.off_loop import off_loop
-from midstream.api.start import start_request
 from midstream.errors import InvalidRequestError
 from midstream.ids import RunId, check_id
 from midstream.protocol.chunks import FinishReason

@@ -9,7 +9,13 @@ from litestar import Response
 from msgspec import Struct
 
 from midstream.api.parameters import client_level, client_of, start_index
-from midstream.api.sse import DATA_STREAM, PLAIN_TEXT, RUN_EVENTS, CutError, StreamResponse
+from midstream.api.stream_response import (
+    DATA_STREAM,
+    PLAIN_TEXT,
+    RUN_EVENTS,
+    CutError,
+    StreamResponse,
+)
 from midstream.errors import InvalidRequestError
 from midstream.protocol.batch import Encoding
 from midstream.protocol.codec import decode_lines

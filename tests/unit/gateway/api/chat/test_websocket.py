@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from litestar.exceptions import WebSocketDisconnect
 
-from midstream.api import ws
 from midstream.api.auth.tokens import Anonymous
+from midstream.api.chat import websocket as ws
 from midstream.errors import DrainingError, RunActiveError, UnauthorizedError
 from midstream.protocol.chunks import (
     ErrorChunk,

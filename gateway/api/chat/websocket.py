@@ -21,12 +21,12 @@ from litestar.exceptions import WebSocketDisconnect
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat import ApiDependency  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.chat.routes import ApiDependency  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.chat.run_stream import holds
+from midstream.api.chat.start_request import start_request
 from midstream.api.failures import TooManyRequestsError, as_gateway_error, error_body
 from midstream.api.off_loop import off_loop
-from midstream.api.run_stream import holds
-from midstream.api.sse import first_of, loop_time_of
-from midstream.api.start import start_request
+from midstream.api.stream_response import first_of, loop_time_of
 from midstream.errors import (
     ConflictError,
     DrainingError,
@@ -43,7 +43,7 @@ from midstream.telemetry import ERRORS, READERS, READERS_GONE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from midstream.api.api import Api
+    from midstream.api.context import Api
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunReader

@@ -13,10 +13,10 @@ from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotation
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.api import Api
+from midstream.api.chat.run_stream import Protocol, View, nothing_left, run_stream
+from midstream.api.chat.start_request import read_start, read_v4_start
+from midstream.api.context import Api
 from midstream.api.off_loop import off_loop
-from midstream.api.run_stream import Protocol, View, nothing_left, run_stream
-from midstream.api.start import read_start, read_v4_start
 from midstream.errors import InvalidRequestError, RunNotFoundError, SessionNotFoundError
 from midstream.ids import MessageId, RunId, SessionId, check_id
 from midstream.protocol.surrogates import well_formed

@@ -9,12 +9,12 @@ from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotati
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 
 from midstream.api import parameters
-from midstream.api.chat import (  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.chat.routes import (  # noqa: TC001 (Litestar reads the annotations)
     AnyRequest,
     ApiDependency,
     CallerDependency,
 )
-from midstream.api.sse import FEED_EVENTS, StreamResponse
+from midstream.api.stream_response import FEED_EVENTS, StreamResponse
 
 if TYPE_CHECKING:
     from midstream.sessions.contract import FeedEvent

@@ -1,0 +1,1 @@
+"""The routes of a chat: send, resume, follow, stop, read."""
