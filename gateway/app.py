@@ -30,10 +30,10 @@ from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
 from midstream.api.health import Metrics, Ready, liveness, readiness
 from midstream.api.package import package_handler
 from midstream.api.pages import browser_files
-from midstream.api.proxy import Proxy, proxy_handler
+from midstream.api.proxy.routes import Proxy, proxy_handler
+from midstream.api.proxy.turns import TurnController
 from midstream.api.push import PushController
 from midstream.api.stream_response import SERVER_SEND
-from midstream.api.turns import TurnController
 from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter

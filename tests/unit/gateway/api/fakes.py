@@ -12,7 +12,7 @@ from midstream.api.auth.gate import Gate, page_origins
 from midstream.api.auth.tokens import Anonymous
 from midstream.api.context import Api
 from midstream.api.health import Ready
-from midstream.api.proxy import Proxy
+from midstream.api.proxy.routes import Proxy
 from midstream.app import build_litestar
 from midstream.ids import MessageId, RunId
 from midstream.protocol.batch import ChunkBatch

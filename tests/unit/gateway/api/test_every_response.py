@@ -8,7 +8,7 @@ import pytest
 
 from midstream.aio.idle_timeout import SilenceLimit
 from midstream.api.every_response import EveryResponse
-from midstream.api.proxy_exchange import Exchange
+from midstream.api.proxy.response import Exchange
 from midstream.errors import RunActiveError
 from tests.unit.gateway.api.fakes import BODY, FakeReader, FakeSessions, make_app, request
 

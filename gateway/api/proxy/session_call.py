@@ -12,10 +12,10 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from midstream.api.off_loop import off_loop
-from midstream.api.proxy_body import GoneError
-from midstream.api.proxy_exchange import while_there
-from midstream.api.proxy_headers import said_by
-from midstream.api.proxy_target import response_headers
+from midstream.api.proxy.body import GoneError
+from midstream.api.proxy.headers import said_by
+from midstream.api.proxy.response import while_there
+from midstream.api.proxy.target import response_headers
 from midstream.errors import GatewayError, RunStoppedError
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.failures.errors import secrets_in
@@ -29,10 +29,10 @@ from midstream.sessions.runs.registry import part_id
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from midstream.api.proxy_body import RequestBody
-    from midstream.api.proxy_exchange import Exchange
-    from midstream.api.proxy_headers import SessionHeaders
-    from midstream.api.proxy_target import Header
+    from midstream.api.proxy.body import RequestBody
+    from midstream.api.proxy.headers import SessionHeaders
+    from midstream.api.proxy.response import Exchange
+    from midstream.api.proxy.target import Header
     from midstream.limits.limiter import Limiter
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.passthrough.call import Call, Wire

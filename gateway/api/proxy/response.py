@@ -6,8 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from midstream.api.proxy_body import GoneError
-from midstream.api.proxy_errors import error_answer
+from midstream.api.proxy.body import GoneError
+from midstream.api.proxy.errors import error_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from litestar.types import Send
 
     from midstream.aio.idle_timeout import SilenceLimit
-    from midstream.api.proxy_body import RequestBody
+    from midstream.api.proxy.body import RequestBody
     from midstream.errors import GatewayError
 
 

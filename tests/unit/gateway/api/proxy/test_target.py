@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midstream.api.proxy_target import read_target, request_headers, response_headers
+from midstream.api.proxy.target import read_target, request_headers, response_headers
 from midstream.errors import InvalidRequestError
 
 

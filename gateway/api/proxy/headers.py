@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from litestar.types import Scope
 
-    from midstream.api.proxy_target import Target
+    from midstream.api.proxy.target import Target
 
 SESSION_HEADER: Final = "x-midstream-session"
 RUN_KEY_HEADER: Final = "x-midstream-run"

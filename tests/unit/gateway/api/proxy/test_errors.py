@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from midstream.api.proxy_errors import error_answer
+from midstream.api.proxy.errors import error_answer
 from midstream.errors import RateLimitedError
 
 

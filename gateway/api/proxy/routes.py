@@ -15,11 +15,11 @@ from litestar.enums import ScopeType
 from litestar.handlers import asgi
 
 from midstream.api.failures import RouteNotFoundError, as_gateway_error
-from midstream.api.proxy_body import GoneError, RequestBody
-from midstream.api.proxy_exchange import Exchange, while_there
-from midstream.api.proxy_headers import SessionHeaders
-from midstream.api.proxy_session import SessionCall
-from midstream.api.proxy_target import (
+from midstream.api.proxy.body import GoneError, RequestBody
+from midstream.api.proxy.headers import SessionHeaders
+from midstream.api.proxy.response import Exchange, while_there
+from midstream.api.proxy.session_call import SessionCall
+from midstream.api.proxy.target import (
     Header,
     Target,
     read_target,

@@ -1,0 +1,1 @@
+"""Calls to a provider that are passed through."""
