@@ -49,7 +49,7 @@ from midstream.sessions import (
     TurnLimits,
     open_sessions,
 )
-from midstream.settings_source import load_settings
+from midstream.settings.source import load_settings
 from midstream.store.client import StoreSettings
 from midstream.store.redis_store import RedisStore
 from midstream.store.server import KnownServer, log_server
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.python.agent import Agent
     from midstream.sessions import Sessions
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 

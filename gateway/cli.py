@@ -11,8 +11,8 @@ import click
 from midstream import VERSION
 from midstream.errors import SettingsError, StoreError
 from midstream.launch import EXIT_REDIS, EXIT_SETTINGS
-from midstream.settings_docs import settings_markdown
-from midstream.settings_source import load_settings
+from midstream.settings.docs import settings_markdown
+from midstream.settings.source import load_settings
 from midstream.telemetry import configure_logging
 
 SERVE_HELP: Final = """Serve the gateway.

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from midstream.settings import Settings
+from midstream.settings.sections import Settings
 
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2

@@ -31,7 +31,7 @@ from midstream.telemetry import quoted, redact_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from midstream.launch import die_with
-from midstream.settings_providers import SIMULATED_KINDS
+from midstream.settings.providers import SIMULATED_KINDS
 
 if TYPE_CHECKING:
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ from midstream.providers.openai.azure import (
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from midstream.providers.stream.sse_step import TimeLimits
-from midstream.settings_agents import AgentSettings
-from midstream.settings_providers import (
+from midstream.settings.agents import AgentSettings
+from midstream.settings.providers import (
     AZURE_KINDS,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.http.agent import HttpAgent
     from midstream.providers.base import Provider
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentOffer
     from midstream.api.auth.gate import Gate
     from midstream.sessions.contract import SessionService
-    from midstream.settings import ServerSettings
+    from midstream.settings.sections import ServerSettings
 
 
 class Api:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
-from midstream.settings_connections import ConnectionSettings
+from midstream.settings.connections import ConnectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

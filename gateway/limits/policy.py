@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.sessions.access import Caller
-    from midstream.settings import Settings
-    from midstream.settings_limits import CallerLimitSettings, TenantLimitSettings
+    from midstream.settings.limits import CallerLimitSettings, TenantLimitSettings
+    from midstream.settings.sections import Settings
 
 NAMES: Final = ("sends_per_minute", "open_runs", "open_streams")
 

@@ -12,7 +12,7 @@ from midstream.providers.base import ToolSpec
 
 if TYPE_CHECKING:
     from midstream.agents.tools.executor import Tools
-    from midstream.settings_agents import AgentSettings
+    from midstream.settings.agents import AgentSettings
 
 ANSWERED_BY_THE_PAGE: Final = (
     ToolSpec(

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from midstream.settings_connections import ConnectionSettings
+    from midstream.settings.connections import ConnectionSettings
 
 logger = logging.getLogger(__name__)
 

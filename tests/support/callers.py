@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import jwt
 from msgspec import Struct
 
-from midstream.settings import (
+from midstream.settings.agents import AgentSettings
+from midstream.settings.limits import LimitSettings
+from midstream.settings.sections import (
     AgentKeySettings,
     AuthSettings,
     RedisSettings,
     ServerSettings,
     Settings,
 )
-from midstream.settings_agents import AgentSettings
-from midstream.settings_limits import LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

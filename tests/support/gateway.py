@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from midstream.settings import RunSettings
+from midstream.settings.sections import RunSettings
 from tests.support.processes import MEASURES_COVERAGE, REPOSITORY, ChildProcess, free_port
 from tests.support.wire import Endpoint
 

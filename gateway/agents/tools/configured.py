@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from midstream.settings_agents import (
+    from midstream.settings.agents import (
         AgentSettings,
         ClientToolSettings,
         ProviderToolSettings,

@@ -21,7 +21,7 @@ from midstream.sessions.access import Caller, Role
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 KEY_HEADER: Final = "x-midstream-key"
 USER_HEADER: Final = "x-midstream-user"

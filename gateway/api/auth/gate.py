@@ -20,7 +20,7 @@ from midstream.api.auth.agent_keys import KEY_HEADER, USER_HEADER
 from midstream.errors import ForbiddenError
 from midstream.ids import ANONYMOUS
 from midstream.limits.addresses import Addresses
-from midstream.settings import LOOPBACK
+from midstream.settings.sections import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midstream.api.auth.agent_keys import AgentKeys
     from midstream.api.auth.tokens import Authenticator
     from midstream.sessions.access import Caller
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = "bearer "

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jwt import PyJWK
 
-    from midstream.settings import AuthSettings
+    from midstream.settings.sections import AuthSettings
 
 logger = logging.getLogger(__name__)
 

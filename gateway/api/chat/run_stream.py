@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunReader
-    from midstream.settings import ServerSettings
+    from midstream.settings.sections import ServerSettings
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"
 V4_HEADER: Final = "x-vercel-ai-data-stream"

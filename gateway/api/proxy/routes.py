@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.proxied.turns import Turns
-    from midstream.settings import ProxySettings
+    from midstream.settings.sections import ProxySettings
 
 logger = logging.getLogger(__name__)
 

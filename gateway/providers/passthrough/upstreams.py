@@ -24,8 +24,7 @@ from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import Told, failure_of, note_request, read_failure
 from midstream.providers.stream.drains import CLOSING_S, Drains
 from midstream.providers.stream.sse_step import TimeLimits
-from midstream.settings import LOOPBACK
-from midstream.settings_providers import (
+from midstream.settings.providers import (
     AZURE_KINDS,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
@@ -33,6 +32,7 @@ from midstream.settings_providers import (
     api_key_variable,
     provider_kind,
 )
+from midstream.settings.sections import LOOPBACK
 from midstream.simulator import create_simulator
 from midstream.simulator.server import serve_simulator
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 

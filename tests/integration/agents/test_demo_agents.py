@@ -14,8 +14,8 @@ from midstream.ids import SessionId
 from midstream.live_demo.process_map import TracedAgents, Whereabouts
 from midstream.protocol.messages import UIMessage
 from midstream.sessions import open_sessions
-from midstream.settings import ServerSettings, Settings
-from midstream.settings_agents import AgentSettings, ClientToolSettings
+from midstream.settings.agents import AgentSettings, ClientToolSettings
+from midstream.settings.sections import ServerSettings, Settings
 from midstream.wiring import open_agents
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.support.answers import with_part

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from midstream import Agent, Gateway, Run, create_app
-from midstream.settings import RedisSettings, Settings
+from midstream.settings.sections import RedisSettings, Settings
 from tests.unit.gateway.api.fakes import data_lines, request
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from midstream import Agent, Run, create_app
-from midstream.settings import RedisSettings, Settings
-from midstream.settings_connections import ConnectionSettings
-from midstream.settings_limits import LimitSettings
+from midstream.settings.connections import ConnectionSettings
+from midstream.settings.limits import LimitSettings
+from midstream.settings.sections import RedisSettings, Settings
 from midstream.telemetry import LIMITS_UNCHECKED
 from tests.support.in_process import InProcess, code_of
 

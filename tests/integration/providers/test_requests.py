@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from midstream import create_app
-from midstream.settings import RedisSettings, Settings
-from midstream.settings_agents import AgentSettings
-from midstream.settings_providers import ProviderSettings
+from midstream.settings.agents import AgentSettings
+from midstream.settings.providers import ProviderSettings
+from midstream.settings.sections import RedisSettings, Settings
 from tests.support.recorder import recorder
 from tests.unit.gateway.api.fakes import data_lines, request
 

@@ -19,7 +19,7 @@ from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
-from midstream.settings import ServerSettings, Settings
+from midstream.settings.sections import ServerSettings, Settings
 from midstream.store.records import RunInfo, RunState, Trigger
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from midstream.api.off_loop import LARGE, off_loop
 from midstream.protocol.requests import MAX_FIELDS, MAX_MESSAGES, MAX_PARTS
-from midstream.settings import ServerSettings
+from midstream.settings.sections import ServerSettings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import pytest
 
 from midstream.errors import SettingsError
 from midstream.serve import SEND_BUFFER_BYTES, address_of, bind
-from midstream.settings import ServerSettings, Settings
+from midstream.settings.sections import ServerSettings, Settings
 
 
 def settings(**server: object) -> Settings:

@@ -15,7 +15,7 @@ from midstream.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from midstream.settings import Settings
+    from midstream.settings.sections import Settings
 
 
 @pytest.fixture(autouse=True)

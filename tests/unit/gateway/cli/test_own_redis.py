@@ -9,7 +9,7 @@ import pytest
 
 from midstream import serve
 from midstream.errors import SettingsError, StoreError
-from midstream.settings import Settings
+from midstream.settings.sections import Settings
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:

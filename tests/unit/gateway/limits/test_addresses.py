@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midstream.limits.addresses import Addresses, named_proxies
-from midstream.settings_connections import ConnectionSettings
+from midstream.settings.connections import ConnectionSettings
 
 EDGE = ("10.0.0.0/8", "2001:db8:ed9e::/48", "192.0.2.1")
 

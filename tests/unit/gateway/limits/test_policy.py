@@ -7,8 +7,8 @@ import pytest
 from midstream.ids import TenantId, UserId
 from midstream.limits.policy import Policy, Quota, policy_of
 from midstream.sessions.access import Caller
-from midstream.settings import Settings
-from midstream.settings_limits import LimitSettings
+from midstream.settings.limits import LimitSettings
+from midstream.settings.sections import Settings
 
 ALL = Policy(
     callers=Quota(open_runs=1), tenants=Quota(open_runs=2), agent_keys=Quota(open_streams=3)

@@ -6,7 +6,7 @@ import pytest
 
 from midstream.errors import SettingsError
 from midstream.live_demo.tools import make_demo_tools, send_postcard
-from midstream.settings_agents import AgentSettings
+from midstream.settings.agents import AgentSettings
 
 
 def test_demo_offers_its_tools_beside_the_agents_own() -> None:

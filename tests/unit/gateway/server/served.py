@@ -11,7 +11,7 @@ import uvicorn
 
 from midstream.server import Guard, GuardedConfig
 from midstream.server.http import GuardedHttpProtocol
-from midstream.settings_connections import ConnectionSettings
+from midstream.settings.connections import ConnectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

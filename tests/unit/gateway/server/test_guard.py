@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midstream.server.guard import Guard
-from midstream.settings_connections import ConnectionSettings
+from midstream.settings.connections import ConnectionSettings
 
 ONE_EACH = ConnectionSettings(max_connections_per_address=1)
 

@@ -10,7 +10,7 @@ import pytest
 
 from midstream.server import guard
 from midstream.server.guard import next_deadline
-from midstream.settings_connections import ConnectionSettings
+from midstream.settings.connections import ConnectionSettings
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import HEAD, LIMIT_S, WHOLE, refusal_of, serving
 

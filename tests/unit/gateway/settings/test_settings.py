@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from midstream.errors import SettingsError
-from midstream.settings import SECTIONS, Settings, environment_name
-from midstream.settings_docs import settings_markdown
-from midstream.settings_source import load_settings
+from midstream.settings.docs import settings_markdown
+from midstream.settings.sections import SECTIONS, Settings, environment_name
+from midstream.settings.source import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

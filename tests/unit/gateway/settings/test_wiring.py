@@ -17,14 +17,14 @@ from midstream.agents.tools.configured import make_tools
 from midstream.errors import AgentNotFoundError, SettingsError
 from midstream.ids import ANONYMOUS, RunId, SessionId
 from midstream.providers.base import ToolCall, ToolOptions
-from midstream.settings import Settings
-from midstream.settings_agents import (
+from midstream.settings.agents import (
     AgentSettings,
     ClientToolSettings,
     ProviderToolSettings,
     ToolOptionSettings,
 )
-from midstream.settings_providers import SIMULATED_KINDS
+from midstream.settings.providers import SIMULATED_KINDS
+from midstream.settings.sections import Settings
 from midstream.wiring import Agents, default_agents, import_agent, open_agents, outliving_workers
 
 if TYPE_CHECKING:

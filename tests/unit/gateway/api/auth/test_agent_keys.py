@@ -15,7 +15,7 @@ from midstream.api.auth.tokens import Anonymous
 from midstream.errors import ForbiddenError, InvalidRequestError, UnauthorizedError
 from midstream.ids import ANONYMOUS, TenantId, UserId
 from midstream.sessions.access import Caller, Role, check_create
-from midstream.settings import AgentKeySettings, AuthSettings, Settings
+from midstream.settings.sections import AgentKeySettings, AuthSettings, Settings
 from tests.unit.gateway.api.fakes import http_scope
 
 if TYPE_CHECKING:

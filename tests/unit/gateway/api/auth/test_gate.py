@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.api.auth.gate import LOCAL_PAGES, PROBES, page_origins, served_hosts
-from midstream.settings import AuthSettings, ServerSettings, Settings
+from midstream.settings.sections import AuthSettings, ServerSettings, Settings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from midstream.api.auth.tokens import (
 from midstream.errors import SettingsError, UnauthorizedError
 from midstream.ids import SessionId, check_id
 from midstream.sessions.access import Caller, Role
-from midstream.settings import AuthSettings
+from midstream.settings.sections import AuthSettings
 from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
 
 if TYPE_CHECKING:

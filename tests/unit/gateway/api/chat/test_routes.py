@@ -27,7 +27,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.position import Position
 from midstream.sessions.contract import FeedEvent, Snapshot
-from midstream.settings import ServerSettings
+from midstream.settings.sections import ServerSettings
 from midstream.store.records import SessionMeta, Trigger
 from tests.unit.gateway.api.fakes import (
     BODY,

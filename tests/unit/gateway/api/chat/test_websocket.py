@@ -23,7 +23,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.requests import MAX_PARTS
 from midstream.sessions.access import Caller
-from midstream.settings import ServerSettings
+from midstream.settings.sections import ServerSettings
 from tests.unit.gateway.api.fakes import FakeReader, FakeSessions, batch, http_scope, make_app
 
 if TYPE_CHECKING:

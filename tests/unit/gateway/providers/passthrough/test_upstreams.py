@@ -8,8 +8,8 @@ import pytest
 
 from midstream.errors import SettingsError
 from midstream.providers.passthrough.upstreams import Upstream, Upstreams
-from midstream.settings import ServerSettings, Settings
-from midstream.settings_providers import ProviderSettings
+from midstream.settings.providers import ProviderSettings
+from midstream.settings.sections import ServerSettings, Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import inspect
 
-from midstream.settings import SECTIONS, AgentKeySettings, Settings, environment_name
-from midstream.settings_agents import (
+from midstream.settings.agents import (
     AgentSettings,
     ClientToolSettings,
     ProviderToolSettings,
     ToolOptionSettings,
 )
-from midstream.settings_providers import ProviderSettings
+from midstream.settings.providers import ProviderSettings
+from midstream.settings.sections import SECTIONS, AgentKeySettings, Settings, environment_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

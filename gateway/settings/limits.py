@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from midstream.settings_fields import Section
+from midstream.settings.fields import Section
 
 Limit: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from midstream.settings_fields import Seconds, Section, Text
+from midstream.settings.fields import Seconds, Section, Text
 
 PROVIDER_KINDS: Final = {
     "anthropic": "ANTHROPIC_API_KEY",

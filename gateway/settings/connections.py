@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from midstream.settings_fields import Bytes, Count, Seconds, Section, Text
+from midstream.settings.fields import Bytes, Count, Seconds, Section, Text
 
 
 class ConnectionSettings(Section, frozen=True, kw_only=True):

@@ -12,11 +12,11 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from midstream.settings_agents import AgentSettings
-from midstream.settings_connections import ConnectionSettings
-from midstream.settings_fields import Bytes, Count, Level, Seconds, Section, Text
-from midstream.settings_limits import AgentKeyLimitSettings, LimitSettings, TenantLimitSettings
-from midstream.settings_providers import ProviderSettings
+from midstream.settings.agents import AgentSettings
+from midstream.settings.connections import ConnectionSettings
+from midstream.settings.fields import Bytes, Count, Level, Seconds, Section, Text
+from midstream.settings.limits import AgentKeyLimitSettings, LimitSettings, TenantLimitSettings
+from midstream.settings.providers import ProviderSettings
 
 PREFIX: Final = "MIDSTREAM_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -20,20 +20,27 @@ import msgspec
 
 from midstream.errors import SettingsError
 from midstream.ids import MAX_ID_LENGTH, escaped
-from midstream.settings import LOOPBACK, NAMED_TABLES, PREFIX, SECTIONS, Settings, environment_name
-from midstream.settings_providers import (
+from midstream.settings.providers import (
     AZURE_KINDS,
     PROVIDER_KINDS,
     SIMULATED_KINDS,
     ProviderSettings,
     provider_kind,
 )
+from midstream.settings.sections import (
+    LOOPBACK,
+    NAMED_TABLES,
+    PREFIX,
+    SECTIONS,
+    Settings,
+    environment_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from midstream.settings import AuthSettings
-    from midstream.settings_agents import AgentSettings
+    from midstream.settings.agents import AgentSettings
+    from midstream.settings.sections import AuthSettings
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from midstream.settings_fields import Bytes, Count, Seconds, Section, Text
+from midstream.settings.fields import Bytes, Count, Seconds, Section, Text
 
 
 class ToolOptionSettings(Section, frozen=True, kw_only=True):

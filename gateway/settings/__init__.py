@@ -1,0 +1,1 @@
+"""What can be set: sections, where values come from, and their documentation."""
