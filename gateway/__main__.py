@@ -22,7 +22,7 @@ def main() -> None:
         )
         sys.exit(EXIT_INCOMPLETE)
 
-    from midstream.cli import main as command
+    from midstream.process.cli import main as command
 
     command()
 

@@ -226,5 +226,5 @@ async def resume_until_answered(session: Session, after: int | None) -> Transcri
 def kill_workers(gateway: GatewayProcess) -> None:
     """Kill every worker of the parent, and nothing else."""
     for pid in descendants(gateway.process.pid):
-        if "midstream.worker" in command_of(pid):
+        if "midstream.process.worker" in command_of(pid):
             os.kill(pid, signal.SIGKILL)

@@ -54,7 +54,7 @@ print(midstream.__file__)
 
 SERVER_BESIDE = """
 import gateway, protocol
-import midstream.app, midstream.cli, midstream.serve, midstream.worker
+import midstream.app, midstream.process.cli, midstream.process.serve, midstream.process.worker
 import midstream.simulator.app
 print(gateway.OWNER, protocol.OWNER)
 """

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-import midstream.serve
+import midstream.process.serve
 from tests.support.forked import Order
 from tests.support.forked_worker import fork_worker
 
@@ -31,11 +31,11 @@ PRELOADED: Final = (
     "anthropic.resources.beta",
     "anthropic.resources.messages",
     "midstream.app",
-    "midstream.cli",
+    "midstream.process.cli",
     "midstream.agents.http.agent",
     "midstream.client",
     "midstream.simulator.app",
-    "midstream.worker",
+    "midstream.process.worker",
     "openai.resources.chat",
     "openai.resources.responses",
     "uvicorn.lifespan.off",
@@ -122,7 +122,7 @@ def preload() -> None:
     """Import what takes the time, and keep the garbage collector from ever touching it."""
     for module in PRELOADED:
         importlib.import_module(module)
-    midstream.serve.start_worker = fork_worker
+    midstream.process.serve.start_worker = fork_worker
     assert threading.active_count() == 1, "a fork takes no other thread along"
     gc.collect()
     gc.freeze()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from midstream import worker
-from midstream.serve import start_worker
+from midstream.process import worker
+from midstream.process.serve import start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from midstream.launch import Launch
-    from midstream.serve import WorkerProcess
+    from midstream.process.launch import Launch
+    from midstream.process.serve import WorkerProcess
 
 
 class ForkedWorker:
@@ -64,7 +64,7 @@ class ForkedWorker:
 
 
 async def fork_worker(launch: Launch) -> WorkerProcess:
-    """Fork a worker; stands in for `midstream.serve.start_worker`."""
+    """Fork a worker; stands in for `midstream.process.serve.start_worker`."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         # Metrics learn at their import whether several processes keep them together.
         return await start_worker(launch)

@@ -30,7 +30,9 @@ ENDLESS_ANSWER = "[[tokens=100000 rate=20 first=0]] hello"
 
 
 def workers_of(served: Served) -> list[int]:
-    return [pid for pid in children(served.process.pid) if "midstream.worker" in command_of(pid)]
+    return [
+        pid for pid in children(served.process.pid) if "midstream.process.worker" in command_of(pid)
+    ]
 
 
 def redis_servers_of(served: Served) -> list[int]:

@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from midstream import create_app
 from midstream.errors import SettingsError
-from midstream.serve import check_redis, with_redis_url
+from midstream.process.serve import check_redis, with_redis_url
 from midstream.settings.sections import Settings
 from tests.support.in_process import InProcess
 from tests.support.processes import ChildProcess, free_port

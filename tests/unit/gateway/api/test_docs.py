@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midstream import serve
 from midstream.api import failures
 from midstream.api.auth import tokens as auth
 from midstream.errors import ClientError, GatewayError
+from midstream.process import serve
 from midstream.server import refusals
 from tests.unit.gateway.api.fakes import FakeSessions, make_app
 

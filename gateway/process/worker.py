@@ -23,14 +23,14 @@ import uvloop
 
 from midstream.app import Gateway
 from midstream.errors import SettingsError
-from midstream.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, die_with
+from midstream.process.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, die_with
 from midstream.server import Guard, GuardedConfig, GuardedHttpProtocol
 from midstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-logger = logging.getLogger("midstream.worker")
+logger = logging.getLogger("midstream.process.worker")
 
 LAST_RESPONSES_S: Final = 5
 """After the drain: for the last bytes of responses to be taken."""

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from midstream.errors import SettingsError
-from midstream.serve import SEND_BUFFER_BYTES, address_of, bind
+from midstream.process.serve import SEND_BUFFER_BYTES, address_of, bind
 from midstream.settings.sections import ServerSettings, Settings
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from midstream import serve
 from midstream.errors import SettingsError, StoreError
+from midstream.process import serve
 from midstream.settings.sections import Settings
 from tests.support.processes import eventually
 

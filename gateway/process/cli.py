@@ -10,7 +10,7 @@ import click
 
 from midstream import VERSION
 from midstream.errors import SettingsError, StoreError
-from midstream.launch import EXIT_REDIS, EXIT_SETTINGS
+from midstream.process.launch import EXIT_REDIS, EXIT_SETTINGS
 from midstream.settings.docs import settings_markdown
 from midstream.settings.source import load_settings
 from midstream.telemetry import configure_logging
@@ -94,8 +94,8 @@ def serve(
     configure_logging(settings.server.log_level)
 
     # Not before the settings are known to be right: it takes a second.
-    from midstream.serve import WorkersFailedError
-    from midstream.serve import serve as serve_until_told
+    from midstream.process.serve import WorkersFailedError
+    from midstream.process.serve import serve as serve_until_told
 
     try:
         serve_until_told(settings, _announce)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from midstream.launch import die_with
+from midstream.process.launch import die_with
 from midstream.settings.providers import SIMULATED_KINDS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class SimulatedProviders:
 
 
 def main() -> None:
-    """Serve until killed: `python -m midstream.simulated PARENT_PID SOCKET`."""
+    """Serve until killed: `python -m midstream.process.simulated PARENT_PID SOCKET`."""
     parent_pid, descriptor = map(int, sys.argv[1:])
     die_with(parent_pid)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from midstream import VERSION, serve
-from midstream.cli import main
+from midstream import VERSION
 from midstream.errors import StoreError
+from midstream.process import serve
+from midstream.process.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from midstream.errors import GatewayError, SettingsError, StoreError
-from midstream.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
-from midstream.simulated import SimulatedProviders, has_simulated_agents
+from midstream.process.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
+from midstream.process.simulated import SimulatedProviders, has_simulated_agents
 from midstream.store.embedded import EmbeddedRedis
 from midstream.store.errors import UNREACHABLE
 from midstream.store.redis_store import RedisStore
@@ -242,7 +242,7 @@ class WorkerProcess(Protocol):
 async def start_worker(launch: Launch) -> WorkerProcess:
     """Start a worker: a process that inherits the descriptors, and is told the rest on stdin."""
     worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "midstream.worker"),
+        *(sys.executable, "-m", "midstream.process.worker"),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=(*launch.sockets, launch.ready),
         # Its own session: a Ctrl-C in the terminal is for the parent to pass on.
