@@ -1,7 +1,7 @@
-import { checkEventStream, linked, readEvents, request } from './connection.js';
-import type { Followed, Prepared } from './endpoint.js';
 import { ConnectionLost, isAbortError, type Reason, reasonOf, resetOf } from './errors.js';
-import { isOffline, onWake, pause, waitBefore, WORKED_MS } from './retry.js';
+import { checkEventStream, linked, readEvents, request } from './net/connection.js';
+import type { Followed, Prepared } from './net/endpoint.js';
+import { isOffline, onWake, pause, waitBefore, WORKED_MS } from './net/retry.js';
 
 /** One event of a session's feed. `data` is JSON. */
 export interface FeedEvent {

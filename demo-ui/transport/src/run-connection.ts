@@ -1,7 +1,7 @@
 import type { RunFeed } from './activity.js';
-import { checkEventStream, linked, parseJson, readEvents, request } from './connection.js';
-import type { Prepared } from './endpoint.js';
-import type { SseEvent } from './sse.js';
+import { checkEventStream, linked, parseJson, readEvents, request } from './net/connection.js';
+import type { Prepared } from './net/endpoint.js';
+import type { SseEvent } from './net/sse.js';
 import type { RunConnection, RunEvent } from './stream.js';
 
 const RUN_HEADER = 'x-midstream-run-id';

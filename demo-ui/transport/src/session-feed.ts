@@ -1,12 +1,12 @@
 import type { UIMessage } from 'ai';
 
-import { requestJson } from './connection.js';
-import type { Endpoint } from './endpoint.js';
 import { reasonOf } from './errors.js';
 import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed.js';
-import { insist } from './insist.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
-import { pause } from './retry.js';
+import { requestJson } from './net/connection.js';
+import type { Endpoint } from './net/endpoint.js';
+import { insist } from './net/insist.js';
+import { pause } from './net/retry.js';
 import { type ChunksEvent, RunBuffer } from './run-buffer.js';
 import { type Follower, TabFeed } from './tabs.js';
 

@@ -1,10 +1,10 @@
-import type { Endpoint, Followed } from './endpoint.js';
-import { whileHere } from './departure.js';
 import { FeedConnection, type FeedEvent, type FeedState } from './feed.js';
 import { Leadership } from './leadership.js';
 import { isCoveredBy } from './model.js';
-import { isVisible, onWake } from './retry.js';
-import { locksOfPage } from './slots.js';
+import { whileHere } from './net/departure.js';
+import type { Endpoint, Followed } from './net/endpoint.js';
+import { isVisible, onWake } from './net/retry.js';
+import { locksOfPage } from './net/slots.js';
 
 /** What one tab wants of the shared feed; `position` is null before it has a snapshot. */
 export interface Follower {

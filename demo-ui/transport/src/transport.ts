@@ -1,14 +1,14 @@
 import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageChunk } from 'ai';
 
 import { type ActiveResponse, ChatActivity } from './activity.js';
-import { linked, requestJson } from './connection.js';
-import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './endpoint.js';
 import { abortError, ConnectionLost, MidstreamError, resetOf } from './errors.js';
-import { insist } from './insist.js';
+import { linked, requestJson } from './net/connection.js';
+import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './net/endpoint.js';
+import { insist } from './net/insist.js';
+import { placeByIds, placeOf } from './net/place.js';
+import { takeSlot } from './net/slots.js';
 import { chatsOnPage, type ResumableAdapter } from './on-page.js';
-import { placeByIds, placeOf } from './place.js';
 import { fromFeed, handOver, openRun } from './run-connection.js';
-import { takeSlot } from './slots.js';
 import { StopRule } from './stop.js';
 import { type Cursor, type RunConnection, runStream } from './stream.js';
 

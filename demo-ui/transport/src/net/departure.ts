@@ -1,4 +1,4 @@
-import { ConnectionLost } from './errors.js';
+import { ConnectionLost } from '../errors.js';
 import { hear, isVisible, page } from './retry.js';
 
 /**

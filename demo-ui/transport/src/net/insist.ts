@@ -1,5 +1,5 @@
+import { abortError, ConnectionLost, MidstreamError } from '../errors.js';
 import { untilHere } from './departure.js';
-import { abortError, ConnectionLost, MidstreamError } from './errors.js';
 import { pause, waitBefore } from './retry.js';
 
 /** Attempts to send, resume or stop before giving up: about half a minute. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { SseParser } from '../src/sse.js';
+import { SseParser } from '../../src/net/sse.js';
 
 const STREAM = ':\n\nid: 1\ndata: {"a":"é"}\n\nevent: run\ndata: x\ndata: y\n\n: note\nid\ndata:z\n\n';
 const EVENTS = [

@@ -1,11 +1,11 @@
 import type { UIMessage } from 'ai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { MidstreamError } from '../src/errors.js';
-import { MidstreamChatTransport } from '../src/transport.js';
-import { CHATS, until } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
-import { tabsOf, textsOf } from './tab.js';
+import { MidstreamError } from '../../src/errors.js';
+import { MidstreamChatTransport } from '../../src/transport.js';
+import { CHATS, until } from '../chats.js';
+import { ScriptedGateway } from '../gateway.js';
+import { tabsOf, textsOf } from '../tab.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

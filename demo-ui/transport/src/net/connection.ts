@@ -1,6 +1,6 @@
+import { ConnectionLost, failureOf, MidstreamError } from '../errors.js';
 import { endWithPage, untilHere } from './departure.js';
 import type { Prepared } from './endpoint.js';
-import { ConnectionLost, failureOf, MidstreamError } from './errors.js';
 import { onWake } from './retry.js';
 import { type SseEvent, SseParser } from './sse.js';
 
