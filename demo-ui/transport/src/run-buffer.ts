@@ -1,9 +1,9 @@
 import type { UIMessageChunk } from 'ai';
 
-import type { RunFeed } from './activity.js';
 import { ConnectionLost } from './errors.js';
 import type { RunInfo } from './model.js';
-import type { RunEvent } from './stream.js';
+import type { RunFeed } from './run/activity.js';
+import type { RunEvent } from './run/run-stream.js';
 
 export interface ChunksEvent {
   runId: string;

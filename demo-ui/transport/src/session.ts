@@ -1,9 +1,9 @@
 import type { UIMessage } from 'ai';
 
-import type { ActivityEvent, ChatActivity } from './activity.js';
 import { MidstreamError, type Reason, reasonOf } from './errors.js';
 import { isSame, mergeMessages, passedOver } from './merge.js';
 import type { Presence, RunInfo } from './model.js';
+import type { ActivityEvent, ChatActivity } from './run/activity.js';
 import { SessionFeed } from './session-feed.js';
 import type { MidstreamChatTransport } from './transport.js';
 

@@ -1,16 +1,16 @@
 import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageChunk } from 'ai';
 
-import { type ActiveResponse, ChatActivity } from './activity.js';
 import { abortError, ConnectionLost, MidstreamError, resetOf } from './errors.js';
 import { linked, requestJson } from './net/connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './net/endpoint.js';
 import { insist } from './net/insist.js';
 import { placeByIds, placeOf } from './net/place.js';
 import { takeSlot } from './net/slots.js';
-import { chatsOnPage, type ResumableAdapter } from './on-page.js';
-import { fromFeed, handOver, openRun } from './run-connection.js';
-import { StopRule } from './stop.js';
-import { type Cursor, type RunConnection, runStream } from './stream.js';
+import { type ActiveResponse, ChatActivity } from './run/activity.js';
+import { chatsOnPage, type ResumableAdapter } from './run/on-page.js';
+import { fromFeed, handOver, openRun } from './run/run-connection.js';
+import { type Cursor, type RunConnection, runStream } from './run/run-stream.js';
+import { StopRule } from './run/stop-rule.js';
 
 /** How long a response may take to deliver its end after a stop was answered. */
 const LAST_CHUNKS_MS = 1_000;

@@ -1,8 +1,8 @@
 import type { UIMessageChunk } from 'ai';
 import { describe, expect, it } from 'vitest';
 
-import { ConnectionLost } from '../src/errors.js';
-import { type Cursor, type RunConnection, type RunEvent, runStream } from '../src/stream.js';
+import { ConnectionLost } from '../../src/errors.js';
+import { type Cursor, type RunConnection, type RunEvent, runStream } from '../../src/run/run-stream.js';
 
 const start: UIMessageChunk = { type: 'start', messageId: 'm' };
 const finish: UIMessageChunk = { type: 'finish' };

@@ -1,9 +1,9 @@
 import { Chat } from 'react7';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { MidstreamChatTransport } from '../src/transport.js';
-import { until } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
+import { MidstreamChatTransport } from '../../src/transport.js';
+import { until } from '../chats.js';
+import { ScriptedGateway } from '../gateway.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

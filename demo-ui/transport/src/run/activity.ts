@@ -1,8 +1,8 @@
 import type { UIMessage } from 'ai';
 
-import type { MidstreamError } from './errors.js';
-import { pause } from './net/retry.js';
-import type { RunEvent } from './stream.js';
+import type { MidstreamError } from '../errors.js';
+import { pause } from '../net/retry.js';
+import type { RunEvent } from './run-stream.js';
 
 /** What a chat's feed can offer to its responses: the runs that it has seen, chunk by chunk. */
 export interface RunFeed {

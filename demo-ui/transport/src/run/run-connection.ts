@@ -1,8 +1,8 @@
+import { checkEventStream, linked, parseJson, readEvents, request } from '../net/connection.js';
+import type { Prepared } from '../net/endpoint.js';
+import type { SseEvent } from '../net/sse.js';
 import type { RunFeed } from './activity.js';
-import { checkEventStream, linked, parseJson, readEvents, request } from './net/connection.js';
-import type { Prepared } from './net/endpoint.js';
-import type { SseEvent } from './net/sse.js';
-import type { RunConnection, RunEvent } from './stream.js';
+import type { RunConnection, RunEvent } from './run-stream.js';
 
 const RUN_HEADER = 'x-midstream-run-id';
 const DONE = '[DONE]';
