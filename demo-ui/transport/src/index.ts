@@ -1,5 +1,5 @@
 export { MidstreamError } from './errors.js';
-export type { Presence, RunInfo } from './model.js';
+export type { Presence, RunInfo } from './feed/session-model.js';
 export {
   type ChatLike,
   ChatSession,

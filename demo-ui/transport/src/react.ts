@@ -62,4 +62,4 @@ export function useSession<MESSAGE extends UIMessage>(
 }
 
 export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';
-export type { Presence, RunInfo } from './model.js';
+export type { Presence, RunInfo } from './feed/session-model.js';

@@ -1,10 +1,10 @@
 import type { UIMessage } from 'ai';
 
 import { MidstreamError, type Reason, reasonOf } from './errors.js';
+import { SessionFeed } from './feed/session-feed.js';
+import type { Presence, RunInfo } from './feed/session-model.js';
 import { isSame, mergeMessages, passedOver } from './merge.js';
-import type { Presence, RunInfo } from './model.js';
 import type { ActivityEvent, ChatActivity } from './run/activity.js';
-import { SessionFeed } from './session-feed.js';
 import type { MidstreamChatTransport } from './transport.js';
 
 /** What is common to a `Chat` of every framework, and to what `useChat` returns. */

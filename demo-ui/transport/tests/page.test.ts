@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { FeedConnection } from '../src/feed.js';
+import { FeedConnection } from '../src/feed/feed-connection.js';
 import { CHATS, textOf, until } from './chats.js';
 import { ScriptedGateway } from './gateway.js';
 import { type Tab, tabsOf, textsOf } from './tab.js';

@@ -1,14 +1,14 @@
 import type { UIMessage } from 'ai';
 
-import { reasonOf } from './errors.js';
-import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed.js';
-import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './model.js';
-import { requestJson } from './net/connection.js';
-import type { Endpoint } from './net/endpoint.js';
-import { insist } from './net/insist.js';
-import { pause } from './net/retry.js';
+import { reasonOf } from '../errors.js';
+import { requestJson } from '../net/connection.js';
+import type { Endpoint } from '../net/endpoint.js';
+import { insist } from '../net/insist.js';
+import { pause } from '../net/retry.js';
+import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed-connection.js';
 import { type ChunksEvent, RunBuffer } from './run-buffer.js';
-import { type Follower, TabFeed } from './tabs.js';
+import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './session-model.js';
+import { type Follower, TabFeed } from './tab-feed.js';
 
 /** The feed brings the messages; if it says nothing for so long, they are asked for. */
 const FEED_SILENT_MS = 5_000;

@@ -1,5 +1,5 @@
-import { pause } from './net/retry.js';
-import { locksOfPage } from './net/slots.js';
+import { pause } from '../net/retry.js';
+import { locksOfPage } from '../net/slots.js';
 
 /** Who is robbed sooner was hardly leading: another tab needs 40 s of silence to try. */
 const LED_MS = 40_000;

@@ -1,10 +1,10 @@
-import { FeedConnection, type FeedEvent, type FeedState } from './feed.js';
+import { whileHere } from '../net/departure.js';
+import type { Endpoint, Followed } from '../net/endpoint.js';
+import { isVisible, onWake } from '../net/retry.js';
+import { locksOfPage } from '../net/slots.js';
+import { FeedConnection, type FeedEvent, type FeedState } from './feed-connection.js';
 import { Leadership } from './leadership.js';
-import { isCoveredBy } from './model.js';
-import { whileHere } from './net/departure.js';
-import type { Endpoint, Followed } from './net/endpoint.js';
-import { isVisible, onWake } from './net/retry.js';
-import { locksOfPage } from './net/slots.js';
+import { isCoveredBy } from './session-model.js';
 
 /** What one tab wants of the shared feed; `position` is null before it has a snapshot. */
 export interface Follower {

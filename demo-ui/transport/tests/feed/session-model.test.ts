@@ -1,8 +1,8 @@
 import type { UIMessage } from 'ai';
 import { describe, expect, it } from 'vitest';
 
-import { isSame, mergeMessages } from '../src/merge.js';
-import { isCoveredBy, type RunInfo, SessionModel } from '../src/model.js';
+import { isCoveredBy, type RunInfo, SessionModel } from '../../src/feed/session-model.js';
+import { isSame, mergeMessages } from '../../src/merge.js';
 
 const user = (id: string, text = id): UIMessage => ({ id, role: 'user', parts: [{ type: 'text', text }] });
 const answer = (id: string, text = id): UIMessage => ({ ...user(id, text), role: 'assistant' });

@@ -1,9 +1,9 @@
 import type { UIMessageChunk } from 'ai';
 
-import { ConnectionLost } from './errors.js';
-import type { RunInfo } from './model.js';
-import type { RunFeed } from './run/activity.js';
-import type { RunEvent } from './run/run-stream.js';
+import { ConnectionLost } from '../errors.js';
+import type { RunFeed } from '../run/activity.js';
+import type { RunEvent } from '../run/run-stream.js';
+import type { RunInfo } from './session-model.js';
 
 export interface ChunksEvent {
   runId: string;
