@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { CHATS, textOf, until, untilIdle } from './chats.js';
-import { failure, ScriptedGateway } from './gateway.js';
-import { type Tab, tabsOf, textsOf } from './tab.js';
+import { CHATS, textOf, until, untilIdle } from './support/chats.js';
+import { failure, ScriptedGateway } from './support/scripted-gateway.js';
+import { type Tab, tabsOf, textsOf } from './support/tab.js';
 
 /** Stands for the page: it is listened to as a window would be. */
 const page = new EventTarget();

@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { ChatSession } from '../src/session.js';
 import { MidstreamChatTransport } from '../src/transport.js';
-import { textOf, until } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
+import { textOf, until } from './support/chats.js';
+import { ScriptedGateway } from './support/scripted-gateway.js';
 
 let gateway: ScriptedGateway;
 const streaming = globalThis.fetch;

@@ -20,7 +20,7 @@ describe('the package', () => {
         minify: true,
         // As applications build it: in library mode, Vite keeps the white space.
         rolldownOptions: {
-          input: ['tests/everything.ts'],
+          input: ['tests/support/everything.ts'],
           external: ['ai', 'react'],
           preserveEntrySignatures: 'strict',
         },

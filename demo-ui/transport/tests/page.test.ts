@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { FeedConnection } from '../src/feed/feed-connection.js';
-import { CHATS, textOf, until } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
-import { type Tab, tabsOf, textsOf } from './tab.js';
+import { CHATS, textOf, until } from './support/chats.js';
+import { ScriptedGateway } from './support/scripted-gateway.js';
+import { type Tab, tabsOf, textsOf } from './support/tab.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

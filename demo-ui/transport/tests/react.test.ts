@@ -9,8 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { MidstreamChatTransport } from '../src/index.js';
 import { type Session, useSession } from '../src/react.js';
-import { textOf } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
+import { textOf } from './support/chats.js';
+import { ScriptedGateway } from './support/scripted-gateway.js';
 
 type UseChat = typeof useChat7;
 type Helpers = ReturnType<UseChat>;

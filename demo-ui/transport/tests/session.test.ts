@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { CHATS, sixConnections, textOf, until, untilIdle } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
-import { tabsOf, textsOf as texts } from './tab.js';
+import { CHATS, sixConnections, textOf, until, untilIdle } from './support/chats.js';
+import { ScriptedGateway } from './support/scripted-gateway.js';
+import { tabsOf, textsOf as texts } from './support/tab.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { MidstreamError } from '../src/errors.js';
 import { MidstreamChatTransport } from '../src/transport.js';
-import { CHATS, textOf, until, untilIdle } from './chats.js';
-import { failure, ScriptedGateway } from './gateway.js';
+import { CHATS, textOf, until, untilIdle } from './support/chats.js';
+import { failure, ScriptedGateway } from './support/scripted-gateway.js';
 
 const WORDS = Array.from({ length: 60 }, (_, index) => `w${index} `);
 

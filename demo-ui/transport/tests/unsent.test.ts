@@ -1,9 +1,9 @@
 import type { UIMessage } from 'ai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { CHATS, until, untilIdle } from './chats.js';
-import { ScriptedGateway } from './gateway.js';
-import { tabsOf, textsOf as texts } from './tab.js';
+import { CHATS, until, untilIdle } from './support/chats.js';
+import { ScriptedGateway } from './support/scripted-gateway.js';
+import { tabsOf, textsOf as texts } from './support/tab.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

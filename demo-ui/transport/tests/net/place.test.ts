@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { MidstreamError } from '../../src/errors.js';
 import { MidstreamChatTransport } from '../../src/transport.js';
-import { CHATS, until } from '../chats.js';
-import { ScriptedGateway } from '../gateway.js';
-import { tabsOf, textsOf } from '../tab.js';
+import { CHATS, until } from '../support/chats.js';
+import { ScriptedGateway } from '../support/scripted-gateway.js';
+import { tabsOf, textsOf } from '../support/tab.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

@@ -1,8 +1,8 @@
 import type { UIMessage } from 'ai';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { answerOf, CHATS, sixConnections, until, untilIdle, textOf } from '../chats.js';
-import { openSession, openTab } from '../tab.js';
+import { answerOf, CHATS, sixConnections, until, untilIdle, textOf } from '../support/chats.js';
+import { openSession, openTab } from '../support/tab.js';
 import { Proxy, serve } from './serve.js';
 
 let gateway: Awaited<ReturnType<typeof serve>>;

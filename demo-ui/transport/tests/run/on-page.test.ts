@@ -2,8 +2,8 @@ import { Chat } from 'react7';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { MidstreamChatTransport } from '../../src/transport.js';
-import { until } from '../chats.js';
-import { ScriptedGateway } from '../gateway.js';
+import { until } from '../support/chats.js';
+import { ScriptedGateway } from '../support/scripted-gateway.js';
 
 let gateway: ScriptedGateway;
 beforeEach(async () => {

@@ -2,18 +2,18 @@ import { afterEach, vi } from 'vitest';
 
 import type { ChatInit, UIMessage } from 'ai';
 
-import type { MidstreamChatTransport } from '../src/index.js';
-import type { ScriptedGateway } from './gateway.js';
+import type { MidstreamChatTransport } from '../../src/index.js';
 import { CHATS, textOf, until } from './chats.js';
+import type { ScriptedGateway } from './scripted-gateway.js';
 
-type Package = typeof import('../src/index.js');
+type Package = typeof import('../../src/index.js');
 
 const pages = new WeakMap<MidstreamChatTransport, Package>();
 
 /** A page of its own, as far as the package can tell: its modules are loaded again. */
 export async function openTab(): Promise<Package> {
   vi.resetModules();
-  return import('../src/index.js');
+  return import('../../src/index.js');
 }
 
 export interface Finish {

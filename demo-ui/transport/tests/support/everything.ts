@@ -1,3 +1,3 @@
 // All of the package, as an application that uses all of it has it in its bundle.
-export * from '../src/index.js';
-export * from '../src/react.js';
+export * from '../../src/index.js';
+export * from '../../src/react.js';
