@@ -3,8 +3,8 @@ import type { ChatTransport, HttpChatTransportInitOptions, UIMessage, UIMessageC
 import { abortError, ConnectionLost, MidstreamError, resetOf } from './errors.js';
 import { linked, requestJson } from './net/connection.js';
 import { Endpoint, type Prepared, type RequestOptions, type SendOptions } from './net/endpoint.js';
-import { insist } from './net/insist.js';
 import { placeByIds, placeOf } from './net/place.js';
+import { retry } from './net/retry.js';
 import { takeSlot } from './net/slots.js';
 import { type ActiveResponse, ChatActivity } from './run/activity.js';
 import { chatsOnPage, type ResumableAdapter } from './run/on-page.js';
@@ -154,7 +154,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   async remove(chatId: string, messageId?: string): Promise<void> {
     const remove = async () =>
       requestJson(this.endpoint.fetch, await this.endpoint.remove(this.sessionId(chatId), messageId));
-    await insist(remove, new AbortController().signal);
+    await retry(remove, new AbortController().signal);
   }
 
   /** What goes on in a chat; for the session sync. */
@@ -196,7 +196,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       await activity.stopping;
       const connect = await prepare();
       const start: Cursor = { runId: undefined, last: undefined };
-      const first = await insist(() => connect(start, abort.signal), abort.signal, failed);
+      const first = await retry(() => connect(start, abort.signal), abort.signal, failed);
       response.runId = first?.runId;
       failed(0);
       if (first === null) {
@@ -274,7 +274,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       // Not accepted; if it still is, with the message shown again, its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
-    const posted = insist(post, quit.signal);
+    const posted = retry(post, quit.signal);
     posted.catch((error: unknown) => activity.emit({ type: 'stop-failed', error }));
     const stopping = Promise.allSettled([activity.stopping, posted]).then(() => {
       if (activity.stopping === stopping) activity.stopping = undefined;

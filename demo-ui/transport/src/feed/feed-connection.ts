@@ -1,7 +1,8 @@
 import { ConnectionLost, isAbortError, type Reason, reasonOf, resetOf } from '../errors.js';
 import { checkEventStream, linked, readEvents, request } from '../net/connection.js';
 import type { Followed, Prepared } from '../net/endpoint.js';
-import { isOffline, onWake, pause, waitBefore, WORKED_MS } from '../net/retry.js';
+import { isOffline, onWake } from '../net/page.js';
+import { pause, waitBefore, WORKED_MS } from '../net/retry.js';
 
 /** One event of a session's feed. `data` is JSON. */
 export interface FeedEvent {

@@ -3,8 +3,7 @@ import type { UIMessage } from 'ai';
 import { reasonOf } from '../errors.js';
 import { requestJson } from '../net/connection.js';
 import type { Endpoint } from '../net/endpoint.js';
-import { insist } from '../net/insist.js';
-import { pause } from '../net/retry.js';
+import { pause, retry } from '../net/retry.js';
 import { type FeedEvent, type FeedState, REFUSED_WAIT_MS } from './feed-connection.js';
 import { type ChunksEvent, RunBuffer } from './run-buffer.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './session-model.js';
@@ -93,7 +92,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
     let refused: FeedState | undefined;
     while (!signal.aborted) {
       try {
-        const snapshot = await insist(get, signal, undefined, Number.POSITIVE_INFINITY);
+        const snapshot = await retry(get, signal, undefined, Number.POSITIVE_INFINITY);
         const { epoch, offset } = snapshot;
         if (signal.aborted) return;
         if (this.state === refused) this.state = { ...refused, error: undefined };

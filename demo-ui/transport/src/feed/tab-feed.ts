@@ -1,6 +1,6 @@
 import { whileHere } from '../net/departure.js';
 import type { Endpoint, Followed } from '../net/endpoint.js';
-import { isVisible, onWake } from '../net/retry.js';
+import { isVisible, onWake } from '../net/page.js';
 import { locksOfPage } from '../net/slots.js';
 import { FeedConnection, type FeedEvent, type FeedState } from './feed-connection.js';
 import { Leadership } from './leadership.js';

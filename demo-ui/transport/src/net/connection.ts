@@ -1,7 +1,7 @@
 import { ConnectionLost, failureOf, MidstreamError } from '../errors.js';
 import { endWithPage, untilHere } from './departure.js';
 import type { Prepared } from './endpoint.js';
-import { onWake } from './retry.js';
+import { onWake } from './page.js';
 import { type SseEvent, SseParser } from './sse.js';
 
 /** The gateway sends a comment every 15 s at least: after twice that, nothing will come. */

@@ -1,5 +1,5 @@
 import { ConnectionLost } from '../errors.js';
-import { hear, isVisible, page } from './retry.js';
+import { hear, isVisible, page } from './page.js';
 
 /**
  * A page goes for good, or into the browser's back-forward cache, from which it may return. While

@@ -1,3 +1,7 @@
+import { abortError, ConnectionLost, MidstreamError } from '../errors.js';
+import { untilHere } from './departure.js';
+import { onWake } from './page.js';
+
 /** The first wait; each further one is twice as long, up to the last. */
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
@@ -18,40 +22,6 @@ export function waitBefore(failures: number, random: () => number = Math.random)
   return wait / 2 + (wait / 2) * random();
 }
 
-/**
- * Call back when there is reason to believe that a connection works again: the browser comes
- * online, or the page is looked at again.
- */
-export function onWake(wake: (isOnline?: boolean) => void): () => void {
-  const over = new AbortController();
-  const visible = () => isVisible() && wake();
-  hear('online', () => wake(true), over.signal);
-  hear('pageshow', visible, over.signal);
-  hear('visibilitychange', visible, over.signal, page.document);
-  return () => over.abort();
-}
-
-/** What a browser has, and Node has not. */
-export const page: {
-  document?: Document;
-  navigator?: Partial<Navigator>;
-  addEventListener?: EventTarget['addEventListener'];
-} = globalThis;
-
-/** Listen to an event of the page, where there is one, until the signal is aborted. */
-export function hear(
-  event: string,
-  listener: () => void,
-  signal: AbortSignal,
-  target: Pick<typeof page, 'addEventListener'> | undefined = page,
-): void {
-  target?.addEventListener?.(event, listener, { signal });
-}
-
-export function isVisible(): boolean {
-  return page.document?.visibilityState !== 'hidden';
-}
-
 /** Wait; return early when the browser comes online, the page becomes visible, or on abort. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
@@ -68,6 +38,36 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-export function isOffline(): boolean {
-  return page.navigator?.onLine === false;
+/** Attempts to send, resume or stop before giving up: about half a minute. */
+const MAX_ATTEMPTS = 9;
+
+/**
+ * Try until it works, fails for good, or has failed too often.
+ *
+ * @param failed - told how often it has failed so far.
+ * @throws MidstreamError `unreachable` after the last attempt; an AbortError once aborted.
+ */
+export async function retry<T>(
+  attempt: () => Promise<T>,
+  signal: AbortSignal,
+  failed: (failures: number) => void = () => {},
+  attempts = MAX_ATTEMPTS,
+): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      if (signal.aborted) throw abortError();
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      if (failures >= attempts) {
+        throw new MidstreamError('unreachable', `unable to reach the gateway; ${error.message}`, {
+          temporary: true,
+          cause: error,
+        });
+      }
+      failed(failures);
+      await pause(Math.max(error.retryAfterMs, waitBefore(failures)), signal);
+      await untilHere(signal);
+    }
+  }
 }

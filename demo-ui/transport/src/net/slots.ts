@@ -1,4 +1,4 @@
-import { page } from './retry.js';
+import { page } from './page.js';
 
 /**
  * Over HTTP/1.1 a browser keeps six connections to a host, for all its tabs. One is the feed's.

@@ -2,7 +2,8 @@ import type { UIMessageChunk } from 'ai';
 
 import { abortError, ConnectionLost, MidstreamError } from '../errors.js';
 import { linked } from '../net/connection.js';
-import { isOffline, pause, waitBefore, WORKED_MS } from '../net/retry.js';
+import { isOffline } from '../net/page.js';
+import { pause, waitBefore, WORKED_MS } from '../net/retry.js';
 
 /** Consecutive failures after which a response is given up: about ten minutes. */
 const MAX_FAILURES = 70;

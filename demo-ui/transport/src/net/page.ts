@@ -1,0 +1,37 @@
+/** What a browser has, and Node has not. */
+export const page: {
+  document?: Document;
+  navigator?: Partial<Navigator>;
+  addEventListener?: EventTarget['addEventListener'];
+} = globalThis;
+
+/** Listen to an event of the page, where there is one, until the signal is aborted. */
+export function hear(
+  event: string,
+  listener: () => void,
+  signal: AbortSignal,
+  target: Pick<typeof page, 'addEventListener'> | undefined = page,
+): void {
+  target?.addEventListener?.(event, listener, { signal });
+}
+
+export function isVisible(): boolean {
+  return page.document?.visibilityState !== 'hidden';
+}
+
+export function isOffline(): boolean {
+  return page.navigator?.onLine === false;
+}
+
+/**
+ * Call back when there is reason to believe that a connection works again: the browser comes
+ * online, or the page is looked at again.
+ */
+export function onWake(wake: (isOnline?: boolean) => void): () => void {
+  const over = new AbortController();
+  const visible = () => isVisible() && wake();
+  hear('online', () => wake(true), over.signal);
+  hear('pageshow', visible, over.signal);
+  hear('visibilitychange', visible, over.signal, page.document);
+  return () => over.abort();
+}
