@@ -181,7 +181,8 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.#shown = -1;
     switch (event.type) {
       case 'rejected':
-        this.#keep(event as unknown as UnsentMessage<MESSAGE>);
+        // The transport sent it for this chat.
+        this.#keep({ ...event, message: event.message as MESSAGE });
         this.#lost = true;
         break;
       case 'stopped': {

@@ -31,7 +31,8 @@ const CLOSED_WAIT_MS = 250;
 /** To speak for another number of tabs takes a reconnection: one for all that open together. */
 const RECOUNT_MS = 2_000;
 
-interface Gateway {
+/** What a feed needs of an endpoint: nothing that depends on the type of its messages. */
+export interface FeedGateway {
   readonly fetch: typeof globalThis.fetch;
   follow(wanted: Iterable<[string, Followed]>): Promise<Prepared>;
 }
@@ -58,10 +59,10 @@ export class FeedConnection {
   #running = false;
   #wake = () => {};
 
-  readonly #gateway: Gateway;
+  readonly #gateway: FeedGateway;
   readonly #told: Told;
 
-  constructor(gateway: Gateway, told: Told) {
+  constructor(gateway: FeedGateway, told: Told) {
     this.#gateway = gateway;
     this.#told = told;
   }

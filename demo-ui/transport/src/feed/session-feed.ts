@@ -40,7 +40,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   }
 
   start(): void {
-    const feed = TabFeed.of(this.#endpoint as unknown as Endpoint<never>, this.#scope);
+    const feed = TabFeed.of(this.#endpoint, this.#scope);
     const leave = feed.join(this);
     // Something in between may keep the feed until it ends: a proxy that buffers.
     const timer = setTimeout(() => !this.loaded && this.catchUp(), FEED_SILENT_MS);

@@ -1,8 +1,8 @@
 import { whileHere } from '../net/departure.js';
-import type { Endpoint, Followed } from '../net/endpoint.js';
+import type { Followed } from '../net/endpoint.js';
 import { isVisible, onWake } from '../net/page.js';
 import { locksOfPage } from '../net/slots.js';
-import { FeedConnection, type FeedEvent, type FeedState } from './feed-connection.js';
+import { FeedConnection, type FeedEvent, type FeedGateway, type FeedState } from './feed-connection.js';
 import { Leadership } from './leadership.js';
 import { isCoveredBy } from './session-model.js';
 
@@ -14,6 +14,11 @@ export interface Follower {
   /** The feed was live for this chat before: get the snapshot yourself, then go on. */
   catchUp(): void;
   changed(state: FeedState): void;
+}
+
+/** A gateway whose feed tabs can share, if its address is the same. */
+interface FeedEndpoint extends FeedGateway {
+  readonly api: string;
 }
 
 /** Each with where a tab stands. */
@@ -51,7 +56,7 @@ export class TabFeed {
   static readonly #open = new Map<string, TabFeed>();
 
   /** The feed for an endpoint, shared by all who ask in this page. */
-  static of(endpoint: Endpoint<never>, scope: string): TabFeed {
+  static of(endpoint: FeedEndpoint, scope: string): TabFeed {
     const name = `midstream:${endpoint.api}:${scope}`;
     let feed = TabFeed.#open.get(name);
     if (feed === undefined) TabFeed.#open.set(name, (feed = new TabFeed(name, endpoint)));
@@ -70,11 +75,11 @@ export class TabFeed {
   #beatAt = 0;
 
   readonly #name: string;
-  readonly #endpoint: Endpoint<never>;
+  readonly #endpoint: FeedEndpoint;
 
   constructor(
     name: string,
-    endpoint: Endpoint<never>,
+    endpoint: FeedEndpoint,
   ) {
     this.#name = name;
     this.#endpoint = endpoint;
