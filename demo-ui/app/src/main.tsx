@@ -2,8 +2,8 @@ import './lib/withoutEval';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './app/App';
-import { preloadMarkdown } from './chat/Markdown';
 import { applyTheme } from './lib/theme';
+import { preloadMarkdown } from './markdown/Markdown';
 import './styles.css';
 
 applyTheme();

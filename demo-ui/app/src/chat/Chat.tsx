@@ -1,15 +1,15 @@
 import { useCallback, useMemo, useState } from 'react';
 import type { FileUIPart } from 'ai';
+import { useEscape } from '../lib/useEscape';
+import { Messages, type ToolAnswers } from '../messages/Messages';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
 import { Button, IconButton } from '../ui/Button';
 import { Composer } from './Composer';
 import { EmptyState } from './EmptyState';
-import { Messages, type ToolAnswers } from './Messages';
 import { storedChoice } from './ModelPicker';
 import { StatusLine } from './StatusLine';
 import { Unsent } from './Unsent';
-import { useEscape } from '../lib/useEscape';
 import { useFollowEnd } from './useFollowEnd';
 import { useMoreBelow } from './useMoreBelow';
 

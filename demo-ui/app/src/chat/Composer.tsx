@@ -1,8 +1,8 @@
 import type { FileUIPart } from 'ai';
 import { useRef, useState, type ClipboardEvent, type DragEvent } from 'react';
+import { Attachments } from '../messages/Attachments';
 import { Button, IconButton } from '../ui/Button';
 import { GrowingText } from '../ui/GrowingText';
-import { Attachments } from './Attachments';
 import { ACCEPTED, readFiles } from './files';
 import { ModelPicker, type Choice } from './ModelPicker';
 

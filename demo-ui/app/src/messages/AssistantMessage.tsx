@@ -1,11 +1,11 @@
 import { isToolUIPart, type FileUIPart, type ReasoningUIPart } from 'ai';
 import { memo, useState } from 'react';
 import { modelName } from '../lib/names';
+import { Markdown } from '../markdown/Markdown';
 import type { Message } from '../session/types';
 import { IconButton } from '../ui/Button';
-import type { ToolAnswers } from './Messages';
 import { Attachments } from './Attachments';
-import { Markdown } from './Markdown';
+import type { ToolAnswers } from './Messages';
 import { Reasoning } from './Reasoning';
 import { Sources } from './Sources';
 import { ToolCall } from './ToolCall';
