@@ -1,7 +1,8 @@
 import { useCallback, useMemo, useState } from 'react';
 import type { FileUIPart } from 'ai';
 import { useEscape } from '../lib/useEscape';
-import { Messages, type ToolAnswers } from '../messages/Messages';
+import { Messages } from '../messages/Messages';
+import type { ToolAnswers } from '../messages/toolAnswers';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
 import { Button, IconButton } from '../ui/Button';

@@ -5,9 +5,9 @@ import { Markdown } from '../markdown/Markdown';
 import type { Message } from '../session/types';
 import { IconButton } from '../ui/Button';
 import { Attachments } from './Attachments';
-import type { ToolAnswers } from './Messages';
 import { Reasoning } from './Reasoning';
 import { Sources } from './Sources';
+import type { ToolAnswers } from './toolAnswers';
 import { ToolCall } from './ToolCall';
 
 interface Props {

@@ -1,12 +1,7 @@
 import type { Message } from '../session/types';
 import { AssistantMessage } from './AssistantMessage';
+import type { ToolAnswers } from './toolAnswers';
 import { UserMessage } from './UserMessage';
-
-/** What the person says to a tool's call: its result, or whether it may be made. */
-export interface ToolAnswers {
-  onResult: (tool: string, toolCallId: string, output: unknown) => void;
-  onApproval: (approvalId: string, isAllowed: boolean) => void;
-}
 
 interface Props {
   messages: Message[];

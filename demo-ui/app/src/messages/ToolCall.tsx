@@ -1,7 +1,7 @@
 import { getToolName, type DynamicToolUIPart, type ToolUIPart } from 'ai';
 import { ApprovalForm } from './ApprovalForm';
-import type { ToolAnswers } from './Messages';
 import { ResultForm } from './ResultForm';
+import type { ToolAnswers } from './toolAnswers';
 import { Icon } from '../ui/Icon';
 
 const STATES: Record<string, string> = {
