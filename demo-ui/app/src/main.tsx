@@ -1,9 +1,9 @@
-import './lib/withoutEval';
+import './page/withoutEval';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './app/App';
-import { applyTheme } from './lib/theme';
 import { preloadMarkdown } from './markdown/Markdown';
+import { applyTheme } from './page/theme';
 import './styles.css';
 
 applyTheme();

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { isSecondPane, newSessionId, useRoute } from '../lib/route';
+import { isSecondPane, newSessionId, useRoute } from '../page/route';
 import { Sidebar } from '../sidebar/Sidebar';
 import { useChats } from '../sidebar/useChats';
 import { SessionView } from './SessionView';

@@ -1,12 +1,12 @@
 import { lazy, Suspense, useState, type ReactNode } from 'react';
-import { Chat } from '../chat/Chat';
 import { ChaosBar } from '../chaos/ChaosBar';
-import { addressOf, isSecondPane } from '../lib/route';
-import { splitDirectives } from '../lib/directives';
-import { useDemoSession, type DemoSession } from '../session/useDemoSession';
-import { Connection, Header } from './Header';
-import { useAnnouncement } from '../session/useAnnouncement';
+import { Chat } from '../chat/Chat';
+import { addressOf, isSecondPane } from '../page/route';
 import { statusOf } from '../session/status';
+import { useAnnouncement } from '../session/useAnnouncement';
+import { useDemoSession, type DemoSession } from '../session/useDemoSession';
+import { splitDirectives } from '../words/directives';
+import { Connection, Header } from './Header';
 import { useReport } from './useReport';
 
 // What not every visitor opens is fetched when it is.

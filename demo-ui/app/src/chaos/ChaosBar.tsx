@@ -1,8 +1,8 @@
-import { duration, useNow } from '../lib/time';
 import { network, useNetwork } from '../network/network';
 import type { DemoSession } from '../session/useDemoSession';
-import { Icon, type IconName } from '../ui/Icon';
 import { IconButton } from '../ui/Button';
+import { Icon, type IconName } from '../ui/Icon';
+import { duration, useNow } from '../words/time';
 import { INCIDENTS, SLOW, SLOW_EXPECT, SPLIT, SPLIT_EXPECT } from './incidents';
 import { useNote } from './useNote';
 

@@ -1,5 +1,5 @@
 /** The ways to break the session, each with what one should see, and when that is over. */
-import { findWorker, GatewayRefusal, killWorker } from '../lib/api';
+import { findWorker, GatewayRefusal, killWorker } from '../network/api';
 import { network, type NetworkState } from '../network/network';
 import type { DemoSession } from '../session/useDemoSession';
 import type { IconName } from '../ui/Icon';

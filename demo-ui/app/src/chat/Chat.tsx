@@ -1,8 +1,8 @@
 import { useCallback, useMemo, useState } from 'react';
 import type { FileUIPart } from 'ai';
-import { useEscape } from '../lib/useEscape';
 import { Messages } from '../messages/Messages';
 import type { ToolAnswers } from '../messages/toolAnswers';
+import { useEscape } from '../page/useEscape';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
 import { Button, IconButton } from '../ui/Button';

@@ -1,5 +1,5 @@
-import { PROMPTS } from '../lib/prompts';
 import { Icon } from '../ui/Icon';
+import { PROMPTS } from './prompts';
 
 export function EmptyState({ onPick }: { onPick: (text: string) => void }) {
   return (

@@ -1,8 +1,8 @@
 import { useEffect, useState } from 'react';
-import { listAgents, type AgentOffer } from '../lib/api';
-import { agentName, modelName } from '../lib/names';
-import { store, stored } from '../lib/store';
+import { listAgents, type AgentOffer } from '../network/api';
+import { store, stored } from '../page/store';
 import { Icon } from '../ui/Icon';
+import { agentName, modelName } from '../words/names';
 
 /** Who is asked; empty for the gateway's default. */
 export interface Choice {

@@ -1,7 +1,7 @@
-import { duration, useNow } from '../lib/time';
 import { statusOf } from '../session/status';
 import type { DemoSession } from '../session/useDemoSession';
 import { Button } from '../ui/Button';
+import { duration, useNow } from '../words/time';
 
 const TONES = {
   idle: 'text-muted-foreground',

@@ -1,7 +1,7 @@
 import type { UnsentMessage } from 'midstream-chat/react';
-import { splitDirectives } from '../lib/directives';
 import type { Message } from '../session/types';
 import { Button, IconButton } from '../ui/Button';
+import { splitDirectives } from '../words/directives';
 
 interface Props {
   messages: readonly UnsentMessage<Message>[];

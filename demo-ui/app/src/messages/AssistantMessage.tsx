@@ -1,9 +1,9 @@
 import { isToolUIPart, type FileUIPart, type ReasoningUIPart } from 'ai';
 import { memo, useState } from 'react';
-import { modelName } from '../lib/names';
 import { Markdown } from '../markdown/Markdown';
 import type { Message } from '../session/types';
 import { IconButton } from '../ui/Button';
+import { modelName } from '../words/names';
 import { Attachments } from './Attachments';
 import { Reasoning } from './Reasoning';
 import { Sources } from './Sources';

@@ -1,9 +1,9 @@
 import type { FileUIPart } from 'ai';
 import { memo, useState } from 'react';
-import { splitDirectives } from '../lib/directives';
 import type { Message } from '../session/types';
 import { Button, IconButton } from '../ui/Button';
 import { GrowingText } from '../ui/GrowingText';
+import { splitDirectives } from '../words/directives';
 import { Attachments } from './Attachments';
 
 interface Props {

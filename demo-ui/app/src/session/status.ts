@@ -1,7 +1,7 @@
 /** What is happening, in words: never a spinner without a reason. */
 import { getToolName, isToolUIPart } from 'ai';
 import type { RunInfo } from 'midstream-chat/react';
-import { exactDuration } from '../lib/time';
+import { exactDuration } from '../words/time';
 import type { Message } from './types';
 import type { DemoSession } from './useDemoSession';
 

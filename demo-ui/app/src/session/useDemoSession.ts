@@ -3,8 +3,8 @@ import { useChat } from '@ai-sdk/react';
 import { MidstreamChatTransport } from 'midstream-chat';
 import { useSession } from 'midstream-chat/react';
 import { useEffect, useState } from 'react';
-import { isSecondPane } from '../lib/route';
 import { network } from '../network/network';
+import { isSecondPane } from '../page/route';
 import type { Message } from './types';
 
 /** The one line that differs from an application of `DefaultChatTransport`, but for its `fetch`. */

@@ -1,6 +1,6 @@
 import { encode } from 'uqr';
 import { Fragment, useMemo, useState } from 'react';
-import { addressOf } from '../lib/route';
+import { addressOf } from '../page/route';
 import { Button } from '../ui/Button';
 import { Dialog } from '../ui/Dialog';
 

@@ -1,13 +1,13 @@
 import { useEffect, useRef, useState } from 'react';
-import { addressOf } from '../lib/route';
-import { ago, useNow } from '../lib/time';
-import { splitDirectives } from '../lib/directives';
-import { useTheme } from '../lib/theme';
+import type { ChatSummary } from '../network/api';
+import { addressOf } from '../page/route';
+import { useTheme } from '../page/theme';
+import { canNotify, useNotifications } from '../session/useAnnouncement';
 import { Button, IconButton } from '../ui/Button';
 import { Dialog } from '../ui/Dialog';
 import { Wordmark } from '../ui/Wordmark';
-import { canNotify, useNotifications } from '../session/useAnnouncement';
-import type { ChatSummary } from '../lib/api';
+import { splitDirectives } from '../words/directives';
+import { ago, useNow } from '../words/time';
 
 interface Props {
   chats: ChatSummary[] | null;

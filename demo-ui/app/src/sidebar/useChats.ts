@@ -1,6 +1,6 @@
 /** The person's sessions; asked for again when something may have changed. */
 import { useCallback, useEffect, useState } from 'react';
-import { eraseChat, listChats, type ChatSummary } from '../lib/api';
+import { eraseChat, listChats, type ChatSummary } from '../network/api';
 
 const EVERY_MS = 5000;
 

@@ -1,5 +1,5 @@
 import { memo } from 'react';
-import { clock } from '../lib/time';
+import { clock } from '../words/time';
 
 const TONES: Record<string, string> = {
   run: 'text-primary',
