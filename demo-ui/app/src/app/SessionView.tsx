@@ -48,13 +48,7 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
         <ChaosBar sessionId={id} session={session} split={split} onSplit={() => setSplit(!split)} />
         <div className="flex min-h-0 flex-1 flex-col md:flex-row">
           <Chat demo={demo} />
-          {split && (
-            <iframe
-              title="Second tab of this session"
-              src={`${addressOf(id)}?pane=second`}
-              className="min-h-0 min-w-0 flex-1 border-t md:border-t-0 md:border-l"
-            />
-          )}
+          {split && <SecondTab id={id} />}
         </div>
       </Column>
       {wireOpen && (
@@ -71,6 +65,16 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
 
 function Column({ children }: { children: ReactNode }) {
   return <main className="flex min-w-0 flex-1 flex-col">{children}</main>;
+}
+
+function SecondTab({ id }: { id: string }) {
+  return (
+    <iframe
+      title="Second tab of this session"
+      src={`${addressOf(id)}?pane=second`}
+      className="min-h-0 min-w-0 flex-1 border-t md:border-t-0 md:border-l"
+    />
+  );
 }
 
 function SecondHeader({ children }: { children: ReactNode }) {

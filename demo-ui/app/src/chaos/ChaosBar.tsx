@@ -17,7 +17,6 @@ export function ChaosBar({ sessionId, session, split, onSplit }: Props) {
   const net = useNetwork();
   const { offlineUntil, slow } = net;
   const [note, say] = useNote({ session, net, split });
-  const now = useNow(offlineUntil > 0, 250);
   return (
     <section aria-label="Break it" className="border-b bg-sidebar/60">
       <div className="scroll-area flex [scrollbar-width:none] items-center gap-1.5 px-3 py-1.5 md:flex-wrap">
@@ -56,22 +55,27 @@ export function ChaosBar({ sessionId, session, split, onSplit }: Props) {
         />
       </div>
       <div role="status">
-        {note !== '' && (
-          <div className="flex animate-rise items-start gap-2 border-t bg-warning-soft px-3 py-2 text-sm text-warning">
-            <Icon name="bolt" className="mt-0.5 size-4" />
-            <p className="flex-1 text-pretty">
-              {offlineUntil > 0 && (
-                <strong aria-hidden="true" className="font-semibold">
-                  Online again in {duration(offlineUntil - now + 999)}.{' '}
-                </strong>
-              )}
-              {note}
-            </p>
-            <IconButton icon="close" label="Close the note" className="-my-2" onClick={() => say(null)} />
-          </div>
-        )}
+        {note !== '' && <NoteLine note={note} offlineUntil={offlineUntil} onClose={() => say(null)} />}
       </div>
     </section>
+  );
+}
+
+function NoteLine({ note, offlineUntil, onClose }: { note: string; offlineUntil: number; onClose: () => void }) {
+  const now = useNow(offlineUntil > 0, 250);
+  return (
+    <div className="flex animate-rise items-start gap-2 border-t bg-warning-soft px-3 py-2 text-sm text-warning">
+      <Icon name="bolt" className="mt-0.5 size-4" />
+      <p className="flex-1 text-pretty">
+        {offlineUntil > 0 && (
+          <strong aria-hidden="true" className="font-semibold">
+            Online again in {duration(offlineUntil - now + 999)}.{' '}
+          </strong>
+        )}
+        {note}
+      </p>
+      <IconButton icon="close" label="Close the note" className="-my-2" onClick={onClose} />
+    </div>
   );
 }
 

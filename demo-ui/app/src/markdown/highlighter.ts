@@ -60,7 +60,7 @@ function tokens(highlighter: HighlighterCore, code: string, lang: Language) {
   return highlighter.codeToTokens(code, {
     lang,
     themes: { light: THEMES[0], dark: THEMES[1] },
-  }) as unknown as NonNullable<ReturnType<CodeHighlighterPlugin['highlight']>>;
+  });
 }
 
 export const highlighter: CodeHighlighterPlugin = {

@@ -20,10 +20,8 @@ interface Props {
 }
 
 export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClose }: Props) {
-  const [theme, toggleTheme] = useTheme();
   const now = useNow(true, 30_000);
   const [asked, setAsked] = useState<ChatSummary | null>(null);
-  const [notifies, toggleNotifications] = useNotifications();
   const nav = useRef<HTMLElement>(null);
   useEffect(() => {
     nav.current?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: 'nearest' });
@@ -46,76 +44,111 @@ export function Sidebar({ chats, problem, current, onOpen, onNew, onErase, onClo
         )}
         <ul className="space-y-0.5">
           {chats?.map((chat) => (
-            <li key={chat.id} className="group relative">
-              <a
-                href={addressOf(chat.id)}
-                aria-current={chat.id === current ? 'page' : undefined}
-                onClick={(event) => {
-                  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
-                  event.preventDefault();
-                  onOpen(chat.id);
-                }}
-                className="block min-h-11 rounded-lg py-2 pr-12 pl-3 text-sm hover:bg-muted aria-[current=page]:bg-accent aria-[current=page]:text-accent-foreground"
-              >
-                <span className="block truncate">{titleOf(chat)}</span>
-                <span className="mt-0.5 flex items-center gap-1.5 text-xs text-muted-foreground">
-                  {chat.activeRunId && <span aria-hidden="true" className="size-1.5 animate-ripple rounded-full bg-primary text-primary" />}
-                  {chat.activeRunId ? 'being written' : ago(chat.updatedAtMs, now)}
-                </span>
-              </a>
-              <IconButton
-                icon="trash"
-                label={`Delete “${titleOf(chat)}”`}
-                className="absolute top-1 right-0.5 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 [@media(hover:none)]:opacity-70"
-                onClick={() => setAsked(chat)}
-              />
-            </li>
+            <SessionItem
+              key={chat.id}
+              chat={chat}
+              isCurrent={chat.id === current}
+              now={now}
+              onOpen={onOpen}
+              onErase={() => setAsked(chat)}
+            />
           ))}
         </ul>
       </nav>
-      <div className="flex items-center justify-between border-t px-3 py-2">
-        <a className="flex min-h-11 items-center px-2 text-xs text-muted-foreground hover:text-foreground hover:underline" href="/schema">
-          The gateway's API
-        </a>
-        {canNotify && (
-          <IconButton
-            icon="bell"
-            label="Notify me when an answer is done"
-            className="ml-auto"
-            aria-pressed={notifies}
-            onClick={() => void toggleNotifications()}
-          />
-        )}
-        <IconButton
-          icon={theme === 'dark' ? 'sun' : 'moon'}
-          label={theme === 'dark' ? 'Light theme' : 'Dark theme'}
-          onClick={toggleTheme}
-        />
-      </div>
+      <Footer />
       {asked && (
-        <Dialog title="Delete this session?" onClose={() => setAsked(null)}>
-          <p className="text-sm text-pretty wrap-anywhere text-muted-foreground">
-            “{titleOf(asked)}” goes for good, in every tab and on every device
-            {asked.activeRunId ? ', and the answer that is being written ends.' : '.'}
-          </p>
-          <div className="mt-5 flex justify-end gap-2">
-            <Button look="outline" autoFocus onClick={() => setAsked(null)}>
-              Keep it
-            </Button>
-            <Button
-              look="danger"
-              icon="trash"
-              onClick={() => {
-                setAsked(null);
-                onErase(asked.id);
-              }}
-            >
-              Delete
-            </Button>
-          </div>
-        </Dialog>
+        <EraseDialog
+          chat={asked}
+          onClose={() => setAsked(null)}
+          onErase={() => {
+            setAsked(null);
+            onErase(asked.id);
+          }}
+        />
       )}
     </aside>
+  );
+}
+
+interface ItemProps {
+  chat: ChatSummary;
+  isCurrent: boolean;
+  now: number;
+  onOpen: (id: string) => void;
+  onErase: () => void;
+}
+
+function SessionItem({ chat, isCurrent, now, onOpen, onErase }: ItemProps) {
+  return (
+    <li className="group relative">
+      <a
+        href={addressOf(chat.id)}
+        aria-current={isCurrent ? 'page' : undefined}
+        onClick={(event) => {
+          if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+          event.preventDefault();
+          onOpen(chat.id);
+        }}
+        className="block min-h-11 rounded-lg py-2 pr-12 pl-3 text-sm hover:bg-muted aria-[current=page]:bg-accent aria-[current=page]:text-accent-foreground"
+      >
+        <span className="block truncate">{titleOf(chat)}</span>
+        <span className="mt-0.5 flex items-center gap-1.5 text-xs text-muted-foreground">
+          {chat.activeRunId && <span aria-hidden="true" className="size-1.5 animate-ripple rounded-full bg-primary text-primary" />}
+          {chat.activeRunId ? 'being written' : ago(chat.updatedAtMs, now)}
+        </span>
+      </a>
+      <IconButton
+        icon="trash"
+        label={`Delete “${titleOf(chat)}”`}
+        className="absolute top-1 right-0.5 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 [@media(hover:none)]:opacity-70"
+        onClick={onErase}
+      />
+    </li>
+  );
+}
+
+function Footer() {
+  const [theme, toggleTheme] = useTheme();
+  const [notifies, toggleNotifications] = useNotifications();
+  return (
+    <div className="flex items-center justify-between border-t px-3 py-2">
+      <a className="flex min-h-11 items-center px-2 text-xs text-muted-foreground hover:text-foreground hover:underline" href="/schema">
+        The gateway's API
+      </a>
+      {canNotify && (
+        <IconButton
+          icon="bell"
+          label="Notify me when an answer is done"
+          className="ml-auto"
+          aria-pressed={notifies}
+          onClick={() => void toggleNotifications()}
+        />
+      )}
+      <IconButton
+        icon={theme === 'dark' ? 'sun' : 'moon'}
+        label={theme === 'dark' ? 'Light theme' : 'Dark theme'}
+        onClick={toggleTheme}
+      />
+    </div>
+  );
+}
+
+function EraseDialog({ chat, onClose, onErase }: { chat: ChatSummary; onClose: () => void; onErase: () => void }) {
+  return (
+    <Dialog title="Delete this session?" onClose={onClose}>
+      <p className="text-sm text-pretty wrap-anywhere text-muted-foreground">
+        “{titleOf(chat)}” goes for good, in every tab and on every device
+        {chat.activeRunId ? ', and the answer that is being written ends.' : '.'}
+      </p>
+      <div className="mt-5 flex justify-end gap-2">
+        <Button look="outline" autoFocus onClick={onClose}>
+          Keep it
+        </Button>
+        <Button look="danger" icon="trash" onClick={onErase}>
+          Delete
+        </Button>
+      </div>
+    </Dialog>
   );
 }
 
