@@ -30,7 +30,7 @@ run: ## Serve the gateway, with the live demo, at the address it prints; no keys
 .PHONY: test
 test: lint ## Check the source and run the whole test suite, as CI does
 	$(BOOTSTRAP) test
-	npm test --prefix demo-ui --workspace transport
+	npm test --prefix demo-ui
 	pytest $(PARALLEL) --durations=10
 	python -m scripts.pythons
 	@python -m scripts.tiers test

@@ -36,7 +36,7 @@ EVERYTHING: Final = "pytest $PARALLEL -m ''"
 
 STAGES: Final = (
     Stage("lint", "make lint"),
-    Stage("package", "npm test --prefix demo-ui --workspace transport"),
+    Stage("package", "npm test --prefix demo-ui"),
     Stage("unit", f"{EVERYTHING} tests/unit"),
     Stage("integration", f"{EVERYTHING} tests/integration"),
     Stage("faults", f"{EVERYTHING} tests/faults"),

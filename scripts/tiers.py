@@ -53,7 +53,7 @@ PARTS: Final = (
     Part("format, style, types, import direction", "check"),
     Part("one module each, in process (tests/unit)", "check"),
     Part(
-        "the npm package's own tests (demo-ui/transport)",
+        "the npm package's own tests, and the rooms of it and of the demo (demo-ui)",
         "test",
         "they need Node, and take half a minute",
     ),
