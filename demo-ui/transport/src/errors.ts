@@ -3,23 +3,23 @@ import type { UIMessage } from 'ai';
 /**
  * A failure with a code: the gateway's own (docs/errors.md), or one of this package:
  *
- * - `unreachable`: a send got no answer, however often it was repeated
- * - `connection_lost`: a response broke off and could not be taken up again
- * - `bad_response`: what answered is not the gateway
+ * - `unreachable`: no answer to a send, a resume or a stop, after all retries
+ * - `connection_lost`: a response broke off and could not be resumed
+ * - `bad_response`: the answer does not come from a gateway
  * - `stopped`: a send was stopped before it arrived
- * - `not_recovered`: the answer cannot be continued; load the session's messages
+ * - `not_recovered`: the answer cannot be resumed; load the session's messages
  *
- * Never a `TypeError`: the AI SDK would take it for a network failure of its own and, in
- * ai 5 and 6, show the parts of the next replay twice.
+ * Never a `TypeError`: the AI SDK treats that as a network failure of its own and, in ai 5 and 6,
+ * shows the parts of the next replay twice.
  */
 export class MidstreamError extends Error {
   override readonly name = 'MidstreamError';
   readonly code: string;
-  /** The HTTP status, where there was an answer. */
+  /** The HTTP status; `undefined` without an answer. */
   readonly status: number | undefined;
   /** Whether the same request may succeed later. */
   readonly temporary: boolean;
-  /** What else the gateway said: `runId`, `messageId`; of `rate_limited` `limit`, `resetMs`; … */
+  /** Other fields of the gateway's error: `runId`, `messageId`; of `rate_limited` `limit`, `resetMs`. */
   readonly details: Readonly<Record<string, unknown>>;
   /** The user message that was not accepted. */
   rejected: UIMessage | undefined;
@@ -43,9 +43,9 @@ export class MidstreamError extends Error {
   }
 }
 
-/** A connection that broke: to be taken up again. Never leaves this package. */
+/** A broken connection, to be retried. Never leaves this package. */
 export class ConnectionLost extends Error {
-  /** What the gateway asked to wait; 0 if it did not. */
+  /** The wait that the gateway asked for; 0 if it did not. */
   readonly retryAfterMs: number;
 
   constructor(message: string, retryAfterMs = 0) {
@@ -54,9 +54,9 @@ export class ConnectionLost extends Error {
   }
 }
 
-/** What the AI SDK takes for a stop: `isAbort`, `ready`, nothing sent again by itself. */
+/** Return the error that the AI SDK treats as a stop: `isAbort`, `ready`, no automatic resend. */
 export function abortError(): Error {
-  // React Native has no DOMException; the name is what counts.
+  // React Native has no DOMException. The AI SDK looks at the name only.
   return Object.assign(new Error('aborted'), { name: 'AbortError' });
 }
 
@@ -64,11 +64,11 @@ export function isAbortError(error: unknown): boolean {
   return (error as { name?: unknown } | undefined)?.name === 'AbortError';
 }
 
-/** What is told of a failure: also to other tabs, where an Error would lose its code. */
+/** A failure as plain data. Other tabs get it too, and an Error would lose its code on the way. */
 export interface Reason {
   code: string;
   message: string;
-  /** How long the gateway asked to wait before another attempt, if it did. */
+  /** The wait that the gateway asked for, if it did. */
   retryAfterMs?: number;
 }
 
@@ -78,24 +78,24 @@ export function reasonOf(error: unknown): Reason {
   return { code, message: (error as Error).message, ...(retryAfterMs && { retryAfterMs }) };
 }
 
-/** The gateway's word that a limit is reached: told, where another attempt has no end by itself. */
+/** The code of a reached limit. It is reported, not retried as other answers with status 429. */
 export const RATE_LIMITED = 'rate_limited';
 
-/** When a limit has room again, in milliseconds; 0 for any other failure. */
+/** Return the milliseconds until a limit allows more; 0 for any other failure. */
 export function resetOf(error: unknown): number {
   const { code, details } = error as Partial<MidstreamError>;
   return code === RATE_LIMITED ? Number(details?.resetMs) || 1_000 : 0;
 }
 
-/** Statuses of proxies and of gateways that restart: worth another attempt. */
+/** Statuses to retry: those of proxies, and of gateways that restart. */
 const RETRIED_STATUS = /^(408|425|429|50[234])$/;
 
-/** Turn an answer that is not 2xx into what to do: try again, or tell. */
+/** Turn an answer outside 2xx into an error: `ConnectionLost` to retry, `MidstreamError` to report. */
 export async function failureOf(response: Response): Promise<ConnectionLost | MidstreamError> {
   const { status } = response;
   const { code = 'bad_response', message, temporary, ...details } = await bodyOf(response);
   if (RETRIED_STATUS.test(`${status}`) && code !== RATE_LIMITED) {
-    // Nothing where there is none, or a date.
+    // 0 if the header is absent or holds a date.
     const seconds = Number(response.headers.get('retry-after')) || 0;
     return new ConnectionLost(message ?? `the gateway answered ${status}`, seconds * 1000);
   }
@@ -112,13 +112,13 @@ interface ErrorBody extends Record<string, unknown> {
   temporary?: boolean;
 }
 
-/** What the gateway says of an error; nothing if something in between has answered. */
+/** Return the gateway's error; nothing if the answer comes from something in between. */
 async function bodyOf(response: Response): Promise<ErrorBody> {
   try {
     const { error } = (await response.json()) as { error: ErrorBody };
     if (typeof error.code !== 'string') return {};
     return { ...error, message: `${error.message}`, temporary: error.temporary === true };
   } catch {
-    return {}; // a page
+    return {}; // an HTML page
   }
 }

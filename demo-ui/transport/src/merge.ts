@@ -1,14 +1,14 @@
 import type { UIMessage } from 'ai';
 
 /**
- * The messages that a chat should show: the session's, each the chat's own object if it says
- * the same, and after them the user messages that the gateway has not accepted (yet).
+ * Return the messages that a chat should show: the session's, then the user messages that the
+ * gateway has not accepted (yet). A message with the same content stays the chat's own object.
  *
- * Results that a person or a tool has given here, and that are not sent yet, are kept.
+ * Tool results and approvals that were given here and not sent yet are kept.
  *
  * @param known - ids of all messages that the session ever had.
- * @param unsent - ids of messages that were refused and are kept elsewhere.
- * @param partial - id of the answer that was read here: it stays until the session has it.
+ * @param unsent - ids of refused messages, which are kept elsewhere.
+ * @param partial - id of the answer that this chat has read: it stays until the session has it.
  */
 export function mergeMessages<MESSAGE extends UIMessage>(
   local: readonly MESSAGE[],
@@ -32,9 +32,9 @@ export function mergeMessages<MESSAGE extends UIMessage>(
 }
 
 /**
- * User messages that the session does not have though it has a later one of this chat.
+ * Return the user messages that the session lacks although it has a later message of this chat.
  *
- * @param answered - an answer is about to come after all of them.
+ * @param answered - an answer to the whole list is about to begin.
  */
 export function passedOver<MESSAGE extends UIMessage>(
   local: readonly MESSAGE[],
@@ -67,7 +67,7 @@ function withLocalResults<MESSAGE extends UIMessage>(message: MESSAGE, own: MESS
   return { ...message, parts };
 }
 
-/** Equal as JSON, whatever the order of keys; `undefined` is absent. */
+/** Compare as JSON: the order of keys does not matter, and `undefined` equals an absent key. */
 export function isSame(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;

@@ -4,12 +4,12 @@ import { useEffect, useLayoutEffect, useMemo, useSyncExternalStore } from 'react
 import { type ChatLike, ChatSession, type SessionState } from './session.js';
 import type { MidstreamChatTransport } from './transport.js';
 
-/** The session's state, and what can be done. */
+/** The session's state, and its actions. */
 export interface Session<MESSAGE extends UIMessage> extends SessionState<MESSAGE> {
   stop: () => Promise<void>;
   resend: (id?: string) => Promise<void>;
   discard: (id: string) => void;
-  /** Delete a message, in every tab, and nothing else; `run_active` while it is about an answer. */
+  /** Delete one message, in every tab; `run_active` while an answer that involves it is written. */
   remove: (id: string) => Promise<void>;
   /** Delete all messages. */
   clear: () => Promise<void>;
@@ -20,15 +20,15 @@ const useBrowserLayoutEffect = typeof document === 'undefined' ? useEffect : use
 /**
  * Keep a chat equal to its session, in every tab and on every device.
  *
- * Call it after `useChat`, in the same component or below it, with what `useChat` returned (or
- * a `Chat`) and the transport that the chat was given: one that outlives renders.
+ * Call it after `useChat`, in the same component or below it. Pass what `useChat` returned, or a
+ * `Chat`, and the chat's transport, which must outlive renders.
  */
 export function useSession<MESSAGE extends UIMessage>(
   chat: ChatLike<MESSAGE>,
   { transport }: { transport: MidstreamChatTransport<MESSAGE> },
 ): Session<MESSAGE> {
   const chatId = chat.id;
-  // Of each chat its own: the session of the one before must not reach the next one.
+  // One session for each chat: the session of an earlier chat must not reach the next one.
   const { session, latest } = useMemo(() => {
     const latest = { chat, closeTeardown: () => {} };
     return { latest, session: new ChatSession<MESSAGE>(() => latest.chat, transport) };
@@ -36,10 +36,10 @@ export function useSession<MESSAGE extends UIMessage>(
   useBrowserLayoutEffect(() => {
     latest.chat = chat;
   });
-  // Layout effects are cleaned up before all others: the window is open when `useChat` of ai 7
-  // aborts in its own clean-up.
+  // Layout effects are cleaned up before all others: the teardown window is open when `useChat`
+  // of ai 7 aborts in its own clean-up.
   useBrowserLayoutEffect(() => {
-    // What was suspended is back, and no other effect was cleaned up.
+    // A suspended component is back: only its layout effects were cleaned up.
     latest.closeTeardown();
     return () => {
       latest.closeTeardown = transport.openTeardown(chatId);

@@ -7,33 +7,38 @@ import { isSame, mergeMessages, passedOver } from './merge.js';
 import type { ActivityEvent, ChatActivity } from './run/activity.js';
 import type { MidstreamChatTransport } from './transport.js';
 
-/** What is common to a `Chat` of every framework, and to what `useChat` returns. */
+/** The common interface of every framework's `Chat` and of what `useChat` returns. */
 export interface ChatLike<MESSAGE extends UIMessage> {
   readonly id: string;
   messages: MESSAGE[];
   readonly status: 'submitted' | 'streaming' | 'ready' | 'error';
   setMessages?: (change: (messages: MESSAGE[]) => MESSAGE[]) => void;
-  // Any: its overloads differ between the versions of the AI SDK.
+  // `any`: the overloads differ between the versions of the AI SDK.
   sendMessage: (message?: any, options?: any) => Promise<void>;
   resumeStream: () => Promise<void>;
   clearError: () => void;
 }
 
 /**
- * A message that the session does not have: refused because another answer was being written
- * (`run_active`), or `too_large`, stopped before it arrived (`stopped`), or passed over by a later one
- * (`unreachable`); with any code an edit, or one that failed beside another answer.
+ * A user message that the session does not have. The error's code says why:
+ *
+ * - `run_active`: another answer was being written
+ * - `too_large`, `rate_limited`: it exceeds a limit
+ * - `stopped`: it was stopped before it arrived
+ * - `unreachable`: its send failed, and a later message was accepted
+ * - any: it was an edit, or its send failed while another answer was being read
  */
 export interface UnsentMessage<MESSAGE extends UIMessage> {
   message: MESSAGE;
-  /** Set if it was an edit: of this message. */
+  /** For an edit: the id of the message that it changes. */
   messageId: string | undefined;
   error: MidstreamError;
 }
 
 /**
- * What goes on: nothing; a send that is not accepted yet; a run that has not said anything; the
- * model's reasoning; a tool; text; a stop that is recorded; a connection being made again.
+ * The chat's activity, in the order of the names: none; a send that is not accepted yet; a run
+ * without output so far; the model's reasoning; a tool call; text; a stop that is recorded; a
+ * connection that is being retried.
  */
 export type Phase =
   | 'idle'
@@ -46,7 +51,7 @@ export type Phase =
   | 'reconnecting';
 
 export interface SessionState<MESSAGE extends UIMessage> {
-  /** Whether what other tabs and devices do is seen here as it happens. */
+  /** `live`: changes by other tabs and devices show here as they happen. */
   connection: 'live' | 'reconnecting' | 'offline';
   /** Since when, in milliseconds since 1970. */
   since: number;
@@ -57,31 +62,31 @@ export interface SessionState<MESSAGE extends UIMessage> {
   /** Somebody deleted the session. */
   deleted: boolean;
   phase: Phase;
-  /** The newest run, under way or ended: when, how, and stopped by whom. */
+  /** The newest run, under way or ended, with its times, its outcome and who stopped it. */
   run: RunInfo | undefined;
-  /** Who has the session open. */
+  /** The users who have the session open. */
   here: readonly Presence[];
   unsent: readonly UnsentMessage<MESSAGE>[];
 }
 
-/** These end a response without saying anything about its run. */
+/** Codes that end a response and say nothing about its run. */
 const LOST = /^(connection_lost|not_recovered)$/;
 
 /**
- * Keeps a chat equal to its session: what other tabs and devices send, edit, regenerate and
- * delete shows here, and a run that was started elsewhere is streamed by the chat's own resume.
+ * Keeps a chat equal to its session. Messages that other tabs and devices send, edit, regenerate
+ * or delete change here. The chat's own resume streams a run that was started elsewhere.
  *
- * While the chat streams it is left alone, unless a send that failed has left the stream behind;
- * what was missed is made up when it is idle.
+ * A streaming chat is left alone, and catches up once it is idle. The exception is a stream that
+ * the chat no longer reads, because a later send has failed.
  */
 export class ChatSession<MESSAGE extends UIMessage> {
-  /** Vue is to leave it as it is: its proxies cannot reach private fields. */
+  /** Tells Vue to make no proxy of it: proxies cannot reach private fields. */
   readonly __v_skip = true;
   readonly #feed: SessionFeed<MESSAGE>;
   readonly #listeners = new Set<() => void>();
-  /** Runs that the chat has read to their end, or was told to stop. */
+  /** Runs that the chat has read to their end, or was asked to stop. */
   readonly #done = new Set<string>();
-  /** Messages whose sends were stopped before their run was known: it may still begin. */
+  /** Messages whose send was stopped before its run was known. That run may still begin. */
   readonly #prevented = new Set<string>();
   /** Runs that the chat was asked to resume on this connection. */
   readonly #tried = new Set<string>();
@@ -105,14 +110,14 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const { id } = chat();
     this.#activity = transport.activity(id);
     this.stop = () => transport.stop(id);
-    // The feed tells of it.
+    // The feed brings the result.
     this.remove = messageId => transport.remove(id, messageId);
     this.clear = () => transport.remove(id);
     this.#feed = new SessionFeed(transport.sessionId(id), transport.endpoint, transport.scope, () => this.#changed());
     this.#state = this.#read();
   }
 
-  /** Begin to follow. Returns what ends it; it can be started again. */
+  /** Follow the session. Returns a function that stops; it can be started again. */
   start(): () => void {
     const activity = this.#activity;
     this.#stopListening = activity.listen(event => this.#heard(event));
@@ -139,28 +144,28 @@ export class ChatSession<MESSAGE extends UIMessage> {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Stop what runs, wherever it was started; resolves once it has ended. */
+  /** Stop the run, wherever it was started. Resolves once it has ended. */
   readonly stop: () => Promise<void>;
 
-  /** Send a message again that was refused; without an id, the oldest. */
+  /** Send a refused message again; without an id, the oldest. */
   resend = async (id?: string): Promise<void> => {
     const entry = this.#unsent.find(({ message }) => id === undefined || message.id === id);
     if (entry === undefined) return;
     const { message, messageId = '' } = entry;
     this.discard(message.id);
-    // To change what the session does not have is to send it.
+    // An edit of a message that the session does not have is a new send.
     const edited = this.#feed.model.known.has(messageId) ? messageId : undefined;
     try {
       await this.#chat().sendMessage({ ...message, messageId: edited });
     } catch (error) {
-      this.#keep(entry); // what it was to change is not there any more
+      this.#keep(entry); // the message that it edits is gone
       throw error;
     }
   };
 
-  /** Give a refused message up. */
+  /** Drop a refused message. */
   discard = (id: string): void => {
-    // While the session is not live the chat still shows it.
+    // The chat still shows it while the session is not live.
     if (!this.#feed.model.known.has(id)) this.#set(messages => messages.filter(each => each.id !== id));
     this.#unsent = this.#unsent.filter(({ message }) => message.id !== id);
     this.#publish();
@@ -172,7 +177,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   /** Delete all messages. */
   readonly clear: () => Promise<void>;
 
-  /** Look again: the chat's status has changed. */
+  /** Call when the chat's status has changed. */
   chatChanged = (): void => {
     this.#changed();
   };
@@ -197,7 +202,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
       }
       case 'stop-failed':
         this.#stopError = reasonOf(event.error);
-        // What it was to end goes on, and is resumed if nothing reads it.
+        // The run goes on. Resume it if nothing reads it.
         this.#done.clear();
         this.#prevented.clear();
         if (this.#activity.here.length === 0) this.#again();
@@ -219,7 +224,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   #changed(): void {
-    // A stop and its send may have crossed.
+    // An unsent message may have arrived after all: its send and its stop have crossed.
     const { messages } = this.#feed.model;
     this.#unsent = this.#unsent.filter(
       ({ message: { id, parts }, messageId }) =>
@@ -232,7 +237,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if (this.#stopListening !== undefined) this.#timer ??= setTimeout(() => this.#settle(), 0);
   }
 
-  /** Make an idle chat equal to the session, and let it resume what runs. */
+  /** Make an idle chat equal to the session, and let it resume the open run. */
   #settle(): void {
     this.#timer = undefined;
     const { model, loaded, state } = this.#feed;
@@ -245,7 +250,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     }
     if (!isLive) {
       this.#tried.clear();
-      // What is known of the session may be older than what the chat shows.
+      // The session, as known here, may be older than the chat.
       if (this.#chat().messages.length > 0) return;
     }
     const resumes = run !== undefined && !this.#tried.has(run.id);
@@ -264,8 +269,8 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   /**
-   * A send that has failed leaves its chat attending to nothing, not to what it was reading
-   * before: end what is read behind its back. It is then resumed as any run.
+   * End the responses that the chat no longer reads: after a failed send it does not return to
+   * the answer before. Their run is then resumed like any other.
    */
   #letGo(run: RunInfo): void {
     const { here, stopping } = this.#activity;
@@ -278,8 +283,8 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   /**
-   * Let the run under way be resumed again, from its state: its chunks once more would have tools
-   * called that have answered.
+   * Allow another resume of the open run, from its aggregated state. Replaying its chunks would
+   * call tools again that have already answered.
    */
   #again(): void {
     this.#tried.clear();
@@ -290,7 +295,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const { status } = this.#chat();
     const { here, stopping } = this.#activity;
     const reads = here.length > 0 || status === 'submitted' || status === 'streaming';
-    // What a stop has prevented is known when it is answered.
+    // The answer to a stop tells whether it has prevented a send.
     return reads || stopping !== undefined;
   }
 
@@ -300,7 +305,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     const run = model.openRun;
     const chat = this.#chat();
     const merge = (local: MESSAGE[]) => {
-      // The answer that was read here, of which the feed may say nothing yet.
+      // The answer that was read here: the feed may not have it yet.
       const last = local.at(-1);
       const isAhead = this.#done.size && last?.role === 'assistant' && !model.known.has(last.id);
       const partial = isAhead ? last.id : this.#done.has(run?.id ?? '') ? run?.messageId : undefined;
@@ -355,12 +360,12 @@ export class ChatSession<MESSAGE extends UIMessage> {
     if ([...responses].some(({ failures }) => failures)) return 'reconnecting';
     if (run === undefined) return [...responses].some(({ send }) => send) ? 'sending' : 'idle';
     if (run.state === 'stopping') return 'stopping';
-    // Joined half-way: what was said so far came with the resume, not with the feed.
+    // After joining half-way: earlier chunks came with the resume, not with the feed.
     const said = this.#chat().status === 'streaming' ? 'text' : '';
     const newest = this.#feed.buffer.newest?.type ?? said;
     if (newest.startsWith('reasoning')) return 'thinking';
     if (newest.startsWith('tool')) return 'calling-tool';
-    // A text is opened long before its first word, if the model takes its time.
+    // `text-start` may come long before the first word.
     return /^text(?!-s)/.test(newest) ? 'writing' : 'waiting';
   }
 }

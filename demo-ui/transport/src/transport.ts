@@ -12,37 +12,37 @@ import { fromFeed, handOver, openRun } from './run/run-connection.js';
 import { type Cursor, type RunConnection, runStream } from './run/run-stream.js';
 import { StopRule } from './run/stop-rule.js';
 
-/** How long a response may take to deliver its end after a stop was answered. */
+/** Limit on the delivery of a response's last chunks, after its stop was answered. */
 const LAST_CHUNKS_MS = 1_000;
 
-/** Refusals of the message itself: in the chat it would travel with the next one, and so on. */
+/** Codes that refuse the message itself. It leaves the chat: the next send must not build on it. */
 const NOT_KEPT = /^(run_active|too_large|rate_limited)$/;
 
 export interface MidstreamChatTransportOptions<MESSAGE extends UIMessage>
   extends HttpChatTransportInitOptions<MESSAGE> {
   /**
-   * Tabs of a browser share one feed if they have the same `api` and the same `scope`. Name the
-   * user here if several can be signed in, in one browser at once.
+   * Tabs of a browser share one feed if their `api` and `scope` are equal. Set it to the user's id
+   * if several users can be signed in at once in one browser.
    */
   scope?: string;
-  /** The session of a chat, where that is not the chat's own id: assistant-ui makes ids of its own. */
+  /** Returns the session of a chat where the ids differ: assistant-ui makes ids of its own. */
   sessionId?: (chatId: string) => string;
 }
 
 /**
- * A chat transport for Midstream: what `DefaultChatTransport` takes, and responses that survive
- * lost connections, sends that can be repeated, and a stop that ends the run on the server.
+ * A chat transport for Midstream, with the options of `DefaultChatTransport`. Responses survive
+ * lost connections, sends are retried without a second run, and a stop ends the run on the server.
  *
  * One instance serves any number of chats, and should live as long as the page.
  */
 export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   implements ChatTransport<MESSAGE>
 {
-  /** Vue is to leave it as it is: its proxies cannot reach private fields. */
+  /** Tells Vue to make no proxy of it: proxies cannot reach private fields. */
   readonly __v_skip = true;
   /** A resumed response begins with the whole message so far. */
   readonly resumeStreamIsReplay = true;
-  /** Addresses and headers of the gateway; for the session sync. */
+  /** The gateway's requests. For the session sync. */
   readonly endpoint: Endpoint<MESSAGE>;
   readonly scope: string;
   /** Returns the session of a chat. */
@@ -57,7 +57,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   }
 
   /**
-   * Send, edit, regenerate or go on. However often connections fail, one run is started.
+   * Send, edit, regenerate or continue. Retries never start a second run.
    *
    * @throws MidstreamError with the gateway's code, and the message that was not accepted.
    */
@@ -69,7 +69,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const question = messages.findLast(message => message.role === 'user');
     const requestId = newKey();
     const refused = (error: MidstreamError) => {
-      // What is asked for again is the session's already.
+      // A message that is answered again is in the session already.
       if (messages.at(-1) !== question || trigger === 'regenerate-message') return;
       activity.emit({ type: 'rejected', message: question as MESSAGE, messageId, error });
     };
@@ -81,7 +81,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       openRun(this.endpoint.fetch, prepared, signal);
     const post = async (prepared: Prepared, signal: AbortSignal): Promise<RunConnection> => {
       const opened = await open(prepared, signal).catch(async error => {
-        // What it follows is gone, or never arrived: send once more.
+        // The parent is gone, or never arrived: send once more.
         if (error.code !== 'message_not_found' || place.parentId === undefined) throw error;
         place = placeByIds(place, messages);
         return open(await prepare(), signal);
@@ -94,7 +94,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       const stream = await this.#respond(options, response, async () => {
         const prepared = await prepare();
         return (cursor, signal) =>
-          // Nothing received yet: the same send again answers with the run from its beginning.
+          // Nothing received yet: repeating the send streams the run from its beginning.
           cursor.last === undefined
             ? post(prepared, signal)
             : this.#resume(options, cursor, signal);
@@ -103,7 +103,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     } catch (error) {
       if (error instanceof MidstreamError) {
         error.rejected = question;
-        // A later message or an answer under way would pass over it, the session undo an edit.
+        // A later message or an answer under way would pass it over; the session would undo an edit.
         const isAnswering = activity.here.some(({ forsaken }) => forsaken);
         if (isAnswering || messageId !== undefined || NOT_KEPT.test(error.code)) refused(error);
       }
@@ -111,7 +111,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     }
   }
 
-  /** Follow the run under way, from the beginning of its message; `null` if nothing runs. */
+  /** Stream the open run from the beginning of its message; `null` if nothing runs. */
   async reconnectToStream(
     options: RequestOptions & { chatId: string; abortSignal?: AbortSignal },
   ): Promise<ReadableStream<UIMessageChunk> | null> {
@@ -124,10 +124,10 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   }
 
   /**
-   * Stop what runs in a chat, on the server; resolves once it has ended. Responses of this
-   * transport then end as after `chat.stop()`, their parts complete.
+   * Stop a chat's run on the server. Resolves once it has ended. Responses of this transport then
+   * end as after `chat.stop()`, with complete parts.
    *
-   * @throws MidstreamError if the gateway could not be told; the run goes on.
+   * @throws MidstreamError if the gateway could not be reached; the run goes on.
    */
   async stop(chatId: string): Promise<void> {
     const activity = this.activity(chatId);
@@ -139,17 +139,17 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   }
 
   /**
-   * Call before a component that holds a chat goes away, and the returned function when it is
-   * gone: what `useChat` of ai 7 aborts in between stops no run. `useSession` does it.
+   * Call before a component that holds a chat unmounts, and call the returned function after it.
+   * An abort in between, as `useChat` of ai 7 makes, stops no run. `useSession` does both.
    */
   openTeardown(chatId: string): () => void {
     return this.#rule.openTeardown(chatId);
   }
 
   /**
-   * Delete a message from a chat's session, and nothing else; without an id, all of them.
+   * Delete one message from a chat's session; without an id, all messages.
    *
-   * @throws MidstreamError `run_active` while an answer is being written that is about it.
+   * @throws MidstreamError `run_active` while an answer that involves it is being written.
    */
   async remove(chatId: string, messageId?: string): Promise<void> {
     const remove = async () =>
@@ -157,7 +157,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     await retry(remove, new AbortController().signal);
   }
 
-  /** What goes on in a chat; for the session sync. */
+  /** Return the activity of a chat. For the session sync. */
   activity(chatId: string): ChatActivity {
     const session = this.sessionId(chatId);
     let activity = this.#chats.get(session);
@@ -165,7 +165,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     return activity;
   }
 
-  /** For assistant-ui: its `useChatRuntime` resumes what runs in a chat that comes to the page. */
+  /** For assistant-ui: lets `useChatRuntime` resume the open run of a chat that appears on the page. */
   getResumableAdapter(): ResumableAdapter {
     return chatsOnPage.adapter;
   }
@@ -181,7 +181,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     response.abort.signal.addEventListener('abort', () => abort.abort());
     const onAbort = () =>
       this.#rule.aborted(chatId, () => {
-        this.#postStop(chatId, response).catch(() => {}); // the session tells
+        this.#postStop(chatId, response).catch(() => {}); // the session reports it
       });
     abortSignal?.addEventListener('abort', onAbort);
     const end = (finished: boolean, error?: unknown) => {
@@ -215,7 +215,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       });
     } catch (error) {
       activity.failed(response);
-      // The stop's microtask comes first: it needs the response.
+      // After the stop's microtask, which needs the response.
       queueMicrotask(() => end(false, error));
       throw abort.signal.aborted ? abortError() : error;
     }
@@ -238,7 +238,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const since = feed?.mark() ?? 0;
     const prepared = await this.endpoint.resume(session, options, cursor.runId, cursor.last);
     const opened = await openRun(this.endpoint.fetch, prepared, signal).catch((error: Error) => {
-      // The run goes on: nothing is asked for but a place to read it from.
+      // A limit refuses the connection, not the run: wait, and retry.
       const wait = resetOf(error);
       throw wait ? new ConnectionLost(error.message, wait) : error;
     });
@@ -246,7 +246,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     return handOver(opened, feed, next, since);
   }
 
-  /** Let a send keep its connection if there are enough, else read on from the tabs' feed. */
+  /** Keep a send's connection while a slot is free; else continue from the shared feed. */
   async #share(
     activity: ChatActivity,
     opened: RunConnection,
@@ -271,7 +271,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const post = async () => {
       const prepared = await this.endpoint.stop(this.sessionId(chatId), what);
       const { stopped } = await requestJson<{ stopped: string[] }>(this.endpoint.fetch, prepared);
-      // Not accepted; if it still is, with the message shown again, its run ends at once.
+      // Not accepted. If the send still arrives, its message shows again, and its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
     const posted = retry(post, quit.signal);
@@ -291,7 +291,7 @@ function notAccepted(): MidstreamError {
 
 type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;
 
-/** A key for one send: to be unique is enough. Not every page, or app, has `crypto`. */
+/** Return a unique key for one send. It is no secret, and not every page or app has `crypto`. */
 function newKey(): string {
   return Array.from({ length: 3 }, () => Math.random().toString(36).slice(2)).join('');
 }

@@ -8,12 +8,12 @@ import { pause, waitBefore, WORKED_MS } from '../net/retry.js';
 export interface FeedEvent {
   chatId: string;
   event: string;
-  /** Where a reader stands after it; `null` where nothing was logged. */
+  /** The reader's position after it; `null` if it is not in the log. */
   position: string | null;
   data: string;
 }
 
-/** How a feed is. `error`: why it cannot connect, if the gateway has said so. */
+/** The state of a feed. `error`: why the gateway refuses it, if it does. */
 export interface FeedState {
   connection: 'live' | 'reconnecting' | 'offline';
   /** Since when, in milliseconds since 1970. */
@@ -21,14 +21,14 @@ export interface FeedState {
   error: Reason | undefined;
 }
 
-/** After an answer that another attempt will hardly change: an expired token, a forbidden page. */
+/** The wait after a refusal that a retry will hardly change, such as an expired token. */
 export const REFUSED_WAIT_MS = 30_000;
 
-/** The server's last word to a feed whose token has ended. */
+/** The event that ends a feed whose token has expired. */
 const CLOSED = 'closed';
 const CLOSED_WAIT_MS = 250;
 
-/** To speak for another number of tabs takes a reconnection: one for all that open together. */
+/** Another number of tabs takes a reconnection. This wait joins those that open together. */
 const RECOUNT_MS = 2_000;
 
 /** What a feed needs of an endpoint: nothing that depends on the type of its messages. */
@@ -40,15 +40,15 @@ export interface FeedGateway {
 interface Told {
   event(event: FeedEvent): void;
   state(state: FeedState): void;
-  /** The connection is alive. */
+  /** Something has arrived: the connection is alive. */
   beat(): void;
 }
 
 /**
- * The feeds of any number of sessions, over one connection that is always being kept up.
+ * The feeds of any number of sessions over one connection, which is reopened whenever it breaks.
  *
- * Each session goes on from its position, so that nothing is missed or repeated whatever the
- * connection goes through. Adding a session takes one reconnection, counting its tabs another.
+ * Each session continues from its position, so that no event is missed or repeated. Adding a
+ * session takes one reconnection, and another number of its tabs takes another.
  */
 export class FeedConnection {
   state: FeedState = { connection: 'reconnecting', since: Date.now(), error: undefined };
@@ -71,12 +71,12 @@ export class FeedConnection {
     return this.#followed.has(chatId);
   }
 
-  /** Where a session's readers stand, `null` before its snapshot; `undefined` if it is not followed. */
+  /** Return a session's position; `null` before its snapshot, `undefined` if it is not followed. */
   position(chatId: string): string | null | undefined {
     return this.#followed.get(chatId)?.position;
   }
 
-  /** Follow these sessions, new ones from the position given, `null` for a snapshot first. */
+  /** Follow these sessions: new ones from their position, or with a snapshot first if it is `null`. */
   follow(wanted: ReadonlyMap<string, Followed>): void {
     let changed = false;
     for (const chatId of this.#followed.keys()) {
@@ -134,7 +134,7 @@ export class FeedConnection {
       if (signal.aborted) continue;
       failures += 1;
       if (closed) {
-        // Nothing is amiss: the application is asked for its headers again.
+        // No failure: the next attempt asks the application for its headers again.
         await pause(Math.max(CLOSED_WAIT_MS, waitBefore(failures)), signal);
         continue;
       }
@@ -144,7 +144,7 @@ export class FeedConnection {
     forget();
   }
 
-  /** Returns whether the gateway has closed the feed for its token's sake. */
+  /** Returns whether the gateway has closed the feed because its token has expired. */
   async #read(signal: AbortSignal, live: () => void): Promise<boolean> {
     const prepared = await this.#gateway.follow(this.#followed);
     const abort = linked(signal);

@@ -1,28 +1,28 @@
 import { pause } from '../net/retry.js';
 import { locksOfPage } from '../net/slots.js';
 
-/** Who is robbed sooner was hardly leading: another tab needs 40 s of silence to try. */
+/** A tab that loses the lock sooner has hardly led: others steal it after 40 s of silence only. */
 const LED_MS = 40_000;
 
-/** Robbed so often in a row without having led, a tab does not ask any more. */
+/** Losses in a row, without having led, after which a tab no longer asks for the lock. */
 const MAX_ROBBED = 3;
 const ROBBED_WAIT_MS = 1_000;
 
 interface Told {
   /** This tab leads from now on. */
   lead(): void;
-  /** It does not any more, and waits for its turn. */
+  /** This tab no longer leads, and waits for the lock. */
   resign(): void;
-  /** No lock is to be had: it leads itself, and nobody else. */
+  /** There is no lock to be had: this tab leads itself alone. */
   alone(): void;
 }
 
 /**
- * A tab's wish to lead all tabs of its browser: it waits for a Web Lock, and holds it until it
- * leaves. When a tab closes or crashes, the browser gives the lock to the next.
+ * Elects the leader of a browser's tabs. A tab waits for a Web Lock, and holds it until it leaves.
+ * When that tab closes or crashes, the browser gives the lock to the next one.
  *
- * A lock may be refused, as in sandboxed frames, and where cookies are blocked in Chromium; WebKit
- * takes those of a page away when it unloads it. Neither is asked for again.
+ * A lock may be refused: in sandboxed frames, and in Chromium where cookies are blocked. WebKit
+ * takes a page's locks away when it unloads the page. In both cases the tab does not ask again.
  */
 export class Leadership {
   #waiting = new AbortController();
@@ -38,7 +38,7 @@ export class Leadership {
     void this.#request(false);
   }
 
-  /** Take the lead from a tab that is thought dead. */
+  /** Take the lock from a tab that seems dead. */
   steal(): void {
     this.#waiting.abort();
     this.#waiting = new AbortController();
@@ -55,7 +55,7 @@ export class Leadership {
     let ledAt: number | undefined;
     try {
       const locks = locksOfPage() as LockManager;
-      // A request takes one or the other.
+      // A request takes `steal` or `signal`, not both.
       await locks.request(this.#name, steal ? { steal } : { signal }, () => {
         if (signal.aborted) return;
         ledAt = Date.now();
@@ -63,7 +63,7 @@ export class Leadership {
         return new Promise<void>(done => (this.#release = done));
       });
     } catch {
-      // Given up; or robbed by a tab that thought us dead; or refused.
+      // This tab has left, or another one has stolen the lock, or it was refused.
       if (signal.aborted) return;
       if (ledAt === undefined) return this.#told.alone();
       this.#told.resign();

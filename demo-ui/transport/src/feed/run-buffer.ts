@@ -12,12 +12,12 @@ export interface ChunksEvent {
   chunks: UIMessageChunk[];
 }
 
-/** The newest run of a session, as far as its feed has brought it here. */
+/** The newest run of a session, as far as its feed has delivered it. */
 export class RunBuffer implements RunFeed {
-  /** The newest chunk, for those who say in words what goes on. */
+  /** The newest chunk. The session's phase is derived from it. */
   newest: UIMessageChunk | undefined;
   #runId: string | undefined;
-  /** The sequence of the first chunk here; `undefined` until one has come of a run that was met. */
+  /** The sequence of the first chunk here; `undefined` for a run joined half-way, until one comes. */
   #first: number | undefined = 0;
   #chunks: UIMessageChunk[] = [];
   #open = false;
@@ -31,7 +31,7 @@ export class RunBuffer implements RunFeed {
 
   covers(runId: string, sequence: number, since?: number): boolean {
     if (this.#runId !== runId) return false;
-    // Of a run that was met half-way, all that was not said by then will come here.
+    // A run that was joined half-way: every chunk after the snapshot will come here.
     if (this.#first === undefined) return since === this.#generation;
     return this.#first <= sequence && sequence <= this.#next;
   }
@@ -63,7 +63,7 @@ export class RunBuffer implements RunFeed {
     return () => this.#listeners.delete(changed);
   }
 
-  /** A run's record. Its first chunks come after the one that opens it. */
+  /** Take a run's record. The record that opens a run comes before its first chunks. */
   update(run: RunInfo): void {
     if (run.id !== this.#runId && run.state === 'open') this.#begin(run.id, 0);
     if (run.id === this.#runId) {
@@ -86,9 +86,9 @@ export class RunBuffer implements RunFeed {
   }
 
   /**
-   * Forget everything: what comes next may not follow what was.
+   * Forget everything: the next chunks may not follow the last ones.
    *
-   * @param met - the run that the session is in the middle of.
+   * @param met - the open run, which is joined half-way.
    */
   reset(met: RunInfo | undefined): void {
     this.#begin(met?.id, undefined);

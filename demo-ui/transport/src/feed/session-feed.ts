@@ -9,10 +9,10 @@ import { type ChunksEvent, RunBuffer } from './run-buffer.js';
 import { isCoveredBy, type RunInfo, SessionModel, type Snapshot } from './session-model.js';
 import { type Follower, TabFeed } from './tab-feed.js';
 
-/** The feed brings the messages; if it says nothing for so long, they are asked for. */
+/** How long to wait for the feed's snapshot before requesting one. */
 const FEED_SILENT_MS = 5_000;
 
-/** One session as this page knows it: from a snapshot, and every event since. */
+/** One session as this page knows it: a snapshot, and every event since. */
 export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   readonly model = new SessionModel<MESSAGE>();
   readonly buffer = new RunBuffer();
@@ -31,7 +31,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
     readonly chatId: string,
     endpoint: Endpoint<MESSAGE>,
     scope: string,
-    /** Called after every change; `chunks` only for the first of a run and of each part. */
+    /** Called after every change; for `chunks`, if the newest one is of another type than before. */
     told: () => void,
   ) {
     this.#endpoint = endpoint;
@@ -42,7 +42,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   start(): void {
     const feed = TabFeed.of(this.#endpoint, this.#scope);
     const leave = feed.join(this);
-    // Something in between may keep the feed until it ends: a proxy that buffers.
+    // A proxy in between may hold the feed back until it ends.
     const timer = setTimeout(() => !this.loaded && this.catchUp(), FEED_SILENT_MS);
     this.#leave = () => {
       clearTimeout(timer);
@@ -108,7 +108,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   #load(snapshot: Snapshot<MESSAGE>, position: string | null): void {
     this.#loading?.abort();
     this.#loading = undefined;
-    // What another tab has asked for; we are further already.
+    // Another tab has requested it, and this one is further already.
     const isOlder = this.loaded && position && isCoveredBy(position, this.#at);
     if (!isOlder) {
       this.model.load(snapshot);
@@ -125,7 +125,7 @@ export class SessionFeed<MESSAGE extends UIMessage> implements Follower {
   #take({ event, position, data }: FeedEvent): void {
     if (position !== null && isCoveredBy(position, this.#at)) return;
     const content = JSON.parse(data) as unknown;
-    // What does not fit is not taken, so that the snapshot is newer than what there is.
+    // An event that does not fit does not move the position, so that the snapshot counts as newer.
     if (event !== 'chunks' && !this.model.apply(event, content)) return this.catchUp();
     this.#at = position ?? this.#at;
     if (event === 'chunks') {

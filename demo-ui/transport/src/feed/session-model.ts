@@ -1,6 +1,6 @@
 import type { UIMessage } from 'ai';
 
-/** A run as the gateway tells it. */
+/** A run as the gateway describes it. */
 export interface RunInfo {
   id: string;
   state: 'open' | 'stopping' | 'ended';
@@ -9,7 +9,7 @@ export interface RunInfo {
   userMessageId: string;
   trigger: 'submit-message' | 'regenerate-message';
   agent?: string;
-  /** It goes on with a message that existed before. */
+  /** It continues a message that existed before. */
   continues?: boolean;
   outcome?: 'finished' | 'stopped' | 'failed' | 'interrupted';
   stoppedBy?: string;
@@ -17,7 +17,7 @@ export interface RunInfo {
   endedAtMs?: number;
 }
 
-/** Somebody who has the session open. */
+/** A user who has the session open. */
 export interface Presence {
   user: string;
   tabs: number;
@@ -34,21 +34,21 @@ export interface Snapshot<MESSAGE extends UIMessage> {
 }
 
 /**
- * A session as its log tells it: the path of messages from the first to the newest, and the
- * newest run. Edits and regenerations cut the path and go on from there.
+ * A session, built from its log: the path of messages from the first to the newest, and the
+ * newest run. Edits and regenerations cut the path and continue from there.
  */
 export class SessionModel<MESSAGE extends UIMessage> {
   messages: readonly MESSAGE[] = [];
   run: RunInfo | undefined;
   presence: readonly Presence[] = [];
-  /** The session was there, and somebody has deleted it. */
+  /** The session existed and was deleted. */
   erased = false;
   /** Counts changes of messages and runs. */
   revision = 0;
-  /** Every message of the session ever heard of: what is not among them was never accepted. */
+  /** The ids of all messages that the session ever had. Any other message was never accepted. */
   readonly known = new Set<string>();
 
-  /** The messages without what the run under way adds: that comes as a stream. */
+  /** The messages without the one that the open run writes: that one is streamed. */
   get settled(): readonly MESSAGE[] {
     const open = this.openRun;
     return open === undefined
@@ -70,7 +70,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
     if (this.run !== undefined) this.apply('run', this.run);
   }
 
-  /** Take an event; returns false if it does not fit and the snapshot is needed. */
+  /** Apply an event. Returns false if it does not fit, and a snapshot is needed. */
   apply(event: string, data: unknown): boolean {
     if (event !== 'presence') {
       this.revision += 1;
@@ -100,12 +100,12 @@ export class SessionModel<MESSAGE extends UIMessage> {
         this.presence = (data as { here: Presence[] }).here;
         return true;
       default:
-        return true; // of a newer gateway
+        return true; // an event of a newer gateway
     }
   }
 }
 
-/** Whether position `a` is at or before `b`, in the same log. */
+/** Return whether position `a` is at or before `b`, in the same log. */
 export function isCoveredBy(a: string, b: string | null): boolean {
   // EPOCH:MS-SEQUENCE
   const [epochA, msA, sequenceA] = a.split(/[:-]/);

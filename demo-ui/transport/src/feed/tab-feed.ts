@@ -6,22 +6,22 @@ import { FeedConnection, type FeedEvent, type FeedGateway, type FeedState } from
 import { Leadership } from './leadership.js';
 import { isCoveredBy } from './session-model.js';
 
-/** What one tab wants of the shared feed; `position` is null before it has a snapshot. */
+/** One chat that this tab follows; `position` is null before it has a snapshot. */
 export interface Follower {
   readonly chatId: string;
   position(): string | null;
   receive(event: FeedEvent): void;
-  /** The feed was live for this chat before: get the snapshot yourself, then go on. */
+  /** The feed has passed events of this chat already: request a snapshot, then continue. */
   catchUp(): void;
   changed(state: FeedState): void;
 }
 
-/** A gateway whose feed tabs can share, if its address is the same. */
+/** A gateway whose feed tabs share if their address of it is the same. */
 interface FeedEndpoint extends FeedGateway {
   readonly api: string;
 }
 
-/** Each with where a tab stands. */
+/** Followed chats, each with the tab's position. */
 type Chats = [chatId: string, position: string | null][];
 
 type Message =
@@ -33,29 +33,31 @@ type Message =
   | { type: 'state'; state: FeedState }
   | { type: 'beat' };
 
-/** Tabs say again what they follow; hidden ones are slowed to once a minute by browsers. */
+/** Tabs repeat what they follow. Browsers slow the timers of hidden tabs to one a minute. */
 const REPEAT_MS = 30_000;
 const TAB_GONE_MS = 200_000;
 
-/** The gateway's heartbeat is relayed: 15 s. A leader that is silent for longer was frozen. */
+/** The leader relays the gateway's heartbeat, every 15 s. If it is silent for longer, it is frozen. */
 const LEADER_SILENT_MS = 40_000;
 const BEAT_MS = 5_000;
 
 const NOT_YET: FeedState = { connection: 'reconnecting', since: 0, error: undefined };
 
 /**
- * The feed of all tabs of a browser that talk to one gateway: one of them, the leader, holds
- * the connection and relays what comes. A Web Lock makes the leader; when its tab closes or
- * crashes, the browser gives the lock to the next, which goes on from where the others stand.
- * A visible tab that hears nothing takes the lock over: some browsers freeze hidden tabs.
+ * The feed of all tabs of a browser that talk to one gateway. One tab, the leader, holds the
+ * connection and relays the events over a BroadcastChannel.
  *
- * A tab that is not given Web Locks or a BroadcastChannel leads itself alone: on plain HTTP, in
- * sandboxed frames, with cookies blocked.
+ * A Web Lock elects the leader. When its tab closes or crashes, the browser gives the lock to the
+ * next tab, which continues from the positions of the others. A visible tab that hears nothing
+ * steals the lock: some browsers freeze hidden tabs.
+ *
+ * Without Web Locks or a BroadcastChannel a tab leads itself alone: on plain HTTP, in sandboxed
+ * frames, with cookies blocked.
  */
 export class TabFeed {
   static readonly #open = new Map<string, TabFeed>();
 
-  /** The feed for an endpoint, shared by all who ask in this page. */
+  /** Return the feed of an endpoint. A page has one for each address and scope. */
   static of(endpoint: FeedEndpoint, scope: string): TabFeed {
     const name = `midstream:${endpoint.api}:${scope}`;
     let feed = TabFeed.#open.get(name);
@@ -85,7 +87,7 @@ export class TabFeed {
     this.#endpoint = endpoint;
   }
 
-  /** Follow a chat. Returns what ends it. */
+  /** Follow a chat. Returns a function that stops. */
   join(follower: Follower): () => void {
     if (this.#followers.size === 0) this.#leave = whileHere(isBack => this.#start(isBack));
     this.#followers.add(follower);
@@ -99,9 +101,9 @@ export class TabFeed {
     };
   }
 
-  /** @param isBack - what the others were told meanwhile was not told here. */
+  /** @param isBack - the page was away, and has missed what other tabs were told. */
   #start(isBack: boolean): () => void {
-    // What the leader knows of one that has gone does not hold for one that is back.
+    // A page that is back is a new tab: what the leader knows of the old one no longer holds.
     this.#tab = Math.random().toString(36).slice(2);
     this.#channel = this.#openChannel();
     if (this.#channel === undefined) this.#lead();
@@ -142,12 +144,12 @@ export class TabFeed {
     if (locksOfPage() === undefined) return undefined;
     try {
       const channel = new BroadcastChannel(this.#name);
-      // In Node, for tests, a channel would keep the process alive.
+      // In Node, where the tests run, a channel would keep the process alive.
       (channel as { unref?: () => void }).unref?.();
       channel.onmessage = ({ data }) => this.#hear(data as Message);
       return channel;
     } catch {
-      return undefined; // there are none, or none for this page
+      return undefined; // unknown to this browser, or refused to this page
     }
   }
 
@@ -182,7 +184,7 @@ export class TabFeed {
     this.#heardAt = Date.now();
     switch (message.type) {
       case 'hello':
-        // Another one leads from here on: what it does not tell is not told at all.
+        // A new leader: it relays no event before its positions.
         for (const [chatId, position] of message.chats ?? []) this.#compare(chatId, position);
         return this.#announce();
       case 'follow':
@@ -201,7 +203,7 @@ export class TabFeed {
     }
   }
 
-  /** Another tab says what it follows. */
+  /** Take another tab's list of the chats that it follows. */
   #serve(tab: string, chats: Map<string, string | null>): void {
     if (this.#connection === undefined) return;
     const isNew = !this.#tabs.has(tab);
@@ -216,7 +218,7 @@ export class TabFeed {
     if (isNew) this.#say({ type: 'state', state: this.#connection.state });
   }
 
-  /** As the leader: follow what all tabs want. */
+  /** As the leader: follow the chats of all tabs. */
   #follow(): void {
     if (this.#connection === undefined) return;
     const wanted = new Map<string, Followed>();
@@ -229,13 +231,13 @@ export class TabFeed {
     this.#connection.follow(wanted);
   }
 
-  /** Say what this tab follows, or do it. */
+  /** Tell the leader what this tab follows; as the leader, follow it. */
   #announce(): void {
     if (this.#connection !== undefined) return this.#follow();
     this.#say({ type: 'follow', tab: this.#tab, chats: [...this.#own()] });
   }
 
-  /** What this tab follows; a chat that is on the page twice is one. */
+  /** Return the chats that this tab follows. A chat that is on the page twice counts once. */
   #own(): Map<string, string | null> {
     const chats = new Map<string, string | null>();
     for (const follower of this.#followers) {
@@ -245,7 +247,7 @@ export class TabFeed {
     return chats;
   }
 
-  /** Get the messages where the leader is further: what it has told, it does not tell again. */
+  /** Request a snapshot where the leader is further: it relays no event twice. */
   #compare(chatId: string, position?: string | null, known = false): void {
     for (const follower of this.#of(chatId)) {
       const at = follower.position();
@@ -287,7 +289,7 @@ export class TabFeed {
   }
 }
 
-/** Whether a tab that stands at `at` has missed what was told up to a position. */
+/** Return whether a tab at position `at` has missed events up to another position. */
 function isBehind(at: string | null, position: string | null | undefined): boolean {
   return at === null || (Boolean(position) && !isCoveredBy(position as string, at));
 }

@@ -4,19 +4,19 @@ import type { Prepared } from './endpoint.js';
 import { onWake } from './page.js';
 import { type SseEvent, SseParser } from './sse.js';
 
-/** The gateway sends a comment every 15 s at least: after twice that, nothing will come. */
+/** The gateway sends a comment at least every 15 s. After twice that, the connection is dead. */
 const LONGEST_SILENCE_MS = 35_000;
 
-/** A page that is looked at again does not wait as long for a connection that slept. */
+/** The limit when the page becomes visible again: its connection may have slept. */
 const SILENCE_ON_WAKE_MS = 17_000;
 
 const LOOK_EVERY_MS = 5_000;
 
 /**
- * The events of one response, until it ends, breaks, falls silent or is aborted.
+ * Yield the events of one response, until it ends, breaks, falls silent or is aborted.
  *
- * @param abort - ends the response; the generator's own end does too.
- * @param heard - told of every sign of life.
+ * @param abort - ends the response. The generator aborts it when it ends.
+ * @param heard - called for every piece that arrives, comments included.
  * @throws ConnectionLost when the response breaks.
  */
 export async function* readEvents(
@@ -28,13 +28,13 @@ export async function* readEvents(
   const decoder = new TextDecoder();
   const parser = new SseParser();
   let heardAt = Date.now();
-  // It may have died without a word: a laptop that slept, a changed network.
+  // A connection may die unnoticed: the laptop slept, or the network changed.
   const endIfSilent = (limit: number) => {
     if (Date.now() - heardAt >= limit) abort.abort();
   };
   const timer = setInterval(() => endIfSilent(LONGEST_SILENCE_MS), LOOK_EVERY_MS);
-  // Coming online means that the network has changed: connections made before are suspect,
-  // and taking up again costs one request.
+  // Coming online means that the network has changed. Older connections are suspect, and a
+  // resume costs one request.
   const forget = onWake(isOnline => endIfSilent(isOnline ? 0 : SILENCE_ON_WAKE_MS));
   try {
     while (!abort.signal.aborted) {
@@ -55,11 +55,11 @@ export async function* readEvents(
 }
 
 /**
- * Fetch an answer that is 2xx. It ends with the page, unless it is kept alive.
+ * Fetch an answer with a status of 2xx. It ends when the page goes, unless it is `keepalive`.
  *
- * @param abort - ends the answer; whoever has read it calls it, to let go of the page.
- * @throws ConnectionLost if asking again may help, MidstreamError if it was refused; an abort as
- *   it is.
+ * @param abort - ends the answer. Abort it after reading, too: that removes the page's listener.
+ * @throws ConnectionLost if a retry may help, MidstreamError if the request was refused, and an
+ *   abort unchanged.
  */
 export async function request(
   fetch: typeof globalThis.fetch,
@@ -73,10 +73,10 @@ export async function request(
   }
   let response: Response;
   try {
-    // Firefox has requests that are equal wait for each other, for its cache.
+    // Firefox lets equal requests wait for each other, because of its cache.
     response = await fetch(url, { ...init, cache: 'no-store', signal });
   } catch (error) {
-    // Browsers abort fetches too: at the beginning of a navigation, which may be a download.
+    // Browsers abort fetches when a navigation begins, which may turn out to be a download.
     const { aborted, reason } = signal;
     abort.abort();
     if (aborted && !(reason instanceof ConnectionLost)) throw error;
@@ -88,7 +88,7 @@ export async function request(
   throw failure;
 }
 
-/** The JSON of such an answer; `undefined` where there is none (204). */
+/** Fetch an answer's JSON; `undefined` if it is empty (204). */
 export async function requestJson<T>(
   fetch: typeof globalThis.fetch,
   prepared: Prepared,
@@ -116,7 +116,7 @@ export function parseJson<T>(text: string, what: string): T {
   }
 }
 
-/** Make sure that a response is a stream of events, not a page of something in between; else end it. */
+/** Check that a response is an event stream, not a page of something in between; else end it. */
 export function checkEventStream(response: Response, abort: AbortController): void {
   const type = response.headers.get('content-type') ?? '';
   if (!type.startsWith('text/event-stream')) {
@@ -136,7 +136,7 @@ export function checkEventStream(response: Response, abort: AbortController): vo
   }
 }
 
-/** Return a controller that is aborted with `signal`, and can be aborted without it. */
+/** Return a controller that is aborted with `signal`, and can be aborted on its own. */
 export function linked(signal: AbortSignal | undefined): AbortController {
   const controller = new AbortController();
   const abort = () => controller.abort();

@@ -2,15 +2,15 @@ import { ConnectionLost } from '../errors.js';
 import { hear, isVisible, page } from './page.js';
 
 /**
- * A page goes for good, or into the browser's back-forward cache, from which it may return. While
- * it is gone nothing is asked and nothing stays open: what a page that goes has begun, Firefox
- * never ends, and of six connections to a host it would keep one for ever.
+ * Aborted when the page goes: for good, or into the back-forward cache, from which it may return.
+ * While it is gone, no request is made and none stays open. Firefox never ends the requests of a
+ * page that has gone, and each would keep one of the six connections to a host.
  */
 let departure: AbortController | undefined;
 const returns = new Set<() => void>();
 const always = new AbortController().signal;
 
-/** Aborted when the page goes; one that has returned has another. */
+/** Return the signal that is aborted when the page goes. A page that returns gets a new one. */
 function departureOfPage(): AbortSignal {
   if (departure === undefined) {
     departure = new AbortController();
@@ -21,13 +21,13 @@ function departureOfPage(): AbortSignal {
       for (const returned of [...returns]) returned();
     };
     hear('pageshow', back, always);
-    // A page that is looked at is there, whatever was said.
+    // A visible page is here, whatever events it got.
     hear('visibilitychange', () => isVisible() && back(), always, page.document);
   }
   return departure.signal;
 }
 
-/** Abort, as a connection that is lost, when the page goes; not any more once it is aborted. */
+/** Abort with `ConnectionLost` when the page goes. An abort removes the listener. */
 export function endWithPage(abort: AbortController): void {
   const lost = () => abort.abort(new ConnectionLost('the page has gone'));
   departureOfPage().addEventListener('abort', lost, { signal: abort.signal });
@@ -48,10 +48,10 @@ export function untilHere(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Begin something, end it when the page goes, and begin again when it is back.
+ * Begin something, end it when the page goes, and begin it again when the page is back.
  *
- * @param begin - told whether it is back; returns what ends it.
- * @returns what ends it for good.
+ * @param begin - told whether the page is back. Returns a function that ends what it began.
+ * @returns a function that ends it for good.
  */
 export function whileHere(begin: (isBack: boolean) => () => void): () => void {
   const over = new AbortController();

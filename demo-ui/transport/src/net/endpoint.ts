@@ -16,13 +16,13 @@ export interface SendOptions<MESSAGE extends UIMessage> extends RequestOptions {
   messages: MESSAGE[];
 }
 
-/** A request, ready for `fetch` but for its signal. */
+/** The arguments of a `fetch`, without its signal. */
 export interface Prepared {
   url: string;
   init: RequestInit;
 }
 
-/** A session in a feed: where to go on, `null` for a snapshot first, and for how many tabs. */
+/** A session in a feed: the position to continue from, `null` for a snapshot, and its tabs. */
 export interface Followed {
   position: string | null;
   tabs: number;
@@ -34,7 +34,7 @@ type HeadersAndCredentials = Pick<RequestInit, 'headers' | 'credentials'>;
 type Resolvable<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
 type HeaderSource = Record<string, string | undefined> | Headers | [string, string][] | undefined;
 
-/** What is asked of the gateway: addresses, headers and bodies. No waits, no retries. */
+/** Builds the gateway's requests: addresses, headers and bodies. It sends none. */
 export class Endpoint<MESSAGE extends UIMessage> {
   readonly api: string;
 
@@ -45,14 +45,14 @@ export class Endpoint<MESSAGE extends UIMessage> {
     this.api = options.api ?? '/api/chat';
   }
 
-  /** The application's fetch, else the page's own, looked up late: others may patch it. */
+  /** The application's `fetch`, or the page's: read for each request, as others may patch it. */
   get fetch(): typeof globalThis.fetch {
     return (this.#options.fetch as typeof globalThis.fetch | undefined) ?? globalThis.fetch;
   }
 
   /**
-   * A send, as `DefaultChatTransport` makes it, but with the last message alone: the gateway has
-   * the others. With a key of this send: however often it is repeated, one run is started.
+   * Build a send as `DefaultChatTransport` does, but with the last message alone: the gateway has
+   * the others. `requestId` is the same in every retry, so that only one run is started.
    */
   async send(
     options: SendOptions<MESSAGE>,
@@ -75,10 +75,10 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 
   /**
-   * A response to take up again.
+   * Build a resume.
    *
-   * @param after - continue with the chunk that follows this sequence; without it, the state
-   *   of the whole message comes first.
+   * @param after - the sequence to continue after; without it, the aggregated state of the
+   *   message comes first.
    */
   async resume(
     chatId: string,
@@ -95,25 +95,25 @@ export class Endpoint<MESSAGE extends UIMessage> {
     return versioned(url, {}, common, prepared);
   }
 
-  /** A stop; it reaches the gateway also while the page goes away. */
+  /** Build a stop. It reaches the gateway even while the page goes. */
   stop(chatId: string, what: object): Promise<Prepared> {
     const body = JSON.stringify(what);
     return this.#plain(chatId, '/stop', { method: 'POST', body, keepalive: true }, JSON_BODY);
   }
 
-  /** A deletion: of one message, or of all. */
+  /** Build the deletion of one message, or of all. */
   remove(chatId: string, messageId?: string): Promise<Prepared> {
     const path = messageId === undefined ? '' : `/${encodeURIComponent(messageId)}`;
     return this.#plain(chatId, `/messages${path}`, { method: 'DELETE' });
   }
 
-  /** The session as it is; empty if there is none: browsers complain of every 404. */
+  /** Build a read of the session; empty if there is none, as browsers log every 404. */
   async snapshot(chatId: string): Promise<Prepared> {
     const { url, init } = await this.#plain(chatId, '');
     return { url: withQuery(url, new URLSearchParams('orEmpty=true')), init };
   }
 
-  /** The feeds of several sessions in one response, each from its position, for so many tabs. */
+  /** Build a read of several sessions' feeds in one response, each from its position. */
   async follow(wanted: Iterable<[chatId: string, Followed]>): Promise<Prepared> {
     const query = new URLSearchParams();
     for (const [chatId, { position, tabs }] of wanted) {
@@ -143,9 +143,9 @@ export class Endpoint<MESSAGE extends UIMessage> {
 
   #of(chatId: string, path: string): string {
     if (chatId === '.' || chatId === '..') {
-      throw new RangeError(`unable to use the chat id ${chatId}`); // URLs normalise it away
+      throw new RangeError(`unable to use the chat id ${chatId}`); // URLs drop it
     }
-    // Before its query, and after one slash.
+    // Insert the path before the query, and after one slash.
     return this.api.replace(
       /\/?([?#].*)?$/,
       (_, query = '') => `/${encodeURIComponent(chatId)}${path}${query}`,
@@ -153,7 +153,7 @@ export class Endpoint<MESSAGE extends UIMessage> {
   }
 }
 
-/** A request whose answer is for the page's version; what the application prepared comes first. */
+/** Add the AI SDK's version to a request. What the application has prepared wins. */
 async function versioned(
   url: string,
   init: RequestInit,
@@ -162,7 +162,7 @@ async function versioned(
   defaults?: Record<string, string>,
 ): Promise<Prepared> {
   const own = plain((prepared?.headers ?? common.headers) as HeaderSource);
-  // Errors as JSON; pages of the AI SDK's own transports get a sentence.
+  // Errors come as JSON. The AI SDK's own transports get a sentence.
   const headers = { accept: 'application/json', ...defaults, 'x-ai-sdk-version': `${await aiVersion()}`, ...own };
   const credentials = prepared?.credentials ?? common.credentials;
   return { url, init: { ...init, headers, credentials } };

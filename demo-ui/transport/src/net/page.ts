@@ -1,11 +1,11 @@
-/** What a browser has, and Node has not. */
+/** Globals that a browser has and Node lacks. */
 export const page: {
   document?: Document;
   navigator?: Partial<Navigator>;
   addEventListener?: EventTarget['addEventListener'];
 } = globalThis;
 
-/** Listen to an event of the page, where there is one, until the signal is aborted. */
+/** Listen to an event of the page, if there is a page, until the signal is aborted. */
 export function hear(
   event: string,
   listener: () => void,
@@ -24,8 +24,8 @@ export function isOffline(): boolean {
 }
 
 /**
- * Call back when there is reason to believe that a connection works again: the browser comes
- * online, or the page is looked at again.
+ * Call back when a connection may work again: the browser comes online, or the page becomes
+ * visible. Returns a function that stops.
  */
 export function onWake(wake: (isOnline?: boolean) => void): () => void {
   const over = new AbortController();

@@ -1,8 +1,8 @@
 import type { UIMessage } from 'ai';
 
 /**
- * Where the last message of a chat belongs: what it follows, and what its person saw last, `null`
- * for nothing. Or, in their stead, the chat's messages by ids. Without a word: to the end.
+ * Where the last message of a chat belongs: its parent, and the last message that was shown (the
+ * head), `null` for none; or the chat's messages by their ids. Empty: at the end.
  */
 export interface Place {
   parentId?: string | null;
@@ -10,13 +10,13 @@ export interface Place {
   messages?: readonly object[];
 }
 
-/** @param head - the last message that was shown; `undefined` if that is not known. */
+/** Return the place by parent and head. The head is `undefined` if it is not known. */
 export function placeOf(messages: readonly UIMessage[], head: string | null | undefined): Place {
   const parentId = messages.at(-2)?.id ?? null;
   return parentId === null && head === undefined ? {} : { parentId, head };
 }
 
-/** The same for a gateway that does not have the parent: it looks which of them it has. */
+/** Return the place for a gateway that lacks the parent: by ids, of which it takes the last it has. */
 export function placeByIds({ parentId, head }: Place, messages: readonly UIMessage[]): Place {
   if (parentId === head) return {};
   const ids = messages.slice(0, -1).map(({ id, role }) => ({ id, role, parts: [] }));

@@ -2,19 +2,19 @@ import { abortError, ConnectionLost, MidstreamError } from '../errors.js';
 import { untilHere } from './departure.js';
 import { onWake } from './page.js';
 
-/** The first wait; each further one is twice as long, up to the last. */
+/** The first wait. Each further one is twice as long, up to the longest. */
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
 
-/** A connection that broke sooner has hardly worked: the next one does not come at once. */
+/** A connection that broke sooner counts as failed: the next attempt waits. */
 export const WORKED_MS = 1_000;
 
 /**
- * How long to wait before an attempt. The first repetition comes at once, for the connection
- * that a proxy closed for its age; then exponential, the upper half of it random, so that the
- * clients of a gateway that restarts do not come back together.
+ * Return the wait before a retry. The first retry is immediate: a proxy may have closed the
+ * connection for its age. Later waits grow exponentially, and their upper half is random, so that
+ * the clients of a restarted gateway do not come back together.
  *
- * @param failures - attempts that failed since one last worked, from 1.
+ * @param failures - failed attempts since one last worked, from 1.
  */
 export function waitBefore(failures: number, random: () => number = Math.random): number {
   if (failures <= 1) return 0;
@@ -42,9 +42,9 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 const MAX_ATTEMPTS = 9;
 
 /**
- * Try until it works, fails for good, or has failed too often.
+ * Retry an attempt until it succeeds, fails for good, or has failed too often.
  *
- * @param failed - told how often it has failed so far.
+ * @param failed - called with the number of failures so far.
  * @throws MidstreamError `unreachable` after the last attempt; an AbortError once aborted.
  */
 export async function retry<T>(

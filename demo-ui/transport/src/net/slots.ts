@@ -1,21 +1,20 @@
 import { page } from './page.js';
 
 /**
- * Over HTTP/1.1 a browser keeps six connections to a host, for all its tabs. One is the feed's.
- * Three may be held by answers that stream to the tab that asked for them; the rest stays free
- * for short requests: sends, stops, probes.
+ * How many answers may hold a connection, over all tabs. Over HTTP/1.1 a browser opens six
+ * connections to a host. The feed takes one, and two stay free for short requests: sends, stops.
  */
 const SLOTS = 3;
 
-/** Web Locks, where there are any: not on pages that came over plain HTTP. */
+/** Return Web Locks, if there are any: pages over plain HTTP have none. */
 export function locksOfPage(): LockManager | undefined {
   return page.navigator?.locks;
 }
 
 /**
- * Take the right to hold a connection for the length of an answer; `null` if all are taken.
+ * Reserve a connection for the length of an answer.
  *
- * @returns what gives it back.
+ * @returns a function that releases it; `null` if all are taken.
  */
 export async function takeSlot(): Promise<(() => void) | null> {
   const locks = locksOfPage();

@@ -6,8 +6,8 @@ export interface SseEvent {
 }
 
 /**
- * Text in, events out; the text may be cut anywhere. An event that the end cuts off is never
- * returned, as the standard wants. Line ends may be LF, CRLF or CR.
+ * Parses server-sent events from text that may be cut anywhere. An event that the end cuts off is
+ * dropped, as the standard says. Lines may end with LF, CRLF or CR.
  *
  * Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (parsing).
  */
@@ -19,7 +19,7 @@ export class SseParser {
 
   /** Take the next piece and return the events that it completes, in order. */
   push(text: string): SseEvent[] {
-    // Not at a CR that is the last: the LF of a CRLF may be still to come.
+    // Do not split at a final CR: the LF of a CRLF may follow.
     const lines = (this.#rest + text).split(/\n|\r\n|\r(?!$)/);
     this.#rest = lines.pop() as string;
     const events: SseEvent[] = [];

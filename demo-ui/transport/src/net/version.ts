@@ -1,6 +1,6 @@
 import { asSchema, uiMessageChunkSchema } from 'ai';
 
-/** A chunk that only so new a version of the AI SDK accepts, newest first. */
+/** For each version, newest first, a chunk that no older version accepts. */
 const PROBES: readonly [version: number, chunk: object][] = [
   [7, { type: 'reset-step' }],
   [6, { type: 'tool-output-denied', toolCallId: 'probe' }],
@@ -10,10 +10,10 @@ const OLDEST = 5;
 let found: Promise<number> | undefined;
 
 /**
- * The major version of the AI SDK beside us. The `ai` package does not export its version, and
- * reading its package.json breaks some bundlers. So its own schema of chunks is asked what it
- * accepts: that is what the gateway wants to know. (The schema is in every bundle that has a
- * chat: the stock transport checks chunks with it.)
+ * Return the major version of the installed AI SDK. The `ai` package does not export its version,
+ * and reading its package.json breaks some bundlers. Its schema of chunks tells which chunks it
+ * accepts, and that is what the gateway needs to know. (Every bundle with a chat contains the
+ * schema: the stock transport checks chunks with it.)
  */
 export function aiVersion(): Promise<number> {
   return (found ??= probe());

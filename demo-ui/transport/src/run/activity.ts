@@ -4,34 +4,34 @@ import type { MidstreamError } from '../errors.js';
 import { pause } from '../net/retry.js';
 import type { RunEvent } from './run-stream.js';
 
-/** What a chat's feed can offer to its responses: the runs that it has seen, chunk by chunk. */
+/** What responses can read from a chat's feed: the chunks of its newest run. */
 export interface RunFeed {
-  /** Names what is known now: a state that is asked for after it is no older. */
+  /** Return a mark of what the feed has. A state that is requested later is no older. */
   mark(): number;
   /**
-   * Whether the chunks of a run from a sequence on can be read here.
+   * Return whether the chunks of a run can be read here, from a sequence on.
    *
-   * @param since - the sequence follows a state that was asked for after this mark.
+   * @param since - set if the sequence follows a state that was requested after this mark.
    */
   covers(runId: string, sequence: number, since?: number): boolean;
-  /** The open run, if the feed has all of it and a resume needs no more than its chunks. */
+  /** Return the open run, if the feed has all its chunks and a resume needs nothing else. */
   whole(): string | undefined;
-  /** The chunks from a sequence on; throws `ConnectionLost` once it cannot go on. */
+  /** Yield the chunks from a sequence on; throws `ConnectionLost` if the feed cannot continue. */
   tail(runId: string, sequence: number, since?: number): AsyncIterable<RunEvent>;
   /** Call back when any of this may have changed. */
   onChange(changed: () => void): () => void;
 }
 
-/** What a chat has sent. */
+/** A send of a chat. */
 export interface Send {
-  /** The user message that it answers. */
+  /** The user message to be answered. */
   readonly messageId: string | undefined;
   readonly requestId: string;
-  /** The gateway does not have the message, and will not. */
+  /** Call if the gateway does not have the message, and will not get it. */
   refused(error: MidstreamError): void;
 }
 
-/** One response of a chat that is being read, or asked for. */
+/** One response of a chat: requested, or being read. */
 export interface ActiveResponse {
   runId: string | undefined;
   readonly send: Send | undefined;
@@ -39,9 +39,9 @@ export interface ActiveResponse {
   failures: number;
   /** Ends it for the chat, as a stop does. */
   readonly abort: AbortController;
-  /** What followed its chat has gone: another chat of the same id may follow it now. */
+  /** The session sync of its chat has ended. Another chat of the same id may have one now. */
   left: boolean;
-  /** Its chat, which attends to one response only, has turned to a send, and that has failed. */
+  /** Its chat no longer reads it: a chat reads one response only, and a later send has failed. */
   forsaken: boolean;
 }
 
@@ -52,22 +52,22 @@ export type ActivityEvent =
   | { type: 'stopped'; runId: string | undefined; messageId: string | undefined }
   | { type: 'stop-failed'; error: unknown };
 
-/** What goes on in one chat of a transport; what binds the transport and the session sync. */
+/** The activity of one chat. It connects the transport with the session sync. */
 export class ChatActivity {
   readonly responses = new Set<ActiveResponse>();
-  /** The last message that it shows, `null` if none; `undefined` if that is not known. */
+  /** The id of the last message shown; `null` if none, `undefined` if not known. */
   head: string | null | undefined;
   feed: RunFeed | undefined;
-  /** Stops under way, until all are answered or given up; a send waits for them. */
+  /** Stops that are not answered or given up yet. A send waits for them. */
   stopping: Promise<unknown> | undefined;
   readonly #listeners = new Set<(event: ActivityEvent) => void>();
 
-  /** The responses of the chat that is followed. */
+  /** The responses of the chat that has the session sync. */
   get here(): readonly ActiveResponse[] {
     return [...this.responses].filter(({ left }) => !left);
   }
 
-  /** The chat is not followed any more; with `useChat` of ai 5 and 6 it may still read. */
+  /** Record that the session sync has ended. With `useChat` of ai 5 and 6 the chat may still read. */
   leave(): void {
     for (const response of this.responses) response.left = true;
   }
@@ -86,7 +86,7 @@ export class ChatActivity {
     return response;
   }
 
-  /** A response has failed before it began. A chat does not return to what it read before. */
+  /** Record that a response failed before it began: the chat no longer reads its earlier ones. */
   failed(response: ActiveResponse): void {
     if (response.send === undefined) return;
     for (const other of this.responses) {
@@ -100,7 +100,7 @@ export class ChatActivity {
     this.emit({ type: 'ended', runId: response.runId, finished, error });
   }
 
-  /** Wait until these have been read to their end, or given up; not longer than the limit. */
+  /** Wait until these responses have ended, at most for the limit. */
   async ended(responses: readonly ActiveResponse[], limitMs: number): Promise<void> {
     const over = new AbortController();
     const look = () => {

@@ -1,4 +1,4 @@
-/** What assistant-ui's `useChatRuntime` asks a transport for, to have its chats resume. */
+/** The interface by which assistant-ui's `useChatRuntime` resumes its chats. */
 export interface ResumableAdapter {
   storage: {
     getStreamId(chatId?: string): string | null;
@@ -17,27 +17,27 @@ interface Chat {
 /**
  * The chats that assistant-ui has on this page.
  *
- * It reads from its transport's storage whether a chat has something to resume, and subscribes to it
- * for as long as the chat is on the page. So we hear of both: a chat that comes is to ask what runs,
- * once each time; and what it aborts as it goes is no stop, for it unsubscribes in the same go.
+ * assistant-ui reads from its transport's storage whether a chat has a run to resume, and subscribes
+ * to it while the chat is on the page. So a chat that appears resumes, once each time. An abort by a
+ * chat that leaves is no stop: the chat unsubscribes in the same turn.
  *
- * One for the page: applications make their transport in a render.
+ * There is one for the page, because applications create their transport in a render.
  */
 class ChatsOnPage {
   readonly #chats = new Map<string, Chat>();
   readonly adapter: ResumableAdapter = {
     storage: {
-      // It resumes each id once: the next time it comes it has to be another one.
+      // assistant-ui resumes each id once: a chat that returns needs a new one.
       getStreamId: chatId =>
         chatId === undefined ? null : `${chatId}#${this.#chats.get(chatId)?.left ?? 0}`,
       setStreamId: () => {},
       clear: () => {},
       subscribe: (_, chatId) => (chatId === undefined ? () => {} : this.#come(chatId)),
     },
-    resumeApi: '', // ours to know
+    resumeApi: '', // the transport has its own
   };
 
-  /** Returns what tells whether the chat has gone since, or was not there at all. */
+  /** Return a function that tells whether the chat has left since, or had left before. */
   watch(chatId: string): () => boolean {
     const chat = this.#chats.get(chatId);
     const before = chat?.left;

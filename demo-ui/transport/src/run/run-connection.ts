@@ -8,9 +8,9 @@ const RUN_HEADER = 'x-midstream-run-id';
 const DONE = '[DONE]';
 
 /**
- * Ask for a response that streams a run. `null` if nothing runs (204).
+ * Request a response that streams a run; `null` if nothing runs (204).
  *
- * @throws ConnectionLost if asking again may help, else MidstreamError.
+ * @throws ConnectionLost if a retry may help, else MidstreamError.
  */
 export async function openRun(
   fetch: typeof globalThis.fetch,
@@ -33,22 +33,22 @@ export async function openRun(
 
 async function* runEvents(events: AsyncIterable<SseEvent>): AsyncGenerator<RunEvent> {
   for await (const { id, data } of events) {
-    if (data === DONE) continue; // `finish` is what ends a run
+    if (data === DONE) continue; // a run ends with `finish`
     yield { sequence: id === undefined ? undefined : Number(id), chunk: parseJson(data, 'a chunk') };
   }
 }
 
-/** A run that is read from the feed alone. */
+/** Read a run from the feed alone. */
 export function fromFeed(feed: RunFeed, runId: string, sequence: number): RunConnection {
   return { runId, events: feed.tail(runId, sequence), close: () => {} };
 }
 
 /**
- * A response until the feed can go on with its run, and the feed from there: the connection is
- * free again after a moment, and other tabs can use it.
+ * Read a response until the feed covers its run, then continue from the feed. The response's
+ * connection is soon free for other tabs.
  *
- * @param next - the sequence that the response begins with; else it begins with a state.
- * @param since - the feed's mark before it was asked for.
+ * @param next - the response's first sequence; `undefined` if it begins with an aggregated state.
+ * @param since - the feed's mark before the request.
  */
 export function handOver(
   response: RunConnection,

@@ -8,20 +8,20 @@ import { pause, waitBefore, WORKED_MS } from '../net/retry.js';
 /** Consecutive failures after which a response is given up: about ten minutes. */
 const MAX_FAILURES = 70;
 
-/** A chunk and its sequence in the run; of an aggregated state only the last one has it. */
+/** A chunk and its sequence in the run. In an aggregated state only the last chunk has one. */
 export interface RunEvent {
   sequence: number | undefined;
   chunk: UIMessageChunk;
 }
 
-/** One way to a run: a response, or the feed. Iterating throws `ConnectionLost` if it breaks. */
+/** A source of a run's chunks: a response, or the feed. Throws `ConnectionLost` if it breaks. */
 export interface RunConnection {
   readonly runId: string | undefined;
   readonly events: AsyncIterable<RunEvent>;
   close(): void;
 }
 
-/** How far a response has come: enough to take it up on another connection. */
+/** The progress of a response: enough to resume it on another connection. */
 export interface Cursor {
   runId: string | undefined;
   /** The sequence of the last chunk delivered. */
@@ -29,26 +29,26 @@ export interface Cursor {
 }
 
 export interface RunStreamOptions {
-  /** The connection that is open already. */
+  /** The first connection, already open. */
   first: RunConnection;
-  /** Make another one; `null` if there is nothing (any more) to connect to. */
+  /** Open another connection; `null` if the run can no longer be read. */
   connect: (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;
   signal: AbortSignal;
-  /** Told the message that the run writes. */
+  /** Called with the id of the message that the run writes. */
   onMessage?: (id: string) => void;
-  /** Told the connection's state: how many attempts failed since it last worked. */
+  /** Called with the number of attempts that failed since the connection last worked. */
   onFailures?: (failures: number) => void;
-  /** The stream has ended: after the run's last chunk, or with an error, or unread. */
+  /** Called when the stream has ended: after the last chunk, with an error, or cancelled. */
   onEnd?: (how: { finished: boolean; error?: unknown }) => void;
   random?: () => number;
 }
 
 /**
- * A run as one stream of chunks, however many connections it takes: each chunk once, in order.
+ * Stream a run's chunks over any number of connections: each chunk once, in order.
  *
- * Ends after `finish`. After a stop that ended the run elsewhere, and when `signal` is aborted,
- * it fails with an AbortError: the one ending that a chat takes for a stop, and after which it
- * does not send again by itself. Pulled, never pushed: a failure must not overtake chunks.
+ * The stream ends after `finish`. It fails with an AbortError if the run was stopped elsewhere, or
+ * `signal` is aborted: only after that error does a chat record a stop and send nothing by itself.
+ * Chunks are pulled, never pushed, so that a failure cannot overtake them.
  */
 export function runStream(options: RunStreamOptions): ReadableStream<UIMessageChunk> {
   const quit = linked(options.signal);
@@ -57,7 +57,7 @@ export function runStream(options: RunStreamOptions): ReadableStream<UIMessageCh
   let ended = false;
   const end = (error?: unknown) => {
     quit.abort();
-    // Of a stream that nobody has pulled, or has read to its end, too.
+    // Also if nothing was pulled, or everything was read.
     options.first.close();
     void chunks.return();
     if (!ended) options.onEnd?.({ finished, error });
@@ -138,11 +138,11 @@ async function* follow(
 }
 
 /**
- * Each chunk of a connection that was not delivered before; moves the cursor.
+ * Yield a connection's chunks that were not delivered before, and advance the cursor.
  *
- * An aggregated state is delivered whole or not at all: only its last chunk has a sequence, and
- * one that broke off half-way could not be continued. Failures of the gateway itself (`error`,
- * `finish`) have none, and end the wait.
+ * An aggregated state is delivered whole or not at all: only its last chunk has a sequence, so a
+ * part of it could not be resumed. The gateway's own failures (`error`, `finish`) have no sequence
+ * either, and are delivered at once, after what is held.
  */
 async function* inOrder(
   events: AsyncIterable<RunEvent>,
@@ -168,7 +168,7 @@ function notContinued(code: string, why: string, temporary: boolean): MidstreamE
   return new MidstreamError(code, `unable to continue; ${why}. Load the session again`, { temporary });
 }
 
-/** Wait for a promise, but not once the signal is aborted. */
+/** Wait for a promise; reject as soon as the signal is aborted. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(abortError());
