@@ -312,7 +312,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
       for (const message of passedOver(local, model.known, resumes)) {
         if (refused.has(message.id)) continue;
         refused.add(message.id);
-        const error = new MidstreamError('unreachable', 'unable to send; it has not arrived');
+        const error = new MidstreamError('unreachable', 'unable to send; the message did not arrive');
         this.#keep({ message, messageId: undefined, error });
       }
       this.#activity.head = model.settled.at(-1)?.id ?? null;

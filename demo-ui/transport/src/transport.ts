@@ -86,7 +86,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
         place = placeByIds(place, messages);
         return open(await prepare(), signal);
       });
-      if (opened === null) throw new MidstreamError('bad_response', 'unable to use the answer: 204');
+      if (opened === null) throw new MidstreamError('bad_response', 'unable to use the answer: it is empty');
       activity.head = question?.id;
       return this.#share(activity, opened, 0);
     };
@@ -286,7 +286,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
 }
 
 function notAccepted(): MidstreamError {
-  return new MidstreamError('stopped', 'unable to send; it was stopped first');
+  return new MidstreamError('stopped', 'unable to send; it was stopped before it arrived');
 }
 
 type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;

@@ -13,7 +13,7 @@ interface Props {
 
 const REASONS: Record<string, string> = {
   run_active: 'another answer was being written',
-  stopped: 'it was stopped first',
+  stopped: 'it was stopped before it arrived',
   too_large: 'it is too large',
   unreachable: 'it did not arrive',
 };

@@ -98,7 +98,7 @@ export async function requestJson<T>(
   try {
     const response = await request(fetch, prepared, abort);
     const text = await response.text().catch((error: unknown) => {
-      throw signal?.aborted === true ? error : new ConnectionLost(`half an answer (${String(error)})`);
+      throw signal?.aborted === true ? error : new ConnectionLost(`the answer broke off (${String(error)})`);
     });
     if (text === '') return undefined as T;
     return parseJson(text, 'it');

@@ -126,7 +126,7 @@ async function* follow(
       }
       if (signal.aborted) throw abortError();
       if (!isOffline() && failures >= MAX_FAILURES) {
-        throw notContinued('connection_lost', 'the gateway is away', true);
+        throw notContinued('connection_lost', 'the gateway cannot be reached', true);
       }
       options.onFailures?.(++failures);
       const worked = Date.now() - begunAt >= WORKED_MS;
