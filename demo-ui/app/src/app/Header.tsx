@@ -32,7 +32,7 @@ export function Connection({ session }: { session: DemoSession['session'] }) {
   return (
     <span className="flex items-center gap-1.5 text-xs whitespace-nowrap text-muted-foreground">
       <span aria-hidden="true" className={`size-2 rounded-full ${live ? 'bg-primary' : 'bg-warning'}`} />
-      {/* Before the first connection there is nothing to make again. */}
+      {/* The first attempt to connect is no reconnection. */}
       {session.connection === 'reconnecting' && !session.loaded ? 'connecting' : session.connection}
       {live && tabs > 1 && `, ${tabs} tabs`}
     </span>

@@ -9,11 +9,11 @@ import { splitDirectives } from '../words/directives';
 import { Connection, Header } from './Header';
 import { useReport } from './useReport';
 
-// What not every visitor opens is fetched when it is.
+// Loaded when opened: not every visitor opens them.
 const ShareDialog = lazy(() => import('../share/ShareDialog'));
 const WirePane = lazy(() => import('../wire/WirePane'));
 
-/** One session: its chat, and what stands round it. Made anew for each session. */
+/** One session: its chat, and the header, the bar and the panes around it. */
 export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () => void; onChange: (what: string) => void }) {
   const demo = useDemoSession(id);
   const { chat, session } = demo;

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'react';
 
-/** Tells `onChange` whenever `what` is another. */
+/** Calls `onChange` whenever `what` changes. */
 export function useReport(what: string, onChange: (what: string) => void): void {
   const latest = useRef(onChange);
   latest.current = onChange;

@@ -1,15 +1,15 @@
-/** The ways to break the session, each with what one should see, and when that is over. */
+/** The ways to break the session, each with the effect to expect and the condition of its end. */
 import { findWorker, GatewayRefusal, killWorker } from '../network/api';
 import { network, type NetworkState } from '../network/network';
 import type { DemoSession } from '../session/useDemoSession';
 import type { IconName } from '../ui/Icon';
 
-/** What is said about an incident. */
+/** A text about an incident. */
 export interface Note {
   text: string;
-  /** Said in place of `text` once it is over; then the note leaves. */
+  /** Replaces `text` once the incident is over; then the note disappears. */
   after: string;
-  /** Whether it is over. */
+  /** Returns whether the incident is over. */
   isOver: (now: Circumstances) => boolean;
 }
 
@@ -25,7 +25,7 @@ export interface Incident {
   icon: IconName;
   label: string;
   expect: string;
-  /** Does it, and says what it is about; what is said may change on the way. */
+  /** Causes the incident and reports it. The report may change on the way. */
   cause: (session: DemoSession['session'], say: (note: Note) => void, id: string) => Promise<void> | void;
 }
 
@@ -110,7 +110,7 @@ async function kill(session: DemoSession['session'], say: (note: Note) => void, 
   }
 }
 
-/** Waits until another worker goes on with the run, or until that is over. */
+/** Waits until another worker has taken over the run, or the run has ended. */
 async function successor(id: string, runId: string | null, deadPid: number | null, dead: string): Promise<Note> {
   for (const end = Date.now() + LOOK_LIMIT_MS; Date.now() < end; ) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));

@@ -1,9 +1,9 @@
-/** The note of an incident: there from its begin, and gone a while after its end. */
+/** The note of an incident. It shows from the incident's begin until a while after its end. */
 import { useEffect, useRef, useState } from 'react';
 import type { Circumstances, Note } from './incidents';
 
 const LOOK_EVERY_MS = 250;
-/** For what was said at the end to be read. */
+/** Time to read the last text. */
 const LINGER_MS = 7000;
 
 export function useNote(now: Omit<Circumstances, 'ageMs'>): [string, (note: Note | null) => void] {

@@ -47,7 +47,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
         <FilePicker onPick={draft.add} />
         <ModelPicker choice={choice} onChoose={onChoose} />
         <span className="ml-auto" />
-        {/* Side by side: an answer that begins elsewhere puts no Stop under a finger on Send. */}
+        {/* Side by side, so that Stop never appears under a finger that is about to press Send. */}
         {busy && (
           <Button icon="stop" look="outline" aria-label="Stop the answer, in every tab" aria-keyshortcuts="Escape" title="Stop the answer, in every tab (Escape)" onClick={onStop}>
             Stop

@@ -4,7 +4,7 @@ import { store, stored } from '../page/store';
 import { Icon } from '../ui/Icon';
 import { agentName, modelName } from '../words/names';
 
-/** Who is asked; empty for the gateway's default. */
+/** The agent and the model to ask; empty for the gateway's default. */
 export interface Choice {
   agent?: string;
   model?: string;
@@ -28,7 +28,7 @@ export function ModelPicker({ choice, onChoose }: { choice: Choice; onChoose: (c
   const offered = agents.some((agent) => agent.name === choice.agent);
   const value = offered ? `${choice.agent}/${choice.model ?? ''}` : firstOf(agents);
   return (
-    // The arrow is ours: that of the browser comes with its whole look, another one in each.
+    // The arrow is our own: the browser's comes with a look that differs in each browser.
     <span className="relative min-w-0 shrink text-muted-foreground hover:text-foreground">
       <select
         aria-label="Model"

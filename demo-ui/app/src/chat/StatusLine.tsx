@@ -10,7 +10,7 @@ const TONES = {
   danger: 'text-danger',
 } as const;
 
-/** Says what is going on, and since when; announced to screen readers when the words change. */
+/** Shows the session's status and its duration. Screen readers announce a change of the text. */
 export function StatusLine({ demo, onRetry }: { demo: DemoSession; onRetry: () => void }) {
   const status = statusOf(demo);
   const now = useNow(status?.since !== undefined);

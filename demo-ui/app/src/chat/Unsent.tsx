@@ -5,7 +5,7 @@ import { splitDirectives } from '../words/directives';
 
 interface Props {
   messages: readonly UnsentMessage<Message>[];
-  /** Another answer is still being written: it would be refused again. */
+  /** Another answer is being written, so the gateway would refuse the message again. */
   busy: boolean;
   onResend: (id: string) => void;
   onDiscard: (id: string) => void;
@@ -18,7 +18,7 @@ const REASONS: Record<string, string> = {
   unreachable: 'it did not arrive',
 };
 
-/** Messages that the session does not have, and why: kept, to be sent again. */
+/** Messages that the session does not have, with the reason. They can be sent again. */
 export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
   if (messages.length === 0) return null;
   return (

@@ -1,4 +1,4 @@
-/** Files that travel with a message, as data URLs: within what one request may hold. */
+/** Files of a message, as data URLs, within the limit of one request. */
 import type { FileUIPart } from 'ai';
 
 export const ACCEPTED = 'image/*,application/pdf';
@@ -6,7 +6,7 @@ const LIMIT_BYTES = 5 * 1024 * 1024;
 
 export interface PickedFiles {
   files: FileUIPart[];
-  /** What was left out, and why; empty if nothing was. */
+  /** Which file was left out, and why; empty if none was. */
   problem: string;
 }
 

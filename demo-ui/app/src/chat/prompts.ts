@@ -1,4 +1,4 @@
-/** What the empty state offers; each shows one thing. The brackets direct the simulator. */
+/** The prompts of the empty state; each shows one feature. The brackets direct the simulator. */
 import type { IconName } from '../ui/Icon';
 
 export interface ScriptedPrompt {

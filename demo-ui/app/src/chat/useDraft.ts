@@ -1,4 +1,4 @@
-/** The message that is being written: its words, its files, and why a file was left out. */
+/** The draft of a message: its text, its files, and why a file was left out. */
 import type { FileUIPart } from 'ai';
 import { useState, type ClipboardEvent, type DragEvent } from 'react';
 import { readFiles } from './files';

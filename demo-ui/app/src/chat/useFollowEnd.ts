@@ -1,4 +1,4 @@
-/** Keeps a scrolled area at its end while the person is there, and lets go when they scroll up. */
+/** Keeps a scrolled area at its end, until the person scrolls up. */
 import { useEffect, useRef, useState } from 'react';
 
 const NEAR_PX = 80;
@@ -23,7 +23,7 @@ export function useFollowEnd(enabled: boolean) {
     let before = element.scrollTop;
     const onScroll = () => {
       const distance = element.scrollHeight - element.scrollTop - element.clientHeight;
-      // Content that grows moves the end away; only a scroll upwards is a person's wish.
+      // Growing content moves the end away. Only a scroll upwards is the person's.
       if (element.scrollTop < before - 2 && distance > NEAR_PX) following.current = false;
       else if (distance < NEAR_PX) following.current = true;
       before = element.scrollTop;

@@ -1,4 +1,4 @@
-/** Whether there is more than a scrolled area shows, below; and a way there. */
+/** Tells whether a scrolled area has more content below, with a function that scrolls to it. */
 import { useEffect, useState, type RefObject } from 'react';
 
 const NEAR_PX = 24;

@@ -1,4 +1,4 @@
-/** What a person asks of a chat: each request goes to the agent and the model of their choice. */
+/** The requests of a chat. Each goes to the chosen agent and model. */
 import type { FileUIPart } from 'ai';
 import { useCallback, useMemo } from 'react';
 import type { ToolAnswers } from '../messages/toolAnswers';

@@ -5,10 +5,10 @@ const PLUGINS = { code: highlighter };
 const CONTROLS = { code: { copy: true, download: false }, table: false } as const;
 const LINK_SAFETY = { enabled: false };
 
-// Until its first row begins, a table is a line of bars and dashes.
+// A table without its first row looks like a line of bars and dashes.
 const HALF_TABLE = /(^|\n\n)\|[^\n]*(\n[\s:|-]*)?$/;
 
-/** Markdown, also one that is not finished. */
+/** Renders Markdown, even if it is incomplete. */
 export default function RichText({ text, live }: { text: string; live: boolean }) {
   return (
     <Streamdown

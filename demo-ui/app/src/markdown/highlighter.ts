@@ -1,4 +1,4 @@
-/** Colours for code, by Shiki: loaded with the first block, and only the languages named here. */
+/** Colours for code, by Shiki. It loads with the first block of code, each language when needed. */
 import type { CodeHighlighterPlugin } from 'streamdown';
 import type { HighlighterCore } from 'shiki/core';
 

@@ -5,7 +5,7 @@ interface Props {
   onAnswer: (isAllowed: boolean) => void;
 }
 
-/** A call that is not made before a person allows it; any device may, the first answer counts. */
+/** Asks for permission to make a call. Any device may answer; the first answer counts. */
 export function ApprovalForm({ tool, onAnswer }: Props) {
   return (
     <div role="group" aria-label={`Permission for ${tool}`} className="flex flex-wrap items-center gap-2">

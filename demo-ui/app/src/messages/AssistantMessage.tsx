@@ -30,7 +30,7 @@ export const AssistantMessage = memo(function AssistantMessage({
         const last = live && index === message.parts.length - 1;
         if (part.type === 'text') return <Markdown key={index} text={part.text} live={last} />;
         if (part.type === 'reasoning') {
-          // A model's thoughts come in several parts; they are one train of thought.
+          // Adjacent reasoning parts are shown as one.
           if (message.parts[index - 1]?.type === 'reasoning') return null;
           const thoughts = thoughtsFrom(message.parts, index);
           const thinks = live && thoughts.at(-1) === message.parts.at(-1);

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { Icon } from '../ui/Icon';
 
-/** What the model thought: open while it thinks, folded after, as the person left it since. */
+/** The model's reasoning: open while it streams, then folded, unless the person has toggled it. */
 export function Reasoning({ text, live }: { text: string; live: boolean }) {
   const [chosen, setChosen] = useState<boolean | null>(null);
   const open = chosen ?? live;

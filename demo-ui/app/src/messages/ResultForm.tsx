@@ -3,7 +3,7 @@ import { Button } from '../ui/Button';
 
 const EXAMPLE = '{"temperature": 21, "sky": "clear"}';
 
-/** Here the person is the tool: what they write is its result. */
+/** Lets the person play the tool: the text is the call's result. */
 export function ResultForm({ onResult }: { onResult: (output: unknown) => void }) {
   const [text, setText] = useState(EXAMPLE);
   const id = useId();

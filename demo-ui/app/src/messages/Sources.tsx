@@ -26,7 +26,7 @@ export function Sources({ message }: { message: Message }) {
   );
 }
 
-/** The titles by which the text cites pages; what a search has found may have none. */
+/** Return the titles of cited pages by address: a source itself may have no title. */
 function citedTitles(message: Message): Map<string, string> {
   const titles = new Map<string, string>();
   for (const part of message.parts) {

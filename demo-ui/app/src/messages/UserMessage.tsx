@@ -47,7 +47,7 @@ export const UserMessage = memo(function UserMessage({ message, onEdit }: Props)
             {directive}
           </code>
         ))}
-        {/* Disabled, not away: nothing moves when an answer begins or ends. */}
+        {/* Disabled, not removed, so that nothing moves when an answer begins or ends. */}
         <IconButton
           icon="edit"
           label="Edit the message"

@@ -1,4 +1,4 @@
-/** The gateway's requests that are not the chat's own. */
+/** Requests to the gateway that are not the chat's own. */
 
 export interface ChatSummary {
   id: string;
@@ -12,7 +12,7 @@ export interface AgentOffer {
   models: string[];
 }
 
-/** The gateway's answer to a request that it refuses. */
+/** A request that the gateway has refused. */
 export class GatewayRefusal extends Error {
   constructor(
     readonly status: number,
@@ -35,7 +35,7 @@ export async function eraseChat(id: string): Promise<void> {
   await request(`/api/chat/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }
 
-/** A run under way, and the process that is at it; null: nothing, or nobody now. */
+/** The open run, and the process that produces it; null if there is none. */
 export interface AtWork {
   runId: string | null;
   pid: number | null;

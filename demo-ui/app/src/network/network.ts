@@ -1,8 +1,8 @@
 /**
  * The tab's network, which the chaos bar breaks: the `fetch` that the transport is given.
  *
- * A cut ends real connections, so that the gateway sees them go; offline refuses new ones; slow
- * delays what passes. Everything is written into the wire log on the way.
+ * A cut ends real connections, so that the gateway notices. Offline refuses new connections. Slow
+ * delays data. Everything that passes is written to the wire log.
  */
 import { useSyncExternalStore } from 'react';
 import { SseReader } from './sse';
@@ -31,7 +31,7 @@ export class Network {
     return this.#state;
   }
 
-  /** Ends all connections at once, without a goodbye. Returns how many there were. */
+  /** Aborts all connections at once. Returns how many there were. */
   cut(): number {
     const connections = [...this.#open];
     const { length } = connections;
@@ -106,7 +106,7 @@ export class Network {
             return;
           }
           if (this.#state.slow && Date.now() - lumpAt > LUMP_MS) {
-            // What arrives meanwhile passes at once after it, as one lump.
+            // Data that arrives meanwhile passes right after it, in one burst.
             await pause(SLOW_CHUNK_MS);
             lumpAt = Date.now();
           }
@@ -138,7 +138,7 @@ export class Network {
   }
 }
 
-/** Reads along, without changing a byte. */
+/** Reads a response's bytes into the log, and leaves them unchanged. */
 class Tap {
   #decoder = new TextDecoder();
   #sse = new SseReader();
@@ -152,7 +152,7 @@ class Tap {
     for (const item of this.#sse.push(this.#decoder.decode(bytes, { stream: true }))) {
       if (item.kind === 'comment') this.log.add('heartbeat', this.connection, 'heartbeat');
       else {
-        // A feed's positions begin with their session and epoch, which are the same throughout.
+        // The positions of a feed begin with its session and epoch, which are always the same.
         const id = item.id === null ? '' : ` ${item.id.split(/[ :]/).at(-1)}`;
         this.log.add('chunk', this.connection, `${labelOf(item.name, item.data)}${id}`, item.data);
       }
@@ -180,7 +180,7 @@ function headersOf(response: Response): string {
 
 export const network = new Network();
 
-// Whoever asks the browser whether it is online gets the same answer as its connections.
+// `navigator.onLine` agrees with this network.
 const { get: isOnline } = Object.getOwnPropertyDescriptor(Navigator.prototype, 'onLine')!;
 Object.defineProperty(navigator, 'onLine', {
   get: () => network.state.offlineUntil === 0 && (isOnline!.call(navigator) as boolean),

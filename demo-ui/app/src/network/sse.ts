@@ -1,4 +1,4 @@
-/** Server-sent events as they come off the wire: events, and comments (heartbeats). */
+/** Server-sent events as they arrive: events, and comments (heartbeats). */
 
 export interface SseEvent {
   kind: 'event';
@@ -13,7 +13,7 @@ export interface SseComment {
 
 export type SseItem = SseEvent | SseComment;
 
-/** Feeds on text in any cut; returns what each piece completed. */
+/** Reads text in pieces of any length; returns the items that each piece completes. */
 export class SseReader {
   #rest = '';
 

@@ -1,4 +1,4 @@
-/** What this tab's connections did: requests, answers, chunks, heartbeats, cuts. */
+/** The log of this tab's connections: requests, answers, chunks, heartbeats, cuts. */
 import { useSyncExternalStore } from 'react';
 
 export type WireKind =
@@ -14,7 +14,7 @@ export type WireKind =
 export interface WireEntry {
   at: number;
   kind: WireKind;
-  /** Counts the tab's connections; 0 for what belongs to none. */
+  /** The connection's number in this tab; 0 for an entry without one. */
   connection: number;
   label: string;
   detail: string;

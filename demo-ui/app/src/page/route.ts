@@ -7,7 +7,7 @@ export function addressOf(sessionId: string): string {
   return `/s/${encodeURIComponent(sessionId)}`;
 }
 
-/** An id for a session that begins with its first message. */
+/** Return an id for a new session. The session begins with its first message. */
 export function newSessionId(): string {
   const random = crypto.getRandomValues(new Uint8Array(12));
   return `chat_${Array.from(random, (byte) => (byte % 36).toString(36)).join('')}`;
@@ -21,7 +21,7 @@ function currentId(): string {
   return id;
 }
 
-/** The session that the address names, and a way to another. */
+/** Return the session of the page's address, and a function that opens another. */
 export function useRoute(): [string, (sessionId: string) => void] {
   const [id, setId] = useState(currentId);
   useEffect(() => {

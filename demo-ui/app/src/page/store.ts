@@ -1,4 +1,4 @@
-/** What the browser keeps for this page; it may keep nothing, where cookies are blocked. */
+/** The page's values in the browser's storage, which is not available where cookies are blocked. */
 
 export function stored(key: string): string | null {
   try {
@@ -12,6 +12,6 @@ export function store(key: string, value: string): void {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // It holds until the page is loaded again.
+    // The value is lost when the page reloads.
   }
 }

@@ -1,4 +1,4 @@
-/** The theme: the system's, until the person chooses another. */
+/** The theme: the system's, unless the person has chosen one. */
 import { useState } from 'react';
 import { store, stored } from './store';
 

@@ -1,4 +1,4 @@
-/** Escape, wherever the focus is, unless what has it (a dialog, an editor, a menu) takes the key. */
+/** Handles Escape anywhere on the page, unless the focused dialog, editor or menu handles it. */
 import { useEffect, useRef } from 'react';
 
 export function useEscape(active: boolean, onEscape: () => void): void {
@@ -8,7 +8,7 @@ export function useEscape(active: boolean, onEscape: () => void): void {
     if (!active) return;
     const listen = (event: KeyboardEvent) => {
       if (event.key !== 'Escape' || event.isComposing) return;
-      // After the page's own handlers, which say with `preventDefault` that the key was for them.
+      // Runs after the page's other handlers. They call `preventDefault` if they have used the key.
       if (event.defaultPrevented || document.querySelector('dialog[open]')) return;
       latest.current();
     };

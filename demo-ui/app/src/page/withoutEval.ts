@@ -1,6 +1,6 @@
 /**
- * Import it before whatever brings zod: to find out whether it may evaluate text, zod tries, and
- * the content security policy reports that in every visitor's console.
+ * Keeps zod from testing whether it may use `eval`: the content security policy would report that
+ * test in every visitor's console. Import it before any module that imports zod.
  */
 import { config } from 'zod/v4/core';
 

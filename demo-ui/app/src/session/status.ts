@@ -1,4 +1,4 @@
-/** What is happening, in words: never a spinner without a reason. */
+/** The session's status in words: there is no spinner without a reason. */
 import { getToolName, isToolUIPart } from 'ai';
 import type { RunInfo } from 'midstream-chat/react';
 import { exactDuration } from '../words/time';
@@ -8,7 +8,7 @@ import type { DemoSession } from './useDemoSession';
 export interface Status {
   tone: 'idle' | 'busy' | 'warning' | 'danger';
   text: string;
-  /** Counted on beside the text, from this time. */
+  /** The time since which the duration beside the text counts. */
   since?: number;
   detail?: string;
   offersRetry?: boolean;
@@ -17,7 +17,7 @@ export interface Status {
 const GOES_ON = 'The answer goes on without you; you will get what you miss.';
 const KEPT = 'What was written is kept; you will get what you miss.';
 
-/** The first rule that has something to say wins. */
+/** Return the status; the first rule that applies wins. */
 export function statusOf(demo: DemoSession): Status | null {
   const { chat, session } = demo;
   const { connection, run, phase } = session;
@@ -56,10 +56,10 @@ function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: Ru
     case 'stopping':
       return { tone: 'busy', text: stoppedHere ? 'Stopping' : 'Being stopped in another tab' };
     case 'reconnecting':
-      // The session is followed, and its answer asked for: nobody has written on yet.
+      // The feed is live and the resume is sent, but no producer has continued the answer yet.
       return { tone: 'warning', text: 'Waiting for the answer to go on', since: session.since, detail: KEPT };
     default: {
-      // A text may be opened long before its first word.
+      // `text-start` may come long before the first word.
       const last = chat.messages.at(-1)?.parts.at(-1);
       const silent = last?.type === 'text' && last.text === '';
       return { tone: 'busy', text: silent ? 'Waiting for the model' : 'Writing', since };
@@ -98,12 +98,12 @@ function endedStatus({ chat, stoppedHere }: DemoSession, run: RunInfo): Status {
   }
 }
 
-/** Whether an answer ended because its provider's response did. */
+/** Return whether an answer ended because the provider's response broke off. */
 function cutByProvider(message: Message | undefined): boolean {
   return message?.metadata?.finishReason === 'interrupted';
 }
 
-/** What a finished run has left to the person, if anything. */
+/** Return what a finished run waits for the person to do, if anything. */
 function questionOf(message: Message | undefined): string | null {
   const waits = message?.parts.filter(isToolUIPart).find((part) => part.state in QUESTIONS);
   return waits ? `${QUESTIONS[waits.state]} ${getToolName(waits)}` : null;

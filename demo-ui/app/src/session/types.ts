@@ -1,4 +1,4 @@
-/** The demo's messages, with what the gateway says of an answer. */
+/** The demo's messages, with the gateway's metadata about an answer. */
 import type { UIMessage } from 'ai';
 
 export interface Metadata {

@@ -1,9 +1,9 @@
-/** Says in the title, and by a notification if that is wanted, that an answer is done meanwhile. */
+/** Announces a finished answer in the title and, if the person wants it, by a notification. */
 import { useEffect, useRef, useState } from 'react';
 
 const KEY = 'midstream-notify';
 
-/** What to call the page: `title`, and whether an answer has ended while nobody looked. */
+/** Sets the page's title. It is marked if an answer has ended while the page was hidden. */
 export function useAnnouncement(title: string, busy: boolean, said: string): void {
   const [unseen, setUnseen] = useState(false);
   const wasBusy = useRef(busy);
@@ -33,7 +33,7 @@ function notify(title: string, body: string): void {
       shown.close();
     };
   } catch {
-    // Some phones allow none without a service worker; the title has said it.
+    // Some phones allow none without a service worker. The title shows it anyway.
   }
 }
 
@@ -43,7 +43,7 @@ export function wantsNotifications(): boolean {
 
 export const canNotify = 'Notification' in globalThis;
 
-/** Whether the person wants to be notified, and a way to change that; asks the browser first. */
+/** Returns whether notifications are on, and a function that toggles them, with permission. */
 export function useNotifications(): [boolean, () => Promise<void>] {
   const [wanted, setWanted] = useState(wantsNotifications);
   const toggle = async () => {

@@ -1,4 +1,4 @@
-/** One session, as the demo uses it: `useChat`, and what the session feed adds. */
+/** One session of the demo: `useChat` with the session sync. */
 import { useChat } from '@ai-sdk/react';
 import { MidstreamChatTransport } from 'midstream-chat';
 import { useSession } from 'midstream-chat/react';
@@ -7,11 +7,11 @@ import { network } from '../network/network';
 import { isSecondPane } from '../page/route';
 import type { Message } from './types';
 
-/** The one line that differs from an application of `DefaultChatTransport`, but for its `fetch`. */
+/** The only change from an application with `DefaultChatTransport`, apart from `fetch`. */
 const transport = new MidstreamChatTransport<Message>({
   api: '/api/chat',
   fetch: network.fetch,
-  // The second half of a split view is to have connections of its own.
+  // The second half of a split view has its own connections.
   scope: isSecondPane ? 'second' : '',
 });
 
@@ -28,7 +28,7 @@ export function useDemoSession(id: string) {
     },
   });
   const session = useSession<Message>(chat, { transport });
-  // What is said while one waits is over with the wait.
+  // The notice is about the wait, and ends with it.
   const { phase } = session;
   useEffect(() => {
     if (phase !== 'waiting') setNotice('');

@@ -19,7 +19,7 @@ export default function ShareDialog({ sessionId, onClose }: { sessionId: string;
         <p className="mt-4 rounded-lg bg-warning-soft p-3 text-sm text-warning">
           This address is only for this machine. For a phone in your network, start the gateway with{' '}
           <code className="font-mono text-xs">
-            {/* An option is never cut at its own dashes. */}
+            {/* Lines break between options, not at the dashes within one. */}
             {'midstream serve|--demo|--host 0.0.0.0|--insecure'.split('|').map((words, index) => (
               <Fragment key={words}>
                 {index > 0 && ' '}

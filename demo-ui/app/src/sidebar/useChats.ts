@@ -1,4 +1,4 @@
-/** The person's sessions; asked for again when something may have changed. */
+/** The person's sessions, loaded again when something may have changed. */
 import { useCallback, useEffect, useState } from 'react';
 import { eraseChat, listChats, type ChatSummary } from '../network/api';
 

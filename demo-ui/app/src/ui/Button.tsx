@@ -25,7 +25,7 @@ export function Button({ icon, look = 'plain', className = '', children, ...rest
   );
 }
 
-/** A button that only shows an icon; `label` is its name. Like all of them, 44 px for a finger. */
+/** A button that shows an icon only; `label` is its name. All buttons are 44 px high, for fingers. */
 export function IconButton({
   icon,
   label,

@@ -1,4 +1,4 @@
-/** The browser's own dialog: focus, Escape and the backdrop are its. */
+/** A dialog. The browser handles its focus, Escape and backdrop. */
 import { useEffect, useId, useRef, type ReactNode } from 'react';
 import { IconButton } from './Button';
 
@@ -19,7 +19,7 @@ export function Dialog({
     element?.showModal();
     return () => {
       element?.close();
-      // The browser gives the focus back only to a dialog that is still in the page.
+      // The browser restores the focus only while the dialog is still in the page.
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);

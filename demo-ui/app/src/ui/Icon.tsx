@@ -1,4 +1,4 @@
-/** Line icons on a 24 × 24 grid; decoration only, the words are beside them. */
+/** Line icons on a 24 × 24 grid. They are decoration: a text beside them has the meaning. */
 
 const PATHS = {
   alert: 'M12 9v4m0 4h.01M10.3 4 2.6 17.5A2 2 0 0 0 4.3 20.5h15.4a2 2 0 0 0 1.7-3L13.7 4a2 2 0 0 0-3.4 0Z',

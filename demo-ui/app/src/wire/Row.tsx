@@ -16,12 +16,12 @@ const TONES: Record<string, string> = {
 
 interface Props {
   at: number;
-  /** What counts the row: a connection, or nothing. */
+  /** The number of the row's connection, if it has one. */
   mark?: string;
   kind: string;
   summary: string;
   selected: boolean;
-  /** It lies after the place that is shown. */
+  /** The row lies after the place that is shown. */
   faded?: boolean;
   onSelect: () => void;
 }

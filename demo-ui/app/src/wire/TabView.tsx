@@ -4,7 +4,7 @@ import { useWireLog } from '../network/wireLog';
 import { Row } from './Row';
 import { VirtualList } from './VirtualList';
 
-/** What went over this tab's connections: requests, chunks, heartbeats, cuts, reconnects. */
+/** The log of this tab's connections: requests, chunks, heartbeats, cuts, reconnects. */
 export function TabView() {
   const entries = useWireLog(network.log);
   const [chosen, setChosen] = useState<number | null>(null);

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 
-/** A finger needs more than a mouse. */
+/** The height of a row: larger for fingers than for a mouse. */
 const ROW_PX = matchMedia('(pointer: coarse)').matches ? 44 : 26;
 const OVERSCAN = 12;
 
@@ -12,7 +12,7 @@ interface Props {
   row: (index: number) => ReactNode;
 }
 
-/** A list of rows of one height, of which only those in view exist. */
+/** A list of rows of equal height. Only the rows in view are rendered. */
 export function VirtualList({ label, count, focus, row }: Props) {
   const area = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 600 });

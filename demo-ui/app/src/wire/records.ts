@@ -7,13 +7,13 @@ export type RecordKind = 'message' | 'run' | 'chunks' | 'snapshot' | 'presence' 
 
 export interface LogRecord {
   kind: RecordKind;
-  /** Where a reader stands after it; empty for what is not in the log. */
+  /** The reader's position after it; empty if it is not in the log. */
   position: string;
-  /** When it was committed, by Redis's clock; for the rest, when it came. */
+  /** When it was committed, by Redis's clock; outside the log, when it arrived. */
   at: number;
   summary: string;
   data: string;
-  /** For chunks: the run, and what they add to its text. */
+  /** For chunks: the run, and the text that they add to it. */
   runId?: string;
   text?: string;
 }
@@ -58,7 +58,7 @@ export function heartbeatRecord(): LogRecord {
   return { kind: 'heartbeat', position: '', at: Date.now(), summary: 'heartbeat', data: '' };
 }
 
-/** The answer as it stood after the record at `index`: the text of its run so far. */
+/** Return the answer after the record at `index`: the text of its run so far. */
 export function textAt(records: readonly LogRecord[], index: number): string {
   const runId = records.slice(0, index + 1).findLast((record) => record.runId)?.runId;
   if (!runId) return '';

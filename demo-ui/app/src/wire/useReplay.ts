@@ -1,4 +1,4 @@
-/** Where the scrubber stands: at the end and live, or somewhere in the past, still or playing. */
+/** The scrubber's place: at the end and live, or in the past, paused or playing. */
 import { useEffect, useRef, useState } from 'react';
 import type { LogRecord } from './records';
 

@@ -1,4 +1,4 @@
-/** Follows a session's log from its first record, while somebody looks at it. */
+/** Follows a session's log from its first record, while the log is shown. */
 import { useEffect, useState } from 'react';
 import { SseReader } from '../network/sse';
 import { heartbeatRecord, linkRecord, recordOf, type LogRecord } from './records';
@@ -10,7 +10,7 @@ export function useSessionLog(sessionId: string): readonly LogRecord[] {
   const [shown, setShown] = useState<readonly LogRecord[]>([]);
   useEffect(() => {
     const reader = new LogFollower(sessionId);
-    // Firefox keeps the connections of a page that has gone, unless it has ended them.
+    // Firefox keeps the connections of a page that has gone, unless the page ends them.
     const over = new AbortController();
     addEventListener('pagehide', () => reader.stop(), { signal: over.signal });
     addEventListener('pageshow', () => reader.start(), { signal: over.signal });
@@ -33,7 +33,7 @@ export function useSessionLog(sessionId: string): readonly LogRecord[] {
 
 class LogFollower {
   readonly records: LogRecord[] = [];
-  /** Where to go on: the position after the last record. */
+  /** The position to continue from: that of the last record. */
   #position = '';
   #epoch = '';
 
@@ -62,16 +62,16 @@ class LogFollower {
     }
   }
 
-  /** Reads until the connection ends; true if it is to begin at the log's first record. */
+  /** Reads until the connection ends. Returns true to start again at the log's first record. */
   async #follow(signal: AbortSignal): Promise<boolean> {
     const after = this.#position ? `&after=${encodeURIComponent(this.#position)}` : '';
-    // Who reads the log is not one more who has the session open.
+    // A reader of the log does not count as one of the session's tabs.
     const path = `/api/chat/${encodeURIComponent(this.sessionId)}/events?present=false${after}`;
     const response = await fetch(path, { signal, cache: 'no-store' });
     if (!response.ok || !response.body) return false;
     if (this.records.at(-1)?.kind === 'link') this.records.push(linkRecord(`connected${after && ', after the last position'}`));
     const sse = new SseReader();
-    // Not every WebKit can iterate over it.
+    // Some versions of WebKit cannot iterate over a stream.
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await reader.read();

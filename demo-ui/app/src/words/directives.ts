@@ -1,4 +1,4 @@
-/** The simulator's directives, `[[long=2m]]`, told apart from what a person would read. */
+/** Separates the simulator's directives, such as `[[long=2m]]`, from the text for people. */
 
 const DIRECTIVE = /\s*\[\[([^\]]+)\]\]\s*/g;
 

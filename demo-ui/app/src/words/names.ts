@@ -1,4 +1,4 @@
-/** What people call agents and models; ids are for machines. */
+/** Names of agents and models for people. */
 
 const SIMULATED: Record<string, string> = {
   sim: 'Simulated',

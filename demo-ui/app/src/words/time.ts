@@ -1,7 +1,7 @@
-/** Times as a person says them. */
+/** Times and durations for people. */
 import { useEffect, useState } from 'react';
 
-/** The time now, told again every `everyMs` while `active`. */
+/** Returns the current time, updated every `everyMs` while `active`. */
 export function useNow(active: boolean, everyMs = 1000): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -19,7 +19,7 @@ export function duration(ms: number): string {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** `5.9 s`, for what is over. */
+/** `5.9 s`: the duration of something that has ended. */
 export function exactDuration(ms: number): string {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms);
 }
