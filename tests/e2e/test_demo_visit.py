@@ -46,7 +46,7 @@ async def demo(gateway: GatewayProcess, laptop: Profile) -> AsyncIterator[Demo]:
 
 async def test_search_shows_its_sources(demo: Demo) -> None:
     """Each once, with its name, below the text that cites them."""
-    await demo.pick("Search, and say where from")
+    await demo.pick("Search, and cite sources")
     await demo.finishes()
     await demo.photograph(PICTURES / "sources.png")
 
@@ -336,7 +336,7 @@ async def test_ten_seconds_offline_are_made_up_for(demo: Demo) -> None:
     await demo.ask("How do rivers move? [[tokens=500 rate=60]]")
     await demo.reads(50)
     await demo.press("Offline for 10 s")
-    await demo.shows("The answer goes on without you")
+    await demo.shows("The answer continues without you")
     await demo.tab.finds("() => /^Offline \\d+ s/m.test(document.body.innerText)")
     before = await demo.answer()
     await demo.photograph(PICTURES / "offline.png")
@@ -356,7 +356,7 @@ async def test_another_worker_goes_on_after_one_is_killed(demo: Demo) -> None:
     await demo.press("Kill the worker")
     await demo.shows("is dead (kill -9). What it wrote is kept")
     await demo.photograph(PICTURES / "killed.png")
-    await demo.shows("goes on with the answer")
+    await demo.shows("has resumed the answer")
     assert await demo.tab.violations() == []
     await demo.shows("Finished in")
     await demo.tab.finds("() => !document.body.innerText.includes('is dead')")
@@ -369,11 +369,11 @@ async def test_another_worker_goes_on_after_one_is_killed(demo: Demo) -> None:
 async def test_nobody_is_killed_where_nothing_is_written(demo: Demo) -> None:
     """The page says so, and what to do; the note leaves with the first answer."""
     await demo.press("Kill the worker")
-    await demo.shows("Nobody was killed: nothing is being written here. Start an answer first.")
+    await demo.shows("No worker was killed: nothing is being written here. Start an answer first.")
     await demo.ask("Well? [[tokens=20]]")
     await demo.shows("Finished in")
 
-    await demo.tab.finds("() => !document.body.innerText.includes('Nobody was killed')")
+    await demo.tab.finds("() => !document.body.innerText.includes('No worker was killed')")
 
 
 async def test_busy_provider_is_told_before_it_is_asked_again(demo: Demo) -> None:

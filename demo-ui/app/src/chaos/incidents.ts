@@ -34,15 +34,15 @@ const LOOK_EVERY_MS = 500;
 const LOOK_LIMIT_MS = 60_000;
 const SHORTEST_MS = 2500;
 const CUT_EXPECT =
-  'The connections of this tab are gone. It connects again by itself and goes on with the next word: none is missing, none comes twice.';
+  'The connections of this tab are cut. It reconnects by itself and continues with the next word: none is missing, none comes twice.';
 const OFFLINE_EXPECT =
-  'The text stands still for ten seconds while the model goes on. Then all that you missed arrives at once.';
+  'The text stops for ten seconds while the model continues. Then everything that you missed arrives at once.';
 const KILL_EXPECT =
-  'Ends the process that writes this answer, with kill -9. Another one goes on with it, within 12 s.';
+  'Kills the process that writes this answer (kill -9). Another one resumes the answer within 12 s.';
 export const SLOW_EXPECT =
-  'Everything takes most of a second longer. The words come in lumps, all of them and in order.';
+  'Everything takes almost a second longer. The words arrive in bursts, all of them and in order.';
 export const SPLIT_EXPECT =
-  'The other half is a second tab with connections of its own. It writes along; send or stop in either.';
+  'The other half is a second tab with its own connections. It shows the same answer; send or stop in either.';
 
 const isLive = ({ session, ageMs }: Circumstances) => session.connection === 'live' && ageMs > SHORTEST_MS;
 const isIdle = ({ session }: Circumstances) => session.run?.state === 'ended' && session.phase === 'idle';
@@ -77,7 +77,7 @@ export const INCIDENTS: readonly Incident[] = [
       network.goOffline(OFFLINE_MS);
       say({
         text: OFFLINE_EXPECT,
-        after: 'Online again, with all that you have missed.',
+        after: 'Online again, with everything that you missed.',
         isOver: (now) => now.net.offlineUntil === 0 && isLive(now),
       });
     },
@@ -85,7 +85,7 @@ export const INCIDENTS: readonly Incident[] = [
   {
     icon: 'refresh',
     label: 'Reload',
-    expect: 'The page starts from nothing, and shows the answer so far in one piece; then it goes on live.',
+    expect: 'The page starts empty and shows the answer so far at once. Then the answer continues live.',
     cause: () => location.reload(),
   },
   { icon: 'skull', label: 'Kill the worker', expect: KILL_EXPECT, cause: kill },
@@ -100,7 +100,7 @@ async function kill(session: DemoSession['session'], say: (note: Note) => void, 
     const killed = await killWorker(id);
     const dead = `Worker ${killed.pid} is dead (kill -9).`;
     say({
-      text: `${dead} What it wrote is kept, and another one takes over: within 12 s, when its lease has run out.`,
+      text: `${dead} What it wrote is kept. Another one takes over within 12 s, when the lease has expired.`,
       after: '',
       isOver: isIdle,
     });
@@ -116,12 +116,12 @@ async function successor(id: string, runId: string | null, deadPid: number | nul
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     const now = await findWorker(id).catch(() => null);
     if (now === null) continue;
-    if (now.runId !== runId) return over(`${dead} The answer is over; the status below says how.`);
+    if (now.runId !== runId) return over(`${dead} The answer has ended; the status below says how.`);
     if (now.pid !== null && now.pid !== deadPid) {
-      return over(`${dead} Worker ${now.pid} goes on with the answer.`);
+      return over(`${dead} Worker ${now.pid} has resumed the answer.`);
     }
   }
-  return over(`${dead} Nobody has gone on with the answer in ${LOOK_LIMIT_MS / 1000} s.`);
+  return over(`${dead} No worker has resumed the answer in ${LOOK_LIMIT_MS / 1000} s.`);
 }
 
 function over(text: string): Note {
@@ -130,7 +130,7 @@ function over(text: string): Note {
 
 function notKilled(reason: string): Note {
   return {
-    text: `Nobody was killed: ${reason}`,
+    text: `No worker was killed: ${reason}`,
     after: '',
     isOver: ({ session, ageMs }) => ageMs > 8000 || session.phase !== 'idle',
   };

@@ -24,7 +24,7 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   {
     icon: 'tool',
     title: 'Call a tool',
-    detail: 'You are the tool: give its result, and the model goes on with it.',
+    detail: 'You are the tool: give its result, and the model continues with it.',
     text: 'What is the weather in Lisbon? [[tool=get_weather {"city": "Lisbon"}]]',
   },
   {
@@ -35,14 +35,14 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   },
   {
     icon: 'globe',
-    title: 'Search, and say where from',
+    title: 'Search, and cite sources',
     detail: 'Sources that arrive with the text that cites them.',
     text: 'What keeps a stream of tokens in order? [[sources=3]]',
   },
   {
     icon: 'wire',
     title: 'Code and tables',
-    detail: 'Markdown that is never broken while it is half-way there.',
+    detail: 'Markdown that is never broken while it streams.',
     text: 'How does a client resume a stream? Show me code, a list and a table.',
   },
   {
@@ -54,13 +54,13 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   {
     icon: 'refresh',
     title: 'A busy provider',
-    detail: 'It refuses once. You read so, and the gateway asks again.',
+    detail: 'It refuses once. The status says so, and the gateway retries.',
     text: 'Answer when you can. [[http=429 times=1 retry=5s]]',
   },
   {
     icon: 'alert',
     title: 'A failure, half-way',
-    detail: 'The provider gives up. What was written stays, and you can retry.',
+    detail: 'The provider gives up. What was written is kept, and you can retry.',
     text: 'Begin, and then fail. [[error=overloaded after=40]]',
   },
 ];

@@ -16,7 +16,7 @@ export function ResultForm({ onResult }: { onResult: (output: unknown) => void }
       }}
     >
       <label htmlFor={id} className="block text-xs text-muted-foreground">
-        Its result, which is yours to give
+        The tool's result, from you
       </label>
       <div className="flex gap-2">
         <input

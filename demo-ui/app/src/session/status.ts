@@ -14,14 +14,14 @@ export interface Status {
   offersRetry?: boolean;
 }
 
-const GOES_ON = 'The answer goes on without you; you will get what you miss.';
-const KEPT = 'What was written is kept; you will get what you miss.';
+const GOES_ON = 'The answer continues without you. You will get what you miss.';
+const KEPT = 'What was written is kept. You will get what you miss.';
 
 /** Return the status; the first rule that applies wins. */
 export function statusOf(demo: DemoSession): Status | null {
   const { chat, session } = demo;
   const { connection, run, phase } = session;
-  if (session.deleted) return { tone: 'warning', text: 'This session was deleted', detail: 'A new message begins it again.' };
+  if (session.deleted) return { tone: 'warning', text: 'This session was deleted', detail: 'A new message starts it again.' };
   const busy = phase !== 'idle';
   if (connection === 'offline' || (connection === 'reconnecting' && session.loaded)) {
     return {
@@ -44,7 +44,7 @@ function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: Ru
   switch (session.phase) {
     case 'sending':
       return run?.state === 'stopping'
-        ? { tone: 'busy', text: 'Queued: the answer before is being stopped' }
+        ? { tone: 'busy', text: 'Queued: the previous answer is being stopped' }
         : { tone: 'busy', text: 'Sending' };
     case 'waiting':
       if (notice) return { tone: 'warning', text: notice };
@@ -57,7 +57,7 @@ function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: Ru
       return { tone: 'busy', text: stoppedHere ? 'Stopping' : 'Being stopped in another tab' };
     case 'reconnecting':
       // The feed is live and the resume is sent, but no producer has continued the answer yet.
-      return { tone: 'warning', text: 'Waiting for the answer to go on', since: session.since, detail: KEPT };
+      return { tone: 'warning', text: 'Waiting for the answer to continue', since: session.since, detail: KEPT };
     default: {
       // `text-start` may come long before the first word.
       const last = chat.messages.at(-1)?.parts.at(-1);
@@ -123,7 +123,7 @@ function failure(message: string | undefined): Status {
   return {
     tone: 'danger',
     text: 'The answer failed',
-    detail: message || 'The provider gave up; what it wrote is kept.',
+    detail: message || 'The provider gave up. What it wrote is kept.',
     offersRetry: true,
   };
 }

@@ -1,5 +1,6 @@
 /** Announces a finished answer in the title and, if the person wants it, by a notification. */
 import { useEffect, useRef, useState } from 'react';
+import { store, stored } from '../page/store';
 
 const KEY = 'midstream-notify';
 
@@ -38,7 +39,7 @@ function notify(title: string, body: string): void {
 }
 
 export function wantsNotifications(): boolean {
-  return canNotify && Notification.permission === 'granted' && stored() === 'on';
+  return canNotify && Notification.permission === 'granted' && stored(KEY) === 'on';
 }
 
 export const canNotify = 'Notification' in globalThis;
@@ -48,20 +49,8 @@ export function useNotifications(): [boolean, () => Promise<void>] {
   const [wanted, setWanted] = useState(wantsNotifications);
   const toggle = async () => {
     const next = !wanted && (await Notification.requestPermission()) === 'granted';
-    try {
-      localStorage.setItem(KEY, next ? 'on' : 'off');
-    } catch {
-      // Without storage, nothing is kept.
-    }
+    store(KEY, next ? 'on' : 'off');
     setWanted(next && wantsNotifications());
   };
   return [wanted, toggle];
-}
-
-function stored(): string | null {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
 }

@@ -12,7 +12,7 @@ export default function ShareDialog({ sessionId, onClose }: { sessionId: string;
   return (
     <Dialog title="Open this session elsewhere" onClose={onClose}>
       <p className="mb-4 text-sm text-pretty text-muted-foreground">
-        Another tab or another device shows the same session, in the middle of an answer too.
+        Another tab or another device shows the same session, even in the middle of an answer.
       </p>
       <QrCode text={address} />
       {LOOPBACK.test(location.host) && (

@@ -137,8 +137,8 @@ function EraseDialog({ chat, onClose, onErase }: { chat: ChatSummary; onClose: (
   return (
     <Dialog title="Delete this session?" onClose={onClose}>
       <p className="text-sm text-pretty wrap-anywhere text-muted-foreground">
-        “{titleOf(chat)}” goes for good, in every tab and on every device
-        {chat.activeRunId ? ', and the answer that is being written ends.' : '.'}
+        “{titleOf(chat)}” will be deleted for good, in every tab and on every device
+        {chat.activeRunId ? ', and the answer that is being written will end.' : '.'}
       </p>
       <div className="mt-5 flex justify-end gap-2">
         <Button look="outline" autoFocus onClick={onClose}>

@@ -13,7 +13,7 @@ export function useChats(changes: unknown) {
       setChats(await listChats());
       setProblem('');
     } catch {
-      setProblem('The gateway does not answer; asking again.');
+      setProblem('The gateway does not answer. Retrying.');
     }
   }, []);
   useEffect(() => {
