@@ -32,15 +32,20 @@ describe('the package', () => {
     expect(bytes).toBeLessThan(LIMIT_BYTES);
   });
 
+  it('exports these names, and no others', async () => {
+    const [index, react] = await Promise.all([import('../src/index.js'), import('../src/react.js')]);
+    expect(Object.keys(index).sort()).toEqual(['ChatSession', 'MidstreamChatTransport', 'MidstreamError']);
+    expect(Object.keys(react)).toEqual(['useSession']);
+  });
+
   it.each(['ai5', 'ai6', 'ai7'])('has the types of a transport for %s', async version => {
     const tsc = fileURLToPath(import.meta.resolve('typescript/package.json')).replace(
       'package.json',
       'bin/tsc',
     );
-    const run = promisify(execFile)(process.execPath, [tsc, '-p', `tests/types/${version}.json`], {
-      cwd: FOLDER,
-    });
-    await expect(run.catch((error: { stdout: string }) => Promise.reject(error.stdout))).resolves
-      .toBeDefined();
+    const options = ['-p', `tests/types/${version}.json`, '--listFiles'];
+    const run = promisify(execFile)(process.execPath, [tsc, ...options], { cwd: FOLDER });
+    const { stdout } = await run.catch((error: { stdout: string }) => Promise.reject(error.stdout));
+    expect(stdout).toContain('tests/types/usage.ts');
   }, 60_000);
 });

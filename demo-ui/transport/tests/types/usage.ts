@@ -28,3 +28,11 @@ export function Conversation({ id }: { id: string }) {
 
 const chat = new Chat<Message>({ id: 'c', transport });
 export const session: ChatSession<Message> = new ChatSession(() => chat, transport);
+
+/** A transport without a type of its own serves chats with messages of any type. */
+const untyped = new MidstreamChatTransport({ api: '/api/chat' });
+
+export function Untyped({ id }: { id: string }) {
+  const chat = useChat<Message>({ id, transport: untyped });
+  return useSession<Message>(chat, { transport: untyped });
+}
