@@ -27,7 +27,7 @@ from midstream.api.context import Api
 from midstream.api.demo import demo_pages, worker_handlers
 from midstream.api.every_response import EveryResponse
 from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
-from midstream.api.health import Metrics, Ready, liveness, readiness
+from midstream.api.health import Ready, liveness, metrics, readiness
 from midstream.api.package import package_handler
 from midstream.api.pages import browser_files
 from midstream.api.proxy.routes import Proxy, proxy_handler
@@ -231,7 +231,7 @@ def build_litestar(
             package_handler(),
             liveness(),
             readiness(check_ready),
-            Metrics,
+            metrics,
             proxy_handler(proxy),
         ],
         dependencies={

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from litestar import get
-from litestar.plugins.prometheus import PrometheusController
+from litestar import Response, get
 from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,8 +56,14 @@ def readiness(check: Callable[[], Awaitable[Ready]]) -> HTTPRouteHandler:
     return readyz
 
 
-class Metrics(PrometheusController):
-    """Prometheus metrics of all workers; the streaming routes are not wrapped for them."""
+@get("/metrics", include_in_schema=False, sync_to_thread=True)
+def metrics() -> Response[bytes]:
+    """Prometheus metrics of all workers; the streaming routes are not wrapped for them.
 
-    path = "/metrics"
-    include_in_schema = False
+    In a thread: they are in files, of every worker that there has been.
+    """
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
