@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from litestar import Litestar, Request
+from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
@@ -16,7 +16,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from midstream import VERSION
 from midstream.api.agents import list_agents
 from midstream.api.auth.agent_keys import create_agent_keys
-from midstream.api.auth.gate import PROBES, Gate, origin_regex, page_origins, served_hosts
+from midstream.api.auth.gate import Gate, origin_regex, page_origins, served_hosts
 from midstream.api.auth.tokens import create_authenticator
 from midstream.api.chat.follow_many import follow_sessions
 from midstream.api.chat.follow_one import follow_session
@@ -106,7 +106,8 @@ class Gateway:
         self._asgi = EveryResponse(
             build_litestar(
                 self._api, self._proxy, settings, check_ready=self._check_ready, lifespan=self.open
-            )
+            ),
+            self._api.gate,
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -210,11 +211,6 @@ def build_litestar(
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over what `api` holds."""
-
-    def check_host(request: Request[Any, Any, Any]) -> None:
-        if request.scope["path"] not in PROBES:
-            api.gate.check_host(request)
-
     demo = [*demo_pages(), *worker_handlers(whereabouts(settings))] if settings.server.demo else []
     return Litestar(
         route_handlers=[
@@ -239,8 +235,6 @@ def build_litestar(
             "caller": Provide(api.admit_request),
             "agent": Provide(api.admit_agent, sync_to_thread=False),
         },
-        # For what asks nobody who calls: pages, metrics, the schema.
-        before_request=check_host,
         exception_handlers=EXCEPTION_HANDLERS,
         cors_config=CORSConfig(
             allow_origins=[],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from litestar.connection import ASGIConnection
+    from litestar.types import HTTPScope, WebSocketScope
 
     from midstream.api.auth.agent_keys import AgentKeys
     from midstream.api.auth.tokens import Authenticator
@@ -74,10 +75,9 @@ class Gate:
         """Return who calls.
 
         Raises:
-            ForbiddenError: the host or the page's origin is not ours.
+            ForbiddenError: the page's origin is not ours.
             UnauthorizedError, KeysUnavailableError: from the authenticator.
         """
-        self.check_host(connection)
         self._check_origin(connection)
         caller = await self._authenticator.identify(self._token(connection))
         return self._placed(connection, caller) if caller.user == ANONYMOUS else caller
@@ -93,10 +93,9 @@ class Gate:
             key_headers: other headers that may hold the key.
 
         Raises:
-            ForbiddenError: the host or the page's origin is not ours.
+            ForbiddenError: the page's origin is not ours.
             UnauthorizedError: see `AgentKeys.identify`.
         """
-        self.check_host(connection)
         self._check_origin(connection)
         headers = connection.headers
         key = headers.get(KEY_HEADER) or _bearer(connection)
@@ -120,12 +119,15 @@ class Gate:
         """Whether one of our keys is anywhere in what would be passed on; see `are_in`."""
         return self._agent_keys.are_in(value)
 
-    def check_host(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
-        """Raise ForbiddenError unless the host that the request names is ours."""
-        if not self._hosts:
+    def check_host(self, scope: HTTPScope | WebSocketScope) -> None:
+        """Raise ForbiddenError unless the host that the request names is ours.
+
+        Asked once, before any routing: a page that rebinds its name may ask for any address.
+        """
+        if not self._hosts or scope["path"].rstrip("/") in PROBES:
             return
-        host = connection.headers.get("host", "")
-        if _name_of(host) not in self._hosts:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if _name_of(host.decode("latin-1")) not in self._hosts:
             raise ForbiddenError("unable to serve this host name; add it to `server.allowed_hosts`")
 
     def _check_origin(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:

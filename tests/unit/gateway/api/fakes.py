@@ -11,6 +11,7 @@ from midstream.api.auth.agent_keys import AgentKeys
 from midstream.api.auth.gate import Gate, page_origins
 from midstream.api.auth.tokens import Anonymous
 from midstream.api.context import Api
+from midstream.api.every_response import EveryResponse
 from midstream.api.health import Ready
 from midstream.api.proxy.routes import Proxy
 from midstream.app import build_litestar
@@ -151,7 +152,7 @@ def make_app(
     ready_error: GatewayError | None = None,
     forwarded: Sequence[str] = (),
 ) -> Any:
-    """Return the HTTP application over a fake service."""
+    """Return the HTTP application over a fake service, as the gateway serves it."""
     settings = Settings(server=server or ServerSettings())
     gate = Gate(
         authenticator or Anonymous(),
@@ -168,9 +169,10 @@ def make_app(
 
     api = Api(settings.server, gate, sessions)
     api.forwarded = forwarded
-    return build_litestar(
+    routes = build_litestar(
         api, Proxy(api, settings.proxy), settings, check_ready=check_ready, lifespan=None
     )
+    return EveryResponse(routes, gate)
 
 
 @dataclass

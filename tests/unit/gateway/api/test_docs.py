@@ -49,7 +49,7 @@ def test_every_error_is_documented_as_it_is() -> None:
 
 def test_every_address_is_documented() -> None:
     """docs/http-api.md names what the application serves."""
-    app: Litestar = make_app(FakeSessions())
+    app: Litestar = make_app(FakeSessions()).app
     text = re.sub(r"\{\w+\}", "{}", (DOCS / "http-api.md").read_text())
     for route in app.routes:
         if route.path.startswith("/schema/"):

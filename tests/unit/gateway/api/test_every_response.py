@@ -7,17 +7,11 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import SilenceLimit
-from midstream.api.every_response import EveryResponse
 from midstream.api.proxy.response import Exchange
 from midstream.errors import RunActiveError
 from tests.unit.gateway.api.fakes import BODY, FakeReader, FakeSessions, make_app, request
 
 pytestmark = pytest.mark.anyio
-
-
-def served(sessions: FakeSessions) -> Any:
-    """Return the application as the gateway serves it."""
-    return EveryResponse(make_app(sessions))
 
 
 REFUSED = RunActiveError("unable to send while an answer is being written; wait for it")
@@ -30,7 +24,7 @@ REFUSED = RunActiveError("unable to send while an answer is being written; wait 
 )  # fmt: skip
 async def test_head_is_the_head_of_a_get(address: str) -> None:
     """The same status and headers, no body; a stream ends with its head."""
-    apps = [served(FakeSessions({"snapshot": {}, "resume": FakeReader()})) for _ in range(2)]
+    apps = [make_app(FakeSessions({"snapshot": {}, "resume": FakeReader()})) for _ in range(2)]
     whole = await request(apps[0], "GET", address)
     head = await request(apps[1], "HEAD", address)
 
@@ -41,14 +35,14 @@ async def test_head_is_the_head_of_a_get(address: str) -> None:
 @pytest.mark.parametrize("address", ["/livez", "/api/agents", "/api/chats", "/nowhere"])
 async def test_json_is_kept_by_no_cache(address: str) -> None:
     """Errors too."""
-    answer = await request(served(FakeSessions()), "GET", address)
+    answer = await request(make_app(FakeSessions()), "GET", address)
     assert answer.headers["content-type"].startswith("application/json")
     assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_person_at_an_unknown_address_sees_a_page_and_a_program_an_error() -> None:
     """By what they accept."""
-    app = served(FakeSessions())
+    app = make_app(FakeSessions())
     page = await request(app, "GET", "/nowhere", headers={"accept": "text/html,*/*;q=0.8"})
     error = await request(app, "GET", "/nowhere", headers={"accept": "*/*"})
 
@@ -60,7 +54,7 @@ async def test_person_at_an_unknown_address_sees_a_page_and_a_program_an_error()
 
 async def test_browser_finds_an_icon_and_a_crawler_its_rules() -> None:
     """Which they ask every site for."""
-    app = served(FakeSessions())
+    app = make_app(FakeSessions())
     icon = await request(app, "GET", "/favicon.ico")
     robots = await request(app, "GET", "/robots.txt")
 
@@ -86,7 +80,7 @@ async def test_page_of_a_stock_transport_gets_a_sentence(
     method: str, address: str, body: object, headers: dict[str, str], is_sentence: bool
 ) -> None:
     """It shows the body as it is; the code is in a header. Who asks for JSON gets JSON."""
-    app = served(FakeSessions({"start": REFUSED, "resume": REFUSED}))
+    app = make_app(FakeSessions({"start": REFUSED, "resume": REFUSED}))
     answer = await request(app, method, address, body, headers)
 
     assert answer.status == 409

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from midstream.api.auth.gate import LOCAL_PAGES, PROBES, page_origins, served_hosts
+from midstream.errors import ForbiddenError
 from midstream.settings.sections import AuthSettings, ServerSettings, Settings
-from tests.unit.gateway.api.fakes import BODY, FakeSessions, make_app, request
+from tests.unit.gateway.api.fakes import BODY, FakeSessions, http_scope, make_app, request
 
 if TYPE_CHECKING:
-    from litestar import Litestar
+    from midstream.api.every_response import EveryResponse
 
 pytestmark = pytest.mark.anyio
 
@@ -19,10 +20,10 @@ SERVER = ServerSettings(cors_origins=("https://app.example", "http://localhost:*
 
 
 @pytest.fixture
-def on_loopback() -> Litestar:
+def on_loopback() -> EveryResponse:
     """An application with its pages, for names of this machine. Reads files, as at a start."""
     hosts = ("localhost", "127.0.0.1", "::1")
-    app: Litestar = make_app(FakeSessions(), server=ServerSettings(demo=True), hosts=hosts)
+    app: EveryResponse = make_app(FakeSessions(), server=ServerSettings(demo=True), hosts=hosts)
     return app
 
 
@@ -73,13 +74,64 @@ async def test_preflight_is_answered_for_allowed_origins_only() -> None:
     [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:8000", 200), ("rebound.example", 403)],
 )
 async def test_host_name_that_is_not_served_is_refused(
-    on_loopback: Litestar, host: str, status: int
+    on_loopback: EveryResponse, host: str, status: int
 ) -> None:
     """A page that rebinds its name to this machine is of the same origin, but names itself."""
     for target in ("/api/chats", "/metrics", "/schema", "/"):
         assert (await request(on_loopback, "GET", target, headers={"host": host})).status == status
     for probe in PROBES:
         assert (await request(on_loopback, "GET", probe, headers={"host": host})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/nowhere"),
+        ("HEAD", "/nowhere"),
+        ("GET", "/assets/nothing.js"),
+        ("GET", "/robots.txt"),
+        ("GET", "/midstream-chat.tgz"),
+        ("GET", "/s/c1"),
+        ("POST", "/api/chat"),
+        ("OPTIONS", "/api/chat"),
+        ("DELETE", "/metrics"),
+        ("POST", "/api/agent/runs"),
+        ("POST", "/proxy/openai/v1/responses"),
+        ("POST", "/proxy/nobody/v1"),
+        ("GET", "/livez/more"),
+    ],
+)
+async def test_no_address_answers_to_a_host_name_that_is_not_served(
+    on_loopback: EveryResponse, method: str, target: str
+) -> None:
+    """One that does not exist neither, nor a method that it does not know."""
+    headers = {"host": "rebound.example", "accept": "text/html", "origin": "http://127.0.0.1:8000"}
+    answer = await request(on_loopback, method, target, headers=headers)
+    assert answer.status == 403
+    if not target.startswith("/proxy/"):
+        assert answer.headers["cache-control"] == "no-store"
+    if method != "HEAD":
+        assert b"allowed_hosts" in answer.body
+
+
+@pytest.mark.parametrize("target", ["/api/chat", "/nowhere", "/proxy/openai/v1/realtime"])
+async def test_socket_for_a_host_name_that_is_not_served_is_closed(
+    on_loopback: EveryResponse, target: str
+) -> None:
+    """With a code that the page can see, at every address."""
+    sent: list[Any] = []
+    scope = http_scope("GET", target, {"host": "rebound.example"})
+    scope |= {"type": "websocket", "scheme": "ws", "subprotocols": []}
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await on_loopback(scope, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+    assert (sent[1]["code"], sent[1]["reason"]) == (ForbiddenError.ws_close_code, "forbidden")
 
 
 COOKIE = AuthSettings(mode="jwt", cookie="session")
