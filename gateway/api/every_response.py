@@ -1,10 +1,15 @@
-"""What holds for every address: our host names, HEAD where GET is, no copy of ours in a cache."""
+"""What holds for every address.
+
+It answers to our host names alone. HEAD works where GET does, and `allow` names every method.
+Nothing of ours is kept in a cache.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request, WebSocket
+from litestar.routes import HTTPRoute
 
 from midstream.api.failures import answer_failure
 from midstream.api.stream_response import SERVER_SEND
@@ -31,17 +36,24 @@ class EveryResponse:
     def __init__(self, app: Litestar, gate: Gate) -> None:
         self.app = app
         self._gate = gate
+        self._methods = {
+            route.path_format: _methods_of(route)
+            for route in app.routes
+            if isinstance(route, HTTPRoute)
+        }
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http" or scope["path"].startswith(PROXY):
             await self._route(scope, receive, send)
-        elif scope["method"] == "HEAD":
+            return
+        send = self._completing(scope, send)
+        if scope["method"] == "HEAD":
             head = _Head(receive, send)
             asked: Any = {**scope, "method": "GET", SERVER_SEND: head.send}
             await self._route(asked, head.receive, head.send)
         else:
-            await self._route(scope, receive, _uncached(send))
+            await self._route(scope, receive, send)
 
     async def _route(self, scope: Any, receive: Receive, send: Send) -> None:
         try:
@@ -51,6 +63,52 @@ class EveryResponse:
             await _refuse(error, scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    def _completing(self, scope: Any, send: Send) -> Send:
+        """Return what sends a response with the headers that each of ours has."""
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": await self._headers(scope, message)}
+            await send(message)
+
+        return sending
+
+    async def _headers(self, scope: Any, start: Any) -> list[tuple[bytes, bytes]]:
+        headers = [(name.lower(), value) for name, value in start["headers"]]
+        names = {name for name, _ in headers}
+        if b"cache-control" not in names:
+            headers.append((b"cache-control", b"no-store"))
+        if start["status"] == 405 or b"allow" in names:
+            methods = self._methods.get(await self._template(scope), b"")
+            headers = [each for each in headers if each[0] != b"allow"] + [(b"allow", methods)]
+        return headers
+
+    async def _template(self, scope: Any) -> str:
+        """Return the route's path; a method that it does not know has not been routed."""
+        if "path_template" in scope:
+            return str(scope["path_template"])
+        asked: Any = {**scope, "method": "OPTIONS", "headers": [], "state": {}}
+        await self.app(asked, _nothing, _nowhere)
+        return str(asked.get("path_template"))
+
+
+def _methods_of(route: HTTPRoute) -> bytes:
+    """Return what `allow` says of a route.
+
+    Litestar 2's own answer to OPTIONS has the methods of those handlers of a path that were
+    registered first (https://github.com/litestar-org/litestar/issues/4169), and never HEAD.
+    """
+    more = {"HEAD"} if "GET" in route.methods else set[str]()
+    return ", ".join(sorted({*route.methods, *more})).encode()
+
+
+async def _nothing() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _nowhere(_: object) -> None:
+    """Send to nobody."""
 
 
 async def _refuse(error: ForbiddenError, scope: Any, receive: Receive, send: Send) -> None:
@@ -76,7 +134,7 @@ class _Head:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
-        self._send = _uncached(send)
+        self._send = send
         self._ended = False
 
     async def receive(self) -> Any:
@@ -87,16 +145,3 @@ class _Head:
             await self._send(message)
             self._ended = True
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _uncached(send: Send) -> Send:
-    """Return what sends a response as one that no cache keeps, unless it says otherwise."""
-
-    async def sending(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            headers = message["headers"]
-            if not any(name.lower() == b"cache-control" for name, _ in headers):
-                message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
-        await send(message)
-
-    return sending

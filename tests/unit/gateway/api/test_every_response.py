@@ -32,6 +32,27 @@ async def test_head_is_the_head_of_a_get(address: str) -> None:
     assert (head.body, head.complete) == (b"", True)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "address", "methods"),
+    [
+        ("POST", "/livez", "GET, HEAD, OPTIONS"),
+        ("PUT", "/metrics", "GET, HEAD, OPTIONS"),
+        ("PUT", "/api/chat", "GET, HEAD, OPTIONS, POST"),
+        ("DELETE", "/api/chat/c1/stream", "GET, HEAD, OPTIONS"),
+        ("POST", "/api/chat/c1", "DELETE, GET, HEAD, OPTIONS"),
+        ("HEAD", "/api/chat/c1/stop", "OPTIONS, POST"),
+    ],
+)
+async def test_address_says_which_methods_it_knows(wrong: str, address: str, methods: str) -> None:
+    """Whoever asks for them, and whoever comes with another one; HEAD wherever GET is."""
+    app = make_app(FakeSessions())
+    asked = await request(app, "OPTIONS", address)
+    refused = await request(app, wrong, address)
+
+    assert (asked.status, asked.headers["allow"]) == (204, methods)
+    assert (refused.status, refused.headers["allow"]) == (405, methods)
+
+
 @pytest.mark.parametrize("address", ["/livez", "/api/agents", "/api/chats", "/nowhere"])
 async def test_json_is_kept_by_no_cache(address: str) -> None:
     """Errors too."""
