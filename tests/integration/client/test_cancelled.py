@@ -49,6 +49,15 @@ async def states(session: Session) -> list[tuple[str, str | None]]:
     return [(run["state"], run.get("outcome")) for run in runs]
 
 
+async def opened(session: Session) -> None:
+    """Wait until the session's run is open."""
+
+    async def is_open() -> bool:
+        return [state for state, _ in await states(session)] == ["open"]
+
+    await eventually(is_open, "the run is open")
+
+
 async def cancelled(task: asyncio.Task[None]) -> None:
     """Wait until a task has ended by its cancellation."""
     with pytest.raises(asyncio.CancelledError):
@@ -77,11 +86,7 @@ async def test_claim_whose_answer_is_late_leaves_no_open_run(
     async with through_proxy(pushed) as (client, proxy):
         proxy.hold()
         task = asyncio.create_task(work(client, session))
-
-        async def is_open() -> bool:
-            return [state for state, _ in await states(session)] == ["open"]
-
-        await eventually(is_open, "the run is open")
+        await opened(session)
         task.cancel()
         await asyncio.sleep(0)
         proxy.release()
@@ -100,6 +105,7 @@ async def test_claim_of_a_run_that_is_left_to_the_next_attempt_is_left_to_it(
         task.cancel()
         await cancelled(task)
         proxy.arrive()
+        await opened(session)  # else it may come after the next one, and take the run from it
         async with client.run(session.id, key="job", text="Go.") as run:
             await run.text("Gone on.")
     assert await states(session) == [("ended", "finished")]
