@@ -53,8 +53,8 @@ class UnavailableError(MidstreamError):
 class NotAGatewayError(MidstreamError):
     """Something else answers at the address: told at once, and not asked again.
 
-    An address at which a gateway has answered before is asked again: what answers there
-    meanwhile is a load balancer's.
+    What only hangs up is asked a few times (see `hangups`). An address at which a gateway has
+    answered before is asked again: what answers there meanwhile is a load balancer's.
     """
 
 

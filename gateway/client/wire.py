@@ -18,6 +18,7 @@ from midstream.client.answers import (
     wrong_protocol,
 )
 from midstream.client.errors import UnavailableError
+from midstream.client.hangups import Hangups
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -146,20 +147,21 @@ class Gateways:
         headers = {} if user is None else {b"x-midstream-user": user.encode()}
         limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
         until = time.monotonic() + (self._outage_limit_s if limit_s is None else limit_s)
-        attempts, arrived = 0, False
+        attempts, arrived, hangups = 0, False, Hangups()
         while True:
-            at = self._at
+            at, asked_at = self._at, time.monotonic()
             try:
                 head, body = await self._send(self._urls[at] + target, content, headers, limits)
                 return self._answer(at, head, body, kind)
             except httpx2.TransportError as error:
-                wrong = None if at in self._known else wrong_protocol(self._urls[at], error)
-                if wrong is not None:
-                    raise wrong from error
-                why = str(error) or "none answered in time"
+                if at not in self._known:
+                    await self._suspect(at, error, hangups, asked_at)
+                timed_out = isinstance(error, httpx2.TimeoutException)
+                why = str(error) or f"none answered{' in time' if timed_out else ''}"
                 arrived |= not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             except _AwayError as away:
                 why, arrived = str(away), True
+                hangups.forget(self._urls[at])
             if self._at == at:
                 self._at = (at + 1) % len(self._urls)
             delay_s = DELAYS_S[min(attempts, len(DELAYS_S) - 1)] * random.uniform(0.5, 1)  # noqa: S311 - no secret
@@ -170,6 +172,27 @@ class Gateways:
             unwanted = given_up is not None and given_up.is_set() and not arrived
             if is_last or unwanted:
                 raise UnavailableError(f"unable to reach a gateway; {why[:300]}")
+
+    async def _suspect(
+        self, at: int, error: httpx2.TransportError, hangups: Hangups, asked_at: float
+    ) -> None:
+        """Look at how an address failed at which no gateway has answered yet.
+
+        Raises:
+            NotAGatewayError: as none does.
+        """
+        import httpx2
+
+        url = self._urls[at]
+        wrong = wrong_protocol(url, error)
+        if isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError) and not isinstance(
+            error, httpx2.ConnectError
+        ):
+            wrong = wrong or await hangups.look_at(url, asked_at=asked_at)
+        else:
+            hangups.forget(url)
+        if wrong is not None:
+            raise wrong from error
 
     async def _send(
         self, url: str, content: bytes, headers: Mapping[bytes, bytes], limits: httpx2.Timeout

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from midstream.client import Midstream, NotAGatewayError, RefusedError, UnavailableError
+from midstream.client.hangups import TRIES
+from tests.support.processes import eventually, free_port
+from tests.support.proxy import faulty_proxy
 from tests.support.push import AGENT_KEY, answer_of
 from tests.support.sessions import text_of
 
@@ -90,7 +93,6 @@ async def test_address_that_speaks_no_tls_is_named_at_once() -> None:
         http("502 Bad Gateway"),
         http("503 Service Unavailable"),
         http("522 Connection Timed Out"),
-        b"",
         http("200 OK", b"content-type: application/json\r\ncontent-length: 9\r\n\r\n{"),
     ],
 )
@@ -99,6 +101,33 @@ async def test_server_that_says_later_is_asked_again(data: bytes) -> None:
     async with answering(data) as port:
         with pytest.raises(UnavailableError, match=r"^unable to reach a gateway; \S"):
             await claim(f"http://127.0.0.1:{port}", 0.2)
+
+
+async def test_redis_is_no_gateway(pushed: Deployment) -> None:
+    """It hangs up on what speaks HTTP, as PostgreSQL and a TLS server do, and says nothing."""
+    with pytest.raises(NotAGatewayError, match="hangs up on requests"):
+        await claim(f"http://127.0.0.1:{pushed.redis.port}", PATIENCE_S)
+
+
+async def test_forwarder_is_asked_until_its_gateway_has_come(
+    pushed: Deployment, session: Session
+) -> None:
+    """It hangs up while there is none: on every connection, and on nothing that was said."""
+    async with (
+        faulty_proxy(free_port()) as proxy,
+        Midstream(f"http://127.0.0.1:{proxy.port}", key=AGENT_KEY) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+
+        async def write() -> None:
+            async with client.run(session.id, key="job", text="Go.") as run:
+                await run.text("At last.")
+
+        tasks.create_task(write())
+        tries = 2 * (TRIES + 1)
+        await eventually(lambda: proxy.connections > tries, "it is asked again and again", 60)
+        proxy.move_to(pushed.gateways[0].at.port)
+    assert text_of(await answer_of(session)) == "At last."
 
 
 async def test_nobody_and_no_address_are_named() -> None:
