@@ -13,11 +13,13 @@ import hashlib
 import mimetypes
 import os
 import signal
+from asyncio import to_thread
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.background_tasks import BackgroundTask
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
@@ -28,16 +30,17 @@ from midstream.api.chat.routes import (
     CallerDependency,
     read_body,
 )
-from midstream.errors import InvalidRequestError, RunNotFoundError
+from midstream.errors import InvalidRequestError, RunNotFoundError, StoreUnavailableError
 from midstream.ids import RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
 
     from litestar.handlers import HTTPRouteHandler
 
     from midstream.live_demo.process_map import Whereabouts
+    from midstream.sessions.contract import SessionService
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATED: Final = "no-cache"
@@ -168,10 +171,15 @@ class KillBody(Struct, frozen=True):
 
 
 class AtWork(Struct, frozen=True, rename="camel"):
-    """A run under way, and the process that is at it; None: nothing, or none now."""
+    """A run under way, and the process that is at it; None: nothing, or none now.
+
+    Attributes:
+        dead: the processes that were at it, and have died, oldest first.
+    """
 
     run_id: RunId | None
     pid: int | None
+    dead: list[int] = []
 
 
 def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
@@ -186,8 +194,8 @@ def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
     ) -> Response[bytes]:
         """Name the worker that writes the session's answer."""
         run_id = await api.sessions.at_work(caller, parameters.session_id(chat_id))
-        pid = None if run_id is None else whereabouts.find(run_id)
-        return Response(msgspec.json.encode(AtWork(run_id, pid)), media_type=JSON)
+        found = (None, []) if run_id is None else await to_thread(whereabouts.look, run_id)
+        return Response(msgspec.json.encode(AtWork(run_id, *found)), media_type=JSON)
 
     @post("/api/demo/kill", status_code=200, operation_id="kill", tags=["demo"])
     async def kill(
@@ -200,24 +208,58 @@ def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
             raise InvalidRequestError(f"unable to read what to kill; {error}") from None
         session_id = parameters.session_id(wanted.id)
         run_id = await api.sessions.at_work(caller, session_id)
-        pid = None if run_id is None else whereabouts.find(run_id)
+        pid, dead = (None, []) if run_id is None else await to_thread(whereabouts.look, run_id)
         if run_id is None or pid is None:
             raise RunNotFoundError("unable to kill; no worker is writing an answer here")
-        await _kill(pid, lambda: whereabouts.find(run_id) == pid)
-        await api.sessions.withdraw_presence(session_id, pid)
-        return Response(msgspec.json.encode(AtWork(run_id, pid)), media_type=JSON)
+        killing = Killing(api.sessions, whereabouts, run_id, pid)
+        itself = pid == os.getpid()
+        if not itself:
+            await killing.go()
+        return Response(
+            msgspec.json.encode(AtWork(run_id, pid, dead)),
+            media_type=JSON,
+            background=BackgroundTask(killing.go_later) if itself else None,
+        )
 
     return [worker, kill]
 
 
-async def _kill(pid: int, is_at_work: Callable[[], bool]) -> None:
-    """Kill a worker, and wait until it is dead; if it is this very one, after its answer."""
-    if pid == os.getpid():
-        asyncio.get_running_loop().call_later(DYING_DELAY_S, os.kill, pid, signal.SIGKILL)
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DEATH_LIMIT_S):
-            while is_at_work():  # noqa: ASYNC110 - of another's child nobody tells us
-                await asyncio.sleep(DEATH_TICK_S)
+class Killing:
+    """The death of a worker, after which no tab is counted that was connected to it.
+
+    Whoever kills it may be killed meanwhile, by another visitor: the next to kill does what is
+    left.
+    """
+
+    def __init__(
+        self, sessions: SessionService, whereabouts: Whereabouts, run_id: RunId, pid: int
+    ) -> None:
+        self._sessions = sessions
+        self._whereabouts = whereabouts
+        self._run_id = run_id
+        self._pid = pid
+
+    async def go_later(self) -> None:
+        """Kill this very process, once its answer has left."""
+        await asyncio.sleep(DYING_DELAY_S)
+        await to_thread(self._whereabouts.note_death, self._pid)
+        with contextlib.suppress(StoreUnavailableError):
+            await self._sessions.withdraw_presence(self._pid)
+        os.kill(self._pid, signal.SIGKILL)
+
+    async def go(self) -> None:
+        """Kill another process, wait until it is dead, and tell who followed there."""
+        await to_thread(self._whereabouts.note_death, self._pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DEATH_LIMIT_S):
+                while await self._is_at_work():  # noqa: ASYNC110 - nobody tells of another's child
+                    await asyncio.sleep(DEATH_TICK_S)
+        with contextlib.suppress(StoreUnavailableError):
+            for dead in await to_thread(self._whereabouts.deaths):
+                await self._sessions.withdraw_presence(dead)
+                await to_thread(self._whereabouts.forget_death, dead)
+
+    async def _is_at_work(self) -> bool:
+        return await to_thread(self._whereabouts.find, self._run_id) == self._pid

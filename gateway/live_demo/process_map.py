@@ -1,7 +1,7 @@
 """Which process runs an agent right now: for the demo, which kills that one on request.
 
-A process says so with a locked file for each run, in a folder that its siblings read. The
-lock ends with the process, so that what a dead one left behind names nobody.
+A process says so with a locked file for each run, in a folder that its siblings read. The lock ends
+with the process; the file of one that was killed stays, and names the dead, until the run ends.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from pathlib import Path
     from typing import TextIO
 
     from midstream.agents.base import AgentRequest, AnyAgent
     from midstream.ids import RunId
     from midstream.protocol.chunks import AnyChunk
+
+
+KEPT_S: Final = 3600
+"""What the dead leave of a run that nobody goes on with."""
 
 
 class Finder(Protocol):
@@ -41,11 +46,12 @@ class Whereabouts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._deaths = folder / "deaths"
 
     @asynccontextmanager
     async def here(self, run_id: RunId) -> AsyncIterator[None]:
         """Say that this process runs it; files are written off the event loop."""
-        mark = _Mark(self._folder / run_id)
+        mark = _Mark(self._folder, run_id)
         try:
             await asyncio.to_thread(mark.set)
             yield
@@ -54,49 +60,90 @@ class Whereabouts:
 
     def find(self, run_id: RunId) -> int | None:
         """Return the id of the process that runs it, if one does."""
-        path = self._folder / run_id
-        with contextlib.suppress(OSError), path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or 0) or None
-            path.unlink(missing_ok=True)
-        return None
+        return self.look(run_id)[0]
+
+    def look(self, run_id: RunId) -> tuple[int | None, list[int]]:
+        """Return the process that runs it, if one does, and those that have died of it."""
+        at_work: list[int] = []
+        dead: list[int] = []
+        for path in _marks(self._folder, run_id):
+            (at_work if _is_locked(path) else dead).append(int(path.suffix[1:]))
+        return at_work[-1] if at_work else None, dead
+
+    def note_death(self, pid: int) -> None:
+        """Keep that a process is killed, until `forget_death`: whoever kills it may be killed."""
+        self._deaths.mkdir(parents=True, exist_ok=True)
+        (self._deaths / str(pid)).touch()
+
+    def deaths(self) -> list[int]:
+        """Return the processes whose death is kept."""
+        return [int(path.name) for path in self._deaths.glob("*")]
+
+    def forget_death(self, pid: int) -> None:
+        """Keep it no more."""
+        (self._deaths / str(pid)).unlink(missing_ok=True)
+
+
+def _marks(folder: Path, run_id: str) -> list[Path]:
+    """Return the files of a run's processes, oldest first."""
+    dated = []
+    for path in folder.glob(f"{run_id}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            dated.append((path.stat().st_mtime_ns, path))
+    return [path for _, path in sorted(dated)]
+
+
+def _is_locked(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _remove_dead(paths: Iterable[Path], *, before: float) -> None:
+    """Remove files that nobody locks, of before a time."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime <= before and not _is_locked(path):
+                path.unlink()
 
 
 class _Mark:
-    """One run's file. Its methods block, and may be called in any order from threads."""
+    """One process's file for a run. Its methods block, and may be called in any order."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path, run_id: RunId) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._path = folder / f"{run_id}.{os.getpid()}"
         self._file: TextIO | None = None
         self._is_over = False
         self._guard = threading.Lock()
 
     def set(self) -> None:
-        """Write this process into the file, unless another one, fenced off, still holds it."""
+        """Make the file, unless this process has one that was fenced off from the run."""
         with self._guard:
-            if self._is_over:
+            if self._is_over or _is_locked(self._path):
                 return  # the run was cancelled before a thread came to it
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._path.open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                return
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _remove_dead(self._folder.glob("*.*"), before=time.time() - KEPT_S)
+            # Locked before it has its name: a sibling that sees it unlocked sees a death.
+            unnamed = self._path.with_name(f".{self._path.name}")
+            file = unnamed.open("w")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            unnamed.rename(self._path)
             self._file = file
 
     def remove(self) -> None:
-        """Take it away; `set` does nothing from now on."""
+        """Take it away, and what the dead have left; `set` does nothing from now on."""
         with self._guard:
             self._is_over = True
-            if self._file is not None:
-                self._path.unlink(missing_ok=True)
-                self._file.close()
+            if self._file is None:
+                return
+            self._path.unlink(missing_ok=True)
+            self._file.close()
+            _remove_dead(_marks(self._folder, self._run_id), before=time.time())
 
 
 class TracedAgents:

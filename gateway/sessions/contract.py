@@ -227,8 +227,8 @@ class SessionService(Protocol):
         """
         ...
 
-    async def withdraw_presence(self, session_id: SessionId, pid: int) -> None:
-        """Count no more the tabs that were connected to a process that has been killed."""
+    async def withdraw_presence(self, pid: int) -> None:
+        """Count no more, in any session, the tabs of a process that has been killed."""
         ...
 
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:

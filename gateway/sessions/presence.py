@@ -68,9 +68,9 @@ class Presence:
         """Return who has a session open: `[{user, tabs, lastSeenMs}]` as JSON."""
         return await self._store.presence(session_id, lifetime_ms=self._lifetime_ms)
 
-    async def withdraw(self, session_id: SessionId, pid: int) -> None:
+    async def withdraw(self, pid: int) -> None:
         """Forget what a process has said that has been killed: sooner than it runs out."""
-        await self._store.withdraw(session_id, _named(pid), lifetime_ms=self._lifetime_ms)
+        await self._store.withdraw(_named(pid), lifetime_ms=self._lifetime_ms)
 
     async def run(self) -> None:
         """Repeat what is so until cancelled; then say who has left."""

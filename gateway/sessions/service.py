@@ -275,9 +275,9 @@ class Sessions:
         check_write(caller, meta)
         return meta.active_run_id
 
-    async def withdraw_presence(self, session_id: SessionId, pid: int) -> None:
+    async def withdraw_presence(self, pid: int) -> None:
         """See SessionService."""
-        await self._presence.withdraw(session_id, pid)
+        await self._presence.withdraw(pid)
 
     # -- look ---------------------------------------------------------------------------------
 

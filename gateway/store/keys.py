@@ -58,6 +58,7 @@ class Keys:
         self.leases: Final = f"{prefix}:leases".encode()
         self.trim: Final = f"{prefix}:trim".encode()
         self.probe: Final = f"{prefix}:probe".encode()
+        self.any_here: Final = f"{prefix}:{{*}}:here".encode()
         self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)
 
     def _session(self, session_id: SessionId) -> SessionKeys:
@@ -82,6 +83,6 @@ class Keys:
         name = f"{tenant}/{user}" if tenant else user
         return f"{self._prefix}:user:{{{name}}}".encode()
 
-    def session_of(self, feed: bytes) -> str:
-        """Return the session whose channel this is."""
-        return feed[len(self._prefix) + 2 : -len("}:feed")].decode()
+    def session_of(self, name: bytes) -> str:
+        """Return the session of one of its names."""
+        return name[len(self._prefix) + 2 : name.rindex(b"}:")].decode()

@@ -42,6 +42,7 @@ from midstream.store.records import (
     StopStatus,
 )
 from midstream.store.server import UNKNOWN, ServerFacts, read_info
+from midstream.store.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -287,13 +288,10 @@ class RedisStore(RunHandover):
             )
         )
 
-    async def withdraw(self, session_id: SessionId, processes: str, *, lifetime_ms: int) -> None:
+    async def withdraw(self, processes: str, *, lifetime_ms: int) -> None:
         """See SessionStore."""
-        await self._client.run(
-            self._scripts.presence.call(
-                self._keys.here(session_id), processes, lifetime_ms, "", 0, processes
-            )
-        )
+        withdrawal = Withdrawal(self._client, self._keys, self._scripts, lifetime_ms)
+        await withdrawal.of(processes)
 
     async def presence(self, session_id: SessionId, *, lifetime_ms: int) -> Raw:
         """See SessionStore."""

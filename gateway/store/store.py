@@ -259,8 +259,11 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def withdraw(self, session_id: SessionId, processes: str, *, lifetime_ms: int) -> None:
-        """Forget what processes have said that have ended: those whose names begin so."""
+    async def withdraw(self, processes: str, *, lifetime_ms: int) -> None:
+        """Forget what processes have said that have ended: those whose names begin so.
+
+        In every session, which are looked for among all keys: for the demo alone.
+        """
         ...
 
     async def presence(self, session_id: SessionId, *, lifetime_ms: int) -> Raw:

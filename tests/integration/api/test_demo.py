@@ -69,13 +69,14 @@ async def test_visitor_is_told_which_worker_goes_on(start: Callable[..., Served]
 
     async def another_goes_on() -> bool:
         _, now = await served.at.call("GET", f"/api/demo/worker/{session.id}")
-        return now["runId"] == killed["runId"] and now["pid"] not in (None, killed["pid"])
+        is_same = now["runId"] == killed["runId"] and now["dead"] == [killed["pid"]]
+        return is_same and now["pid"] not in (None, killed["pid"])
 
     await eventually(another_goes_on, "another worker goes on")
     await session.stop()
     _, after = await served.at.call("GET", f"/api/demo/worker/{session.id}")
 
-    assert after == {"runId": None, "pid": None}
+    assert after == {"runId": None, "pid": None, "dead": []}
 
 
 async def test_visitor_kills_nobody_where_nothing_is_written(start: Callable[..., Served]) -> None:

@@ -249,13 +249,14 @@ async def test_feed_of_a_session_that_does_not_exist_yet_brings_it_when_it_begin
 class SeenPresence:
     """What followers of a session are told of who is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: SessionId = S) -> None:
+        self.session = session
         self.seen: list[list[int]] = []
         self._told = asyncio.Event()
 
     async def follow(self, gateway: Sessions, tabs: int = 1) -> None:
         """Follow until cancelled, for so many tabs."""
-        async with await gateway.follow(ALICE, S, None, tabs=tabs) as feed:
+        async with await gateway.follow(ALICE, self.session, None, tabs=tabs) as feed:
             async for event in feed:
                 if isinstance(event, FeedEvent) and event.event == "presence":
                     here = msgspec.json.decode(event.data)["here"]
@@ -297,26 +298,33 @@ async def test_presence_shows_who_has_the_session_open(
 async def test_presence_of_a_process_that_was_killed_is_withdrawn(
     gateways: Callable[[], Awaitable[Sessions]], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has killed it says so: its tabs, which connect again, are not counted twice."""
+    """Whoever has killed it says so: its tabs, which connect again, are not counted twice, in the
+    session that it wrote for nor in any other."""
+    monkeypatch.setattr("midstream.store.withdrawal.PAGE", 1)
     here = await gateways()
-    monkeypatch.setattr("midstream.sessions.presence.os.getpid", lambda: 77)
-    there = await gateways()
-    monkeypatch.undo()
-    sent = Reading(await here.start(ALICE, send(S, HELLO)))
-    (await script.next()).end()
-    await sent.end()
-    presence, lost = SeenPresence(), SeenPresence()
-    watching = asyncio.create_task(presence.follow(here))
-    dying = asyncio.create_task(lost.follow(there, tabs=2))
-    await presence.until([3])
-    await here.withdraw_presence(S, 7)
-    snapshot = await here.snapshot(ALICE, S)
-    await here.withdraw_presence(S, 77)
-    await presence.until([1])
-    watching.cancel()
-    dying.cancel()
+    with monkeypatch.context() as patch:
+        patch.setattr("midstream.sessions.presence.os.getpid", lambda: 77)
+        there = await gateways()
+    sessions = [SessionId(f"{S}-{number}") for number in range(3)]
+    followers, seen = [], []
+    for session in sessions:
+        sent = Reading(await here.start(ALICE, send(session, HELLO)))
+        (await script.next()).end()
+        await sent.end()
+        seen.append(presence := SeenPresence(session))
+        followers.append(asyncio.create_task(presence.follow(here)))
+        followers.append(asyncio.create_task(SeenPresence(session).follow(there, tabs=2)))
+    for presence in seen:
+        await presence.until([3])
+    await here.withdraw_presence(7)
+    others = [await here.snapshot(ALICE, session) for session in sessions]
+    await here.withdraw_presence(77)
+    for presence in seen:
+        await presence.until([1])
+    for follower in followers:
+        follower.cancel()
 
-    assert msgspec.json.decode(snapshot.presence)[0]["tabs"] == 3
+    assert [msgspec.json.decode(each.presence)[0]["tabs"] for each in others] == [3, 3, 3]
 
 
 async def test_presence_of_a_follower_that_speaks_for_several_tabs(

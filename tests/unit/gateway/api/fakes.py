@@ -125,8 +125,8 @@ class FakeSessions:
     async def at_work(self, caller: Any, session_id: str) -> Any:
         return self._answer("at_work", caller=caller, session_id=session_id)
 
-    async def withdraw_presence(self, session_id: str, pid: int) -> None:
-        self._answer("withdraw_presence", session_id=session_id, pid=pid)
+    async def withdraw_presence(self, pid: int) -> None:
+        self._answer("withdraw_presence", pid=pid)
 
     async def follow(self, caller: Any, session_id: str, after: Any, *, tabs: int = 1) -> Any:
         return self._answer("follow", session_id=session_id, after=after, tabs=tabs)

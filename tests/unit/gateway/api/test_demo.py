@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, cast
 
+import pytest
 from litestar import Litestar
 
-from midstream.api.demo import Asset, demo_pages, read_build
-from tests.unit.gateway.api.fakes import Answer, request
+from midstream.api.demo import Asset, Killing, demo_pages, read_build
+from midstream.live_demo.process_map import Whereabouts
+from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from midstream.sessions.contract import SessionService
 
 PAGE = b"<!doctype html><title>demo</title>"
 SCRIPT = b"export const answer = 42;\n" * 200
@@ -67,3 +72,19 @@ def test_asset_that_does_not_exist_is_404() -> None:
 def test_visitor_without_a_build_is_told_how_to_make_one(tmp_path: Path) -> None:
     """The page names the command."""
     assert b"make run" in read_build(tmp_path / "absent")["index.html"].content
+
+
+@pytest.mark.anyio
+async def test_who_kills_does_what_a_killed_killer_has_left(tmp_path: Path) -> None:
+    """Two visitors within a second: tabs that were connected to the first victim are no more
+    counted, though the worker that killed it is the second one."""
+    whereabouts, sessions = Whereabouts(tmp_path), FakeSessions()
+    first = 4_194_305  # beyond what a kernel gives
+    await asyncio.to_thread(whereabouts.note_death, first)
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    await Killing(cast("SessionService", sessions), whereabouts, RUN.id, process.pid).go()
+
+    assert await process.wait() == -signal.SIGKILL
+    withdrawn = {call["pid"] for call in sessions.called("withdraw_presence")}
+    assert withdrawn == {first, process.pid}
+    assert await asyncio.to_thread(whereabouts.deaths) == []

@@ -33,11 +33,34 @@ async def test_sibling_finds_nobody_once_the_run_is_over(tmp_path: Path) -> None
     assert await asyncio.to_thread(Whereabouts(tmp_path).find, RUN) is None
 
 
-def test_sibling_finds_nobody_where_a_dead_process_left_its_word(tmp_path: Path) -> None:
-    """Without its lock, a file names nobody: its number may be another program's by now."""
-    (tmp_path / RUN).write_text("1")
-    assert Whereabouts(tmp_path).find(RUN) is None
-    assert not (tmp_path / RUN).exists()
+def test_sibling_learns_who_died_of_a_run(tmp_path: Path) -> None:
+    """Without its lock, a file names the dead: its number may be another program's by now."""
+    for pid in (300, 20):
+        (tmp_path / f"{RUN}.{pid}").touch()
+        os.utime(tmp_path / f"{RUN}.{pid}", (pid, pid))
+    assert Whereabouts(tmp_path).look(RUN) == (None, [20, 300])
+
+
+@pytest.mark.anyio
+async def test_dead_are_named_beside_who_goes_on_until_the_run_is_over(tmp_path: Path) -> None:
+    """Whoever asks later than at the death learns of it, too."""
+    (tmp_path / f"{RUN}.1").touch()
+    async with Whereabouts(tmp_path).here(RUN):
+        assert await asyncio.to_thread(Whereabouts(tmp_path).look, RUN) == (os.getpid(), [1])
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+
+
+def test_sibling_forgets_what_the_dead_left_of_runs_long_ago(tmp_path: Path) -> None:
+    """Nobody has gone on with them, who would take it away."""
+    (tmp_path / "run_0.1").touch()
+    os.utime(tmp_path / "run_0.1", (0, 0))
+
+    async def begin() -> None:
+        async with Whereabouts(tmp_path).here(RUN):
+            pass
+
+    asyncio.run(begin())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sibling_finds_nobody_for_a_run_never_heard_of(tmp_path: Path) -> None:
