@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 from litestar import Response, get
 from msgspec import Struct
 
 from midstream.agents.base import AgentOffer
-from midstream.api.chat.routes import JSON, ApiDependency, CallerDependency
+from midstream.api.context import ApiDependency, CallerDependency, json_response
 
 
 class Offers(Struct, frozen=True):
@@ -21,4 +20,4 @@ class Offers(Struct, frozen=True):
 @get("/api/agents", operation_id="listAgents", tags=["chat"])
 async def list_agents(api: ApiDependency, caller: CallerDependency) -> Response[bytes]:
     """List the agents, and the models that each can be asked for."""
-    return Response(msgspec.json.encode(Offers(api.agents)), media_type=JSON)
+    return json_response(Offers(api.agents))

@@ -1,15 +1,24 @@
-"""What every handler has: the sessions, who may come in, and the server's limits."""
+"""What every handler has: the sessions, who may come in, and the server's limits.
+
+Also the types that handlers declare their arguments with, and how they read and write bodies.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from litestar import Request  # noqa: TC002 (Litestar reads the annotations)
+import msgspec
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
+from litestar.params import SkipValidation
 
 from midstream.aio.idle_timeout import SilenceLimit
-from midstream.errors import DrainingError
+from midstream.api.off_loop import off_loop
+from midstream.errors import DrainingError, InvalidRequestError
 from midstream.limits.limiter import Limiter
-from midstream.sessions.access import Caller  # noqa: TC001 (Litestar reads the annotations)
+from midstream.protocol.surrogates import well_formed
+from midstream.sessions.access import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +29,10 @@ if TYPE_CHECKING:
     from midstream.api.auth.gate import Gate
     from midstream.sessions.contract import SessionService
     from midstream.settings.sections import ServerSettings
+
+JSON: Final = "application/json"
+
+AnyRequest = Request[Any, Any, Any]
 
 
 class Api:
@@ -80,10 +93,37 @@ class Api:
         """Return who calls; see `Gate.admit`."""
         return await self.gate.admit(connection)
 
-    async def admit_request(self, request: Request[Any, Any, Any]) -> Caller:
+    async def admit_request(self, request: AnyRequest) -> Caller:
         """`admit`, as Litestar calls it for the dependency `caller`."""
         return await self.gate.admit(request)
 
-    def admit_agent(self, request: Request[Any, Any, Any]) -> Caller:
+    def admit_agent(self, request: AnyRequest) -> Caller:
         """Return for whom an agent calls, for the dependency `agent`; see `Gate.admit_agent`."""
         return self.gate.admit_agent(request)
+
+
+ApiDependency = NamedDependency[SkipValidation[Api]]
+CallerDependency = NamedDependency[SkipValidation[Caller]]
+AgentDependency = NamedDependency[SkipValidation[Caller]]
+"""For whom an agent calls."""
+
+
+async def read_body(request: AnyRequest) -> bytes:
+    """Return the request's body, every string of its JSON well-formed.
+
+    A client's history may hold half a character, and is to be sent all the same.
+
+    Raises:
+        RequestEntityTooLarge: over the limit; not read further.
+        InvalidRequestError: the client went away in the middle of it.
+    """
+    try:
+        body = await request.body()
+    except InternalServerException:
+        raise InvalidRequestError("unable to read the request; it was cut short") from None
+    return await off_loop(body, well_formed, body)
+
+
+def json_response(content: object) -> Response[bytes]:
+    """Return the answer with this value as its JSON."""
+    return Response(msgspec.json.encode(content), media_type=JSON)

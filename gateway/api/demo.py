@@ -15,19 +15,20 @@ import os
 import signal
 from asyncio import to_thread
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat.routes import (
-    JSON,
+from midstream.api.context import (
+    AnyRequest,
     ApiDependency,
     CallerDependency,
+    json_response,
     read_body,
 )
 from midstream.errors import InvalidRequestError, RunNotFoundError, StoreUnavailableError
@@ -81,8 +82,6 @@ DYING_DELAY_S: Final = 0.1
 DEATH_LIMIT_S: Final = 2.0
 """For a process to be gone after SIGKILL: the kernel frees its memory first."""
 DEATH_TICK_S: Final = 0.01
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class Asset(Struct, frozen=True):
@@ -195,7 +194,7 @@ def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
         """Name the worker that writes the session's answer."""
         run_id = await api.sessions.at_work(caller, parameters.session_id(chat_id))
         found = (None, []) if run_id is None else await to_thread(whereabouts.look, run_id)
-        return Response(msgspec.json.encode(AtWork(run_id, *found)), media_type=JSON)
+        return json_response(AtWork(run_id, *found))
 
     @post("/api/demo/kill", status_code=200, operation_id="kill", tags=["demo"])
     async def kill(
@@ -215,11 +214,9 @@ def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
         itself = pid == os.getpid()
         if not itself:
             await killing.go()
-        return Response(
-            msgspec.json.encode(AtWork(run_id, pid, dead)),
-            media_type=JSON,
-            background=BackgroundTask(killing.go_later) if itself else None,
-        )
+        answer = json_response(AtWork(run_id, pid, dead))
+        answer.background = BackgroundTask(killing.go_later) if itself else None
+        return answer
 
     return [worker, kill]
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 VERSION_HEADER: Final = "x-ai-sdk-version"
+MAX_ERROR_TEXT: Final = 2_000
+"""Of the `errorText` that ends a run."""
 RUN_PREFIX: Final = "run_"
 """Every run id of ours begins with it."""
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from litestar import Controller, Response, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, SkipValidation
+from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.api import parameters
-from midstream.api.chat.routes import (
+from midstream.api.chat.start_request import start_request
+from midstream.api.context import (
+    AgentDependency,
     AnyRequest,
     ApiDependency,
+    json_response,
     read_body,
 )
-from midstream.api.chat.start_request import start_request
 from midstream.api.off_loop import off_loop
+from midstream.api.parameters import MAX_ERROR_TEXT
 from midstream.errors import InvalidRequestError
 from midstream.ids import RunId, check_id
 from midstream.protocol.chunks import FinishReason
@@ -26,7 +28,6 @@ from midstream.protocol.codec import UNREADABLE, encode
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
-from midstream.sessions.access import Caller
 from midstream.sessions.pushed.runs import MAX_CHUNKS, Ending
 from midstream.store.records import RunKey
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from midstream.sessions.pushed.runs import Pushed, PushedRun
 
 DEFAULT_AGENT: Final = "pushed"
-MAX_ERROR_TEXT: Final = 2_000
-
-AgentDependency = NamedDependency[SkipValidation[Caller]]
 
 
 class _Asked(Struct, rename="camel"):
@@ -115,7 +113,7 @@ class PushController(Controller):
             run = await pushed.claim(agent, start, name)
             if run.fence:
                 held.until_ended(start.session_id, run.run.id, grant.run)
-        return _json(_claim(run, pushed.limits.lease_ms, api.settings.max_body_bytes))
+        return json_response(_claim(run, pushed.limits.lease_ms, api.settings.max_body_bytes))
 
     @post("/{chat_id:str}/{run_id:str}/chunks", status_code=200, operation_id="appendChunks")
     async def append(
@@ -134,7 +132,7 @@ class PushController(Controller):
         _check_count(body.count(b"\n") // 2, at_least=0)
         lines = [line for line in body.split(b"\n") if line.strip()]
         _check_count(len(lines), at_least=1)
-        return _json(_stored(await api.sessions.pushed.append(agent, key, first, lines)))
+        return json_response(_stored(await api.sessions.pushed.append(agent, key, first, lines)))
 
     @post("/{chat_id:str}/{run_id:str}/renew", status_code=200, operation_id="renewRun")
     async def renew(
@@ -150,7 +148,7 @@ class PushController(Controller):
         wait_ms = parameters.number(request, "waitMs", None) or 0
         pushed = api.sessions.pushed
         stopped_by = await pushed.renew(agent, key, wait_ms / 1000)
-        return _json(Stored(stopped_by=stopped_by, lease_ms=pushed.limits.lease_ms))
+        return json_response(Stored(stopped_by=stopped_by, lease_ms=pushed.limits.lease_ms))
 
     @post("/{chat_id:str}/{run_id:str}/end", status_code=200, operation_id="endRun")
     async def end(
@@ -164,7 +162,7 @@ class PushController(Controller):
         """End the run, once."""
         key = _run_key(chat_id, run_id, request)
         ending = read_ending(await read_body(request))
-        return _json(_stored(await api.sessions.pushed.end(agent, key, ending)))
+        return json_response(_stored(await api.sessions.pushed.end(agent, key, ending)))
 
 
 def read_claim(body: bytes) -> StartRequest:
@@ -271,7 +269,3 @@ def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> Claim:
 
 def _stored(pushed: Pushed) -> Stored:
     return Stored(next=pushed.next, stopped_by=pushed.stopped_by)
-
-
-def _json(content: Any) -> Response[bytes]:
-    return Response(msgspec.json.encode(content), media_type="application/json")

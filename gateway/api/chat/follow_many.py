@@ -15,7 +15,7 @@ from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotation
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat.routes import (  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.context import (  # noqa: TC001 (Litestar reads the annotations)
     AnyRequest,
     ApiDependency,
     CallerDependency,

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from litestar import Controller, Request, Response, delete, get, post
-from litestar.di import NamedDependency
-from litestar.exceptions import InternalServerException
-from litestar.params import FromPath, SkipValidation
+from litestar import Controller, Response, delete, get, post
+from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
 from midstream.api import parameters
 from midstream.api.chat.run_stream import Protocol, View, nothing_left, run_stream
 from midstream.api.chat.start_request import read_start, read_v4_start
-from midstream.api.context import Api
+from midstream.api.context import (
+    AnyRequest,
+    ApiDependency,
+    CallerDependency,
+    json_response,
+    read_body,
+)
 from midstream.api.off_loop import off_loop
 from midstream.errors import InvalidRequestError, RunNotFoundError, SessionNotFoundError
 from midstream.ids import MessageId, RunId, SessionId, check_id
-from midstream.protocol.surrogates import well_formed
-from midstream.sessions.access import Caller
 from midstream.sessions.contract import Snapshot
 
 if TYPE_CHECKING:
+    from midstream.api.context import Api
+    from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunReader
     from midstream.store.records import SessionMeta
 
-JSON: Final = "application/json"
 DEFAULT_PAGE: Final = 50
 MAX_PAGE: Final = 200
-
-AnyRequest = Request[Any, Any, Any]
-ApiDependency = NamedDependency[SkipValidation[Api]]
-CallerDependency = NamedDependency[SkipValidation[Caller]]
 
 
 class StopBody(Struct, frozen=True, rename="camel"):
@@ -163,7 +162,7 @@ class ChatController(Controller):
             else MessageId(check_id(message_id, "message id")),
             request_key=None if key is None else check_id(key, "request id"),
         )
-        return _json(Stopped(stopped))
+        return json_response(Stopped(stopped))
 
     @get("/{chat_id:str}", operation_id="snapshot")
     async def snapshot(
@@ -180,11 +179,11 @@ class ChatController(Controller):
         """
         session_id = parameters.session_id(chat_id)
         try:
-            return _json(await api.sessions.snapshot(caller, session_id))
+            return json_response(await api.sessions.snapshot(caller, session_id))
         except SessionNotFoundError:
             if request.query_params.get("orEmpty") != "true":
                 raise
-            return _json(Snapshot.empty(session_id))
+            return json_response(Snapshot.empty(session_id))
 
     @delete("/{chat_id:str}/messages/{message_id:str}", operation_id="deleteMessage")
     async def delete_message(
@@ -224,23 +223,7 @@ async def list_chats(
         limit=min(limit, MAX_PAGE),
         before_ms=parameters.number(request, "before", None),
     )
-    return _json(Chats([ChatSummary.of(meta) for meta in found]))
-
-
-async def read_body(request: AnyRequest) -> bytes:
-    """Return the request's body, every string of its JSON well-formed.
-
-    A client's history may hold half a character, and is to be sent all the same.
-
-    Raises:
-        RequestEntityTooLarge: over the limit; not read further.
-        InvalidRequestError: the client went away in the middle of it.
-    """
-    try:
-        body = await request.body()
-    except InternalServerException:
-        raise InvalidRequestError("unable to read the request; it was cut short") from None
-    return await off_loop(body, well_formed, body)
+    return json_response(Chats([ChatSummary.of(meta) for meta in found]))
 
 
 async def _from_index(chat_id: str, api: Api, caller: Caller) -> tuple[SessionId, RunReader | None]:
@@ -262,7 +245,3 @@ async def _from_index(chat_id: str, api: Api, caller: Caller) -> tuple[SessionId
     except RunNotFoundError:
         reader = None
     return session_id, reader
-
-
-def _json(content: object) -> Response[bytes]:
-    return Response(msgspec.json.encode(content), media_type=JSON)

@@ -10,8 +10,14 @@ from litestar.params import FromPath  # noqa: TC002 - Litestar reads annotations
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat.routes import AnyRequest, ApiDependency, read_body
-from midstream.api.push import MAX_ERROR_TEXT, AgentDependency
+from midstream.api.context import (
+    AgentDependency,
+    AnyRequest,
+    ApiDependency,
+    json_response,
+    read_body,
+)
+from midstream.api.parameters import MAX_ERROR_TEXT
 from midstream.errors import InvalidRequestError
 from midstream.ids import check_id
 from midstream.protocol.codec import UNREADABLE
@@ -54,8 +60,7 @@ class TurnController(Controller):
         run = await api.sessions.turn_ends.end(
             agent, parameters.session_id(chat_id), check_id(run_key, "run key"), failed
         )
-        ended = EndedTurn(run_id=run.id, outcome=str(run.outcome))
-        return Response(msgspec.json.encode(ended), media_type="application/json")
+        return json_response(EndedTurn(run_id=run.id, outcome=str(run.outcome)))
 
 
 def read_end(body: bytes) -> EndTurnBody:
