@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from midstream.answer import ToolCall
     from midstream.app import Gateway, create_app
     from midstream.errors import AgentError
+    from midstream.version import VERSION
 
 __all__ = [
     "VERSION",
@@ -32,9 +33,8 @@ __all__ = [
     "create_app",
 ]
 
-VERSION: Final = "0.2.0"
-
 _HOMES: Final = {
+    "VERSION": "midstream.version",
     "Agent": "midstream.agents.python.agent",
     "AgentError": "midstream.errors",
     "Gateway": "midstream.app",

@@ -13,7 +13,6 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from midstream import VERSION
 from midstream.api.agents import list_agents
 from midstream.api.auth.agent_keys import create_agent_keys
 from midstream.api.auth.gate import Gate, origin_regex, page_origins, served_hosts
@@ -53,6 +52,7 @@ from midstream.settings.source import load_settings
 from midstream.store.client import StoreSettings
 from midstream.store.redis_store import RedisStore
 from midstream.store.server import KnownServer, log_server
+from midstream.version import VERSION
 from midstream.wiring import forwarded_headers, open_agents
 
 if TYPE_CHECKING:

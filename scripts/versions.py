@@ -18,13 +18,13 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 def said() -> dict[str, str]:
     """Return the version by the file that says it; the changelog's is that of its newest entry."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    module = (ROOT / "gateway" / "__init__.py").read_text()
+    module = (ROOT / "gateway" / "version.py").read_text()
     workspace = ROOT / "demo-ui"
     lock = json.loads((workspace / "package-lock.json").read_text())["packages"]
     demo = json.loads((workspace / "app" / "package.json").read_text())["dependencies"]
     return {
         "pyproject.toml": project["version"],
-        "gateway/__init__.py": _first(r'^VERSION: Final = "(.+)"', module),
+        "gateway/version.py": _first(r'^VERSION: Final = "(.+)"', module),
         "demo-ui/transport/package.json": json.loads(
             (workspace / "transport" / "package.json").read_text()
         )["version"],

@@ -8,12 +8,12 @@ from typing import Final
 
 import click
 
-from midstream import VERSION
 from midstream.errors import SettingsError, StoreError
 from midstream.process.launch import EXIT_REDIS, EXIT_SETTINGS
 from midstream.settings.docs import settings_markdown
 from midstream.settings.source import load_settings
 from midstream.telemetry import configure_logging
+from midstream.version import VERSION
 
 SERVE_HELP: Final = """Serve the gateway.
 
