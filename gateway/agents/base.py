@@ -1,15 +1,21 @@
-"""What the gateway asks of whatever answers: a run's chunks, and nothing about how to keep them."""
+"""What the gateway asks of whatever answers: a run's chunks, and nothing about how to keep them.
+
+The runs of a durable agent outlive the process that produces them: the agent remembers, as it
+goes, where its run is. If the process dies, another one takes the run over and asks its own agent
+of the same name to go on: from the last point that was remembered, saying again, chunk by chunk,
+what the log holds after it, and then the rest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
-from midstream.agents.durable import DurableRuns, RunMemory
 from midstream.ids import NO_TENANT, RunId, SessionId, TenantId, UserId
+from midstream.protocol.chunks import AnyChunk
 from midstream.protocol.cut_calls import (
     INTERRUPTED_CALL,
     UNCALLED,
@@ -20,8 +26,69 @@ from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import SendTrigger
 
-if TYPE_CHECKING:
-    from midstream.protocol.chunks import AnyChunk
+
+class Interrupted(Struct, frozen=True, kw_only=True):
+    """What a process that died left of a run.
+
+    Attributes:
+        chunks: all that the log holds of the run, oldest first; `start` is the first.
+        next: the sequence at which the last remembered point was true: what `chunks` holds
+            from there on is to be said again.
+        point: what the agent remembered there; empty if it had not come to that.
+    """
+
+    chunks: Sequence[AnyChunk]
+    next: int
+    point: bytes
+
+    @property
+    def held(self) -> Sequence[AnyChunk]:
+        """What the log holds from the point on."""
+        return self.chunks[self.next :]
+
+
+class RunMemory(Protocol):
+    """What outlives the process that produces a run."""
+
+    @property
+    def interrupted(self) -> Interrupted | None:
+        """What another process left; None for a run that begins here."""
+        ...
+
+    @property
+    def next(self) -> int:
+        """The sequence of the next chunk that the agent yields."""
+        ...
+
+    async def remember(self, point: bytes, *, required: bool = True) -> None:
+        """Keep `point`, once everything yielded so far is in the log.
+
+        Args:
+            required: wait for as long as a run may wait for Redis. Otherwise it is left out
+                when Redis does not answer soon.
+
+        Raises:
+            StoreUnavailableError: it was required, and Redis stayed away.
+        """
+        ...
+
+
+class DurableRuns(Protocol):
+    """The ability of an agent to go on with a run in another process. See `AgentTraits`.
+
+    Its `stream` then yields what comes after `request.memory.interrupted.next`, if that is set.
+    """
+
+    def can_go_on(self, interrupted: Interrupted) -> bool:
+        """Whether this run can be gone on with exactly; otherwise it is closed."""
+        ...
+
+    async def abandon(self, point: bytes) -> None:
+        """Release what a run holds elsewhere that has come to `point` and will not go on.
+
+        Bounded in time; never fails.
+        """
+        ...
 
 
 class AgentRequest(Struct, frozen=True, kw_only=True):
@@ -39,7 +106,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         headers: those of the client's request that some agent may forward; names in lower
             case.
         tenant: whose people `user` is one of; the same name in another is another person.
-        memory: set for agents whose runs outlive their process (`agents.durable`).
+        memory: set for agents whose runs outlive their process (`AgentTraits.durable`).
         begun: ids of the calls whose tools were started; an agent that executes tools adds to
             it, so that a cut run can say of each whether it may have taken effect.
     """

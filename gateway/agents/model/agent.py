@@ -26,8 +26,7 @@ from midstream.agents.tools.executor import Tools
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from midstream.agents.base import AgentRequest
-    from midstream.agents.durable import Interrupted
+    from midstream.agents.base import AgentRequest, Interrupted
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import DurableResponses, Provider
 

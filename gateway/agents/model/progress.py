@@ -30,7 +30,7 @@ from midstream.providers.base import ToolCall, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from midstream.agents.durable import Interrupted, RunMemory
+    from midstream.agents.base import Interrupted, RunMemory
     from midstream.providers.stream.part_ids import PartIds
 
 

@@ -55,8 +55,7 @@ from midstream.providers.stream.part_ids import PartIds
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
 
-    from midstream.agents.base import AgentRequest
-    from midstream.agents.durable import Interrupted
+    from midstream.agents.base import AgentRequest, Interrupted
     from midstream.agents.model.agent import ModelAgentConfig
     from midstream.agents.tools.executor import Tools
     from midstream.providers.base import Provider, ToolCall

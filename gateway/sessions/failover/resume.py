@@ -1,7 +1,7 @@
 """Runs of dead processes that this one goes on with.
 
 Whoever takes an orphan over asks here first. A run whose agent outlives its process
-(`agents.durable`) is produced on by this one's agent of the same name, and its readers notice
+(`AgentTraits.durable`) is produced on by this one's agent of the same name, and its readers notice
 nothing; any other is closed.
 """
 
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
-from midstream.agents.base import AgentRequest
-from midstream.agents.durable import Interrupted
+from midstream.agents.base import AgentRequest, Interrupted
 from midstream.errors import AgentNotFoundError
 from midstream.ids import NO_TENANT, TenantId, UserId
 from midstream.protocol.errors import MalformedFrameError
@@ -27,8 +26,7 @@ from midstream.telemetry import RUNS_TAKEN_UP
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.agents.base import AnyAgent
-    from midstream.agents.durable import DurableRuns
+    from midstream.agents.base import AnyAgent, DurableRuns
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import StartRequest

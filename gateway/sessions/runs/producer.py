@@ -47,8 +47,7 @@ from midstream.telemetry import RUNS_ENDED, quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.agents.base import AgentRequest, AnyAgent
-    from midstream.agents.durable import Interrupted
+    from midstream.agents.base import AgentRequest, AnyAgent, Interrupted
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.store.store import SessionStore
@@ -104,7 +103,7 @@ class Producer:
     Args:
         continued: for a run that goes on with a message, that message as it was before.
         stored: for a run that was taken over, all the chunks that its log holds.
-        interrupted: set if the agent goes on with it (`agents.durable`).
+        interrupted: set if the agent goes on with it (`AgentTraits.durable`).
     """
 
     def __init__(

@@ -17,8 +17,7 @@ from midstream.telemetry import RUNS_ACTIVE
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from midstream.agents.base import AnyAgent
-    from midstream.agents.durable import Interrupted
+    from midstream.agents.base import AnyAgent, Interrupted
     from midstream.ids import RunId
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage

@@ -19,7 +19,7 @@ from midstream.store.records import AppendStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from midstream.agents.durable import Interrupted
+    from midstream.agents.base import Interrupted
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.runs.committer import Lane
@@ -77,7 +77,7 @@ class Rejoin:
 
 
 class StoredMemory:
-    """A run's memory, in the store beside the run. Implements `agents.durable.RunMemory`.
+    """A run's memory, in the store beside the run. Implements `agents.base.RunMemory`.
 
     Args:
         next_sequence: returns the sequence of the next chunk that the agent yields.

@@ -24,7 +24,7 @@ from tests.support.processes import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from midstream.agents.durable import Interrupted
+    from midstream.agents.base import Interrupted
     from midstream.sessions import Sessions
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from midstream.agents.base import AgentRequest
-from midstream.agents.durable import Interrupted
+from midstream.agents.base import AgentRequest, Interrupted
 from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
 from midstream.agents.model.progress import read_point
 from midstream.agents.tools.executor import Tools
