@@ -13,9 +13,10 @@ from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.structs import replace
 
+from midstream.agents.metadata import MessageMetadata, add_usage
 from midstream.agents.model.approvals import Answers
 from midstream.agents.model.opening import Opening
 from midstream.agents.model.progress import (
@@ -31,7 +32,6 @@ from midstream.agents.model.progress import (
     told_to_model,
 )
 from midstream.agents.model.step import EXECUTING, Step
-from midstream.agents.usage import add_usage
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import (
@@ -62,16 +62,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-
-class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
-    """What a message's metadata says of the run; times in milliseconds from its begin."""
-
-    model: str | None = None
-    usage: Usage | None = None
-    finish_reason: FinishReason | None = None
-    first_chunk_ms: int | None = None
-    duration_ms: int | None = None
 
 
 class ModelRun:

@@ -17,8 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from midstream.agents.base import AgentTraits
-from midstream.agents.model.run import MessageMetadata
-from midstream.agents.usage import add_usage
+from midstream.agents.metadata import MessageMetadata, add_usage
 from midstream.errors import ProviderUnavailableError, RunActiveError, RunStoppedError
 from midstream.protocol.chunks import (
     AnyChunk,

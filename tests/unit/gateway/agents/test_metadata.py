@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midstream.agents.usage import add_usage
+from midstream.agents.metadata import add_usage
 from midstream.providers.base import Usage
 
 ONE = Usage(

@@ -1,17 +1,29 @@
-"""Sums of token counts.
-
-Source: ai 7.0.173, `types/usage.ts` (`addLanguageModelUsage`).
-"""
+"""What a message's metadata says of the run that wrote it: model, tokens, times."""
 
 from __future__ import annotations
 
+from msgspec import Struct
+
+from midstream.protocol.chunks import FinishReason
 from midstream.providers.base import Usage
+
+
+class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """What a message's metadata says of the run; times in milliseconds from its begin."""
+
+    model: str | None = None
+    usage: Usage | None = None
+    finish_reason: FinishReason | None = None
+    first_chunk_ms: int | None = None
+    duration_ms: int | None = None
 
 
 def add_usage(first: Usage | None, second: Usage | None) -> Usage | None:
     """Return what two steps used together, without the provider's own fields.
 
     A count that neither knows stays unknown.
+
+    Source: ai 7.0.173, `types/usage.ts` (`addLanguageModelUsage`).
     """
     if first is None and second is None:
         return None
