@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, structs
 
 from midstream.agents.base import AgentOffer, AgentTraits, AnyAgent
-from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent
+from midstream.agents.model.config import ModelAgentConfig
 from midstream.agents.python.agent import Agent
 from midstream.agents.python.imports import import_object, unusable
 from midstream.agents.tools.configured import make_tools

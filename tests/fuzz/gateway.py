@@ -9,7 +9,8 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent
+from midstream.agents.model.config import ModelAgentConfig
 from midstream.agents.python.agent import Agent
 from midstream.agents.tools.executor import Tools
 from midstream.api.chat.start_request import read_start

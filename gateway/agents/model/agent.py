@@ -12,10 +12,7 @@ Source: ai 7.0.173, `generate-text/stream-text.ts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from midstream.agents.base import AgentTraits
 from midstream.agents.model.left_out import LeavingOut, Refused
@@ -24,37 +21,12 @@ from midstream.agents.model.run import ModelRun
 from midstream.agents.tools.executor import Tools
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from midstream.agents.base import AgentRequest, Interrupted
+    from midstream.agents.model.config import ModelAgentConfig
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import DurableResponses, Provider
-
-
-class ModelAgentConfig(Struct, frozen=True, kw_only=True):
-    """What makes a configured agent.
-
-    Attributes:
-        model: answers unless the client asks for one of `models`.
-        parameters, provider_options: see `StepRequest`.
-        message_metadata: whether the message says which model wrote it, what it used and
-            how long it took.
-        max_steps: calls of the model in one run.
-        restarts: a step that was cut by the death of its process is begun again.
-    """
-
-    name: str
-    model: str
-    models: Sequence[str] = ()
-    system: str | None = None
-    tool_choice: str | None = None
-    parameters: Mapping[str, object] = {}
-    provider_options: Mapping[str, object] = {}
-    send_reasoning: bool = True
-    send_sources: bool = False
-    message_metadata: bool = True
-    max_steps: int = 20
-    restarts: bool = False
 
 
 class ModelAgent:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from midstream.agents.base import AgentRequest, Interrupted
-    from midstream.agents.model.agent import ModelAgentConfig
+    from midstream.agents.model.config import ModelAgentConfig
     from midstream.agents.tools.executor import Tools
     from midstream.providers.base import Provider, ToolCall
 

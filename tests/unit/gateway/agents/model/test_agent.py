@@ -11,7 +11,8 @@ import pytest
 from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
-from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent
+from midstream.agents.model.config import ModelAgentConfig
 from midstream.agents.tools.executor import Tools
 from midstream.agents.tools.python_tool import PythonTool
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError

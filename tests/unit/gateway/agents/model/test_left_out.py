@@ -9,7 +9,8 @@ import pytest
 from msgspec import Raw
 
 from midstream.agents.base import AgentRequest
-from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent
+from midstream.agents.model.config import ModelAgentConfig
 from midstream.agents.model.left_out import KEPT, Refused, _files
 from midstream.errors import ProviderRejectedError
 from midstream.ids import RunId, SessionId, UserId

@@ -13,7 +13,8 @@ import pytest
 from msgspec import Raw
 
 from midstream.agents.base import AgentRequest, Interrupted
-from midstream.agents.model.agent import ModelAgent, ModelAgentConfig
+from midstream.agents.model.agent import ModelAgent
+from midstream.agents.model.config import ModelAgentConfig
 from midstream.agents.model.progress import read_point
 from midstream.agents.tools.executor import Tools
 from midstream.agents.tools.python_tool import PythonTool

@@ -1,0 +1,33 @@
+"""What makes a configured agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+
+class ModelAgentConfig(Struct, frozen=True, kw_only=True):
+    """A model, its instructions, and how its runs behave.
+
+    Attributes:
+        model: answers unless the client asks for one of `models`.
+        parameters, provider_options: see `StepRequest`.
+        message_metadata: whether the message says which model wrote it, what it used and
+            how long it took.
+        max_steps: calls of the model in one run.
+        restarts: a step that was cut by the death of its process is begun again.
+    """
+
+    name: str
+    model: str
+    models: Sequence[str] = ()
+    system: str | None = None
+    tool_choice: str | None = None
+    parameters: Mapping[str, object] = {}
+    provider_options: Mapping[str, object] = {}
+    send_reasoning: bool = True
+    send_sources: bool = False
+    message_metadata: bool = True
+    max_steps: int = 20
+    restarts: bool = False
