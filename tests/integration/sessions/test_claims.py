@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from midstream.agents.registry import Agents
 from midstream.errors import InvalidRequestError, RunActiveError, SessionNotFoundError
 from midstream.ids import SessionId
 from midstream.protocol.assembler import Assembler
@@ -28,7 +29,6 @@ from midstream.store.records import (
     RunState,
 )
 from midstream.store.redis_store import RedisStore
-from midstream.wiring import Agents
 from tests.support.played import ALICE, BOB, send, user_message
 
 if TYPE_CHECKING:

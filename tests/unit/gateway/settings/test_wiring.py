@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from midstream import Agent, Run
 from midstream.agents.base import AgentRequest, AgentTraits
+from midstream.agents.registry import Agents, import_agent
 from midstream.agents.tools.api import tool_options
 from midstream.agents.tools.configured import make_tools
 from midstream.errors import AgentNotFoundError, SettingsError
@@ -25,7 +26,7 @@ from midstream.settings.agents import (
 )
 from midstream.settings.providers import SIMULATED_KINDS
 from midstream.settings.sections import Settings
-from midstream.wiring import Agents, default_agents, import_agent, open_agents, outliving_workers
+from midstream.wiring import default_agents, open_agents, outliving_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
