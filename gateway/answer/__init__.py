@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from midstream.answer.answer import Answer
-from midstream.answer.tool_call import ToolCall, ToolError
+from midstream.answer.answer import Answer, ToolCall, ToolError
 
 __all__ = ["Answer", "ToolCall", "ToolError"]
