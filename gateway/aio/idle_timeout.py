@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class SilenceLimit:
+class IdleTimeout:
     """Ends waits that take longer than `limit_s`, in any number of tasks.
 
     One timer looks at all who wait, and is set again for the longest of them. There is none
@@ -26,18 +26,18 @@ class SilenceLimit:
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._timer: asyncio.TimerHandle | None = None
-        self._waiters: set[Waiter] = set()
+        self._waiters: set[IdleWaiter] = set()
 
-    def waiter(self) -> Waiter:
+    def waiter(self) -> IdleWaiter:
         """Return a block for one task's waits; to be closed after the last of them."""
         loop = asyncio.get_running_loop()
-        waiter = Waiter(self, loop)
+        waiter = IdleWaiter(self, loop)
         self._waiters.add(waiter)
         if self._timer is None:
             self._timer = loop.call_later(self._limit_s, self._look, loop)
         return waiter
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, waiter: IdleWaiter) -> None:
         """Forget a waiter."""
         self._waiters.discard(waiter)
         if not self._waiters and self._timer is not None:
@@ -59,7 +59,7 @@ class SilenceLimit:
         self._timer = loop.call_later(left_s, self._look, loop)
 
 
-class Waiter:
+class IdleWaiter:
     """`with waiter: await ...`, any number of times, one after another, in whatever task.
 
     Raises (from the block):
@@ -68,7 +68,7 @@ class Waiter:
 
     __slots__ = ("_cancelling", "_expired", "_limit", "_loop", "_task", "since")
 
-    def __init__(self, limit: SilenceLimit, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, limit: IdleTimeout, loop: asyncio.AbstractEventLoop) -> None:
         self.since: float | None = None
         """`time.monotonic()` since when it waits; None while it does not."""
         self._limit = limit

@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
-from midstream.aio.idle_timeout import SilenceLimit
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.api.off_loop import off_loop
 from midstream.errors import DrainingError, InvalidRequestError
 from midstream.limits.limiter import Limiter
@@ -57,7 +57,7 @@ class Api:
         self.draining = False
         self.gate = gate
         self.limits = Limiter()
-        self.deadline = SilenceLimit(settings.write_deadline_s)
+        self.deadline = IdleTimeout(settings.write_deadline_s)
         self._sessions = sessions
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
-    from midstream.aio.idle_timeout import SilenceLimit
+    from midstream.aio.idle_timeout import IdleTimeout
     from midstream.limits.holds import Hold
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class StreamResponse(Generic[T]):
         framing: Framing,
         *,
         headers: Mapping[str, str],
-        deadline: SilenceLimit,
+        deadline: IdleTimeout,
         kind: str,
         expires_at: float | None = None,
         hold: Hold | None = None,

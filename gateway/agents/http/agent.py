@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from midstream.agents.base import AgentTraits
 from midstream.agents.http.answer_stream import BackendAnswer
-from midstream.aio.idle_timeout import SilenceLimit
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.errors import AgentError
 from midstream.telemetry import quoted
 
@@ -80,7 +80,7 @@ class HttpAgent:
         config = self._config
         answer = BackendAnswer(request.message_id, request.continued, max_bytes=config.max_bytes)
         response = await self._send(request)
-        silence = SilenceLimit(config.between_bytes_s).waiter()
+        silence = IdleTimeout(config.between_bytes_s).waiter()
         try:
             await self._check(response)
             with _said_plainly("unable to finish this answer"):

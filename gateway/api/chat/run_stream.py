@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from litestar import Request
     from litestar.types import ASGIApp
 
-    from midstream.aio.idle_timeout import SilenceLimit
+    from midstream.aio.idle_timeout import IdleTimeout
     from midstream.ids import SessionId
     from midstream.limits.holds import Hold
     from midstream.protocol.batch import ChunkBatch
@@ -119,7 +119,7 @@ def run_stream(
     reader: RunReader,
     session_id: SessionId,
     *,
-    deadline: SilenceLimit,
+    deadline: IdleTimeout,
     hold: Hold | None = None,
 ) -> ASGIApp:
     """Return the response that streams a run as its client wants it; it keeps the hold."""

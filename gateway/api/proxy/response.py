@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from litestar.types import Send
 
-    from midstream.aio.idle_timeout import SilenceLimit
+    from midstream.aio.idle_timeout import IdleTimeout
     from midstream.api.proxy.body import RequestBody
     from midstream.errors import GatewayError
 
@@ -25,7 +25,7 @@ NOT_BUFFERED: Final = (b"x-accel-buffering", b"no")
 class Exchange:
     """The response of one request, written to the server; each write has a time limit."""
 
-    def __init__(self, send: Send, deadline: SilenceLimit) -> None:
+    def __init__(self, send: Send, deadline: IdleTimeout) -> None:
         self.started = False
         self._send = send
         self._writing = deadline.waiter()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from midstream.aio.idle_timeout import SilenceLimit
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.errors import ProviderError, SettingsError
 from midstream.providers.dialects import is_openai
 from midstream.providers.failures.errors import map_provider_errors
@@ -125,7 +125,7 @@ class Answer:
         self.is_compressed = encoding.lower() != "identity"
         self._response = response
         self._content = response.content
-        self._silence = SilenceLimit(limits.between_bytes_s).waiter()
+        self._silence = IdleTimeout(limits.between_bytes_s).waiter()
         self._closes_at: float | None = None
         self._complete = False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
-from midstream.aio.idle_timeout import SilenceLimit
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.errors import ProviderError
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import ERROR_NAME, SseDecoder
@@ -84,7 +84,7 @@ class SseStep:
         self._unread: bytearray | None = bytearray()
         self._translator = translator
         self._wire = wire
-        self._silence = SilenceLimit(limits.between_bytes_s).waiter()
+        self._silence = IdleTimeout(limits.between_bytes_s).waiter()
 
     @property
     def result(self) -> StepResult:

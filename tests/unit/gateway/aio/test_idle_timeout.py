@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from midstream.aio.idle_timeout import SilenceLimit
+from midstream.aio.idle_timeout import IdleTimeout
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ def anyio_backend() -> str:
 
 async def test_wait_over_the_limit_is_ended() -> None:
     """With a TimeoutError, and the task is not cancelled for anything after it."""
-    with closing(SilenceLimit(0.01).waiter()) as waiter:
+    with closing(IdleTimeout(0.01).waiter()) as waiter:
         for _ in range(2):
             with pytest.raises(TimeoutError), waiter:
                 await asyncio.Event().wait()
@@ -35,7 +35,7 @@ async def test_waits_that_end_in_time_are_left_alone() -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + 0.1
     waits = 0
-    with closing(SilenceLimit(0.05).waiter()) as waiter:
+    with closing(IdleTimeout(0.05).waiter()) as waiter:
         while loop.time() < until:
             with waiter:
                 await asyncio.sleep(0)
@@ -45,7 +45,7 @@ async def test_waits_that_end_in_time_are_left_alone() -> None:
 
 async def test_time_between_waits_does_not_count() -> None:
     """Who takes long over what it was given is not silent."""
-    with closing(SilenceLimit(0.01).waiter()) as waiter:
+    with closing(IdleTimeout(0.01).waiter()) as waiter:
         with waiter:
             await asyncio.sleep(0)
         await asyncio.sleep(0.03)
@@ -57,7 +57,7 @@ async def test_cancellation_is_no_timeout() -> None:
     """A stop reaches who waits as what it is."""
 
     async def wait() -> None:
-        with closing(SilenceLimit(60).waiter()) as waiter, waiter:
+        with closing(IdleTimeout(60).waiter()) as waiter, waiter:
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
@@ -69,7 +69,7 @@ async def test_cancellation_is_no_timeout() -> None:
 
 async def test_waits_may_be_of_several_tasks() -> None:
     """The one that waits when the time is over is the one that is ended."""
-    waiter = SilenceLimit(0.02).waiter()
+    waiter = IdleTimeout(0.02).waiter()
 
     async def wait(event: asyncio.Event) -> None:
         with waiter:
@@ -89,7 +89,7 @@ async def test_waiters_of_one_limit_are_ended_each_in_its_time(
     """Who began earlier is ended earlier, and who is done in time is left alone."""
     now = 0.0
     monkeypatch.setattr("midstream.aio.idle_timeout.time.monotonic", lambda: now)
-    limit, ended, in_time = SilenceLimit(0.01), [], asyncio.Event()
+    limit, ended, in_time = IdleTimeout(0.01), [], asyncio.Event()
 
     async def wait(name: str, event: asyncio.Event) -> None:
         try:
@@ -118,7 +118,7 @@ async def test_waiters_of_one_limit_are_ended_each_in_its_time(
 
 async def test_task_that_resists_its_end_is_told_once_and_holds_nobody_up() -> None:
     """The others are ended in their turn."""
-    limit, told, release = SilenceLimit(0.01), 0, asyncio.Event()
+    limit, told, release = IdleTimeout(0.01), 0, asyncio.Event()
 
     async def resist() -> None:
         nonlocal told

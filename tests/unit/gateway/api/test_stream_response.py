@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from midstream.aio.idle_timeout import SilenceLimit
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.api.stream_response import (
     FEED_EVENTS,
     PLAIN_TEXT,
@@ -72,7 +72,7 @@ def stream(
         encode or (lambda item: f"<{item}>".encode()),
         framing,
         headers={"x-midstream-run-id": "run_1"},
-        deadline=SilenceLimit(DEADLINE_S if framing is FEED_EVENTS else 30),
+        deadline=IdleTimeout(DEADLINE_S if framing is FEED_EVENTS else 30),
         kind="run",
         expires_at=expires_at,
     )
@@ -158,7 +158,7 @@ async def test_stream_leaves_a_client_that_takes_nothing() -> None:
         lambda item: b"x",
         RUN_EVENTS,
         headers={},
-        deadline=SilenceLimit(DEADLINE_S),
+        deadline=IdleTimeout(DEADLINE_S),
         kind="run",
     )
 
