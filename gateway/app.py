@@ -37,7 +37,7 @@ from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
-from midstream.live_demo.process_map import TracedAgents, Whereabouts
+from midstream.live_demo.process_map import ProcessMap, TracedAgents
 from midstream.providers.passthrough.upstreams import open_upstreams
 from midstream.sessions import (
     LeaseLimits,
@@ -147,7 +147,7 @@ class Gateway:
             agents = await stack.enter_async_context(
                 open_agents(settings, self._agents, simulator_url=self._simulator_url)
             )
-            finder = TracedAgents(agents, whereabouts(settings)) if settings.server.demo else agents
+            finder = TracedAgents(agents, process_map(settings)) if settings.server.demo else agents
             sessions = await stack.enter_async_context(
                 open_sessions(store, finder, session_limits(settings))
             )
@@ -211,7 +211,7 @@ def build_litestar(
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over what `api` holds."""
-    demo = [*demo_pages(), *worker_handlers(whereabouts(settings))] if settings.server.demo else []
+    demo = [*demo_pages(), *worker_handlers(process_map(settings))] if settings.server.demo else []
     return Litestar(
         route_handlers=[
             *demo,
@@ -268,9 +268,9 @@ def _below_root(scope: Any) -> Any:
     return {**scope, "root_path": "", "path": path}
 
 
-def whereabouts(settings: Settings) -> Whereabouts:
+def process_map(settings: Settings) -> ProcessMap:
     """Return where the demo's processes say what they are at."""
-    return Whereabouts(Path(settings.redis.data_dir) / "demo")
+    return ProcessMap(Path(settings.redis.data_dir) / "demo")
 
 
 def store_settings(settings: Settings) -> StoreSettings:

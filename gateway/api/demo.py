@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from litestar.handlers import HTTPRouteHandler
 
-    from midstream.live_demo.process_map import Whereabouts
+    from midstream.live_demo.process_map import ProcessMap
     from midstream.sessions.contract import SessionService
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
@@ -181,7 +181,7 @@ class AtWork(Struct, frozen=True, rename="camel"):
     dead: list[int] = []
 
 
-def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
+def worker_handlers(process_map: ProcessMap) -> list[HTTPRouteHandler]:
     """Return the routes that name the worker that writes an answer, and kill it.
 
     Any worker takes them. Both are for who may send to the session.
@@ -193,7 +193,7 @@ def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
     ) -> Response[bytes]:
         """Name the worker that writes the session's answer."""
         run_id = await api.sessions.at_work(caller, parameters.session_id(chat_id))
-        found = (None, []) if run_id is None else await to_thread(whereabouts.look, run_id)
+        found = (None, []) if run_id is None else await to_thread(process_map.look, run_id)
         return json_response(AtWork(run_id, *found))
 
     @post("/api/demo/kill", status_code=200, operation_id="kill", tags=["demo"])
@@ -207,10 +207,10 @@ def worker_handlers(whereabouts: Whereabouts) -> list[HTTPRouteHandler]:
             raise InvalidRequestError(f"unable to read what to kill; {error}") from None
         session_id = parameters.session_id(wanted.id)
         run_id = await api.sessions.at_work(caller, session_id)
-        pid, dead = (None, []) if run_id is None else await to_thread(whereabouts.look, run_id)
+        pid, dead = (None, []) if run_id is None else await to_thread(process_map.look, run_id)
         if run_id is None or pid is None:
             raise RunNotFoundError("unable to kill; no worker is writing an answer here")
-        killing = Killing(api.sessions, whereabouts, run_id, pid)
+        killing = Killing(api.sessions, process_map, run_id, pid)
         itself = pid == os.getpid()
         if not itself:
             await killing.go()
@@ -229,24 +229,24 @@ class Killing:
     """
 
     def __init__(
-        self, sessions: SessionService, whereabouts: Whereabouts, run_id: RunId, pid: int
+        self, sessions: SessionService, process_map: ProcessMap, run_id: RunId, pid: int
     ) -> None:
         self._sessions = sessions
-        self._whereabouts = whereabouts
+        self._process_map = process_map
         self._run_id = run_id
         self._pid = pid
 
     async def go_later(self) -> None:
         """Kill this very process, once its answer has left."""
         await asyncio.sleep(DYING_DELAY_S)
-        await to_thread(self._whereabouts.note_death, self._pid)
+        await to_thread(self._process_map.note_death, self._pid)
         with contextlib.suppress(StoreUnavailableError):
             await self._sessions.withdraw_presence(self._pid)
         os.kill(self._pid, signal.SIGKILL)
 
     async def go(self) -> None:
         """Kill another process, wait until it is dead, and tell who followed there."""
-        await to_thread(self._whereabouts.note_death, self._pid)
+        await to_thread(self._process_map.note_death, self._pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
@@ -254,9 +254,9 @@ class Killing:
                 while await self._is_at_work():  # noqa: ASYNC110 - nobody tells of another's child
                     await asyncio.sleep(DEATH_TICK_S)
         with contextlib.suppress(StoreUnavailableError):
-            for dead in await to_thread(self._whereabouts.deaths):
+            for dead in await to_thread(self._process_map.deaths):
                 await self._sessions.withdraw_presence(dead)
-                await to_thread(self._whereabouts.forget_death, dead)
+                await to_thread(self._process_map.forget_death, dead)
 
     async def _is_at_work(self) -> bool:
-        return await to_thread(self._whereabouts.find, self._run_id) == self._pid
+        return await to_thread(self._process_map.find, self._run_id) == self._pid

@@ -37,7 +37,7 @@ class Finder(Protocol):
         ...
 
 
-class Whereabouts:
+class ProcessMap:
     """The processes on this machine that share a folder, and the runs they are at.
 
     Args:
@@ -149,25 +149,25 @@ class _Mark:
 class TracedAgents:
     """Agents that say where they run."""
 
-    def __init__(self, agents: Finder, whereabouts: Whereabouts) -> None:
+    def __init__(self, agents: Finder, process_map: ProcessMap) -> None:
         self._agents = agents
-        self._whereabouts = whereabouts
+        self._process_map = process_map
 
     def find(self, name: str | None, model: str | None) -> AnyAgent:
         """Return the agent for a request; raises what the finder below raises."""
-        return _TracedAgent(self._agents.find(name, model), self._whereabouts)
+        return _TracedAgent(self._agents.find(name, model), self._process_map)
 
 
 class _TracedAgent:
-    def __init__(self, agent: AnyAgent, whereabouts: Whereabouts) -> None:
+    def __init__(self, agent: AnyAgent, process_map: ProcessMap) -> None:
         self.name = agent.name
         self.traits = agent.traits
         self._agent = agent
-        self._whereabouts = whereabouts
+        self._process_map = process_map
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         async with (
-            self._whereabouts.here(request.run_id),
+            self._process_map.here(request.run_id),
             aclosing(self._agent.stream(request)) as stream,  # type: ignore[type-var]
         ):
             async for chunks in stream:

@@ -11,7 +11,7 @@ import pytest
 from midstream.agents.base import AgentRequest, AgentTraits
 from midstream.errors import ConflictError
 from midstream.ids import SessionId
-from midstream.live_demo.process_map import TracedAgents, Whereabouts
+from midstream.live_demo.process_map import ProcessMap, TracedAgents
 from midstream.protocol.messages import UIMessage
 from midstream.sessions import open_sessions
 from midstream.settings.agents import AgentSettings, ClientToolSettings
@@ -55,7 +55,7 @@ async def demo(store: RedisStore, folder: Path) -> AsyncIterator[Sessions]:
     """Run a process's sessions with the demo's agents, as `midstream.app` puts them together."""
     async with (
         open_agents(SETTINGS) as agents,
-        open_sessions(store, TracedAgents(agents, Whereabouts(folder)), FAST) as sessions,
+        open_sessions(store, TracedAgents(agents, ProcessMap(folder)), FAST) as sessions,
     ):
         yield sessions
 
@@ -177,4 +177,4 @@ class Able:
 def test_traced_agent_has_the_very_traits_of_its_agent(tmp_path: Path) -> None:
     """Those that are thought of later, too: the value is passed on whole."""
     able = Able()
-    assert TracedAgents(able, Whereabouts(tmp_path)).find(None, None).traits is able.traits
+    assert TracedAgents(able, ProcessMap(tmp_path)).find(None, None).traits is able.traits

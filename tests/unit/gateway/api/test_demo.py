@@ -11,7 +11,7 @@ import pytest
 from litestar import Litestar
 
 from midstream.api.demo import Asset, Killing, demo_pages, read_build
-from midstream.live_demo.process_map import Whereabouts
+from midstream.live_demo.process_map import ProcessMap
 from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, request
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def test_visitor_without_a_build_is_told_how_to_make_one(tmp_path: Path) -> None
 async def test_who_kills_does_what_a_killed_killer_has_left(tmp_path: Path) -> None:
     """Two visitors within a second: tabs that were connected to the first victim are no more
     counted, though the worker that killed it is the second one."""
-    whereabouts, sessions = Whereabouts(tmp_path), FakeSessions()
+    process_map, sessions = ProcessMap(tmp_path), FakeSessions()
     first = 4_194_305  # beyond what a kernel gives
-    await asyncio.to_thread(whereabouts.note_death, first)
+    await asyncio.to_thread(process_map.note_death, first)
     process = await asyncio.create_subprocess_exec("sleep", "60")
-    await Killing(cast("SessionService", sessions), whereabouts, RUN.id, process.pid).go()
+    await Killing(cast("SessionService", sessions), process_map, RUN.id, process.pid).go()
 
     assert await process.wait() == -signal.SIGKILL
     withdrawn = {call["pid"] for call in sessions.called("withdraw_presence")}
     assert withdrawn == {first, process.pid}
-    assert await asyncio.to_thread(whereabouts.deaths) == []
+    assert await asyncio.to_thread(process_map.deaths) == []

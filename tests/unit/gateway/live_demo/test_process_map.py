@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.ids import RunId
-from midstream.live_demo.process_map import Whereabouts
+from midstream.live_demo.process_map import ProcessMap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,17 +20,17 @@ RUN = RunId("run_1")
 @pytest.mark.anyio
 async def test_sibling_finds_the_process_of_a_run(tmp_path: Path) -> None:
     """While the run is produced, whoever shares the folder learns by which process."""
-    async with Whereabouts(tmp_path / "demo").here(RUN):
-        found = await asyncio.to_thread(Whereabouts(tmp_path / "demo").find, RUN)
+    async with ProcessMap(tmp_path / "demo").here(RUN):
+        found = await asyncio.to_thread(ProcessMap(tmp_path / "demo").find, RUN)
         assert found == os.getpid()
 
 
 @pytest.mark.anyio
 async def test_sibling_finds_nobody_once_the_run_is_over(tmp_path: Path) -> None:
     """A run that has ended has no process."""
-    async with Whereabouts(tmp_path).here(RUN):
+    async with ProcessMap(tmp_path).here(RUN):
         pass
-    assert await asyncio.to_thread(Whereabouts(tmp_path).find, RUN) is None
+    assert await asyncio.to_thread(ProcessMap(tmp_path).find, RUN) is None
 
 
 def test_sibling_learns_who_died_of_a_run(tmp_path: Path) -> None:
@@ -38,15 +38,15 @@ def test_sibling_learns_who_died_of_a_run(tmp_path: Path) -> None:
     for pid in (300, 20):
         (tmp_path / f"{RUN}.{pid}").touch()
         os.utime(tmp_path / f"{RUN}.{pid}", (pid, pid))
-    assert Whereabouts(tmp_path).look(RUN) == (None, [20, 300])
+    assert ProcessMap(tmp_path).look(RUN) == (None, [20, 300])
 
 
 @pytest.mark.anyio
 async def test_dead_are_named_beside_who_goes_on_until_the_run_is_over(tmp_path: Path) -> None:
     """Whoever asks later than at the death learns of it, too."""
     (tmp_path / f"{RUN}.1").touch()
-    async with Whereabouts(tmp_path).here(RUN):
-        assert await asyncio.to_thread(Whereabouts(tmp_path).look, RUN) == (os.getpid(), [1])
+    async with ProcessMap(tmp_path).here(RUN):
+        assert await asyncio.to_thread(ProcessMap(tmp_path).look, RUN) == (os.getpid(), [1])
     assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
 
 
@@ -56,7 +56,7 @@ def test_sibling_forgets_what_the_dead_left_of_runs_long_ago(tmp_path: Path) -> 
     os.utime(tmp_path / "run_0.1", (0, 0))
 
     async def begin() -> None:
-        async with Whereabouts(tmp_path).here(RUN):
+        async with ProcessMap(tmp_path).here(RUN):
             pass
 
     asyncio.run(begin())
@@ -65,7 +65,7 @@ def test_sibling_forgets_what_the_dead_left_of_runs_long_ago(tmp_path: Path) -> 
 
 def test_sibling_finds_nobody_for_a_run_never_heard_of(tmp_path: Path) -> None:
     """Neither a file nor a folder is needed to say so."""
-    assert Whereabouts(tmp_path / "absent").find(RUN) is None
+    assert ProcessMap(tmp_path / "absent").find(RUN) is None
 
 
 @pytest.mark.anyio
@@ -73,10 +73,10 @@ async def test_process_that_takes_a_run_over_goes_on_while_the_other_still_says_
     tmp_path: Path,
 ) -> None:
     """A process that was fenced off may hold its lock for a while: that is no run's end."""
-    async with Whereabouts(tmp_path).here(RUN):
-        async with Whereabouts(tmp_path).here(RUN):
+    async with ProcessMap(tmp_path).here(RUN):
+        async with ProcessMap(tmp_path).here(RUN):
             pass
-        assert await asyncio.to_thread(Whereabouts(tmp_path).find, RUN) == os.getpid()
+        assert await asyncio.to_thread(ProcessMap(tmp_path).find, RUN) == os.getpid()
 
 
 @pytest.mark.anyio
@@ -84,7 +84,7 @@ async def test_run_that_is_cancelled_at_its_begin_leaves_nothing_behind(tmp_path
     """The thread that writes the file cannot be cancelled: it is waited out by what comes next."""
 
     async def produce() -> None:
-        async with Whereabouts(tmp_path).here(RUN):
+        async with ProcessMap(tmp_path).here(RUN):
             await asyncio.Event().wait()
 
     for _ in range(20):
