@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
 
 
-class Answers(Struct, kw_only=True):
+class PendingApprovals(Struct, kw_only=True):
     """What a continued message brings to its run.
 
     Attributes:
@@ -35,20 +35,20 @@ class Answers(Struct, kw_only=True):
     waiting: bool = False
 
     @classmethod
-    def to(cls, message: UIMessage, tools: Tools) -> Answers:
+    def of(cls, message: UIMessage, tools: Tools) -> PendingApprovals:
         """Look at the calls of a message's last step."""
-        answers = cls()
+        pending = cls()
         for part in _last_step(message.parts):
             if isinstance(part, ToolPart):
-                answers._look_at(part, ours=tools.executes(part.tool_name))
-        return answers
+                pending._note(part, ours=tools.executes(part.tool_name))
+        return pending
 
-    def _look_at(self, part: ToolPart, *, ours: bool) -> None:
+    def _note(self, part: ToolPart, *, ours: bool) -> None:
         by_provider = part.provider_executed is True
         if part.state == "approval-requested":
             self.waiting = True
         elif part.state == "approval-responded":
-            self._look_at_response(part, by_provider=by_provider)
+            self._note_response(part, by_provider=by_provider)
         elif by_provider or not (part.state == "input-available" or part.preliminary is True):
             return
         elif ours:
@@ -58,7 +58,7 @@ class Answers(Struct, kw_only=True):
         else:
             self.waiting = True
 
-    def _look_at_response(self, part: ToolPart, *, by_provider: bool) -> None:
+    def _note_response(self, part: ToolPart, *, by_provider: bool) -> None:
         if part.approval is UNSET or part.approval.approved is not True:
             self.denied.append(ToolOutputDeniedChunk(tool_call_id=part.tool_call_id))
         elif not by_provider:

@@ -17,7 +17,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from midstream.agents.metadata import MessageMetadata, add_usage
-from midstream.agents.model.approvals import Answers
+from midstream.agents.model.approvals import PendingApprovals
 from midstream.agents.model.opening import Opening
 from midstream.agents.model.progress import (
     Answered,
@@ -124,9 +124,9 @@ class ModelRun:
         first = self._progress.point.step
         try:
             if first < 0 and self._continued is not None and self._message is not None:
-                allowed = Answers.to(self._continued, self._tools)
-                async with aclosing(self._answers(allowed)) as answers:
-                    async for chunks in answers:
+                pending = PendingApprovals.of(self._continued, self._tools)
+                async with aclosing(self._resolve(pending)) as outcomes:
+                    async for chunks in outcomes:
                         yield chunks
             numbers = range(max(0, first), self._config.max_steps)
             for number in () if self._waiting else numbers:
@@ -153,24 +153,24 @@ class ModelRun:
             raise
         yield [self._finish()]
 
-    async def _answers(self, answers: Answers) -> AsyncGenerator[Sequence[AnyChunk]]:
+    async def _resolve(self, pending: PendingApprovals) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Tell what became of the calls that the run's message waited for."""
         interrupted = self._progress.goes_on_with(-1)
         if interrupted is None or not self._progress.point.executing:
             # Not applied to the message: the model is told who refused, and why.
-            if answers.denied:
-                yield answers.denied
-            if answers.allowed:
+            if pending.denied:
+                yield pending.denied
+            if pending.allowed:
                 await self._keep(executing=True)
-            outputs = self._execute(answers.allowed)
+            outputs = self._execute(pending.allowed)
         else:
-            outputs = self._settle(answers.allowed, interrupted)
+            outputs = self._settle(pending.allowed, interrupted)
         async with aclosing(outputs):
             async for chunks in outputs:
                 yield chunks
-        if answers.interrupted:
-            yield self._seen(answers.interrupted)
-        if answers.waiting:
+        if pending.interrupted:
+            yield self._seen(pending.interrupted)
+        if pending.waiting:
             self._finish_reason = "tool-calls"
             self._waiting = True
 
