@@ -48,8 +48,8 @@ class Phase(StrEnum):
     ENDED = "after its finish"
 
 
-class Thing(StrEnum):
-    """What a stream has several of, each under a key."""
+class Slot(StrEnum):
+    """A kind of item that a stream holds, each item under a key."""
 
     TEXT = "text part"
     REASONING = "reasoning part"
@@ -59,8 +59,8 @@ class Thing(StrEnum):
     APPROVAL = "approval"
 
 
-class Verb(Enum):
-    """What a chunk does to the thing under its key."""
+class Effect(Enum):
+    """The effect of a chunk on the item under its key."""
 
     OPENS = "it must not be open; then it is"
     NEEDS = "it must be there"
@@ -74,8 +74,8 @@ class Verb(Enum):
 
 
 Turn: TypeAlias = tuple[frozenset[Phase], Phase]
-Move: TypeAlias = tuple[Verb, Thing, str]
-"""What happens to which thing, and the chunk's field that holds the key (empty: no key)."""
+Move: TypeAlias = tuple[Effect, Slot, str]
+"""The effect, the kind of item, and the chunk's field that holds the key (empty: no key)."""
 
 TURNS: Final[dict[type[AnyChunk], Turn]] = {
     StartChunk: (frozenset({Phase.UNSTARTED}), Phase.RUNNING),
@@ -85,7 +85,7 @@ TURNS: Final[dict[type[AnyChunk], Turn]] = {
 }
 """Chunk -> the phases in which it is legal, and the phase after it."""
 
-CLOSED_AT_THE_END: Final = (Thing.TEXT, Thing.REASONING, Thing.INPUT)
+CLOSED_AT_THE_END: Final = (Slot.TEXT, Slot.REASONING, Slot.INPUT)
 """What may not be open at an abort, error or finish, in the order in which it is closed.
 
 A step that was cut short is not finished: no `finish-step` says that it was.
@@ -93,47 +93,47 @@ A step that was cut short is not finished: no `finish-step` says that it was.
 
 MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
     # Clients look for a call in the current step only: what streams would stay for ever.
-    StartStepChunk: ((Verb.FORBIDS, Thing.INPUT, ""), (Verb.ADDS, Thing.STEP, "")),
+    StartStepChunk: ((Effect.FORBIDS, Slot.INPUT, ""), (Effect.ADDS, Slot.STEP, "")),
     # Clients before 7 forget there what is open: its end would be an error to them.
     FinishStepChunk: (
-        (Verb.FORBIDS, Thing.TEXT, ""),
-        (Verb.FORBIDS, Thing.REASONING, ""),
-        (Verb.DROPS, Thing.STEP, ""),
+        (Effect.FORBIDS, Slot.TEXT, ""),
+        (Effect.FORBIDS, Slot.REASONING, ""),
+        (Effect.DROPS, Slot.STEP, ""),
     ),
     ResetStepChunk: (
-        (Verb.NEEDS, Thing.STEP, ""),
-        (Verb.CLEARS, Thing.TEXT, ""),
-        (Verb.CLEARS, Thing.REASONING, ""),
-        (Verb.CLEARS, Thing.INPUT, ""),
-        (Verb.RESETS, Thing.CALL, ""),
-        (Verb.RESETS, Thing.APPROVAL, ""),
+        (Effect.NEEDS, Slot.STEP, ""),
+        (Effect.CLEARS, Slot.TEXT, ""),
+        (Effect.CLEARS, Slot.REASONING, ""),
+        (Effect.CLEARS, Slot.INPUT, ""),
+        (Effect.RESETS, Slot.CALL, ""),
+        (Effect.RESETS, Slot.APPROVAL, ""),
     ),
-    TextStartChunk: ((Verb.OPENS, Thing.TEXT, "id"),),
-    TextDeltaChunk: ((Verb.NEEDS, Thing.TEXT, "id"),),
-    TextEndChunk: ((Verb.CLOSES, Thing.TEXT, "id"),),
-    ReasoningStartChunk: ((Verb.OPENS, Thing.REASONING, "id"),),
-    ReasoningDeltaChunk: ((Verb.NEEDS, Thing.REASONING, "id"),),
-    ReasoningEndChunk: ((Verb.CLOSES, Thing.REASONING, "id"),),
+    TextStartChunk: ((Effect.OPENS, Slot.TEXT, "id"),),
+    TextDeltaChunk: ((Effect.NEEDS, Slot.TEXT, "id"),),
+    TextEndChunk: ((Effect.CLOSES, Slot.TEXT, "id"),),
+    ReasoningStartChunk: ((Effect.OPENS, Slot.REASONING, "id"),),
+    ReasoningDeltaChunk: ((Effect.NEEDS, Slot.REASONING, "id"),),
+    ReasoningEndChunk: ((Effect.CLOSES, Slot.REASONING, "id"),),
     ToolInputStartChunk: (
-        (Verb.OPENS, Thing.INPUT, "tool_call_id"),
-        (Verb.DROPS, Thing.CALL, "tool_call_id"),
+        (Effect.OPENS, Slot.INPUT, "tool_call_id"),
+        (Effect.DROPS, Slot.CALL, "tool_call_id"),
     ),
-    ToolInputDeltaChunk: ((Verb.EXTENDS, Thing.INPUT, "tool_call_id"),),
+    ToolInputDeltaChunk: ((Effect.EXTENDS, Slot.INPUT, "tool_call_id"),),
     ToolInputAvailableChunk: (
-        (Verb.DROPS, Thing.INPUT, "tool_call_id"),
-        (Verb.ADDS, Thing.CALL, "tool_call_id"),
+        (Effect.DROPS, Slot.INPUT, "tool_call_id"),
+        (Effect.ADDS, Slot.CALL, "tool_call_id"),
     ),
     ToolInputErrorChunk: (
-        (Verb.DROPS, Thing.INPUT, "tool_call_id"),
-        (Verb.ADDS, Thing.CALL, "tool_call_id"),
+        (Effect.DROPS, Slot.INPUT, "tool_call_id"),
+        (Effect.ADDS, Slot.CALL, "tool_call_id"),
     ),
     ToolApprovalRequestChunk: (
-        (Verb.NEEDS, Thing.CALL, "tool_call_id"),
-        (Verb.ADDS, Thing.APPROVAL, "approval_id"),
+        (Effect.NEEDS, Slot.CALL, "tool_call_id"),
+        (Effect.ADDS, Slot.APPROVAL, "approval_id"),
     ),
-    ToolApprovalResponseChunk: ((Verb.NEEDS, Thing.APPROVAL, "approval_id"),),
-    ToolOutputAvailableChunk: ((Verb.NEEDS, Thing.CALL, "tool_call_id"),),
-    ToolOutputErrorChunk: ((Verb.NEEDS, Thing.CALL, "tool_call_id"),),
-    ToolOutputDeniedChunk: ((Verb.NEEDS, Thing.CALL, "tool_call_id"),),
+    ToolApprovalResponseChunk: ((Effect.NEEDS, Slot.APPROVAL, "approval_id"),),
+    ToolOutputAvailableChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
+    ToolOutputErrorChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
+    ToolOutputDeniedChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
 }
 """Chunk -> what it does, in order; what can be refused stands first in a row."""

@@ -30,7 +30,7 @@ from midstream.protocol.codec import UNREADABLE, one_line
 from midstream.protocol.continuation import is_allowed
 from midstream.protocol.cut_calls import INTERRUPTED_CALL, Waiting, interrupts_unfinished
 from midstream.protocol.errors import IllegalChunkError, LocalProtocolError, MalformedFrameError
-from midstream.protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Phase, Thing, Verb
+from midstream.protocol.grammar import CLOSED_AT_THE_END, MOVES, TURNS, Effect, Phase, Slot
 from midstream.protocol.messages import ToolPart
 from midstream.protocol.refused_keys import is_refused
 
@@ -55,22 +55,22 @@ class ChunkWriter:
             have begun with the run's `start`.
     """
 
-    __slots__ = ("_allowed", "_message_id", "_phase", "_step", "_things", "_waiting")
+    __slots__ = ("_allowed", "_message_id", "_phase", "_slots", "_step", "_waiting")
 
     def __init__(self, message_id: str, base: UIMessage | None = None) -> None:
         self._message_id = message_id
         self._phase = Phase.UNSTARTED
         self._step = 0
-        self._things: dict[Thing, dict[str, _Entry]] = {thing: {} for thing in Thing}
+        self._slots: dict[Slot, dict[str, _Entry]] = {slot: {} for slot in Slot}
         # Without a result yet, by id.
         self._allowed: dict[str, ToolPart] = {}
         self._waiting = Waiting()
         for part in () if base is None else base.readable_parts():
             if isinstance(part, ToolPart):
                 call = _Entry(_BEFORE_STEPS, dynamic=part.dynamic)
-                self._things[Thing.CALL][part.tool_call_id] = call
+                self._slots[Slot.CALL][part.tool_call_id] = call
                 if part.approval is not UNSET:
-                    self._things[Thing.APPROVAL][part.approval.id] = _Entry(_BEFORE_STEPS)
+                    self._slots[Slot.APPROVAL][part.approval.id] = _Entry(_BEFORE_STEPS)
                 if is_allowed(part):
                     self._allowed[part.tool_call_id] = part
 
@@ -115,12 +115,12 @@ class ChunkWriter:
             self._turn(chunk, turn)
         elif self._phase is not Phase.RUNNING:
             _refuse(chunk, f"it came {self._phase}")
-        for verb, thing, field in MOVES.get(kind, ()):
+        for effect, slot, field in MOVES.get(kind, ()):
             key = getattr(chunk, field) if field else ""
-            if verb is not Verb.NEEDS:
-                self._move(chunk, verb, thing, key)
-            elif key not in self._things[thing]:
-                _refuse(chunk, f"there is no {_name(thing, key)}")
+            if effect is not Effect.NEEDS:
+                self._move(chunk, effect, slot, key)
+            elif key not in self._slots[slot]:
+                _refuse(chunk, f"there is no {_name(slot, key)}")
         if kind in Waiting.KINDS:
             self._waiting.note(chunk)
             if kind in _FINAL and chunk.tool_call_id not in self._waiting:  # type: ignore[union-attr]
@@ -141,7 +141,7 @@ class ChunkWriter:
             self.write(chunk)
             return [chunk]
         chunks: list[AnyChunk] = []
-        if kind is ResetStepChunk and self._things[Thing.STEP]:
+        if kind is ResetStepChunk and self._slots[Slot.STEP]:
             # For clients that do not know it, and go on with these parts in sight.
             chunks += self._closings(CLOSED_AT_THE_END, "the step was begun again")
         elif self._phase is Phase.RUNNING:
@@ -228,7 +228,7 @@ class ChunkWriter:
                 chunks += map(_forget_metadata, closings)
                 chunks += last
             else:
-                closings = self._closings((*CLOSED_AT_THE_END, Thing.STEP), cut_text)
+                closings = self._closings((*CLOSED_AT_THE_END, Slot.STEP), cut_text)
                 if finish.finish_reason == "interrupted":
                     closings = list(map(_forget_metadata, closings))
                 chunks += closings
@@ -237,16 +237,16 @@ class ChunkWriter:
             self.write(chunk)
         return chunks
 
-    def _closings(self, things: Iterable[Thing], cut_text: str) -> list[AnyChunk]:
+    def _closings(self, slots: Iterable[Slot], cut_text: str) -> list[AnyChunk]:
         return [
-            _CLOSE[thing](key, entry, cut_text)
-            for thing in things
-            for key, entry in self._things[thing].items()
+            _CLOSE[slot](key, entry, cut_text)
+            for slot in slots
+            for key, entry in self._slots[slot].items()
         ]
 
     def _with_kind_of_call(self, chunk: AnyChunk) -> AnyChunk:
         if isinstance(chunk, _RESULTS):
-            call = self._things[Thing.CALL].get(chunk.tool_call_id)
+            call = self._slots[Slot.CALL].get(chunk.tool_call_id)
             if call is not None and call.dynamic is not (chunk.dynamic is True):
                 return msgspec.structs.replace(chunk, dynamic=call.dynamic or UNSET)
         return chunk
@@ -255,42 +255,42 @@ class ChunkWriter:
         legal, after = turn
         if self._phase not in legal:
             _refuse(chunk, f"it came {self._phase}")
-        for thing in CLOSED_AT_THE_END:
-            self._refuse_open(chunk, thing)
+        for slot in CLOSED_AT_THE_END:
+            self._refuse_open(chunk, slot)
         self._phase = after
 
-    def _refuse_open(self, chunk: AnyChunk, thing: Thing) -> None:
-        for key in self._things[thing]:
-            _refuse(chunk, f"the {_name(thing, key)} is still open")
+    def _refuse_open(self, chunk: AnyChunk, slot: Slot) -> None:
+        for key in self._slots[slot]:
+            _refuse(chunk, f"the {_name(slot, key)} is still open")
 
-    def _move(self, chunk: AnyChunk, verb: Verb, thing: Thing, key: str) -> None:
-        there = self._things[thing]
-        if verb is Verb.OPENS and key in there:
-            _refuse(chunk, f"the {_name(thing, key)} is open already")
-        if verb is Verb.FORBIDS:
-            self._refuse_open(chunk, thing)
-        if verb in _NEED_OPEN and key not in there:
-            _refuse(chunk, f"no {_name(thing, key)} is open")
-        match verb:
-            case Verb.OPENS:
+    def _move(self, chunk: AnyChunk, effect: Effect, slot: Slot, key: str) -> None:
+        there = self._slots[slot]
+        if effect is Effect.OPENS and key in there:
+            _refuse(chunk, f"the {_name(slot, key)} is open already")
+        if effect is Effect.FORBIDS:
+            self._refuse_open(chunk, slot)
+        if effect in _NEED_OPEN and key not in there:
+            _refuse(chunk, f"no {_name(slot, key)} is open")
+        match effect:
+            case Effect.OPENS:
                 there[key] = _Entry(self._step, [chunk])
-            case Verb.EXTENDS:
+            case Effect.EXTENDS:
                 there[key].chunks.append(chunk)
-            case Verb.CLOSES | Verb.DROPS:
+            case Effect.CLOSES | Effect.DROPS:
                 there.pop(key, None)
-            case Verb.ADDS:
-                self._step += thing is Thing.STEP
+            case Effect.ADDS:
+                self._step += slot is Slot.STEP
                 entry = there.setdefault(key, _Entry(self._step))
                 entry.dynamic = getattr(chunk, "dynamic", UNSET) is True
-            case Verb.CLEARS:
+            case Effect.CLEARS:
                 there.clear()
-            case Verb.RESETS:
+            case Effect.RESETS:
                 for old in [key for key, entry in there.items() if entry.step == self._step]:
                     del there[old]
 
 
 class _Entry(Struct):
-    """A thing that is there.
+    """An item that is there.
 
     Attributes:
         step: the step that brought it.
@@ -304,7 +304,7 @@ class _Entry(Struct):
 
 
 _BEFORE_STEPS: Final = -1
-_NEED_OPEN: Final = (Verb.EXTENDS, Verb.CLOSES)
+_NEED_OPEN: Final = (Effect.EXTENDS, Effect.CLOSES)
 
 
 def _forget_metadata(end: AnyChunk) -> AnyChunk:
@@ -318,8 +318,8 @@ def _forget_metadata(end: AnyChunk) -> AnyChunk:
     return end
 
 
-def _name(thing: Thing, key: str) -> str:
-    return f'{thing} "{key}"' if key else str(thing)
+def _name(slot: Slot, key: str) -> str:
+    return f'{slot} "{key}"' if key else str(slot)
 
 
 def _refuse(chunk: AnyChunk, why: str) -> NoReturn:
@@ -362,17 +362,17 @@ def _finish_step(key: str, entry: _Entry, cut_text: str) -> FinishStepChunk:
     return FinishStepChunk()
 
 
-_CLOSE: Final[dict[Thing, Callable[[str, _Entry, str], AnyChunk]]] = {
-    Thing.TEXT: _text_end,
-    Thing.REASONING: _reasoning_end,
-    Thing.INPUT: _input_error,
-    Thing.STEP: _finish_step,
+_CLOSE: Final[dict[Slot, Callable[[str, _Entry, str], AnyChunk]]] = {
+    Slot.TEXT: _text_end,
+    Slot.REASONING: _reasoning_end,
+    Slot.INPUT: _input_error,
+    Slot.STEP: _finish_step,
 }
-"""Thing -> the chunk that closes it."""
+"""Slot -> the chunk that closes it."""
 
 
-def _forbidden_by(kind: type[AnyChunk]) -> list[Thing]:
-    return [thing for verb, thing, _ in MOVES.get(kind, ()) if verb is Verb.FORBIDS]
+def _forbidden_by(kind: type[AnyChunk]) -> list[Slot]:
+    return [slot for effect, slot, _ in MOVES.get(kind, ()) if effect is Effect.FORBIDS]
 
 
 _RESULTS: Final = (ToolOutputAvailableChunk, ToolOutputErrorChunk)

@@ -351,7 +351,7 @@ def test_grammar_is_about_chunks_that_there_are() -> None:
     for kind, moves in MOVES.items():
         assert issubclass(kind, Chunk)
         assert {field for _, _, field in moves} <= {"", *kind.__struct_fields__}
-    opened = {thing for moves in MOVES.values() for _, thing, _ in moves}
+    opened = {slot for moves in MOVES.values() for _, slot, _ in moves}
     assert opened >= set(CLOSED_AT_THE_END)
     assert {after for _, after in TURNS.values()} == set(Phase) - {Phase.UNSTARTED}
     assert MOVES[FinishStepChunk]
