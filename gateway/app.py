@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
-from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.api.agents import list_agents
 from midstream.api.auth.agent_keys import create_agent_keys
 from midstream.api.auth.gate import Gate, origin_regex, page_origins, served_hosts
@@ -22,18 +22,17 @@ from midstream.api.chat.follow_one import follow_session
 from midstream.api.chat.routes import ChatController, list_chats
 from midstream.api.chat.run_stream import EXPOSED_HEADERS
 from midstream.api.chat.websocket import chat_socket
-from midstream.api.context import Api
+from midstream.api.context import Api, CurrentApi, dependencies
 from midstream.api.demo import demo_pages, worker_handlers
 from midstream.api.every_response import EveryResponse
 from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
-from midstream.api.health import Ready, liveness, metrics, readiness
+from midstream.api.health import livez, metrics, readyz
 from midstream.api.package import package_handler
 from midstream.api.pages import browser_files
 from midstream.api.proxy.routes import Proxy, proxy_handler
 from midstream.api.proxy.turns import TurnController
 from midstream.api.push import PushController
 from midstream.api.stream_response import SERVER_SEND
-from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
@@ -56,11 +55,10 @@ from midstream.version import VERSION
 from midstream.wiring import forwarded_headers, open_agents
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from midstream.agents.python.agent import Agent
-    from midstream.sessions import Sessions
     from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -87,32 +85,30 @@ class Gateway:
         self._simulator_url = simulator_url
         self._agents = agents
         self._authenticator = create_authenticator(settings.auth)
-        self._sessions: Sessions | None = None
-        self._store: RedisStore | None = None
-        self._server: KnownServer | None = None
-        self._was_open = False
-        self._api = Api(
-            settings.server,
-            Gate(
-                self._authenticator,
-                create_agent_keys(settings),
-                origins=page_origins(settings),
-                hosts=served_hosts(settings),
-                cookie=settings.auth.cookie,
-                addresses=Addresses(named_proxies(settings.connections)),
-            ),
+        self._gate = Gate(
+            self._authenticator,
+            create_agent_keys(settings),
+            origins=page_origins(settings),
+            hosts=served_hosts(settings),
+            cookie=settings.auth.cookie,
+            addresses=Addresses(named_proxies(settings.connections)),
         )
-        self._proxy = Proxy(self._api, settings.proxy)
+        self._deadline = IdleTimeout(settings.server.write_deadline_s)
+        self._current = CurrentApi()
+        self._was_open = False
         self._asgi = EveryResponse(
             build_litestar(
-                self._api, self._proxy, settings, check_ready=self._check_ready, lifespan=self.open
+                self._current,
+                Proxy(self._current, settings.proxy, self._deadline),
+                settings,
+                lifespan=self.open,
             ),
-            self._api.gate,
+            self._gate,
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""
-        if self._sessions is None and not self._was_open and scope["type"] != "lifespan":
+        if not (self._current.is_open or self._was_open or scope["type"] == "lifespan"):
             self._was_open = True
             logger.error(
                 "gateway_not_open hint=hold `async with gateway.open()` in the lifespan of the "
@@ -131,57 +127,53 @@ class Gateway:
             SettingsError: an agent, a key set or the Redis URL cannot be used.
             RuntimeError: it is open already.
         """
-        if self._sessions is not None:
+        if self._current.is_open:
             raise RuntimeError("unable to open the gateway; it is open")
-        settings = self._settings
         async with AsyncExitStack() as stack:
-            await self._authenticator.start()
-            store = await stack.enter_async_context(
-                RedisStore.connect(
-                    settings.redis.url or DEFAULT_REDIS_URL, settings=store_settings(settings)
-                )
-            )
-            server = KnownServer(store.describe)
-            await log_server(server)
-            upstreams = await stack.enter_async_context(open_upstreams(settings))
-            agents = await stack.enter_async_context(
-                open_agents(settings, self._agents, simulator_url=self._simulator_url)
-            )
-            finder = TracedAgents(agents, process_map(settings)) if settings.server.demo else agents
-            sessions = await stack.enter_async_context(
-                open_sessions(store, finder, session_limits(settings))
-            )
-            self._api.limits = await stack.enter_async_context(
-                open_limiter(store.limits, policy_of(settings), strict=settings.limits.strict)
-            )
-            self._store, self._server = store, server
-            self._sessions, self._was_open = sessions, True
-            self._api.sessions, self._api.draining = sessions, False
-            self._proxy.upstreams, self._proxy.turns = upstreams, sessions.turns
-            self._api.agents = agents.offers()
-            self._api.forwarded = forwarded_headers(settings.agents.values())
-            try:
+            api = await self._connect(stack)
+            self._was_open = True
+            with self._current.serve(api):
                 yield
                 await self.drain()
-            finally:
-                self._api.sessions = None
-                self._proxy.upstreams = self._proxy.turns = None
-                self._store = self._server = self._sessions = None
+
+    async def _connect(self, stack: AsyncExitStack) -> Api:
+        """Enter all that an open gateway has, and return its API."""
+        settings = self._settings
+        await self._authenticator.start()
+        store = await stack.enter_async_context(
+            RedisStore.connect(
+                settings.redis.url or DEFAULT_REDIS_URL, settings=store_settings(settings)
+            )
+        )
+        server = KnownServer(store.describe)
+        await log_server(server)
+        upstreams = await stack.enter_async_context(open_upstreams(settings))
+        agents = await stack.enter_async_context(
+            open_agents(settings, self._agents, simulator_url=self._simulator_url)
+        )
+        finder = TracedAgents(agents, process_map(settings)) if settings.server.demo else agents
+        sessions = await stack.enter_async_context(
+            open_sessions(store, finder, session_limits(settings))
+        )
+        limits = await stack.enter_async_context(
+            open_limiter(store.limits, policy_of(settings), strict=settings.limits.strict)
+        )
+        return Api(
+            settings=settings.server,
+            gate=self._gate,
+            sessions=sessions,
+            limits=limits,
+            deadline=self._deadline,
+            agents=agents.offers(),
+            forwarded=forwarded_headers(settings.agents.values()),
+            upstreams=upstreams,
+            server=server,
+            probe=store.probe,
+        )
 
     async def drain(self) -> None:
         """Take no new runs, send others' readers away, and let own runs finish; bounded."""
-        if self._sessions is not None:
-            self._api.draining = True
-            await self._sessions.drain(self._settings.server.drain_limit_s)
-
-    async def _check_ready(self) -> Ready:
-        if self._store is None or self._server is None or self._api.draining:
-            raise DrainingError("unable to take new work; this gateway is not up")
-        facts = await self._server.facts()
-        if facts.refusal is not None:
-            raise StoreUnavailableError(f"unable to use Redis; {facts.refusal}")
-        await self._store.probe()
-        return Ready(redis=facts.named, warnings=facts.warnings)
+        await self._current.drain(self._settings.server.drain_limit_s)
 
 
 def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()) -> Gateway:
@@ -203,14 +195,13 @@ def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()
 
 
 def build_litestar(
-    api: Api,
+    current: CurrentApi,
     proxy: Proxy,
     settings: Settings,
     *,
-    check_ready: Callable[[], Awaitable[Ready]],
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
-    """Return the HTTP application over what `api` holds."""
+    """Return the HTTP application over the API that is current."""
     demo = [*demo_pages(), *worker_handlers(process_map(settings))] if settings.server.demo else []
     return Litestar(
         route_handlers=[
@@ -225,16 +216,12 @@ def build_litestar(
             list_agents,
             list_chats,
             package_handler(),
-            liveness(),
-            readiness(check_ready),
+            livez,
+            readyz,
             metrics,
             proxy_handler(proxy),
         ],
-        dependencies={
-            "api": Provide(lambda: api, sync_to_thread=False),
-            "caller": Provide(api.admit_request),
-            "agent": Provide(api.admit_agent, sync_to_thread=False),
-        },
+        dependencies=dependencies(current),
         exception_handlers=EXCEPTION_HANDLERS,
         cors_config=CORSConfig(
             allow_origins=[],

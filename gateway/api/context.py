@@ -1,79 +1,64 @@
-"""What every handler has: the sessions, who may come in, and the server's limits.
-
-Also the types that handlers declare their arguments with, and how they read and write bodies.
-"""
+"""What every handler has: the open gateway's API, its caller, and bodies read and written."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Request, Response
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import InternalServerException
 from litestar.params import SkipValidation
 
-from midstream.aio.idle_timeout import IdleTimeout
 from midstream.api.off_loop import off_loop
 from midstream.errors import DrainingError, InvalidRequestError
-from midstream.limits.limiter import Limiter
 from midstream.protocol.surrogates import well_formed
 from midstream.sessions.access import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from litestar.connection import ASGIConnection
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from midstream.agents.base import AgentOffer
+    from midstream.aio.idle_timeout import IdleTimeout
     from midstream.api.auth.gate import Gate
+    from midstream.limits.limiter import Limiter
+    from midstream.providers.passthrough.upstreams import Upstreams
     from midstream.sessions.contract import SessionService
     from midstream.settings.sections import ServerSettings
+    from midstream.store.server import KnownServer
 
 JSON: Final = "application/json"
 
 AnyRequest = Request[Any, Any, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """Given to handlers as the dependency `api`.
+    """What an open gateway answers with; handlers have it as the dependency `api`.
 
     Attributes:
-        sessions: set while the application is up (see `app.py`).
-        agents: what clients may ask for; also set then.
-        forwarded: names, in lower case, of the request's headers that agents are told.
         gate: what requests must pass.
-        limits: what callers may take; nothing is limited before the application is up.
+        limits: what callers may take.
         deadline: for one write to be taken by a client.
-        draining: this process is shutting down.
+        agents: what clients may ask for.
+        forwarded: names, in lower case, of the request's headers that agents are told.
+        upstreams: the providers behind `/proxy`.
+        server: the Redis that keeps the sessions.
+        probe: raises StoreUnavailableError unless a run could be stored now.
     """
 
-    def __init__(
-        self, settings: ServerSettings, gate: Gate, sessions: SessionService | None = None
-    ) -> None:
-        self.settings = settings
-        self.agents: Sequence[AgentOffer] = ()
-        self.forwarded: Sequence[str] = ()
-        self.draining = False
-        self.gate = gate
-        self.limits = Limiter()
-        self.deadline = IdleTimeout(settings.write_deadline_s)
-        self._sessions = sessions
-
-    @property
-    def sessions(self) -> SessionService:
-        """The session service.
-
-        Raises:
-            DrainingError: the application is not up (any more).
-        """
-        if self._sessions is None:
-            raise DrainingError("unable to serve now; try again")
-        return self._sessions
-
-    @sessions.setter
-    def sessions(self, sessions: SessionService | None) -> None:
-        self._sessions = sessions
+    settings: ServerSettings
+    gate: Gate
+    sessions: SessionService
+    limits: Limiter
+    deadline: IdleTimeout
+    agents: Sequence[AgentOffer]
+    forwarded: Sequence[str]
+    upstreams: Upstreams
+    server: KnownServer
+    probe: Callable[[], Awaitable[None]]
 
     def forwarded_headers(self, *sources: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that agents are told; the first source that has one counts.
@@ -89,23 +74,81 @@ class Api:
             if not self.gate.holds_agent_key(source[name].encode())
         }
 
-    async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-        """Return who calls; see `Gate.admit`."""
-        return await self.gate.admit(connection)
 
-    async def admit_request(self, request: AnyRequest) -> Caller:
-        """`admit`, as Litestar calls it for the dependency `caller`."""
-        return await self.gate.admit(request)
+class CurrentApi:
+    """The API of a gateway while it is open; handlers that need none have it as `current`."""
 
-    def admit_agent(self, request: AnyRequest) -> Caller:
-        """Return for whom an agent calls, for the dependency `agent`; see `Gate.admit_agent`."""
-        return self.gate.admit_agent(request)
+    def __init__(self) -> None:
+        self._api: Api | None = None
+        self._draining = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one."""
+        return self._api is not None
+
+    @contextmanager
+    def serve(self, api: Api) -> Iterator[None]:
+        """Answer with this API until left."""
+        self._api, self._draining = api, False
+        try:
+            yield
+        finally:
+            self._api = None
+
+    async def drain(self, limit_s: float) -> None:
+        """Take no new work, and let the runs under way finish; does nothing unless open."""
+        if self._api is not None:
+            self._draining = True
+            await self._api.sessions.drain(limit_s)
+
+    def get(self) -> Api:
+        """Return the API.
+
+        Raises:
+            DrainingError: the gateway is not open.
+        """
+        if self._api is None:
+            raise DrainingError("unable to serve now; try again")
+        return self._api
+
+    def for_new_work(self) -> Api:
+        """Return the API, for work that a shutdown would not wait for.
+
+        Raises:
+            DrainingError: the gateway is not open, or shuts down.
+        """
+        api = self.get()
+        if self._draining:
+            raise DrainingError("unable to take new work; this gateway is shutting down")
+        return api
 
 
 ApiDependency = NamedDependency[SkipValidation[Api]]
+CurrentDependency = NamedDependency[SkipValidation[CurrentApi]]
 CallerDependency = NamedDependency[SkipValidation[Caller]]
 AgentDependency = NamedDependency[SkipValidation[Caller]]
 """For whom an agent calls."""
+
+
+async def admit_caller(request: AnyRequest, api: ApiDependency) -> Caller:
+    """Return who calls, for the dependency `caller`; see `Gate.admit`."""
+    return await api.gate.admit(request)
+
+
+async def admit_agent(request: AnyRequest, api: ApiDependency) -> Caller:
+    """Return for whom an agent calls, for the dependency `agent`; see `Gate.admit_agent`."""
+    return api.gate.admit_agent(request)
+
+
+def dependencies(current: CurrentApi) -> dict[str, Provide]:
+    """Return what handlers may have as arguments."""
+    return {
+        "current": Provide(lambda: current, sync_to_thread=False),
+        "api": Provide(current.get, sync_to_thread=False),
+        "caller": Provide(admit_caller),
+        "agent": Provide(admit_agent),
+    }
 
 
 async def read_body(request: AnyRequest) -> bytes:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from litestar import Response, get
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from litestar.handlers import HTTPRouteHandler
+from midstream.api.context import CurrentDependency  # noqa: TC001 (Litestar reads the annotations)
+from midstream.errors import StoreUnavailableError
 
 
-def liveness() -> HTTPRouteHandler:
-    """Return the handler of `/livez`: the event loop turns."""
-
-    @get("/livez", sync_to_thread=False, operation_id="livez", tags=["operation"])
-    def livez() -> dict[str, str]:
-        """200 while the process serves requests at all."""
-        return {"status": "ok"}
-
-    return livez
+@get("/livez", sync_to_thread=False, operation_id="livez", tags=["operation"])
+def livez() -> dict[str, str]:
+    """200 while the process serves requests at all."""
+    return {"status": "ok"}
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -40,20 +32,15 @@ class Ready(Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
-def readiness(check: Callable[[], Awaitable[Ready]]) -> HTTPRouteHandler:
-    """Return the handler of `/readyz`.
-
-    Args:
-        check: raises a GatewayError while new work cannot be taken: Redis is away or takes no
-            writes, or the process is shutting down.
-    """
-
-    @get("/readyz", operation_id="readyz", tags=["operation"])
-    async def readyz() -> Ready:
-        """200 when a new run would be stored, 503 with the reason otherwise."""
-        return await check()
-
-    return readyz
+@get("/readyz", operation_id="readyz", tags=["operation"])
+async def readyz(current: CurrentDependency) -> Ready:
+    """200 when a new run would be stored, 503 with the reason otherwise."""
+    api = current.for_new_work()
+    facts = await api.server.facts()
+    if facts.refusal is not None:
+        raise StoreUnavailableError(f"unable to use Redis; {facts.refusal}")
+    await api.probe()
+    return Ready(redis=facts.named, warnings=facts.warnings)
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.opening.own_sends import Probe
     from midstream.sessions.proxied.turn_ends import TurnEnds
+    from midstream.sessions.proxied.turns import Turns
     from midstream.sessions.pushed.held_runs import HeldRuns
     from midstream.sessions.pushed.runs import PushedRuns
 
@@ -160,6 +161,7 @@ class SessionService(Protocol):
     """The sessions of all callers, on this process and all others."""
 
     pushed: PushedRuns
+    turns: Turns
     turn_ends: TurnEnds
     held: HeldRuns
 
@@ -264,4 +266,8 @@ class SessionService(Protocol):
         self, caller: Caller, *, limit: int, before_ms: int | None
     ) -> list[SessionMeta]:
         """The caller's own sessions, newest activity first."""
+        ...
+
+    async def drain(self, limit_s: float) -> None:
+        """Accept nothing more, send readers of others' runs away, and let own runs finish."""
         ...

@@ -23,7 +23,9 @@ from msgspec import Struct
 from midstream.api import parameters
 from midstream.api.chat.run_stream import holds
 from midstream.api.chat.start_request import start_request
-from midstream.api.context import ApiDependency  # noqa: TC001 (Litestar reads the annotations)
+from midstream.api.context import (  # noqa: TC001 (Litestar reads the annotations)
+    CurrentDependency,
+)
 from midstream.api.failures import TooManyRequestsError, as_gateway_error, error_body
 from midstream.api.off_loop import off_loop
 from midstream.api.stream_response import first_of, loop_time_of
@@ -57,12 +59,13 @@ AnySocket = WebSocket[Any, Any, Any]
 
 
 @websocket("/api/chat")
-async def chat_socket(socket: AnySocket, api: ApiDependency) -> None:
+async def chat_socket(socket: AnySocket, current: CurrentDependency) -> None:
     """Serve `WebSocketChatTransport`."""
     # Accepted first: a browser cannot see why a handshake was refused, but sees a close code.
     await socket.accept()
     try:
-        caller = await api.admit(socket)
+        api = current.get()
+        caller = await api.gate.admit(socket)
         level = parameters.client_level(socket, api.settings.client_level)
     except GatewayError as error:
         ERRORS.labels(error.code).inc()

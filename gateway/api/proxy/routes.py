@@ -8,6 +8,7 @@ call that names a session is a run of it besides: see `proxy_session.py`.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
@@ -27,17 +28,17 @@ from midstream.api.proxy.target import (
     response_headers,
 )
 from midstream.api.stream_response import SERVER_SEND
-from midstream.errors import DrainingError, ForbiddenError, GatewayError, UnauthorizedError
+from midstream.errors import ForbiddenError, GatewayError, UnauthorizedError
 from midstream.telemetry import ERRORS, PROXIED
 
 if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
     from litestar.types import Receive, Scope, Send
 
-    from midstream.api.context import Api
+    from midstream.aio.idle_timeout import IdleTimeout
+    from midstream.api.context import Api, CurrentApi
     from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
-    from midstream.sessions.proxied.turns import Turns
     from midstream.settings.sections import ProxySettings
 
 logger = logging.getLogger(__name__)
@@ -51,15 +52,14 @@ _KEY_HEADER: Final = "x-api-key"
 class Proxy:
     """The ASGI application below `/proxy`.
 
-    Attributes:
-        upstreams, turns: set while the application is up.
+    Args:
+        deadline: for one write to be taken by a client.
     """
 
-    def __init__(self, api: Api, settings: ProxySettings) -> None:
-        self.upstreams: Upstreams | None = None
-        self.turns: Turns | None = None
-        self._api = api
+    def __init__(self, current: CurrentApi, settings: ProxySettings, deadline: IdleTimeout) -> None:
+        self._current = current
         self._settings = settings
+        self._deadline = deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -69,7 +69,7 @@ class Proxy:
         # What wraps `send` would add headers, and costs more than passing a piece on.
         response = Exchange(
             scope.get(SERVER_SEND, send),  # type: ignore[arg-type]
-            self._api.deadline,
+            self._deadline,
         )
         try:
             await self._answer(scope, receive, response)
@@ -81,9 +81,17 @@ class Proxy:
         try:
             target = read_target(scope)
             _refuse_pages(scope)
-            upstream = await self._find(target)
-            caller = self._admit(scope, upstream)
-            await self._serve(scope, receive, response, target, upstream, caller)
+            api = self._current.for_new_work()
+            upstream = await _find(api.upstreams, target)
+            passage = _Passage(
+                api=api,
+                settings=self._settings,
+                scope=scope,
+                target=target,
+                upstream=upstream,
+                response=response,
+            )
+            await passage.serve(receive)
         except GoneError as gone:
             logger.debug("proxy_caller_gone reason=%s", gone)
         except Exception as failure:
@@ -97,26 +105,64 @@ class Proxy:
                 error, anthropic=upstream is not None and upstream.speaks_anthropic
             )
 
-    async def _find(self, target: Target) -> Upstream:
-        if self.upstreams is None or self._api.draining:
-            raise DrainingError("unable to serve now; try again")
-        upstream = await self.upstreams.find(target.provider)
-        if upstream is None:
-            raise RouteNotFoundError(
-                "unable to find this provider; use `openai`, `anthropic`, or the name of a "
-                "`[providers.NAME]`"
-            )
-        return upstream
 
-    def _admit(self, scope: Scope, upstream: Upstream) -> Caller:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Passage:
+    """One request that is passed on."""
+
+    api: Api
+    settings: ProxySettings
+    scope: Scope
+    target: Target
+    upstream: Upstream
+    response: Exchange
+
+    async def serve(self, receive: Receive) -> None:
+        """Pass it on, and its answer back.
+
+        Raises:
+            GatewayError: before the response has begun, for the caller; else why it broke off.
+            GoneError: the caller has left.
+        """
+        caller = self._admit()
+        headers = self._headers()
+        url = self.upstream.url(self.target.path, self.target.query)
+        wanted = SessionHeaders.read(self.scope, self.target)
+        settings, api = self.settings, self.api
+        if wanted is not None:
+            call = SessionCall(
+                wanted,
+                api.sessions.turns,
+                api.upstreams,
+                api.limits,
+                finish_calls=settings.finish_calls,
+            )
+            body = RequestBody(receive, self.scope["headers"], settings.max_call_bytes)
+            with PROXIED.labels("session").track_inprogress():
+                await call.serve(caller, self.upstream, url, headers, body, self.response)
+            return
+        body = RequestBody(receive, self.scope["headers"], settings.max_body_bytes)
+        with PROXIED.labels("plain").track_inprogress():
+            content = await body.open()
+            async with while_there(body):
+                try:
+                    async with api.upstreams.open(
+                        self.upstream, str(self.scope.get("method")), url, headers, content
+                    ) as answer:
+                        await _pass_on(answer, self.response)
+                except GatewayError as failure:
+                    # A body that could not be read is why the request could not be made.
+                    raise body.failure or failure from None
+
+    def _admit(self) -> Caller:
         """Return for whom the request is made; a key of ours goes no further.
 
         Raises:
             ForbiddenError, UnauthorizedError: see `Gate.admit_agent`.
         """
-        request = Request[Any, Any, Any](scope)
-        gate = self._api.gate
-        if upstream.key is not None:
+        request = Request[Any, Any, Any](self.scope)
+        gate = self.api.gate
+        if self.upstream.key is not None:
             return gate.admit_agent(request, _KEY_HEADER)
         headers = request.headers
         bearer = headers.get("authorization", "").partition(" ")[2].strip()
@@ -124,54 +170,29 @@ class Proxy:
             raise _key_not_passed_on()
         return gate.admit_agent(request)
 
-    def _headers_for(self, upstream: Upstream, scope: Scope, target: Target) -> list[Header]:
+    def _headers(self) -> list[Header]:
         """Return the headers that go to the provider; never one with an agent key in it.
 
         Raises:
             UnauthorizedError: the provider is to be called with a key that is one of ours.
         """
-        holds = self._api.gate.holds_agent_key
-        passed = request_headers(scope["headers"])
+        holds = self.api.gate.holds_agent_key
+        passed = request_headers(self.scope["headers"])
         kept = [each for each in passed if not holds(each[1])]
-        if holds(target.query.encode()) or (upstream.key is None and len(kept) < len(passed)):
+        with_ours = self.upstream.key is None and len(kept) < len(passed)
+        if with_ours or holds(self.target.query.encode()):
             raise _key_not_passed_on()
-        return upstream.with_key(kept)
+        return self.upstream.with_key(kept)
 
-    async def _serve(
-        self,
-        scope: Scope,
-        receive: Receive,
-        response: Exchange,
-        target: Target,
-        upstream: Upstream,
-        caller: Caller,
-    ) -> None:
-        upstreams, turns, settings = self.upstreams, self.turns, self._settings
-        assert upstreams is not None and turns is not None  # noqa: S101 - `_find` has looked
-        headers = scope["headers"]
-        url = upstream.url(target.path, target.query)
-        passed = self._headers_for(upstream, scope, target)
-        wanted = SessionHeaders.read(scope, target)
-        if wanted is not None:
-            call = SessionCall(
-                wanted, turns, upstreams, self._api.limits, finish_calls=settings.finish_calls
-            )
-            body = RequestBody(receive, headers, settings.max_call_bytes)
-            with PROXIED.labels("session").track_inprogress():
-                await call.serve(caller, upstream, url, passed, body, response)
-            return
-        body = RequestBody(receive, headers, settings.max_body_bytes)
-        with PROXIED.labels("plain").track_inprogress():
-            content = await body.open()
-            async with while_there(body):
-                try:
-                    async with upstreams.open(
-                        upstream, str(scope.get("method")), url, passed, content
-                    ) as answer:
-                        await _pass_on(answer, response)
-                except GatewayError as failure:
-                    # A body that could not be read is why the request could not be made.
-                    raise body.failure or failure from None
+
+async def _find(upstreams: Upstreams, target: Target) -> Upstream:
+    upstream = await upstreams.find(target.provider)
+    if upstream is None:
+        raise RouteNotFoundError(
+            "unable to find this provider; use `openai`, `anthropic`, or the name of a "
+            "`[providers.NAME]`"
+        )
+    return upstream
 
 
 async def _pass_on(answer: Answer, response: Exchange) -> None:

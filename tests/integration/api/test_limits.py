@@ -196,7 +196,7 @@ async def test_gateway_that_cannot_ask_redis_allows_its_share_or_refuses(
     three: Gateways, statuses: dict[int, int], raw_redis: redis_py.Redis
 ) -> None:
     """With a Redis that is frozen: each request is counted as unchecked."""
-    last = three.all[-1].gateway._api.limits
+    last = three.all[-1].gateway._current.get().limits
     # It was opened last, and knows of the others.
     while last._holds.gateways < 3:  # noqa: ASYNC110 - Redis tells it
         await asyncio.sleep(0.01)

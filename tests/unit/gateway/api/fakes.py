@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from midstream.aio.idle_timeout import IdleTimeout
 from midstream.api.auth.agent_keys import AgentKeys
 from midstream.api.auth.gate import Gate, page_origins
 from midstream.api.auth.tokens import Anonymous
-from midstream.api.context import Api
+from midstream.api.context import Api, CurrentApi
 from midstream.api.every_response import EveryResponse
-from midstream.api.health import Ready
 from midstream.api.proxy.routes import Proxy
 from midstream.app import build_litestar
 from midstream.ids import MessageId, RunId
+from midstream.limits.limiter import Limiter
 from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
+from midstream.providers.passthrough.upstreams import Upstreams
 from midstream.settings.sections import ServerSettings, Settings
 from midstream.store.records import RunInfo, RunState, Trigger
+from midstream.store.server import UNKNOWN, KnownServer, ServerFacts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -96,6 +100,7 @@ class FakeSessions:
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pushed: Any = None
+    turns: Any = None
     turn_ends: Any = None
     held: Any = field(default_factory=FakeHeld)
 
@@ -137,42 +142,75 @@ class FakeSessions:
     async def erase(self, caller: Any, session_id: str) -> None:
         self._answer("erase", session_id=session_id)
 
+    async def drain(self, limit_s: float) -> None: ...
+
     async def list_sessions(self, caller: Any, *, limit: int, before_ms: int | None) -> Any:
         return self._answer("list_sessions", limit=limit, before_ms=before_ms) or []
 
 
-def make_app(
+def make_api(
     sessions: FakeSessions,
+    settings: Settings | None = None,
     *,
-    server: ServerSettings | None = None,
     authenticator: Authenticator | None = None,
     agent_keys: AgentKeys | None = None,
     hosts: Sequence[str] = (),
     cookie: str = "",
     ready_error: GatewayError | None = None,
     forwarded: Sequence[str] = (),
-) -> Any:
-    """Return the HTTP application over a fake service, as the gateway serves it."""
-    settings = Settings(server=server or ServerSettings())
-    gate = Gate(
-        authenticator or Anonymous(),
-        agent_keys or AgentKeys({}, tokens_required=False),
-        origins=page_origins(settings),
-        hosts=hosts,
-        cookie=cookie,
-    )
+) -> Api:
+    """Return the API of an open gateway, over a fake service."""
+    settings = settings or Settings()
 
-    async def check_ready() -> Ready:
+    async def probe() -> None:
         if ready_error is not None:
             raise ready_error
-        return Ready()
 
-    api = Api(settings.server, gate, sessions)
-    api.forwarded = forwarded
-    routes = build_litestar(
-        api, Proxy(api, settings.proxy), settings, check_ready=check_ready, lifespan=None
+    async def describe() -> ServerFacts:
+        return UNKNOWN
+
+    return Api(
+        settings=settings.server,
+        gate=Gate(
+            authenticator or Anonymous(),
+            agent_keys or AgentKeys({}, tokens_required=False),
+            origins=page_origins(settings),
+            hosts=hosts,
+            cookie=cookie,
+        ),
+        sessions=sessions,
+        limits=Limiter(),
+        deadline=IdleTimeout(settings.server.write_deadline_s),
+        agents=(),
+        forwarded=forwarded,
+        upstreams=Upstreams(settings, AsyncExitStack(), {}),
+        server=KnownServer(describe),
+        probe=probe,
     )
-    return EveryResponse(routes, gate)
+
+
+def make_app(
+    sessions: FakeSessions,
+    *,
+    server: ServerSettings | None = None,
+    is_open: bool = True,
+    **options: Any,
+) -> Any:
+    """Return the HTTP application over a fake service, as the gateway serves it.
+
+    Args:
+        is_open: it is; otherwise as before a gateway's `open`.
+        options: see `make_api`.
+    """
+    settings = Settings(server=server or ServerSettings())
+    current, api = CurrentApi(), make_api(sessions, settings, **options)
+    proxy = Proxy(current, settings.proxy, api.deadline)
+    routes = build_litestar(current, proxy, settings, lifespan=None)
+    if is_open:
+        # As long as the test has the application.
+        routes.state.serving = ExitStack()
+        routes.state.serving.enter_context(current.serve(api))
+    return EveryResponse(routes, api.gate)
 
 
 @dataclass

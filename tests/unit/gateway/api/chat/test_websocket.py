@@ -274,6 +274,13 @@ async def test_draining_closes_the_connection_with_a_code_that_says_reconnect() 
     assert (message["code"], message["reason"]) == (4000, "draining")
 
 
+async def test_gateway_that_is_not_open_closes_the_connection_with_the_same_code() -> None:
+    """A browser cannot see why a handshake was refused, so it is accepted first."""
+    async with connected(FakeSessions(), is_open=False) as socket:
+        message = await socket.message()
+    assert (message["code"], message["reason"]) == (4000, "draining")
+
+
 async def test_client_that_takes_nothing_is_let_go() -> None:
     """A write over its deadline ends the connection, and its readers, but no run."""
     reader = running()
