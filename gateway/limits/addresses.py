@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
+from midstream.client_address import parse_address, site_of
 from midstream.settings.connections import ConnectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
-
-IPV6_SITE_BITS: Final = 64
-"""Whoever has one address of IPv6 has a /64 of them."""
 
 NO_ADDRESS: Final = "local"
 """Callers over a Unix socket, all of them."""
@@ -61,10 +59,11 @@ class Addresses:
             if before is None:
                 break
             address = peer = before
-        return _site_of(address)
+        parsed = parse_address(address)
+        return address if parsed is None else site_of(parsed)
 
     def _is_named(self, address: str) -> bool:
-        found = _parsed(address)
+        found = parse_address(address)
         return found is not None and any(found in network for network in self._named)
 
 
@@ -80,21 +79,4 @@ def _address_in(entry: str) -> str | None:
         entry = entry[1:].partition("]")[0]
     elif entry.count(":") == 1:
         entry = entry.partition(":")[0]
-    return None if _parsed(entry) is None else entry
-
-
-def _site_of(address: str) -> str:
-    found = _parsed(address)
-    if found is None or isinstance(found, IPv4Address):
-        return address if found is None else str(found)
-    return str(ip_network((int(found), IPV6_SITE_BITS), strict=False))
-
-
-def _parsed(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
-        return found.ipv4_mapped
-    return found
+    return None if parse_address(entry) is None else entry

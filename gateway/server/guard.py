@@ -9,8 +9,10 @@ import asyncio
 import logging
 from collections import Counter
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, Protocol
+
+from midstream.client_address import parse_address, site_of
 
 if TYPE_CHECKING:
     from midstream.settings.connections import ConnectionSettings
@@ -19,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 TICK_S: Final = 1.0
 """How often deadlines are looked at: how much later than its deadline a request may end."""
-
-IPV6_SITE_BITS: Final = 64
-"""Whoever has one address of IPv6 has a /64 of them."""
 
 MAX_LINGERING: Final = 256
 """Refused connections that are kept, for a moment each, so that their client reads why. Others are
@@ -111,17 +110,12 @@ class Guard:
 
     def _find_place(self, address: str) -> str:
         """Return what an address is counted as; empty for one of a trusted proxy."""
-        try:
-            found = ip_address(address.partition("%")[0])
-        except ValueError:
+        found = parse_address(address)
+        if found is None:
             return address
-        if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
-            found = found.ipv4_mapped
         if any(found in network for network in self._trusted):
             return ""
-        if isinstance(found, IPv4Address):
-            return str(found)
-        return str(ip_network((int(found), IPV6_SITE_BITS), strict=False))
+        return site_of(found)
 
     def _warn(self, limit: str) -> None:
         """Say once that clients are refused; `midstream_errors_total` counts them."""
