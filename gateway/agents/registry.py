@@ -8,8 +8,8 @@ from copy import copy
 from msgspec import Struct
 
 from midstream.agents.base import AgentOffer, AgentTraits, AnyAgent
+from midstream.agents.imports import import_object, unusable
 from midstream.agents.python.agent import Agent
-from midstream.agents.python.imports import import_object, unusable
 from midstream.errors import AgentNotFoundError, SettingsError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw, structs
 
-from midstream.agents.python.imports import import_object, unusable
+from midstream.agents.imports import import_object, unusable
 from midstream.agents.tools.executor import Tools
 from midstream.agents.tools.python_tool import PythonTool, name_of
 from midstream.errors import SettingsError

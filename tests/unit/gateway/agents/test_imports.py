@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from midstream.agents.python import imports
-from midstream.agents.python.imports import import_object
+from midstream.agents.imports import import_object
+from midstream.agents import imports
 from midstream.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_file_of_the_current_folder_stands_in_for_no_package(folder: Path) -> No
     (folder / "redis.py").write_text("raise SystemExit('not this one')\n")
     (folder / "mine.py").write_text("answer = 1\n")
     program = (
-        "from midstream.agents.python.imports import import_object;"
+        "from midstream.agents.imports import import_object;"
         " import_object('mine:answer', 'it'); import redis; print(redis.__name__)"
     )
 
