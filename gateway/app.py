@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar
@@ -36,7 +35,7 @@ from midstream.api.stream_response import SERVER_SEND
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
-from midstream.live_demo.process_map import ProcessMap, TracedAgents
+from midstream.live_demo.process_map import TracedAgents, process_map
 from midstream.providers.passthrough.upstreams import open_upstreams
 from midstream.sessions import (
     LeaseLimits,
@@ -253,11 +252,6 @@ def _below_root(scope: Any) -> Any:
     if path == root or path.startswith(f"{root}/"):
         path = path[len(root) :] or "/"
     return {**scope, "root_path": "", "path": path}
-
-
-def process_map(settings: Settings) -> ProcessMap:
-    """Return where the demo's processes say what they are at."""
-    return ProcessMap(Path(settings.redis.data_dir) / "demo")
 
 
 def store_settings(settings: Settings) -> StoreSettings:

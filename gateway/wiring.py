@@ -16,6 +16,7 @@ from midstream.agents.python.agent import Agent
 from midstream.agents.registry import Agents, import_agent
 from midstream.agents.tools.configured import make_tools
 from midstream.errors import ProviderError, SettingsError
+from midstream.live_demo.agents import outliving_workers
 from midstream.live_demo.tools import make_demo_tools
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai.azure import (
@@ -134,22 +135,6 @@ def default_agents(environment: Mapping[str, str]) -> dict[str, AgentSettings]:
         if environment.get(PROVIDER_KINDS[provider]):
             agents[provider] = AgentSettings(provider=provider, model=models[0], models=models)
     return agents
-
-
-def outliving_workers(agents: Mapping[str, AgentSettings]) -> dict[str, AgentSettings]:
-    """Return agents whose runs go on when their worker is killed, as the demo invites one to.
-
-    The first one, whom a visitor asks, has responses in the background: no word of theirs is
-    taken back.
-    """
-    ordered = dict(sorted(agents.items(), key=lambda item: item[0] != "simulator-openai"))
-    for name, agent in ordered.items():
-        ordered[name] = structs.replace(agent, on_interruption="restart")
-    if "simulator-openai" in ordered:
-        ordered["simulator-openai"] = structs.replace(
-            ordered["simulator-openai"], provider_options={"background": True}
-        )
-    return ordered
 
 
 class _Providers:

@@ -1,1 +1,1 @@
-"""What only the live demo has: its tools, and who runs where."""
+"""Parts of the live demo alone: its agents, tools and pages, and which process runs what."""

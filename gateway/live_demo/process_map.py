@@ -13,16 +13,17 @@ import os
 import threading
 import time
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
-    from pathlib import Path
     from typing import TextIO
 
     from midstream.agents.base import AgentRequest, AnyAgent
     from midstream.ids import RunId
     from midstream.protocol.chunks import AnyChunk
+    from midstream.settings.sections import Settings
 
 
 KEPT_S: Final = 3600
@@ -51,7 +52,7 @@ class ProcessMap:
     @asynccontextmanager
     async def here(self, run_id: RunId) -> AsyncIterator[None]:
         """Say that this process runs it; files are written off the event loop."""
-        mark = _Mark(self._folder, run_id)
+        mark = _RunFile(self._folder, run_id)
         try:
             await asyncio.to_thread(mark.set)
             yield
@@ -110,7 +111,7 @@ def _remove_dead(paths: Iterable[Path], *, before: float) -> None:
                 path.unlink()
 
 
-class _Mark:
+class _RunFile:
     """One process's file for a run. Its methods block, and may be called in any order."""
 
     def __init__(self, folder: Path, run_id: RunId) -> None:
@@ -172,3 +173,8 @@ class _TracedAgent:
         ):
             async for chunks in stream:
                 yield chunks
+
+
+def process_map(settings: Settings) -> ProcessMap:
+    """Return the map that all processes of one gateway share."""
+    return ProcessMap(Path(settings.redis.data_dir) / "demo")

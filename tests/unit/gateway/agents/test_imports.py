@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from midstream.agents.imports import import_object
 from midstream.agents import imports
+from midstream.agents.imports import import_object
 from midstream.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import signal
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import pytest
 from litestar import Litestar
 
-from midstream.api.demo import Asset, Killing, demo_pages, read_build
-from midstream.live_demo.process_map import ProcessMap
-from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, request
+from midstream.api.demo import demo_pages
+from midstream.live_demo.pages import Asset, read_build
+from tests.unit.gateway.api.fakes import Answer, request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from midstream.sessions.contract import SessionService
 
 PAGE = b"<!doctype html><title>demo</title>"
 SCRIPT = b"export const answer = 42;\n" * 200
@@ -72,19 +68,3 @@ def test_asset_that_does_not_exist_is_404() -> None:
 def test_visitor_without_a_build_is_told_how_to_make_one(tmp_path: Path) -> None:
     """The page names the command."""
     assert b"make run" in read_build(tmp_path / "absent")["index.html"].content
-
-
-@pytest.mark.anyio
-async def test_who_kills_does_what_a_killed_killer_has_left(tmp_path: Path) -> None:
-    """Two visitors within a second: tabs that were connected to the first victim are no more
-    counted, though the worker that killed it is the second one."""
-    process_map, sessions = ProcessMap(tmp_path), FakeSessions()
-    first = 4_194_305  # beyond what a kernel gives
-    await asyncio.to_thread(process_map.note_death, first)
-    process = await asyncio.create_subprocess_exec("sleep", "60")
-    await Killing(cast("SessionService", sessions), process_map, RUN.id, process.pid).go()
-
-    assert await process.wait() == -signal.SIGKILL
-    withdrawn = {call["pid"] for call in sessions.called("withdraw_presence")}
-    assert withdrawn == {first, process.pid}
-    assert await asyncio.to_thread(process_map.deaths) == []

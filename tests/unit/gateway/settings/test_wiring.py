@@ -17,6 +17,7 @@ from midstream.agents.tools.api import tool_options
 from midstream.agents.tools.configured import make_tools
 from midstream.errors import AgentNotFoundError, SettingsError
 from midstream.ids import ANONYMOUS, RunId, SessionId
+from midstream.live_demo.agents import outliving_workers
 from midstream.providers.base import ToolCall, ToolOptions
 from midstream.settings.agents import (
     AgentSettings,
@@ -26,7 +27,7 @@ from midstream.settings.agents import (
 )
 from midstream.settings.providers import SIMULATED_KINDS
 from midstream.settings.sections import Settings
-from midstream.wiring import default_agents, open_agents, outliving_workers
+from midstream.wiring import default_agents, open_agents
 
 if TYPE_CHECKING:
     from pathlib import Path
