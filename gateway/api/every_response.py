@@ -49,7 +49,7 @@ class EveryResponse:
             return
         send = self._completing(scope, send)
         if scope["method"] == "HEAD":
-            head = _Head(receive, send)
+            head = _HeadOnly(receive, send)
             asked: Any = {**scope, "method": "GET", SERVER_SEND: head.send}
             await self._route(asked, head.receive, head.send)
         else:
@@ -125,7 +125,7 @@ async def _refuse(error: ForbiddenError, scope: Any, receive: Receive, send: Sen
     await answer(scope, receive, send)
 
 
-class _Head:
+class _HeadOnly:
     """The exchange of a GET of which the head alone is sent.
 
     With the head the response ends; the route learns that its client has left, so that a stream

@@ -56,7 +56,7 @@ class EndBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_
     error_text: str | None = None
 
 
-class Claim(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ClaimedRun(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A claimed run.
 
     Attributes:
@@ -84,7 +84,7 @@ class Claim(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     outcome: str | None = None
 
 
-class Stored(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PushReply(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Answer to an append, a renewal and an end. `stoppedBy`: end the run as stopped."""
 
     next: int | UnsetType = UNSET
@@ -132,7 +132,7 @@ class PushController(Controller):
         _check_count(body.count(b"\n") // 2, at_least=0)
         lines = [line for line in body.split(b"\n") if line.strip()]
         _check_count(len(lines), at_least=1)
-        return json_response(_stored(await api.sessions.pushed.append(agent, key, first, lines)))
+        return json_response(_reply(await api.sessions.pushed.append(agent, key, first, lines)))
 
     @post("/{chat_id:str}/{run_id:str}/renew", status_code=200, operation_id="renewRun")
     async def renew(
@@ -148,7 +148,7 @@ class PushController(Controller):
         wait_ms = parameters.number(request, "waitMs", None) or 0
         pushed = api.sessions.pushed
         stopped_by = await pushed.renew(agent, key, wait_ms / 1000)
-        return json_response(Stored(stopped_by=stopped_by, lease_ms=pushed.limits.lease_ms))
+        return json_response(PushReply(stopped_by=stopped_by, lease_ms=pushed.limits.lease_ms))
 
     @post("/{chat_id:str}/{run_id:str}/end", status_code=200, operation_id="endRun")
     async def end(
@@ -162,7 +162,7 @@ class PushController(Controller):
         """End the run, once."""
         key = _run_key(chat_id, run_id, request)
         ending = read_ending(await read_body(request))
-        return json_response(_stored(await api.sessions.pushed.end(agent, key, ending)))
+        return json_response(_reply(await api.sessions.pushed.end(agent, key, ending)))
 
 
 def read_claim(body: bytes) -> StartRequest:
@@ -250,9 +250,9 @@ def _required(request: AnyRequest, name: str) -> int:
     return value
 
 
-def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> Claim:
+def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> ClaimedRun:
     info = run.run
-    return Claim(
+    return ClaimedRun(
         run_id=info.id,
         message_id=info.message_id,
         fence=run.fence,
@@ -267,5 +267,5 @@ def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> Claim:
     )
 
 
-def _stored(pushed: Pushed) -> Stored:
-    return Stored(next=pushed.next, stopped_by=pushed.stopped_by)
+def _reply(pushed: Pushed) -> PushReply:
+    return PushReply(next=pushed.next, stopped_by=pushed.stopped_by)

@@ -47,7 +47,7 @@ class Reader(Protocol[Item]):
     def __aiter__(self) -> AsyncIterator[Item | Idle]: ...
 
 
-class CutError(Exception):
+class StreamCutError(Exception):
     """Raised by an encoder: write `data`, then break off, so that the client sees a failure."""
 
     def __init__(self, data: bytes) -> None:
@@ -106,7 +106,7 @@ class StreamResponse(Generic[T]):
 
     Args:
         reader: not entered yet.
-        encode: an item's bytes; empty ones are skipped. May raise CutError.
+        encode: an item's bytes; empty ones are skipped. May raise StreamCutError.
         framing: of the encoding.
         headers: besides the framing's.
         deadline: for one write to be taken by the client; all streams may share one.
@@ -154,7 +154,7 @@ class StreamResponse(Generic[T]):
                 self._gone(str(first_of(gone)))
             except* GatewayError as failed:
                 self._gone(first_of(failed).code)
-            except* CutError:
+            except* StreamCutError:
                 self._gone("failed")
             finally:
                 if self._hold is not None:
@@ -201,7 +201,7 @@ class StreamResponse(Generic[T]):
         async for item in self._reader:
             try:
                 data = framing.heartbeat if isinstance(item, Idle) else encode(item)
-            except CutError as cut:
+            except StreamCutError as cut:
                 await self._write(send, cut.data)
                 raise
             if data:

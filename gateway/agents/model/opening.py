@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from midstream.providers.base import StepStream
 
 
-class Opening:
+class StepOpening:
     """One step on its way.
 
     Attributes:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from midstream.agents.metadata import MessageMetadata, add_usage
 from midstream.agents.model.approvals import PendingApprovals
-from midstream.agents.model.opening import Opening
+from midstream.agents.model.opening import StepOpening
 from midstream.agents.model.progress import (
     Answered,
     Progress,
@@ -31,7 +31,7 @@ from midstream.agents.model.progress import (
     taken_back,
     told_to_model,
 )
-from midstream.agents.model.step import EXECUTING, Step
+from midstream.agents.model.step import EXECUTING, ModelStep
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import (
@@ -130,7 +130,7 @@ class ModelRun:
                         yield chunks
             numbers = range(max(0, first), self._config.max_steps)
             for number in () if self._waiting else numbers:
-                step = Step(number)
+                step = ModelStep(number)
                 interrupted = self._progress.goes_on_with(number)
                 answered = None if interrupted is None else self._progress.point.answered
                 if answered is None:
@@ -174,7 +174,7 @@ class ModelRun:
             self._finish_reason = "tool-calls"
             self._waiting = True
 
-    async def _note_answer(self, step: Step) -> Answered:
+    async def _note_answer(self, step: ModelStep) -> Answered:
         """Keep what the model's answer asks for, and what a person has to be asked."""
         questions = await self._tools.ask(step.calls, self._request)
         answered = Answered(
@@ -187,7 +187,7 @@ class ModelRun:
         return answered
 
     async def _call_tools(
-        self, step: Step, answered: Answered, interrupted: Interrupted | None
+        self, step: ModelStep, answered: Answered, interrupted: Interrupted | None
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Call the tools that a step's answer asks for, or settle those that were cut off."""
         step.calls, step.refused = answered.calls, answered.refused
@@ -208,7 +208,7 @@ class ModelRun:
         step.executed = len(ours)
 
     async def _ask_model(
-        self, step: Step, interrupted: Interrupted | None
+        self, step: ModelStep, interrupted: Interrupted | None
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Call the model, or go on with the call that was interrupted."""
         point = self._progress.point
@@ -230,7 +230,7 @@ class ModelRun:
             step.look_at(interrupted.chunks[point.begins : interrupted.next])
         begun = self._progress.point.attempt > 0
         async with AsyncExitStack() as resources:
-            opening = Opening(self._provider.open_step(self._step_request()), resources)
+            opening = StepOpening(self._provider.open_step(self._step_request()), resources)
             async with aclosing(opening.retries()) as retries:
                 async for status in retries:
                     yield self._seen([status])

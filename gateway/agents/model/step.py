@@ -17,7 +17,7 @@ EXECUTING: Final = ("stop", "tool-calls", "interrupted")
 whole: they are not lost. One that ended early otherwise may have meant to say more of them."""
 
 
-class Step:
+class ModelStep:
     """A step's calls.
 
     Attributes:

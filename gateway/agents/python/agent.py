@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 
 from midstream.agents.base import AgentTraits
-from midstream.agents.python.outbox import Outbox, RunEndedError
+from midstream.agents.python.outbox import LateWriteError, Outbox
 from midstream.agents.python.run import Run
 from midstream.errors import SettingsError
 from midstream.protocol.chunks import FinishChunk
@@ -104,7 +104,7 @@ async def _say(run: Run, said: Said | Sequence[Said]) -> None:
 def _look_at(answering: asyncio.Task[None], run_id: RunId) -> None:
     """Log what went wrong while the agent let go; its run has ended without it."""
     error = None if answering.cancelled() else answering.exception()
-    if error is not None and not isinstance(error, RunEndedError):
+    if error is not None and not isinstance(error, LateWriteError):
         logger.warning("agent_failed_after_its_end run=%s", run_id, exc_info=error)
 
 

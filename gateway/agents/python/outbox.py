@@ -18,7 +18,7 @@ MAX_WAITING: Final = 256
 tasks in hundreds of chunks, few enough that it is never far ahead of what is stored."""
 
 
-class RunEndedError(AgentError):
+class LateWriteError(AgentError):
     """The agent writes to a run that has ended, was stopped, or was interrupted."""
 
 
@@ -40,7 +40,7 @@ class Outbox:
         """Raise unless the caller may write now.
 
         Raises:
-            RunEndedError: nobody would read it.
+            LateWriteError: nobody would read it.
             RuntimeError: it is not the thread of the run's event loop.
         """
         if threading.get_ident() != self._thread:
@@ -49,7 +49,7 @@ class Outbox:
                 "asyncio.run_coroutine_threadsafe(run.text(...), run.loop)"
             )
         if self._closed:
-            raise RunEndedError("unable to write; the run has ended")
+            raise LateWriteError("unable to write; the run has ended")
 
     def put(self, chunks: Sequence[AnyChunk]) -> None:
         """Add chunks, without waiting; see `is_full`."""

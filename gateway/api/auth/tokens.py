@@ -82,7 +82,7 @@ class Anonymous:
         return Caller()
 
 
-class Claims(Struct, frozen=True):
+class TokenClaims(Struct, frozen=True):
     """What a token says, besides what PyJWT checks."""
 
     sub: str
@@ -93,7 +93,7 @@ class Claims(Struct, frozen=True):
 class JsonWebTokens:
     """Callers by token; `exp` and `sub` are required."""
 
-    def __init__(self, settings: AuthSettings, keys: Keys) -> None:
+    def __init__(self, settings: AuthSettings, keys: TokenKeys) -> None:
         self._settings = settings
         self._keys = keys
 
@@ -117,7 +117,7 @@ class JsonWebTokens:
                 leeway=settings.leeway_s,
                 options={"require": ["exp", "sub"], "verify_aud": bool(settings.audience)},
             )
-            claims = msgspec.convert(payload, Claims)
+            claims = msgspec.convert(payload, TokenClaims)
         except (jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
             logger.info("token_refused reason=%s", type(error).__name__)
             raise UnauthorizedError(
@@ -133,7 +133,7 @@ class JsonWebTokens:
         )
 
 
-class Keys(Protocol):
+class TokenKeys(Protocol):
     """Where the keys that check tokens come from."""
 
     async def start(self) -> None:

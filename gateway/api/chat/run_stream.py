@@ -13,7 +13,7 @@ from midstream.api.stream_response import (
     DATA_STREAM,
     PLAIN_TEXT,
     RUN_EVENTS,
-    CutError,
+    StreamCutError,
     StreamResponse,
 )
 from midstream.errors import InvalidRequestError
@@ -174,7 +174,7 @@ def _text(batch: ChunkBatch) -> bytes:
     """Encode the text of a batch; a failed run has no other way to say so than to break off."""
     text = batch.frame(Encoding.TEXT, LOWEST_LEVEL)
     if holds(batch, "error"):
-        raise CutError(text)
+        raise StreamCutError(text)
     return text
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOT_BUFFERED: Final = (b"x-accel-buffering", b"no")
 
 
-class Exchange:
+class ProxyExchange:
     """The response of one request, written to the server; each write has a time limit."""
 
     def __init__(self, send: Send, deadline: IdleTimeout) -> None:

@@ -18,7 +18,7 @@ from litestar.handlers import asgi
 from midstream.api.failures import RouteNotFoundError, as_gateway_error
 from midstream.api.proxy.body import GoneError, RequestBody
 from midstream.api.proxy.headers import SessionHeaders
-from midstream.api.proxy.response import Exchange, while_there
+from midstream.api.proxy.response import ProxyExchange, while_there
 from midstream.api.proxy.session_call import SessionCall
 from midstream.api.proxy.target import (
     Header,
@@ -67,7 +67,7 @@ class Proxy:
             await send({"type": "websocket.close", "code": 4500, "reason": "only HTTP is proxied"})
             return
         # What wraps `send` would add headers, and costs more than passing a piece on.
-        response = Exchange(
+        response = ProxyExchange(
             scope.get(SERVER_SEND, send),  # type: ignore[arg-type]
             self._deadline,
         )
@@ -76,7 +76,7 @@ class Proxy:
         finally:
             response.close()
 
-    async def _answer(self, scope: Scope, receive: Receive, response: Exchange) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, response: ProxyExchange) -> None:
         upstream: Upstream | None = None
         try:
             target = read_target(scope)
@@ -115,7 +115,7 @@ class _Passage:
     scope: Scope
     target: Target
     upstream: Upstream
-    response: Exchange
+    response: ProxyExchange
 
     async def serve(self, receive: Receive) -> None:
         """Pass it on, and its answer back.
@@ -195,7 +195,7 @@ async def _find(upstreams: Upstreams, target: Target) -> Upstream:
     return upstream
 
 
-async def _pass_on(answer: Answer, response: Exchange) -> None:
+async def _pass_on(answer: Answer, response: ProxyExchange) -> None:
     await response.start(answer.status, response_headers(answer.headers))
     while data := await answer.read():
         await response.write(data)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from midstream.api.proxy.body import RequestBody
     from midstream.api.proxy.headers import SessionHeaders
-    from midstream.api.proxy.response import Exchange
+    from midstream.api.proxy.response import ProxyExchange
     from midstream.api.proxy.target import Header
     from midstream.limits.limiter import Limiter
     from midstream.protocol.chunks import AnyChunk
@@ -83,7 +83,7 @@ class SessionCall:
         url: str,
         headers: list[Header],
         body: RequestBody,
-        response: Exchange,
+        response: ProxyExchange,
     ) -> None:
         """Make the call, and pass its answer on.
 
@@ -127,7 +127,10 @@ class SessionCall:
         )
 
     async def _while_there(
-        self, passing: Callable[[Exchange], Awaitable[None]], body: RequestBody, response: Exchange
+        self,
+        passing: Callable[[ProxyExchange], Awaitable[None]],
+        body: RequestBody,
+        response: ProxyExchange,
     ) -> None:
         if self._finish_calls:
             # What is written to somebody who has left is dropped by the server.
@@ -144,8 +147,8 @@ class SessionCall:
         url: str,
         headers: list[Header],
         content: bytes,
-    ) -> Callable[[Exchange], Awaitable[None]]:
-        async def passing(response: Exchange) -> None:
+    ) -> Callable[[ProxyExchange], Awaitable[None]]:
+        async def passing(response: ProxyExchange) -> None:
             try:
                 async with self._upstreams.open(upstream, "POST", url, headers, content) as answer:
                     await self._answer(call, step, answer, response)
@@ -155,7 +158,9 @@ class SessionCall:
 
         return passing
 
-    async def _answer(self, call: Call, step: Step, answer: Answer, response: Exchange) -> None:
+    async def _answer(
+        self, call: Call, step: Step, answer: Answer, response: ProxyExchange
+    ) -> None:
         reader = self._reader_of(call, step, answer)
         headers = response_headers(answer.headers)
         if isinstance(reader, EventsReader):
@@ -184,7 +189,7 @@ class SessionCall:
         await step.settled()
         await response.write(last + rest, more=False)
 
-    async def _pass_unread(self, step: Step, answer: Answer, response: Exchange) -> None:
+    async def _pass_unread(self, step: Step, answer: Answer, response: ProxyExchange) -> None:
         """Pass an answer on that is none, or that cannot be read: of an error, learn which."""
         begin = bytearray()
         try:
@@ -217,7 +222,7 @@ class SessionCall:
             return EventsReader(call, translator, part_id)
         return WholeReader(call, translator)
 
-    async def _end_stopped(self, call: Call, response: Exchange) -> None:
+    async def _end_stopped(self, call: Call, response: ProxyExchange) -> None:
         """End the caller's response, of which the provider's part was cut off.
 
         Raises:
@@ -236,7 +241,7 @@ class SessionCall:
 
 
 async def _read_along(
-    reader: EventsReader | WholeReader, step: Step, answer: Answer, response: Exchange
+    reader: EventsReader | WholeReader, step: Step, answer: Answer, response: ProxyExchange
 ) -> bytes:
     """Pass an answer on as far as its last event, or its end; return what is still to pass.
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import IdleTimeout
-from midstream.api.proxy.response import Exchange
+from midstream.api.proxy.response import ProxyExchange
 from midstream.errors import RunActiveError
 from tests.unit.gateway.api.fakes import BODY, FakeReader, FakeSessions, make_app, request
 
@@ -129,7 +129,7 @@ async def test_proxied_stream_is_not_buffered(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    exchange = Exchange(send, IdleTimeout(1))
+    exchange = ProxyExchange(send, IdleTimeout(1))
     await exchange.start(200, given)
     exchange.close()
     names = {name.lower(): value for name, value in sent[0]["headers"]}

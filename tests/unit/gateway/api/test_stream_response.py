@@ -14,7 +14,7 @@ from midstream.api.stream_response import (
     PLAIN_TEXT,
     RUN_EVENTS,
     SERVER_SEND,
-    CutError,
+    StreamCutError,
     StreamResponse,
 )
 from midstream.errors import DrainingError
@@ -141,7 +141,7 @@ async def test_stream_breaks_off_after_the_last_bytes_when_its_encoder_says_so()
     """A failed run in an encoding without errors: its text, then no clean end."""
 
     def encode(item: str) -> bytes:
-        raise CutError(b"partial")
+        raise StreamCutError(b"partial")
 
     client = Client()
     await serve(stream(FakeReader(["a"]), PLAIN_TEXT, encode), client)

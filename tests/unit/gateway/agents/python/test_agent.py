@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from midstream import Agent, AgentError, Run, ToolError
 from midstream.agents.base import AgentRequest
-from midstream.agents.python.outbox import MAX_WAITING, RunEndedError
+from midstream.agents.python.outbox import MAX_WAITING, LateWriteError
 from midstream.errors import SettingsError
 from midstream.ids import RunId, SessionId, TenantId, UserId
 from midstream.protocol import (
@@ -320,7 +320,7 @@ async def test_error_and_abort_of_another_stream_are_the_last_word(last: AnyChun
     async def answer(run: Run) -> None:
         await run.text("a")
         await run.chunk(last)
-        with pytest.raises(RunEndedError):
+        with pytest.raises(LateWriteError):
             await run.text("b")
         told.set()
 
@@ -356,7 +356,7 @@ async def test_stop_cancels_the_agent_and_tells_its_own_tasks() -> None:
             await run.text("a")
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            with pytest.raises(RunEndedError):
+            with pytest.raises(LateWriteError):
                 await run.text("b")
             await watching
             heard.append("cancelled")
@@ -457,7 +457,7 @@ async def test_agent_has_a_name() -> None:
 
 async def test_failure_while_the_agent_lets_go_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The run has ended without it; writing to it then is no failure."""
-    raised: list[Exception] = [OSError("the disk is full"), RunEndedError("the run has ended")]
+    raised: list[Exception] = [OSError("the disk is full"), LateWriteError("the run has ended")]
 
     async def answer(run: Run) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx2
 import pytest
 
-from midstream.agents.model.opening import Opening, status_of
+from midstream.agents.model.opening import StepOpening, status_of
 from midstream.errors import ProviderRateLimitedError
 from midstream.protocol.codec import encode
 from midstream.providers.failures.retries import Retry, retry_hooks, retry_of, told_of_retries
@@ -77,7 +77,7 @@ async def refused_once(fails: bool = False) -> AsyncIterator[StepStream]:
 
 async def open_it(step: Any) -> tuple[list[bytes], Any]:
     async with AsyncExitStack() as stack:
-        opening = Opening(step, stack)
+        opening = StepOpening(step, stack)
         said = [encode(chunk) async for chunk in opening.retries()]
         return said, opening.stream
 
@@ -113,7 +113,7 @@ def test_step_that_is_left_while_it_opens_is_let_go() -> None:
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
-            retries = Opening(slow(), stack).retries()
+            retries = StepOpening(slow(), stack).retries()
             await anext(retries)
             await retries.aclose()
 
