@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from litestar.types import ControllerRouterHandler
+
     from midstream.agents.python.agent import Agent
     from midstream.settings.sections import Settings
 
@@ -201,25 +203,8 @@ def build_litestar(
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
 ) -> Litestar:
     """Return the HTTP application over the API that is current."""
-    demo = [*demo_pages(), *worker_handlers(process_map(settings))] if settings.server.demo else []
     return Litestar(
-        route_handlers=[
-            *demo,
-            *browser_files(),
-            ChatController,
-            PushController,
-            TurnController,
-            chat_socket,
-            follow_session,
-            follow_sessions,
-            list_agents,
-            list_chats,
-            package_handler(),
-            livez,
-            readyz,
-            metrics,
-            proxy_handler(proxy),
-        ],
+        route_handlers=_handlers(proxy, settings),
         dependencies=dependencies(current),
         exception_handlers=EXCEPTION_HANDLERS,
         cors_config=CORSConfig(
@@ -239,6 +224,27 @@ def build_litestar(
         logging_config=None,
         debug=False,
     )
+
+
+def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]:
+    demo = [*demo_pages(), *worker_handlers(process_map(settings))] if settings.server.demo else []
+    return [
+        *demo,
+        *browser_files(),
+        ChatController,
+        PushController,
+        TurnController,
+        chat_socket,
+        follow_session,
+        follow_sessions,
+        list_agents,
+        list_chats,
+        package_handler(),
+        livez,
+        readyz,
+        metrics,
+        proxy_handler(proxy),
+    ]
 
 
 def _below_root(scope: Any) -> Any:
