@@ -55,7 +55,7 @@ ORPHANS_CLOSED: Final = Counter(
     "midstream_orphans_closed_total", "Runs closed for a producer that died"
 )
 RUNS_TAKEN_UP: Final = Counter(
-    "midstream_runs_taken_up_total", "Runs gone on with for a producer that died or left"
+    "midstream_runs_taken_up_total", "Runs taken over and resumed after their producer died or left"
 )
 FAILURES_CONTAINED: Final = Counter(
     "midstream_failures_contained_total",

@@ -96,7 +96,7 @@ class Composer:
         if self._said.waits or not delta.isascii():
             delta = self._said.add(delta)
         if self._text is not None and delta and not (self._answered or self._made):
-            # What an answer mostly is, so the way that must be short.
+            # Fast path: a delta of the open text.
             chunk = TextDeltaChunk(id=self._text, delta=delta)
             self._writer.write(chunk)
             return [chunk]

@@ -92,7 +92,7 @@ A step that was cut short is not finished: no `finish-step` says that it was.
 """
 
 MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
-    # Clients look for a call in the current step only: what streams would stay for ever.
+    # Clients search only the current step, so an input left streaming would never end.
     StartStepChunk: ((Effect.FORBIDS, Slot.INPUT, ""), (Effect.ADDS, Slot.STEP, "")),
     # Clients before 7 forget there what is open: its end would be an error to them.
     FinishStepChunk: (

@@ -139,7 +139,7 @@ class SseDecoder:
     def _event(self, block: bytes) -> Event | None:
         """Read one event's lines; None if they hold no data."""
         first, newline, rest = block.partition(b"\n")
-        # What providers send, so the way that must be short: `data`, or `event` and `data`.
+        # Fast path: `data`, or `event` and `data`, as providers send.
         if not newline and first.startswith(b"data: "):
             return Event(first[6:], "message", self._id)
         if first.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:

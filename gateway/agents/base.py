@@ -80,7 +80,7 @@ class DurableRuns(Protocol):
     """
 
     def can_go_on(self, interrupted: Interrupted) -> bool:
-        """Whether this run can be gone on with exactly; otherwise it is closed."""
+        """Whether the run can be resumed without diverging from the log; if not, it is closed."""
         ...
 
     async def abandon(self, point: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a message's metadata says of the run that wrote it: model, tokens, times."""
+"""Metadata of a message about the run that wrote it: model, tokens, times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from midstream.providers.base import Usage
 
 
 class MessageMetadata(Struct, kw_only=True, rename="camel", omit_defaults=True):
-    """What a message's metadata says of the run; times in milliseconds from its begin."""
+    """A message's metadata about its run; times in milliseconds since the run began."""
 
     model: str | None = None
     usage: Usage | None = None

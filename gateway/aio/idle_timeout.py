@@ -1,4 +1,4 @@
-"""A limit on each of many waits, for little more than an assignment a wait.
+"""A shared idle timeout; entering it costs about one assignment.
 
 `asyncio.timeout` makes and cancels a timer every time: 5 µs, more than all else that reading a
 chunk costs here.

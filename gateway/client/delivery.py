@@ -1,6 +1,6 @@
-"""What a run says, on its way: in batches, one request at a time, each batch the same until stored.
+"""Send queue of a pushed run: one batch in flight, retried unchanged until stored.
 
-sender   sends what has gathered, at most one request each `flush_interval_s`
+sender   sends the waiting chunks, at most one request each `flush_interval_s`
 keeper   renews the lease; the gateway holds its request, and answers at once when a
          person stops the run
 """

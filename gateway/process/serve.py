@@ -296,7 +296,7 @@ class Supervisor:
                 for keeper in keepers:
                     keeper.cancel()
         except BaseExceptionGroup as failed:
-            raise _first_of(failed) from None
+            raise _first_leaf(failed) from None
         finally:
             self._signal(signal.SIGKILL)
 
@@ -357,7 +357,7 @@ class Supervisor:
                 self._workers.discard(worker)
 
 
-def _first_of(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that ended a group: what it says is what there is to say."""
+def _first_leaf(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first leaf error of a group."""
     first = failed.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first

@@ -148,7 +148,7 @@ def _files_for_connections() -> int:
 
 
 def _spare_the_collector() -> None:
-    """Have the garbage collector look seldom, and never again at what is here for good."""
+    """Raise the threshold of the garbage collector and freeze long-lived objects."""
     gc.collect()
     gc.freeze()
     _, middle, old = gc.get_threshold()

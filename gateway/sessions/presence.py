@@ -73,7 +73,7 @@ class Presence:
         await self._store.withdraw(_named(pid), lifetime_ms=self._lifetime_ms)
 
     async def run(self) -> None:
-        """Repeat what is so until cancelled; then say who has left."""
+        """Refresh our entries until cancelled, then withdraw those that left."""
         try:
             while True:
                 await asyncio.sleep(self._repeat_s)

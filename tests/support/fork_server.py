@@ -89,7 +89,7 @@ class Template:
         template = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _die_with(template)
+            _end_with(template)
             os.setsid()
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -112,7 +112,7 @@ class Template:
         os.close(status)
 
 
-def _die_with(template: int) -> None:
+def _end_with(template: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != template:
         os._exit(1)

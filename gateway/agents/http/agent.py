@@ -83,7 +83,7 @@ class HttpAgent:
         silence = IdleTimeout(config.between_bytes_s).waiter()
         try:
             await self._check(response)
-            with _said_plainly("unable to finish this answer"):
+            with _network_errors("unable to finish this answer"):
                 while not answer.ended:
                     with silence:
                         data = await response.content.readany()
@@ -109,7 +109,7 @@ class HttpAgent:
 
     async def _send(self, request: AgentRequest) -> aiohttp.ClientResponse:
         config = self._config
-        with _said_plainly("unable to answer"):
+        with _network_errors("unable to answer"):
             async with asyncio.timeout(config.first_byte_s):
                 return await self._http().post(
                     config.url,
@@ -192,8 +192,8 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
 
 
 @contextmanager
-def _said_plainly(unable: str) -> Iterator[None]:
-    """Turn what the network does into a sentence."""
+def _network_errors(unable: str) -> Iterator[None]:
+    """Translate network errors into an AgentError."""
     try:
         yield
     except TimeoutError:

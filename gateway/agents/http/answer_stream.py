@@ -108,14 +108,14 @@ class BackendAnswer:
 
     def _decode(self, data: bytes, chunks: list[AnyChunk]) -> None:
         try:
-            chunks += self._looked_at(decode(data))
+            chunks += self._admit(decode(data))
         except RemoteProtocolError as error:
             self._fail(
                 "unable to go on with this answer; the agent's backend sent an illegal chunk at "
                 f"index {self._index}: {error}"
             )
 
-    def _looked_at(self, chunk: AnyChunk) -> list[AnyChunk]:
+    def _admit(self, chunk: AnyChunk) -> list[AnyChunk]:
         match chunk:
             case StartChunk():
                 if chunk.message_metadata is UNSET:

@@ -168,11 +168,10 @@ def reserve_ids(part_ids: PartIds, chunks: Iterable[AnyChunk]) -> None:
             part_ids.reasoning(chunk.id, str)
 
 
-def told_to_model(chunks: Iterable[AnyChunk]) -> Iterator[AnyChunk]:
-    """Yield what of a run's chunks makes the message that the model is shown.
+def model_visible(chunks: Iterable[AnyChunk]) -> Iterator[AnyChunk]:
+    """Yield the chunks that form the message sent to the model.
 
-    What a person refused before the first step stays as they left it: the model is told who
-    refused, and why.
+    A refusal before the first step is left out: the model is told who refused, and why.
     """
     stepped = False
     for chunk in chunks:

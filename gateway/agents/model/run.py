@@ -24,12 +24,12 @@ from midstream.agents.model.progress import (
     Progress,
     StepProgress,
     has_words,
+    model_visible,
     questions_of,
     reserve_ids,
     results_in,
     step_ids,
     taken_back,
-    told_to_model,
 )
 from midstream.agents.model.step import EXECUTING, ModelStep
 from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
@@ -102,11 +102,11 @@ class ModelRun:
             self._first_chunk_s = self._began_s + point.first_chunk_ms / 1000
         self._model = point.model or self._model
         self._usage = point.usage
-        # Those of a step that goes on are taken again by who goes on with it.
+        # A resumed step reserves its own ids again.
         known = point.begins if point.answered is None else interrupted.next
         reserve_ids(self._part_ids, interrupted.chunks[:known])
         if self._message is not None:
-            self._message.apply_all(told_to_model(interrupted.chunks[: interrupted.next]))
+            self._message.apply_all(model_visible(interrupted.chunks[: interrupted.next]))
         self._note_owed(interrupted.chunks[: interrupted.next])
 
     @property
@@ -318,7 +318,7 @@ class ModelRun:
 
     def _history(self) -> Sequence[UIMessage]:
         """Return the conversation with the message as it is now."""
-        assert self._message is not None  # noqa: S101 - who asks has looked
+        assert self._message is not None  # noqa: S101 - callers have checked
         before, message = self._request.history, UIMessage.parse(self._message.message())
         if self._continued is not None:
             before = before[:-1]

@@ -42,7 +42,7 @@ class ModelStep:
                 self.refused += 1
 
     def may_be_followed(self, *, owed: bool) -> bool:
-        """Whether no call waits for anybody, and there is something to say to the model.
+        """Whether all calls have results and the model should be called again.
 
         Args:
             owed: whether the provider still has to answer a call of its own tools.

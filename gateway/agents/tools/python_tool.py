@@ -136,7 +136,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def _code_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what tells the kind of a function; an object is called by its class's."""
+    """Return the function to inspect: itself, or an object's `__call__`."""
     if inspect.isroutine(function) or isinstance(function, partial):
         return function
     return type(function).__call__

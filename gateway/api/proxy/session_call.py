@@ -164,7 +164,7 @@ class SessionCall:
         reader = self._reader_of(call, step, answer)
         headers = response_headers(answer.headers)
         if isinstance(reader, EventsReader):
-            # A stop would make another length of it.
+            # Drop content-length: a stop may shorten the body.
             headers = [each for each in headers if each[0].lower() != b"content-length"]
         await response.start(answer.status, headers)
         if reader is None:

@@ -1,4 +1,4 @@
-"""What the log holds of a run, for who goes on with it or ends it."""
+"""A run as its log holds it, to resume or to end it."""
 
 from __future__ import annotations
 

@@ -302,7 +302,7 @@ class Turns:
         hold: RunHold | None,
     ) -> Step:
         run, key = claimed.run, claimed.key
-        assert key is not None  # noqa: S101 - who asks has looked
+        assert key is not None  # noqa: S101 - callers have checked
         turn = Turn(
             call.agent,
             stored=claimed.stored,

@@ -1,4 +1,4 @@
-"""Where runs that are written from outside stand: kept while they are used, else read again."""
+"""Cache of pushed runs' writer state, rebuilt from the log."""
 
 from __future__ import annotations
 

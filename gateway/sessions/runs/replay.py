@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DIVERGED_SENTENCE: Final = (
-    "The answer was interrupted because it could not be gone on with as it had begun. "
-    "Send it again."
-)
+DIVERGED_SENTENCE: Final = "The answer could not be resumed. Send it again."
 
 OPTIONAL_LIMIT_S: Final = 1.0
 """How long an agent waits for a point that it can do without: less than a person notices."""
