@@ -42,7 +42,7 @@ READERS: Final = Gauge(
     "midstream_readers", "Open streams to clients", ["kind"], multiprocess_mode="livesum"
 )
 READERS_GONE: Final = Counter(
-    "midstream_readers_gone_total", "Streams that ended before what they read did", ["reason"]
+    "midstream_readers_gone_total", "Streams closed before their run or feed ended", ["reason"]
 )
 CHUNKS_APPENDED: Final = Counter("midstream_chunks_appended_total", "Chunks committed to Redis")
 APPEND_SECONDS: Final = Histogram(
@@ -52,28 +52,28 @@ APPEND_SECONDS: Final = Histogram(
 )
 STOPS: Final = Counter("midstream_stops_total", "Runs that a person stopped")
 ORPHANS_CLOSED: Final = Counter(
-    "midstream_orphans_closed_total", "Runs closed for a producer that died"
+    "midstream_orphans_closed_total", "Runs closed after their producer died"
 )
 RUNS_TAKEN_UP: Final = Counter(
     "midstream_runs_taken_up_total", "Runs taken over and resumed after their producer died or left"
 )
 FAILURES_CONTAINED: Final = Counter(
     "midstream_failures_contained_total",
-    "Unexpected failures that cost one session, run or turn of a loop",
+    "Unexpected failures contained to one session, run or loop iteration",
     ["at"],
 )
 QUARANTINED: Final = Gauge(
     "midstream_quarantined",
-    "Sessions and runs that are left alone after repeated failures",
+    "Sessions and runs quarantined after repeated failures",
     ["at"],
     multiprocess_mode="livesum",
 )
 PROXIED: Final = Gauge(
-    "midstream_proxied", "Requests under way to providers", ["kind"], multiprocess_mode="livesum"
+    "midstream_proxied", "Proxied requests in flight", ["kind"], multiprocess_mode="livesum"
 )
 LIMITS_UNCHECKED: Final = Counter(
     "midstream_limits_unchecked_total",
-    "Requests whose limits were not asked of Redis, which was away or slow",
+    "Requests whose limits were not checked because Redis was unavailable or slow",
 )
 ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
 

@@ -121,7 +121,7 @@ def worker_handlers(process_map: ProcessMap) -> list[HTTPRouteHandler]:
         try:
             wanted = msgspec.json.decode(await read_body(request), type=KillBody)
         except msgspec.MsgspecError as error:
-            raise InvalidRequestError(f"unable to read what to kill; {error}") from None
+            raise InvalidRequestError(f"unable to read the request; {error}") from None
         session_id = parameters.session_id(wanted.id)
         run_id = await api.sessions.at_work(caller, session_id)
         pid, dead = (None, []) if run_id is None else await to_thread(process_map.look, run_id)

@@ -66,7 +66,7 @@ class TooManyRequestsError(GatewayError):
 
 _BY_STATUS: Final[dict[int, tuple[type[GatewayError], str]]] = {
     400: (InvalidRequestError, "unable to read the request; see docs/http-api.md"),
-    401: (UnauthorizedError, "unable to tell who calls; send a bearer token"),
+    401: (UnauthorizedError, "unable to identify the caller; send a bearer token"),
     403: (ForbiddenError, "unable to allow the request"),
     404: (RouteNotFoundError, "unable to find this address; see docs/http-api.md"),
     405: (MethodNotAllowedError, "unable to use this method here; see docs/http-api.md"),
@@ -88,7 +88,7 @@ def as_gateway_error(error: BaseException) -> GatewayError:
     request_id = f"req_{secrets.token_hex(8)}"
     logger.error("internal_error request=%s", request_id, exc_info=error)
     return InternalError(
-        f"unable to go on because of a fault in the gateway; its log has it as {request_id}",
+        f"unable to continue because of a fault in the gateway; its log has it as {request_id}",
         requestId=request_id,
     )
 

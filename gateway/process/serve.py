@@ -320,7 +320,9 @@ class Supervisor:
             if not served and code == EXIT_SETTINGS:
                 raise WorkersFailedError("", EXIT_SETTINGS)
             if failed_starts == MAX_FAILED_STARTS:
-                raise WorkersFailedError("unable to serve; workers end as they start", EXIT_FAILED)
+                raise WorkersFailedError(
+                    "unable to serve; workers exit at their start", EXIT_FAILED
+                )
             logger.warning("worker_died code=%s served=%s restarting=true", code, served)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESTART_DELAY_S * failed_starts):

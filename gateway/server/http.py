@@ -109,7 +109,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             return
         if not self._admitted:
             self._refuse(
-                TooManyConnectionsError("unable to take more connections now; try again later")
+                TooManyConnectionsError("unable to accept more connections now; try again later")
             )
             return
         self._unset_keepalive_if_required()
@@ -274,7 +274,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def break_off(self) -> None:
         """End at once; the application hears that the client is gone."""
-        self._refused = DrainingError("unable to go on; this process is shutting down")
+        self._refused = DrainingError("unable to continue; this process is shutting down")
         self._let_go()
         self.transport.abort()
 

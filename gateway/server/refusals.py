@@ -46,12 +46,12 @@ def malformed() -> InvalidRequestError:
 
 def trailers_refused() -> InvalidRequestError:
     """Return what fields after a body are answered with."""
-    return InvalidRequestError("unable to take fields after the body; send them in the head")
+    return InvalidRequestError("unable to accept trailers; send these fields in the head")
 
 
 def pipelined_refused() -> InvalidRequestError:
     """Return what requests that wait for no answer end with."""
-    return InvalidRequestError("unable to take so many requests at once; wait for their answers")
+    return InvalidRequestError("unable to accept so many pipelined requests; wait for the answers")
 
 
 _CLOSE: Final = (

@@ -11,20 +11,20 @@ from midstream.settings.fields import Bytes, Count, Seconds, Section, Text
 
 
 class ToolOptionSettings(Section, frozen=True, kw_only=True):
-    """What the provider's API is told of one of `tools`, `[agents.NAME.tool_options.TOOL]`.
+    """Options of one of `tools` in the provider's API, `[agents.NAME.tool_options.TOOL]`.
 
-    Unset, it is what the function's own `tool_options` say, or else the API's default.
+    Unset: the function's own `tool_options`, else the API's default.
     """
 
     strict: Annotated[
         bool | None,
-        Meta(description="Hold the model's input to the schema while it is written."),
+        Meta(description="Constrain the model's input to the schema while it is generated."),
     ] = None
     defer_loading: Annotated[
         bool | None,
         Meta(
-            description="Leave the tool to the provider's tool search, instead of telling the "
-            "model of it from the start."
+            description="Load the tool through the provider's tool search, instead of naming it to "
+            "the model from the start."
         ),
     ] = None
     allowed_callers: Annotated[
@@ -36,7 +36,7 @@ class ToolOptionSettings(Section, frozen=True, kw_only=True):
     ] = None
     input_examples: Annotated[
         tuple[Mapping[str, object], ...] | None,
-        Meta(description="Inputs that show the model how it is used (Anthropic)."),
+        Meta(description="Examples of inputs, for the model (Anthropic)."),
     ] = None
     cache_control: Annotated[
         Mapping[str, object] | None,
@@ -60,7 +60,7 @@ class ClientToolSettings(ToolOptionSettings, frozen=True, kw_only=True):
     The run ends with its call; the client's answer goes on with the message.
     """
 
-    description: Annotated[str, Meta(description="What it does, for the model.")] = ""
+    description: Annotated[str, Meta(description="Description for the model.")] = ""
     input_schema: Annotated[
         Mapping[str, object],
         Meta(description="JSON Schema of its input, an object. Empty: it takes none."),
@@ -85,7 +85,9 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     """
 
     provider: Annotated[str, Meta(description="Name of a `[providers.NAME]`, or `simulator`.")] = ""
-    model: Annotated[str, Meta(description="The model that answers, in the provider's name.")] = ""
+    model: Annotated[str, Meta(description="The model that answers, as the provider names it.")] = (
+        ""
+    )
     models: Annotated[
         tuple[str, ...], Meta(description="Other models that a client may ask for.")
     ] = ()
@@ -106,8 +108,8 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     forward_headers: Annotated[
         tuple[Text, ...],
         Meta(
-            description="With `url`: names of the client's headers that the backend is sent. No "
-            "others are, `authorization` and cookies neither."
+            description="With `url`: names of the client's headers that are forwarded to the "
+            "backend. No others are, not even `authorization` and cookies."
         ),
     ] = ("traceparent", "tracestate")
     secret_headers: Annotated[
@@ -148,29 +150,28 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     on_interruption: Annotated[
         Literal["close", "restart"],
         Meta(
-            description="What becomes of a run whose gateway dies: `close` ends it with an error; "
-            "`restart` has another gateway begin the step again that was cut. Background "
-            "responses (`provider_options = { background = true }` of `openai`) go on by "
-            "themselves, whatever this says."
+            description="Outcome of a run whose gateway dies: `close` ends it with an error; with "
+            "`restart` another gateway repeats the interrupted step. Background responses "
+            "(`provider_options = { background = true }` of `openai`) continue in either case."
         ),
     ] = "close"
     tools: Annotated[
         tuple[Text, ...],
         Meta(description="`package.module:function` of each tool that is executed here."),
     ] = ()
-    tool_timeout_s: Annotated[
-        Seconds, Meta(description="A call of one of `tools` is given up after this long.")
-    ] = 60.0
+    tool_timeout_s: Annotated[Seconds, Meta(description="Time limit of one call of `tools`.")] = (
+        60.0
+    )
     needs_approval: Annotated[
         Mapping[str, bool | Text],
         Meta(
             description="Name of one of `tools` -> `true`: a person must allow each call. Or "
-            "`package.module:function` of a function of its parameters that says so."
+            "`package.module:function` of a function of its parameters that decides."
         ),
     ] = {}
     tool_options: Annotated[
         Mapping[str, ToolOptionSettings],
-        Meta(description="What the provider's API is told of `tools`, by name."),
+        Meta(description="Options of `tools` in the provider's API, by name."),
     ] = {}
     client_tools: Annotated[
         Mapping[str, ClientToolSettings],

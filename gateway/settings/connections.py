@@ -1,4 +1,4 @@
-"""`[connections]`: what a client may cost the process before anybody knows who it is."""
+"""`[connections]`: limits on a client before it is authenticated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from midstream.settings.fields import Bytes, Count, Seconds, Section, Text
 
 
 class ConnectionSettings(Section, frozen=True, kw_only=True):
-    """What a connection may cost before authentication. Held by `midstream serve`, no Redis."""
+    """Limits on connections before authentication, held by `midstream serve` without Redis."""
 
     max_head_bytes: Annotated[
         Bytes,
@@ -33,11 +33,11 @@ class ConnectionSettings(Section, frozen=True, kw_only=True):
         Seconds,
         Meta(
             description="How long a request body may be silent, or behind `min_body_rate`. 408 "
-            "after it. Time in which the gateway does not read counts for nobody."
+            "after it. Time in which the gateway does not read is not counted."
         ),
     ] = 20.0
     min_body_rate: Annotated[
-        Count, Meta(description="Bytes a second that a request body has to come with.")
+        Count, Meta(description="Slowest rate of a request body, in bytes a second.")
     ] = 1000
     idle_limit_s: Annotated[
         Seconds,
@@ -64,8 +64,8 @@ class ConnectionSettings(Section, frozen=True, kw_only=True):
         tuple[Text, ...],
         Meta(
             description="Networks of reverse proxies and load balancers before the gateway. Their "
-            "connections are those of many, and not counted by address. Only if you set it, their "
-            "`x-forwarded-for` says whose `limits` a caller without a token has."
+            "connections carry many clients, and are not counted by address. If you set it, their "
+            "`x-forwarded-for` identifies callers without a token, for `limits`."
         ),
     ] = (
         "127.0.0.0/8",

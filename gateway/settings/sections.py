@@ -23,7 +23,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
-    """Where the gateway listens, and how long it waits for its clients."""
+    """Address, limits and timeouts of the HTTP server."""
 
     host: Annotated[
         Text,
@@ -47,10 +47,10 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         Count, Meta(description="Streams that one WebSocket may have open at the same time.")
     ] = 32
     heartbeat_interval_s: Annotated[
-        Seconds, Meta(description="A stream that has nothing to say sends a comment this often.")
+        Seconds, Meta(description="An idle stream sends a comment this often.")
     ] = 15.0
     write_deadline_s: Annotated[
-        Seconds, Meta(description="A client that takes nothing for this long is disconnected.")
+        Seconds, Meta(description="A client that reads nothing for this long is disconnected.")
     ] = 60.0
     drain_limit_s: Annotated[
         float,
@@ -76,17 +76,18 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     client_level: Annotated[
         Level,
         Meta(
-            description="Major version of the AI SDK (5, 6, 7) that clients are taken for, "
-            "unless they say `x-ai-sdk-version` or `?v=`."
+            description="Major version of the AI SDK (5, 6, 7) assumed of clients that name none "
+            "in `x-ai-sdk-version` or `?v=`."
         ),
     ] = 5
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="What is logged.")
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Lowest level to log."),
     ] = "info"
 
 
 class RedisSettings(Section, frozen=True, kw_only=True):
-    """Where sessions are kept."""
+    """The Redis that keeps the sessions."""
 
     url: Annotated[
         str,
@@ -122,12 +123,13 @@ class RedisSettings(Section, frozen=True, kw_only=True):
         Meta(description="How long an ended run's chunks stay readable one by one."),
     ] = 3_600.0
     command_timeout_s: Annotated[
-        Seconds, Meta(description="How long one command may take before Redis counts as away.")
+        Seconds,
+        Meta(description="Time limit of one command; beyond it Redis is unavailable."),
     ] = 5.0
 
 
 class RunSettings(Section, frozen=True, kw_only=True):
-    """How runs are kept alive, and closed when their producer is gone."""
+    """Leases of runs, and limits while Redis is unavailable."""
 
     lease_s: Annotated[
         Seconds, Meta(description="A producer that does not renew for this long loses its run.")
@@ -138,20 +140,22 @@ class RunSettings(Section, frozen=True, kw_only=True):
     ] = 2.0
     producer_outage_limit_s: Annotated[
         Seconds,
-        Meta(description="With Redis away, how long a run goes on before it is given up."),
+        Meta(description="How long a run continues while Redis is unavailable. Then it fails."),
     ] = 60.0
     reader_outage_limit_s: Annotated[
         Seconds,
-        Meta(description="With Redis away, how long a client is kept before it is told."),
+        Meta(description="How long a reader waits while Redis is unavailable, before its error."),
     ] = 30.0
     max_pending_bytes: Annotated[
         Bytes,
-        Meta(description="Chunks of one run held while Redis is away; its agent waits beyond."),
+        Meta(
+            description="Chunks of one run held while Redis is unavailable; then its agent waits."
+        ),
     ] = 4 * 1024 * 1024
 
 
 class AuthSettings(Section, frozen=True, kw_only=True):
-    """Who may call. `jwt`: bearer tokens of your own issuer; the `sub` claim owns sessions."""
+    """Authentication. `jwt`: bearer tokens of your own issuer; the `sub` claim owns sessions."""
 
     mode: Annotated[
         Literal["none", "jwt"],
@@ -220,27 +224,27 @@ class ProxySettings(Section, frozen=True, kw_only=True):
     """`/proxy`: the providers' own APIs, passed through. See docs/proxy.md."""
 
     max_body_bytes: Annotated[
-        Bytes, Meta(description="Largest request body that is passed on: files are uploaded so.")
+        Bytes, Meta(description="Largest request body that is forwarded, file uploads included.")
     ] = 512 * 1024 * 1024
     max_call_bytes: Annotated[
         Bytes,
-        Meta(description="Largest request body of a call that names a session; it is held."),
+        Meta(description="Largest request body of a call that names a session; it is buffered."),
     ] = 64 * 1024 * 1024
     idle_limit_s: Annotated[
         Seconds,
-        Meta(description="How long a run of several calls waits for the next one. Tools run then."),
+        Meta(description="How long a run of several calls waits for the next, while tools run."),
     ] = 120.0
     finish_calls: Annotated[
         bool,
         Meta(
-            description="When a backend leaves a call that names a session, read the provider's "
-            "answer to its end all the same, for the session. Else the call is cancelled."
+            description="When a backend disconnects from a call that names a session, read the "
+            "provider's answer to its end, for the session. Otherwise the call is cancelled."
         ),
     ] = False
 
 
 class Settings(Section, frozen=True, kw_only=True):
-    """Everything, checked."""
+    """All settings, checked."""
 
     server: ServerSettings = ServerSettings()
     connections: ConnectionSettings = ConnectionSettings()

@@ -236,8 +236,8 @@ def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> Non
     for name, provider in settings.providers.items():
         if provider.proxy_key == "gateway" and not settings.agent_keys:
             raise SettingsError(
-                f"unable to use the setting `providers.{name}.proxy_key`; without an "
-                "`[agent_keys.NAME]` everybody, or nobody, could spend the gateway's key: add one"
+                f"unable to use the setting `providers.{name}.proxy_key`; it lets "
+                "agents spend the gateway's key, so add an `[agent_keys.NAME]`"
             )
     for name, key in settings.agent_keys.items():
         if _AGENT_KEY.fullmatch(environment.get(key.key_env, "")) is None:
@@ -247,8 +247,8 @@ def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> Non
             )
         if key.tenant and settings.auth.mode == "none":
             raise SettingsError(
-                f"unable to use the setting `agent_keys.{name}.tenant`; without tokens nobody has "
-                'a tenant: set `auth.mode` to "jwt"'
+                f"unable to use the setting `agent_keys.{name}.tenant`; tenants come "
+                'from tokens: set `auth.mode` to "jwt"'
             )
         if len(escaped(key.tenant)) > MAX_ID_LENGTH:
             raise SettingsError(

@@ -168,7 +168,7 @@ def _complaint(response: aiohttp.ClientResponse) -> str | None:
     if status != 200:
         return f"unable to answer; the agent's backend answered with status {status}"
     if response.headers.get("content-encoding", "identity") != "identity":
-        return "unable to answer; the agent's backend compresses its answer unasked"
+        return "unable to answer; the agent's backend compresses its answer, and was told not to"
     kind = response.content_type
     if kind != "text/event-stream":
         shown = kind if _MEDIA_TYPE.fullmatch(kind) else "something else"

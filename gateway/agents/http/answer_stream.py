@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
     from midstream.protocol.sse import Event
 
-UNSAID: Final = "unable to answer; the agent's backend says that it failed, and not why"
+UNSAID: Final = "unable to answer; the agent's backend failed without giving a reason"
 
 
 class BackendAnswer:
@@ -74,7 +74,7 @@ class BackendAnswer:
             self._take(event, chunks)
         if len(data) > left and not self.ended:
             self._fail(
-                "unable to go on with this answer; the agent's backend sends more than "
+                "unable to continue this answer; the agent's backend sends more than "
                 f"{self._max_bytes} bytes"
             )
         return chunks
@@ -90,7 +90,7 @@ class BackendAnswer:
             self._fail(
                 "unable to finish this answer; the agent's backend ended it without `finish`"
                 if self._index >= 0
-                else "unable to answer; the agent's backend answered with nothing"
+                else "unable to answer; the agent's backend sent an empty answer"
             )
         self.ended = True
         return chunks
@@ -111,7 +111,7 @@ class BackendAnswer:
             chunks += self._admit(decode(data))
         except RemoteProtocolError as error:
             self._fail(
-                "unable to go on with this answer; the agent's backend sent an illegal chunk at "
+                "unable to continue this answer; the agent's backend sent an illegal chunk at "
                 f"index {self._index}: {error}"
             )
 

@@ -52,7 +52,9 @@ class Agent:
         if problem is not None:
             raise SettingsError(f"unable to use the agent `{name}`; {problem}")
         if not name:
-            raise SettingsError("unable to use an agent without a name; clients ask for it by that")
+            raise SettingsError(
+                "unable to use an agent without a name; clients name it in their requests"
+            )
         self.name = name
         self.answer = answer
         self.models = tuple(models)

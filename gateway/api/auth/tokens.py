@@ -104,7 +104,7 @@ class JsonWebTokens:
     async def identify(self, token: str | None) -> Caller:
         """Check the token and return what it grants."""
         if not token:
-            raise UnauthorizedError("unable to tell who calls; send a bearer token")
+            raise UnauthorizedError("unable to identify the caller; send a bearer token")
         settings = self._settings
         try:
             key, algorithms = await self._keys.find(jwt.get_unverified_header(token))

@@ -174,7 +174,7 @@ class ChatSocket:
             for stream in list(self._streams.values()):
                 stream.leave()
         if self._expired:
-            raise TokenExpiredError("unable to go on; connect again with a new token")
+            raise TokenExpiredError("unable to continue; connect again with a new token")
 
     async def _receive(self) -> str | bytes | None:
         try:

@@ -101,6 +101,6 @@ class RequestBody:
 
 def _too_large(limit_bytes: int) -> TooLargeError:
     return TooLargeError(
-        f"unable to pass the request on; its body is over {limit_bytes} bytes, the limit of the "
+        f"unable to forward the request; its body is over {limit_bytes} bytes, the limit of the "
         "gateway's settings"
     )

@@ -100,7 +100,7 @@ def _text(value: str | None) -> str | None:
     text = unquote(value.encode("latin-1").decode(errors="replace")).strip()
     if not text:
         raise InvalidRequestError(
-            f"unable to read {TEXT_HEADER}; it is what the person has said, percent-encoded as in "
+            f"unable to read {TEXT_HEADER}; it must be the person's text, percent-encoded as in "
             "a URL"
         )
     return text
@@ -109,5 +109,5 @@ def _text(value: str | None) -> str | None:
 def _switch(value: str) -> bool:
     switch = _SWITCH.get(value.strip().lower())
     if switch is None:
-        raise InvalidRequestError(f"unable to read {END_HEADER}; it is `true` or `false`")
+        raise InvalidRequestError(f"unable to read {END_HEADER}; it must be `true` or `false`")
     return switch

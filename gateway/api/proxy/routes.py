@@ -204,7 +204,7 @@ async def _pass_on(answer: Answer, response: ProxyExchange) -> None:
 
 def _key_not_passed_on() -> UnauthorizedError:
     return UnauthorizedError(
-        "unable to pass an agent key on; send it as x-midstream-key, and the provider's "
+        "unable to forward an agent key; send it as x-midstream-key, and the provider's "
         'own key where its SDK puts it, or set `proxy_key = "gateway"` for the provider'
     )
 

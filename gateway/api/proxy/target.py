@@ -112,7 +112,7 @@ def request_headers(headers: Iterable[Header]) -> list[Header]:
             value.decode()
         except UnicodeDecodeError:
             raise InvalidRequestError(
-                "unable to pass a header on; its value is not UTF-8"
+                "unable to forward a header; its value is not UTF-8"
             ) from None
         kept.append((name, value))
     return kept
@@ -139,6 +139,6 @@ def _named_by_connection(headers: Iterable[Header]) -> frozenset[bytes]:
 
 def _refused() -> InvalidRequestError:
     return InvalidRequestError(
-        "unable to pass this path on; it must be /proxy/PROVIDER/..., without empty, `.` or `..` "
+        "unable to forward this path; it must be /proxy/PROVIDER/..., without empty, `.` or `..` "
         "parts, and without encoded slashes, dots or controls"
     )

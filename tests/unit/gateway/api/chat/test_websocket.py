@@ -251,7 +251,7 @@ async def test_caller_without_a_token_is_closed_with_a_code_that_says_so() -> No
 
         async def identify(self, token: str | None) -> Caller:
             if token != "good":  # noqa: S105
-                raise UnauthorizedError("unable to tell who calls; send a bearer token")
+                raise UnauthorizedError("unable to identify the caller; send a bearer token")
             return Caller()
 
     async with connected(FakeSessions(), authenticator=Strict()) as socket:
