@@ -348,21 +348,27 @@ async def test_ten_seconds_offline_are_made_up_for(demo: Demo) -> None:
 
 
 @pytest.mark.timeout(90)
-async def test_another_worker_goes_on_after_one_is_killed(demo: Demo) -> None:
-    """The page says which one is dead, and which one goes on; no tab is counted twice, and the
-    note leaves when it is over. The answer is whole."""
+async def test_another_worker_goes_on_after_one_is_killed(demo: Demo, phone: Profile) -> None:
+    """Every tab of the session says which one is dead, and which one goes on; none is counted
+    twice, and the note leaves when it is over. The answer is whole."""
     await demo.ask("How do rivers move? [[tokens=700 rate=50]]")
     await demo.reads(50)
+    tabs = [demo, await demo.also_open_in(phone)]
+    await tabs[1].reads(50)
     await demo.press("Kill the worker")
-    await demo.shows("is dead (kill -9). What it wrote is kept")
+    for tab in tabs:
+        await tab.shows("is dead (kill -9). What it wrote is kept")
     await demo.photograph(PICTURES / "killed.png")
-    await demo.shows("has resumed the answer")
+    await tabs[1].photograph(PICTURES / "killed-phone.png")
+    for tab in tabs:
+        await tab.shows("has resumed the answer")
     assert await demo.tab.violations() == []
-    await demo.shows("Finished in")
-    await demo.tab.finds("() => !document.body.innerText.includes('is dead')")
+    for tab in tabs:
+        await tab.shows("Finished in")
+        await tab.tab.finds("() => !document.body.innerText.includes('is dead')")
     here = (await demo.session())["presence"]
 
-    assert [user["tabs"] for user in here] == [1]
+    assert [user["tabs"] for user in here] == [2]
     assert [run["outcome"] for run in (await demo.session())["runs"]] == ["finished"]
 
 

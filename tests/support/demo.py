@@ -126,6 +126,14 @@ class Demo:
         await eventually(has_another, "another run ends")
         return snapshot
 
+    async def also_open_in(self, profile: Profile) -> Demo:
+        """Open the session on another device, a phone."""
+        url = str(await self.tab.run("() => location.href"))
+        tab = await profile.visit(url, width=PHONE[0], height=PHONE[1])
+        demo = Demo(tab, self._at)
+        await demo.shows("live")
+        return demo
+
     async def photograph(self, path: Path) -> None:
         """Take a picture, for a person to look at."""
         await self.tab.screenshot(path)

@@ -45,7 +45,7 @@ export function SessionView({ id, onMenu, onChange }: { id: string; onMenu: () =
           onShare={() => setSharing(true)}
           onWire={() => setWireOpen(!wireOpen)}
         />
-        <ChaosBar sessionId={id} session={session} split={split} onSplit={() => setSplit(!split)} />
+        <ChaosBar sessionId={id} demo={demo} split={split} onSplit={() => setSplit(!split)} />
         <div className="flex min-h-0 flex-1 flex-col md:flex-row">
           <Chat demo={demo} />
           {split && <SecondTab id={id} />}

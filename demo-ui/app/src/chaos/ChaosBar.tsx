@@ -4,19 +4,22 @@ import { IconButton } from '../ui/Button';
 import { Icon, type IconName } from '../ui/Icon';
 import { duration, useNow } from '../words/time';
 import { INCIDENTS, SLOW, SLOW_EXPECT, SPLIT, SPLIT_EXPECT } from './incidents';
+import { useDeaths } from './useDeaths';
 import { useNote } from './useNote';
 
 interface Props {
   sessionId: string;
-  session: DemoSession['session'];
+  demo: DemoSession;
   split: boolean;
   onSplit: () => void;
 }
 
-export function ChaosBar({ sessionId, session, split, onSplit }: Props) {
+export function ChaosBar({ sessionId, demo, split, onSplit }: Props) {
+  const { session } = demo;
   const net = useNetwork();
   const { offlineUntil, slow } = net;
   const [note, say] = useNote({ session, net, split });
+  const report = useDeaths(sessionId, demo, say);
   return (
     <section aria-label="Break it" className="border-b bg-sidebar/60">
       <div className="scroll-area flex [scrollbar-width:none] items-center gap-1.5 px-3 py-1.5 md:flex-wrap">
@@ -30,7 +33,7 @@ export function ChaosBar({ sessionId, session, split, onSplit }: Props) {
             label={incident.label}
             title={incident.expect}
             disabled={offlineUntil > 0}
-            onClick={() => void incident.cause(session, say, sessionId)}
+            onClick={() => void incident.cause({ id: sessionId, session, say, report })}
           />
         ))}
         <Chip

@@ -1,5 +1,5 @@
 /** The ways to break the session, each with the effect to expect and the condition of its end. */
-import { findWorker, GatewayRefusal, killWorker } from '../network/api';
+import { GatewayRefusal, killWorker } from '../network/api';
 import { network, type NetworkState } from '../network/network';
 import type { DemoSession } from '../session/useDemoSession';
 import type { IconName } from '../ui/Icon';
@@ -26,12 +26,20 @@ export interface Incident {
   label: string;
   expect: string;
   /** Causes the incident and reports it. The report may change on the way. */
-  cause: (session: DemoSession['session'], say: (note: Note) => void, id: string) => Promise<void> | void;
+  cause: (means: Means) => Promise<void> | void;
+}
+
+/** What an incident needs. */
+export interface Means {
+  /** Of the session. */
+  id: string;
+  session: DemoSession['session'];
+  say: (note: Note) => void;
+  /** Reports the death of a worker, and who resumes its run. */
+  report: (runId: string, pid: number) => void;
 }
 
 const OFFLINE_MS = 10_000;
-const LOOK_EVERY_MS = 500;
-const LOOK_LIMIT_MS = 60_000;
 const SHORTEST_MS = 2500;
 const CUT_EXPECT =
   'The connections of this tab are cut. It reconnects by itself and continues with the next word: none is missing, none comes twice.';
@@ -45,7 +53,6 @@ export const SPLIT_EXPECT =
   'The other half is a second tab with its own connections. It shows the same answer; send or stop in either.';
 
 const isLive = ({ session, ageMs }: Circumstances) => session.connection === 'live' && ageMs > SHORTEST_MS;
-const isIdle = ({ session }: Circumstances) => session.run?.state === 'ended' && session.phase === 'idle';
 
 export const SLOW: Note = {
   text: SLOW_EXPECT,
@@ -64,7 +71,7 @@ export const INCIDENTS: readonly Incident[] = [
     icon: 'scissors',
     label: 'Cut the connection',
     expect: CUT_EXPECT,
-    cause: (_, say) => {
+    cause: ({ say }) => {
       network.cut();
       say({ text: CUT_EXPECT, after: 'Connected again, and nothing is missing.', isOver: isLive });
     },
@@ -73,7 +80,7 @@ export const INCIDENTS: readonly Incident[] = [
     icon: 'offline',
     label: 'Offline for 10 s',
     expect: OFFLINE_EXPECT,
-    cause: (_, say) => {
+    cause: ({ say }) => {
       network.goOffline(OFFLINE_MS);
       say({
         text: OFFLINE_EXPECT,
@@ -91,41 +98,17 @@ export const INCIDENTS: readonly Incident[] = [
   { icon: 'skull', label: 'Kill the worker', expect: KILL_EXPECT, cause: kill },
 ];
 
-async function kill(session: DemoSession['session'], say: (note: Note) => void, id: string): Promise<void> {
+async function kill({ id, session, say, report }: Means): Promise<void> {
   if (session.run === undefined || session.run.state === 'ended') {
     say(notKilled('nothing is being written here. Start an answer first.'));
     return;
   }
   try {
-    const killed = await killWorker(id);
-    const dead = `Worker ${killed.pid} is dead (kill -9).`;
-    say({
-      text: `${dead} What it wrote is kept. Another one takes over within 12 s, when the lease has expired.`,
-      after: '',
-      isOver: isIdle,
-    });
-    say(await successor(id, killed.runId, killed.pid, dead));
+    const { runId, pid } = await killWorker(id);
+    if (runId !== null && pid !== null) report(runId, pid);
   } catch (error) {
     say(notKilled(error instanceof GatewayRefusal ? `${error.message}.` : 'the gateway did not answer.'));
   }
-}
-
-/** Waits until another worker has taken over the run, or the run has ended. */
-async function successor(id: string, runId: string | null, deadPid: number | null, dead: string): Promise<Note> {
-  for (const end = Date.now() + LOOK_LIMIT_MS; Date.now() < end; ) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-    const now = await findWorker(id).catch(() => null);
-    if (now === null) continue;
-    if (now.runId !== runId) return over(`${dead} The answer has ended; the status below says how.`);
-    if (now.pid !== null && now.pid !== deadPid) {
-      return over(`${dead} Worker ${now.pid} has resumed the answer.`);
-    }
-  }
-  return over(`${dead} No worker has resumed the answer in ${LOOK_LIMIT_MS / 1000} s.`);
-}
-
-function over(text: string): Note {
-  return { text, after: text, isOver: () => true };
 }
 
 function notKilled(reason: string): Note {

@@ -39,6 +39,8 @@ export async function eraseChat(id: string): Promise<void> {
 export interface AtWork {
   runId: string | null;
   pid: number | null;
+  /** The processes that produced it before and died, oldest first. */
+  dead: number[];
 }
 
 export async function findWorker(id: string): Promise<AtWork> {
