@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from midstream.settings.source import load_settings
 from tests.support.demo import ANSWER, SIMULATED, Demo, visit
 from tests.support.fixtures import start_deployment
 from tests.support.sessions import text_of
@@ -217,16 +219,23 @@ async def test_chosen_model_answers(demo: Demo) -> None:
 
 
 async def test_address_goes_to_another_device(demo: Demo) -> None:
-    """As a QR code, and as text; Escape brings back where one was."""
+    """As a QR code, and as text; with what serves it beyond this machine, however it was started.
+    Escape brings back where one was."""
     await demo.press("Open on another device")
     await demo.tab.finds("() => document.querySelector('dialog[open] svg[role=img] path')")
     address = await demo.tab.run("() => document.querySelector('dialog input').value")
+    named = await demo.tab.run(
+        "() => [...document.querySelectorAll('dialog code')].map(each => each.innerText)"
+    )
     await demo.photograph(PICTURES / "share.png")
     assert await demo.tab.violations() == []
     await demo.tab.command("press", key="Escape")
     await demo.tab.finds("() => document.querySelector('dialog') === null")
 
     assert address == await demo.tab.run("() => location.href")
+    environment = dict(each.split("=") for each in named)
+    served = (await asyncio.to_thread(load_settings, environment=environment)).server
+    assert (served.host, served.insecure) == ("0.0.0.0", True)  # noqa: S104
     focused = await demo.tab.run("() => document.activeElement.getAttribute('aria-label')")
     assert focused == "Open on another device"
 

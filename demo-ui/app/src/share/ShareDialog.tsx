@@ -4,7 +4,12 @@ import { addressOf } from '../page/route';
 import { Button } from '../ui/Button';
 import { Dialog } from '../ui/Dialog';
 
-const LOOPBACK = /^(localhost|127\.|\[?::1)/;
+const LOOPBACK = /^(localhost|127\.|\[?::1|0\.0\.0\.0)/;
+/** Settings in the environment: they serve `make run` and `midstream serve` alike. */
+const EXPOSED = ['MIDSTREAM_SERVER_HOST=0.0.0.0', 'MIDSTREAM_SERVER_INSECURE=true'];
+
+/** Browsers offer no clipboard to pages without TLS, of other machines. */
+const canCopy = Boolean(navigator.clipboard);
 
 export default function ShareDialog({ sessionId, onClose }: { sessionId: string; onClose: () => void }) {
   const address = location.origin + addressOf(sessionId);
@@ -17,17 +22,14 @@ export default function ShareDialog({ sessionId, onClose }: { sessionId: string;
       <QrCode text={address} />
       {LOOPBACK.test(location.host) && (
         <p className="mt-4 rounded-lg bg-warning-soft p-3 text-sm text-warning">
-          This address is only for this machine. For a phone in your network, start the gateway with{' '}
-          <code className="font-mono text-xs">
-            {/* Lines break between options, not at the dashes within one. */}
-            {'midstream serve|--demo|--host 0.0.0.0|--insecure'.split('|').map((words, index) => (
-              <Fragment key={words}>
-                {index > 0 && ' '}
-                <span className="whitespace-nowrap">{words}</span>
-              </Fragment>
-            ))}
-          </code>
-          .
+          This address is only for this machine. For a phone in your network, start the gateway again with{' '}
+          {EXPOSED.map((setting) => (
+            <Fragment key={setting}>
+              <code className="font-mono text-xs whitespace-nowrap">{setting}</code>{' '}
+            </Fragment>
+          ))}
+          in front of the same command, and open it by this machine's own address. Everybody in the network can use
+          it then.
         </p>
       )}
       <div className="mt-4 flex items-center gap-2">
@@ -38,13 +40,15 @@ export default function ShareDialog({ sessionId, onClose }: { sessionId: string;
           onFocus={(event) => event.target.select()}
           className="h-11 min-w-0 flex-1 rounded-lg border bg-background px-3 font-mono text-xs"
         />
-        <Button
-          look="primary"
-          icon={copied ? 'check' : 'copy'}
-          onClick={() => void navigator.clipboard.writeText(address).then(() => setCopied(true))}
-        >
-          {copied ? 'Copied' : 'Copy'}
-        </Button>
+        {canCopy && (
+          <Button
+            look="primary"
+            icon={copied ? 'check' : 'copy'}
+            onClick={() => void navigator.clipboard.writeText(address).then(() => setCopied(true))}
+          >
+            {copied ? 'Copied' : 'Copy'}
+          </Button>
+        )}
       </div>
     </Dialog>
   );
