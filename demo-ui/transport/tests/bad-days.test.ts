@@ -4,7 +4,7 @@ import { CHATS, textOf, until, untilIdle } from './support/chats.js';
 import { failure, ScriptedGateway } from './support/scripted-gateway.js';
 import { type Tab, tabsOf, textsOf } from './support/tab.js';
 
-/** Stands for the page: it is listened to as a window would be. */
+/** Stands for the page: it gets the listeners of a window. */
 const page = new EventTarget();
 let gateway: ScriptedGateway;
 beforeEach(async () => {
@@ -221,7 +221,7 @@ describe('a feed', () => {
   });
 });
 
-/** The browser says that it came online, which Node does not have. */
+/** Dispatch the event `online`, which Node lacks. */
 function wake(): void {
   page.dispatchEvent(new Event('online'));
 }
@@ -235,10 +235,10 @@ it('is usable, in each version, behind a proxy that keeps each response until it
   const behind: Tab[] = [];
   for (const [id, Chat] of CHATS) {
     await ask(await tab({ id }), 'before', ['fine']);
-    // A page of its own, with another gateway's address: its feed is not another tab's.
+    // Another gateway's address, so that its feed is not shared with another tab.
     behind.push(await tab({ id, Chat, fetch: buffering, api: `${gateway.api}?${new URLSearchParams({ id })}` }));
   }
-  // That a feed is silent takes seconds to find out: in all of them at once.
+  // All at once: each takes seconds to notice that its feed is silent.
   await Promise.all(
     behind.map(async opened => {
       const { chat, session } = opened;

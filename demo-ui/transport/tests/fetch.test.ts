@@ -8,7 +8,7 @@ import { ScriptedGateway } from './support/scripted-gateway.js';
 
 let gateway: ScriptedGateway;
 const streaming = globalThis.fetch;
-/** React Native's own: the whole body, or nothing. */
+/** React Native's own `fetch`: it returns the whole body, or none. */
 const withoutBody = vi.fn(async (...request: Parameters<typeof fetch>) => {
   const { status, headers } = await streaming(...request);
   return Object.defineProperty(new Response(null, { status, headers }), 'body', { value: undefined });
@@ -16,7 +16,7 @@ const withoutBody = vi.fn(async (...request: Parameters<typeof fetch>) => {
 
 beforeEach(async () => {
   gateway = await new ScriptedGateway().listen();
-  // As in an Expo app: none of what only browsers have.
+  // As in an Expo app: no globals that only browsers have.
   vi.stubGlobal('fetch', withoutBody);
   vi.stubGlobal('crypto', undefined);
   vi.stubGlobal('DOMException', undefined);

@@ -18,7 +18,7 @@ describe('the package', () => {
       build: {
         write: false,
         minify: true,
-        // As applications build it: in library mode, Vite keeps the white space.
+        // Built as by applications: in library mode, Vite keeps the white space.
         rolldownOptions: {
           input: ['tests/support/everything.ts'],
           external: ['ai', 'react'],

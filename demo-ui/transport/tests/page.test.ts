@@ -18,7 +18,7 @@ const { tab } = tabsOf(() => gateway);
 const texts = (of: Pick<Tab, 'chat'>) => textsOf(of).join();
 const isLive = ({ session }: Pick<Tab, 'session'>) => session.getState().connection === 'live';
 
-/** A tab whose window hears what only happens to its own page. */
+/** A tab with a window of its own, which gets the events of its page only. */
 async function pageTab(init?: Parameters<typeof tab>[0]) {
   const window = new EventTarget();
   vi.stubGlobal('addEventListener', window.addEventListener.bind(window));
@@ -33,7 +33,7 @@ async function ask({ chat }: Pick<Tab, 'chat'>, text: string) {
   await until(() => gateway.active(chat.id), 'a run');
 }
 
-/** Web Locks as a browser may have them; counts how often it is asked. */
+/** Web Locks as some browsers have them. Counts the requests. */
 function stubLocks(request: (callback: () => Promise<void>) => Promise<void>) {
   const state = { asked: 0 };
   const locks = {
@@ -82,7 +82,7 @@ describe('a tab that cannot share', () => {
     gateway.answer('c', ['fine']);
     await until(() => both.every(each => texts(each) === 'hello,fine'));
     expect(gateway.requests.filter(({ url }) => url.includes('follow='))).toHaveLength(2);
-    // One that sends asks for a slot, too.
+    // A tab that sends requests a slot, too.
     expect(locks.asked).toBeGreaterThanOrEqual(2 * asked);
     expect(locks.asked).toBeLessThanOrEqual(2 * asked + 1);
   });
@@ -194,7 +194,7 @@ it('gets the messages again where an event does not fit', async () => {
   await until(() => isLive(opened));
   const message = { id: 'm', role: 'user' as const, parts: [{ type: 'text' as const, text: 'lost' }] };
   gateway.messages.set('c', [message]);
-  // Its parent is one that this page has never heard of; nothing comes after it.
+  // Its parent is unknown to this page, and no event follows it.
   gateway.record('c', 'message', { message, parentId: 'unheard-of' });
   await until(() => textOf(opened.chat.messages[0]) === 'lost');
 });
@@ -215,7 +215,7 @@ it('waits longer each time before a feed that breaks as soon as it is there', as
   feed.follow(new Map([['c', { position: null, tabs: 1 }]]));
   await vi.advanceTimersByTimeAsync(60_000);
   feed.close();
-  // 0 s, and after waits of 0, ¼, ½, 1, 2, 4, 8 and 10 s, of which half may be left out.
+  // At 0 s, then after waits of 0, ¼, ½, 1, 2, 4, 8 and 10 s, each at least half as long.
   expect(asked).toBeGreaterThan(5);
   expect(asked).toBeLessThan(20);
 });

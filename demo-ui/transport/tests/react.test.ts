@@ -40,7 +40,7 @@ afterEach(async () => {
 
 const pause = (ms: number) => act(() => new Promise(resolve => setTimeout(resolve, ms)));
 
-/** Wait for a condition while React works: it renders when an `act` ends. */
+/** Wait for a condition while React works: it renders at the end of an `act`. */
 async function settled(holds: () => unknown, what = 'condition') {
   const deadline = Date.now() + 8_000;
   while (!holds()) {

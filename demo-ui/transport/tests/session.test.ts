@@ -111,7 +111,7 @@ describe.each(CHATS)('a session of a chat of %s', (_, Chat) => {
       await until(() => session.getState().error?.code === 'internal_error');
       await until(() => texts({ chat }).join() === 'hello,half ' && chat.status === 'streaming');
     }
-    // Its own stop leaves the chat reading until it is answered.
+    // The chat reads until its own stop is answered.
     const resumes = () => gateway.requests.filter(({ url }) => url.includes('/stream')).length;
     const before = resumes();
     gateway.refuse(500, 'internal_error');
@@ -233,7 +233,7 @@ describe('ten tabs', () => {
   it('are counted by the one that follows for them, as they come and go', async () => {
     const opened = [await tab(), await tab(), await tab(), await tab()];
     await until(() => opened.every(each => each.session.getState().loaded));
-    // Twice in one page is one tab.
+    // A chat that is twice on one page counts as one tab.
     const again = await tab({ transport: opened[1]?.transport });
     await until(() => again.session.getState().loaded);
     const said = () => {
@@ -283,11 +283,11 @@ describe('ten tabs', () => {
     gateway.answer('c', ['fine']);
     await until(() => first.chat.status === 'ready');
     const second = await tab();
-    // In the page that holds the feed, and in another one.
+    // On the leader's page, and on another.
     const third = await tab({ transport: first.transport });
     await until(() => texts(second).join() === 'hello,fine');
     await until(() => texts(third).join() === 'hello,fine');
-    // One that tells of more tabs may come later.
+    // A later request may tell of more tabs.
     const feeds = gateway.requests.filter(({ url }) => /follow=/.test(url) && !/tabs=/.test(url));
     expect(feeds).toHaveLength(1);
   });

@@ -40,7 +40,7 @@ describe.each(CHATS)('unsent messages of a chat of %s', (_, Chat) => {
     for (const { chat, session, finishes } of [second, first]) {
       await until(() => texts({ chat }).join() === 'first,half ');
       await chat.sendMessage({ text: 'mine' });
-      // From here on the model is silent: nothing but the chat itself can put this right.
+      // The model is silent from here on: only the chat itself can repair this.
       await until(() => texts({ chat }).join() === 'first,half ' && chat.status === 'streaming');
       expect(chat.error).toBeUndefined();
       expect(session.getState().unsent).toMatchObject([{ error: { code: 'run_active' } }]);
@@ -51,7 +51,7 @@ describe.each(CHATS)('unsent messages of a chat of %s', (_, Chat) => {
       await until(() => chat.status === 'ready');
       expect(texts({ chat })).toEqual(['first', 'half ']);
     }
-    // The state, not the chunks once more: of a tool that has answered, the call is not made again.
+    // The aggregated state, not the chunks again: a tool that has answered is not called again.
     const resumes = gateway.requests.filter(({ url }) => url.includes('/stream'));
     expect(resumes).toHaveLength(2);
     expect(gateway.runs.get('run_1')).toMatchObject({ outcome: 'stopped' });
@@ -137,7 +137,7 @@ describe.each(CHATS)('unsent messages of a chat of %s', (_, Chat) => {
     await until(() => gateway.active('c'));
     gateway.answer('c', ['fine']);
     await until(() => second.chat.status === 'ready' && texts(second).at(-1) === 'fine');
-    await new Promise(resolve => setTimeout(resolve, 20)); // for what must not happen
+    await new Promise(resolve => setTimeout(resolve, 20)); // time for a send that must not happen
     gateway.speak();
     await until(() => texts(second).join() === 'theirs,half done,mine,fine');
     await until(() => second.session.getState().run?.id === 'run_2');
@@ -229,7 +229,7 @@ describe.each(CHATS)('unsent messages of a chat of %s', (_, Chat) => {
     gateway.answer('c', ['too']);
     await untilIdle(second.chat);
     const [left] = second.session.getState().unsent;
-    // As an application may that changes what it sends.
+    // As in an application that changes its sends.
     gateway.accept('c', { ...(left?.message as UIMessage), parts: [{ type: 'text', text: 'other' }] });
     gateway.isFollowed = true;
     await until(() => texts(second).join() === 'theirs,fine,mine,too,other');

@@ -18,7 +18,7 @@ function message(id: string, role: UIMessage['role'] = 'user'): UIMessage {
   return { id, role, parts: [{ type: 'text', text: id }] };
 }
 
-/** Where the newest send belongs, by its body. */
+/** Return the place in the newest send's body. */
 function placed(): object {
   const { parentId, head, messages, message } = gateway.posts().at(-1) ?? {};
   return { parentId, head, messages, message: (message as UIMessage | undefined)?.id };

@@ -170,7 +170,7 @@ describe('two tabs against a real gateway', () => {
       void chat.sendMessage({ text: '[[tokens=20000 rate=50 first=100ms]] go' });
     }
     await until(() => tabs.every(({ chat }) => answerOf(chat).length > 20));
-    // The fourth and later ones let go once the feed has their run.
+    // The fourth and later tabs close their response once the feed has the run.
     await until(() => state.open <= 4, 'four connections at most');
     expect(tabs.every(({ chat }) => chat.status === 'streaming')).toBe(true);
     console.log(`ten tabs that stream: ${state.open} connections held, ${state.most} at most`);

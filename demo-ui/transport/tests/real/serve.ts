@@ -49,7 +49,7 @@ async function freePort(): Promise<number> {
 export class Proxy {
   readonly sockets = new Set<Socket>();
   most = 0;
-  /** Cut each new connection after so many bytes of answer, as long as there are entries. */
+  /** The bytes of answer after which to cut each new connection, while there are entries. */
   readonly cuts: number[] = [];
   port = 0;
   private readonly server;

@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => gateway.close());
 
-/** What `useChatRuntime` does with a chat: it subscribes while the chat is on the page. */
+/** Do as `useChatRuntime` does: subscribe while the chat is on the page. */
 function shown(id: string) {
   const transport = new MidstreamChatTransport({ api: gateway.api, sessionId: () => 's' });
   const chat = new Chat({ id, transport });

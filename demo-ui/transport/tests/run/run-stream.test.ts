@@ -8,7 +8,7 @@ const start: UIMessageChunk = { type: 'start', messageId: 'm' };
 const finish: UIMessageChunk = { type: 'finish' };
 const word = (delta: string): UIMessageChunk => ({ type: 'text-delta', id: 't', delta });
 
-/** A connection that brings these and breaks; a number is the sequence of the chunk after it. */
+/** A connection that delivers these chunks and breaks. A number is the next chunk's sequence. */
 function bringing(...items: (number | UIMessageChunk)[]): RunConnection {
   async function* events(): AsyncGenerator<RunEvent> {
     let sequence: number | undefined;

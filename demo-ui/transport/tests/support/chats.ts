@@ -16,15 +16,15 @@ export function textOf(message: UIMessage | undefined): string {
   return (message?.parts ?? []).map(part => (part.type === 'text' ? part.text : '')).join('|');
 }
 
-/** The text of the answer under way, or the last one. */
+/** Return the text of the open or the last answer. */
 export function answerOf(chat: AbstractChat<UIMessage>): string {
   const { lastMessage } = chat;
   return lastMessage?.role === 'assistant' ? textOf(lastMessage).replaceAll('|', '') : '';
 }
 
 /**
- * `fetch` as tabs of one browser share it over HTTP/1.1: six connections, each taken until its
- * response has been read or given up. `most` is the largest number that was in use.
+ * `fetch` of all tabs of one browser over HTTP/1.1: six connections, each in use until its response
+ * has been read or aborted. `most` is the largest number in use.
  */
 export function sixConnections() {
   const state = { open: 0, most: 0, waited: 0 };

@@ -1,3 +1,3 @@
-// All of the package, as an application that uses all of it has it in its bundle.
+// The whole package, as in the bundle of an application that uses all of it.
 export * from '../../src/index.js';
 export * from '../../src/react.js';

@@ -18,24 +18,24 @@ export interface Run {
 type Fault = (response: ServerResponse, request: IncomingMessage) => boolean;
 
 /**
- * A gateway in memory that speaks enough of the real one's HTTP interface to break it at will:
- * tests say what runs write, which requests fail and where responses break.
+ * A gateway in memory with enough of the real one's HTTP interface to break it at will. Tests
+ * decide what runs write, which requests fail and where responses break.
  */
 export class ScriptedGateway {
   readonly requests: { method: string; url: string; body: Record<string, unknown> }[] = [];
   readonly runs = new Map<string, Run>();
   readonly messages = new Map<string, UIMessage[]>();
-  /** Tried in order for each request; one that returns true has answered, and is used up. */
+  /** Tried in order for each request. A fault that returns true has answered, and is removed. */
   readonly faults: Fault[] = [];
-  /** Break each stream after so many events, as long as there are entries. */
+  /** The number of events after which to break each stream, while there are entries. */
   readonly cuts: number[] = [];
-  /** What a send waits for before it is accepted. */
+  /** A send waits for it before it is accepted. */
   beforeSend: Promise<void> = Promise.resolve();
-  /** What a stop waits for. */
+  /** A stop waits for it. */
   beforeStop: Promise<void> = Promise.resolve();
-  /** Whether feeds are answered; otherwise they are cut off. */
+  /** Whether feeds are answered; otherwise they are cut. */
   isFollowed = true;
-  /** Whether feeds say nothing for the time being; see `speak`. */
+  /** Whether feeds are silent, until `speak`. */
   isMute = false;
   api = '';
   open = 0;
@@ -74,7 +74,7 @@ export class ScriptedGateway {
     this.write(chatId, { type: 'text-end', id: 't' }, { type: 'finish' });
   }
 
-  /** Begin an answer, and leave the run open. */
+  /** Write the beginning of an answer, and leave the run open. */
   say(chatId: string, words: string[]): void {
     const run = this.active(chatId);
     if (run?.chunks.length === 0) {
@@ -92,7 +92,7 @@ export class ScriptedGateway {
     for (const stream of this.streams) stream.destroy();
   }
 
-  /** End all open feeds, as when the token that they began with has ended. */
+  /** End all open feeds, as when their token has expired. */
   expire(): void {
     for (const stream of this.streams) {
       stream.end('event: closed\ndata: {"code":"token_expired"}\n\n');
@@ -162,7 +162,7 @@ export class ScriptedGateway {
     const user = message.role === 'user' ? message : stored.findLast(({ role }) => role === 'user');
     const run = this.accept(id, user as UIMessage, messageId, requestId);
     if (this.prevented.delete(requestId)) {
-      // One record after the other, as far apart as a network may bring them.
+      // A pause between the two records, as on a network.
       await new Promise(resolve => setTimeout(resolve, 20));
       await this.end(run);
     }
@@ -278,7 +278,7 @@ export class ScriptedGateway {
     let left = this.cuts.shift() ?? Number.POSITIVE_INFINITY;
     const put = (text: string) => {
       if (left-- > 0) response.write(text);
-      // What was written before must arrive.
+      // Not at once: the events before it must arrive.
       else if (left === -1) setImmediate(() => response.destroy());
     };
     for (const [index, chunk] of aggregated.entries()) {
@@ -354,7 +354,7 @@ export class ScriptedGateway {
     this.record(run.chatId, 'run', info(run));
   }
 
-  /** Delete a session; its followers get the snapshot of one that does not exist. */
+  /** Delete a session. Its followers get the snapshot of a session that does not exist. */
   erase(chatId: string): void {
     const data = JSON.stringify({ epoch: '', offset: '', messages: [], runs: [] });
     this.log.get(chatId)?.push({ position: '', event: 'snapshot', data });
@@ -378,7 +378,7 @@ export class ScriptedGateway {
     this.wake();
   }
 
-  /** Let feeds say what they have not said. */
+  /** Let silent feeds send what they have held back. */
   speak(): void {
     this.isMute = false;
     this.wake();
@@ -393,7 +393,7 @@ export function info({ id, state, messageId, userMessageId, outcome }: Run): obj
   return { id, state, messageId, userMessageId, trigger: 'submit-message', outcome };
 }
 
-/** The state after some chunks, as one that joins late gets it. */
+/** Return the aggregated state after some chunks, as a late reader gets it. */
 function aggregate(chunks: UIMessageChunk[]): UIMessageChunk[] {
   const text = chunks.map(c => (c.type === 'text-delta' ? c.delta : '')).join('');
   const head = chunks.filter(c => c.type === 'start' || c.type === 'text-start');

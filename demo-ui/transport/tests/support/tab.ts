@@ -10,7 +10,7 @@ type Package = typeof import('../../src/index.js');
 
 const pages = new WeakMap<MidstreamChatTransport, Package>();
 
-/** A page of its own, as far as the package can tell: its modules are loaded again. */
+/** Open a page of its own: the package's modules are loaded again. */
 export async function openTab(): Promise<Package> {
   vi.resetModules();
   return import('../../src/index.js');
@@ -29,10 +29,10 @@ export async function openSession(
     id?: string;
     fetch?: typeof fetch;
     headers?: () => Record<string, string>;
-    /** The gateway's address; another one is another feed. */
+    /** The gateway's address. Another address means another feed. */
     api?: string;
     Chat?: (typeof CHATS)[number][1];
-    /** Of another chat in the same page. */
+    /** The transport of another chat on the same page. */
     transport?: MidstreamChatTransport;
   } = {},
 ) {
@@ -57,7 +57,7 @@ export async function openSession(
 
 export type Tab = Awaited<ReturnType<typeof openSession>>;
 
-/** What opens tabs for the tests of a file; they are closed after each, before its gateway is. */
+/** Return functions that open tabs. The tabs are closed after each test, before its gateway. */
 export function tabsOf(gateway: () => ScriptedGateway) {
   const tabs: Tab[] = [];
   afterEach(() => {
@@ -71,7 +71,7 @@ export function tabsOf(gateway: () => ScriptedGateway) {
     tabs.push(opened);
     return opened;
   };
-  /** Two tabs with one session, which both have loaded. */
+  /** Open two tabs with one session, and wait until both have loaded it. */
   const twoTabs = async (Chat: (typeof CHATS)[number][1]) => {
     const both = [await tab({ Chat }), await tab({ Chat })] as const;
     await until(() => both.every(({ session }) => session.getState().loaded));
@@ -80,7 +80,7 @@ export function tabsOf(gateway: () => ScriptedGateway) {
   return { tab, twoTabs };
 }
 
-/** The text of each message that a chat shows. */
+/** Return the text of each message that a chat shows. */
 export function textsOf({ chat }: Pick<Tab, 'chat'>): string[] {
   return chat.messages.map(textOf);
 }

@@ -1,4 +1,4 @@
-// What applications write: it must type-check with every version of the AI SDK.
+// Code as in applications. It must type-check with every version of the AI SDK.
 import { Chat, useChat } from '@ai-sdk/react';
 import type { ChatTransport, UIMessage } from 'ai';
 
