@@ -153,11 +153,12 @@ class Gateway:
             open_agents(settings, self._agents, simulator_url=self._simulator_url)
         )
         finder = TracedAgents(agents, process_map(settings)) if settings.server.demo else agents
-        sessions = await stack.enter_async_context(
-            open_sessions(store, finder, session_limits(settings))
-        )
+        # It outlives the sessions: it counts what their last runs come to.
         limits = await stack.enter_async_context(
             open_limiter(store.limits, policy_of(settings), strict=settings.limits.strict)
+        )
+        sessions = await stack.enter_async_context(
+            open_sessions(store, finder, session_limits(settings), take_up_hold=limits.take_up)
         )
         return Api(
             settings=settings.server,

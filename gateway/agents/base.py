@@ -9,7 +9,7 @@ what the log holds after it, and then the rest.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -25,6 +25,9 @@ from midstream.protocol.cut_calls import (
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import SendTrigger
+
+if TYPE_CHECKING:
+    from midstream.providers.base import Usage
 
 
 class Interrupted(Struct, frozen=True, kw_only=True):
@@ -91,6 +94,17 @@ class DurableRuns(Protocol):
         ...
 
 
+class Spending(Struct):
+    """What a run has used so far, for the limits of its caller. None: its agent does not say."""
+
+    tokens: int | None = None
+
+    def note(self, usage: Usage | None) -> None:
+        """Say what it has used in all."""
+        if usage is not None and usage.tokens is not None:
+            self.tokens = usage.tokens
+
+
 class AgentRequest(Struct, frozen=True, kw_only=True):
     """One run, as the agent sees it.
 
@@ -109,6 +123,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         memory: set for agents whose runs outlive their process (`AgentTraits.durable`).
         begun: ids of the calls whose tools were started; an agent that executes tools adds to
             it, so that a cut run can say of each whether it may have taken effect.
+        spent: an agent that knows what its run has used says so here.
     """
 
     session_id: SessionId
@@ -125,6 +140,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     tenant: TenantId = NO_TENANT
     memory: RunMemory | None = None
     begun: set[str] = msgspec.field(default_factory=set)
+    spent: Spending = msgspec.field(default_factory=Spending)
 
     def as_sent(self) -> bytes:
         """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.
@@ -176,11 +192,13 @@ class AgentTraits(Struct, frozen=True, kw_only=True):
         passes_on: its chunks are somebody else's stream. One that is not allowed where it
             stands is dropped; of any other agent it ends the run with an error.
         durable: set if its runs outlive the process that produces them.
+        max_output_tokens: of one call of its model; None: not known.
     """
 
     executes: Callable[[str], bool] = executes_nothing
     passes_on: bool = False
     durable: DurableRuns | None = None
+    max_output_tokens: int | None = None
 
 
 class AnyAgent(Protocol):

@@ -29,6 +29,7 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
 from midstream.sessions.pushed.runs import MAX_CHUNKS, Ending
+from midstream.sessions.spending import cost_of
 from midstream.store.records import RunKey
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class PushController(Controller):
         name = check_id(start.agent or DEFAULT_AGENT, "agent's name")
         pushed, held = api.sessions.pushed, api.sessions.held
         async with api.limits.sending(
-            agent, start.session_id, start.request_key, streams=False
+            agent, start.session_id, start.request_key, streams=False, cost=cost_of(start)
         ) as grant:
             run = await pushed.claim(agent, start, name)
             if run.fence:

@@ -9,11 +9,14 @@ import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from midstream.errors import RateLimitedError, StoreUnavailableError
+import msgspec
+from msgspec import Struct
+
+from midstream.errors import RateLimitedError, StoreError, StoreUnavailableError
 from midstream.limits.allowance import Allowance, share
 from midstream.limits.asking import Asking
-from midstream.limits.holds import LEASE_MS, Hold, Holds
-from midstream.limits.policy import SENTENCES, WHEN_UNKNOWN, Policy
+from midstream.limits.holds import LEASE_MS, Hold, Holds, Kept, Place
+from midstream.limits.policy import Policy, said
 from midstream.sessions.containment import keep_running
 from midstream.store.limits import Take
 from midstream.telemetry import LIMITS_UNCHECKED
@@ -24,12 +27,31 @@ if TYPE_CHECKING:
     from midstream.ids import SessionId
     from midstream.limits.policy import Quota, Scope
     from midstream.sessions.access import Caller
+    from midstream.sessions.contract import RunCost, RunHold
     from midstream.store.limits import Held, LimitCounts
 
 logger = logging.getLogger(__name__)
 
 RESET_OPEN_MS: Final = 5_000
 """When to try again where nobody knows when something ends."""
+
+FLUSH_S: Final = 1.0
+"""How long a process that leaves tells Redis what its last runs have come to."""
+
+
+class Need(Struct, frozen=True):
+    """What a request takes: tokens of what it begins, empty for what it does not.
+
+    Attributes:
+        run: of the send's run, which several sends may share.
+        size, tokens: what the run is thought to store and to use.
+    """
+
+    stream: str
+    send: str = ""
+    run: str = ""
+    size: int = 0
+    tokens: int = 0
 
 
 class Grant:
@@ -62,6 +84,7 @@ class Limiter:
         allowance: Allowance | None = None,
     ) -> None:
         self._asking = None if counts is None else Asking(counts, LEASE_MS)
+        self._counts = counts
         self._policy = policy or Policy()
         self._strict = strict
         self._allowance = allowance or Allowance()
@@ -74,6 +97,37 @@ class Limiter:
             if self._asking is not None:
                 tasks.create_task(self._asking.run(), name="limits asked")
 
+    async def flush(self) -> None:
+        """Tell Redis what has ended; bounded, as this process is about to leave."""
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self._holds.tell()
+        except (StoreError, TimeoutError) as error:
+            logger.info("limits_not_told reason=%r", error)
+
+    def take_up(self, told: bytes) -> RunHold | None:
+        """Return what another gateway held for a run that goes on here; None if it held nothing.
+
+        Args:
+            told: see `Hold.told`.
+        """
+        try:
+            return Hold(self._holds, msgspec.json.decode(told, type=Kept)) if told else None
+        except msgspec.MsgspecError:
+            return None  # a later version's: its places run out
+
+    async def recount(self, session_id: SessionId) -> None:
+        """Count a session's bytes anew: something of it was deleted, or all.
+
+        Where Redis cannot be asked, they are counted when the session's next run ends, or expire.
+        """
+        if self._counts is None or not self._policy.counts_bytes:
+            return
+        try:
+            await self._counts.stored.count(session_id)
+        except StoreError as error:
+            logger.info("bytes_not_counted session=%s reason=%s", session_id, error)
+
     @asynccontextmanager
     async def sending(
         self,
@@ -82,6 +136,7 @@ class Limiter:
         key: str | None,
         *,
         streams: bool,
+        cost: RunCost,
         run_key: str | None = None,
     ) -> AsyncIterator[Grant]:
         """Take a send, a place for its run, and one for its stream.
@@ -91,6 +146,7 @@ class Limiter:
         Args:
             key: the send's own, by which it is known when it is repeated; None: it has none.
             streams: whether it is answered with a stream that nothing else holds.
+            cost: what its run is thought to store and to use, until it has ended.
             run_key: of the run that it is a part of, if several sends make one.
 
         Raises:
@@ -100,26 +156,21 @@ class Limiter:
         send = secrets.token_hex(8) if key is None else _digest(session_id, key)
         run = send if run_key is None else _digest(session_id, run_key)
         stream = secrets.token_hex(8) if streams else ""
-        async with self._taking(caller, stream, send, run) as grant:
+        need = Need(stream, send, run, cost.size_bytes, cost.tokens)
+        async with self._taking(caller, need) as grant:
             yield grant
 
     @asynccontextmanager
     async def reading(self, caller: Caller) -> AsyncIterator[Grant]:
         """Take a place for a stream; see `sending`."""
-        async with self._taking(caller, secrets.token_hex(8)) as grant:
+        async with self._taking(caller, Need(secrets.token_hex(8))) as grant:
             yield grant
 
     @asynccontextmanager
-    async def _taking(
-        self, caller: Caller, stream: str, send: str = "", run: str = ""
-    ) -> AsyncIterator[Grant]:
+    async def _taking(self, caller: Caller, need: Need) -> AsyncIterator[Grant]:
         scopes = self._policy.scopes(caller)
-        seen = bool(scopes) and await self._take(scopes, stream, send, run)
-        names = [scope.name for scope in scopes]
-        grant = Grant(
-            Hold(self._holds, "runs", run, names if send else ()),
-            Hold(self._holds, "streams", stream, names if stream else ()),
-        )
+        seen = bool(scopes) and await self._take(scopes, need)
+        grant = Grant(Hold(self._holds, _of_run(scopes, need)), self._of_stream(scopes, need))
         if not seen:
             # A repeated send's place is with whoever has its run; `keep` takes it if nobody has.
             grant.run.take()
@@ -131,9 +182,14 @@ class Limiter:
                 if not hold.kept:
                     hold.release()
 
-    async def _take(self, scopes: Sequence[Scope], stream: str, send: str, run: str) -> bool:
+    def _of_stream(self, scopes: Sequence[Scope], need: Need) -> Hold:
+        names = tuple(scope.name for scope in scopes)
+        places = (Place("streams", need.stream, names),) if need.stream else ()
+        return Hold(self._holds, Kept(places))
+
+    async def _take(self, scopes: Sequence[Scope], need: Need) -> bool:
         """Take of all scopes, or of none; return whether the send was there before."""
-        wanted = [_take(scope, stream, send, run) for scope in scopes]
+        wanted = [_take(scope, need) for scope in scopes]
         answers = None if self._asking is None else await self._asking.ask(wanted)
         if answers is None:
             LIMITS_UNCHECKED.inc()
@@ -142,7 +198,7 @@ class Limiter:
                     "unable to check the limits at the moment; try again soon"
                 )
             for scope in scopes:
-                self._allow(scope, bool(send), bool(stream))
+                self._allow(scope, bool(need.send), bool(need.stream))
             return False
         for scope, taken in zip(scopes, answers, strict=True):
             if taken.reached:
@@ -184,32 +240,50 @@ async def open_limiter(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await limiter.flush()
 
 
-def _take(scope: Scope, stream: str, send: str, run: str) -> Take:
+def _of_run(scopes: Sequence[Scope], need: Need) -> Kept:
+    """Return what is held for a request's run, and where it counts at its end."""
+    if not need.send:
+        return Kept()
+    stored = tuple(scope.name for scope in scopes if scope.quota.stored_bytes)
+    used = tuple(scope.name for scope in scopes if scope.quota.tokens_per_day)
+    places = (
+        Place("runs", need.run, tuple(scope.name for scope in scopes)),
+        Place("bytes", _amount(need.run, need.size), stored),
+        Place("tokens", _amount(need.run, need.tokens), used),
+    )
+    return Kept(tuple(place for place in places if place.scopes), stored, used)
+
+
+def _take(scope: Scope, need: Need) -> Take:
     quota = scope.quota
     between_us = 60_000_000 // quota.sends_per_minute if quota.sends_per_minute else 0
     return Take(
         scope=scope.name,
-        send=send,
-        stream=stream,
-        run=run,
+        send=need.send,
+        stream=need.stream,
+        run=need.run,
         between_us=between_us,
         burst_us=between_us * quota.burst,
         open_runs=quota.open_runs,
         open_streams=quota.open_streams,
+        size=_amount(need.run, need.size) if quota.stored_bytes else "",
+        stored_bytes=quota.stored_bytes,
+        tokens=_amount(need.run, need.tokens) if quota.tokens_per_day else "",
+        tokens_per_day=quota.tokens_per_day,
     )
 
 
+def _amount(run: str, amount: int) -> str:
+    """Return a token that says how much it stands for; empty without a run."""
+    return f"{run} {amount}" if run else ""
+
+
 def _refusal(quota: Quota, limit: str, reset_ms: int) -> RateLimitedError:
-    known_ms = reset_ms or RESET_OPEN_MS
-    seconds = -(-known_ms // 1000)
-    in_time = f"try again in {seconds} {'second' if seconds == 1 else 'seconds'}"
-    said = SENTENCES[limit].format(count=getattr(quota, limit))
     return RateLimitedError(
-        f"unable to take this now; {said}: {WHEN_UNKNOWN.get(limit, in_time)}",
-        limit=limit,
-        reset_ms=known_ms,
+        said(limit, quota, reset_ms), limit=limit, reset_ms=reset_ms or RESET_OPEN_MS
     )
 
 

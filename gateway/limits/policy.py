@@ -10,21 +10,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.sessions.access import Caller
-    from midstream.settings.limits import CallerLimitSettings, TenantLimitSettings
+    from midstream.settings.limits import CallerLimitSettings
     from midstream.settings.sections import Settings
 
-NAMES: Final = ("sends_per_minute", "open_runs", "open_streams")
+NAMES: Final = (
+    "sends_per_minute",
+    "open_runs",
+    "open_streams",
+    "stored_bytes",
+    "tokens_per_day",
+)
+
+DEMO_STORED_BYTES: Final = 100_000_000
+"""With `--demo`, where nobody says otherwise: thousands of conversations of an address."""
+
+DEMO_TOKENS_PER_DAY: Final = 1_000_000
+"""The same: a day of talking, and not the price of a large model's day without a pause."""
 
 SENTENCES: Final = {
     "sends_per_minute": "{count} messages a minute are the limit here",
     "open_runs": "{count} answers at the same time are the limit here",
     "open_streams": "{count} open streams are the limit here",
+    "stored_bytes": "{count} of stored conversations are the limit here",
+    "tokens_per_day": "{count} tokens a day are the limit here",
 }
 """What a person reads of a limit that is reached."""
 
 WHEN_UNKNOWN: Final = {
     "open_runs": "send again when one has ended",
     "open_streams": "close a few tabs, then try again",
+    "stored_bytes": "delete a conversation that you do not need, then send again",
+    "tokens_per_day": "send again when an answer that is being written has ended",
 }
 """What to do where no time can be said."""
 
@@ -36,6 +52,8 @@ class Quota(Struct, frozen=True, kw_only=True):
     send_burst: int = 0
     open_runs: int = 0
     open_streams: int = 0
+    stored_bytes: int = 0
+    tokens_per_day: int = 0
 
     @property
     def burst(self) -> int:
@@ -78,6 +96,11 @@ class Policy(Struct, frozen=True, kw_only=True):
         return [scope for scope in found if len(scope.quota.unlimited) < len(NAMES)]
 
     @property
+    def counts_bytes(self) -> bool:
+        """Whether anybody's stored bytes are limited."""
+        return any(quota.stored_bytes for quota in (self.callers, self.tenants, self.agent_keys))
+
+    @property
     def unlimited(self) -> str:
         """Return what is not limited, as fields of a log line; empty if everything is."""
         said = {
@@ -94,17 +117,58 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 def policy_of(settings: Settings) -> Policy:
     """Return the quotas that the settings name."""
+    demo = settings.server.demo
     return Policy(
-        callers=_quota(settings.limits),
+        callers=_quota(
+            settings.limits,
+            stored_bytes=DEMO_STORED_BYTES if demo else 0,
+            tokens_per_day=DEMO_TOKENS_PER_DAY if demo else 0,
+        ),
         tenants=_quota(settings.tenant_limits),
         agent_keys=_quota(settings.agent_key_limits),
     )
 
 
-def _quota(settings: CallerLimitSettings | TenantLimitSettings) -> Quota:
+def _quota(
+    settings: CallerLimitSettings, *, stored_bytes: int = 0, tokens_per_day: int = 0
+) -> Quota:
+    """Return what the settings say; `stored_bytes` and `tokens_per_day` where they do not."""
+    stored, tokens = settings.stored_bytes, settings.tokens_per_day
     return Quota(
         sends_per_minute=settings.sends_per_minute,
         send_burst=settings.send_burst,
         open_runs=settings.open_runs,
         open_streams=settings.open_streams,
+        stored_bytes=stored_bytes if stored is None else stored,
+        tokens_per_day=tokens_per_day if tokens is None else tokens,
     )
+
+
+def said(limit: str, quota: Quota, reset_ms: int) -> str:
+    """Return the sentence of a limit that is reached.
+
+    Args:
+        reset_ms: until there is room again; 0 if nobody knows.
+    """
+    count = getattr(quota, limit)
+    amount = _bytes(count) if limit == "stored_bytes" else f"{count:,}"
+    untimed = WHEN_UNKNOWN.get(limit, "")
+    # Bytes are given back soonest by whoever stored them.
+    when = untimed if untimed and (limit == "stored_bytes" or not reset_ms) else _in(reset_ms)
+    return f"unable to take this now; {SENTENCES[limit].format(count=amount)}: {when}"
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count} bytes"
+
+
+def _in(wait_ms: int) -> str:
+    """Return when to try again, in the largest unit of which there are at least two."""
+    seconds = max(1, -(-wait_ms // 1000))
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"try again in {-(-seconds // length)} {unit}"
+    return f"try again in {seconds} {'second' if seconds == 1 else 'seconds'}"

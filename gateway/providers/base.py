@@ -177,6 +177,15 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     total_tokens: int | None = None
     raw: Raw | None = None
 
+    @property
+    def tokens(self) -> int | None:
+        """How many there were in all; None if nobody said."""
+        if self.total_tokens is not None:
+            return self.total_tokens
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
 
 class ToolCall(Struct, frozen=True, kw_only=True):
     """A call of a tool that the provider does not execute itself, input complete.

@@ -34,9 +34,10 @@ from midstream.sessions.runs.registry import Runs
 from midstream.sessions.service import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from midstream.agents.base import AgentTraits
+    from midstream.sessions.contract import RunHold
     from midstream.store.store import SessionStore
 
 __all__ = [
@@ -64,9 +65,17 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_sessions(
-    store: SessionStore, agents: AgentFinder, limits: Limits
+    store: SessionStore,
+    agents: AgentFinder,
+    limits: Limits,
+    *,
+    take_up_hold: Callable[[bytes], RunHold | None] = lambda _: None,
 ) -> AsyncIterator[Sessions]:
     """Run this process's share of the sessions; leaving cancels what `drain` has left.
+
+    Args:
+        take_up_hold: returns the place that a run's caller had for it in another process, from
+            what `RunHold.told` said there.
 
     Enters once the channel is open. The layer's own tasks outlive what goes wrong with one
     session or run (`containment`).
@@ -76,7 +85,7 @@ async def open_sessions(
     committer = Committer(store)
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
     runs = Runs(store, hub, committer, closer, limits.producers)
-    succession = Succession(store, agents, runs)
+    succession = Succession(store, agents, runs, take_up_hold)
     reaper = Reaper(store, limits.leases, runs.active, closer, orphans, succession.go_on)
     presence = Presence(store)
     sessions = Sessions(

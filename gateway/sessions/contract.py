@@ -6,7 +6,7 @@ as one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -70,6 +70,21 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     proxied: bool = False
 
 
+class RunCost(Struct, frozen=True):
+    """What a run is thought to cost its caller, before it has ended."""
+
+    size_bytes: int = 0
+    tokens: int = 0
+
+
+class RunEnd(Struct, frozen=True):
+    """A run that has ended. `count_tokens` says how many it has used."""
+
+    session_id: SessionId
+    run_id: RunId
+    count_tokens: Callable[[], int]
+
+
 class RunHold(Protocol):
     """A place of the caller's that is taken for as long as a run is open."""
 
@@ -77,8 +92,16 @@ class RunHold(Protocol):
         """Leave it to whoever calls `release`: a run was opened."""
         ...
 
-    def release(self) -> None:
-        """Give it back: the run is not written any more."""
+    def release(self, end: RunEnd | None = None) -> None:
+        """Give it back: the run is not written any more; `end` is counted in the limits."""
+        ...
+
+    def drop(self) -> None:
+        """Forget it: another process writes the run, and holds the place."""
+        ...
+
+    def told(self) -> bytes:
+        """Return what such a process needs for that, as JSON."""
         ...
 
 
@@ -164,6 +187,10 @@ class SessionService(Protocol):
     turns: Turns
     turn_ends: TurnEnds
     held: HeldRuns
+
+    def cost(self, request: StartRequest) -> RunCost:
+        """Return what a send is thought to cost its caller."""
+        ...
 
     async def start(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None

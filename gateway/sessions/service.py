@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from midstream.errors import (
+    AgentNotFoundError,
     NotRecoveredError,
     RunNotFoundError,
     StoreUnavailableError,
@@ -28,6 +29,7 @@ from midstream.sessions.proxied.turn_ends import TurnEnds
 from midstream.sessions.proxied.turns import Turns
 from midstream.sessions.pushed.held_runs import HeldRuns
 from midstream.sessions.pushed.runs import PushedRuns, PushLimits
+from midstream.sessions.spending import cost_of
 from midstream.store.records import RunState, StopStatus
 from midstream.telemetry import STOPS
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunHold
+    from midstream.sessions.contract import RunCost, RunHold
     from midstream.sessions.failover.orphans import Orphans
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
@@ -103,7 +105,7 @@ class Sessions:
         )
         self.own_sends = OwnSends(store)
         self.turn_ends = TurnEnds(store, hub, draining, self.turns)
-        self.held = HeldRuns(hub)
+        self.held = HeldRuns(store, hub)
         self._presence = presence
         self._orphans = orphans
         self._draining = draining
@@ -111,6 +113,12 @@ class Sessions:
         self._reader_limits = reader_limits
 
     # -- start --------------------------------------------------------------------------------
+
+    def cost(self, request: StartRequest) -> RunCost:
+        """See SessionService."""
+        with suppress(AgentNotFoundError):  # `start` says so
+            return cost_of(request, self._agents.find(request.agent, request.model).traits)
+        return cost_of(request)
 
     async def start(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
@@ -120,7 +128,7 @@ class Sessions:
         agent = self._agents.find(request.agent, request.model)
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(request.session_id))
-            facts = facts_of(agent, caller, request)
+            facts = facts_of(agent, caller, request, hold)
             admitted = await self._opening.open(caller, request, agent.name, feed, facts)
             log = admitted.log
             if admitted.new is not None:

@@ -11,6 +11,9 @@ from midstream.settings.fields import Section
 Limit: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
+Amount: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)]
+
+
 class CallerLimitSettings(Section, frozen=True, kw_only=True):
     """What one caller may take, over all gateways: a user, or an address without tokens."""
 
@@ -33,6 +36,20 @@ class CallerLimitSettings(Section, frozen=True, kw_only=True):
         Limit,
         Meta(description="Streams open at the same time: responses, feeds and WebSockets."),
     ] = 256
+    stored_bytes: Annotated[
+        Amount | None,
+        Meta(
+            description="Bytes of the sessions that they have begun, as Redis measures them; "
+            "deleting gives them back. Unlimited, with `--demo` 100,000,000."
+        ),
+    ] = None
+    tokens_per_day: Annotated[
+        Amount | None,
+        Meta(
+            description="Tokens that their answers use in a day of UTC, input and output. "
+            "Unlimited, with `--demo` 1,000,000."
+        ),
+    ] = None
 
 
 class LimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
@@ -54,6 +71,8 @@ class TenantLimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
     send_burst: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
     open_runs: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
     open_streams: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
+    stored_bytes: Annotated[Amount | None, Meta(description="As in `[limits]`.")] = 0
+    tokens_per_day: Annotated[Amount | None, Meta(description="As in `[limits]`.")] = 0
 
 
 class AgentKeyLimitSettings(TenantLimitSettings, frozen=True, kw_only=True):

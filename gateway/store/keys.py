@@ -14,6 +14,7 @@ that its caller knows, and which run is active is known inside.
                             after `reach BLANK` where there was no session yet
     ms:{s}:here   hash      who has the session open (presence.lua); not part of the session
     ms:{s}:own    hash      run NL client -> 1: who reads the response of their own send
+    ms:{s}:paid   string    whose limits its bytes are counted in (stored_bytes.py)
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
@@ -77,6 +78,18 @@ class Keys:
     def own(self, session_id: SessionId) -> bytes:
         """Name the hash of those who read the response of their own send."""
         return f"{self._prefix}:{{{session_id}}}:own".encode()
+
+    def paid(self, session_id: SessionId) -> bytes:
+        """Name whose limits a session's bytes are counted in."""
+        return f"{self._prefix}:{{{session_id}}}:paid".encode()
+
+    def limit(self, scope: str, name: str) -> bytes:
+        """Name what a scope has taken of a limit."""
+        return f"{self._prefix}:limit:{{{scope}}}:{name}".encode()
+
+    def gateways(self) -> bytes:
+        """Name the processes that count in the limits."""
+        return f"{self._prefix}:limit:gateways".encode()
 
     def user(self, user: UserId, tenant: TenantId) -> bytes:
         """Name the hint that lists a user's sessions. No id from a token has a slash."""

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from midstream.store.client import RedisClient, Reply
+    from midstream.store.keys import Keys
     from midstream.store.scripts import Command
+    from midstream.store.stored_bytes import StoredBytes
 
-Held = Literal["runs", "streams"]
-"""What is held for as long as it lasts."""
+Held = Literal["runs", "streams", "bytes", "tokens"]
+"""What is held for as long as it lasts. A token of the last two is `RUN AMOUNT`."""
+
+NAMES: Final = ("sends", "seen", "runs", "streams", "bytes", "stored", "sizes", "tokens", "used")
+"""Of a scope's keys, as limit_take.lua takes them."""
 
 REMEMBER_SEND_MS: Final = 600_000
 """How long a send is known again: longer than clients repeat one."""
+
+REMEMBER_RUN_MS: Final = 600_000
+"""How long a run that was counted is known again: another gateway may have ended it too."""
 
 BATCH: Final = 200
 """Commands of a pipeline, and tokens of a command."""
@@ -34,6 +42,8 @@ class Take(Struct, frozen=True, kw_only=True):
         send, stream: tokens of what it begins; empty if it begins none.
         run: token of the send's run, which several sends may share.
         between_us, burst_us: between two sends, and how far ahead of that pace they may be.
+        size, tokens: tokens of what the run may add to bytes stored and to tokens used; empty if
+            that is not limited.
     """
 
     scope: str
@@ -44,6 +54,10 @@ class Take(Struct, frozen=True, kw_only=True):
     burst_us: int = 0
     open_runs: int = 0
     open_streams: int = 0
+    size: str = ""
+    stored_bytes: int = 0
+    tokens: str = ""
+    tokens_per_day: int = 0
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -60,12 +74,25 @@ class Taken(Struct, frozen=True, kw_only=True):
     seen: bool
 
 
-class LimitCounts:
-    """The counts of all scopes."""
+class Spent(Struct, frozen=True):
+    """What a run has used of a scope's tokens."""
 
-    def __init__(self, client: RedisClient, prefix: str) -> None:
+    scope: str
+    run: str
+    tokens: int
+
+
+class LimitCounts:
+    """The counts of all scopes.
+
+    Attributes:
+        stored: how many bytes there are of whose sessions.
+    """
+
+    def __init__(self, client: RedisClient, keys: Keys, stored: StoredBytes) -> None:
         self._client = client
-        self._prefix = prefix
+        self._names = keys
+        self.stored = stored
 
     async def take(self, requests: Sequence[Sequence[Take]], lease_ms: int) -> list[list[Taken]]:
         """Take what requests need, each of all its scopes or of none, in one round trip.
@@ -83,6 +110,7 @@ class LimitCounts:
                         self._keys(take.scope),
                         *(take.send, take.stream, take.run, take.between_us, take.burst_us),
                         *(take.open_runs, take.open_streams, lease_ms, REMEMBER_SEND_MS),
+                        *(take.size, take.stored_bytes, take.tokens, take.tokens_per_day),
                     )
                     for wanted in requests
                     for take in wanted
@@ -92,7 +120,8 @@ class LimitCounts:
         answers = [[_taken(next(replies)) for _ in wanted] for wanted in requests]
         undo = [
             scripts.limit_undo.call(
-                self._keys(take.scope), take.send, take.stream, take.run, take.between_us
+                self._keys(take.scope),
+                *(take.send, take.stream, take.run, take.between_us, take.size, take.tokens),
             )
             for wanted, taken in zip(requests, answers, strict=True)
             if any(each.reached for each in taken)
@@ -112,9 +141,9 @@ class LimitCounts:
             StoreError.
         """
         call = self._client.scripts.limit_hold.call
-        gateways = (f"{self._prefix}:limit:gateways".encode(),)
+        gateways = (self._names.gateways(),)
         commands: list[Command] = [
-            call((self._key(scope, kind),), lease_ms, *tokens[start : start + BATCH])
+            call((self._names.limit(scope, kind),), lease_ms, *tokens[start : start + BATCH])
             for scope, kind, tokens in held
             for start in range(0, len(tokens), BATCH)
         ]
@@ -132,16 +161,31 @@ class LimitCounts:
             StoreError: they expire by themselves.
         """
         commands: list[Command] = [
-            ("ZREM", self._key(scope, kind), *tokens) for scope, kind, tokens in held
+            ("ZREM", self._names.limit(scope, kind), *tokens) for scope, kind, tokens in held
         ]
         for start in range(0, len(commands), BATCH):
             await self._client.run_all(commands[start : start + BATCH])
 
-    def _key(self, scope: str, name: str) -> bytes:
-        return f"{self._prefix}:limit:{{{scope}}}:{name}".encode()
+    async def spend(self, spent: Sequence[Spent]) -> None:
+        """Count the tokens that runs have used; those of one run are counted once.
+
+        Raises:
+            StoreError: what was counted is unknown; say it again.
+        """
+        limit, call = self._names.limit, self._client.scripts.limit_spend.call
+        for start in range(0, len(spent), BATCH):
+            await self._client.run_all(
+                [
+                    call(
+                        (limit(each.scope, "used"), limit(each.scope, "counted")),
+                        *(each.run, each.tokens, REMEMBER_RUN_MS),
+                    )
+                    for each in spent[start : start + BATCH]
+                ]
+            )
 
     def _keys(self, scope: str) -> tuple[bytes, ...]:
-        return tuple(self._key(scope, name) for name in ("sends", "seen", "runs", "streams"))
+        return tuple(self._names.limit(scope, name) for name in NAMES)
 
 
 def _taken(reply: Reply) -> Taken:

@@ -42,6 +42,7 @@ from midstream.store.records import (
     StopStatus,
 )
 from midstream.store.server import UNKNOWN, ServerFacts, read_info
+from midstream.store.stored_bytes import StoredBytes
 from midstream.store.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ class RedisStore(RunHandover):
         """
         settings = settings or StoreSettings()
         client, aside = RedisClient(url, settings), RedisClient(url, settings)
-        store = cls(client, Keys(settings.key_prefix), settings)
+        keys = Keys(settings.key_prefix)
+        store = cls(client, keys, settings)
         # On connections of its own: how long Redis takes is not how long others queue.
-        store.limits = LimitCounts(aside, settings.key_prefix)
+        store.limits = LimitCounts(aside, keys, StoredBytes(client, keys, settings))
         try:
             yield store
         finally:

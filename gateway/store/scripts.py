@@ -26,7 +26,9 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "erase": ("format", "common", "whole"),
     "hint": ("common",),
     "limit_hold": ("common",),
-    "limit_take": (),
+    "limit_spend": ("common", "limit_budgets"),
+    "limit_store": ("common", "limit_budgets"),
+    "limit_take": ("limit_budgets", "limit_places"),
     "limit_undo": (),
     "load": ("common", "whole", "lease"),
     "load_run": ("whole",),
@@ -83,6 +85,8 @@ class Scripts:
         self.erase = made["erase"]
         self.hint = made["hint"]
         self.limit_hold = made["limit_hold"]
+        self.limit_spend = made["limit_spend"]
+        self.limit_store = made["limit_store"]
         self.limit_take = made["limit_take"]
         self.limit_undo = made["limit_undo"]
         self.load = made["load"]

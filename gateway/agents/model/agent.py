@@ -44,9 +44,13 @@ class ModelAgent:
         self._config = config
         self._provider = provider
         self._tools = tools or Tools()
+        limit = config.parameters.get("max_output_tokens")
         durable = config.restarts or self._kept_by_provider() is not None
         self.traits = AgentTraits(
-            executes=self._tools.executes, passes_on=True, durable=self if durable else None
+            executes=self._tools.executes,
+            passes_on=True,
+            durable=self if durable else None,
+            max_output_tokens=limit if isinstance(limit, int) else None,
         )
         self._refused = Refused()
 

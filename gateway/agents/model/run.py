@@ -102,6 +102,7 @@ class ModelRun:
             self._first_chunk_s = self._began_s + point.first_chunk_ms / 1000
         self._model = point.model or self._model
         self._usage = point.usage
+        self._request.spent.note(point.usage)
         # A resumed step reserves its own ids again.
         known = point.begins if point.answered is None else interrupted.next
         reserve_ids(self._part_ids, interrupted.chunks[:known])
@@ -249,6 +250,7 @@ class ModelRun:
         if result.model is not None:
             self._model = result.model
         self._usage = add_usage(self._usage, result.usage)
+        self._request.spent.note(self._usage)
         self._finish_reason = result.finish_reason
         if result.failure is not None:
             raise result.failure

@@ -100,7 +100,11 @@ class ChatController(Controller):
             client = parameters.client_of(request, caller)
             start = await off_loop(body, read_start, body, headers, client)
         async with api.limits.sending(
-            caller, start.session_id, start.request_key, streams=True
+            caller,
+            start.session_id,
+            start.request_key,
+            streams=True,
+            cost=api.sessions.cost(start),
         ) as grant:
             reader = await api.sessions.start(caller, start, grant.run)
             return run_stream(
@@ -195,21 +199,27 @@ class ChatController(Controller):
     ) -> None:
         """Delete a message, and nothing else."""
         wanted = MessageId(check_id(message_id, "message id"))
-        await api.sessions.delete(caller, parameters.session_id(chat_id), wanted)
+        session_id = parameters.session_id(chat_id)
+        await api.sessions.delete(caller, session_id, wanted)
+        await api.limits.recount(session_id)
 
     @delete("/{chat_id:str}/messages", operation_id="deleteMessages")
     async def delete_messages(
         self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
     ) -> None:
         """Delete all messages of the session, on all branches."""
-        await api.sessions.delete(caller, parameters.session_id(chat_id), None)
+        session_id = parameters.session_id(chat_id)
+        await api.sessions.delete(caller, session_id, None)
+        await api.limits.recount(session_id)
 
     @delete("/{chat_id:str}", operation_id="erase")
     async def erase(
         self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
     ) -> None:
         """Stop what runs, and erase the session."""
-        await api.sessions.erase(caller, parameters.session_id(chat_id))
+        session_id = parameters.session_id(chat_id)
+        await api.sessions.erase(caller, session_id)
+        await api.limits.recount(session_id)
 
 
 @get("/api/chats", operation_id="list", tags=["chat"])

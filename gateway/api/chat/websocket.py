@@ -221,7 +221,11 @@ class ChatSocket:
                 if stop is not None:
                     await stop.task
                 async with self._api.limits.sending(
-                    self._caller, session_id, start.request_key, streams=False
+                    self._caller,
+                    session_id,
+                    start.request_key,
+                    streams=False,
+                    cost=self._api.sessions.cost(start),
                 ) as grant:
                     return await self._api.sessions.start(self._caller, start, grant.run)
         else:

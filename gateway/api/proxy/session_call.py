@@ -25,6 +25,7 @@ from midstream.providers.stream.part_ids import PartIds
 from midstream.sessions.proxied.turn import STOPPED
 from midstream.sessions.proxied.turns import CallRequest
 from midstream.sessions.runs.registry import part_id
+from midstream.sessions.spending import cost_of_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -102,6 +103,7 @@ class SessionCall:
                 request.session_id,
                 _try_of(request),
                 streams=False,
+                cost=cost_of_call(request.said),
                 run_key=request.run_key,
             ) as grant,
             self._turns.call(caller, request, grant.run) as step,

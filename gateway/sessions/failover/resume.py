@@ -24,12 +24,12 @@ from midstream.sessions.runs.replay import read_kept
 from midstream.telemetry import RUNS_TAKEN_UP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from midstream.agents.base import AnyAgent, DurableRuns
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.runs.registry import Runs
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore
@@ -49,31 +49,53 @@ class Finder(Protocol):
         ...
 
 
+NOTHING: Final = Raw(b"null")
+
+
 class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a run was asked for that its session does not say. No client is shown it."""
+    """What a run was asked for that its session does not say. No client is shown it.
+
+    `hold`: of its caller's limits.
+    """
 
     user: UserId
     tenant: TenantId = NO_TENANT
     model: str | None = None
     body: Raw = Raw(b"{}")
+    hold: Raw = NOTHING
 
 
 _decoder: Final = msgspec.json.Decoder(RunFacts)
 
 
-def facts_of(agent: AnyAgent, caller: Caller, request: StartRequest) -> bytes:
+def facts_of(
+    agent: AnyAgent, caller: Caller, request: StartRequest, hold: RunHold | None = None
+) -> bytes:
     """Return what another process would need to go on with a run; empty if none could."""
     if agent.traits.durable is None:
         return b""
-    facts = RunFacts(user=caller.user, tenant=caller.tenant, model=request.model, body=request.body)
+    facts = RunFacts(
+        user=caller.user,
+        tenant=caller.tenant,
+        model=request.model,
+        body=request.body,
+        hold=NOTHING if hold is None else Raw(hold.told()),
+    )
     return msgspec.json.encode(facts)
 
 
 class Succession:
     """Goes on with runs that were taken over."""
 
-    def __init__(self, store: SessionStore, agents: Finder, runs: Runs) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        agents: Finder,
+        runs: Runs,
+        take_up_hold: Callable[[bytes], RunHold | None],
+    ) -> None:
         self._store = store
+        self._take_up_hold = take_up_hold
         self._agents = agents
         self._runs = runs
 
@@ -146,7 +168,8 @@ class Succession:
             taken.next,
             interrupted.next,
         )
-        self._runs.take_up(taken, agent, request, continued, interrupted)
+        hold = self._take_up_hold(bytes(facts.hold))
+        self._runs.take_up(taken, agent, request, continued, interrupted, hold)
 
     async def _history(self, taken: TakenOver) -> Sequence[UIMessage]:
         """Return the conversation as the run was given it: its own message ends no path yet."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from midstream.agents.base import AgentTraits
+from midstream.agents.base import AgentTraits, Spending
 from midstream.agents.metadata import MessageMetadata, add_usage
 from midstream.errors import ProviderUnavailableError, RunActiveError, RunStoppedError
 from midstream.protocol.chunks import (
@@ -112,6 +112,7 @@ class Turn:
         self._step_is_open = False
         self._pending: dict[str, None] = {}
         self._begun: set[str] = set()
+        self._spent = Spending()
         self._failure: GatewayError | None = None
         self._finish_reason: FinishReason = "other"
         self._metadata = MessageMetadata()
@@ -126,6 +127,8 @@ class Turn:
         """Yield what calls write. See `AnyAgent.stream`."""
         request.begun.update(self._begun)
         self._begun = request.begun
+        self._spent = request.spent
+        self._spent.note(self._metadata.usage)
         try:
             while True:
                 while not (self._arrived or self._over):
@@ -233,6 +236,7 @@ class Turn:
         self._finish_reason = result.finish_reason
         self._metadata.model = result.model or self._metadata.model
         self._metadata.usage = add_usage(self._metadata.usage, result.usage)
+        self._spent.note(self._metadata.usage)
         failure = result.failure
         if failure is None and result.warning is not None:
             failure = ProviderUnavailableError(result.warning)

@@ -10,11 +10,18 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from midstream.errors import GatewayError
+from midstream.protocol.errors import MalformedFrameError
+from midstream.sessions.contract import RunEnd
+from midstream.sessions.log.stored_run import stored_message
+from midstream.sessions.spending import tokens_used
+from midstream.store.records import RunOutcome
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.contract import RunHold
     from midstream.sessions.log.hub import Hub
+    from midstream.store.records import RunInfo
+    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +32,8 @@ LOOK_S: Final = 60.0
 class HeldRuns:
     """The places of this process's claims."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, store: SessionStore, hub: Hub) -> None:
+        self._store = store
         self._hub = hub
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -45,12 +53,25 @@ class HeldRuns:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _release_at_end(self, session_id: SessionId, run_id: RunId, hold: RunHold) -> None:
+        end = RunEnd(session_id, run_id, lambda: 0)
         try:
             async with self._hub.attach(session_id) as feed:
                 log = await feed.log_of(run_id)
                 while not await log.until_ended(LOOK_S):
                     pass
+            tokens = await self._tokens(session_id, log.info)
+            end = RunEnd(session_id, run_id, lambda: tokens)
         except GatewayError as error:
             logger.info("held_run_unwatched run=%s reason=%s", run_id, error)
         finally:
-            hold.release()
+            hold.release(end)
+
+    async def _tokens(self, session_id: SessionId, run: RunInfo) -> int:
+        """Return what a run has used, as far as its message tells."""
+        try:
+            message = await stored_message(self._store, session_id, run.message_id)
+        except MalformedFrameError:
+            return 0
+        if message is None:
+            return 0
+        return tokens_used(message.raw, whole=run.outcome is RunOutcome.FINISHED)

@@ -35,6 +35,7 @@ from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.committer import Committer, Lane
 from midstream.sessions.runs.replay import DIVERGED_SENTENCE, Rejoin, StoredMemory
 from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.spending import tokens_used
 from midstream.store.records import (
     Appended,
     AppendStatus,
@@ -388,6 +389,16 @@ class Producer:
             self.key.run_id,
             self.key.session_id,
             " ".join(filter(None, (quoted(reason=self._failure), said))),
+        )
+
+    def count_tokens(self) -> int:
+        """Return what the run has used, as far as that is known; once it has ended."""
+        continued = self._request.continued
+        return tokens_used(
+            self._assembler.message(),
+            known=self._request.spent.tokens,
+            before=None if continued is None else continued.raw,
+            whole=self._reason is _Reason.AGENT and not (self._failure or self._aborted),
         )
 
     # -- the terminal -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from midstream.agents.base import AgentRequest
 from midstream.errors import GatewayError, StoreUnavailableError
 from midstream.ids import new_id
 from midstream.sessions.containment import contained
+from midstream.sessions.contract import RunEnd
 from midstream.sessions.runs.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
 from midstream.store.records import RunKey
 from midstream.telemetry import RUNS_ACTIVE
@@ -154,8 +155,9 @@ class Runs:
         request: AgentRequest,
         continued: UIMessage | None,
         interrupted: Interrupted,
+        hold: RunHold | None = None,
     ) -> None:
-        """Go on with a run that was taken over from another process."""
+        """Go on with a run that was taken over from another process. `hold`: see `produce`."""
         producer = Producer(
             taken.key,
             taken.run,
@@ -168,7 +170,7 @@ class Runs:
             stored=interrupted.chunks,
             interrupted=interrupted,
         )
-        self._start(producer, self._drive_taken(producer))
+        self._start(producer, self._drive_taken(producer), hold)
 
     def _start(
         self,
@@ -199,7 +201,7 @@ class Runs:
             del self._producers[run_id]
             RUNS_ACTIVE.dec()
             if (hold := self._holds.pop(run_id, None)) is not None:
-                hold.release()
+                _let_go(hold, producer)
 
     async def _drive_taken(self, producer: Producer) -> None:
         """Find the run's log first: readers here may follow it already."""
@@ -269,6 +271,14 @@ class Runs:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _let_go(hold: RunHold, producer: Producer) -> None:
+    if producer.fenced_off or producer.handed_over:
+        hold.drop()
+    else:
+        key = producer.key
+        hold.release(RunEnd(key.session_id, key.run_id, producer.count_tokens))
 
 
 async def _until_heard(log: RunLog) -> None:

@@ -6,15 +6,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from midstream import Agent, Run, create_app
-from midstream.settings.connections import ConnectionSettings
-from midstream.settings.limits import LimitSettings
-from midstream.settings.sections import RedisSettings, Settings
 from midstream.telemetry import LIMITS_UNCHECKED
-from tests.support.in_process import InProcess, code_of
+from tests.support.in_process import code_of
+from tests.support.limited import Gateways, limits, sent, settings_of, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,80 +18,7 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
-    from tests.unit.gateway.api.fakes import Answer
-
 pytestmark = pytest.mark.anyio
-
-PROXY = ConnectionSettings(trusted_proxies=("127.0.0.1/32",))
-"""As which the requests of these tests come."""
-
-
-class Answers:
-    """An agent whose answers end when they are let."""
-
-    def __init__(self) -> None:
-        self.may_end = asyncio.Event()
-
-    async def __call__(self, run: Run) -> None:
-        await run.text("Well")
-        await self.may_end.wait()
-
-
-class Gateways:
-    """Three over one Redis; each request goes to the next."""
-
-    def __init__(self, redis_url: str, folder: Path, limits: LimitSettings) -> None:
-        self.agent = Answers()
-        self._asked = 0
-        self._settings = Settings(
-            redis=RedisSettings(url=redis_url, data_dir=str(folder)),
-            connections=PROXY,
-            limits=limits,
-        )
-        self._stack = AsyncExitStack()
-        self.all: list[InProcess] = []
-
-    async def __aenter__(self) -> Gateways:
-        for _ in range(3):
-            made = create_app(self._settings, agents=[Agent("slow", self.agent)])
-            await self._stack.enter_async_context(made.open())
-            self.all.append(InProcess(made))
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.agent.may_end.set()
-        await self._stack.aclose()
-
-    async def ask(
-        self, caller: str, method: str, target: str, body: object = None, **options: Any
-    ) -> Answer:
-        """Make a request as the caller of an address."""
-        self._asked += 1
-        headers = {"x-forwarded-for": f"spoofed, {caller}", "content-type": "application/json"}
-        gateway = self.all[self._asked % len(self.all)]
-        return await gateway.ask(method, target, body, headers, **options)
-
-    async def send(self, caller: str, chat: str, **more: object) -> Answer:
-        """Send a message to a chat; leave after the first event of its answer."""
-        return await self.ask(caller, "POST", "/api/chat", sent(chat, **more))
-
-
-def sent(chat: str, **more: object) -> dict[str, object]:
-    message = {"id": f"u-{chat}", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
-    return {"id": chat, "messages": [message], "trigger": "submit-message", **more}
-
-
-def told(answer: Answer) -> dict[str, Any]:
-    """Return the error that a request was answered with."""
-    error: dict[str, Any] = msgspec.json.decode(answer.body)["error"]
-    return error
-
-
-def limits(**over: Any) -> LimitSettings:
-    """Return limits of which only the given ones are any."""
-    return msgspec.structs.replace(
-        LimitSettings(sends_per_minute=0, send_burst=0, open_runs=0, open_streams=0), **over
-    )
 
 
 @pytest.fixture
@@ -103,7 +26,7 @@ async def three(
     redis_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Gateways]:
     """Gateways with the limits of the test."""
-    async with Gateways(redis_url, tmp_path, request.param) as gateways:
+    async with Gateways(settings_of(redis_url, tmp_path, request.param)) as gateways:
         yield gateways
 
 

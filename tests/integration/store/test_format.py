@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 READ_ONLY = {"due", "load", "load_run", "read", "recall"}
-OUTSIDE_SESSIONS = {"hint", "limit_hold", "limit_take", "limit_undo", "presence"}
+OUTSIDE_SESSIONS = {"hint", "presence"} | {
+    f"limit_{name}" for name in ("hold", "spend", "store", "take", "undo")
+}
 WRITES = re.compile(r"'(HSET|HDEL|HINCRBY|XADD|XTRIM|DEL|UNLINK|EXPIRE|PEXPIRE|ZADD)'")
 COMPARES = re.compile(r"if (is_newer\(m\[\d\]\)|m\[7\] and tonumber\(m\[7\]\) > WRITE_FORMAT)")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from midstream.store.limits import LimitCounts, Take, Taken
+from midstream.store.limits import Held, LimitCounts, Spent, Take, Taken
 
 if TYPE_CHECKING:
     import redis as redis_py
@@ -101,14 +102,64 @@ async def test_places_are_given_back_or_expire_unless_held(counts: LimitCounts) 
     assert await taken(counts, want("s5", open_runs=2)) == ["open_runs"]
 
 
+def budgets(stored: int, tokens: int, run: str = "run") -> Limits:
+    """Return limits of bytes and tokens, and a run that may store 10 and use 10."""
+    return {
+        "size": f"{run} 10",
+        "stored_bytes": stored,
+        "tokens": f"{run} 10",
+        "tokens_per_day": tokens,
+    }
+
+
+async def test_runs_under_way_count_with_what_they_may_store_and_use(counts: LimitCounts) -> None:
+    """Until they end, or their gateway has died; one that goes on is not refused for itself."""
+    cases: tuple[tuple[str, Held, tuple[int, int]], ...] = (
+        ("stored_bytes", "bytes", (25, 0)),
+        ("tokens_per_day", "tokens", (0, 25)),
+    )
+    for name, kind, limits in cases:
+        wanted = [want(f"s{n}", scope=name, **budgets(*limits, f"run{n}")) for n in range(4)]
+        assert await taken(counts, *wanted) == ["", "", "", name], name
+        again = want("s5", scope=name, **budgets(*limits, "run1"))
+        assert await taken(counts, again) == [""], name
+        await counts.release([(name, kind, ["run1 10"])])
+        assert await taken(counts, wanted[3], lease_ms=30) == [""], name
+        last = want("s7", scope=name, **budgets(*limits, "run7"))
+        while await taken(counts, last) != [""]:  # noqa: ASYNC110 - Redis's clock
+            await asyncio.sleep(0.01)
+
+
+async def test_tokens_of_a_run_are_counted_once_and_until_the_day_ends(
+    counts: LimitCounts, raw_redis: redis_py.Redis
+) -> None:
+    """Two gateways may both have ended it. What was used on another day is none of today's."""
+    spent = Spent("user:/ann", "run_1", 60)
+    await counts.spend([spent])
+    await counts.spend([spent, Spent("user:/ann", "run_2", 30)])
+    wanted = [want(f"s{n}", **budgets(0, 100, f"run{n}")) for n in range(2)]
+    assert await taken(counts, *wanted) == ["", "tokens_per_day"]
+
+    await counts.spend([Spent("user:/ann", "run_3", 10)])
+    ((answer,),) = await counts.take([[want("s2", **budgets(0, 100))]], LONG_MS)
+    assert answer.reached == "tokens_per_day"
+    left_ms = raw_redis.pttl("ms:limit:{user:/ann}:used")
+    assert abs(answer.reset_ms - left_ms) < 1_000
+
+    raw_redis.set("ms:limit:{user:/ann}:used", f"{time.time() // 86_400 - 1:.0f} 100", ex=60)
+    assert await taken(counts, want("s3", **budgets(0, 100, "run3"))) == [""]
+
+
 async def test_all_keys_of_a_scope_are_in_one_slot(
     counts: LimitCounts, raw_redis: redis_py.Redis
 ) -> None:
     """A cluster runs the script."""
     await counts.take(
-        [[want("s", "r", between_us=1000, burst_us=1000, open_runs=1, open_streams=1)]], LONG_MS
+        [[want("s", "r", between_us=1000, burst_us=1000, open_runs=1, **budgets(1, 1))]], LONG_MS
     )
+    await counts.spend([Spent("user:/ann", "run_1", 5)])
     keys = [key.decode() for key in raw_redis.scan_iter("ms:limit:*")]
     assert sorted(keys) == [
-        f"ms:limit:{{user:/ann}}:{name}" for name in ("runs", "seen", "sends", "streams")
+        f"ms:limit:{{user:/ann}}:{name}"
+        for name in ("bytes", "counted", "runs", "seen", "sends", "streams", "tokens", "used")
     ]

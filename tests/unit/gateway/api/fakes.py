@@ -23,6 +23,7 @@ from midstream.protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.providers.passthrough.upstreams import Upstreams
+from midstream.sessions.contract import RunCost
 from midstream.settings.sections import ServerSettings, Settings
 from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.server import UNKNOWN, KnownServer, ServerFacts
@@ -114,6 +115,9 @@ class FakeSessions:
     def called(self, method: str) -> list[dict[str, Any]]:
         """Return the arguments of each call of a method."""
         return [arguments for name, arguments in self.calls if name == method]
+
+    def cost(self, request: Any) -> RunCost:
+        return RunCost()
 
     async def start(self, caller: Any, request: Any, hold: Any = None) -> Any:
         return self._answer("start", caller=caller, request=request) or FakeReader()

@@ -1,0 +1,80 @@
+"""What a run costs its caller: thought of before it begins, known when it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from midstream.protocol.codec import UNREADABLE
+from midstream.providers.base import Usage
+from midstream.sessions.contract import RunCost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgspec import Raw
+
+    from midstream.agents.base import AgentTraits
+    from midstream.sessions.contract import StartRequest
+
+UNKNOWN_TOKENS: Final = 4_096
+"""What an answer of unknown length is thought to use while it is written."""
+
+BYTES_A_TOKEN: Final = 4
+"""Of a message, where nobody says what it has used."""
+
+
+class _Metadata(Struct):
+    """What a message's metadata may say, in the AI SDK's words."""
+
+    usage: Usage | None = None
+
+
+class _Message(Struct):
+    metadata: _Metadata | None = None
+
+
+_message: Final = msgspec.json.Decoder(_Message)
+
+
+def cost_of(request: StartRequest, traits: AgentTraits | None = None) -> RunCost:
+    """Return what a send is thought to cost: its message, and its agent's longest answer."""
+    known = None if traits is None else traits.max_output_tokens
+    return RunCost(len(request.messages[-1].raw), UNKNOWN_TOKENS if known is None else known)
+
+
+def cost_of_call(said: Sequence[Raw] | None) -> RunCost:
+    """Return what a call that passes through is thought to cost."""
+    return RunCost(sum(len(bytes(part)) for part in said or ()), UNKNOWN_TOKENS)
+
+
+def tokens_told(message: bytes) -> int | None:
+    """Return the tokens that a message's metadata says were used; None if it does not say."""
+    try:
+        metadata = _message.decode(message).metadata
+    except UNREADABLE:
+        return None
+    return None if metadata is None or metadata.usage is None else metadata.usage.tokens
+
+
+def tokens_used(
+    message: bytes, *, known: int | None = None, before: bytes | None = None, whole: bool
+) -> int:
+    """Return what a run has used: as told, else by the length of what it has written.
+
+    Args:
+        message: that it has written, its metadata in it.
+        known: what its agent says itself.
+        before: the message as it was before, if the run went on with it: what its metadata says
+            may be of an earlier run.
+        whole: it ended by itself. Of one that was cut, the last step's tokens are not known:
+            whoever stops each answer before its end would use none.
+    """
+    if known is None and before is None:
+        known = tokens_told(message)
+    if known is not None and whole:
+        return known
+    written_bytes = len(message) - len(before or b"")
+    return max(known or 0, written_bytes // BYTES_A_TOKEN)
