@@ -157,11 +157,20 @@ class Holds:
                 await self.tell()
                 if time.monotonic() >= renew_at:
                     renew_at = time.monotonic() + RETRY_S
-                    held = [(*of, [*tokens]) for of, tokens in self._held.items()]
-                    self.gateways = max(1, await self._counts.hold(self._process, held, LEASE_MS))
+                    await self.renew()
                     renew_at = time.monotonic() + RENEW_S
             except StoreError as error:
                 logger.info("limits_not_renewed reason=%s", error)
+
+    async def renew(self) -> None:
+        """Say what is held, so that it goes on counting.
+
+        Raises:
+            StoreError: it runs out unless it is said in time.
+        """
+        if self._counts is not None:
+            held = [(*of, [*tokens]) for of, tokens in self._held.items()]
+            self.gateways = max(1, await self._counts.hold(self._process, held, LEASE_MS))
 
     async def tell(self) -> None:
         """Count what has ended, then say what is not held any more.
