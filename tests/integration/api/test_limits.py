@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from midstream.errors import GatewayError
+from midstream.ids import SessionId
+from midstream.sessions.access import Caller
+from midstream.sessions.contract import RunCost
 from midstream.telemetry import LIMITS_UNCHECKED
 from tests.support.in_process import code_of
 from tests.support.limited import Gateways, limits, sent, settings_of, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import redis as redis_py
 
+    from midstream.limits.limiter import Grant, Limiter
+
 pytestmark = pytest.mark.anyio
+
+CALLER = Caller(address="203.0.113.7")
 
 
 @pytest.fixture
@@ -137,13 +146,48 @@ async def test_gateway_that_cannot_ask_redis_allows_its_share_or_refuses(
     assert LIMITS_UNCHECKED._value.get() - unchecked == 6
 
 
-async def _read(limiter: Any, held: AsyncExitStack) -> int:
-    """Take a place for a stream; return the status that says how that went."""
-    from midstream.errors import GatewayError
-    from midstream.sessions.access import Caller
-
+@pytest.mark.parametrize(
+    ("three", "status"),
+    [
+        (limits(tokens_per_day=1, stored_bytes=1), 200),
+        (limits(tokens_per_day=1, stored_bytes=1, strict=True), 503),
+    ],
+    indirect=["three"],
+)
+async def test_bytes_and_tokens_that_are_not_known_refuse_nothing_unless_strict(
+    three: Gateways, status: int, raw_redis: redis_py.Redis
+) -> None:
+    """With a Redis that is frozen; by HTTP, where the send needs no more of it."""
+    unchecked = LIMITS_UNCHECKED._value.get()
+    raw_redis.client_pause(20_000, all=False)
     try:
-        await held.enter_async_context(limiter.reading(Caller(address="203.0.113.7")))
+        async with AsyncExitStack() as held:
+            limiter = three.all[0].gateway._current.get().limits
+            assert [await _send(limiter, held) for _ in range(3)] == [status] * 3
+        if status == 503:
+            refused = await three.send("203.0.113.7", "c1")
+            assert (refused.status, code_of(refused.body)) == (503, "store_unavailable")
+    finally:
+        raw_redis.client_unpause()
+    assert LIMITS_UNCHECKED._value.get() - unchecked == (3 if status == 200 else 4)
+
+
+async def _send(limiter: Limiter, held: AsyncExitStack) -> int:
+    """Take what a send needs; return the status that says how that went."""
+    sending = limiter.sending(
+        CALLER, SessionId("c"), None, streams=False, cost=RunCost(10_000, 10_000)
+    )
+    return await _status(held, sending)
+
+
+async def _read(limiter: Limiter, held: AsyncExitStack) -> int:
+    """Take a place for a stream; return the status that says how that went."""
+    return await _status(held, limiter.reading(CALLER))
+
+
+async def _status(held: AsyncExitStack, taking: AbstractAsyncContextManager[Grant]) -> int:
+    try:
+        await held.enter_async_context(taking)
     except GatewayError as error:
         return error.http_status
     return 200
