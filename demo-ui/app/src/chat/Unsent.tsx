@@ -28,7 +28,7 @@ export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
           key={message.id}
           className="flex flex-wrap items-center gap-2 rounded-xl border border-dashed border-warning bg-warning-soft px-3 py-2 text-sm"
         >
-          <span className="min-w-40 flex-1">
+          <span className="min-w-full flex-1 sm:min-w-40">
             <span className="block font-medium text-warning">
               Not sent: {REASONS[error.code] ?? error.message}
             </span>
@@ -40,7 +40,6 @@ export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
           <IconButton
             icon="close"
             label="Discard the message"
-            
             onClick={() => onDiscard(message.id)}
           />
         </li>

@@ -34,7 +34,10 @@ export function VirtualList({ label, count, focus, row }: Props) {
     if (!element) return;
     const top = focus * ROW_PX;
     const hidden = top < element.scrollTop || top + ROW_PX > element.scrollTop + element.clientHeight;
-    if (hidden) element.scrollTop = top - element.clientHeight + 2 * ROW_PX;
+    if (!hidden) return;
+    element.scrollTop = top - element.clientHeight + 2 * ROW_PX;
+    // The event of the scroll comes after the paint: until then, no row would be in view.
+    setView({ top: element.scrollTop, height: element.clientHeight });
   }, [focus]);
 
   const first = Math.max(0, Math.floor(view.top / ROW_PX) - OVERSCAN);
