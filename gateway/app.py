@@ -1,4 +1,4 @@
-"""Composition: settings -> store, agents -> sessions -> HTTP. The only place where all meet."""
+"""Composition root: settings -> store, agents -> sessions -> HTTP."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_REDIS_URL: Final = "redis://127.0.0.1:6379"
-"""For an application that is not started by `midstream serve`, which always sets one."""
+"""Default for an application without `midstream serve`, which always sets one."""
 
 
 class Gateway:
-    """One process's gateway: an ASGI application, and what is behind it.
+    """One process's gateway: an ASGI application.
 
-    Either the server runs its lifespan; or, where it is mounted in another application, which
-    passes no lifespan on, that one's holds `async with gateway.open()`.
+    The server runs its lifespan. Mounted in another application, which passes no lifespan on, it
+    needs `async with gateway.open()` in the lifespan of that one.
 
     Args:
         agents: besides the configured ones.
@@ -138,7 +138,7 @@ class Gateway:
                 await self.drain()
 
     async def _connect(self, stack: AsyncExitStack) -> Api:
-        """Enter all that an open gateway has, and return its API."""
+        """Open the store, the agents and the sessions; return the API over them."""
         settings = self._settings
         await self._authenticator.start()
         store = await stack.enter_async_context(

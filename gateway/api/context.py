@@ -1,4 +1,4 @@
-"""What every handler has: the open gateway's API, its caller, and bodies read and written."""
+"""Context of every handler: the open gateway's API, the caller, and bodies."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ AnyRequest = Request[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """What an open gateway answers with; handlers have it as the dependency `api`.
+    """The parts of an open gateway that handlers use; injected as `api`.
 
     Attributes:
-        gate: what requests must pass.
-        limits: what callers may take.
-        deadline: for one write to be taken by a client.
-        agents: what clients may ask for.
-        forwarded: names, in lower case, of the request's headers that agents are told.
+        gate: admits requests.
+        limits: rate and concurrency limits of callers.
+        deadline: for a client to read one write.
+        agents: offered to clients.
+        forwarded: names, in lower case, of the request headers that agents get.
         upstreams: the providers behind `/proxy`.
         server: the Redis that keeps the sessions.
         probe: raises StoreUnavailableError unless a run could be stored now.
@@ -61,10 +61,10 @@ class Api:
     probe: Callable[[], Awaitable[None]]
 
     def forwarded_headers(self, *sources: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers that agents are told; the first source that has one counts.
+        """Return the headers that agents get; the first source that has one counts.
 
-        A frame's headers are anybody's text: what no header can hold is left out. So is an agent
-        key, which is for the gateway alone.
+        A frame's headers are arbitrary text: values that no header can hold are left out. So is
+        an agent key, which is for the gateway alone.
         """
         return {
             name: source[name]
@@ -76,7 +76,7 @@ class Api:
 
 
 class CurrentApi:
-    """The API of a gateway while it is open; handlers that need none have it as `current`."""
+    """The API of a gateway while it is open; injected as `current` where it may be closed."""
 
     def __init__(self) -> None:
         self._api: Api | None = None
@@ -84,7 +84,7 @@ class CurrentApi:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is one."""
+        """Whether the gateway is open."""
         return self._api is not None
 
     @contextmanager
@@ -128,7 +128,7 @@ ApiDependency = NamedDependency[SkipValidation[Api]]
 CurrentDependency = NamedDependency[SkipValidation[CurrentApi]]
 CallerDependency = NamedDependency[SkipValidation[Caller]]
 AgentDependency = NamedDependency[SkipValidation[Caller]]
-"""For whom an agent calls."""
+"""The user that an agent acts for."""
 
 
 async def admit_caller(request: AnyRequest, api: ApiDependency) -> Caller:
@@ -142,7 +142,7 @@ async def admit_agent(request: AnyRequest, api: ApiDependency) -> Caller:
 
 
 def dependencies(current: CurrentApi) -> dict[str, Provide]:
-    """Return what handlers may have as arguments."""
+    """Return the dependencies that handlers may declare."""
     return {
         "current": Provide(lambda: current, sync_to_thread=False),
         "api": Provide(current.get, sync_to_thread=False),
@@ -154,7 +154,7 @@ def dependencies(current: CurrentApi) -> dict[str, Provide]:
 async def read_body(request: AnyRequest) -> bytes:
     """Return the request's body, every string of its JSON well-formed.
 
-    A client's history may hold half a character, and is to be sent all the same.
+    A client's history may hold half a surrogate pair, and is accepted all the same.
 
     Raises:
         RequestEntityTooLarge: over the limit; not read further.

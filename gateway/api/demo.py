@@ -81,7 +81,7 @@ def _answer(asset: Asset, request: AnyRequest) -> Response[bytes]:
 
 
 class KillBody(Struct, frozen=True):
-    """Which session's answer loses its process."""
+    """The session whose answer loses its process."""
 
     id: str
 

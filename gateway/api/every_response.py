@@ -1,4 +1,4 @@
-"""What holds for every address.
+"""Rules for every address.
 
 It answers to our host names alone. HEAD works where GET does, and `allow` names every method.
 Nothing of ours is kept in a cache.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midstream.api.auth.gate import Gate
 
 PROXY: Final = "/proxy/"
-"""What a provider answers is passed on as it is."""
+"""Responses of providers are forwarded unchanged."""
 
 
 class EveryResponse:
@@ -108,11 +108,11 @@ async def _nothing() -> Any:
 
 
 async def _nowhere(_: object) -> None:
-    """Send to nobody."""
+    """Discard a message."""
 
 
 async def _refuse(error: ForbiddenError, scope: Any, receive: Receive, send: Send) -> None:
-    """Answer a request before anything is looked for at its address."""
+    """Refuse a request before it is routed."""
     if scope["type"] == "websocket":
         ERRORS.labels(error.code).inc()
         socket = WebSocket[Any, Any, Any](scope, receive, send)

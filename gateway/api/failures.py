@@ -1,4 +1,4 @@
-"""Every failure becomes one `GatewayError`, and that one error's JSON.
+"""Translation of every failure into one `GatewayError`, and its JSON.
 
 Nothing of an unexpected exception reaches a client: it gets a request id that is in the log.
 """
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ERROR_HEADER: Final = "x-midstream-error"
-"""The code, where the body is a sentence."""
+"""Header with the code, where the body is a sentence."""
 
 RETRY_AFTER_S: Final = "1"
-"""For what is temporary: long enough for another process to take the address over."""
+"""For temporary errors: long enough for another process to take the address over."""
 
 
 class InternalError(GatewayError):
-    """A bug. The sentence says nothing of it but where to find it in the log."""
+    """A bug. The sentence only names its place in the log."""
 
 
 class RouteNotFoundError(GatewayError):
@@ -141,7 +141,7 @@ def answer_failure(request: Request[Any, Any, Any], error: Exception) -> Respons
 
 
 def _shows_what_it_gets(request: Request[Any, Any, Any]) -> bool:
-    """Return whether a page of the AI SDK's own transports asks: its error is the body's text.
+    """Return whether a page of the AI SDK's own transports asks: it shows the body as the error.
 
     Pages that read our errors ask for JSON, as the package does.
     """

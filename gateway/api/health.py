@@ -1,4 +1,4 @@
-"""Whether this process lives, whether it can serve, and its metrics."""
+"""Liveness, readiness and metrics of the process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Ready(Struct, frozen=True, kw_only=True):
 
     Attributes:
         redis: the server that keeps the sessions, as it describes itself.
-        warnings: what may cost sessions there, and what to set.
+        warnings: settings of that server that may lose sessions, and how to change them.
     """
 
     status: str = "ok"
@@ -47,7 +47,7 @@ async def readyz(current: CurrentDependency) -> Ready:
 def metrics() -> Response[bytes]:
     """Prometheus metrics of all workers; the streaming routes are not wrapped for them.
 
-    In a thread: they are in files, of every worker that there has been.
+    In a thread: they are in files, one for each worker since the start.
     """
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -1,7 +1,7 @@
-"""Work on what a client has sent, away from the event loop if it is much.
+"""Work on a client's body, away from the event loop if the body is large.
 
-Reading some megabytes takes some hundred milliseconds, in which nobody else would be served. A
-thread takes no less, but lets go of the interpreter every few of them.
+Decoding some megabytes takes some hundred milliseconds, in which the event loop would serve no one
+else. A thread takes as long, but releases the interpreter every few milliseconds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LARGE: Final = 128 * 1024
-"""Less than this is read in less time than the way to a thread and back is worth."""
+"""Smaller bodies are decoded sooner than a thread could be handed them."""
 
 
 async def off_loop(data: Sized, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Return what `work` makes of its arguments, of which `data` is the one that counts."""
+    """Return `work(*arguments)`, in a thread if `data`, one of them, is large."""
     if len(data) < LARGE:
         return work(*arguments, **named)
     return await asyncio.to_thread(work, *arguments, **named)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "application/gzip"
 CACHE_CONTROL: Final = "no-cache"
-"""Asked for each time, and answered with 304: another gateway's version has the same address."""
+"""Revalidated each time: another gateway's version has the same address."""
 HEADERS: Final = {"x-content-type-options": "nosniff"}
 
 
@@ -42,7 +42,7 @@ def package_handler(built: Traversable | None = None) -> HTTPRouteHandler:
         content = file.read_bytes() if file.is_file() else b""
         return content, f'"{hashlib.sha256(content).hexdigest()[:20]}"'
 
-    # In a thread: nobody may ever ask for it, and the first who does waits for a disk.
+    # In a thread, on the first request: most gateways never serve it, and reading it takes a disk.
     @get("/midstream-chat.tgz", include_in_schema=False, sync_to_thread=True)
     def package(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Answer with the package, or with 304 if the client has it."""

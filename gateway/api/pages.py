@@ -1,4 +1,4 @@
-"""What a browser asks for by itself, and what a person sees who has come to a wrong address."""
+"""Files that browsers request by themselves, and the page for an address that does not exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ICON: Final = (
     b'fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
 )
 ROBOTS: Final = b"User-agent: *\nDisallow: /\n"
-"""Conversations are nobody's to index."""
+"""Conversations are private: no crawler may index them."""
 
 NOT_FOUND: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -35,7 +35,7 @@ A_DAY: Final = "public, max-age=86400"
 
 
 def is_visit(request: Request[Any, Any, Any]) -> bool:
-    """Return whether a person has opened the address, and wants a page."""
+    """Return whether a browser opens the address as a page."""
     return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
@@ -45,7 +45,7 @@ def not_found_page() -> Response[str]:
 
 
 def browser_files() -> list[HTTPRouteHandler]:
-    """Return the routes of what browsers and crawlers ask every site for."""
+    """Return the routes of the files that browsers and crawlers request of every site."""
 
     @get("/favicon.ico", include_in_schema=False, sync_to_thread=False)
     def icon() -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""Headers and query parameters of the AI SDK's transports and ours, read and checked."""
+"""Headers and query parameters of the AI SDK's transports and ours: parsers and checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VERSION_HEADER: Final = "x-ai-sdk-version"
 MAX_ERROR_TEXT: Final = 2_000
-"""Of the `errorText` that ends a run."""
+"""Longest `errorText` that ends a run."""
 RUN_PREFIX: Final = "run_"
 """Every run id of ours begins with it."""
 
@@ -65,9 +65,9 @@ def level_of_version(version: str) -> int:
 
 
 def client_of(request: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> str:
-    """Return what all requests of one page have in common, and few other pages have.
+    """Return a fingerprint that all requests of one page share, and few other pages have.
 
-    Another tab of the same browser has the same.
+    Another tab of the same browser has the same one.
     """
     host = request.client.host if request.client is not None else ""
     agent = request.headers.get("user-agent", "")

@@ -1,4 +1,4 @@
-"""`/api/agent/runs`: runs that are written from outside. The client is `gateway/client`."""
+"""`/api/agent/runs`: runs that workers outside write. The client is `gateway/client`."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ DEFAULT_AGENT: Final = "pushed"
 
 
 class _Asked(Struct, rename="camel"):
-    """Of a claim's body, what a send does not have. `text`: a user's message, as its text."""
+    """Fields of a claim that a send does not have. `text`: a user's message, as its text."""
 
     key: str | None = None
     text: str | None = None
 
 
 class EndBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """How to end a run; `first` and `chunks`: its last chunks, as for an append."""
+    """End of a run; `first` and `chunks`: its last chunks, as for an append."""
 
     first: int
     outcome: Literal["finished", "stopped", "failed"]
@@ -66,10 +66,10 @@ class ClaimedRun(Struct, frozen=True, kw_only=True, rename="camel", omit_default
         lease_ms: renew within it.
         max_bytes: of one request.
         chunks: what an earlier attempt has stored, `start` (sequence 0) included.
-        message: for a run that goes on with a message, that message as it was before.
-        messages: the conversation up to the message to answer, or to go on with.
+        message: for a run that continues a message, that message before the run.
+        messages: the conversation up to the message to answer or to continue.
         stopped_by: end the run as stopped.
-        outcome: how it has ended.
+        outcome: of a run that has ended.
     """
 
     run_id: str

@@ -40,7 +40,7 @@ SERVER_SEND: Final = "midstream.send"
 
 
 class Reader(Protocol[Item]):
-    """What a stream is made of: `RunReader` and `FeedReader`."""
+    """Source of a stream: a `RunReader` or a `FeedReader`."""
 
     async def __aenter__(self) -> object: ...
     async def __aexit__(self, *exc: object) -> object: ...

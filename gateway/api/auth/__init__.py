@@ -1,1 +1,1 @@
-"""Who calls: tokens, cookies, agent keys."""
+"""Authentication: tokens, cookies, agent keys."""

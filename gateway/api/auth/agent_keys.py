@@ -1,4 +1,4 @@
-"""Which agent calls: keys of the operator's own, for programs that write runs.
+"""Authentication of agents: keys of the operator's own, for programs that write runs.
 
 A key is not a person's: it acts for the user that the request names. Nothing of a key is
 ever logged, or sent back.
@@ -46,7 +46,7 @@ class AgentKeys:
     """Admits agents.
 
     Args:
-        keys: by name. Without any, everybody may come in who would without a token.
+        keys: by name. Without any, agents are admitted as callers without a token are.
         tokens_required: `auth.mode` is not `none`: without keys no agent may come in, and
             one that names no user is an operator.
     """
@@ -57,7 +57,7 @@ class AgentKeys:
 
     @property
     def needed(self) -> bool:
-        """Whether a request has to have a key."""
+        """Whether a request needs a key."""
         return bool(self._keys) or self._tokens_required
 
     def name_of(self, key: str | None) -> str | None:
@@ -68,7 +68,7 @@ class AgentKeys:
     def are_in(self, value: bytes) -> bool:
         """Whether a header's value, or a query, holds one of the keys, in base64 too.
 
-        For callers who have shown a key: how long it takes depends on the keys.
+        For callers who have presented a key: its duration depends on the keys.
         """
         said = (value, _decoded(value))
         return any(secret in each for each in said for _, secret, _ in self._keys)

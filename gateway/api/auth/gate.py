@@ -1,4 +1,4 @@
-"""What a request must pass before anything is done for it: host, origin, caller or agent.
+"""Checks of a request before it is served: host, origin, caller or agent.
 
 Browsers let any page send a POST with `text/plain`, or open a WebSocket, to any address,
 cookies included; and the gateway reads JSON whatever its declared type is, because one of
@@ -39,19 +39,19 @@ _BEARER: Final = "bearer "
 LOCAL_PAGES: Final = ("http://localhost:*", "http://127.0.0.1:*")
 
 PROBES: Final = frozenset({"/livez", "/readyz"})
-"""Asked by whatever runs the gateway, which names an address, and told nothing of anybody."""
+"""Health checks of an orchestrator: it names an IP address, and learns nothing of sessions."""
 
 
 class Gate:
     """Admits requests.
 
     Args:
-        authenticator: tells who calls.
-        agent_keys: tells which agent calls, and for whom.
+        authenticator: identifies callers by their tokens.
+        agent_keys: identifies agents, and the users that they act for.
         origins: patterns of other origins that may call; `*` stands for any text.
         hosts: names that requests may name; empty for any.
         cookie: name of a cookie that may hold the token, or empty.
-        addresses: tells callers apart who show nothing.
+        addresses: tells callers without credentials apart.
     """
 
     def __init__(
@@ -105,18 +105,18 @@ class Gate:
         return caller if caller.agent_key else self._placed(connection, caller)
 
     def _placed(self, connection: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> Caller:
-        """Return a caller who has shown nothing, with their address."""
+        """Return a caller without credentials, with their address."""
         client = connection.scope.get("client")
         forwarded = connection.headers.getall("x-forwarded-for", [])
         address = self._addresses.of(client[0] if client else None, ",".join(forwarded) or None)
         return replace(caller, address=address)
 
     def is_agent_key(self, value: str | None) -> bool:
-        """Whether a header's value is one of our keys: it must not be passed on."""
+        """Whether a header's value is one of our keys, which must not be forwarded."""
         return self._agent_keys.name_of(value) is not None
 
     def holds_agent_key(self, value: bytes) -> bool:
-        """Whether one of our keys is anywhere in what would be passed on; see `are_in`."""
+        """Whether one of our keys is anywhere in a value to forward; see `are_in`."""
         return self._agent_keys.are_in(value)
 
     def check_host(self, scope: HTTPScope | WebSocketScope) -> None:

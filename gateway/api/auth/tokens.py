@@ -1,4 +1,4 @@
-"""Who calls: no authentication, or JSON Web Tokens of the operator's own issuer.
+"""Authentication of callers: none, or JSON Web Tokens of the operator's own issuer.
 
 PyJWT does the cryptography. What is ours: where a token may be, which algorithms fit which
 key, which claims a token must have, and what they grant (`sessions/access.py`). No part of
@@ -83,7 +83,7 @@ class Anonymous:
 
 
 class TokenClaims(Struct, frozen=True):
-    """What a token says, besides what PyJWT checks."""
+    """Claims of a token, besides those that PyJWT checks."""
 
     sub: str
     sessions: list[str] = []
@@ -134,7 +134,7 @@ class JsonWebTokens:
 
 
 class TokenKeys(Protocol):
-    """Where the keys that check tokens come from."""
+    """Source of the keys that verify tokens."""
 
     async def start(self) -> None:
         """Read them for the first time."""

@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 MAX_FEEDS: Final = 64
-"""In one response: more than a browser has tabs that anybody looks at."""
+"""In one response: more than the tabs that a person keeps open."""
 
 MAX_TABS: Final = 999
-"""Of a session that one response may speak for."""
+"""Most tabs of a session that one response may count for."""
 
 
 class SessionEvent(Struct, frozen=True, gc=False):
-    """An event, and whose it is."""
+    """An event, with its session."""
 
     session_id: SessionId
     event: FeedEvent
 
 
 class Feeds:
-    """Several sessions' readers as one; each waits until its event was taken.
+    """Several sessions' readers as one; each waits until its event is consumed.
 
     Args:
         readers: entered already.
@@ -77,7 +77,7 @@ class Feeds:
             await self._tasks.__aexit__(*exc)  # type: ignore[arg-type]
 
     async def __aiter__(self) -> AsyncIterator[SessionEvent | Idle]:
-        """Yield what any of them brings, in each one's order; ends when all have."""
+        """Yield the events of all of them, in each one's order; end when all have ended."""
         while (item := await self._next.get()) is not None:
             yield item
 
@@ -105,8 +105,8 @@ async def follow_sessions(
 ) -> ASGIApp:
     """Follow sessions, each `?follow=CHAT@POSITION`; without a position a snapshot comes first.
 
-    The id of each event is `CHAT@POSITION`, where to go on from. `?tabs=CHAT@NUMBER`: how many
-    tabs the response speaks for, of those who have the session open; 1 otherwise.
+    The id of each event is `CHAT@POSITION`, the position to continue from. `?tabs=CHAT@NUMBER`:
+    the tabs that the response counts for in the presence of the session; 1 otherwise.
     """
     wanted = request.query_params.getall("follow", [])
     if not 0 < len(wanted) <= MAX_FEEDS:

@@ -26,7 +26,7 @@ async def follow_session(
 ) -> ASGIApp:
     """Follow a session: a snapshot if the position is absent or not recovered, then live.
 
-    `?present=false`: whoever reads is not counted among those who have the session open.
+    `?present=false`: the reader is not counted in the presence of the session.
     """
     async with api.limits.reading(caller) as grant:
         reader = await api.sessions.follow(

@@ -36,7 +36,7 @@ MAX_PAGE: Final = 200
 
 
 class StopBody(Struct, frozen=True, rename="camel"):
-    """Which run to stop. With nothing: the one under way."""
+    """The run to stop. Without any field: the one under way."""
 
     run_id: str | None = None
     message_id: str | None = None
@@ -88,8 +88,8 @@ class ChatController(Controller):
     ) -> ASGIApp:
         """Send a message, and stream the answer.
 
-        Also regenerates an answer, edits a message, and goes on after tool results, as the
-        AI SDK's `DefaultChatTransport` asks for it.
+        Also regenerates an answer, edits a message, and continues after tool results, as the
+        AI SDK's `DefaultChatTransport` requests it.
         """
         view = View.asked_for(request, api.settings)
         body = await read_body(request)
@@ -237,9 +237,9 @@ async def list_chats(
 
 
 async def _from_index(chat_id: str, api: Api, caller: Caller) -> tuple[SessionId, RunReader | None]:
-    """Find what `WorkflowChatTransport` asks for: all chunks of a run, one by one.
+    """Open the reader that `WorkflowChatTransport` requests: all chunks of a run, one by one.
 
-    It names a run as we named it to it (`SESSION~RUN`), or after a reload the chat.
+    It names the run by the id from our header (`SESSION~RUN`), or after a reload the chat.
     """
     session, run = parameters.split_workflow_id(chat_id)
     session_id = parameters.session_id(session)

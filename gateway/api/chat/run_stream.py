@@ -51,13 +51,13 @@ EXPOSED_HEADERS: Final = (
     WORKFLOW_TAIL_HEADER,
     "retry-after",
 )
-"""What pages of other origins may read."""
+"""Headers that pages of other origins may read."""
 
 _FINISH: Final = b'data: {"type":"finish"}\n\n'
 
 
 class Protocol(StrEnum):
-    """`?protocol=`: what the bytes of a stream are."""
+    """`?protocol=`: the encoding of a stream."""
 
     DATA = "data"
     """The UI message stream of ai 5 and later."""
@@ -75,12 +75,11 @@ _FRAMINGS: Final = {
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """How a client wants to see a run.
+    """The form in which a client reads a run.
 
     Attributes:
         level: the AI SDK's major version that it speaks.
-        from_index: its chunks one by one, without so many of those it would get; negative:
-            so many from the end.
+        from_index: its chunks one by one, from this index on; negative: counted from the end.
     """
 
     level: int
@@ -89,7 +88,7 @@ class View(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def asked_for(cls, request: Request[Any, Any, Any], settings: ServerSettings) -> View:
-        """Read what a request asks for.
+        """Read the form from a request.
 
         Raises:
             InvalidRequestError: a parameter that cannot be read.
@@ -107,7 +106,7 @@ class View(Struct, frozen=True, kw_only=True):
         )
 
     def probe(self, request: Request[Any, Any, Any], caller: Caller) -> Probe | None:
-        """Return what is known of who asks for whatever runs; None if the request says what."""
+        """Return the identity of a client that names no run and no position; else None."""
         says = {"runId", "after", "startIndex"} & set(request.query_params)
         if says or "last-event-id" in request.headers or self.protocol is not Protocol.DATA:
             return None
@@ -171,7 +170,7 @@ def _encoder(view: View) -> Callable[[ChunkBatch], bytes]:
 
 
 def _text(batch: ChunkBatch) -> bytes:
-    """Encode the text of a batch; a failed run has no other way to say so than to break off."""
+    """Encode the text of a batch; a failed run can only be told by breaking off."""
     text = batch.frame(Encoding.TEXT, LOWEST_LEVEL)
     if holds(batch, "error"):
         raise StreamCutError(text)

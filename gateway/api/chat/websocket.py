@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ABORT_GRACE_S: Final = 0.25
-"""How long a `resume` may follow its `abort`: they leave the browser in the same tick."""
+"""Longest delay of a `resume` behind its `abort`: they leave the browser in the same tick."""
 
 AnySocket = WebSocket[Any, Any, Any]
 
@@ -92,11 +92,11 @@ async def _close_with(socket: AnySocket, reason: type[GatewayError]) -> None:
 
 
 class _SlowError(Exception):
-    """The client takes nothing any more."""
+    """The client does not read."""
 
 
 class _Stream:
-    """One request, and what an abort of it has to know."""
+    """One request, with the state that an abort of it needs."""
 
     def __init__(self, request_id: str, session_id: SessionId) -> None:
         self.request_id = request_id
@@ -116,7 +116,7 @@ class _Stream:
         return self._reading
 
     def leave(self) -> None:
-        """Read no more. A run that is being opened is opened all the same, and goes on."""
+        """Stop reading. A run that is being opened is opened all the same, and continues."""
         self.left = True
         if self._reading and self.task is not None:
             self.task.cancel()
@@ -138,7 +138,7 @@ class ChatSocket:
     """One connection.
 
     Args:
-        level: of clients that do not say another in a frame's headers.
+        level: of clients that name no other in a frame's headers.
         abort_grace_s: see `ABORT_GRACE_S`.
     """
 

@@ -69,7 +69,7 @@ class RequestBody:
         return b"".join([piece async for piece in body])
 
     async def until_gone(self) -> None:
-        """Return when the caller leaves. Nobody else may read meanwhile, but the body's end."""
+        """Return when the caller leaves. Only the end of the body may be read meanwhile."""
         await self._complete.wait()
         while not self._gone:
             self._gone = (await self._receive())["type"] == "http.disconnect"

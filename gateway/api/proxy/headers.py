@@ -1,4 +1,4 @@
-"""What the headers of a proxied call say of its session."""
+"""Headers of a proxied call about its session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXT_HEADER: Final = "x-midstream-text"
 AGENT_HEADER: Final = "x-midstream-agent"
 END_HEADER: Final = "x-midstream-end"
 RETRIES_HEADER: Final = "x-stainless-retry-count"
-"""How both SDKs, in all languages, say that this is not the first try."""
+"""Header of both SDKs, in all languages, that counts retries."""
 
 DEFAULT_AGENT: Final = "proxy"
 
@@ -37,7 +37,7 @@ _SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class SessionHeaders(Struct, frozen=True, kw_only=True):
-    """What they say.
+    """The values of these headers.
 
     Attributes:
         text: what the person has said, whatever prompt the call makes of it.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_ERROR_BYTES: Final = 64 * 1024
-"""Of an error's body that is read along; more is no error's."""
+"""Most bytes of an error's body that are read; no error is longer."""
 
 _EVENTS: Final = "text/event-stream"
 _TRIED_AGAIN: Final = frozenset({408, 409, 429})
@@ -135,7 +135,7 @@ class SessionCall:
         response: ProxyExchange,
     ) -> None:
         if self._finish_calls:
-            # What is written to somebody who has left is dropped by the server.
+            # The server drops writes to a caller who has left.
             await passing(response)
             return
         async with while_there(body):
@@ -181,7 +181,7 @@ class SessionCall:
             raise
         except (GoneError, asyncio.CancelledError):
             if reader.complete:
-                # Whoever has left has all of the answer.
+                # The caller left with the whole answer.
                 _end(step, reader, reader.receive_last())
             raise
         rest, chunks = reader.receive_eof()
@@ -192,7 +192,7 @@ class SessionCall:
         await response.write(last + rest, more=False)
 
     async def _pass_unread(self, step: Step, answer: Answer, response: ProxyExchange) -> None:
-        """Pass an answer on that is none, or that cannot be read: of an error, learn which."""
+        """Forward an answer that is an error or cannot be read; note the error."""
         begin = bytearray()
         try:
             while data := await answer.read():
@@ -216,7 +216,7 @@ class SessionCall:
     def _reader_of(
         self, call: Call, step: Step, answer: Answer
     ) -> EventsReader | WholeReader | None:
-        """Return what reads the answer along; None for one that is none."""
+        """Return the reader of the answer; None for an error or a compressed body."""
         if answer.status != 200 or answer.is_compressed:
             return None
         translator = translator_of(call, part_id, step.part_ids, self._compatible)
@@ -274,7 +274,7 @@ async def _read_along(
 
 
 def _end(step: Step, reader: EventsReader | WholeReader, chunks: list[AnyChunk]) -> None:
-    """Say in the session how the call has ended."""
+    """Record in the session how the call ended."""
     if chunks:
         step.write(chunks, 0)
     if reader.failure is not None:
@@ -318,7 +318,7 @@ def _uncompressed(headers: list[Header]) -> list[Header]:
 
 
 def _try_of(request: CallRequest) -> str:
-    """Return by what a call is known again when its SDK tries it once more."""
+    """Return the key that a call shares with the retries of its SDK."""
     return f"{request.run_key or ''}\n{request.digest}"
 
 

@@ -1,4 +1,4 @@
-"""Where a request to `/proxy` wants to go, and what of its head goes there.
+"""Target of a request to `/proxy`, and the headers that are forwarded to it.
 
 The host is the provider's whatever the request says: only a path and a query come from it,
 and a path that could mean another one at the other side is refused.

@@ -1,4 +1,4 @@
-"""`/api/agent/turns`: what a backend says of its proxied runs, besides the calls themselves."""
+"""`/api/agent/turns`: ends of proxied runs, reported by the backend that makes the calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from midstream.protocol.codec import UNREADABLE
 
 
 class EndTurnBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """How to end a proxied run; `error_text`: of a failed one, for people."""
+    """End of a proxied run; `error_text`: of a failed one, for people."""
 
     outcome: Literal["finished", "failed"] = "finished"
     error_text: str | None = None
