@@ -1,1 +1,1 @@
-"""Agents: what turns a conversation into chunks. `base.py` says what one is."""
+"""Agents turn a conversation into chunks. `base.py` is their contract."""

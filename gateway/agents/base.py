@@ -1,9 +1,9 @@
-"""What the gateway asks of whatever answers: a run's chunks, and nothing about how to keep them.
+"""Contract of agents: they yield the chunks of a run; the gateway stores them.
 
-The runs of a durable agent outlive the process that produces them: the agent remembers, as it
-goes, where its run is. If the process dies, another one takes the run over and asks its own agent
-of the same name to go on: from the last point that was remembered, saying again, chunk by chunk,
-what the log holds after it, and then the rest.
+The runs of a durable agent outlive the process that produces them. The agent remembers points of
+its run. If the process dies, another one takes the run over, and its own agent of the same name
+resumes at the last point: it yields the chunks again that the log holds after the point, and then
+the rest.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 class Interrupted(Struct, frozen=True, kw_only=True):
-    """What a process that died left of a run.
+    """The state of a run whose process died.
 
     Attributes:
-        chunks: all that the log holds of the run, oldest first; `start` is the first.
-        next: the sequence at which the last remembered point was true: what `chunks` holds
-            from there on is to be said again.
-        point: what the agent remembered there; empty if it had not come to that.
+        chunks: the run's chunks in the log, oldest first; `start` is the first.
+        next: the sequence of the last remembered point: the agent yields the chunks from there
+            on again.
+        point: the point, as the agent remembered it; empty if it remembered none.
     """
 
     chunks: Sequence[AnyChunk]
@@ -46,16 +46,16 @@ class Interrupted(Struct, frozen=True, kw_only=True):
 
     @property
     def held(self) -> Sequence[AnyChunk]:
-        """What the log holds from the point on."""
+        """The chunks in the log from the point on."""
         return self.chunks[self.next :]
 
 
 class RunMemory(Protocol):
-    """What outlives the process that produces a run."""
+    """Memory of a run that outlives the process that produces it."""
 
     @property
     def interrupted(self) -> Interrupted | None:
-        """What another process left; None for a run that begins here."""
+        """The state that another process left; None for a run that begins here."""
         ...
 
     @property
@@ -67,19 +67,19 @@ class RunMemory(Protocol):
         """Keep `point`, once everything yielded so far is in the log.
 
         Args:
-            required: wait for as long as a run may wait for Redis. Otherwise it is left out
-                when Redis does not answer soon.
+            required: wait for as long as a run may wait for Redis. Otherwise the point is
+                skipped when Redis does not answer soon.
 
         Raises:
-            StoreUnavailableError: it was required, and Redis stayed away.
+            StoreUnavailableError: it was required, and Redis stayed unavailable.
         """
         ...
 
 
 class DurableRuns(Protocol):
-    """The ability of an agent to go on with a run in another process. See `AgentTraits`.
+    """The ability of an agent to resume a run in another process. See `AgentTraits`.
 
-    Its `stream` then yields what comes after `request.memory.interrupted.next`, if that is set.
+    Its `stream` then yields the chunks from `request.memory.interrupted.next` on, if that is set.
     """
 
     def can_go_on(self, interrupted: Interrupted) -> bool:
@@ -87,7 +87,7 @@ class DurableRuns(Protocol):
         ...
 
     async def abandon(self, point: bytes) -> None:
-        """Release what a run holds elsewhere that has come to `point` and will not go on.
+        """Release the resources elsewhere of a run at `point` that will not be resumed.
 
         Bounded in time; never fails.
         """
@@ -110,20 +110,19 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
 
     Attributes:
         history: the conversation up to and including the message to answer, oldest first,
-            from the server's log. For a continuation its last one is the assistant message
-            that the run goes on with.
-        model: a model the client asked for, or None for the agent's own.
+            from the server's log. For a continuation the last one is the assistant message
+            that the run continues.
+        model: the model that the client requested, or None for the agent's own.
         body: the request's extra body fields, as the client sent them.
         new_id: makes ids for parts; unique within the process.
-        trigger, target_id: what the client asked for, and the message that it named for it
-            (the AI SDK's `messageId`), if it did.
+        trigger, target_id: the AI SDK's `trigger`, and its `messageId`, if the client sent one.
         headers: those of the client's request that some agent may forward; names in lower
             case.
-        tenant: whose people `user` is one of; the same name in another is another person.
+        tenant: of the user; the same name in another tenant is another person.
         memory: set for agents whose runs outlive their process (`AgentTraits.durable`).
-        begun: ids of the calls whose tools were started; an agent that executes tools adds to
-            it, so that a cut run can say of each whether it may have taken effect.
-        spent: an agent that knows what its run has used says so here.
+        begun: ids of the calls whose tools were started. An agent that executes tools adds to
+            it, so that an interrupted run can tell whether each may have taken effect.
+        spent: called by an agent that knows what its run has used.
     """
 
     session_id: SessionId
@@ -159,16 +158,16 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def continued(self) -> UIMessage | None:
-        """The assistant message that the run goes on with, as it was before; None if none."""
+        """The assistant message that the run continues, before the run; None if none."""
         last = self.history[-1] if self.history else None
         return last if last is not None and last.role == "assistant" else None
 
 
 class AgentOffer(Struct, frozen=True, kw_only=True):
-    """An agent as a client may ask for it.
+    """An agent as it is offered to clients.
 
     Attributes:
-        models: what it can be asked for, its own first; empty if it decides.
+        models: that a client may request, its own first; empty if the agent decides.
     """
 
     name: str
@@ -189,8 +188,8 @@ class AgentTraits(Struct, frozen=True, kw_only=True):
     Attributes:
         executes: whether the agent executes calls of the tool of this name. No client may
             answer those; calls of other tools wait for the client.
-        passes_on: its chunks are somebody else's stream. One that is not allowed where it
-            stands is dropped; of any other agent it ends the run with an error.
+        passes_on: its chunks are another party's stream. An illegal one is dropped; of any
+            other agent it ends the run with an error.
         durable: set if its runs outlive the process that produces them.
         max_output_tokens: of one call of its model; None: not known.
     """
@@ -206,19 +205,19 @@ class AnyAgent(Protocol):
 
     @property
     def name(self) -> str:
-        """As clients name it."""
+        """The name in clients' requests."""
         ...
 
     @property
     def traits(self) -> AgentTraits:
-        """What it can do beyond `stream`; the same for as long as the agent lives."""
+        """Abilities beyond `stream`; they never change."""
         ...
 
     def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the run's chunks, as many at a time as there are.
+        """Yield the run's chunks, as many at a time as are ready.
 
-        Without `start`, and without closing what is open at an error or a stop: the
-        producer does both. An `abort` says that the agent gave up by itself: the run ends as
+        Without `start`, and without the ends of open parts at an error or a stop: the
+        producer adds both. An `abort` says that the agent gave up by itself: the run ends as
         one that was stopped. The last chunk is `finish` (its reason known); a generator that
         ends without one is finished for it. Raises GatewayError (its sentence is shown) or
         anything else (a bug: a general sentence is shown). Cancellation is a stop or a
@@ -230,13 +229,13 @@ class AnyAgent(Protocol):
 def cut_call(
     traits: AgentTraits | None, begun: Container[str], *, stopped: bool
 ) -> Callable[[WaitingCall], str | None]:
-    """Return what is said of the calls that a cut run leaves. See `CutCall`.
+    """Return the error text for each call that an interrupted run leaves. See `CutCall`.
 
     Args:
         traits: of the run's agent; None if that is not configured here.
         begun: the calls that its process has started.
-        stopped: by a person, so that nobody goes on with the answer: then the provider's own
-            calls are closed too.
+        stopped: by a person, so that the answer is not resumed: then the provider's own calls
+            are closed too.
     """
 
     def decide(call: WaitingCall) -> str | None:

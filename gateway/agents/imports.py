@@ -10,7 +10,7 @@ from typing import Final
 from midstream.errors import SettingsError
 
 STARTED_IN: Final = str(Path.cwd())
-"""The current folder when this was imported: nobody may ask for it within an event loop."""
+"""The current folder at import: looking it up within an event loop would block."""
 
 
 def import_object(path: str, used_as: str) -> object:

@@ -1,4 +1,4 @@
-"""Which agents there are, by name: who answers a request that names one, or none."""
+"""Registry of agents by name, with the default for requests that name none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from midstream.errors import AgentNotFoundError, SettingsError
 
 
 class _Registered(Struct, frozen=True):
-    """An agent, and the models that a client may ask it for; None: any, it decides."""
+    """An agent, and the models that a client may request; None: any, the agent decides."""
 
     agent: AnyAgent
     models: Sequence[str] | None
@@ -46,7 +46,7 @@ class Agents:
         self._default = self._default or agent.name
 
     def check_default(self) -> None:
-        """Raise SettingsError if the agent of requests that name none is not there."""
+        """Raise SettingsError if the default agent is not registered."""
         if self._default and self._default not in self._entries:
             raise SettingsError(
                 "unable to use the setting `default_agent`; there is no agent of the name "
@@ -54,7 +54,7 @@ class Agents:
             )
 
     def offers(self) -> list[AgentOffer]:
-        """Return what clients may ask for, the default agent first."""
+        """Return the agents that clients may request, the default first."""
         names = sorted(self._entries, key=lambda name: name != self._default)
         return [AgentOffer(name=name, models=self._entries[name].models or ()) for name in names]
 

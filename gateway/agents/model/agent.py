@@ -2,10 +2,10 @@
 
 A run is steps. A step is one call of the model, and then its tool calls: those that are
 executed here are, side by side. If that answers all of them, the model is called again with
-what they came to, and also if its provider still owes the result of a call that it executes
+their results, and also if its provider still owes the result of a call that it executes
 itself. A call that the client executes, or that a person must allow, ends the
-run; its answer opens another, which goes on with the message: first with what was allowed
-or refused, then, once nothing waits any more, with the next step.
+run; its answer opens another, which continues the message: first with the calls that were
+allowed or refused, then, once no call waits, with the next step.
 
 Source: ai 7.0.173, `generate-text/stream-text.ts`.
 """
@@ -33,8 +33,8 @@ class ModelAgent:
     """Implements `AnyAgent`, and `DurableRuns`, with a provider's model.
 
     Attributes:
-        traits: its runs are durable if cut steps are begun again, or if its provider goes on
-            without us.
+        traits: its runs are durable if interrupted steps are repeated, or if its provider
+            continues without us.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ModelAgent:
     def can_go_on(self, interrupted: Interrupted) -> bool:
         """See DurableRuns.
 
-        A step that is begun again must not have told the client to execute a tool: it may
+        A step that is repeated must not have asked the client to execute a tool, which may
         have done so already.
         """
         point = read_point(interrupted.point)
@@ -86,7 +86,7 @@ class ModelAgent:
         await provider.cancel(left.response.encode())
 
     def _kept_by_provider(self) -> DurableResponses | None:
-        """Return the provider's responses if those to this agent go on without us."""
+        """Return the provider's responses if they continue without us for this agent."""
         responses = self._provider.durable
         if responses is None or not responses.keeps(self._config.provider_options):
             return None

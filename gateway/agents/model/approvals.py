@@ -1,4 +1,4 @@
-"""What the last step of a message still waits for, and what a person has answered since."""
+"""Calls of a message's last step that wait, and a person's answers since."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class PendingApprovals(Struct, kw_only=True):
-    """What a continued message brings to its run.
+    """Calls of a continued message, by what its run does with them.
 
     Attributes:
-        allowed: calls of ours that a person has allowed, and that have not begun.
-        denied: the chunks that say which calls a person has refused.
-        interrupted: the chunks that say which calls of ours were cut by a stop or a crash.
-            They are not executed again: they may have done their work.
+        allowed: our calls that a person has allowed, not started yet.
+        denied: chunks for the calls that a person has refused.
+        interrupted: chunks for our calls that a stop or a crash interrupted. They are not
+            executed again: they may have taken effect.
         waiting: whether a call waits for the client, or for a person.
     """
 
@@ -36,7 +36,7 @@ class PendingApprovals(Struct, kw_only=True):
 
     @classmethod
     def of(cls, message: UIMessage, tools: Tools) -> PendingApprovals:
-        """Look at the calls of a message's last step."""
+        """Sort the calls of a message's last step."""
         pending = cls()
         for part in _last_step(message.parts):
             if isinstance(part, ToolPart):

@@ -1,4 +1,4 @@
-"""What makes a configured agent."""
+"""Configuration of a model agent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ class ModelAgentConfig(Struct, frozen=True, kw_only=True):
     Attributes:
         model: answers unless the client asks for one of `models`.
         parameters, provider_options: see `StepRequest`.
-        message_metadata: whether the message says which model wrote it, what it used and
-            how long it took.
+        message_metadata: whether the message tells its model, its tokens and its duration.
         max_steps: calls of the model in one run.
-        restarts: a step that was cut by the death of its process is begun again.
+        restarts: a step that its process's death interrupted is repeated.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Files that a provider refuses: told once, to who sent them, and left out after that.
+"""Files that a provider refuses: reported once to their sender, then left out.
 
 A conversation is sent whole with each message, so a file that a provider refuses would be
 refused with each message that follows. If the refusal names a file of the newest message, its
@@ -59,7 +59,7 @@ class Refused:
 
 
 class LeavingOut:
-    """A provider, for one run, that is not sent what it refuses. Implements `Provider`."""
+    """A provider, for one run, without the files that it refuses. Implements `Provider`."""
 
     def __init__(self, provider: Provider, refused: Refused) -> None:
         self._provider = provider
@@ -101,7 +101,7 @@ class LeavingOut:
         await self._provider.close()
 
     def _take(self, error: ProviderRejectedError, messages: Sequence[UIMessage]) -> None:
-        """Leave out what a refusal is about.
+        """Leave out the files that a refusal is about.
 
         Raises:
             ProviderRejectedError: it is about no file, or about one that was sent just now.
@@ -125,7 +125,7 @@ class LeavingOut:
             raise error
 
     def _without(self, message: UIMessage) -> UIMessage:
-        """Return a message with notes in the place of what is left out."""
+        """Return a message with notes in place of the files that are left out."""
         if not (self._left_out or self._refused):
             return message
         parts = list(message.parts)
@@ -149,7 +149,7 @@ class _File(Struct, frozen=True):
 
     @property
     def contents(self) -> frozenset[str]:
-        """What a request may hold of it: its content or address, or its ids at providers."""
+        """Its strings in a request: content or address, or ids at providers."""
         part = self.part
         if part.provider_reference is not UNSET:
             references = msgspec.json.decode(part.provider_reference)
@@ -160,7 +160,7 @@ class _File(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Of what is hashed, in bytes."""
+        """Bytes that are hashed."""
         return len(self._held)
 
     @property
@@ -175,7 +175,7 @@ class _File(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """What people and models call it."""
+        """Its name for people and models."""
         given = "" if self.part.filename is UNSET else self.part.filename
         name = "".join(filter(str.isprintable, given)).strip()[:NAME_LENGTH]
         return f"the file “{name}”" if name else f"the file of type {self.part.media_type[:40]}"

@@ -1,4 +1,4 @@
-"""A step being opened: whoever waits is told when its provider refuses, and is asked again."""
+"""Opening of a step: retries of its provider are reported to the reader."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class StepOpening:
-    """One step on its way.
+    """One step that is being opened.
 
     Attributes:
         stream: the step, once `retries` has ended.
 
     Args:
         step: to be entered.
-        stack: leaves it.
+        stack: closes it.
     """
 
     stream: StepStream
@@ -66,7 +66,7 @@ class StepOpening:
 
 
 def status_of(retry: Retry) -> AnyChunk:
-    """Return what is shown of a retry, to who is there now."""
+    """Return a retry as a transient chunk, for the readers of the moment."""
     params: dict[str, object] = {"status": retry.status}
     when = "asking again"
     if retry.after_s is not None:

@@ -1,4 +1,4 @@
-"""How far a run of a configured agent is, and what of that outlives its process."""
+"""Progress of a model agent's run, and the part of it that outlives the process."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 
 class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the model's part of a step came to.
+    """The model's answer in a step.
 
     Attributes:
         calls: usable ones, for the gateway or the client.
-        refused: how many the model has to be told of, because they are unusable.
+        refused: number of unusable calls, which the model must be told of.
         questions: approval id and tool call id of each call that a person must allow.
     """
 
@@ -50,17 +50,17 @@ class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a run is.
+    """The point that a run has reached.
 
     Attributes:
         began_ms: when it began, Unix time.
         step: the call of the model that is under way, from 0; -1 before the first, while
-            what a person has allowed is executed.
+            allowed calls are executed.
         begins: the sequence at which this attempt at the step begins.
-        attempt: how often the step was begun again.
+        attempt: number of repetitions of the step.
         executing: before the first step: tools may have been started.
-        response: what the provider remembers of the step's response; empty if nothing.
-        answered: the model is done with the step; its tools may have been started.
+        response: the provider's own point in the step's response; empty if none.
+        answered: the model's answer is complete; the step's tools may have been started.
         model, usage, first_chunk_ms: for the message's metadata, as of now.
     """
 
@@ -81,7 +81,7 @@ _decoder: Final = msgspec.json.Decoder(RunPoint)
 
 
 def read_point(point: bytes) -> RunPoint | None:
-    """Return a point that was remembered; None if there is none, or not one of ours."""
+    """Return a remembered point, decoded; None if there is none, or it is not ours."""
     try:
         return _decoder.decode(point) if point else None
     except UNREADABLE:
@@ -89,15 +89,15 @@ def read_point(point: bytes) -> RunPoint | None:
 
 
 class Progress:
-    """A run's point, kept up to date; remembered where the run has a memory.
+    """A run's current point, remembered where the run has a memory.
 
     Attributes:
-        point: where the run is.
-        interrupted: what another process left; None for a run that begins here.
+        point: the run's current point.
+        interrupted: the state that another process left; None for a run that begins here.
     """
 
     def __init__(self, memory: RunMemory | None) -> None:
-        """Begin, or take up where another process was."""
+        """Begin, or resume where another process was."""
         self._memory = memory
         self.interrupted = None if memory is None else memory.interrupted
         left = None if self.interrupted is None else read_point(self.interrupted.point)
@@ -106,33 +106,33 @@ class Progress:
 
     @property
     def is_kept(self) -> bool:
-        """Whether anything outlives the process."""
+        """Whether the run has a memory that outlives the process."""
         return self._memory is not None
 
     @property
     def next(self) -> int:
-        """The sequence of the next chunk; 0 if nobody needs to know."""
+        """The sequence of the next chunk; 0 without a memory."""
         return 0 if self._memory is None else self._memory.next
 
     def goes_on_with(self, step: int) -> Interrupted | None:
-        """Return what was left if this very step was cut: the first time that it is asked."""
+        """Return the interrupted state if this step was interrupted; on the first call only."""
         if not self._goes_on or self.point.step != step:
             return None
         self._goes_on = False
         return self.interrupted
 
     async def keep(self, point: RunPoint, *, required: bool = True) -> None:
-        """Note that the run has come to `point`. See `RunMemory.remember`."""
+        """Set the run's point, and remember it. See `RunMemory.remember`."""
         self.point = point
         if self._memory is not None:
             await self._memory.remember(_encode(point), required=required)
 
 
 class StepProgress:
-    """What a step's provider remembers. Implements `providers.base.StepMemory`."""
+    """Memory of a step's provider. Implements `providers.base.StepMemory`."""
 
     def __init__(self, progress: Progress) -> None:
-        """Begin with what is known of the step."""
+        """Begin with the step's remembered point."""
         self._progress = progress
 
     @property
@@ -147,7 +147,7 @@ class StepProgress:
 
 
 def step_ids(run_id: str, step: int, attempt: int) -> Callable[[], str]:
-    """Return what makes the ids of one attempt at a step: the same ones in every process."""
+    """Return a generator of the ids of one attempt at a step: the same in every process."""
     made = 0
 
     def new_id() -> str:
@@ -181,7 +181,7 @@ def model_visible(chunks: Iterable[AnyChunk]) -> Iterator[AnyChunk]:
 
 
 def results_in(chunks: Sequence[AnyChunk]) -> tuple[list[AnyChunk], set[str]]:
-    """Return the results of tools among chunks, and the calls that have their last one."""
+    """Return the tool results among chunks, and the ids of calls with a final one."""
     results: list[AnyChunk] = []
     settled: set[str] = set()
     for chunk in chunks:

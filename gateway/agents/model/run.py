@@ -1,8 +1,8 @@
-"""One run of a configured agent: its steps, and what they came to.
+"""One run of a model agent: its steps and their results.
 
-Where the run has a memory, its place is kept before each thing that must not happen twice:
-a call of the model, and the execution of tools. A process that takes the run over begins at
-that place (`Progress`), and says again what the log holds after it.
+A run with a memory remembers its point before each action that must not happen twice: a call of
+the model, and the execution of tools. A process that takes the run over resumes at that point
+(`Progress`), and repeats the chunks that the log holds after it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelRun:
-    """One run of an agent: its request, and what its steps came to so far."""
+    """One run of an agent: its request, and the results of its steps so far."""
 
     def __init__(
         self,
@@ -91,10 +91,10 @@ class ModelRun:
         self._finish_reason: FinishReason = "other"
         self._waiting = False
         if self._progress.interrupted is not None:
-            self._take_up(self._progress.interrupted)
+            self._restore(self._progress.interrupted)
 
-    def _take_up(self, interrupted: Interrupted) -> None:
-        """Come to where the run was in another process."""
+    def _restore(self, interrupted: Interrupted) -> None:
+        """Restore the state that the run had in another process."""
         point = self._progress.point
         before_s = time.time() - point.began_ms / 1000
         self._began_s -= max(0.0, before_s)
@@ -112,12 +112,12 @@ class ModelRun:
 
     @property
     def _is_behind(self) -> bool:
-        """Whether the log holds more of the run than was yielded."""
+        """Whether the log holds more chunks of the run than were yielded."""
         interrupted = self._progress.interrupted
         return interrupted is not None and self._progress.next < len(interrupted.chunks)
 
     async def stream(self) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Yield what was allowed since, then step after step, and the finish.
+        """Yield the results of allowed calls, then step after step, and the finish.
 
         Raises:
             ProviderError: the provider failed; metadata came before, if it is wanted.
@@ -148,14 +148,14 @@ class ModelRun:
                 if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
                     break
         except ProviderError:
-            # Before all of the log is said again, anything else would be another answer.
+            # Until the log is repeated in full, any other chunk would diverge from it.
             if self._config.message_metadata and not self._is_behind:
                 yield [MessageMetadataChunk(message_metadata=self._metadata("error"))]
             raise
         yield [self._finish()]
 
     async def _resolve(self, pending: PendingApprovals) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Tell what became of the calls that the run's message waited for."""
+        """Yield the outcomes of the calls that the run's message waited for."""
         interrupted = self._progress.goes_on_with(-1)
         if interrupted is None or not self._progress.point.executing:
             # Not applied to the message: the model is told who refused, and why.
@@ -176,7 +176,7 @@ class ModelRun:
             self._waiting = True
 
     async def _note_answer(self, step: ModelStep) -> Answered:
-        """Keep what the model's answer asks for, and what a person has to be asked."""
+        """Remember the calls of the model's answer, and those that a person must approve."""
         questions = await self._tools.ask(step.calls, self._request)
         answered = Answered(
             finish_reason=self._finish_reason,
@@ -190,7 +190,7 @@ class ModelRun:
     async def _call_tools(
         self, step: ModelStep, answered: Answered, interrupted: Interrupted | None
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Call the tools that a step's answer asks for, or settle those that were cut off."""
+        """Execute the tools that a step calls, or settle the interrupted ones."""
         step.calls, step.refused = answered.calls, answered.refused
         step.cut = answered.finish_reason == "interrupted"
         self._finish_reason = answered.finish_reason
@@ -211,7 +211,7 @@ class ModelRun:
     async def _ask_model(
         self, step: ModelStep, interrupted: Interrupted | None
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Call the model, or go on with the call that was interrupted."""
+        """Call the model, or resume the interrupted call."""
         point = self._progress.point
         if interrupted is None:
             await self._keep(
@@ -259,7 +259,7 @@ class ModelRun:
         step.calls = result.tool_calls
 
     def _begin_again(self, interrupted: Interrupted) -> Iterator[Sequence[AnyChunk]]:
-        """Say what a cut attempt at a step has left, and that the step begins again."""
+        """Repeat the chunks of an interrupted attempt, then reset the step."""
         reserve_ids(self._part_ids, interrupted.held)
         yield self._seen(interrupted.held)
         if again := taken_back(interrupted.held):
@@ -268,9 +268,9 @@ class ModelRun:
     async def _settle(
         self, calls: Sequence[ToolCall], interrupted: Interrupted
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Yield the results that calls had when their process died; the others have none.
+        """Yield the results that calls had when their process died, and errors for the others.
 
-        Those are not executed again: they may have done their work.
+        Those are not executed again: they may have taken effect.
         """
         results, settled = results_in(interrupted.held)
         if results:
@@ -284,7 +284,7 @@ class ModelRun:
             yield self._seen(lost)
 
     async def _keep(self, **changes: Any) -> None:
-        """Note where the run is, and what its metadata would say."""
+        """Remember the run's point, with the metadata of the moment."""
         first = self._first_chunk_s
         point = replace(
             self._progress.point,
@@ -305,12 +305,12 @@ class ModelRun:
             try:
                 self._message.apply_all(chunks)
             except LocalProtocolError as error:
-                # Out of order, and dropped on its way to the log; so is what came with it here.
+                # Out of order: the producer drops it, and we drop the chunks beside it.
                 logger.info("chunks_passed_over run=%s reason=%s", self._request.run_id, error)
         return chunks
 
     def _note_owed(self, chunks: Sequence[AnyChunk]) -> None:
-        """Keep in mind which results the provider has left to a later step."""
+        """Track the results that the provider defers to a later step."""
         for chunk in chunks if self._deferring else ():
             if isinstance(chunk, ToolInputAvailableChunk):
                 if chunk.provider_executed is True and chunk.tool_name in self._deferring:
@@ -319,7 +319,7 @@ class ModelRun:
                 self._owed.discard(chunk.tool_call_id)
 
     def _history(self) -> Sequence[UIMessage]:
-        """Return the conversation with the message as it is now."""
+        """Return the conversation with the message in its current state."""
         assert self._message is not None  # noqa: S101 - callers have checked
         before, message = self._request.history, UIMessage.parse(self._message.message())
         if self._continued is not None:
@@ -359,7 +359,7 @@ class ModelRun:
         return FinishChunk(finish_reason=reason, message_metadata=self._metadata(reason))
 
     def _metadata(self, reason: FinishReason) -> Raw:
-        """Return what the message's metadata says, as of now."""
+        """Return the message's metadata of the moment."""
         first = self._first_chunk_s
         metadata = MessageMetadata(
             model=self._model,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from midstream.providers.base import ToolCall
 
 EXECUTING: Final = ("stop", "tool-calls", "interrupted")
-"""The reasons of steps whose calls are executed. Of one that was cut, those whose input was
-whole: they are not lost. One that ended early otherwise may have meant to say more of them."""
+"""Finish reasons of steps whose calls are executed; of an interrupted one, the calls with a whole
+input. Another early end may have cut off further calls."""
 
 
 class ModelStep:
@@ -23,9 +23,9 @@ class ModelStep:
     Attributes:
         number: from 0.
         calls: usable ones, for the gateway or the client.
-        executed: how many of them have their result.
-        refused: how many the model has to be told of, because they are unusable.
-        cut: the provider broke off: the step is the last.
+        executed: number of them with a result.
+        refused: number of unusable calls, which the model must be told of.
+        cut: the provider broke off, so the step is the last.
     """
 
     def __init__(self, number: int) -> None:
@@ -36,7 +36,7 @@ class ModelStep:
         self.cut = False
 
     def look_at(self, chunks: Sequence[AnyChunk]) -> None:
-        """Count the calls that the model has to be told of, because they are unusable."""
+        """Count the unusable calls, which the model must be told of."""
         for chunk in chunks:
             if isinstance(chunk, ToolInputErrorChunk) and chunk.provider_executed is not True:
                 self.refused += 1
