@@ -1,4 +1,4 @@
-"""How long to wait before Redis is asked again."""
+"""Delays between retries on Redis."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ DELAYS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class Backoff:
-    """Delays that grow, each shortened at random so that processes do not ask in step."""
+    """Growing delays with jitter, so that processes do not retry in step."""
 
     def __init__(self) -> None:
         self.attempts = 0
 
     async def wait(self) -> None:
-        """Wait until it is time for another attempt."""
+        """Wait for the next attempt."""
         delay_s = DELAYS_S[min(self.attempts, len(DELAYS_S) - 1)]
         self.attempts += 1
         await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret

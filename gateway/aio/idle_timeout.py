@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class IdleTimeout:
     """Ends waits that take longer than `limit_s`, in any number of tasks.
 
-    One timer looks at all who wait, and is set again for the longest of them. There is none
-    while there is no waiter.
+    One timer checks all waiters, and is set again for the oldest wait. Without waiters there is
+    no timer.
     """
 
     __slots__ = ("_limit_s", "_timer", "_waiters")
@@ -29,7 +29,7 @@ class IdleTimeout:
         self._waiters: set[IdleWaiter] = set()
 
     def waiter(self) -> IdleWaiter:
-        """Return a block for one task's waits; to be closed after the last of them."""
+        """Return a block for one task's waits; close it after the last one."""
         loop = asyncio.get_running_loop()
         waiter = IdleWaiter(self, loop)
         self._waiters.add(waiter)
@@ -45,7 +45,7 @@ class IdleTimeout:
             self._timer = None
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End what has taken too long. Whoever begins after this has all of the limit before it."""
+        """End waits over the limit. A wait that begins later has the whole limit."""
         now = time.monotonic()
         left_s = self._limit_s
         for waiter in self._waiters:
@@ -103,6 +103,6 @@ class IdleWaiter:
             self._task.cancel()
 
     def close(self) -> None:
-        """Wait no more."""
+        """Leave the timeout."""
         self._task = None
         self._limit.leave(self)

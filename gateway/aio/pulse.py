@@ -1,4 +1,4 @@
-"""What wakes those who wait for something to change."""
+"""Wake-ups for tasks that wait for a change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Pulse:
-    """Wakes all who wait, and is at once ready for the next who do."""
+    """Wakes all waiting tasks, and is at once ready for the next."""
 
     __slots__ = ("_waiting",)
 
@@ -14,7 +14,7 @@ class Pulse:
         self._waiting: list[asyncio.Future[None]] = []
 
     def send(self) -> None:
-        """Wake everybody who waits now."""
+        """Wake the tasks that wait now."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for waiter in waiting:
@@ -22,7 +22,7 @@ class Pulse:
                     waiter.set_result(None)
 
     def wait(self) -> asyncio.Future[None]:
-        """Return what is done with the next pulse; await it at once, and alone."""
+        """Return a future of the next pulse; await it at once, in one task."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         return waiter

@@ -1,4 +1,4 @@
-"""What an agent can say, one method a thing: inside the gateway, or from a worker elsewhere."""
+"""The answer of an agent, one method a kind of content: in the gateway, or from a worker."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FAILED: Final = "The tool failed."
 class ToolError(Exception):
     """A tool's failure in a sentence of its own, which the model and the person read.
 
-    Any other exception is told as a general sentence.
+    Any other exception becomes a general sentence.
     """
 
 
 class Answer(ABC):
-    """The words of a run. Parts, steps and blocks open and close by themselves.
+    """The answer of a run. Parts, steps and blocks open and close by themselves.
 
     Every method raises a TypeError for an argument of another type, and for a value that has no
     JSON; nothing of it is sent then.
@@ -51,7 +51,7 @@ class Answer(ABC):
         finish_reason: why the answer ends. None: `tool-calls` if a call waits for its result,
             else `stop`.
         last_metadata: the message's metadata that `finish` brings, as JSON.
-        passes: exceptions that are no failure of the tool in whose block they are raised.
+        passes: exceptions that do not fail the tool in whose block they are raised.
     """
 
     passes: ClassVar[tuple[type[Exception], ...]] = ()
@@ -76,7 +76,7 @@ class Answer(ABC):
     @property
     @abstractmethod
     def composer(self) -> Composer:
-        """Makes chunks. Raises, where nothing can be said any more."""
+        """Makes chunks. Raises once the run has ended."""
 
     @abstractmethod
     async def emit(self, chunks: Sequence[AnyChunk]) -> None:
@@ -88,7 +88,7 @@ class Answer(ABC):
 
     @abstractmethod
     def give_up(self, last: ErrorChunk | AbortChunk) -> None:
-        """End the run as another stream's end says; nothing can be said after it."""
+        """End the run with another stream's error or abort."""
 
     async def text(self, delta: str) -> None:
         """Say more of the answer."""
@@ -184,7 +184,7 @@ class Answer(ABC):
             name: what follows `data-`.
             value: any JSON.
             part_id: the part's id.
-            transient: for who is there now; never part of the message.
+            transient: for the readers of the moment; never part of the message.
         """
         await self.emit(
             self.composer.data(
@@ -196,7 +196,7 @@ class Answer(ABC):
         )
 
     async def status(self, text: str) -> None:
-        """Say what goes on, for who is there now: a transient `data-status` `{text}`."""
+        """Show a status to the readers of the moment: a transient `data-status` `{text}`."""
         await self.emit(self.composer.status(checked_text("run.status", "text", text)))
 
     async def metadata(self, metadata: Mapping[str, object]) -> None:
@@ -206,7 +206,7 @@ class Answer(ABC):
         )
 
     async def step(self) -> None:
-        """Begin the next step, whatever the calls of this one came to."""
+        """Begin the next step, whether or not this one's calls have results."""
         await self.emit(self.composer.step())
 
     async def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> None:
@@ -243,8 +243,8 @@ class ToolCall:
 
     As a block: an exception that leaves it makes the call a failed one first, with a
     `ToolError`'s text or a general one. A block that gives no result leaves the call to the
-    client, whose answer opens another run that goes on with the message. Without a block, one
-    line does: `await run.tool("roll", {"sides": 6}).output(4)`.
+    client, whose answer opens another run that continues the message. Without a block, one
+    line is enough: `await run.tool("roll", {"sides": 6}).output(4)`.
 
     Attributes:
         id: the call's.
@@ -313,7 +313,7 @@ class ToolCall:
         await self._answer.emit([*completed, *chunks])
 
     async def fail(self, error_text: str) -> None:
-        """Say that it failed: the model reads it, and the run goes on.
+        """Fail the call: the model reads the text, and the run continues.
 
         Raises:
             TypeError: the text is no `str`; of an exception, give `str(error)`.

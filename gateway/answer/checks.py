@@ -1,4 +1,4 @@
-"""What an agent says, checked where it says it: the traceback points at the agent's own line."""
+"""Checks of an agent's arguments at the call, so that tracebacks point at the agent's own line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def checked_json(method: str, name: str, value: object) -> Raw:
 
 
 def checked_object(method: str, name: str, value: object) -> Raw | UnsetType:
-    """Return what must be a JSON object; UNSET stays so.
+    """Return a JSON object, checked; UNSET stays UNSET.
 
     Raises:
         TypeError, ValueError: see `checked_json`.
@@ -71,7 +71,7 @@ def checked_object(method: str, name: str, value: object) -> Raw | UnsetType:
 
 
 def checked_reason(reason: FinishReason | None) -> FinishReason | None:
-    """Return why an answer ends.
+    """Return the reason of an answer's end, checked.
 
     Raises:
         TypeError: it is no `str`.

@@ -1,1 +1,1 @@
-"""Agents that are a backend's address."""
+"""Agents behind a backend's address."""

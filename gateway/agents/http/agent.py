@@ -1,8 +1,8 @@
 """An agent behind HTTP: a backend that answers the AI SDK's own request with its stream.
 
 The request is what `DefaultChatTransport` sends, with the server's history in place of the
-client's; the answer is checked chunk by chunk (`backend_answer.py`). So a route that works
-without the gateway works behind it, and becomes durable.
+client's; the answer is checked chunk by chunk (`answer_stream.py`). A route that works without the
+gateway works behind it, and becomes durable.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 BEGINNING_S: Final = 2.0
 MAX_BEGINNING_BYTES: Final = 2000
-"""How long, and how far, the body of an answer that is no stream is read for the log."""
+"""Limits on reading the body of an answer that is no stream, for the log."""
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
 
 
 class HttpAgentConfig(Struct, frozen=True, kw_only=True):
-    """Where a backend is, and what it may do.
+    """Address and limits of a backend.
 
     Attributes:
-        forward_headers: names, in lower case, of the client's headers that it is sent.
-        secret_headers: sent with each request, over those.
+        forward_headers: names, in lower case, of the client's headers to forward.
+        secret_headers: sent with each request; they replace forwarded ones.
         first_byte_s: for its answer to begin, the connection included.
         between_bytes_s: for silence within its answer.
         max_bytes: of one answer.
@@ -67,15 +67,15 @@ class HttpAgent:
 
     @property
     def name(self) -> str:
-        """As clients name it."""
+        """The name in clients' requests."""
         return self._config.name
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Yield the run's chunks. See `AnyAgent.stream`; leaving closes the connection.
 
         Raises:
-            AgentError: the backend cannot be reached, takes too long, says that it failed, or
-                answers with something else than a UI message stream. What came before stands.
+            AgentError: the backend cannot be reached, takes too long, reports a failure, or
+                sends no UI message stream. Chunks yielded before stand.
         """
         config = self._config
         answer = BackendAnswer(request.message_id, request.continued, max_bytes=config.max_bytes)
@@ -93,7 +93,7 @@ class HttpAgent:
         except AgentError:
             if not answer.finished:
                 raise
-            # What its connection does behind `finish` changes nothing.
+            # The connection may fail behind `finish`: the answer is whole.
             if chunks := answer.receive_eof():
                 yield chunks
         finally:
@@ -103,7 +103,7 @@ class HttpAgent:
             raise answer.failure
 
     async def close(self) -> None:
-        """Close what is still open."""
+        """Close open connections."""
         if self._session is not None:
             await self._session.close()
 
@@ -119,7 +119,7 @@ class HttpAgent:
                 )
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
-        """Raise unless a stream begins; what the backend says instead is for the operator."""
+        """Raise unless a stream begins; the beginning of another body goes to the log."""
         complaint = _complaint(response)
         if complaint is None:
             return
@@ -136,11 +136,11 @@ class HttpAgent:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # A kept connection may be closed by the backend in the moment of the next
-                # request, which cannot be sent again: nobody knows whether it was read.
+                # request, which cannot be sent again: it may have been read.
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 # One user's cookies are never another's.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                # The limits are ours, and on what is read: nothing is to grow behind them.
+                # Our limits hold on bytes as read, so nothing may decompress behind them.
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
             )
@@ -161,7 +161,7 @@ class HttpAgent:
 
 
 def _complaint(response: aiohttp.ClientResponse) -> str | None:
-    """Return why no stream begins; None if one does."""
+    """Return the reason why no stream begins; None if one does."""
     status = response.status
     if 300 <= status < 400:
         return f"unable to answer; the agent's backend redirects ({status}), which is not followed"
@@ -180,7 +180,7 @@ def _complaint(response: aiohttp.ClientResponse) -> str | None:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:
-    """Return how a body begins that is no stream: it may say what is wrong."""
+    """Return the beginning of a body that is no stream: it may tell the cause."""
     if response.headers.get("content-encoding", "identity") != "identity":
         return ""
     data = b""

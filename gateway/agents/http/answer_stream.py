@@ -30,21 +30,21 @@ UNSAID: Final = "unable to answer; the agent's backend failed without giving a r
 
 
 class BackendAnswer:
-    """Reads one answer.
+    """Parser of one answer.
 
-    The backend writes a message as if it were alone, and the run takes from it what is not its
-    own to say: of `start`, the metadata; `finish` is how the run ends; `error` fails it;
-    `abort` ends it as a stop does. Streams that were merged have several `start` and `finish`.
+    The backend writes a whole message. The run has a `start` of its own, and takes the metadata
+    of the backend's; `finish` ends the run, `error` fails it, `abort` ends it as a stop does.
+    Merged streams have several `start` and `finish`.
 
     Args:
         message_id: the message that the run writes.
-        continued: for a run that goes on with a message, that message as it was before.
+        continued: for a run that continues a message, that message before the run.
         max_bytes: of the whole answer.
 
     Attributes:
-        failure: why nothing more can be taken; what was returned before stands.
-        ended: nothing more is to be read.
-        finished: the message has a `finish`; another may follow, of a stream that was merged.
+        failure: set when reading must end; chunks returned before stand.
+        ended: no more bytes are read.
+        finished: the message has a `finish`; that of another merged stream may follow.
     """
 
     def __init__(self, message_id: str, continued: UIMessage | None, *, max_bytes: int) -> None:
@@ -60,7 +60,7 @@ class BackendAnswer:
         self._index = -1
 
     def receive_data(self, data: bytes) -> list[AnyChunk]:
-        """Take the next bytes and return their chunks, in order; then look at `failure`."""
+        """Take the next bytes and return their chunks, in order; then check `failure`."""
         left = self._max_bytes - self._bytes
         self._bytes += len(data)
         try:
@@ -80,7 +80,7 @@ class BackendAnswer:
         return chunks
 
     def receive_eof(self) -> list[AnyChunk]:
-        """The response ended: it was finished, or `failure` says that it was not."""
+        """Take the end of the response; without a `finish` before it, `failure` is set."""
         chunks: list[AnyChunk] = []
         for each in self._halves.rest():
             self._decode(each, chunks)

@@ -1,19 +1,19 @@
-"""A backend's chunks, in an order that every client can read.
+"""A backend's chunks, reordered so that every client can read them.
 
-A backend may merge streams, or write what a client of one version shows whole and another one
-fails on. What some client shows whole is not refused: it is put in order here, and the writer
-behind stays strict.
+A backend may merge streams, or write an order that one version of the client shows whole and
+another fails on. Such orders are not refused but rearranged here; the writer behind stays strict.
 
-- A step ends while a text of another stream is open: clients before ai 7 forget what is open
-  there. Its end is held until nothing is.
-- A text begins whose id is open: it is another part. The first one ends.
+- A step ends while a text of another stream is open: clients before ai 7 forget open parts there.
+  Its end is held until no part is open.
+- A text begins under an open id: it is a new part, and the first one ends.
 - A call has its result, or a question, before its input is whole: clients of every version let the
   input that follows take the result's place. It is held until the input is whole, or can come no
   more: then the call has the input that there was.
-- A tool's input goes on in a later step: clients look for it in the step that is. It is shown when
+- A tool's input continues in a later step: clients search only the current step. It is shown when
   it is whole.
 
-What no client shows (a piece of a part that was never opened, a result of no call) stays refused.
+Chunks that no client shows (a delta of a part that was never opened, a result without a call) stay
+refused.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 
 class BackendOrder:
-    """Takes a backend's chunks one by one.
+    """Reorders a backend's chunks, one by one.
 
     Args:
-        writer: of the run; it checks all that comes out.
+        writer: of the run; it checks the output.
     """
 
     def __init__(self, writer: ChunkWriter) -> None:
@@ -61,10 +61,10 @@ class BackendOrder:
         self._cut: set[str] = set()
 
     def take(self, chunk: AnyChunk) -> list[AnyChunk]:
-        """Return what is to be written for a chunk.
+        """Take a chunk, and return the chunks to write.
 
         Raises:
-            IllegalChunkError: no client shows it where it stands.
+            IllegalChunkError: no client shows it there.
         """
         match chunk:
             case TextStartChunk():
@@ -89,7 +89,7 @@ class BackendOrder:
                 return self._about_calls(chunk)
 
     def flush(self) -> list[AnyChunk]:
-        """Return what is held: nothing more comes."""
+        """Return the held chunks at the end of the stream."""
         return self._complete_held()
 
     def _opened(self, chunk: AnyChunk, key: str, there: set[str], end: AnyChunk) -> list[AnyChunk]:
@@ -131,7 +131,7 @@ class BackendOrder:
         return self._writer.admit(chunk)
 
     def _whole(self, chunk: AnyChunk, call_id: str) -> list[AnyChunk]:
-        """Return a call's whole input, and what was held for it."""
+        """Return a call's whole input, and the chunks held for it."""
         chunks = self._writer.admit(chunk)
         self._cut.discard(call_id)
         streamed = self._inputs.pop(call_id, None)
@@ -140,7 +140,7 @@ class BackendOrder:
         return chunks
 
     def _complete_held(self) -> list[AnyChunk]:
-        """Return the calls whose results came, and whose inputs can come no more."""
+        """Return the calls with a result whose input can no longer arrive."""
         chunks: list[AnyChunk] = []
         for call_id, streamed in list(self._inputs.items()):
             if streamed.held:
@@ -149,7 +149,7 @@ class BackendOrder:
 
 
 class _Input:
-    """A tool's input that streams, and what came for its call before it was whole."""
+    """A streaming tool input, and the chunks of its call that arrived before it was whole."""
 
     __slots__ = ("held", "start", "text")
 

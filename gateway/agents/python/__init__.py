@@ -1,1 +1,1 @@
-"""Agents that are a Python function in the gateway."""
+"""Agents written as Python functions in the gateway."""

@@ -35,13 +35,13 @@ class Agent:
     """Answers with a function.
 
     Args:
-        name: as clients name it.
+        name: in clients' requests.
         answer: `async def answer(run: Run) -> None`, which writes with the run's methods; or
             an async generator function, which may also yield text (`str`), chunks (Structs or
             mappings), and lists of these. When it returns, the answer is finished. When it
             raises an `AgentError`, the run fails with that sentence; with anything else, it
             fails with a general one, and the exception is logged. A stop cancels it.
-        models: what clients may ask for, its own first. Empty: it decides.
+        models: that clients may request, its own first. Empty: the agent decides.
 
     Raises:
         SettingsError: `answer` is no such function.
@@ -80,7 +80,7 @@ class Agent:
             if not answering.done():
                 answering.cancel()
                 await asyncio.wait({answering})
-                _look_at(answering, request.run_id)
+                _log_failure(answering, request.run_id)
 
     async def _answer(self, run: Run) -> None:
         answered = self.answer(run)
@@ -103,8 +103,8 @@ async def _say(run: Run, said: Said | Sequence[Said]) -> None:
             await run.chunk(said)  # type: ignore[arg-type] # no other sequence is allowed
 
 
-def _look_at(answering: asyncio.Task[None], run_id: RunId) -> None:
-    """Log what went wrong while the agent let go; its run has ended without it."""
+def _log_failure(answering: asyncio.Task[None], run_id: RunId) -> None:
+    """Log a failure of the agent's cleanup; its run has ended already."""
     error = None if answering.cancelled() else answering.exception()
     if error is not None and not isinstance(error, LateWriteError):
         logger.warning("agent_failed_after_its_end run=%s", run_id, exc_info=error)
@@ -121,7 +121,7 @@ def _finish(run: Run, composer: Composer) -> FinishChunk:
 
 
 def _problem(answer: object) -> str | None:
-    """Return what is wrong with it, if anything is."""
+    """Return the problem with an agent's function, if there is one."""
     called = answer if inspect.isroutine(answer) else getattr(answer, "__call__", answer)  # noqa: B004
     kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     if not any(is_kind(each) for is_kind in kinds for each in (answer, called)):

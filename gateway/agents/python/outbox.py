@@ -1,4 +1,4 @@
-"""What an agent in Python has written and its run has not taken yet: bounded, one reader."""
+"""Bounded queue of chunks between an agent in Python and its run; one reader."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Outbox:
         self._taken = asyncio.Event()
         self._closed = False
         self.over = asyncio.Event()
-        """Set when nothing more is taken."""
+        """Set when the run has ended."""
         self.cut_short = False
-        """Whether it was a stop or an interruption that ended it."""
+        """Whether a stop or an interruption ended the run."""
 
     def check(self) -> None:
         """Raise unless the caller may write now.
 
         Raises:
-            LateWriteError: nobody would read it.
+            LateWriteError: the run has ended.
             RuntimeError: it is not the thread of the run's event loop.
         """
         if threading.get_ident() != self._thread:
@@ -64,17 +64,17 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether who has written should wait for `room`."""
+        """Whether the writer should wait for `room`."""
         return len(self._chunks) >= MAX_WAITING
 
     async def room(self) -> None:
-        """Return once there is room, or nobody reads any more."""
+        """Return once there is room, or the queue is closed."""
         while self.is_full and not self._closed:
             self._taken.clear()
             await self._taken.wait()
 
     async def take(self) -> list[AnyChunk]:
-        """Return all that waits, once something does; empty once closed and read to the end."""
+        """Wait for chunks and return them all; empty once closed and read to the end."""
         while not self._chunks and not self._closed:
             self._filled.clear()
             await self._filled.wait()
@@ -83,13 +83,13 @@ class Outbox:
         return taken
 
     def close(self) -> None:
-        """Take nothing more from the agent; what waits can still be read. Idempotent."""
+        """Accept no more chunks; those that wait can still be read. Idempotent."""
         self._closed = True
         self._filled.set()
         self._taken.set()
 
     def end(self, *, cut_short: bool) -> None:
-        """Say that the run has ended, or is ending without the agent. Idempotent."""
+        """Mark the run as ended, with or without the agent. Idempotent."""
         self.close()
         if not self.over.is_set():
             self.cut_short = cut_short

@@ -1,4 +1,4 @@
-"""A run, as an agent in Python sees it: what was asked, and the means to answer."""
+"""The run of an agent in Python: its request, and methods to answer."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 
 class Run(Answer):
-    """One run: the conversation so far, and one method for each thing that an answer has.
+    """One run: the conversation so far, and one method for each kind of content.
 
     Parts, steps and blocks open and close by themselves. Chunks are sent in the order of the
     calls. A call that makes an illegal chunk raises `IllegalChunkError`, and sends nothing.
-    Every method waits while too much is unsent, as it is while Redis is away. They are for the
-    event loop's own thread; others use `asyncio.run_coroutine_threadsafe(..., run.loop)`.
+    Every method waits while too many chunks are unsent, as they are while Redis is unavailable.
+    Methods are for the event loop's own thread; other threads use
+    `asyncio.run_coroutine_threadsafe(..., run.loop)`.
 
     Attributes:
         loop: the event loop that it belongs to.
@@ -44,7 +45,7 @@ class Run(Answer):
         self._composer = composer
         self._outbox = outbox
 
-    # -- what was asked -----------------------------------------------------------------------
+    # -- the request --------------------------------------------------------------------------
 
     @property
     def id(self) -> RunId:
@@ -63,24 +64,24 @@ class Run(Answer):
 
     @property
     def user(self) -> UserId:
-        """Who asks: the token's `sub`; empty while `auth.mode` is `none`."""
+        """The user: the token's `sub`; empty while `auth.mode` is `none`."""
         return self._request.user
 
     @property
     def tenant(self) -> TenantId:
-        """Whose people `user` is one of: the token's tenant; empty while nobody has one."""
+        """The tenant of `user`, from the token; empty if tokens have none."""
         return self._request.tenant
 
     @property
     def model(self) -> str | None:
-        """The model that the client asked for, if it did."""
+        """The model that the client requested, if it did."""
         return self._request.model
 
     @property
     def messages(self) -> Sequence[UIMessage]:
         """The conversation, oldest first, up to and including the message to answer.
 
-        If the run goes on with an answer whose tools were answered, the last one is that.
+        If the run continues an answer after tool results, the last message is that answer.
         """
         return self._request.history
 
@@ -99,19 +100,19 @@ class Run(Answer):
     def request(self) -> bytes:
         """The whole request as the AI SDK's transport makes it, with the messages above.
 
-        JSON, `{id, messages, trigger, messageId, …}`: for what reads that elsewhere.
+        JSON, `{id, messages, trigger, messageId, …}`, for another server that reads it.
         """
         return self._request.as_sent()
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of the request that the settings of some agent let through."""
+        """The request's headers that the settings of any agent forward."""
         return self._request.headers
 
     def prompt(
         self, provider: ProviderPrompt, *, system: str | None = None, model: str = ""
     ) -> dict[str, Any]:
-        """Return the conversation as a provider's API wants it: arguments for its SDK.
+        """Return the conversation in a provider's form, as arguments for its SDK.
 
             anthropic.messages.create(..., **run.prompt("anthropic", system="Be brief."))
             openai.responses.create(..., **run.prompt("openai"))
@@ -130,7 +131,7 @@ class Run(Answer):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a person stopped the run, or it was interrupted. Any thread may ask."""
+        """Whether the run was stopped or interrupted. Safe from any thread."""
         return self._outbox.cut_short
 
     async def stopped(self) -> bool:
@@ -165,7 +166,7 @@ class Run(Answer):
 
     async def text(self, delta: str) -> None:
         """Say more of the answer."""
-        # As `Answer.text`, without a coroutine more for each word.
+        # As `Answer.text`, but with one coroutine less a word.
         if type(delta) is not str or not delta.isascii():
             delta = checked_delta("run.text", "delta", delta)
         self._outbox.check()

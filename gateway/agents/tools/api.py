@@ -1,4 +1,4 @@
-"""What a tool written in Python may import: who calls it, how to fail, and what models are told."""
+"""API for tools in Python: the caller, failures, results, and options for providers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_OPTIONS: Final = ToolOptions()
 
 
 class ToolContext(Struct, frozen=True, kw_only=True):
-    """Who calls a tool. A parameter annotated with it is filled in; no model sees it.
+    """The caller of a tool. A parameter annotated with it is filled in; no model sees it.
 
     `user`: the `sub` of the token. The same `sub` in another `tenant` is another person.
     """
@@ -49,7 +49,7 @@ def tool_options(
     cache_control: Mapping[str, object] | None = None,
     eager_input_streaming: bool | None = None,
 ) -> Callable[[F], F]:
-    """Say what a provider's API is told of a function, as a decorator; see `ToolOptions`.
+    """Set a function's options in the provider's API, as a decorator; see `ToolOptions`.
 
         @tool_options(strict=True, input_examples=[{"city": "Oslo"}])
         async def forecast(city: str) -> str: ...
@@ -73,6 +73,6 @@ def tool_options(
 
 
 def options_of(function: Callable[..., Any]) -> ToolOptions:
-    """Return what `tool_options` has said of a function."""
+    """Return the options that `tool_options` has set on a function."""
     options = getattr(function, _ATTRIBUTE, _NO_OPTIONS)
     return options if isinstance(options, ToolOptions) else _NO_OPTIONS

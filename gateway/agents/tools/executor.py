@@ -1,6 +1,6 @@
-"""An agent's tools: which are executed here, what their calls come to, and who is asked.
+"""Execution of an agent's tools, and approvals of their calls.
 
-A tool's failure is its call's, never the run's: the model reads it and goes on.
+A tool's failure fails its call, never the run: the model reads it and continues.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_UNREAD: Final = 64
-"""Results that wait to be sent; then tools that yield wait too."""
+"""Most results that wait to be sent; tools that yield more wait too."""
 
 _NOT_JSON: Final = (TypeError, ValueError)
 
@@ -45,7 +45,7 @@ class Tools:
         declared: others, which the client or the provider executes.
 
     Attributes:
-        specs: all of them, as the model is told.
+        specs: of all tools, for the model.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Tools:
         self.specs: Sequence[ToolSpec] = (*(tool.spec for tool in python), *declared)
 
     def executes(self, name: str) -> bool:
-        """Whether calls of this tool are for us; else they are for the client."""
+        """Whether the gateway executes calls of this tool; otherwise the client does."""
         return name in self._python
 
     def check(self, name: str, given: Raw) -> str | None:
-        """Return what is wrong with a call's input, for its model to read. See `InputCheck`."""
+        """Return the problem with a call's input, for the model. See `InputCheck`."""
         tool = self._python.get(name)
         return None if tool is None else tool.check(given)
 
@@ -107,7 +107,7 @@ class Tools:
     async def _run(
         self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
     ) -> None:
-        """Execute one call; whatever happens but a cancellation, its last chunk is final."""
+        """Execute one call; unless it is cancelled, its last chunk is final."""
         try:
             await arrived.put(await self._result(call, request, arrived))
         except ToolError as error:
@@ -123,10 +123,10 @@ class Tools:
     async def _result(
         self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
     ) -> ToolOutputAvailableChunk:
-        """Return what a call comes to; preliminary results arrive before.
+        """Return the final result of a call; preliminary ones are sent before.
 
-        A generator's last value comes twice, as the AI SDK sends it: nobody knows that it is
-        the last before the generator ends.
+        A generator's last value is sent twice, as by the AI SDK: only the generator's end shows
+        that it was the last.
         """
         tool = self._python.get(call.name)
         if tool is None:
@@ -156,7 +156,7 @@ class Tools:
             async with asyncio.timeout(tool.limit_s):
                 return await tool.asks(call.input, context, self._threads)
         except Exception:
-            # Whether it is harmless is not known: then a person decides.
+            # The check failed, so a person decides.
             logger.exception("approval_undecided tool=%s run=%s", call.name, request.run_id)
             return True
 

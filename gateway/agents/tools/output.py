@@ -1,4 +1,4 @@
-"""What a tool returns besides JSON: texts and files for the model to read."""
+"""Results of tools besides JSON: texts and files for the model."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class ToolOutput:
         return self._content() if self._shown is _NOTHING else self._shown
 
     def mark(self) -> Raw:
-        """Return what the result's metadata says of it, JSON."""
+        """Return its mark in the result's metadata, as JSON."""
         return encode_json({"modelOutput": True if self._shown is _NOTHING else self._content()})
 
     def marked(self, metadata: Raw | msgspec.UnsetType) -> Raw:

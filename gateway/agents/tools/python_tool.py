@@ -1,4 +1,4 @@
-"""A tool that is a Python function: what a call of it comes to, value by value."""
+"""A Python function as a tool: its calls yield results value by value."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class PythonTool:
         function: its parameters are the tool's input; see `Signature`.
         name: as models and clients name it; the function's own if empty.
         needs_approval: whether a person is asked before each call; or a function of (some
-            of) the same parameters that says so.
+            of) the same parameters that decides.
         limit_s: how long a call may take.
-        options: what the provider's API is told, over what the function's own say.
+        options: in the provider's API; they replace the function's own.
 
     Attributes:
         is_stream: whether it yields results.
 
     Raises:
-        TypeError: no tool can be made of it; the text says why.
+        TypeError: the function cannot be a tool; the text says why.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class PythonTool:
         self._asked_for = self._parameters_of_question()
 
     def check(self, given: Raw) -> str | None:
-        """Return what is wrong with an input, None if nothing is."""
+        """Return the problem with an input; None if it is valid."""
         try:
             self._decoder.decode(given)
         except (msgspec.ValidationError, RecursionError) as error:
@@ -84,7 +84,7 @@ class PythonTool:
         return None
 
     async def asks(self, given: Raw, context: ToolContext, threads: Threads) -> bool:
-        """Whether a person must be asked before this call. Raises what the function raises."""
+        """Whether a person must approve this call. Raises what the function raises."""
         if isinstance(self._question, bool):
             return self._question
         wanted = self._asked_for

@@ -1,4 +1,4 @@
-"""A function's signature and docstring, as a model is told of them.
+"""A function's signature and docstring, as JSON Schema for a model.
 
 The parameters become the fields of a Struct: their JSON Schema is msgspec's, and so is the
 check of what a model wrote. A docstring's `Args:` (Google style) describe them.
@@ -28,7 +28,7 @@ _COPIED: Final = (list, dict, set)
 
 
 class Signature(Struct, frozen=True, kw_only=True):
-    """What a function takes.
+    """The parameters of a function.
 
     Attributes:
         description: its docstring without sections.
@@ -43,7 +43,7 @@ class Signature(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> Signature:
-        """Look at a function.
+        """Read a function's signature.
 
         Raises:
             TypeError: it has parameters that no JSON object can fill; the text says which.
@@ -73,7 +73,7 @@ class Signature(Struct, frozen=True, kw_only=True):
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:
-    """Return the types of the parameters; what is returned may be unknown here."""
+    """Return the types of the parameters; the return type may be unresolvable here."""
     while isinstance(function, partial):
         function = function.func
     target = inspect.unwrap(function if inspect.isroutine(function) else type(function).__call__)

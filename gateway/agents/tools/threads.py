@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_THREADS: Final = 64
-"""Blocking calls at the same time; more wait. Those that were given up count until they end."""
+"""Most blocking calls at a time; more wait. Abandoned calls count until they end."""
 
 
 class Threads:
-    """Runs each call in a thread of its own that nothing waits for.
+    """Runs each call in a daemon thread of its own.
 
     A thread cannot be ended from outside. A pool would lose a worker to each call that hangs,
     and the process would wait for it at its end: daemon threads cost neither.
@@ -28,9 +28,9 @@ class Threads:
         self._free = asyncio.Semaphore(limit)
 
     async def run(self, function: Callable[[], T], name: str) -> T:
-        """Call the function and return what it does.
+        """Call the function and return its result.
 
-        Raises what it raises. Cancelled, it returns at once; the thread goes on alone.
+        Raises what it raises. When cancelled, it returns at once and the thread is abandoned.
         """
         await self._free.acquire()
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class Threads:
                 value = context.run(function)
             except BaseException as raised:
                 error = raised
-            with suppress(RuntimeError):  # the loop is closed: nobody asks any more
+            with suppress(RuntimeError):  # the loop is closed: no one awaits the result
                 loop.call_soon_threadsafe(settle, value, error)
 
         threading.Thread(target=work, name=name, daemon=True).start()
