@@ -1,4 +1,4 @@
-"""Errors of the gateway: what a client is told, and what it should do.
+"""Errors of the gateway: codes, sentences, and what a client should do.
 
     GatewayError                     .code .http_status .ws_close_code .temporary
       ClientError                    the request cannot be served as it is
@@ -38,7 +38,7 @@ class GatewayError(Exception):
         details: more public facts, added to the error's JSON.
 
     Attributes:
-        note: for the log alone: what somebody else said of it, bounded and without keys.
+        note: for the log alone: another party's words, bounded and without keys.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -133,14 +133,14 @@ class RunActiveError(ClientError):
 
 
 class RunStoppedError(ClientError):
-    """A person has stopped the run that the request goes on with."""
+    """A person has stopped the run that the request continues."""
 
     code = "run_stopped"
     http_status = 409
 
 
 class ConflictError(ClientError):
-    """The request asks to go on with something that has ended or was answered."""
+    """The request continues something that has ended or was answered."""
 
     code = "conflict"
     http_status = 409
@@ -154,23 +154,23 @@ class FencedError(ClientError):
 
 
 class SequenceGapError(ClientError):
-    """Chunks that do not follow those which are stored; `next` is the sequence to go on with."""
+    """Chunks that do not follow the stored ones; `next` is the sequence to continue from."""
 
     code = "sequence_gap"
     http_status = 409
 
 
 class RunEndedError(ClientError):
-    """The run that is to be written has its end; `outcome` says which."""
+    """The run has ended; `outcome` tells how."""
 
     code = "run_ended"
     http_status = 409
 
 
 class IllegalChunkPushedError(ClientError):
-    """A chunk that is none, or not allowed where it stands; `index` says which.
+    """An invalid chunk, or one that is illegal in its place; `index` names it.
 
-    What came before it is stored: `next` is the sequence to go on with.
+    The chunks before it are stored: `next` is the sequence to continue from.
     """
 
     code = "illegal_chunk"

@@ -1,7 +1,7 @@
-"""Logs and metrics: what an operator sees, and never a secret.
+"""Logs and metrics for operators, without secrets.
 
 A log line is one event: `2026-01-31T12:00:00.123Z info run_opened run=run_01 session=c1`.
-Modules write with the standard library's loggers; what is here makes lines of it.
+Modules write with the standard library's loggers; this one formats the lines.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
-"""So that nothing that somebody sends can begin a line of its own."""
+"""Escapes for control characters, so that no value can begin a line of its own."""
 _SECRET_PARAMETER: Final = re.compile(r"((?:^|[?&;\s\"'])token=)[^&\s\"'#]+", re.IGNORECASE)
 _BEARER: Final = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _KEY: Final = re.compile(
     r"\b(?:sk|pk|rk|gsk|csk|xai|nvapi|hf|pplx)[-_][A-Za-z0-9_*-]{8,}"
     r"|\bAIza[A-Za-z0-9_-]{10,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+"
 )
-"""What keys of providers look like, and tokens."""
+"""Patterns of providers' keys, and of tokens."""
 
 MAX_QUOTED_CHARS: Final = 300
-"""Of what somebody else says, in one field of a log line."""
+"""Longest quote of another party's words, in one field of a log line."""
 
 # -- metrics ------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an err
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line: time, level, and the message as its writer made it.
+    """Formats one record as one line: time, level, and the message.
 
     Messages are an event and its fields, `run_opened run=run_01 session=c1`.
     """
@@ -97,11 +97,11 @@ class LineFormatter(logging.Formatter):
 
 
 class _ExpectedCuts(logging.Filter):
-    """Drops uvicorn's complaint about a response that we left unfinished on purpose.
+    """Drops uvicorn's warning about a response that we broke off on purpose.
 
     A live run's response must never end cleanly without `finish` (to a client that is
     success), and returning without a last body is how an ASGI application breaks a
-    connection off. `api/sse.py` logs each with its reason.
+    connection off. `api/stream_response.py` logs each with its reason.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -131,12 +131,12 @@ def redact(text: str) -> str:
 
 
 def quoted(*, secrets: Iterable[str] = (), **said: str | int | None) -> str:
-    """Return fields of a log line that say what somebody else said, in their order.
+    """Return another party's words as fields of a log line, in order.
 
     Each is one line, cut at `MAX_QUOTED_CHARS`, and without keys; empty ones are left out.
 
     Args:
-        secrets: more that must not be shown, wherever it stands.
+        secrets: further strings to redact.
     """
     fields = []
     for name, value in said.items():

@@ -65,7 +65,7 @@ _MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
 
 
 def _check_given(agent: object) -> None:
-    """Raise SettingsError unless an application's own agent is one."""
+    """Raise SettingsError unless an application's agent is an `Agent`."""
     if not isinstance(agent, Agent):
         raise SettingsError(
             f"unable to use {agent!r:.80} as an agent; give a `gateway.Agent(name, function)`"
@@ -79,8 +79,8 @@ async def open_agents(
     """Make all agents, and close what they hold at the end.
 
     Args:
-        given: agents in Python, before the configured ones. With them, nothing answers that
-            nobody has asked for.
+        given: agents in Python, before the configured ones. With them, there are no default
+            agents.
         simulator_url: where the simulated providers are; empty: in this process.
 
     Raises:
@@ -154,12 +154,12 @@ class _Providers:
         return provider
 
     async def warm_up(self) -> None:
-        """Have each provider's SDK at hand before the first message asks for it."""
+        """Import each provider's SDK before the first message needs it."""
         for name, provider in self._made.items():
             try:
                 await provider.warm_up()
             except ProviderError as error:
-                # Told again, to whoever sends to it; the other providers work.
+                # Raised again for each run that needs it; the other providers work.
                 logger.warning("provider_unusable provider=%s reason=%s", name, error)
 
     def _make(self, name: str) -> Provider:
@@ -237,7 +237,7 @@ def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
 
 
 def forwarded_headers(agents: Iterable[AgentSettings]) -> tuple[str, ...]:
-    """Return the names, in lower case, of the client's headers that some of them are sent."""
+    """Return the names, in lower case, of the client's headers that any of them forwards."""
     return tuple(
         {name.lower(): None for agent in agents if agent.url for name in agent.forward_headers}
     )

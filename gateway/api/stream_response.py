@@ -1,8 +1,8 @@
-"""The streaming shell: a reader's items become one response body, written as they come.
+"""The streaming shell: a reader's items become one response body, written as they arrive.
 
 Litestar routes the request and writes the response's head; the body goes to the server's
-own `send`. What wraps `send` on the way (Litestar's exception handler, CORS) looks at the
-head only, and would cost 4 µs a chunk and reader.
+own `send`. The wrappers of `send` between them (Litestar's exception handler, CORS) need the head
+alone, and would cost 4 µs a chunk and reader.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class StreamCutError(Exception):
 
 
 class Framing(Struct, frozen=True, kw_only=True):
-    """The bytes of a stream that are not its items.
+    """Framing of a stream: its bytes besides the items.
 
     Attributes:
-        heartbeat: sent at once, and when nothing came; empty where the encoding has none.
-        last: ends a stream that ended as it should.
+        heartbeat: sent at once and while idle; empty where the encoding has none.
+        last: ends a complete stream.
     """
 
     media_type: str
@@ -77,10 +77,10 @@ PLAIN_TEXT: Final = Framing(media_type="text/plain; charset=utf-8", heartbeat=b"
 
 
 CLOSED: Final = b'event: closed\ndata: {"code":"%b"}\n\n' % TokenExpiredError.code.encode()
-"""Ends a feed whose reader is to come again, with another token."""
+"""Ends a feed whose client must reconnect with another token."""
 
 FAR_S: Final = 30 * 86_400
-"""A timer further away than any process lives is none."""
+"""A timer beyond the life of any process is left out."""
 
 
 def loop_time_of(moment: float | None) -> float | None:
@@ -90,28 +90,28 @@ def loop_time_of(moment: float | None) -> float | None:
 
 
 class _CompleteError(Exception):
-    """The body is written: what a task raises to end the others of its group."""
+    """The body is written; raised by a task to end the others of its group."""
 
 
 class _GoneError(Exception):
-    """The client has left, or takes nothing any more."""
+    """The client has left, or does not read."""
 
 
 class StreamResponse(Generic[T]):
     """An ASGI application that writes one reader's items.
 
     The first bytes go out at once, before the first item. The response ends cleanly only
-    when the reader does; when the reader raises, or the client takes nothing for the
-    deadline, it is broken off. The run never notices.
+    when the reader does. When the reader raises, or the client does not read within the
+    deadline, it is broken off. The run is not affected.
 
     Args:
         reader: not entered yet.
         encode: an item's bytes; empty ones are skipped. May raise StreamCutError.
         framing: of the encoding.
         headers: besides the framing's.
-        deadline: for one write to be taken by the client; all streams may share one.
+        deadline: for the client to read one write; all streams may share one.
         kind: names the stream in metrics: `run` or `feed`.
-        expires_at: when it is ended with a `closed` event, in seconds since 1970. None: never.
+        expires_at: time of a `closed` event that ends it, in seconds since 1970. None: never.
         hold: its place among the caller's open streams; given back at its end.
     """
 
@@ -176,10 +176,10 @@ class StreamResponse(Generic[T]):
     async def _send_body(self, send: Send) -> None:
         """Write the body, in a task of its own.
 
-        In the request's task each item would wake all that stands between the server and us.
+        In the request's task each item would wake every wrapper between the server and us.
 
         Raises:
-            _CompleteError: always, if nothing else: it ends the watch as well.
+            _CompleteError: always, unless another error is raised: it ends the watch, too.
         """
         with closing(self._deadline.waiter()) as self._writing:
             try:
@@ -215,10 +215,10 @@ class StreamResponse(Generic[T]):
             raise _GoneError("slow") from None
 
     async def _watch(self, receive: Receive) -> None:
-        """Wait until the client is gone: `send` says nothing of that in uvicorn.
+        """Wait for the client's disconnect, which uvicorn's `send` does not report.
 
         Raises:
-            _GoneError: it is, before it had all.
+            _GoneError: it left before the end.
         """
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -226,12 +226,12 @@ class StreamResponse(Generic[T]):
             raise _GoneError("disconnected")
 
     def _gone(self, reason: str) -> None:
-        """Count a stream that ended early; returning without a last body is what breaks it."""
+        """Count a stream that ended early; returning without a last body breaks it off."""
         READERS_GONE.labels(reason).inc()
         logger.debug("stream_gone reason=%s kind=%s", reason, self._kind)
 
 
 def first_of(group: BaseExceptionGroup[E]) -> E:
-    """Return an error of a group, however deep."""
+    """Return the first leaf error of a group."""
     error = group.exceptions[0]
     return first_of(error) if isinstance(error, BaseExceptionGroup) else error

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def outliving_workers(agents: Mapping[str, AgentSettings]) -> dict[str, AgentSettings]:
-    """Return agents whose runs go on when their worker is killed, as the demo invites one to.
+    """Return agents whose runs are resumed when their worker is killed, as the demo invites to.
 
-    The first one, whom a visitor asks, has responses in the background: no word of theirs is
-    taken back.
+    The first one, the visitor's default, has responses in the background: no text of theirs is
+    reset.
     """
     ordered = dict(sorted(agents.items(), key=lambda item: item[0] != "simulator-openai"))
     for name, agent in ordered.items():

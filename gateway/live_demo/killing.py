@@ -1,4 +1,4 @@
-"""The kill that the demo invites to: of the process that writes an answer."""
+"""The demo's kill of the process that writes an answer."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from midstream.live_demo.process_map import ProcessMap
 
 DYING_DELAY_S: Final = 0.1
-"""For the answer to leave, if it is this very process that is killed."""
+"""Delay before a process kills itself, so that its response leaves."""
 
 DEATH_LIMIT_S: Final = 2.0
-"""For a process to be gone after SIGKILL: the kernel frees its memory first."""
+"""Time for a process to end after SIGKILL: the kernel frees its memory first."""
 DEATH_TICK_S: Final = 0.01
 
 
 class Killing:
-    """The death of a worker, after which no tab is counted that was connected to it.
+    """The death of a worker, and the withdrawal of its tabs from presence.
 
-    Whoever kills it may be killed meanwhile, by another visitor: the next to kill does what is
-    left.
+    The process that kills may be killed meanwhile, by another visitor: the next kill finishes
+    its work.
 
     Args:
-        withdraw_presence: of the sessions: counts the tabs of a process no more.
+        withdraw_presence: of the sessions: withdraws the tabs of a process.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Killing:
         self._pid = pid
 
     async def go_later(self) -> None:
-        """Kill this very process, once its answer has left."""
+        """Kill this process, once its response has left."""
         await asyncio.sleep(DYING_DELAY_S)
         await to_thread(self._process_map.note_death, self._pid)
         with contextlib.suppress(StoreUnavailableError):
@@ -56,7 +56,7 @@ class Killing:
         os.kill(self._pid, signal.SIGKILL)
 
     async def go(self) -> None:
-        """Kill another process, wait until it is dead, and tell who followed there."""
+        """Kill another process, wait until it is dead, and withdraw its tabs."""
         await to_thread(self._process_map.note_death, self._pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)

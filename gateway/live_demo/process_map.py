@@ -1,7 +1,7 @@
-"""Which process runs an agent right now: for the demo, which kills that one on request.
+"""Map of runs to the processes that produce them, for the demo, which kills one on request.
 
-A process says so with a locked file for each run, in a folder that its siblings read. The lock ends
-with the process; the file of one that was killed stays, and names the dead, until the run ends.
+A process keeps a locked file for each run, in a folder that its siblings read. The lock ends with
+the process; the file of a killed one stays until the run ends, and names the dead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 KEPT_S: Final = 3600
-"""What the dead leave of a run that nobody goes on with."""
+"""Age at which the files of dead processes are removed."""
 
 
 class Finder(Protocol):
@@ -39,10 +39,10 @@ class Finder(Protocol):
 
 
 class ProcessMap:
-    """The processes on this machine that share a folder, and the runs they are at.
+    """The processes on this machine that share a folder, and the runs that they produce.
 
     Args:
-        folder: made when it is first needed.
+        folder: created on first use.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,7 +51,7 @@ class ProcessMap:
 
     @asynccontextmanager
     async def here(self, run_id: RunId) -> AsyncIterator[None]:
-        """Say that this process runs it; files are written off the event loop."""
+        """Enter this process for the run; files are written off the event loop."""
         mark = _RunFile(self._folder, run_id)
         try:
             await asyncio.to_thread(mark.set)
@@ -60,11 +60,11 @@ class ProcessMap:
             await asyncio.to_thread(mark.remove)
 
     def find(self, run_id: RunId) -> int | None:
-        """Return the id of the process that runs it, if one does."""
+        """Return the id of the process that produces the run, if any."""
         return self.look(run_id)[0]
 
     def look(self, run_id: RunId) -> tuple[int | None, list[int]]:
-        """Return the process that runs it, if one does, and those that have died of it."""
+        """Return the process that produces the run, if any, and those that died while they did."""
         at_work: list[int] = []
         dead: list[int] = []
         for path in _marks(self._folder, run_id):
@@ -72,16 +72,16 @@ class ProcessMap:
         return at_work[-1] if at_work else None, dead
 
     def note_death(self, pid: int) -> None:
-        """Keep that a process is killed, until `forget_death`: whoever kills it may be killed."""
+        """Record that a process is killed, until `forget_death`: the killer may be killed too."""
         self._deaths.mkdir(parents=True, exist_ok=True)
         (self._deaths / str(pid)).touch()
 
     def deaths(self) -> list[int]:
-        """Return the processes whose death is kept."""
+        """Return the processes whose death is recorded."""
         return [int(path.name) for path in self._deaths.glob("*")]
 
     def forget_death(self, pid: int) -> None:
-        """Keep it no more."""
+        """Remove the record of a death."""
         (self._deaths / str(pid)).unlink(missing_ok=True)
 
 
@@ -104,7 +104,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _remove_dead(paths: Iterable[Path], *, before: float) -> None:
-    """Remove files that nobody locks, of before a time."""
+    """Remove unlocked files older than a time."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_mtime <= before and not _is_locked(path):
@@ -126,7 +126,7 @@ class _RunFile:
         """Make the file, unless this process has one that was fenced off from the run."""
         with self._guard:
             if self._is_over or _is_locked(self._path):
-                return  # the run was cancelled before a thread came to it
+                return  # the run was cancelled before a thread was free
             self._folder.mkdir(parents=True, exist_ok=True)
             _remove_dead(self._folder.glob("*.*"), before=time.time() - KEPT_S)
             # Locked before it has its name: a sibling that sees it unlocked sees a death.
@@ -137,7 +137,7 @@ class _RunFile:
             self._file = file
 
     def remove(self) -> None:
-        """Take it away, and what the dead have left; `set` does nothing from now on."""
+        """Remove it, and the files of the run's dead; `set` does nothing from now on."""
         with self._guard:
             self._is_over = True
             if self._file is None:
@@ -148,7 +148,7 @@ class _RunFile:
 
 
 class TracedAgents:
-    """Agents that say where they run."""
+    """Agents whose runs are entered in a process map."""
 
     def __init__(self, agents: Finder, process_map: ProcessMap) -> None:
         self._agents = agents

@@ -1,4 +1,4 @@
-"""What simulated models may call in the demo: one tool that its page answers, one that asks."""
+"""Tools of the demo's simulated models: one that its page answers, one that needs approval."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def send_postcard(city: str, text: str = "") -> dict[str, object]:
 
 
 def make_demo_tools(name: str, agent: AgentSettings) -> Tools:
-    """Return the tools of the agent of this name, and the demo's.
+    """Return an agent's tools and the demo's.
 
     Raises:
         SettingsError: one of its own cannot be made, or has the name of one of the demo's.

@@ -28,7 +28,7 @@ Settings come from these options, then the environment (MIDSTREAM_SECTION_FIELD,
 then midstream.toml; `midstream settings` explains them all.
 
 The first Ctrl-C or SIGTERM lets runs finish and sends readers elsewhere; the second ends at
-once. A run that is cut off all the same is closed by another gateway, or at the next start.
+once. An interrupted run is resumed or closed by another gateway, or at the next start.
 
 \b
 Exit codes:
@@ -93,7 +93,7 @@ def serve(
         _fail(error.message, EXIT_SETTINGS)
     configure_logging(settings.server.log_level)
 
-    # Not before the settings are known to be right: it takes a second.
+    # Imported once the settings are valid: it takes a second.
     from midstream.process.serve import WorkersFailedError
     from midstream.process.serve import serve as serve_until_told
 

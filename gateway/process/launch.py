@@ -1,6 +1,6 @@
-"""What the parent tells its processes, and how they end: all that they share.
+"""Contract between the parent and its processes: launch message, exit codes, common end.
 
-On its own, so that the parent need not import what it does not serve.
+A module of its own, so that the parent does not import the server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXIT_REDIS: Final = 3
 
 
 class Launch(Struct, frozen=True, kw_only=True):
-    """What a worker is told.
+    """Launch message of a worker.
 
     Attributes:
         sockets: file descriptors of listening sockets.
@@ -40,19 +40,19 @@ class Launch(Struct, frozen=True, kw_only=True):
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def die_with(parent_pid: int) -> None:
-    """See to it that this process ends when its parent does, even by SIGKILL.
+def end_with(parent_pid: int) -> None:
+    """Make this process end with its parent, even one killed by SIGKILL.
 
-    Its stdin is to be a pipe from the parent, which nobody writes to any more.
+    Its stdin must be a pipe from the parent, with no more input to come.
     """
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
-        threading.Thread(target=_end_with_stdin, name="watch-parent", daemon=True).start()
+        threading.Thread(target=_end_at_eof, name="watch-parent", daemon=True).start()
     if os.getppid() != parent_pid:
         sys.exit(EXIT_FAILED)
 
 
-def _end_with_stdin() -> None:
+def _end_at_eof() -> None:
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,7 +1,7 @@
 """The parent: owns the sockets and the embedded Redis, and keeps workers alive.
 
-It serves nothing itself, so that whatever happens to a worker, the address stays bound, Redis
-stays up, and another worker closes or goes on with what the dead one left.
+It serves nothing itself: when a worker dies, the address stays bound, Redis stays up, and another
+worker resumes or closes its runs.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ RESTART_DELAY_S: Final = 0.5
 """Doubled with each failed start; a worker that has served is replaced at once."""
 REDIS_WATCH_S: Final = 0.2
 REDIS_RETRY_S: Final = 5.0
-"""Between attempts to start a Redis that does not, at most."""
+"""Longest delay between attempts to start Redis."""
 
 
 class WorkersFailedError(GatewayError):
     """Workers do not start.
 
     Args:
-        exit_code: of the last one, for the command to end with.
+        exit_code: of the last one, and then of the command.
     """
 
     code = "workers_failed"
@@ -100,7 +100,7 @@ def bind(settings: Settings) -> list[socket.socket]:
     """Bind the address; a name may have several.
 
     Raises:
-        SettingsError: it cannot be had.
+        SettingsError: it is taken, or does not exist.
     """
     server = settings.server
     with ExitStack() as stack:
@@ -128,14 +128,14 @@ def bind(settings: Settings) -> list[socket.socket]:
 
 
 def _configure(listener: socket.socket, write_deadline_s: float) -> None:
-    """Set what accepted connections inherit."""
+    """Set the options that accepted connections inherit."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Drops a connection whose client takes nothing, though we have closed it long since.
+        # Drops a closed connection whose client does not read.
         milliseconds = int(write_deadline_s * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
@@ -147,11 +147,11 @@ def address_of(listener: socket.socket) -> str:
 
 
 async def check_redis(settings: Settings) -> None:
-    """Ask the configured Redis for a sign of life, and what it is.
+    """Check that the configured Redis answers and can keep sessions.
 
     Raises:
-        StoreError: it gives none.
-        SettingsError: it is none that sessions can be kept in.
+        StoreError: it does not answer.
+        SettingsError: it cannot keep sessions: a replica, a cluster or a Sentinel.
     """
     shown = f"Redis at {redact_url(settings.redis.url)}"
     async with RedisStore.connect(settings.redis.url) as store:
@@ -176,7 +176,7 @@ def with_redis_url(settings: Settings, url: str) -> Settings:
 
 
 class OwnRedis:
-    """The embedded Redis, started again when it dies: its file has everything."""
+    """The embedded Redis, restarted when it dies; its file has everything."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.redis
@@ -187,7 +187,7 @@ class OwnRedis:
 
     @property
     def url(self) -> str:
-        """Where it is; the same after a restart."""
+        """Its URL; the same after a restart."""
         return self._redis.url
 
     def __enter__(self) -> OwnRedis:
@@ -198,10 +198,10 @@ class OwnRedis:
         self._redis.__exit__(None, None, None)
 
     async def keep(self) -> None:
-        """Start it again whenever it has ended, until cancelled.
+        """Restart it whenever it has ended, until cancelled.
 
-        One that does not start, as on a full disk, is tried again: the workers serve what they
-        can meanwhile, and go on once it is there.
+        A failed start, as on a full disk, is retried: workers serve without Redis meanwhile, as
+        far as they can.
         """
         failed_starts = 0
         while True:
@@ -220,7 +220,7 @@ class OwnRedis:
                 failed_starts = 0
 
     def _has_ended(self) -> bool:
-        """Look without reaping: that is for the one who started it."""
+        """Return whether the process has ended, without reaping it: `EmbeddedRedis` does."""
         pid = self._redis.pid
         if pid is None:
             return True
@@ -228,7 +228,7 @@ class OwnRedis:
 
 
 class WorkerProcess(Protocol):
-    """A worker, as the one who has started it sees it."""
+    """A worker process, for its supervisor."""
 
     def send_signal(self, signal: int) -> None:
         """Send it a signal. Raises ProcessLookupError if it has ended."""
@@ -240,12 +240,12 @@ class WorkerProcess(Protocol):
 
 
 async def start_worker(launch: Launch) -> WorkerProcess:
-    """Start a worker: a process that inherits the descriptors, and is told the rest on stdin."""
+    """Start a worker: it inherits the descriptors, and reads its launch message on stdin."""
     worker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "midstream.process.worker"),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=(*launch.sockets, launch.ready),
-        # Its own session: a Ctrl-C in the terminal is for the parent to pass on.
+        # A session of its own: the parent forwards a Ctrl-C in the terminal.
         start_new_session=True,
     )
     if worker.stdin is not None:
@@ -257,7 +257,7 @@ class Supervisor:
     """Keeps the workers, and ends them.
 
     Args:
-        simulated: the providers that live beside the workers, and outlive them.
+        simulated: the simulated providers; they outlive the workers.
     """
 
     def __init__(
@@ -301,7 +301,7 @@ class Supervisor:
             self._signal(signal.SIGKILL)
 
     def _end(self) -> None:
-        """The first time, let workers finish; the second, do not."""
+        """Let workers finish; the second time, kill them."""
         self._signal(signal.SIGKILL if self._ending.is_set() else signal.SIGTERM)
         self._ending.set()
 

@@ -1,7 +1,7 @@
 """The demo's simulated providers, in a process of their own.
 
-A real provider does not die with a gateway's worker. Neither does this one: what it makes in the
-background goes on, and whoever takes over from a dead worker reads on.
+A real provider does not die with a gateway's worker. Neither does this one: its background
+responses continue, and the worker that takes over reads them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from midstream.process.launch import die_with
+from midstream.process.launch import end_with
 from midstream.settings.providers import SIMULATED_KINDS
 
 if TYPE_CHECKING:
@@ -29,25 +29,25 @@ BACKLOG: Final = 2048
 
 
 def has_simulated_agents(settings: Settings) -> bool:
-    """Return whether an agent of these settings asks a simulated provider."""
+    """Return whether an agent of these settings uses a simulated provider."""
     agents = settings.agents.values()
     return not agents or any(agent.provider in SIMULATED_KINDS for agent in agents)
 
 
 class SimulatedProviders:
-    """The process, started again when it dies. Its address stays: the socket is the parent's."""
+    """The process, restarted when it dies; its address stays, since the parent owns the socket."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
 
     @property
     def url(self) -> str:
-        """Where they are: see `serve_simulator`."""
+        """Their base URL; see `serve_simulator`."""
         host, port = self._listener.getsockname()
         return f"http://{host}:{port}"
 
     def close(self) -> None:
-        """Give the address back."""
+        """Close the socket."""
         self._listener.close()
 
     async def keep(self) -> None:
@@ -74,13 +74,13 @@ class SimulatedProviders:
 def main() -> None:
     """Serve until killed: `python -m midstream.process.simulated PARENT_PID SOCKET`."""
     parent_pid, descriptor = map(int, sys.argv[1:])
-    die_with(parent_pid)
+    end_with(parent_pid)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(socket.socket(fileno=descriptor)))
 
 
 async def _serve(listener: socket.socket) -> None:
-    # Not with the module: the parent, which imports it, serves nothing.
+    # Imported here: the parent imports this module, and serves nothing.
     from midstream.simulator import create_simulator
     from midstream.simulator.server import serve_simulator
 

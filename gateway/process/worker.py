@@ -1,7 +1,6 @@
-"""A worker: one process that serves. `serve.py` starts it, and it never outlives that.
+"""A worker: one process that serves. `serve.py` starts it, and it ends with that.
 
-It is told what to do by one line of JSON on stdin, which stays open: the end of stdin is
-the end of the parent.
+Its launch message is one line of JSON on stdin. Stdin stays open: its end is the parent's end.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import uvloop
 
 from midstream.app import Gateway
 from midstream.errors import SettingsError
-from midstream.process.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, die_with
+from midstream.process.launch import EXIT_FAILED, EXIT_SETTINGS, Launch, end_with
 from midstream.server import Guard, GuardedConfig, GuardedHttpProtocol
 from midstream.telemetry import configure_logging
 
@@ -33,23 +32,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("midstream.process.worker")
 
 LAST_RESPONSES_S: Final = 5
-"""After the drain: for the last bytes of responses to be taken."""
+"""After the drain: time for clients to read the last bytes of responses."""
 
 ENDING_S: Final = 2
-"""After that: for what was broken off to end."""
+"""After that: time for broken-off responses to end."""
 
 OTHER_FILES: Final = 512
-"""Open files that are no clients' connections: Redis, providers, the worker's own, and those that
-are refused."""
+"""Open files besides clients' connections: Redis, providers, the worker's own, refused clients."""
 
 MANY_FILES: Final = 65_536
-"""As many as are asked for where the system sets no bound."""
+"""Open files to request where the system has no limit."""
 
 YOUNG_OBJECTS: Final = 50_000
-"""So many more objects are made than freed before the garbage collector looks. Python's 700 is
-less than one chunk makes on its way to some hundred readers: alive for an instant, they would
-count as old, and soon all objects be walked for their sake (300 ms, at a thousand readers). What
-is left behind in cycles meanwhile is some megabytes."""
+"""Objects made and not yet freed before the garbage collector runs. One chunk on its way to some
+hundred readers makes more than Python's 700: these short-lived objects would age into the oldest
+generation and trigger full collections (300 ms, at a thousand readers). The price is some megabytes
+of garbage in cycles."""
 
 
 class WorkerServer(uvicorn.Server):
@@ -61,7 +59,7 @@ class WorkerServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections, and say so."""
+        """Accept connections, and report it to the parent."""
         await super().startup(sockets)
         os.write(self._ready, b"1")
         os.close(self._ready)
@@ -78,7 +76,7 @@ class WorkerServer(uvicorn.Server):
             late.cancel()
 
     def _break_off(self) -> None:
-        """End what clients have not taken: a task that uvicorn cancels logs a traceback."""
+        """Break off unread responses: uvicorn's cancellation of them logs a traceback."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, GuardedHttpProtocol):
                 connection.break_off()
@@ -100,9 +98,9 @@ class WorkerServer(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve until told otherwise; exits with a code of `docs/settings.md`."""
+    """Serve until a signal; exit with a code of `docs/settings.md`."""
     launch = msgspec.json.decode(sys.stdin.buffer.readline(), type=Launch)
-    die_with(launch.parent_pid)
+    end_with(launch.parent_pid)
     configure_logging(launch.settings.server.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -137,7 +135,7 @@ async def _serve(launch: Launch) -> None:
 
 
 def _files_for_connections() -> int:
-    """Return how many connections the limit of open files leaves room for; raises the limit."""
+    """Raise the limit of open files, and return the connections that it leaves room for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MANY_FILES if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,7 +1,7 @@
-"""uvicorn, with what it lacks: bounds on what a client costs before anybody knows who it is.
+"""uvicorn with limits on clients before authentication.
 
 `guard.py` counts connections and holds deadlines; `http.py` and `websocket.py` extend uvicorn's
-protocol classes with it; `refusals.py` is what a client is told.
+protocol classes with it; `refusals.py` has the errors.
 """
 
 from midstream.server.config import GuardedConfig

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GuardedConfig(uvicorn.Config):
-    """What uvicorn gives every connection that it makes.
+    """Configuration that uvicorn hands to each connection.
 
     Args:
         more: uvicorn's own; the protocols are set here.

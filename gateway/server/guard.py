@@ -1,6 +1,6 @@
-"""What the connections of a process share: how many there may be, and the clock of the unfinished.
+"""Limits that all connections of a process share: their number, and deadlines of requests.
 
-Most requests come whole in one packet, and meet no clock. One timer looks at those that did not.
+Most requests arrive whole in one packet, and need no deadline. One timer checks the others.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 1.0
-"""How often deadlines are looked at: how much later than its deadline a request may end."""
+"""Interval of the timer: the longest delay of a deadline."""
 
 MAX_LINGERING: Final = 256
-"""Refused connections that are kept, for a moment each, so that their client reads why. Others are
+"""Most refused connections kept open for a moment, so that their client reads the error. More are
 closed at once: they take open files, too."""
 
 
 class Unfinished(Protocol):
-    """A connection that something is awaited of."""
+    """A connection with a deadline."""
 
     def look(self, now: float, elapsed_s: float) -> None:
-        """End it if its time is up.
+        """End it if its deadline has passed.
 
         Args:
             now: the event loop's time.
-            elapsed_s: since the last look.
+            elapsed_s: since the last check.
         """
         ...
 
 
 class Guard:
-    """One process's. All of it runs on the event loop's thread.
+    """The guard of one process. All methods are for the event loop's thread.
 
     Args:
-        max_connections: what the machine allows, if that is less than the limit.
+        max_connections: of the machine, if lower than the limit.
         tick_s: see `TICK_S`.
 
     """
@@ -69,10 +69,10 @@ class Guard:
         self._looked_at = 0.0
         self._has_warned = False
 
-    # -- how many -----------------------------------------------------------------------------
+    # -- connections --------------------------------------------------------------------------
 
     def admit(self, address: str | None) -> bool:
-        """Count a new connection, unless it is one too many; then nothing is counted.
+        """Count a new connection; return False, and count nothing, over a limit.
 
         Args:
             address: of the client; None for a socket that has none.
@@ -90,7 +90,7 @@ class Guard:
         return True
 
     def release(self, address: str | None) -> None:
-        """Forget a connection that was admitted."""
+        """Release an admitted connection."""
         self._open -= 1
         if place := self._place(address) if address else "":
             self._by_place[place] -= 1
@@ -98,18 +98,18 @@ class Guard:
                 del self._by_place[place]
 
     def linger(self) -> bool:
-        """Count a refused connection that stays for a moment, unless there are too many."""
+        """Count a refused connection that is kept for a moment; False if there are too many."""
         if self._lingering >= MAX_LINGERING:
             return False
         self._lingering += 1
         return True
 
     def end_lingering(self) -> None:
-        """Forget a refused connection that stayed."""
+        """Release a refused connection that was kept."""
         self._lingering -= 1
 
     def _find_place(self, address: str) -> str:
-        """Return what an address is counted as; empty for one of a trusted proxy."""
+        """Return the key that an address is counted under; empty for a trusted proxy."""
         found = parse_address(address)
         if found is None:
             return address
@@ -118,7 +118,7 @@ class Guard:
         return site_of(found)
 
     def _warn(self, limit: str) -> None:
-        """Say once that clients are refused; `midstream_errors_total` counts them."""
+        """Log once that clients are refused; `midstream_errors_total` counts them."""
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
@@ -127,10 +127,10 @@ class Guard:
                 limit,
             )
 
-    # -- how long -----------------------------------------------------------------------------
+    # -- deadlines ----------------------------------------------------------------------------
 
     def watch(self, connection: Unfinished) -> None:
-        """Look at a connection from now on, until `forget`."""
+        """Check a connection's deadline from now on, until `forget`."""
         self._unfinished.add(connection)
         if self._timer is None:
             loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ class Guard:
             self._timer = loop.call_later(self._tick_s, self._look, loop)
 
     def forget(self, connection: Unfinished) -> None:
-        """Look at it no more."""
+        """Stop checking a connection."""
         self._unfinished.discard(connection)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -150,8 +150,8 @@ class Guard:
 
 
 def next_deadline(deadline: float, now: float, received: int, limits: ConnectionSettings) -> float:
-    """Return the deadline of a body, or of a message, after some of it has come.
+    """Return the deadline of a body, or of a message, after more of it has arrived.
 
-    Each byte earns its share of a second; never more than silence from now on may take.
+    Each byte extends it by its share of a second, up to the limit on silence from now on.
     """
     return min(deadline + received / limits.min_body_rate, now + limits.body_deadline_s)

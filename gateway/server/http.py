@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol on httptools, with limits on a request that is not whole yet.
+"""uvicorn's HTTP protocol on httptools, with limits on incomplete requests.
 
-httptools keeps a field until it is complete, however long it grows; uvicorn waits for the rest
-of a head or body for ever, and hands fields after a body to an application that has begun. What
-is added here costs nothing while a response is written.
+httptools buffers a field until it is complete, however long it grows. uvicorn waits for the rest
+of a head or body without a limit, and hands trailers to a running application. The limits here
+cost nothing while a response is written.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LINGER_S: Final = 2.0
-"""A refused client may go on sending for this long: a connection that is closed with unread
-bytes is reset, and its client would not see the answer."""
+"""Time for a refused client to stop sending: a connection closed with unread bytes is reset, and
+its client would not see the response."""
 
 MAX_PIPELINED: Final = 8
-"""Requests on one connection that wait for the answer to an earlier one."""
+"""Most requests on one connection that wait for the response to an earlier one."""
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
     """One connection.
 
     A request is in its head until that is complete, then in its body until that is. `_deadline`
-    is set while something is awaited of the client.
+    is set while the client must send more.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -60,24 +60,24 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._lingers = False
         self._deadline: float | None = None
         self._refused: GatewayError | None = None
-        """Why the client is read no more. Also told to the parser, as an exception."""
+        """The error that ended reading. The parser gets it as an exception."""
         self._active: RequestResponseCycle | None = None
-        """What is being answered; uvicorn's own `cycle` is the newest of those that wait."""
+        """The request being answered; uvicorn's own `cycle` is the newest one that waits."""
         self._in_head = True
         self._head_has_begun = False
         self._head_bytes = 0
         self._fields = 0
-        """Of the head, as far as `headers` has them: more of them is trailers."""
+        """Number of fields in `headers` at the end of the head; more are trailers."""
         self._complete = 0
-        """Requests that have come whole."""
+        """Number of complete requests."""
         self._heard = False
         self._unheard = 0
-        """Bytes after a head that were no content: chunk sizes, and what may follow them."""
+        """Bytes after a head that are no content: chunk sizes and their extensions."""
 
     # -- the connection -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count it; one too many is answered when it has said something."""
+        """Count it; over the limit, it is refused at its first bytes."""
         super().connection_made(transport)
         self._admitted = self._guard.admit(self._address)
         if self._admitted:
@@ -88,7 +88,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it, and tell whoever answers it."""
+        """Release it, and tell the application."""
         self._settle()
         if self._active is not None and not self._active.response_complete:
             self._active.disconnected = True
@@ -104,7 +104,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else None
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; those of a refused client are let go."""
+        """Parse bytes; those of a refused client are discarded."""
         if self._refused is not None:
             return
         if not self._admitted:
@@ -120,16 +120,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
-                # What follows would be another protocol's, to the parser.
+                # The parser would take the next bytes for another protocol.
                 self.cycle.keep_alive = False
         except (httptools.HttpParserError, _RefusedError):
             self._refuse(self._refused or malformed())
 
     def _feed(self, data: bytes) -> None:
-        """Parse bytes, no more at once than a head may have, and look at what is missing then.
+        """Parse bytes, in pieces no larger than a head may be, and set the next deadline.
 
         Raises:
-            httptools.HttpParserError, _RefusedError: nothing more is to be read.
+            httptools.HttpParserError, _RefusedError: reading must end.
         """
         limit = self._limits.max_head_bytes
         size, at = len(data), 0
@@ -152,7 +152,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     # -- deadlines ----------------------------------------------------------------------------
 
     def _look_ahead(self, received: int) -> None:
-        """Set the deadline of what has not come yet."""
+        """Set the deadline of the missing part."""
         if not self._in_head:
             self._await_body(received)
         elif not self._head_bytes:
@@ -163,7 +163,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._await(self._limits.head_deadline_s)
 
     def _await_body(self, received: int) -> None:
-        """Give a body time for what it has brought; never more than silence may take."""
+        """Extend a body's deadline by the bytes that have arrived, up to the limit on silence."""
         limits = self._limits
         if self._deadline is None:
             self._await(limits.body_deadline_s)
@@ -188,7 +188,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._expire()
 
     def _is_ours_to_go_on(self) -> bool:
-        """Whether a body waits for us: to read it, or to say that we want it."""
+        """Whether the body waits for us: to read on, or to send `100 Continue`."""
         cycle = self.cycle
         return self.flow.read_paused or (
             cycle.waiting_for_100_continue and not cycle.response_complete
@@ -209,12 +209,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     # -- refusals -----------------------------------------------------------------------------
 
     def _stop(self, error: GatewayError) -> NoReturn:
-        """Have the parser end, and the client refused."""
+        """End the parser, and refuse the client."""
         self._refused = error
         raise _RefusedError
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer with an error if it can still be one, let go of what was read, and end."""
+        """Respond with an error if no response has begun, discard the request, and end."""
         ERRORS.labels(error.code).inc()
         logger.debug("request_refused code=%s", error.code)
         self._refused = error
@@ -226,7 +226,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_answerable(self) -> bool:
-        """Whether nothing of another answer, or of this request's own, was said before."""
+        """Whether an error response can be written: no other response has begun."""
         if self._in_head:
             return not self._answers()
         return self._active is self.cycle and not self._active.response_started
@@ -235,7 +235,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         return self._active is not None and not self._active.response_complete
 
     def _let_go(self) -> None:
-        """Keep nothing of the request; an application that has begun hears that it is gone."""
+        """Discard the request; a running application gets a disconnect."""
         self._settle()
         self._unset_keepalive_if_required()
         if self._active is not None and not self._active.response_complete:
@@ -249,7 +249,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self.url = b""
 
     def _say_last(self, response: bytes) -> None:
-        """Write a response, and read on for a moment without keeping anything."""
+        """Write a last response, then read and discard for a moment."""
         self.transport.write(response)
         if not self._linger():
             self.transport.close()
@@ -259,12 +259,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._await(LINGER_S)
 
     def _linger(self) -> bool:
-        """Whether a refused connection may stay for a moment."""
+        """Whether a refused connection may be kept for a moment."""
         self._lingers = self._lingers or self._guard.linger()
         return self._lingers
 
     def shutdown(self) -> None:
-        """End with what is under way; a request that is not whole is refused."""
+        """End after the responses under way; an incomplete request is refused."""
         if self._refused is not None:
             self.transport.close()
         elif (self._head_bytes or not self._in_head) and self._is_answerable():
@@ -273,12 +273,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def break_off(self) -> None:
-        """End at once; the application hears that the client is gone."""
+        """End at once; the application gets a disconnect."""
         self._refused = DrainingError("unable to continue; this process is shutting down")
         self._let_go()
         self.transport.abort()
 
-    # -- what the parser says -----------------------------------------------------------------
+    # -- callbacks of the parser --------------------------------------------------------------
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the target."""
@@ -288,14 +288,14 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._stop(TargetTooLongError(f"unable to read a target of more than {limit} bytes"))
 
     def on_headers_complete(self) -> None:
-        """Hand the request over: from here on it is in its body."""
+        """Start the application: the body follows."""
         if len(self.headers) > self._limits.max_head_fields:
             self._stop(_head_too_large(f"{self._limits.max_head_fields} fields"))
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(pipelined_refused())
         super().on_headers_complete()
         if not self.parser.should_upgrade() or not self._should_upgrade():
-            self.headers = []  # the application has its own; what comes now is trailers
+            self.headers = []  # the application has its own copy; further fields are trailers
         self._fields = len(self.headers)
         self._in_head = self._head_has_begun = False
         self._head_bytes = self._unheard = 0
@@ -307,7 +307,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request has come whole."""
+        """Count a complete request."""
         if len(self.headers) != self._fields:
             self._stop(trailers_refused())
         self._in_head = True
@@ -320,7 +320,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
 
 class _RefusedError(Exception):
-    """Nothing more of this client is read; the connection knows why."""
+    """Reading of this client has ended; the connection has the reason."""
 
 
 def _head_too_large(limit: str) -> HeadTooLargeError:

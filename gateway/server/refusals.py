@@ -1,4 +1,4 @@
-"""What the server refuses by itself, and the bytes that say so."""
+"""Errors of the server itself, and their responses as bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TargetTooLongError(ClientError):
 
 
 class RequestTimeoutError(ClientError):
-    """A request has not come whole within its time."""
+    """A request is incomplete at its deadline."""
 
     code = "request_timeout"
     http_status = 408
@@ -32,7 +32,7 @@ class RequestTimeoutError(ClientError):
 
 
 class TooManyConnectionsError(GatewayError):
-    """The process, or the client's address, has as many connections as it may have."""
+    """The process, or the client's address, is at its limit of connections."""
 
     code = "too_many_connections"
     http_status = 503
@@ -40,17 +40,17 @@ class TooManyConnectionsError(GatewayError):
 
 
 def malformed() -> InvalidRequestError:
-    """Return what bytes that are no HTTP are answered with."""
+    """Return the error for bytes that are not HTTP."""
     return InvalidRequestError("unable to read the request; it is not HTTP/1.1")
 
 
 def trailers_refused() -> InvalidRequestError:
-    """Return what fields after a body are answered with."""
+    """Return the error for trailers."""
     return InvalidRequestError("unable to accept trailers; send these fields in the head")
 
 
 def pipelined_refused() -> InvalidRequestError:
-    """Return what requests that wait for no answer end with."""
+    """Return the error for too many pipelined requests."""
     return InvalidRequestError("unable to accept so many pipelined requests; wait for the answers")
 
 

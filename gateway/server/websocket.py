@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, with bounds on what it keeps for a client."""
+"""uvicorn's WebSocket protocol, with limits on the memory of a client."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_FRAGMENTS: Final = 4096
-"""Frames of one message. Empty ones cost memory, and count for nothing in its size."""
+"""Most frames of one message. Empty frames cost memory, but add nothing to its size."""
 
 MAX_UNREAD_PONGS: Final = 64
-"""Answers to pings that a client may leave unread."""
+"""Most pongs that a client may leave unread."""
 
 
 class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """One connection; the HTTP protocol that it began with has counted it."""
+    """One connection, counted by the HTTP protocol that it began with."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -35,7 +35,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._deadline: float | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a message has to come as fast as the body of a request."""
+        """Parse bytes; a message must arrive as fast as the body of a request."""
         super().data_received(data)
         if not (self.frames or self.conn.reader.buffer):
             if self._deadline is not None:
@@ -49,7 +49,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
             self._deadline = next_deadline(self._deadline, now, len(data), limits)
 
     def look(self, now: float, elapsed_s: float) -> None:
-        """Close the connection if a message has taken too long; see `Guard`."""
+        """Close the connection if a message is past its deadline; see `Guard`."""
         if self._deadline is None:
             return
         if self.read_paused:
@@ -63,7 +63,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._guard.forget(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Release the connection."""
         self._settle()
         self._guard.release(self.client[0] if self.client else None)
         super().connection_lost(exc)
@@ -76,7 +76,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
     def handle_ping(self) -> None:
-        """Answer a ping, unless the client takes no answers."""
+        """Answer a ping, unless the client does not read."""
         if self.writable.is_set():
             self._unread_pongs = 0
         self._unread_pongs += 1
@@ -86,7 +86,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_ping()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message over; a text has to be UTF-8 (RFC 6455 §8.1)."""
+        """Deliver a message; a text must be UTF-8 (RFC 6455 §8.1)."""
         if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
             self._fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
             return

@@ -1,1 +1,1 @@
-"""What can be set: sections, where values come from, and their documentation."""
+"""Settings: sections, sources of values, and documentation."""

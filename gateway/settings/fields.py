@@ -1,4 +1,4 @@
-"""What all sections of the settings are made of: their base, and types with bounds."""
+"""Building blocks of all sections: their base, and types with bounds."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ Level: TypeAlias = Annotated[int, Meta(ge=5, le=7)]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the settings file; what it does not have is refused."""
+    """A table of the settings file; unknown fields are refused."""

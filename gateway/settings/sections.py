@@ -1,8 +1,8 @@
 """Settings: their sections, defaults and bounds, as frozen Structs.
 
 Settings name secrets (the environment variables that hold them) and never contain one; the
-password in a Redis URL is the exception, and is never logged. `settings_source.py` reads
-and checks them; docs/settings.md is made from the descriptions here by `midstream settings`.
+password in a Redis URL is the exception, and is never logged. `source.py` reads and checks them;
+`midstream settings` makes docs/settings.md of the descriptions here.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ class AuthSettings(Section, frozen=True, kw_only=True):
     tenant_claim: Annotated[
         Text,
         Meta(
-            description="The claim that names the bearer's tenant. Sessions are of one tenant, and "
-            'nobody of another sees them but `role = "admin"`. Tokens without it share a tenant.'
+            description="The claim that names the bearer's tenant. Sessions are of one tenant; "
+            'only `role = "admin"` sees those of another. Tokens without it share a tenant.'
         ),
     ] = "tenant"
     cookie: Annotated[
@@ -192,8 +192,8 @@ class AuthSettings(Section, frozen=True, kw_only=True):
 class AgentKeySettings(Section, frozen=True, kw_only=True):
     """A key with which agents outside the gateway write runs, `[agent_keys.NAME]`.
 
-    It acts for the user that a request names. Without any, everybody may write runs while
-    `auth.mode` is `none`, and nobody otherwise.
+    It acts for the user that a request names. Without any key, all callers may write runs while
+    `auth.mode` is `none`, and none otherwise.
     """
 
     key_env: Annotated[
@@ -282,7 +282,7 @@ NAMED_TABLES: Final[dict[str, type[Struct]]] = {
     "agents": AgentSettings,
     "providers": ProviderSettings,
 }
-"""The tables of which there may be many, `[agents.NAME]`."""
+"""Tables with names, such as `[agents.NAME]`."""
 
 
 def environment_name(section: str, field: str) -> str:

@@ -1,8 +1,8 @@
-"""Where settings come from: one file and the environment, checked at start.
+"""Sources of settings: one file and the environment, checked at start.
 
 Precedence: command line, environment, file, default. Every field of every section has an
 environment variable, `MIDSTREAM_SECTION_FIELD`; agents and providers are configured in the
-file only. Whatever is wrong is one sentence, before anything has started.
+file only. An error is one sentence, before anything has started.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MIN_SECRET_BYTES: Final = 32
 """HS256 is as strong as its key; RFC 7518 §3.2 wants at least the hash's size."""
 
 _AGENT_KEY: Final = re.compile(r"[!-~]{16,}")
-"""Printable ASCII without blanks, as it goes into a header."""
+"""Printable ASCII without blanks, as a header needs it."""
 
 _ALIASES: Final = {"REDIS_URL": ("redis", "url")}
 _OTHER_VARIABLES: Final = frozenset({"MIDSTREAM_CONFIG"})
@@ -65,7 +65,7 @@ _OWN_HEADERS: Final = frozenset(
         *("user-agent", "x-midstream-run-id", "x-midstream-key"),
     }
 )
-"""Of one connection, or the gateway's own to write (RFC 9110 §7.6.1)."""
+"""Headers of one connection, or of the gateway itself (RFC 9110 §7.6.1)."""
 
 
 def load_settings(
@@ -173,7 +173,7 @@ def _lower(text: str) -> str:
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Check what no single type can say."""
+    """Check rules that no single type can express."""
     _check_exposure(settings)
     _check_networks(settings.connections.trusted_proxies)
     _check_auth(settings.auth, environment)
@@ -308,7 +308,7 @@ def _check_azure(name: str, provider: ProviderSettings, environment: Mapping[str
 
 
 def _check_backend(name: str, agent: AgentSettings, environment: Mapping[str, str]) -> None:
-    """Check what an agent with a `url` sends, and where to."""
+    """Check the address and the headers of an agent with a `url`."""
     if not _is_http_url(agent.url):
         raise SettingsError(
             f"unable to use the setting `agents.{name}.url`; it must begin with http:// or "

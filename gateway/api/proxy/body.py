@@ -1,4 +1,4 @@
-"""A request's body on its way through, and whether its sender is still there."""
+"""Body of a proxied request, and the disconnect of its caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GoneError(Exception):
-    """The caller has left, or takes nothing any more."""
+    """The caller has left, or does not read."""
 
 
 class RequestBody:
@@ -26,7 +26,7 @@ class RequestBody:
         limit_bytes: of the body.
 
     Attributes:
-        failure: why it could not be read to its end.
+        failure: set if it could not be read to its end.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RequestBody:
                 self.failure = _too_large(limit_bytes)
 
     async def open(self) -> bytes | AsyncIterator[bytes] | None:
-        """Return the body: whole if it has come whole, None if there is none.
+        """Return the body: bytes if it has arrived whole, None if there is none.
 
         Raises:
             TooLargeError: it says so itself.

@@ -1,4 +1,4 @@
-"""Our own errors in the provider's shape, so that its SDK shows them as it shows its own."""
+"""Our errors in the provider's format, so that its SDK reports them as its own."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _ANTHROPIC_TYPES: Final = {
 }
 
 SDK_WAIT_S: Final = 60
-"""The longest `retry-after` that both SDKs obey: after a longer one they would come too early."""
+"""Longest `retry-after` that both SDKs obey; on a longer one they retry too early."""
 
 
 def error_answer(
     error: GatewayError, *, anthropic: bool
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return the status, headers and body that tell of an error.
+    """Return the status, headers and body of an error.
 
-    `x-should-retry` is what both SDKs obey: by themselves they would send a 409 again.
+    Both SDKs obey `x-should-retry`; without it they would retry a 409.
     """
     status = error.http_status
     if anthropic:

@@ -40,9 +40,9 @@ class SessionHeaders(Struct, frozen=True, kw_only=True):
     """The values of these headers.
 
     Attributes:
-        text: what the person has said, whatever prompt the call makes of it.
+        text: the person's own words, without the prompt around them.
         ends: the run ends with this call.
-        tried: how often it was tried before.
+        tried: number of earlier tries.
     """
 
     wire: Wire
@@ -56,10 +56,10 @@ class SessionHeaders(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, scope: Scope, target: Target) -> SessionHeaders | None:
-        """Return what they say; None for a request that is no call, or names no session.
+        """Return the values; None for a request that is no call, or names no session.
 
         Raises:
-            InvalidRequestError: one of the ids cannot be one, or another value not be read.
+            InvalidRequestError: an invalid id or value.
         """
         headers = Headers.from_scope(scope)
         session_id = headers.get(SESSION_HEADER)

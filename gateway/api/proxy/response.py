@@ -1,4 +1,4 @@
-"""The response of a proxied request, and the block that ends when its caller leaves."""
+"""Response of a proxied request, and a block that is cancelled when its caller leaves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProxyExchange:
         self._writing = deadline.waiter()
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head; of a stream, with the word that nginx and others must not buffer it."""
+        """Send the head; of a stream, with the header that turns off buffering in nginx."""
         self.started = True
         names = {name.lower(): value for name, value in headers}
         if names.get(b"content-type", b"").startswith(b"text/event-stream"):
@@ -42,7 +42,7 @@ class ProxyExchange:
         """Send a piece of the body.
 
         Raises:
-            GoneError: the caller takes nothing any more.
+            GoneError: the caller does not read.
         """
         try:
             with self._writing:
@@ -51,11 +51,11 @@ class ProxyExchange:
             raise GoneError("slow") from None
 
     def close(self) -> None:
-        """Write no more."""
+        """End the writes."""
         self._writing.close()
 
     async def refuse(self, error: GatewayError, *, anthropic: bool) -> None:
-        """Send an error of ours as the whole response."""
+        """Send one of our errors as the whole response."""
         status, headers, body = error_answer(error, anthropic=anthropic)
         await self.start(status, headers)
         await self.write(body, more=False)

@@ -1,8 +1,8 @@
 """`/proxy/PROVIDER/...`: a provider's own API, passed through, for its own SDKs.
 
-Bytes go through as they come, in both directions. A response that the provider breaks off
-is broken off here too, and a caller that leaves takes the provider's connection along. A
-call that names a session is a run of it besides: see `proxy_session.py`.
+Bytes are forwarded as they arrive, in both directions. A response that the provider breaks off is
+broken off here too, and a caller's disconnect closes the connection to the provider. A call that
+names a session is also a run of it: see `session_call.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FROM_PAGES: Final = frozenset({b"origin", b"sec-fetch-site"})
-"""Headers that browsers send, and that their pages cannot leave out."""
+"""Headers that browsers always send, and pages cannot remove."""
 
 _KEY_HEADER: Final = "x-api-key"
 
@@ -66,7 +66,7 @@ class Proxy:
         if scope["type"] == ScopeType.WEBSOCKET:
             await send({"type": "websocket.close", "code": 4500, "reason": "only HTTP is proxied"})
             return
-        # What wraps `send` would add headers, and costs more than passing a piece on.
+        # Wrappers of `send` add headers, and cost more than forwarding a piece.
         response = ProxyExchange(
             scope.get(SERVER_SEND, send),  # type: ignore[arg-type]
             self._deadline,
@@ -98,7 +98,7 @@ class Proxy:
             error = as_gateway_error(failure)
             ERRORS.labels(error.code).inc()
             if response.started:
-                # Returning without the last body is what breaks a response off.
+                # Returning without the last body breaks the response off.
                 logger.info("proxy_broken_off reason=%s", error.code)
                 return
             await response.refuse(
@@ -108,7 +108,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Passage:
-    """One request that is passed on."""
+    """One request to forward."""
 
     api: Api
     settings: ProxySettings
@@ -118,7 +118,7 @@ class _Passage:
     response: ProxyExchange
 
     async def serve(self, receive: Receive) -> None:
-        """Pass it on, and its answer back.
+        """Forward it, and its response back.
 
         Raises:
             GatewayError: before the response has begun, for the caller; else why it broke off.
@@ -149,13 +149,13 @@ class _Passage:
                     async with api.upstreams.open(
                         self.upstream, str(self.scope.get("method")), url, headers, content
                     ) as answer:
-                        await _pass_on(answer, self.response)
+                        await _forward(answer, self.response)
                 except GatewayError as failure:
-                    # A body that could not be read is why the request could not be made.
+                    # A body that could not be read explains the failed request.
                     raise body.failure or failure from None
 
     def _admit(self) -> Caller:
-        """Return for whom the request is made; a key of ours goes no further.
+        """Return the caller; a key of ours is never forwarded.
 
         Raises:
             ForbiddenError, UnauthorizedError: see `Gate.admit_agent`.
@@ -174,7 +174,7 @@ class _Passage:
         """Return the headers that go to the provider; never one with an agent key in it.
 
         Raises:
-            UnauthorizedError: the provider is to be called with a key that is one of ours.
+            UnauthorizedError: one of our keys stands in for the provider's.
         """
         holds = self.api.gate.holds_agent_key
         passed = request_headers(self.scope["headers"])
@@ -195,7 +195,7 @@ async def _find(upstreams: Upstreams, target: Target) -> Upstream:
     return upstream
 
 
-async def _pass_on(answer: Answer, response: ProxyExchange) -> None:
+async def _forward(answer: Answer, response: ProxyExchange) -> None:
     await response.start(answer.status, response_headers(answer.headers))
     while data := await answer.read():
         await response.write(data)

@@ -86,7 +86,7 @@ class SessionCall:
         body: RequestBody,
         response: ProxyExchange,
     ) -> None:
-        """Make the call, and pass its answer on.
+        """Make the call, and forward its answer.
 
         Raises:
             GatewayError: before the response has begun, for the caller; else why it broke off.
@@ -185,7 +185,7 @@ class SessionCall:
                 _end(step, reader, reader.receive_last())
             raise
         rest, chunks = reader.receive_eof()
-        # Before its caller has the last byte: it may leave with it, or make its next call.
+        # Before the caller has the last byte, at which it may leave or make its next call.
         _end(step, reader, chunks)
         answer.complete()
         await step.settled()
@@ -208,7 +208,7 @@ class SessionCall:
         failure = answer.failure(begin, self._secrets)
         comes_again = _is_tried_again(answer.status)
         if comes_again:
-            # Its turn waits for the next try, and says nothing of this one.
+            # The turn waits for the retry, and does not report this failure.
             session = self._headers.session_id
             logger.warning("proxied_call_failed session=%s %s", session, failure.note)
         step.fail(failure, comes_again=comes_again)
@@ -225,7 +225,7 @@ class SessionCall:
         return WholeReader(call, translator)
 
     async def _end_stopped(self, call: Call, response: ProxyExchange) -> None:
-        """End the caller's response, of which the provider's part was cut off.
+        """End the caller's response after a stop has cut off the provider's.
 
         Raises:
             RunStoppedError: it has not begun, or cannot be ended well.
@@ -245,9 +245,9 @@ class SessionCall:
 async def _read_along(
     reader: EventsReader | WholeReader, step: Step, answer: Answer, response: ProxyExchange
 ) -> bytes:
-    """Pass an answer on as far as its last event, or its end; return what is still to pass.
+    """Forward an answer up to its last event or piece, and return the rest.
 
-    Of a body that does not stream that is its last piece: with it, its caller would have all.
+    The rest of a body that does not stream is its last piece: with it, the caller has all.
     """
     closing, held = False, b""
     while data := await answer.read():
@@ -258,7 +258,7 @@ async def _read_along(
             if reader.ended:
                 return held + passed
             if reader.result.failure is not None:
-                # Before the caller is told, who may leave with it.
+                # Before the caller sees the failure, at which it may leave.
                 answer.note_request(reader.result.failure)
                 step.end(reader.result)
             closing = True
@@ -312,7 +312,7 @@ def _is_tried_again(status: int) -> bool:
 
 
 def _uncompressed(headers: list[Header]) -> list[Header]:
-    """Ask for an answer that can be read along; one that is compressed comes in larger pieces."""
+    """Request an uncompressed answer: it can be read along, and arrives in smaller pieces."""
     kept = [each for each in headers if each[0] != b"accept-encoding"]
     return [*kept, (b"accept-encoding", b"identity")]
 

@@ -1,7 +1,7 @@
 """Target of a request to `/proxy`, and the headers that are forwarded to it.
 
-The host is the provider's whatever the request says: only a path and a query come from it,
-and a path that could mean another one at the other side is refused.
+The host is always the provider's. Only a path and a query come from the request, and a path that
+the provider could read as another one is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OF_ONE_CONNECTION: Final = frozenset(
         b"upgrade",
     }
 )
-"""Hop-by-hop (RFC 9110 §7.6.1, and what came before it)."""
+"""Hop-by-hop headers (RFC 9110 §7.6.1 and its predecessors)."""
 
 _NOT_UPSTREAM: Final = _OF_ONE_CONNECTION | {
     b"host",
@@ -51,7 +51,7 @@ _NOT_BACK: Final = _OF_ONE_CONNECTION | {
 }
 
 _SEGMENT: Final = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@%]*")
-# What some server decodes before it splits the path, or takes for the end of a line: a slash, a
+# Characters that some server decodes before it splits the path, or takes for a line end: a slash, a
 # backslash, a dot, a percent sign, a control.
 _ENCODED_TRAP: Final = re.compile(rb"%(?:2[eEfF5]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
 _ENCODED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -61,7 +61,7 @@ _QUERY: Final = re.compile(rb"[!-~]*")
 class Target(Struct, frozen=True):
     """A provider's name, and a path and query below it: ASCII, as on the wire.
 
-    `path` has no slash at its begin.
+    `path` has no leading slash.
     """
 
     provider: str
@@ -70,7 +70,7 @@ class Target(Struct, frozen=True):
 
 
 def read_target(scope: Mapping[str, Any]) -> Target:
-    """Return where an HTTP request to `/proxy/NAME/...` wants to go.
+    """Return the target of an HTTP request to `/proxy/NAME/...`.
 
     Raises:
         InvalidRequestError: its path could mean different things to different servers.
@@ -97,10 +97,10 @@ def read_target(scope: Mapping[str, Any]) -> Target:
 
 
 def request_headers(headers: Iterable[Header]) -> list[Header]:
-    """Return the headers that go to the provider, in their order.
+    """Return the headers to forward to the provider, in order.
 
     Raises:
-        InvalidRequestError: one of them cannot be sent as it came.
+        InvalidRequestError: one of them cannot be forwarded unchanged.
     """
     listed = list(headers)
     dropped = _NOT_UPSTREAM | _named_by_connection(listed)
@@ -119,7 +119,7 @@ def request_headers(headers: Iterable[Header]) -> list[Header]:
 
 
 def response_headers(headers: Sequence[Header]) -> list[Header]:
-    """Return the headers that go back to the caller: their order, case and bytes."""
+    """Return the headers to forward to the caller, unchanged in order, case and bytes."""
     dropped = _NOT_BACK | _named_by_connection(headers)
     if any(name.lower() == b"transfer-encoding" for name, _ in headers):
         dropped |= {b"content-length"}
@@ -127,7 +127,7 @@ def response_headers(headers: Sequence[Header]) -> list[Header]:
 
 
 def _named_by_connection(headers: Iterable[Header]) -> frozenset[bytes]:
-    """Return the headers that `connection` says are for this hop; the body's length is ours."""
+    """Return the headers that `connection` names as of this hop, and the body's length."""
     named = {
         token.strip().lower()
         for name, value in headers
