@@ -68,7 +68,7 @@ def _check_given(agent: object) -> None:
     """Raise SettingsError unless an application's agent is an `Agent`."""
     if not isinstance(agent, Agent):
         raise SettingsError(
-            f"unable to use {agent!r:.80} as an agent; give a `gateway.Agent(name, function)`"
+            f"unable to use {agent!r:.80} as an agent; give a `midstream.Agent(name, function)`"
         )
 
 

@@ -261,8 +261,8 @@ def test_imported_agent_of_another_class_keeps_what_it_can_do(module: ModuleType
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (answer, r"give a `gateway\.Agent\(name, function\)`"),
-        (object(), r"give a `gateway\.Agent\(name, function\)`"),
+        (answer, r"give a `midstream\.Agent\(name, function\)`"),
+        (object(), r"give a `midstream\.Agent\(name, function\)`"),
         ({"executes": True}, r"its `traits` must be an AgentTraits"),
     ],
 )
