@@ -1,4 +1,4 @@
-"""Identifiers, so that they cannot be swapped, and which of them we accept from outside."""
+"""Types of identifiers, which cannot be swapped, and checks of those from outside."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ UserId = NewType("UserId", str)
 """The `sub` of a token; `ANONYMOUS` while authentication is off."""
 
 TenantId = NewType("TenantId", str)
-"""Whose people a token's bearer is one of; `NO_TENANT` where nobody says so."""
+"""The tenant of a token's bearer; `NO_TENANT` if tokens name none."""
 Reach = NewType("Reach", str)
-"""Whose session a change may touch: `TENANT|USER`, `TENANT|*` for any user's, or `*`."""
+"""The sessions that a change may touch: `TENANT|USER`, `TENANT|*` for any user's, or `*`."""
 
 ANONYMOUS: Final = UserId("")
 NO_TENANT: Final = TenantId("")
 EVERYWHERE: Final = Reach("*")
-"""For the gateway's own work, and for what was decided before."""
+"""Reach of the gateway's own work, and of changes that were checked before."""
 
 MAX_ID_LENGTH: Final = 128
 """Long enough for a UUID with a prefix; short enough that a key stays one cache line or two."""
@@ -58,7 +58,7 @@ def check_id(value: str, what: str) -> str:
 def escaped(text: str) -> str:
     """Return any text as characters that ids may have: others become `=XX`.
 
-    No two texts come to the same (`auth0|7` is `auth0=7C7`).
+    Distinct texts stay distinct (`auth0|7` is `auth0=7C7`).
     """
     # A lone surrogate is valid JSON, if not valid text.
     octets = text.encode("utf-8", "surrogatepass")

@@ -35,7 +35,7 @@ ERROR_HEADER: Final = "x-midstream-error"
 """Header with the code, where the body is a sentence."""
 
 RETRY_AFTER_S: Final = "1"
-"""For temporary errors: long enough for another process to take the address over."""
+"""`retry-after` of temporary errors: another process serves the address by then."""
 
 
 class InternalError(GatewayError):

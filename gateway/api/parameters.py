@@ -75,7 +75,7 @@ def client_of(request: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> st
 
 
 def sequence_after(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None:
-    """Return the sequence of the last chunk that the client has, if it says so.
+    """Return the sequence of the last chunk that the client has, if it names one.
 
     From `?after=`, or `Last-Event-ID`.
 
@@ -93,7 +93,7 @@ def sequence_after(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None
 
 
 def position_after(connection: ASGIConnection[Any, Any, Any, Any]) -> Position | None:
-    """Return the position in the log that the client has seen, if it says so.
+    """Return the position in the log that the client has seen, if it names one.
 
     Raises:
         InvalidPositionError: not of the form `epoch:offset`.

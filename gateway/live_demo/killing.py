@@ -62,7 +62,7 @@ class Killing:
             os.kill(self._pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DEATH_LIMIT_S):
-                while await self._is_at_work():  # noqa: ASYNC110 - nobody tells of another's child
+                while await self._is_at_work():  # noqa: ASYNC110 - no event: another's child
                     await asyncio.sleep(DEATH_TICK_S)
         with contextlib.suppress(StoreUnavailableError):
             for dead in await to_thread(self._process_map.deaths):

@@ -70,7 +70,7 @@ class Asset(Struct, frozen=True):
 
 
 def read_build(folder: Traversable) -> dict[str, Asset]:
-    """Return the built files by their path below `/`; without a build, a page that says so."""
+    """Return the built files by their path below `/`; without a build, a page with the command."""
     files = dict(_files(folder, "")) if folder.is_dir() else {}
     files.setdefault("index.html", NOT_BUILT.encode())
     return {name: Asset.of(name, content) for name, content in files.items()}

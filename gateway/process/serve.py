@@ -40,7 +40,7 @@ SEND_BUFFER_BYTES: Final = 64 * 1024
 
 BACKLOG: Final = 2048
 MAX_FAILED_STARTS: Final = 5
-"""In a row, of one worker, before the gateway gives up."""
+"""Failed starts of one worker in a row, at which the gateway gives up."""
 RESTART_DELAY_S: Final = 0.5
 """Doubled with each failed start; a worker that has served is replaced at once."""
 REDIS_WATCH_S: Final = 0.2

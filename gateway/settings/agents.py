@@ -57,7 +57,7 @@ class ToolOptionSettings(Section, frozen=True, kw_only=True):
 class ClientToolSettings(ToolOptionSettings, frozen=True, kw_only=True):
     """A tool that the client executes, `[agents.NAME.client_tools.TOOL]`.
 
-    The run ends with its call; the client's answer goes on with the message.
+    The run ends with its call; the client's answer continues the message.
     """
 
     description: Annotated[str, Meta(description="Description for the model.")] = ""

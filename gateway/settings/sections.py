@@ -159,7 +159,7 @@ class AuthSettings(Section, frozen=True, kw_only=True):
 
     mode: Annotated[
         Literal["none", "jwt"],
-        Meta(description="`none`: everybody is the same anonymous user. `jwt`: tokens."),
+        Meta(description="`none`: all callers are one anonymous user. `jwt`: tokens."),
     ] = "none"
     secret_env: Annotated[
         Text,

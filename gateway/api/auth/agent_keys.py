@@ -86,8 +86,8 @@ class AgentKeys:
         """Return for whom an agent acts.
 
         Args:
-            user: who it says that is: the `sub` of their tokens. None: whoever owns the
-                session, where people have tokens; else the anonymous user, who is everybody.
+            user: that the request names: the `sub` of their tokens. None: the session's owner,
+                where people have tokens; otherwise the anonymous user.
 
         Raises:
             UnauthorizedError: the key is not one of ours, or the user cannot be one.

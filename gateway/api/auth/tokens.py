@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 SECRET_ALGORITHMS: Final = ("HS256",)
 KEY_ALGORITHMS: Final = frozenset({"RS256", "ES256"})
-"""Of a JWKS. Never an HMAC: its key would be public."""
+"""Algorithms of a JWKS. No HMAC: its key would be public."""
 
 JWKS_TIMEOUT_S: Final = 5.0
 JWKS_COOLDOWN_S: Final = 10.0
@@ -167,7 +167,7 @@ class PublicKeys:
     """A JWKS from a file or a URL: cached, read again off the event loop.
 
     An unknown key id reads it at once, if the cooldown allows. While it cannot be read, the
-    keys at hand go on working.
+    known keys stay valid.
     """
 
     def __init__(self, source: str, max_age_s: float) -> None:

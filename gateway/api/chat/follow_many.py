@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 MAX_FEEDS: Final = 64
-"""In one response: more than the tabs that a person keeps open."""
+"""Most feeds of one response: more than the tabs that a person keeps open."""
 
 MAX_TABS: Final = 999
 """Most tabs of a session that one response may count for."""

@@ -46,7 +46,7 @@ class RequestBody:
         """Return the body: bytes if it has arrived whole, None if there is none.
 
         Raises:
-            TooLargeError: it says so itself.
+            TooLargeError: its `content-length` is over the limit.
             GoneError: the caller has left.
         """
         if self.failure is not None:
