@@ -196,6 +196,9 @@ class Sessions:
                 cursor = first.last + 1
             else:
                 cursor = 0 if after is None else after + 1
+                if cursor > log.next:
+                    # Another gateway may have shown what this one has not heard of yet.
+                    await log.look()
                 if cursor > log.next or cursor < 0:
                     raise NotRecoveredError(
                         "unable to continue after this chunk; the run does not have it",

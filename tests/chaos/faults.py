@@ -54,6 +54,7 @@ class Breaker:
         self._choose = choose
         self._scale = scale
         self._at_redis = asyncio.Lock()
+        self._by_clock = asyncio.Lock()
 
     async def do_one(self) -> None:
         """Do one fault of any kind."""
@@ -173,7 +174,7 @@ class Breaker:
     async def pause_redis(self) -> None:
         """Writes alone are held back, or all."""
         kind = self._choose.choice(["WRITE", "ALL"])
-        async with self._at_redis:
+        async with self._at_redis, self._by_clock:  # set back, its clock would prolong the pause
             with self._ledger.unwell():
                 for_s = self._choose.choice([0.1, 0.7, 2.5, 6.0]) * self._scale
                 await self._ask("CLIENT PAUSE", int(for_s * 1000), kind)
@@ -325,7 +326,8 @@ class Breaker:
     async def set_clock(self) -> None:
         """Forward or back, by minutes."""
         if self._world.clock is not None:
-            self._world.clock.set(self._choose.choice([-900, -30, 0, 30, 900]))
+            async with self._by_clock:
+                self._world.clock.set(self._choose.choice([-900, -30, 0, 30, 900]))
             self._ledger.shaken()
 
     # -- between them -------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from midstream.agents.base import cut_call
 from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import AbortChunk, ErrorChunk
 from midstream.protocol.errors import ProtocolError
 from midstream.protocol.salvage import salvaged
 from midstream.protocol.writer import ChunkWriter
@@ -46,11 +47,25 @@ class _Remains(Struct, frozen=True):
 
     Attributes:
         assembler: None if the message cannot be told: the stored one stays as it is.
+        outcome: how the run ended, if its log has the end; None if the end is still to be written.
     """
 
     writer: ChunkWriter
     assembler: Assembler | None
     is_whole: bool
+    outcome: RunOutcome | None = None
+
+
+def outcome_of(chunks: Sequence[AnyChunk]) -> RunOutcome:
+    """Return how a run ended whose log has its end, and whose state does not say so.
+
+    Redis writes both in one step. It breaks off in the middle where somebody takes a right from its
+    user at that moment; another server may have been given one without the other.
+    """
+    kinds = {type(chunk) for chunk in chunks}
+    if AbortChunk in kinds:
+        return RunOutcome.STOPPED
+    return RunOutcome.FAILED if ErrorChunk in kinds else RunOutcome.FINISHED
 
 
 class RunCloser:
@@ -102,20 +117,28 @@ class RunCloser:
                 *(taken.run.id, taken.key.session_id),
             )
             sentence = UNREADABLE_SENTENCE
-        stopped = outcome is RunOutcome.STOPPED
-        # Its process is gone: any call of it may have begun.
-        begun = [call.id for call in remains.writer.waiting]
-        cut = cut_call(self._find_traits(taken.run.agent), begun, stopped=stopped)
-        if stopped:
-            closing = remains.writer.abort(cut=cut)
-        else:
-            closing = remains.writer.fail(sentence, cut=cut)
+        outcome = remains.outcome or outcome
+        closing = self._closing(taken, remains, outcome, sentence)
         request = self._request(taken, closing, outcome, remains.assembler)
         answer = await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
         if answer is not None and answer.status is AppendStatus.NEWER:
             return False
         RUNS_ENDED.labels(outcome).inc()
         return True
+
+    def _closing(
+        self, taken: TakenOver, remains: _Remains, outcome: RunOutcome, sentence: str
+    ) -> list[AnyChunk]:
+        """Return the chunks that are still to come: none after a `finish`."""
+        if remains.writer.ended:
+            return []
+        stopped = outcome is RunOutcome.STOPPED
+        # Its process is gone: any call of it may have begun.
+        begun = [call.id for call in remains.writer.waiting]
+        cut = cut_call(self._find_traits(taken.run.agent), begun, stopped=stopped)
+        if stopped:
+            return remains.writer.abort(cut=cut)
+        return remains.writer.fail(sentence, cut=cut)
 
     async def _remains(self, taken: TakenOver) -> _Remains:
         """Rebuild a run from its log, as far as that can be read."""
@@ -130,7 +153,8 @@ class RunCloser:
             # What it continues cannot be read: nothing may be written in its place.
             logger.warning("run_lost_in_log run=%s reason=%r", run.id, error)
             return _Remains(ChunkWriter(run.message_id), None, is_whole=False)
-        return _Remains(writer, assembler, is_whole=is_whole and fits)
+        outcome = outcome_of(chunks) if writer.ended else None
+        return _Remains(writer, assembler, is_whole=is_whole and fits, outcome=outcome)
 
     def _request(
         self,

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from midstream.agents.base import AgentRequest, Interrupted
 from midstream.errors import AgentNotFoundError
 from midstream.ids import NO_TENANT, TenantId, UserId
+from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.log.stored_run import model_history, stored_chunks, stored_message
@@ -136,6 +137,8 @@ class Succession:
     def _may_go_on(self, taken: TakenOver, durable: DurableRuns, interrupted: Interrupted) -> bool:
         if taken.stopped_by is not None:
             return False
+        if any(isinstance(chunk, FinishChunk) for chunk in interrupted.chunks[-1:]):
+            return False  # it has its end, and is only to be closed
         if taken.key.fence - 1 > MAX_TAKE_OVERS:
             logger.warning("run_taken_over_too_often run=%s", taken.run.id)
             return False

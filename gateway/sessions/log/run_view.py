@@ -178,11 +178,21 @@ class RunLog:
         Raises:
             StoreUnavailableError: Redis cannot be reached.
         """
+        found = await self.look()
+        if found:
+            self.lost = False
+        return found
+
+    async def look(self) -> bool:
+        """Take from Redis how far the run is; False if it is gone.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
         found = await self._store.load_run(self.session_id, self.info.id)
         if found is None:
             return False
         info, next_sequence, _ = found
-        self.lost = False
         self.skip_to(next_sequence)
         self.update(info)
         return True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from msgspec import Raw
 
+from midstream.agents.base import AgentTraits
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import (
     StartStepChunk,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     import redis
 
+    from midstream.agents.base import DurableRuns
     from midstream.sessions import Sessions
     from midstream.sessions.contract import Snapshot
     from midstream.store.records import RunKey
@@ -153,6 +156,37 @@ async def test_session_with_an_unreadable_run_goes_on_with_the_next_send(
     assert types(chunks)[-2:] == ["error", "finish"]
     assert types(await again.end())[-1] == "finish"
     assert len(run.request.history) == 3
+
+
+LAST = {
+    "finished": b'{"type":"finish-step"}\n{"type":"finish"}\n',
+    "stopped": b'{"type":"abort"}\n{"type":"finish"}\n',
+    "failed": b'{"type":"error","errorText":"no"}\n{"type":"finish"}\n',
+}
+"""How a run has ended, by what its log ends with."""
+
+
+async def test_run_whose_log_has_its_end_is_closed_as_that_says(
+    sessions: Sessions, script: Script, redis_url: str, subtests: pytest.Subtests
+) -> None:
+    """Its state alone is missing. Nobody goes on with it, nothing is added to it, and the next send
+    opens a run."""
+    script.traits = AgentTraits(durable=cast("DurableRuns", AsyncMock()))
+    for session, payload in LAST.items():
+        end = b'{"type":"text-end","id":"t"}\n' + payload
+        await left_behind(redis_url, script, session, end)
+    for outcome in LAST:
+        with subtests.test(outcome):
+            reader = await sessions.resume(ALICE, SessionId(outcome), after=-1)
+            assert reader is not None
+            chunks = await Reading(reader).end()
+            snapshot = await until_ended(sessions, outcome)
+            again = Reading(await sessions.start(ALICE, send(outcome, user_message("u2", "more"))))
+            (await script.next()).finish()
+
+            assert snapshot.runs[0].outcome == outcome
+            assert types(chunks).count("finish") == 1
+            assert types(await again.end())[-1] == "finish"
 
 
 async def test_reaper_leaves_a_run_alone_that_cannot_be_closed(

@@ -88,6 +88,31 @@ async def test_other_gateway_reads_resumes_and_stops(
     assert run.cancelled
 
 
+async def test_resume_goes_on_after_a_chunk_that_this_gateway_has_not_heard_of(
+    gateways: Callable[[], Awaitable[Sessions]], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another gateway has shown it, and the channel of this one is late, or was lost."""
+    here, there = await gateways(), await gateways()
+    sent = Reading(await here.start(ALICE, send(S, HELLO)))
+    run = await script.next()
+    run.open()
+    behind = await there.resume(ALICE, S)
+    assert behind is not None
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(there._hub, "_receive", lambda *_: None)
+        run.tell("a", "b")
+        await sent.until(lambda r: r.text == "ab")
+        last = len(sent.chunks) - 1
+        reader = await there.resume(ALICE, S, run_id=sent.reader.run.id, after=last)
+    assert reader is not None
+    watching = Reading(reader)
+    run.tell("c")
+    run.end()
+
+    assert await watching.end() == (await sent.end())[last + 1 :]
+    assert types(await Reading(behind).end())[-1] == "finish"
+
+
 async def test_same_send_on_two_gateways_is_one_run(
     gateways: Callable[[], Awaitable[Sessions]], script: Script
 ) -> None:
