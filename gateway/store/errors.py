@@ -117,6 +117,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "unauthenticated": _elsewhere("it asks for a password"),
     "WRONGPASS": _elsewhere("it does not accept the password"),
     "NOPERM": _elsewhere("it does not allow this user the command"),
+    "failure in script": _elsewhere("it does not allow this user the command"),
     "DENIED": _elsewhere("it accepts no connections from here"),
     # It has forgotten our scripts while they were loaded.
     "NOSCRIPT": _away("it is restarting"),

@@ -6,6 +6,7 @@ Scripts are called by their hash; `client.py` loads one that the server does not
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -17,40 +18,48 @@ if TYPE_CHECKING:
 Argument: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Argument, ...]
 
-# Each script, and what is prepended to it: WRITE_FORMAT first, which whatever writes compares.
+# Each script, and what is prepended to it: first WRITE_FORMAT, which whatever writes compares, and
+# COMMANDS, which rights.lua asks for.
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "append": (),
-    "close": ("format", "common", "whole", "messages"),
-    "delete": ("format", "common", "whole", "lease"),
+    "close": ("rights", "format", "common", "whole", "messages"),
+    "delete": ("rights", "format", "common", "whole", "lease"),
     "due": ("common",),
-    "erase": ("format", "common", "whole"),
-    "hint": ("common",),
-    "limit_hold": ("common",),
-    "limit_spend": ("common", "limit_budgets"),
-    "limit_store": ("common", "limit_budgets"),
-    "limit_take": ("limit_budgets", "limit_places"),
-    "limit_undo": (),
+    "erase": ("rights", "format", "common", "whole"),
+    "hint": ("rights", "common"),
+    "limit_hold": ("rights", "common"),
+    "limit_spend": ("rights", "common", "limit_budgets"),
+    "limit_store": ("rights", "common", "limit_budgets"),
+    "limit_take": ("rights", "limit_budgets", "limit_places"),
+    "limit_undo": ("rights",),
     "load": ("common", "whole", "lease"),
     "load_run": ("whole",),
-    "open": ("format", "common", "whole", "lease", "messages"),
-    "presence": ("common",),
+    "open": ("rights", "format", "common", "whole", "lease", "messages"),
+    "presence": ("rights", "common"),
     "read": ("common", "whole", "lease"),
     "recall": (),
     "release": ("format", "common"),
     "remember": ("format",),
     "renew": ("format", "common", "whole", "lease"),
-    "request_stop": ("format", "common", "whole", "lease"),
-    "take_over": ("format", "common", "whole", "lease"),
+    "request_stop": ("rights", "format", "common", "whole", "lease"),
+    "take_over": ("rights", "format", "common", "whole", "lease"),
     "trim": ("format", "common"),
 }
 
 
 def _source(name: str) -> str:
     parts = [(LUA / f"{part}.lua").read_text("utf-8") for part in (*PARTS[name], name)]
-    return "\n".join((f"local WRITE_FORMAT = {WRITE_FORMAT}", *parts))
+    given = [f"local WRITE_FORMAT = {WRITE_FORMAT}"]
+    if "rights" in PARTS[name]:
+        called = sorted(set(CALLS.findall("\n".join(parts))))
+        pairs = (f"{{'{command}', KEYS[{key or 1}]}}" for command, key in called)
+        given.append(f"local COMMANDS = {{{', '.join(pairs)}}}")
+    return "\n".join((*given, *parts))
 
 
 LUA: Final = files("midstream.store") / "lua"
+CALLS: Final = re.compile(r"redis\.p?call\('(\w+)'(?:, KEYS\[(\d)\])?")
+"""What a script calls, and for which of its keys, if that is said."""
 
 # Read on import: reading a file would stall an event loop.
 _SOURCES: Final = {name: _source(name) for name in PARTS}

@@ -29,6 +29,10 @@ local id = redis.call('XADD', KEYS[2], 'NOMKSTREAM', '*', 'p', m[4], 'r', record
 if not id then -- Redis has evicted the log, and with it the session (whole.lua)
   return {'gone', 0, '', ''}
 end
-redis.call('HSET', KEYS[1], 'next', after, 'offset', id)
+local kept = redis.pcall('HSET', KEYS[1], 'next', after, 'offset', id)
+if type(kept) == 'table' then -- refused (rights.lua): the batch comes again, and would be there twice
+  redis.call('XDEL', KEYS[2], id)
+  return kept
+end
 redis.call('PUBLISH', KEYS[3], m[4] .. '\n' .. id .. '\n' .. record)
 return {'appended', after, id, m[5]}

@@ -72,6 +72,8 @@ SAID = {
     "ERR Protocol error: unauthenticated bulk length": ELSEWHERE,
     "WRONGPASS invalid username-password pair or user is disabled.": ELSEWHERE,
     "NOPERM User default has no permissions to run the 'evalsha' command": ELSEWHERE,
+    "ERR ACL failure in script: User default has no permissions to run 'xadd'": ELSEWHERE,
+    "ERR ACL failure in script: No permissions to access a channel script: f8": ELSEWHERE,
     "DENIED Redis is running in protected mode because protected mode is enabled": ELSEWHERE,
     "NOSCRIPT No matching script. Please use EVAL.": AWAY,
     "ERR Error running script (call to f_b0): @user_script:6: @user_script: 6: -READONLY You": (
