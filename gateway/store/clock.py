@@ -1,10 +1,4 @@
-"""Redis's clock, held against ours that never jumps.
-
-Leases end by Redis's clock. When that is set forward, every lease ends at once and its producer
-is alive; when it is set back, the lease of a dead one seems to run for as long. So nothing is
-taken over by a clock that was not seen to run evenly for a full lease: long enough for every
-living producer to renew by it.
-"""
+"""Redis's clock, held against ours that never jumps."""
 
 from __future__ import annotations
 
@@ -27,9 +21,14 @@ class _Lead(NamedTuple):
 
 
 class RedisClock:
-    """What we know of Redis's clock. All times of ours are `time.monotonic()`."""
+    """What we know of Redis's clock. All times of ours are `time.monotonic()`.
+
+    Attributes:
+        even_since: the first time it was seen since it jumped, or at all; None before that.
+    """
 
     def __init__(self) -> None:
+        self.even_since: float | None = None
         self._lead: _Lead | None = None
 
     def observe(self, redis_ms: int, sent_at: float, received_at: float) -> bool:
@@ -43,20 +42,11 @@ class RedisClock:
         jumped = known is not None and not (
             known.least - TOLERANCE_S <= lead.most and lead.least <= known.most + TOLERANCE_S
         )
+        if known is None or jumped:
+            self.even_since = received_at
         if known is None or jumped or _is_better(lead, known):
             self._lead = lead
         return jumped
-
-    def forget(self) -> None:
-        """Begin again: the clock is known to have jumped, and not whereto."""
-        self._lead = None
-
-    def expected(self, now: float) -> tuple[int, int] | None:
-        """Return between which times, in ms, the clock stands now; None if that is not known."""
-        if self._lead is None:
-            return None
-        least, most = now + self._lead.least, now + self._lead.most
-        return int((least - TOLERANCE_S) * 1000), int((most + TOLERANCE_S) * 1000)
 
 
 def _is_better(lead: _Lead, known: _Lead) -> bool:

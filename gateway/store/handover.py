@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Final
 from midstream.store.clock import RedisClock
 from midstream.store.codec import decode_kept_run
 from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.hints import WATCHED
+from midstream.store.leases import Lease, LeaseWatch
 from midstream.store.reader import SessionReader
 from midstream.store.records import Recalled, RunKey, TakenOver
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from midstream.ids import RunId, SessionId
-    from midstream.store.client import RedisClient, StoreSettings
+    from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
+    from midstream.store.scripts import Command
 
 logger = logging.getLogger(__name__)
 
-JUMPED: Final = b"jumped"
-"""What take_over.lua answers that was run at another time than expected."""
+HELD: Final = b"held"
+"""What take_over.lua answers of a run that is not the caller's to take, with its lease."""
+
+NO_LEASE: Final = Lease(b"none", 0, 0)
 
 
 class RunHandover(SessionReader):
@@ -29,6 +36,7 @@ class RunHandover(SessionReader):
     def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
         super().__init__(client, keys, settings)
         self._clock = RedisClock()
+        self._leases = LeaseWatch(self._clock)
 
     async def expired_leases(
         self, limit: int, *, longest_ms: int | None = None
@@ -36,50 +44,109 @@ class RunHandover(SessionReader):
         """See SessionStore."""
         sent_at = time.monotonic()
         now_ms, due = await self._hints.due_leases(limit, longest_ms)
-        if self._clock.observe(now_ms, sent_at, time.monotonic()):
-            self._wait_for_renewals()
-        return due
+        self._observe(now_ms, sent_at)
+        if due:
+            await self._look(due, now_ms, watched_s=(longest_ms or 0) / 1000 * WATCHED)
+        return self._leases.ended(time.monotonic(), limit)
+
+    async def _look(
+        self, due: Sequence[tuple[SessionId, RunId]], now_ms: int, *, watched_s: float
+    ) -> None:
+        """See the leases of these runs, and put right the hints of those that are not due."""
+        sent_at = time.monotonic()
+        replies = await self._client.run_each([self._take(run) for run in due])
+        for run, reply in zip(due, replies, strict=True):
+            if isinstance(reply, list):
+                self._see(run, reply, sent_at)
+            else:
+                # Gone, a newer gateway's, or nothing that can be read: `take_over` says which.
+                self._leases.see(run, NO_LEASE, now_ms, sent_at)
+        left = ((run, self._left_s(run)) for run in due)
+        stale = [(run, left_s) for run, left_s in left if left_s > watched_s]
+        if stale:
+            await self._client.run_each([self._hint(run, left_s) for run, left_s in stale])
 
     async def take_over(
         self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
     ) -> TakenOver | None:
         """See SessionStore."""
-        expected = self._clock.expected(time.monotonic()) or ("", "")
-        reply = await self._client.run(
-            self._scripts.take_over.call(
-                self._keys.session(session_id), run_id, lease_ms, self._ttl_s, int(force), *expected
-            )
-        )
-        if reply == NEWER:
-            raise upgrade_needed(session_id)
-        if reply == JUMPED:
-            self._clock.forget()
-            self._wait_for_renewals()
-            return None
-        hinted = [(session_id, run_id)]
+        run = session_id, run_id
+        watched = self._leases.sight(run)
+        reply = await self._attempt(run, lease_ms, force=force)
+        if _is_held(reply) and self._left_s(run) <= 0:
+            # Another lease than was seen, or none was; it has ended, too.
+            reply = await self._attempt(run, lease_ms)
         if reply is None:
-            await self._client.run_each([self._hints.forget_lease(hinted)])
+            self._leases.forget(run)
+            await self._client.run_each([self._hints.forget_lease([run])])
             return None
-        if isinstance(reply, int):
-            # Renewed since: its hint comes back with the time that is left.
-            await self._client.run_each([self._hints.lease(hinted, reply)])
+        if _is_held(reply):
+            # Its hint comes back with the time that is left.
+            await self._client.run_each([self._hint(run, self._left_s(run))])
+            if watched is not None and watched != self._leases.sight(run):
+                self._leases.forget(run)  # it was renewed
             return None
-        kept = decode_kept_run(reply[0])
+        self._leases.forget(run)
+        _, *found = reply
+        kept = decode_kept_run(found[0])
         # Refused or not, the run is ours now: it is hinted again by renewals.
-        await self._client.run_each([self._hints.lease(hinted, lease_ms)])
+        await self._client.run_each([self._hints.lease([run], lease_ms)])
         return TakenOver(
-            key=RunKey(session_id=session_id, run_id=run_id, fence=reply[1]),
+            key=RunKey(session_id=session_id, run_id=run_id, fence=found[1]),
             run=kept.run,
-            next=reply[2],
+            next=found[2],
             opened=kept.opened,
             stopped_by=kept.run.stopped_by,
         )
 
-    def _wait_for_renewals(self) -> None:
-        """Begin to count anew for how long Redis has worked: its clock says other times now."""
-        logger.warning("clock_jumped: nothing is taken over for a lease, until living runs renew")
-        if self._client.healthy_since is not None:
-            self._client.healthy_since = time.monotonic()
+    async def _attempt(
+        self, run: tuple[SessionId, RunId], lease_ms: int, *, force: bool = False
+    ) -> Reply:
+        """Take a run whose lease is still the one that was seen to end; look at it otherwise."""
+        sent_at = time.monotonic()
+        sight = self._leases.sight(run)
+        ended = None if sight is None or sight.ends_at > sent_at else sight.lease
+        reply = await self._client.run(self._take(run, ended, lease_ms, force=force))
+        if reply == NEWER:
+            raise upgrade_needed(run[0])
+        if _is_held(reply):
+            self._see(run, reply, sent_at)
+        return reply
+
+    def _take(
+        self,
+        run: tuple[SessionId, RunId],
+        ended: Lease | None = None,
+        lease_ms: int = 0,
+        *,
+        force: bool = False,
+    ) -> Command:
+        """Take a run if its lease is the one that has ended; with none, look at it."""
+        session_id, run_id = run
+        return self._scripts.take_over.call(
+            self._keys.session(session_id),
+            *(run_id, lease_ms, self._ttl_s, int(force)),
+            b"" if ended is None else ended.mark,
+        )
+
+    def _see(self, run: tuple[SessionId, RunId], reply: Reply, sent_at: float) -> None:
+        """Take a lease as take_over.lua has told it."""
+        _, mark, ends_ms, term_ms, now_ms = reply
+        self._observe(now_ms, sent_at)
+        lease = Lease(mark, int(ends_ms), int(term_ms or 0))
+        self._leases.see(run, lease, now_ms, time.monotonic())
+
+    def _left_s(self, run: tuple[SessionId, RunId]) -> float:
+        """Return how long a lease that was seen still runs."""
+        sight = self._leases.sight(run)
+        return 0.0 if sight is None else sight.ends_at - time.monotonic()
+
+    def _hint(self, run: tuple[SessionId, RunId], left_s: float) -> Command:
+        return self._hints.lease([run], max(0, int(left_s * 1000)))
+
+    def _observe(self, now_ms: int, sent_at: float) -> None:
+        if self._clock.observe(now_ms, sent_at, time.monotonic()):
+            logger.warning("clock_jumped: leases that were not watched yet count from now")
 
     async def remember(self, key: RunKey, point: bytes) -> bool:
         """See SessionStore."""
@@ -106,3 +173,7 @@ class RunHandover(SessionReader):
         if released:
             await self._client.run(self._hints.lease([(key.session_id, key.run_id)], 0))
         return bool(released)
+
+
+def _is_held(reply: Reply) -> bool:
+    return isinstance(reply, list) and reply[0] == HELD

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LATE_HINT_MS: Final = 1_000
 """No hint is noted further ahead of its lease's end than this."""
 
+WATCHED: Final = 0.6
+"""The last part of a lease, in which it is watched. A living producer has renewed it before, so
+these are few. What is watched already when Redis's clock jumps ends on time all the same."""
+
 STALE_AFTER_MS: Final = 60_000
 """A user's hint is written before the session: one younger than this may be of a session
 that is just being opened, and is not stale for want of one."""
@@ -64,22 +68,27 @@ class Hints:
     async def due_leases(
         self, limit: int, longest_ms: int | None
     ) -> tuple[int, list[tuple[SessionId, RunId]]]:
-        """Return the time, and runs whose lease seems to have ended, the longest ago first.
+        """Return the time, and runs whose lease was not renewed for long, the longest first.
 
         Args:
             longest_ms: how long leases are: one that ends later was given before the clock went
-                back. None: they are of any length.
+                back. None: they are of any length, and are looked at once they seem to have ended.
         """
-        ahead_ms = "" if longest_ms is None else longest_ms + LATE_HINT_MS
+        ahead_ms: str | int = ""
+        early_ms = 0
+        if longest_ms is not None:
+            ahead_ms, early_ms = longest_ms + LATE_HINT_MS, int(longest_ms * WATCHED)
         script = self._client.scripts.due
-        now_ms, due = await self._client.run(script.call((self._keys.leases,), limit, ahead_ms))
+        now_ms, due = await self._client.run(
+            script.call((self._keys.leases,), limit, ahead_ms, early_ms)
+        )
         pairs = (member.decode().partition("|") for member in due)
         return now_ms, [(SessionId(session), RunId(run)) for session, _, run in pairs]
 
     async def due_trims(self, limit: int) -> list[SessionId]:
         """Return sessions whose reconnect window has passed."""
         script = self._client.scripts.due
-        _, due = await self._client.run(script.call((self._keys.trim,), limit, ""))
+        _, due = await self._client.run(script.call((self._keys.trim,), limit, "", 0))
         return [SessionId(member.decode()) for member in due]
 
     async def sessions(

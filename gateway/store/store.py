@@ -150,15 +150,17 @@ class SessionStore(Protocol):
     async def take_over(
         self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
     ) -> TakenOver | None:
-        """Raise the fence of a run whose lease has expired (by Redis `TIME`).
+        """Raise the fence of a run whose lease has expired.
+
+        That is judged by our own clock (`leases.py`), and holds if the lease is the same still.
 
         Args:
             force: of a run whose lease has not expired too. For who has the run's own key,
                 and is its next producer whether or not the last one lives.
 
         Returns:
-            None if it is not ours to take: renewed, ended, gone, or Redis's clock has jumped
-            since `expired_leases` last read it. A stale hint is removed.
+            None if it is not ours to take: renewed, ended, gone, or not known for long enough
+            to have expired. A stale hint is put right or removed.
         """
         ...
 
@@ -185,13 +187,13 @@ class SessionStore(Protocol):
     async def expired_leases(
         self, limit: int, *, longest_ms: int | None = None
     ) -> list[tuple[SessionId, RunId]]:
-        """Runs whose hint says that their lease has expired; verify with `take_over`.
+        """Runs whose lease has expired, as far as was seen; verify with `take_over`.
 
-        Call it regularly: it is how a jump of Redis's clock is noticed.
+        Call it regularly: it is how leases are watched, and a jump of Redis's clock is noticed.
 
         Args:
             longest_ms: how long leases are. Hints further ahead are of before the clock went
-                back, and returned too.
+                back, and looked at too.
         """
         ...
 
@@ -321,11 +323,10 @@ class SessionStore(Protocol):
 
     @property
     def healthy_since(self) -> float | None:
-        """`time.monotonic()` since when commands succeed and Redis's clock runs evenly.
+        """`time.monotonic()` since when commands succeed.
 
-        None while they fail. A take-over waits until this is a full lease ago: after an outage,
-        or when its clock was set forward, every lease has expired, and the first reaper would
-        kill every living run.
+        None while they fail. A take-over waits until this is a full lease ago: after an outage
+        every lease has expired, and the first reaper would kill every living run.
         """
         ...
 

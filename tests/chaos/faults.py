@@ -272,7 +272,9 @@ class Breaker:
         """NOPERM: an operator takes a right away, and gives it back."""
         async with self._at_redis:
             with self._ledger.unwell():
-                right = self._choose.choice(["evalsha", "hget", "xrange", "publish"])
+                right = self._choose.choice(
+                    ["evalsha", "hget", "hset", "xadd", "xrange", "publish"]
+                )
                 await self._ask("ACL SETUSER", "default", f"-{right}")
                 await self._last(0.3, 2, 5)
                 await self._insist("ACL SETUSER", "default", "+@all")

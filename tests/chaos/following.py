@@ -10,13 +10,14 @@ from websockets.exceptions import WebSocketException
 
 from tests.chaos.reading import SILENCE_S, Answer, WrongError
 from tests.support.websocket import open_socket
-from tests.support.wire import ConnectionLost
+from tests.support.wire import ConnectionLost, SseParser
 
 if TYPE_CHECKING:
     import random
 
     from tests.chaos.ledger import Ledger
     from tests.chaos.reading import Place
+    from tests.support.wire import Response
 
 CUT_OFTEN: Final = 0.5
 
@@ -61,12 +62,27 @@ class Follower:
                     if response.status not in (200, 503):
                         raise WrongError(f"a follower is told {response.status}")
                     if response.status == 200:
-                        async for event in response.events():
-                            self._take(event.event or "", event.id, json.loads(event.data))
+                        await self._follow(response)
             except (ConnectionLost, TimeoutError, OSError) as lost:
                 if "as asked" in str(lost):
                     self._ledger.fault("follower's connection cut")
             await asyncio.sleep(self._choose.uniform(0.05, 0.5))
+
+    async def _follow(self, response: Response) -> None:
+        """Take events until the connection ends, or says nothing for too long."""
+        pieces = response.pieces()
+        parser = SseParser()
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                self._ledger.saw("a follower's connection that is silent")
+                raise
+            for event in parser.feed(piece):
+                self._take(event.event or "", event.id, json.loads(event.data))
 
     def _take(self, kind: str, position: str | None, content: Any) -> None:
         self._position = position or self._position

@@ -3,8 +3,8 @@
 A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send or a
 stop; a reader or a snapshot that meets it, `orphans.py`) raises its fence, and goes on with it
 (`succession.py`) or writes its terminal, so that no client waits for ever. Not before this
-process has had a working Redis, with an even clock, for one full lease: after an outage all
-leases have expired, and their producers are alive.
+process has had a working Redis for one full lease: after an outage all leases have expired, and
+their producers are alive.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Reaper:
         self._go_on = go_on
         self._failing: Quarantine[tuple[SessionId, RunId]] = Quarantine("reaper")
         self._retired = False
+        self._taken = 0
         self._passed_over: set[tuple[SessionId, RunId]] = set()
 
     async def run(self) -> None:
@@ -124,6 +125,7 @@ class Reaper:
         taken = await self._store.take_over(session_id, run_id, self._limits.lease_ms)
         if taken is None:
             return False
+        self._taken += 1
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
         return await self._goes_on(taken) or await self._closer.close_orphan(taken)
 
@@ -198,35 +200,62 @@ class Reaper:
 
     async def _reap(self) -> None:
         while True:
-            await self._orphans.wait(self._limits.tick_s)
             try:
-                await self._close_orphans()
+                while await self._close_orphans():
+                    pass  # as many as a dead process leaves: they do not wait for ticks
                 with contained("trim", passes=(StoreUnavailableError,)):
                     await self._store.trim_due(ORPHANS_A_TICK)
             except StoreUnavailableError as error:
                 logger.info("reaper_waits reason=%s", error)
+            await self._orphans.wait(self._pause_s())
 
-    async def _close_orphans(self) -> None:
-        """Close what is due, but for what was found to be none of ours as long as it is due."""
-        due = await self._store.expired_leases(
-            ORPHANS_A_TICK + len(self._passed_over), longest_ms=self._limits.lease_ms
-        )
+    def _pause_s(self) -> float:
+        """Return how long to wait: a tick, or until runs may be taken over, after an outage."""
+        tick_s, since = self._limits.tick_s, self._store.healthy_since
+        if since is None:
+            return tick_s
+        left_s = since + self._limits.lease_s - time.monotonic()
+        return left_s if 0 < left_s < tick_s else tick_s
+
+    async def _close_orphans(self) -> bool:
+        """Close what is due, but for what was found to be none of ours as long as it is due.
+
+        Returns:
+            Whether there may be more, and closing them gets on.
+        """
+        limit = ORPHANS_A_TICK + len(self._passed_over)
+        due = await self._store.expired_leases(limit, longest_ms=self._limits.lease_ms)
         if not self.may_take_over:
-            return
+            return False
         self._passed_over.intersection_update(due)
         met = dict.fromkeys([*due, *self._orphans.take()])
         orphans = [orphan for orphan in met if orphan not in self._passed_over]
-        for at in range(0, len(orphans), CLOSED_AT_ONCE):
-            some = orphans[at : at + CLOSED_AT_ONCE]
-            # Each to its end: one that is cut off would be an orphan for one more lease.
-            done = await asyncio.gather(
-                *(self._reap_one(*orphan) for orphan in some), return_exceptions=True
-            )
-            for orphan, outcome in zip(some, done, strict=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                if not outcome and len(self._passed_over) < MAX_PASSED_OVER:
-                    self._passed_over.add(orphan)
+        taken = self._taken
+        # Each to its end: one that is cut off would be an orphan for one more lease.
+        done = await asyncio.gather(*self._reap_all(orphans), return_exceptions=True)
+        for orphan, outcome in zip(orphans, done, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if not outcome and len(self._passed_over) < MAX_PASSED_OVER:
+                self._passed_over.add(orphan)
+        return len(due) >= limit and self._taken > taken
+
+    def _reap_all(self, orphans: Sequence[tuple[SessionId, RunId]]) -> list[Awaitable[bool]]:
+        """Close some at once; none is begun any more once Redis is away."""
+        places = asyncio.Semaphore(CLOSED_AT_ONCE)
+        away: list[StoreUnavailableError] = []
+
+        async def reap(orphan: tuple[SessionId, RunId]) -> bool:
+            async with places:
+                if away:
+                    raise away[0]
+                try:
+                    return await self._reap_one(*orphan)
+                except StoreUnavailableError as error:
+                    away.append(error)
+                    raise
+
+        return [reap(orphan) for orphan in orphans]
 
     async def _reap_one(self, session_id: SessionId, run_id: RunId) -> bool:
         """Close an orphan; one that cannot be closed is tried again later.

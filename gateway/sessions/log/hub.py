@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -36,10 +37,13 @@ JOIN_ATTEMPTS: Final = 4
 
 
 class _Attachment:
-    __slots__ = ("feed", "lock", "users")
+    """A feed that somebody uses. `share`: the part of the audits in which it is looked at."""
 
-    def __init__(self, feed: Feed) -> None:
+    __slots__ = ("feed", "lock", "share", "users")
+
+    def __init__(self, feed: Feed, share: int) -> None:
         self.feed = feed
+        self.share = share
         self.users = 0
         self.lock = asyncio.Lock()
 
@@ -75,6 +79,7 @@ class Hub:
         self._orphans = orphans
         self._tick_s = tick_s
         self._attached: dict[SessionId, _Attachment] = {}
+        self._shares = itertools.cycle(range(AUDIT_SHARES))
         self._channel: Channel | None = None
         self._failing: Quarantine[SessionId] = Quarantine("hub")
         self._connected = asyncio.Event()
@@ -92,7 +97,10 @@ class Hub:
     async def acquire(self, session_id: SessionId) -> Feed:
         """Begin to use a session's feed; see `attach`."""
         if session_id not in self._attached:
-            self._attached[session_id] = _Attachment(Feed(self._store, session_id, self._orphans))
+            # For good: by its place among the others it would miss its turn as these come and go.
+            share = next(self._shares)
+            feed = Feed(self._store, session_id, self._orphans)
+            self._attached[session_id] = _Attachment(feed, share)
         attachment = self._attached[session_id]
         attachment.users += 1
         try:
@@ -205,10 +213,14 @@ class Hub:
                     self.offline_since = time.monotonic()
                 continue
             share = (share + 1) % AUDIT_SHARES
-            for index, attached in enumerate(list(self._attached.values())):
-                if self.offline_since is not None or index % AUDIT_SHARES == share:
-                    attached.feed.check()
+            self._check(None if self.offline_since is not None else share)
             self.offline_since = None
+
+    def _check(self, share: int | None) -> None:
+        """Have the feeds of a share compared with their logs; None: all."""
+        for attached in list(self._attached.values()):
+            if share is None or attached.share == share:
+                attached.feed.check()
 
     async def _ask(self, share: int) -> None:
         """Ask for a sign of life; with an open run now and then for a write.

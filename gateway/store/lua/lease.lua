@@ -1,13 +1,15 @@
 -- Prepended to the scripts that set or judge a lease, after common.lua. A run's lease is when it
--- ends, in ms of Redis's clock; its term is for how many ms it was given.
+-- ends, in ms of Redis's clock; its term is for how many ms it was given; `renewals` tells one from
+-- another that ends at the same time, by a clock that went back.
 
 local CLOCK_SLACK_MS = 1000
 
 local function set_lease(ms)
   redis.call('HSET', KEYS[1], 'lease', now_ms() + ms, 'term', ms)
+  redis.call('HINCRBY', KEYS[1], 'renewals', 1)
 end
 
--- Whether a lease has ended. One that ends later than its term allows was given before the clock
+-- Whether a lease seems to have ended; leases.py decides. One that ends later than its term allows was given before the clock
 -- went back, and was not renewed since: who looks waits for a full lease after that (clock.py).
 local function has_ended(lease, term, now)
   local left = (tonumber(lease) or 0) - now

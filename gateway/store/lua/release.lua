@@ -9,5 +9,5 @@ end
 if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] or m[3] == 'ended' then
   return 0
 end
-redis.call('HSET', KEYS[1], 'lease', now_ms())
+redis.call('HSET', KEYS[1], 'lease', now_ms(), 'term', 0)
 return 1

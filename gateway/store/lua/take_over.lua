@@ -1,26 +1,24 @@
--- Raise the fence of a run whose lease has expired; or, by force, of any that is under way.
+-- Raise the fence of a run whose lease has ended; or, by force, of any that is under way; or look.
 -- ARGV: 1 run  2 lease: ms  3 ttl: s  4 force: 1 or 0
---   5, 6 the times between which the caller expects the clock: ms, '' for any
--- Returns {kept run, fence: int, next: int}, or if it is not ours to take: for how many ms
--- its lease still runs, nil if it has ended or is gone, `jumped` if the clock has, or `newer`
+--   5 the mark of the lease that the caller holds to have ended, '' for none: one that was given
+--     since has another. Clocks decide nothing here
+-- Returns {`taken`, kept run, fence: int, next: int}; or if it is not the caller's to take:
+-- {`held`, the lease's mark, its end: ms, its term: ms or '', the clock: ms}, nil if the run has
+-- ended or is gone, or `newer`
 is_lost() -- and then it is gone
-local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'next', 'format', 'term')
+local m = redis.call('HMGET', KEYS[1], 'run', 'state', 'lease', 'next', 'format', 'term',
+  'renewals')
 if is_newer(m[5]) then
   return 'newer'
 end
-local now = now_ms()
 if m[1] ~= ARGV[1] or m[2] == 'ended' then
   return nil
 end
-if ARGV[4] == '0' then
-  if ARGV[5] ~= '' and (now < tonumber(ARGV[5]) or now > tonumber(ARGV[6])) then
-    return 'jumped'
-  end
-  if not has_ended(m[3], m[6], now) then
-    return m[3] - now
-  end
+local mark = (m[3] or '') .. ' ' .. (m[7] or '')
+if ARGV[4] == '0' and mark ~= ARGV[5] then
+  return {'held', mark, m[3] or 0, m[6] or '', now_ms()}
 end
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 set_lease(ARGV[2])
 refresh(ARGV[3])
-return {redis.call('HGET', KEYS[4], ARGV[1]), fence, tonumber(m[4])}
+return {'taken', redis.call('HGET', KEYS[4], ARGV[1]), fence, tonumber(m[4])}

@@ -30,6 +30,8 @@ from .scenario import (
 )
 
 if TYPE_CHECKING:
+    import redis
+
     from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
@@ -145,13 +147,14 @@ async def test_close_of_an_erased_session_is_gone(store: RedisStore) -> None:
     assert (await store.close_run(close(0))).status is AppendStatus.GONE
 
 
-async def test_close_removes_the_lease_hint(store: RedisStore) -> None:
+async def test_close_removes_the_lease_hint(store: RedisStore, raw_redis: redis.Redis) -> None:
     """The reaper does not look at a run that has ended."""
     await opened(store, submit(lease_ms=EXPIRED))
-    hinted = await store.expired_leases(10)
+    hinted = raw_redis.zrange("ms:leases", 0, -1)
     await store.close_run(close(0))
 
-    assert hinted == [(SESSION, "r1")]
+    assert hinted == [b"chat-1|r1"]
+    assert raw_redis.zrange("ms:leases", 0, -1) == []
     assert await store.expired_leases(10) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from midstream.errors import StoreUnavailableError
 from midstream.ids import RunId, SessionId
 from midstream.sessions.failover.orphans import Orphans
-from midstream.sessions.failover.reaper import CLOSED_AT_ONCE, LeaseLimits, Reaper
+from midstream.sessions.failover.reaper import CLOSED_AT_ONCE, ORPHANS_A_TICK, LeaseLimits, Reaper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,11 +60,36 @@ class Asked:
         self.taken.append(run_id)
 
 
+class Left(Asked):
+    """A store with what a dead process has left; whoever takes a run over goes on with it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(is_away=False)
+        self.healthy_since = -NEVER_S
+        self.left = [RunId(f"run_{number}") for number in range(count)]
+
+    async def expired_leases(self, count: int, *, longest_ms: int) -> list[Any]:
+        """Tell of some."""
+        self.asked += 1
+        return [(SESSION, run) for run in self.left[:count]]
+
+    async def take_over(self, session_id: SessionId, run_id: RunId, lease_ms: int) -> Any:
+        """Give it."""
+        await super().take_over(session_id, run_id, lease_ms)
+        self.left.remove(run_id)
+        return SimpleNamespace(next=0)
+
+
+async def goes_on(_: object) -> bool:
+    """Produce it on."""
+    return True
+
+
 @asynccontextmanager
 async def reaping(store: Asked, orphans: Orphans) -> AsyncIterator[None]:
     """Run a reaper that looks by itself once an hour."""
     limits = LeaseLimits(tick_s=NEVER_S, renew_interval_s=NEVER_S)
-    reaper = Reaper(cast("Any", store), limits, lambda: (), cast("Any", None), orphans)
+    reaper = Reaper(cast("Any", store), limits, lambda: (), cast("Any", None), orphans, goes_on)
     task = asyncio.create_task(reaper.run())
     try:
         yield
@@ -85,10 +111,12 @@ async def test_orphan_that_cannot_be_closed_yet_is_tried_once_and_with_the_next(
     """The reaper does not ask again at once, however often it meets one, and does not forget it."""
     store, orphans = Asked(is_away=is_away), Orphans()
     async with reaping(store, orphans):
+        await all_has_run()
+        looked = store.asked
         for _ in range(3):
             orphans.meet(SESSION, FIRST)
             await all_has_run()
-        assert (store.asked, store.taken) == (1, [])
+        assert (looked, store.asked, store.taken) == (1, 2, [])
 
         store.is_away, store.healthy_since = False, -NEVER_S
         orphans.meet(SESSION, SECOND)
@@ -107,4 +135,15 @@ async def test_orphans_of_a_dead_process_are_taken_over_some_at_a_time() -> None
         await all_has_run()
 
     assert store.taken == runs
+    assert store.most_at_once == CLOSED_AT_ONCE
+
+
+async def test_more_orphans_than_a_look_tells_of_do_not_wait_for_the_next_tick() -> None:
+    """A process that dies may leave hundreds; the reaper looks again as long as that gets on."""
+    store = Left(2 * ORPHANS_A_TICK + 1)
+    async with reaping(store, Orphans()):
+        await all_has_run()
+
+    assert store.left == []
+    assert store.asked == 3
     assert store.most_at_once == CLOSED_AT_ONCE
