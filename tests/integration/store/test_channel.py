@@ -305,7 +305,8 @@ async def test_channel_drops_a_connection_that_no_longer_answers(
     redis_server: EmbeddedRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer that vanished without a word is noticed, and the sessions are joined again."""
-    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 1.0)
+    patience_s = channel_module.PING_INTERVAL_S
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.05)
     assert redis_server.pid is not None
     async with RedisStore.connect(redis_url) as store, listening(store) as (channel, arrivals):
         await channel.join(SESSION)
@@ -316,5 +317,9 @@ async def test_channel_drops_a_connection_that_no_longer_answers(
         finally:
             os.kill(redis_server.pid, signal.SIGCONT)
         assert await arrivals.get() == LOST
+        # A busy machine may answer on the next one later than that.
+        monkeypatch.setattr(channel_module, "PING_INTERVAL_S", patience_s)
         await opened(store)
-        assert len(await entries(arrivals, 2)) == 2
+        found: list[LogEntry] = []
+        while len(found) < 2:
+            found += await entries(arrivals, 1)
