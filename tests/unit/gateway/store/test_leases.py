@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midstream.ids import RunId, SessionId
-from midstream.store.clock import RedisClock
+from midstream.store.clock import TOLERANCE_S, RedisClock
 from midstream.store.hints import LATE_HINT_MS, WATCHED
 from midstream.store.leases import MAX_WATCHED, Lease, LeaseWatch
 
@@ -27,6 +27,9 @@ LOOK_S: Final = 2.0
 STEP_S: Final = 0.25
 BEGUN: Final = 1_000_000.0
 """Redis's clock when ours says 0: seconds."""
+
+JUMPS: Final = st.floats(2 * TOLERANCE_S, 4_000) | st.floats(-4_000, -2 * TOLERANCE_S)
+"""What is less may be a clock that runs fast."""
 
 
 class Play:
@@ -113,20 +116,19 @@ def test_run_that_is_not_renewed_is_taken_over_whatever_redis_clock_does(
 
 @given(
     jumps=st.dictionaries(
-        st.integers(-60, 240).map(lambda i: i * STEP_S),
-        st.floats(-4_000, 4_000) | st.sampled_from([-8.0, -7.5, -4.0, 4.0, 8.0]),
+        st.integers(-8, 30).map(lambda i: i * LOOK_S + STEP_S),
+        JUMPS | st.sampled_from([-8.0, -7.5, -4.0, 4.0, 8.0]),
         max_size=6,
     )
 )
 def test_living_run_is_never_taken_over(jumps: dict[float, float]) -> None:
-    """Whatever jumps there are, and however often."""
+    """Whatever jumps there are, one between two looks. Two that undo each other there are not seen,
+    and a lease that was given between them is judged by a clock that it was not given by."""
     assert Play(jumps=jumps).until(60, lives=True) is None
 
 
 @given(
-    jumps=st.dictionaries(
-        st.integers(0, 40).map(lambda i: i * STEP_S), st.floats(-4_000, 4_000), max_size=3
-    )
+    jumps=st.dictionaries(st.integers(0, 5).map(lambda i: i * LOOK_S + STEP_S), JUMPS, max_size=3)
 )
 def test_dead_run_is_taken_over_within_a_lease_of_the_last_jump(jumps: dict[float, float]) -> None:
     """And a look; also when jumps follow one another."""
