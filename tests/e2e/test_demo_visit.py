@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
+GRANTED: Final = """() => { window.notified = [];
+  window.Notification = class {
+    static permission = 'granted';
+    static requestPermission = async () => 'granted';
+    constructor(title) { window.notified.push(title); }
+  }; }"""
+"""A browser in which the visitor allows notifications, and which counts them."""
 LONG: Final = "Tell me how rivers shape the land, at length. [[tokens=3000 rate=50]]"
 
 
@@ -417,13 +424,17 @@ async def test_escape_stops_the_answer(demo: Demo) -> None:
 
 
 async def test_title_says_that_an_answer_came_while_nobody_looked(demo: Demo) -> None:
-    """Until the tab is looked at again."""
+    """Until the tab is looked at again; and in a notification, once the visitor wants them."""
+    await demo.tab.run(GRANTED)
+    await demo.press("Notify me when an answer is done")
+    await demo.tab.finds("() => document.querySelector('[aria-pressed=true][aria-label^=Notify]')")
     await demo.ask("How do rivers move? [[tokens=60 rate=60]]")
     await demo.tab.run(
         "() => { Object.defineProperty(document, 'hidden', { get: () => window.away !== false,"
         " configurable: true }); }"
     )
     await demo.tab.finds("() => document.title.startsWith('✓ How do rivers move?')")
+    assert await demo.tab.run("() => window.notified") == ["How do rivers move?"]
     await demo.tab.run(
         "() => { window.away = false; document.dispatchEvent(new Event('visibilitychange')); }"
     )
