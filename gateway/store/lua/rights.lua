@@ -3,7 +3,8 @@
 -- then: a session that lacks a part, or a key that stays for ever. So all of it is refused before.
 -- COMMANDS are all that it calls, each with what it is called for (scripts.py).
 
-for _, command in ipairs(COMMANDS) do
+-- Redis before 7 cannot tell.
+for _, command in ipairs(redis.acl_check_cmd and COMMANDS or {}) do
   if not redis.acl_check_cmd(command[1], command[2] or KEYS[1]) then
     return redis.error_reply('NOPERM the user may not run ' .. command[1])
   end
