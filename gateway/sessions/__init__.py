@@ -18,16 +18,16 @@ from msgspec import Struct
 
 from midstream.errors import AgentNotFoundError
 from midstream.sessions.containment import keep_running
-from midstream.sessions.failover.closer import RunCloser
-from midstream.sessions.failover.orphans import Orphans
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.failover.resume import Succession
 from midstream.sessions.log.hub import Hub
+from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.log.readers import Draining, ReaderLimits
 from midstream.sessions.opening.open_run import AgentFinder, SessionLimits
 from midstream.sessions.presence import Presence
-from midstream.sessions.proxied.turn import TurnLimits
+from midstream.sessions.proxied.run import TurnLimits
 from midstream.sessions.pushed.runs import PushLimits
+from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.producer import ProducerLimits
 from midstream.sessions.runs.registry import Runs

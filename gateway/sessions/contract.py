@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
     from midstream.sessions.opening.own_sends import Probe
-    from midstream.sessions.proxied.turn_ends import TurnEnds
-    from midstream.sessions.proxied.turns import Turns
+    from midstream.sessions.proxied.run_ends import TurnEnds
+    from midstream.sessions.proxied.runs import Turns
     from midstream.sessions.pushed.held_runs import HeldRuns
     from midstream.sessions.pushed.runs import PushedRuns
 

@@ -25,8 +25,8 @@ from midstream.sessions.opening.claims import Claims
 from midstream.sessions.opening.open_run import AgentFinder, Opening, SessionLimits
 from midstream.sessions.opening.own_sends import OwnSends
 from midstream.sessions.places import branches
-from midstream.sessions.proxied.turn_ends import TurnEnds
-from midstream.sessions.proxied.turns import Turns
+from midstream.sessions.proxied.run_ends import TurnEnds
+from midstream.sessions.proxied.runs import Turns
 from midstream.sessions.pushed.held_runs import HeldRuns
 from midstream.sessions.pushed.runs import PushedRuns, PushLimits
 from midstream.sessions.spending import cost_of
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunCost, RunHold
-    from midstream.sessions.failover.orphans import Orphans
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.orphans import Orphans
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.own_sends import Probe
     from midstream.sessions.presence import Presence
-    from midstream.sessions.proxied.turn import TurnLimits
+    from midstream.sessions.proxied.run import TurnLimits
     from midstream.sessions.runs.registry import Runs
     from midstream.store.records import SessionMeta, SessionState
     from midstream.store.store import SessionStore

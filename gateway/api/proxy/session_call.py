@@ -22,8 +22,8 @@ from midstream.providers.failures.errors import secrets_in
 from midstream.providers.passthrough.call import read_call
 from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.stream.part_ids import PartIds
-from midstream.sessions.proxied.turn import STOPPED
-from midstream.sessions.proxied.turns import CallRequest
+from midstream.sessions.proxied.run import STOPPED
+from midstream.sessions.proxied.runs import CallRequest
 from midstream.sessions.runs.registry import part_id
 from midstream.sessions.spending import cost_of_call
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.proxied.call import Step
-    from midstream.sessions.proxied.turns import Turns
+    from midstream.sessions.proxied.runs import Turns
 
 logger = logging.getLogger(__name__)
 

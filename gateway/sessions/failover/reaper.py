@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from midstream.ids import RunId, SessionId
-    from midstream.sessions.failover.closer import RunCloser
-    from midstream.sessions.failover.orphans import Orphans
+    from midstream.sessions.log.orphans import Orphans
     from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.producer import Producer
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore

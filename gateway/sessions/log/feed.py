@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from midstream.ids import RunId, SessionId
-    from midstream.sessions.failover.orphans import Orphans
+    from midstream.sessions.log.orphans import Orphans
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 

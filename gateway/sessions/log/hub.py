@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from midstream.ids import SessionId
-    from midstream.sessions.failover.orphans import Orphans
+    from midstream.sessions.log.orphans import Orphans
     from midstream.store.records import LogEntry
     from midstream.store.store import Channel, SessionStore
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepResult
     from midstream.providers.stream.part_ids import PartIds
-    from midstream.sessions.proxied.turn import Turn
+    from midstream.sessions.proxied.run import Turn
 
 PARALLEL: Final = (
     "unable to make two calls of one run at once; wait for the other, or give this one no "

@@ -17,7 +17,7 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import TextPart, ToolPart, UIMessage, parse_part, readable_parts
 from midstream.protocol.parts import fields_of, json_of
 from midstream.sessions.contract import StartRequest
-from midstream.sessions.proxied.turn import is_pending
+from midstream.sessions.proxied.run import is_pending
 from midstream.store.records import RunOutcome, Trigger
 
 if TYPE_CHECKING:

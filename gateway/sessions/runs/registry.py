@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import RunHold, StartRequest
-    from midstream.sessions.failover.closer import RunCloser
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.plan import Plan
+    from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committer
     from midstream.store.records import Opened, TakenOver
     from midstream.store.store import SessionStore

@@ -14,12 +14,12 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import StartChunk, TextStartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.failover.closer import RunCloser
-from midstream.sessions.failover.orphans import Orphans
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.log.hub import Hub
+from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.opening.claims import Claimed, Claims
 from midstream.sessions.opening.open_run import Opening, SessionLimits
+from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.terminal import close_request, commit_close
 from midstream.store.records import (
     AppendBatch,

@@ -11,8 +11,8 @@ import pytest
 
 from midstream.errors import StoreUnavailableError
 from midstream.ids import RunId, SessionId
-from midstream.sessions.failover.orphans import Orphans
 from midstream.sessions.failover.reaper import CLOSED_AT_ONCE, ORPHANS_A_TICK, LeaseLimits, Reaper
+from midstream.sessions.log.orphans import Orphans
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

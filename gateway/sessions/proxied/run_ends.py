@@ -15,7 +15,7 @@ from midstream.errors import (
     StoreUnavailableError,
 )
 from midstream.sessions.access import check_agent, check_write, not_found
-from midstream.sessions.proxied.turns import MAX_CONTINUATIONS, CallRequest
+from midstream.sessions.proxied.runs import MAX_CONTINUATIONS, CallRequest
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.readers import Draining
-    from midstream.sessions.proxied.turns import Turns
+    from midstream.sessions.proxied.runs import Turns
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 

@@ -29,7 +29,7 @@ from midstream.sessions.access import check_agent, check_write
 from midstream.sessions.opening.claims import Claimed, Claims
 from midstream.sessions.proxied.call import PARALLEL
 from midstream.sessions.proxied.call_requests import continuation, submission
-from midstream.sessions.proxied.turn import STOPPED, Turn, TurnLimits
+from midstream.sessions.proxied.run import STOPPED, Turn, TurnLimits
 from midstream.sessions.runs.idle import is_at_rest
 from midstream.sessions.runs.producer import Producer
 from midstream.sessions.runs.registry import part_id
