@@ -73,3 +73,8 @@ def new_id(prefix: str) -> str:
         stamp, digit = divmod(stamp, 32)
         head = _ALPHABET[digit] + head
     return f"{prefix}_{head}" + "".join(secrets.choice(_ALPHABET) for _ in range(15))
+
+
+def part_id() -> str:
+    """Return a fresh id for a part of a message."""
+    return new_id("part")

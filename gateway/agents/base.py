@@ -226,6 +226,18 @@ class AnyAgent(Protocol):
         ...
 
 
+class AgentFinder(Protocol):
+    """The configured agents."""
+
+    def find(self, name: str | None, model: str | None) -> AnyAgent:
+        """Return the agent for a request.
+
+        Raises:
+            AgentNotFoundError: no such agent, or not with that model.
+        """
+        ...
+
+
 def cut_call(
     traits: AgentTraits | None, begun: Container[str], *, stopped: bool
 ) -> Callable[[WaitingCall], str | None]:

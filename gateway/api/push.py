@@ -28,13 +28,12 @@ from midstream.protocol.codec import UNREADABLE, encode
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
-from midstream.sessions.pushed.runs import MAX_CHUNKS, Ending
 from midstream.sessions.spending import cost_of
+from midstream.sessions.types import MAX_PUSHED_CHUNKS, Ending
 from midstream.store.records import RunKey
 
 if TYPE_CHECKING:
-    from midstream.sessions.contract import StartRequest
-    from midstream.sessions.pushed.runs import Pushed, PushedRun
+    from midstream.sessions.types import Pushed, PushedRun, StartRequest
 
 DEFAULT_AGENT: Final = "pushed"
 
@@ -230,9 +229,9 @@ def read_ending(body: bytes) -> Ending:
 
 
 def _check_count(count: int, *, at_least: int) -> None:
-    if not at_least <= count <= MAX_CHUNKS:
+    if not at_least <= count <= MAX_PUSHED_CHUNKS:
         raise InvalidRequestError(
-            f"unable to take {count} chunks; send {at_least} to {MAX_CHUNKS}, one a line"
+            f"unable to take {count} chunks; send {at_least} to {MAX_PUSHED_CHUNKS}, one a line"
         )
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from midstream.errors import GatewayError, TokenExpiredError
 from midstream.protocol.sse import DONE, HEARTBEAT
 from midstream.protocol.v4 import V4_HEARTBEAT
-from midstream.sessions.contract import Idle
+from midstream.sessions.types import Idle
 from midstream.telemetry import READERS, READERS_GONE
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from midstream.limits.settling import Settling
 from midstream.store.limits import Held
 
 if TYPE_CHECKING:
-    from midstream.sessions.contract import RunEnd
+    from midstream.sessions.types import EndedRun
     from midstream.store.limits import LimitCounts
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Hold:
         self.kept = True
         self.take()
 
-    def release(self, end: RunEnd | None = None) -> None:
+    def release(self, end: EndedRun | None = None) -> None:
         """Give them back; count what the run that has ended has stored and used."""
         if self._held:
             self._held = False
@@ -133,7 +133,7 @@ class Holds:
         if place.scopes and tell:
             self._changed.set()
 
-    def settle(self, end: RunEnd, what: Kept) -> None:
+    def settle(self, end: EndedRun, what: Kept) -> None:
         """Count soon what a run has stored and used."""
         if self._settling is not None and (what.stored or what.used):
             self._settling.add(end, what.stored, what.used)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midstream.ids import SessionId
     from midstream.limits.policy import Quota, Scope
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunCost, RunHold
+    from midstream.sessions.types import RunCost, RunHold
     from midstream.store.limits import Held, LimitCounts
 
 logger = logging.getLogger(__name__)

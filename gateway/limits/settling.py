@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import SessionId
-    from midstream.sessions.contract import RunEnd
+    from midstream.sessions.types import EndedRun
     from midstream.store.limits import LimitCounts
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Settling:
         self._spent: dict[tuple[str, str], Spent] = {}
         self._stored: dict[SessionId, Sequence[str]] = {}
 
-    def add(self, end: RunEnd, stored: Sequence[str], used: Sequence[str]) -> None:
+    def add(self, end: EndedRun, stored: Sequence[str], used: Sequence[str]) -> None:
         """Remember the end of a run, and in which scopes it counts."""
         if stored:
             self._stored[end.session_id] = stored

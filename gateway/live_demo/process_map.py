@@ -14,13 +14,13 @@ import threading
 import time
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
     from typing import TextIO
 
-    from midstream.agents.base import AgentRequest, AnyAgent
+    from midstream.agents.base import AgentFinder, AgentRequest, AnyAgent
     from midstream.ids import RunId
     from midstream.protocol.chunks import AnyChunk
     from midstream.settings.sections import Settings
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 
 KEPT_S: Final = 3600
 """Age at which the files of dead processes are removed."""
-
-
-class Finder(Protocol):
-    """Finds agents; see `sessions.AgentFinder`."""
-
-    def find(self, name: str | None, model: str | None) -> AnyAgent:
-        """Return the agent for a request."""
-        ...
 
 
 class ProcessMap:
@@ -150,7 +142,7 @@ class _RunFile:
 class TracedAgents:
     """Agents whose runs are entered in a process map."""
 
-    def __init__(self, agents: Finder, process_map: ProcessMap) -> None:
+    def __init__(self, agents: AgentFinder, process_map: ProcessMap) -> None:
         self._agents = agents
         self._process_map = process_map
 

@@ -1,4 +1,4 @@
-"""What the API asks of sessions: start, resume, stop, look, follow, erase.
+"""Contract of the sessions with the API: start, resume, stop, look, follow, erase.
 
 Every method checks what the caller may do; a session that the caller may not see behaves
 as one that does not exist.
@@ -6,187 +6,202 @@ as one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol
-
-from msgspec import UNSET, Raw, Struct, UnsetType
-
-from midstream.ids import MessageId, RunId, SessionId
-from midstream.protocol.messages import UIMessage
-from midstream.protocol.position import Position
-from midstream.store.records import RunInfo, SessionMeta, Trigger
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from midstream.protocol.batch import ChunkBatch
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from midstream.errors import GatewayError
+    from midstream.ids import MessageId, RunId, SessionId
+    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.position import Position
+    from midstream.providers.base import StepResult
+    from midstream.providers.stream.part_ids import PartIds
     from midstream.sessions.access import Caller
-    from midstream.sessions.opening.own_sends import Probe
-    from midstream.sessions.proxied.run_ends import TurnEnds
-    from midstream.sessions.proxied.runs import Turns
-    from midstream.sessions.pushed.held_runs import HeldRuns
-    from midstream.sessions.pushed.runs import PushedRuns
+    from midstream.sessions.types import (
+        CallRequest,
+        Ending,
+        FeedReader,
+        Probe,
+        Pushed,
+        PushedRun,
+        PushLimits,
+        RunCost,
+        RunHold,
+        RunReader,
+        Snapshot,
+        StartRequest,
+    )
+    from midstream.store.records import RunInfo, RunKey, SessionMeta
 
 
-class Idle(Enum):
-    """Nothing to deliver for a heartbeat interval."""
+class PushedService(Protocol):
+    """Runs that workers outside write. See `sessions/pushed`."""
 
-    HEARTBEAT = "heartbeat"
-
-
-class StartRequest(Struct, frozen=True, kw_only=True):
-    """A POST, decoded and checked for shape.
-
-    Attributes:
-        messages: the client's copy of the conversation, oldest first, never empty; only its
-            last message, and its ids, are believed.
-        message_id: the AI SDK's `messageId`: the message that is edited, regenerated or
-            continued.
-        parent_id: the message that a new one follows; None: it begins a conversation of its
-            own; UNSET: see `places.py`.
-        head: the last message that the client showed; None: none.
-        on_active: `refuse` a second run (409) or `interrupt` the first.
-        agent, model: from the body, or None for the defaults.
-        request_key: makes a repeated send safe beyond its message id.
-        client: who reads the response, as far as its requests tell; see `own_sends.py`. None:
-            a client that knows what it reads.
-        body: the rest of the body, as JSON.
-        headers: those of the request that some agent may forward; names in lower case.
-        proxied: its run is written by calls that pass through.
-    """
-
-    session_id: SessionId
-    messages: Sequence[UIMessage]
-    trigger: Trigger
-    message_id: MessageId | None = None
-    parent_id: MessageId | UnsetType | None = UNSET
-    head: MessageId | UnsetType | None = UNSET
-    on_active: Literal["refuse", "interrupt"] = "refuse"
-    agent: str | None = None
-    model: str | None = None
-    request_key: str | None = None
-    client: str | None = None
-    body: Raw = Raw(b"{}")
-    headers: Mapping[str, str] = {}
-    proxied: bool = False
-
-
-class RunCost(Struct, frozen=True):
-    """What a run is thought to cost its caller, before it has ended."""
-
-    size_bytes: int = 0
-    tokens: int = 0
-
-
-class RunEnd(Struct, frozen=True):
-    """A run that has ended. `count_tokens` says how many it has used."""
-
-    session_id: SessionId
-    run_id: RunId
-    count_tokens: Callable[[], int]
-
-
-class RunHold(Protocol):
-    """A place of the caller's that is taken for as long as a run is open."""
-
-    def keep(self) -> None:
-        """Leave it to whoever calls `release`: a run was opened."""
+    @property
+    def limits(self) -> PushLimits:
+        """Bounds that workers are told."""
         ...
 
-    def release(self, end: RunEnd | None = None) -> None:
-        """Give it back: the run is not written any more; `end` is counted in the limits."""
+    async def claim(self, caller: Caller, request: StartRequest, agent: str) -> PushedRun:
+        """Open the request's run, or take it over from its present writer.
+
+        Args:
+            request: its `request_key` is the run's.
+            agent: the name that clients see.
+
+        Raises:
+            FencedError: another attempt claimed it in between.
+            RunActiveError, ForbiddenError, InvalidRequestError, ConflictError,
+            MessageNotFoundError, SessionNotFoundError, DrainingError, StoreUnavailableError.
+        """
         ...
 
-    def drop(self) -> None:
-        """Forget it: another process writes the run, and holds the place."""
+    async def append(
+        self, caller: Caller, key: RunKey, first: int, lines: Sequence[bytes]
+    ) -> Pushed:
+        """Store chunks; the same ones again are answered as stored.
+
+        Args:
+            first: the sequence of the first of them.
+            lines: a chunk's JSON each; 1..MAX_PUSHED_CHUNKS.
+
+        Raises:
+            IllegalChunkPushedError: one of them cannot be taken; those before it are stored.
+            FencedError, SequenceGapError, RunEndedError, RunNotFoundError,
+            SessionNotFoundError, ForbiddenError, StoreUnavailableError.
+        """
         ...
 
-    def told(self) -> bytes:
-        """Return what such a process needs for that, as JSON."""
+    async def renew(self, caller: Caller, key: RunKey, wait_s: float) -> str | None:
+        """Renew the lease, then wait until a stop is recorded; at most `wait_s`.
+
+        Returns:
+            The name of the one who stopped the run; None if it was not stopped.
+
+        Raises:
+            FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
+            ForbiddenError, StoreUnavailableError.
+        """
+        ...
+
+    async def end(self, caller: Caller, key: RunKey, ending: Ending) -> Pushed:
+        """Store the last chunks, and write the terminal. Sent again, it is answered as before.
+
+        Raises:
+            As `append`; RunEndedError: it has another end.
+        """
         ...
 
 
-class RunReader(Protocol):
-    """One reader of one run: `async with reader: async for item in reader`.
+class HeldRunService(Protocol):
+    """Places of callers that pushed runs take."""
 
-    Yields batches in order, each chunk once, `Idle.HEARTBEAT` when nothing came for the
-    heartbeat interval, and ends after the batch that holds `finish`. If the log cannot be
-    read any more it yields one last batch with an `error` and a `finish` that say so.
-
-    Raises (from the iterator):
-        DrainingError: this process shuts down; cut the connection, the client reconnects.
-    """
-
-    run: RunInfo
-
-    async def __aenter__(self) -> RunReader: ...
-    async def __aexit__(self, *exc: object) -> None: ...
-    def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]: ...
+    def until_ended(self, session_id: SessionId, run_id: RunId, hold: RunHold) -> None:
+        """Keep a place until the run has ended."""
+        ...
 
 
-class FeedEvent(Struct, frozen=True, gc=False):
-    """One event of the session feed.
+class CallInRun(Protocol):
+    """A call to a provider, as a part of a run. See `sessions/proxied/call.py`."""
 
-    Attributes:
-        event: `snapshot`, `message`, `run`, `chunks`, `presence` or `erased`.
-        data: its JSON, on one line.
-        position: where a reader stands after it; None while there is no session, and with
-            `presence` and `erased`, which are not in the log.
-    """
+    @property
+    def part_ids(self) -> PartIds:
+        """Ids of the run's parts, shared by its calls."""
+        ...
 
-    event: str
-    data: bytes
-    position: Position | None
+    def write(self, chunks: Sequence[AnyChunk], size_bytes: int) -> None:
+        """Add chunks, which were so many bytes at the provider. Never waits."""
+        ...
+
+    def end(self, result: StepResult) -> None:
+        """End the call: its answer is complete."""
+        ...
+
+    def fail(self, failure: GatewayError, *, comes_again: bool = False) -> None:
+        """End the call: the provider failed. `comes_again`: its SDK will try it again."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until the log has the answer; bounded.
+
+        Raises:
+            RunActiveError: another call has claimed the run meanwhile.
+        """
+        ...
+
+    async def until_stopped(self) -> None:
+        """Return when a person has stopped the run; never, if it ends in another way.
+
+        Raises:
+            RunActiveError: another call of the run has taken it over, through another process.
+        """
+        ...
 
 
-class FeedReader(Protocol):
-    """One reader of a session's feed; see `RunReader` for its use and its end."""
+class ProxiedService(Protocol):
+    """Runs made of calls that pass through this process."""
 
-    async def __aenter__(self) -> FeedReader: ...
-    async def __aexit__(self, *exc: object) -> None: ...
-    def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]: ...
+    def call(
+        self, caller: Caller, call: CallRequest, hold: RunHold | None = None
+    ) -> AbstractAsyncContextManager[CallInRun]:
+        """Begin a call; one that the block leaves unended counts as left by its caller.
+
+        Args:
+            hold: kept while the run that the call begins here is open.
+
+        Raises:
+            RunActiveError: another run of the session, or call of the run, is under way.
+            RunStoppedError: a person has stopped the run.
+            ConflictError: the run has ended.
+            SessionNotFoundError, ForbiddenError, MessageNotFoundError, InvalidRequestError,
+            DrainingError, StoreUnavailableError.
+        """
+        ...
 
 
-class Versions(Struct, frozen=True):
-    """The messages that stand in one place of the conversation, oldest first.
+class ProxiedEndService(Protocol):
+    """Ends of proxied runs, by a request of their backend."""
 
-    Attributes:
-        ids: edits of a message, answers of a regenerated one, what was sent beside it.
-        index: of the one that is shown.
-    """
+    async def end(
+        self, caller: Caller, session_id: SessionId, run_key: str, failed: str | None
+    ) -> RunInfo:
+        """End a proxied run; return it, ended. One that has ended before stays as it is.
 
-    ids: Sequence[MessageId]
-    index: int
+        Args:
+            failed: the sentence that people read, if it has failed.
 
-
-class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A session at one moment: `{id, epoch, offset, title, messages, branches, runs, presence}`.
-
-    While a run is open, `messages` leaves out the message that it writes. `branches` has those of
-    `messages` of which there are other versions.
-    """
-
-    id: SessionId
-    epoch: str
-    offset: str
-    title: str
-    messages: Sequence[Raw]
-    runs: Sequence[RunInfo]
-    presence: Raw = Raw(b"[]")
-    branches: Mapping[MessageId, Versions] = {}
-
-    @classmethod
-    def empty(cls, session_id: SessionId) -> Snapshot:
-        """Return what is seen of a session that does not exist."""
-        return cls(id=session_id, epoch="", offset="", title="", messages=(), runs=())
+        Raises:
+            RunActiveError: a call of it is under way.
+            RunNotFoundError: the session has no such run.
+            SessionNotFoundError, ForbiddenError, DrainingError, StoreUnavailableError.
+        """
+        ...
 
 
 class SessionService(Protocol):
     """The sessions of all callers, on this process and all others."""
 
-    pushed: PushedRuns
-    turns: Turns
-    turn_ends: TurnEnds
-    held: HeldRuns
+    @property
+    def pushed(self) -> PushedService:
+        """Runs that workers outside write."""
+        ...
+
+    @property
+    def held(self) -> HeldRunService:
+        """Places of callers that such runs take."""
+        ...
+
+    @property
+    def turns(self) -> ProxiedService:
+        """Runs that pass through this process."""
+        ...
+
+    @property
+    def turn_ends(self) -> ProxiedEndService:
+        """Ends of such runs, wherever they are."""
+        ...
 
     def cost(self, request: StartRequest) -> RunCost:
         """Return what a send is thought to cost its caller."""
@@ -296,5 +311,8 @@ class SessionService(Protocol):
         ...
 
     async def drain(self, limit_s: float) -> None:
-        """Accept nothing more, send readers of others' runs away, and let own runs finish."""
+        """Accept nothing more, send readers of others' runs away, and end our own runs.
+
+        Runs may finish for `limit_s`; then they are handed over, or end with an error.
+        """
         ...

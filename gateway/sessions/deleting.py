@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from midstream.errors import MessageNotFoundError, RunActiveError
+from midstream.errors import MessageNotFoundError, RunActiveError, StoreUnavailableError
 from midstream.sessions.access import check_write, not_found
 from midstream.store.records import DeleteStatus
 
 if TYPE_CHECKING:
     from midstream.ids import MessageId, SessionId
     from midstream.sessions.access import Caller
+    from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
+    from midstream.sessions.stopping import Stopping
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
@@ -22,16 +24,21 @@ ATTEMPTS: Final = 5
 
 
 class Deleting:
-    """Deletes messages."""
+    """Deletes messages, and sessions."""
 
-    def __init__(self, store: SessionStore, reaper: Reaper) -> None:
+    def __init__(
+        self, store: SessionStore, reaper: Reaper, stopping: Stopping, draining: Draining
+    ) -> None:
         self._store = store
         self._reaper = reaper
+        self._stopping = stopping
+        self._draining = draining
 
     async def delete(
         self, caller: Caller, session_id: SessionId, message_id: MessageId | None
     ) -> None:
         """Delete a message, or all. See `SessionService.delete`."""
+        self._draining.check()
         run_id = None
         for _ in range(ATTEMPTS):
             meta = await self._store.load_meta(session_id)
@@ -62,3 +69,16 @@ class Deleting:
             "unable to delete this while an answer is being written; wait for it, or stop it first",
             **({} if run_id is None else {"runId": run_id}),
         )
+
+    async def erase(self, caller: Caller, session_id: SessionId) -> None:
+        """Delete a session; what runs is stopped, and its readers told."""
+        meta = await self._store.load_meta(session_id)
+        if meta is None:
+            raise not_found()
+        check_write(caller, meta)
+        if meta.active_run_id is not None:
+            try:
+                await self._stopping.stop(caller, session_id, run_id=meta.active_run_id)
+            except StoreUnavailableError as error:
+                logger.info("erase_without_terminal session=%s reason=%s", session_id, error)
+        await self._store.erase(session_id, reach=caller.reach(session_id, meta))

@@ -19,14 +19,14 @@ from msgspec import UNSET
 
 from midstream.errors import MessageNotFoundError
 from midstream.ids import MessageId
-from midstream.sessions.contract import Versions
+from midstream.sessions.types import Versions
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midstream.protocol.messages import UIMessage
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.types import StartRequest
     from midstream.store.records import LogOrder, SessionState
 
 

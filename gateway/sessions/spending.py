@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.base import Usage
-from midstream.sessions.contract import RunCost
+from midstream.sessions.types import RunCost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from midstream.agents.base import AgentTraits
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.types import StartRequest
 
 UNKNOWN_TOKENS: Final = 4_096
 """What an answer of unknown length is thought to use while it is written."""

@@ -21,7 +21,7 @@ from midstream.protocol.errors import ProtocolError, RemoteProtocolError
 from midstream.protocol.refused_keys import is_refused
 from midstream.sessions import Limits, open_sessions
 from midstream.sessions.access import Caller
-from midstream.sessions.contract import Idle
+from midstream.sessions.types import Idle
 from midstream.store.redis_store import RedisStore
 from tests.fuzz.corpus import CHUNKS, PARTS, WIRES, cases
 from tests.fuzz.far_end import GOOD_TEXT, FarEnd
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AnyAgent
     from midstream.agents.python.run import Run
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
     from tests.fuzz.corpus import Wire
 
 RUN_LIMIT_S: Final = 30.0

@@ -26,7 +26,7 @@ from midstream.sessions import (
     SessionLimits,
 )
 from midstream.sessions.access import Caller
-from midstream.sessions.contract import Idle, StartRequest
+from midstream.sessions.types import Idle, StartRequest
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from midstream.errors import DrainingError, InvalidRequestError
 from midstream.ids import SessionId
 from midstream.protocol.position import Position
 from midstream.sessions.containment import report
-from midstream.sessions.contract import FeedEvent, FeedReader, Idle
+from midstream.sessions.types import FeedEvent, FeedReader, Idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

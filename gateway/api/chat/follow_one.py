@@ -17,7 +17,7 @@ from midstream.api.context import (  # noqa: TC001 (Litestar reads the annotatio
 from midstream.api.stream_response import FEED_EVENTS, StreamResponse
 
 if TYPE_CHECKING:
-    from midstream.sessions.contract import FeedEvent
+    from midstream.sessions.types import FeedEvent
 
 
 @get("/api/chat/{chat_id:str}/events", operation_id="follow", tags=["chat"])

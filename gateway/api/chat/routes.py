@@ -23,12 +23,12 @@ from midstream.api.context import (
 from midstream.api.off_loop import off_loop
 from midstream.errors import InvalidRequestError, RunNotFoundError, SessionNotFoundError
 from midstream.ids import MessageId, RunId, SessionId, check_id
-from midstream.sessions.contract import Snapshot
+from midstream.sessions.types import Snapshot
 
 if TYPE_CHECKING:
     from midstream.api.context import Api
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunReader
+    from midstream.sessions.types import RunReader
     from midstream.store.records import SessionMeta
 
 DEFAULT_PAGE: Final = 50

@@ -22,7 +22,7 @@ from midstream.protocol.codec import decode_lines
 from midstream.protocol.sse import DONE
 from midstream.protocol.v4 import V4Encoder
 from midstream.protocol.vocabulary import LOWEST_LEVEL
-from midstream.sessions.opening.own_sends import Probe
+from midstream.sessions.types import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from midstream.limits.holds import Hold
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunReader
+    from midstream.sessions.types import RunReader
     from midstream.settings.sections import ServerSettings
 
 PROTOCOL_HEADER: Final = "x-vercel-ai-ui-message-stream"

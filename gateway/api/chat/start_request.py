@@ -11,7 +11,7 @@ from midstream.ids import MessageId, SessionId, check_id, new_id
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.requests import decode_chat_request
 from midstream.protocol.v4_requests import V4Request
-from midstream.sessions.contract import StartRequest
+from midstream.sessions.types import StartRequest
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from midstream.errors import (
 )
 from midstream.protocol import ws
 from midstream.protocol.errors import RemoteProtocolError
-from midstream.sessions.contract import Idle
+from midstream.sessions.types import Idle
 from midstream.telemetry import ERRORS, READERS, READERS_GONE
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from midstream.api.context import Api
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunReader
+    from midstream.sessions.types import RunReader
 
 logger = logging.getLogger(__name__)
 

@@ -17,15 +17,15 @@ from midstream.api.proxy.headers import said_by
 from midstream.api.proxy.response import while_there
 from midstream.api.proxy.target import response_headers
 from midstream.errors import GatewayError, RunStoppedError
+from midstream.ids import part_id
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.failures.errors import secrets_in
 from midstream.providers.passthrough.call import read_call
 from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
 from midstream.providers.stream.part_ids import PartIds
-from midstream.sessions.proxied.run import STOPPED
-from midstream.sessions.proxied.runs import CallRequest
-from midstream.sessions.runs.registry import part_id
+from midstream.sessions.sentences import STOPPED
 from midstream.sessions.spending import cost_of_call
+from midstream.sessions.types import CallRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from midstream.providers.passthrough.call import Call, Wire
     from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
-    from midstream.sessions.proxied.call import Step
-    from midstream.sessions.proxied.runs import Turns
+    from midstream.sessions.contract import CallInRun, ProxiedService
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class SessionCall:
     def __init__(
         self,
         headers: SessionHeaders,
-        turns: Turns,
+        turns: ProxiedService,
         upstreams: Upstreams,
         limits: Limiter,
         *,
@@ -144,7 +143,7 @@ class SessionCall:
     def _pass(
         self,
         call: Call,
-        step: Step,
+        step: CallInRun,
         upstream: Upstream,
         url: str,
         headers: list[Header],
@@ -161,7 +160,7 @@ class SessionCall:
         return passing
 
     async def _answer(
-        self, call: Call, step: Step, answer: Answer, response: ProxyExchange
+        self, call: Call, step: CallInRun, answer: Answer, response: ProxyExchange
     ) -> None:
         reader = self._reader_of(call, step, answer)
         headers = response_headers(answer.headers)
@@ -191,7 +190,7 @@ class SessionCall:
         await step.settled()
         await response.write(last + rest, more=False)
 
-    async def _pass_unread(self, step: Step, answer: Answer, response: ProxyExchange) -> None:
+    async def _pass_unread(self, step: CallInRun, answer: Answer, response: ProxyExchange) -> None:
         """Forward an answer that is an error or cannot be read; note the error."""
         begin = bytearray()
         try:
@@ -204,7 +203,7 @@ class SessionCall:
             self._fail(step, answer, bytes(begin[:MAX_ERROR_BYTES]))
         await response.write(b"", more=False)
 
-    def _fail(self, step: Step, answer: Answer, begin: bytes) -> None:
+    def _fail(self, step: CallInRun, answer: Answer, begin: bytes) -> None:
         failure = answer.failure(begin, self._secrets)
         comes_again = _is_tried_again(answer.status)
         if comes_again:
@@ -214,7 +213,7 @@ class SessionCall:
         step.fail(failure, comes_again=comes_again)
 
     def _reader_of(
-        self, call: Call, step: Step, answer: Answer
+        self, call: Call, step: CallInRun, answer: Answer
     ) -> EventsReader | WholeReader | None:
         """Return the reader of the answer; None for an error or a compressed body."""
         if answer.status != 200 or answer.is_compressed:
@@ -243,7 +242,7 @@ class SessionCall:
 
 
 async def _read_along(
-    reader: EventsReader | WholeReader, step: Step, answer: Answer, response: ProxyExchange
+    reader: EventsReader | WholeReader, step: CallInRun, answer: Answer, response: ProxyExchange
 ) -> bytes:
     """Forward an answer up to its last event or piece, and return the rest.
 
@@ -273,7 +272,7 @@ async def _read_along(
     return held
 
 
-def _end(step: Step, reader: EventsReader | WholeReader, chunks: list[AnyChunk]) -> None:
+def _end(step: CallInRun, reader: EventsReader | WholeReader, chunks: list[AnyChunk]) -> None:
     """Record in the session how the call ended."""
     if chunks:
         step.write(chunks, 0)
@@ -283,7 +282,7 @@ def _end(step: Step, reader: EventsReader | WholeReader, chunks: list[AnyChunk])
         step.end(reader.result)
 
 
-async def _unless_stopped(step: Step, passing: Awaitable[None]) -> bool:
+async def _unless_stopped(step: CallInRun, passing: Awaitable[None]) -> bool:
     """Await, or cancel when the run is stopped; returns False then.
 
     Raises:

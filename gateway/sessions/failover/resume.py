@@ -8,19 +8,18 @@ nothing; any other is closed.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from midstream.agents.base import AgentRequest, Interrupted
+from midstream.agents.base import AgentFinder, AgentRequest, Interrupted
 from midstream.errors import AgentNotFoundError
-from midstream.ids import NO_TENANT, TenantId, UserId
+from midstream.ids import NO_TENANT, TenantId, UserId, part_id
 from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.log.stored_run import model_history, stored_chunks, stored_message
-from midstream.sessions.runs.registry import part_id
 from midstream.sessions.runs.replay import read_kept
 from midstream.telemetry import RUNS_TAKEN_UP
 
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from midstream.agents.base import AnyAgent, DurableRuns
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.runs.registry import Runs
+    from midstream.sessions.types import RunHold, StartRequest
     from midstream.store.records import TakenOver
     from midstream.store.store import SessionStore
 
@@ -40,14 +39,6 @@ logger = logging.getLogger(__name__)
 MAX_TAKE_OVERS: Final = 5
 """How often one run is gone on with: enough for the deploys that a long answer lives through.
 A run that brings its processes down must not go round all gateways."""
-
-
-class Finder(Protocol):
-    """The configured agents; see `sessions.AgentFinder`."""
-
-    def find(self, name: str | None, model: str | None) -> AnyAgent:
-        """Return the agent for a request; AgentNotFoundError if there is none."""
-        ...
 
 
 NOTHING: Final = Raw(b"null")
@@ -91,7 +82,7 @@ class Succession:
     def __init__(
         self,
         store: SessionStore,
-        agents: Finder,
+        agents: AgentFinder,
         runs: Runs,
         take_up_hold: Callable[[bytes], RunHold | None],
     ) -> None:

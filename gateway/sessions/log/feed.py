@@ -14,11 +14,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from midstream.aio.pulse import Pulse
-from midstream.errors import RunNotFoundError, StoreUnavailableError
+from midstream.errors import StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
 from midstream.sessions.log.run_view import RunLog
 from midstream.sessions.places import has
+from midstream.sessions.sentences import run_not_found
 from midstream.store.records import (
     ChunksRecord,
     DeletedRecord,
@@ -276,7 +277,7 @@ class Feed:
         if log is not None:
             return log
         if found is None:
-            raise RunNotFoundError("unable to find this run; the session does not have it")
+            raise run_not_found()
         info, next_sequence, opened = found
         log = RunLog(self._store, self.session_id, info, next_sequence=next_sequence, opened=opened)
         if not log.ended:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 from msgspec import Raw
 
-from midstream.errors import DrainingError, NotRecoveredError, StoreUnavailableError
+from midstream.errors import NotRecoveredError, StoreUnavailableError
 from midstream.ids import RunId
 from midstream.protocol.position import Position
-from midstream.sessions.contract import FeedEvent, Idle
+from midstream.sessions.sentences import LOG_LOST, LOG_UNREADABLE
+from midstream.sessions.types import FeedEvent, Idle
 from midstream.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from midstream.protocol.batch import ChunkBatch
+    from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 
 FEED_PAGE: Final = 200
 
-LOG_UNREADABLE: Final = (
-    "unable to reach the session's log; the answer may go on without you. Load the session again"
-)
 ERASED: Final = FeedEvent("erased", b"{}", None)
 """Told to those who have seen the session, before the snapshot of nothing."""
 
@@ -41,26 +40,12 @@ LOST: Final = FeedEvent("lost", b'{"code":"not_recovered"}', None)
 """Told to them if nobody has deleted it, before the snapshot of what there is now. Who comes with
 a position of another epoch gets the snapshot alone: it may be of anything."""
 
-LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
-
 
 class ReaderLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a reader waits: for a sign of life to send, and for Redis to come back."""
 
     heartbeat_interval_s: float = 15.0
     outage_limit_s: float = 30.0
-
-
-class Draining:
-    """Whether this process is shutting down; readers look when they are woken."""
-
-    def __init__(self) -> None:
-        self.started = False
-
-    def check(self) -> None:
-        """Raise DrainingError once the shutdown has begun."""
-        if self.started:
-            raise DrainingError("this gateway is shutting down; connect again")
 
 
 class LogReader:

@@ -17,15 +17,15 @@ from midstream.protocol.chunks import AnyChunk
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.access import check_agent
 from midstream.sessions.log.stored_run import stored_chunks, stored_message
-from midstream.sessions.opening.open_run import run_active
-from midstream.sessions.opening.plan import Plan
+from midstream.sessions.sentences import run_active
+from midstream.sessions.types import Plan
 from midstream.store.records import RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import StartRequest
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening.open_run import Opening
+    from midstream.sessions.types import StartRequest
     from midstream.store.store import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5
@@ -88,11 +88,10 @@ class Claims:
         for _ in range(CLAIM_ATTEMPTS):
             admitted = await self._opening.open(caller, request, agent, feed)
             if admitted.new is not None:
-                opened, plan = admitted.new
-                run = opened.run or admitted.log.info
+                run, plan = admitted.log.info, admitted.new.plan
                 return Claimed(
                     run=run,
-                    key=RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence),
+                    key=admitted.new.key,
                     continued=plan.continued,
                     plan=plan,
                     stopped_by=run.stopped_by,

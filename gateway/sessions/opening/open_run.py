@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from midstream.agents.base import executes_nothing
+from midstream.agents.base import AgentFinder, executes_nothing
 from midstream.errors import (
     AgentNotFoundError,
     NotRecoveredError,
@@ -23,20 +23,22 @@ from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.access import check_create, check_write
 from midstream.sessions.log.run_view import RunLog
 from midstream.sessions.log.stored_run import stored_message
-from midstream.sessions.opening.plan import Plan, accept, title_of
+from midstream.sessions.opening.plan import accept, title_of
 from midstream.sessions.places import End, needed
 from midstream.sessions.runs.idle import is_idle
+from midstream.sessions.sentences import run_active
+from midstream.sessions.types import NewRun
 from midstream.store.format import upgrade_needed
-from midstream.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunState
+from midstream.store.records import Opened, OpenRun, OpenStatus, RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midstream.agents.base import AnyAgent
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import StartRequest
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.feed import Feed
+    from midstream.sessions.stopping import Stopping
+    from midstream.sessions.types import Plan, SessionLimits, StartRequest
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
 
@@ -44,48 +46,16 @@ OPEN_ATTEMPTS: Final = 12
 """How often a send decides again because another tab was quicker."""
 
 
-class AgentFinder(Protocol):
-    """The configured agents."""
-
-    def find(self, name: str | None, model: str | None) -> AnyAgent:
-        """Return the agent for a request.
-
-        Raises:
-            AgentNotFoundError: no such agent, or not with that model.
-        """
-        ...
-
-
-class SessionLimits(Struct, frozen=True, kw_only=True):
-    """Waits of the service itself.
-
-    Attributes:
-        stop_wait_s: how long a stop, and a send behind one, waits for the terminal.
-        tombstone_s: how long a stop that comes before a send of its message is remembered:
-            not long, since it would stop a person's next attempt too.
-        send_tombstone_s: the same for a stop that names the send: longer than any can wait
-            for its turn (`OPEN_ATTEMPTS` stops of `stop_wait_s`).
-        refuse_foreign: refuse assistant messages that the session does not have.
-    """
-
-    lease_ms: int = 8_000
-    stop_wait_s: float = 15.0
-    tombstone_s: float = 10.0
-    send_tombstone_s: float = 300.0
-    refuse_foreign: bool = True
-
-
 class Admitted(Struct, frozen=True):
     """A send's run.
 
     Attributes:
         log: of the run.
-        new: what opened it and what it is to do; None if it was there before (the same send
-            came earlier).
+        new: None if it was there before: the same send came earlier.
     """
 
     log: RunLog
-    new: tuple[Opened, Plan] | None = None
+    new: NewRun | None = None
 
 
 class Opening:
@@ -97,11 +67,17 @@ class Opening:
     """
 
     def __init__(
-        self, store: SessionStore, agents: AgentFinder, reaper: Reaper, limits: SessionLimits
+        self,
+        store: SessionStore,
+        agents: AgentFinder,
+        reaper: Reaper,
+        stopping: Stopping,
+        limits: SessionLimits,
     ) -> None:
         self._store = store
         self._agents = agents
         self._reaper = reaper
+        self._stopping = stopping
         self._limits = limits
 
     async def open(
@@ -170,7 +146,9 @@ class Opening:
             )
             run = opened.run
             if run is not None and run.id == run_id:
-                return Admitted(feed.adopt(run, opened.opened), (opened, plan))
+                key = RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence)
+                new = NewRun(key=key, plan=plan, is_stopped=opened.stop_requested)
+                return Admitted(feed.adopt(run, opened.opened), new)
             match opened.status:
                 case OpenStatus.KNOWN if run is not None:
                     return Admitted(await feed.log_of(run.id))
@@ -225,13 +203,7 @@ class Opening:
         if active.state is not RunState.STOPPING:
             if request.on_active != "interrupt" and not await _gives_way(log, request):
                 raise run_active(active)
-            await self._store.request_stop(
-                request.session_id,
-                run_id=active.id,
-                message_id=None,
-                by="interrupt",
-                tombstone_ms=0,
-            )
+            await self._stopping.make_way(request.session_id, active)
         if not await self._reaper.until_ended(log, self._limits.stop_wait_s):
             raise run_active(active)
 
@@ -275,14 +247,4 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> R
         agent=agent,
         continues=continued is not None,
         proxied=request.proxied,
-    )
-
-
-def run_active(run: RunInfo) -> RunActiveError:
-    """Return the error of a send that meets an open run."""
-    return RunActiveError(
-        "unable to send while an answer is being written; wait for it, stop it, or send with "
-        '"onActive": "interrupt"',
-        runId=run.id,
-        messageId=run.message_id,
     )

@@ -9,10 +9,7 @@ the history is not trusted: only its ids are looked at, to find where the new me
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from midstream.errors import ConflictError, InvalidRequestError, MessageNotFoundError
 from midstream.ids import MessageId, check_id
@@ -22,35 +19,19 @@ from midstream.protocol.messages import StepStartPart, TextPart, UIMessage
 from midstream.protocol.refused_keys import without_refused_keys
 from midstream.sessions.log.stored_run import model_history
 from midstream.sessions.places import END, Place, has, parent_of_new
+from midstream.sessions.types import Plan
 from midstream.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
 
 if TYPE_CHECKING:
-    from midstream.sessions.contract import StartRequest
+    from collections.abc import Callable, Sequence
+
+    from midstream.sessions.types import StartRequest
     from midstream.store.records import RunInfo, SessionState
 
 TITLE_LENGTH = 80
 
 MAX_STEPS_OF_NOTHING = 1_000
 """Marks of steps in an answer that says nothing: above what a run may have."""
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """What to open, and what the agent is to answer.
-
-    Attributes:
-        user_message_id: the message that the run answers.
-        user_message: that message, where it is new or edited.
-        continued: the assistant message to go on with, results merged; then
-            `replaced_message` is what to store of it, None if nothing is new.
-        history: for the agent, oldest first.
-    """
-
-    user_message_id: MessageId
-    user_message: NewMessage | None
-    continued: UIMessage | None
-    replaced_message: NewMessage | None
-    content_hash: str
-    history: Sequence[UIMessage]
 
 
 def accept(

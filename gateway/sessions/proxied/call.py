@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from midstream.errors import RunActiveError
+from midstream.sessions.sentences import PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     from midstream.providers.base import StepResult
     from midstream.providers.stream.part_ids import PartIds
     from midstream.sessions.proxied.run import Turn
-
-PARALLEL: Final = (
-    "unable to make two calls of one run at once; wait for the other, or give this one no "
-    "x-midstream-session"
-)
 
 
 class Step:

@@ -16,8 +16,8 @@ from midstream.protocol.codec import one_line
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import TextPart, ToolPart, UIMessage, parse_part, readable_parts
 from midstream.protocol.parts import fields_of, json_of
-from midstream.sessions.contract import StartRequest
 from midstream.sessions.proxied.run import is_pending
+from midstream.sessions.types import StartRequest
 from midstream.store.records import RunOutcome, Trigger
 
 if TYPE_CHECKING:

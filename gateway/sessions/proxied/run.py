@@ -35,7 +35,8 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
 from midstream.providers.stream.part_ids import PartIds
-from midstream.sessions.proxied.call import PARALLEL, Step
+from midstream.sessions.proxied.call import Step
+from midstream.sessions.sentences import LEFT_SENTENCE, OUTAGE_SENTENCE, PARALLEL, STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -47,17 +48,9 @@ if TYPE_CHECKING:
     from midstream.providers.passthrough.content import ToolResult
     from midstream.sessions.runs.producer import Producer
 
-LEFT_SENTENCE: Final = (
-    "The answer was interrupted because the program that wrote it stopped. Send it again."
-)
-BEHIND_SENTENCE: Final = (
-    "The answer was interrupted because the session log could not be reached. Send it again."
-)
 
 SETTLE_LIMIT_S: Final = 1.0
 """How long the last byte of a call waits for Redis; what is not stored by then goes on unseen."""
-
-STOPPED: Final = "unable to go on with this run; it was stopped. Begin another"
 
 
 class TurnLimits(Struct, frozen=True, kw_only=True):
@@ -221,7 +214,7 @@ class Turn:
         self._put(chunks)
         self._waiting_bytes += size_bytes
         if self._waiting_bytes > self._limits.max_waiting_bytes and self.producer is not None:
-            self.producer.interrupt(BEHIND_SENTENCE)
+            self.producer.interrupt(OUTAGE_SENTENCE)
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
         self._arrived += chunks

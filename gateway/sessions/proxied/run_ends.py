@@ -15,14 +15,15 @@ from midstream.errors import (
     StoreUnavailableError,
 )
 from midstream.sessions.access import check_agent, check_write, not_found
-from midstream.sessions.proxied.runs import MAX_CONTINUATIONS, CallRequest
+from midstream.sessions.proxied.runs import MAX_CONTINUATIONS
+from midstream.sessions.types import CallRequest
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
+    from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.readers import Draining
     from midstream.sessions.proxied.runs import Turns
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore

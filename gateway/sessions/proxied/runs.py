@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.structs import replace
 
 from midstream.agents.base import AgentRequest
@@ -23,30 +22,27 @@ from midstream.errors import (
     RunStoppedError,
     StoreUnavailableError,
 )
-from midstream.ids import MessageId, RunId, SessionId, new_id
-from midstream.providers.passthrough.content import ToolResult
+from midstream.ids import RunId, SessionId, new_id, part_id
 from midstream.sessions.access import check_agent, check_write
-from midstream.sessions.opening.claims import Claimed, Claims
-from midstream.sessions.proxied.call import PARALLEL
 from midstream.sessions.proxied.call_requests import continuation, submission
-from midstream.sessions.proxied.run import STOPPED, Turn, TurnLimits
+from midstream.sessions.proxied.run import Turn, TurnLimits
 from midstream.sessions.runs.idle import is_at_rest
 from midstream.sessions.runs.producer import Producer
-from midstream.sessions.runs.registry import part_id
+from midstream.sessions.sentences import PARALLEL, STOPPED
 from midstream.store.records import AppendStatus, RunKey, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunHold, StartRequest
+    from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.readers import Draining
     from midstream.sessions.log.run_view import RunLog
-    from midstream.sessions.opening.open_run import Opening
+    from midstream.sessions.opening.claims import Claimed, Claims
     from midstream.sessions.proxied.call import Step
     from midstream.sessions.runs.registry import Runs
+    from midstream.sessions.types import CallRequest, RunHold, StartRequest
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
 
@@ -66,33 +62,6 @@ _GOES_ON: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
 """How a run may have ended that another one of the same turn goes on with."""
 
 
-class CallRequest(Struct, frozen=True, kw_only=True):
-    """A call that is to be (part of) a run.
-
-    Attributes:
-        run_key: of the turn that it belongs to; None: it is a run by itself.
-        message_id: the user message that it answers, if its caller knows.
-        agent: who is shown as the writer.
-        said: the parts of the user's last message; None if it has none.
-        results: what tools came to, oldest first.
-        goes_on: it ends in results.
-        digest: the same for each try of one call, and no other.
-        tried: how often it was tried before, as far as its SDK says.
-        ends: the run ends with its answer, whatever that is.
-    """
-
-    session_id: SessionId
-    run_key: str | None
-    message_id: MessageId | None
-    agent: str
-    said: Sequence[Raw] | None
-    results: Sequence[ToolResult]
-    goes_on: bool
-    digest: str
-    tried: int = 0
-    ends: bool = False
-
-
 class Turns:
     """The turns of this process."""
 
@@ -101,9 +70,8 @@ class Turns:
         store: SessionStore,
         hub: Hub,
         runs: Runs,
-        opening: Opening,
+        claims: Claims,
         draining: Draining,
-        *,
         lease_ms: int,
         limits: TurnLimits,
     ) -> None:
@@ -111,7 +79,7 @@ class Turns:
         self._hub = hub
         self._runs = runs
         self._lease_ms = lease_ms
-        self._claims = Claims(store, opening, lease_ms)
+        self._claims = claims
         self._draining = draining
         self._limits = limits
         self._held: dict[tuple[SessionId, str], tuple[Turn, Caller]] = {}

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from midstream.errors import GatewayError
 from midstream.protocol.errors import MalformedFrameError
-from midstream.sessions.contract import RunEnd
 from midstream.sessions.log.stored_run import stored_message
 from midstream.sessions.spending import tokens_used
+from midstream.sessions.types import EndedRun
 from midstream.store.records import RunOutcome
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
-    from midstream.sessions.contract import RunHold
     from midstream.sessions.log.hub import Hub
+    from midstream.sessions.types import RunHold
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 
@@ -53,14 +53,14 @@ class HeldRuns:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _release_at_end(self, session_id: SessionId, run_id: RunId, hold: RunHold) -> None:
-        end = RunEnd(session_id, run_id, lambda: 0)
+        end = EndedRun(session_id, run_id, lambda: 0)
         try:
             async with self._hub.attach(session_id) as feed:
                 log = await feed.log_of(run_id)
                 while not await log.until_ended(LOOK_S):
                     pass
             tokens = await self._tokens(session_id, log.info)
-            end = RunEnd(session_id, run_id, lambda: tokens)
+            end = EndedRun(session_id, run_id, lambda: tokens)
         except GatewayError as error:
             logger.info("held_run_unwatched run=%s reason=%s", run_id, error)
         finally:

@@ -7,12 +7,12 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from midstream.errors import RunEndedError, RunNotFoundError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.access import check_agent, check_write, not_found
 from midstream.sessions.log.stored_run import all_chunks, stored_message
+from midstream.sessions.sentences import run_ended, run_not_found
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:
@@ -162,15 +162,3 @@ class Writings:
             writing = Writing(meta, key, run, chunks, continued)
             if not writing.writer.ended:  # between the two readings
                 return writing
-
-
-def run_not_found() -> RunNotFoundError:
-    """Return what a run that the session does not have is answered with."""
-    return RunNotFoundError("unable to find this run; the session does not have it")
-
-
-def run_ended(run: RunInfo, next_sequence: int) -> RunEndedError:
-    """Return what a write to an ended run is answered with."""
-    return RunEndedError(
-        "unable to write this run; it has ended", outcome=str(run.outcome), next=next_sequence
-    )

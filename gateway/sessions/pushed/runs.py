@@ -14,11 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
-
-from msgspec import Raw, Struct
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from midstream.errors import (
     FencedError,
@@ -31,20 +28,19 @@ from midstream.protocol.chunks import (
     AnyChunk,
     ErrorChunk,
     FinishChunk,
-    FinishReason,
     StartChunk,
 )
 from midstream.protocol.codec import decode
 from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
-from midstream.protocol.messages import UIMessage
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
 from midstream.sessions.log.stored_run import model_history
 from midstream.sessions.pushed.feed_cache import Attention
-from midstream.sessions.pushed.run_cache import Writing, Writings, run_ended, run_not_found
-from midstream.sessions.runs.producer import INTERNAL_SENTENCE
+from midstream.sessions.pushed.run_cache import Writing, Writings
 from midstream.sessions.runs.terminal import close_request
+from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
+from midstream.sessions.types import Ending, Pushed, PushedRun, PushLimits
 from midstream.store.format import upgrade_needed
 from midstream.store.records import (
     AppendBatch,
@@ -59,78 +55,24 @@ from midstream.store.records import (
 from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgspec import Raw
+
+    from midstream.protocol.messages import UIMessage
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.draining import Draining
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.readers import Draining
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.claims import Claims
+    from midstream.sessions.types import StartRequest
     from midstream.store.records import Renewed, SessionState
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 
-MAX_CHUNKS: Final = 10_000
-"""In one append: more than a stream that was held for a minute, checked within 50 ms."""
-
 _ENVELOPE: Final = (StartChunk, FinishChunk, ErrorChunk, AbortChunk)
-
-
-class PushLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of pushed runs. `lease_ms`: how long a silent worker keeps its run."""
-
-    lease_ms: int = 8_000
-    reconnect_window_s: float = 3600.0
-
-    @property
-    def max_wait_s(self) -> float:
-        """How long a renewal may be held: the next one must come within the lease."""
-        return self.lease_ms / 2000
-
-
-class PushedRun(Struct, frozen=True, kw_only=True):
-    """A run that was claimed.
-
-    Attributes:
-        fence: 0 if the run has ended: nothing is left to write.
-        next: the sequence of the next chunk.
-        stored: its chunks so far, `start` (sequence 0) included.
-        continued: for a run that goes on with a message, that message as it was before.
-        messages: the conversation up to the message to answer, or to go on with.
-    """
-
-    run: RunInfo
-    fence: int
-    next: int = 0
-    stored: Sequence[AnyChunk] = ()
-    continued: UIMessage | None = None
-    messages: Sequence[Raw] = ()
-    stopped_by: str | None = None
-
-
-class Pushed(Struct, frozen=True, kw_only=True):
-    """Answer to an append, a renewal or an end. `stopped_by`: a stop is recorded."""
-
-    next: int
-    stopped_by: str | None = None
-
-
-class Ending(Struct, frozen=True, kw_only=True):
-    """How a worker ends its run.
-
-    Attributes:
-        first, lines: the last chunks, as for an append; possibly none.
-        error_text: for a failed one, the sentence that people read.
-        metadata: merged into the message's, as a JSON object.
-    """
-
-    first: int
-    outcome: Literal["finished", "stopped", "failed"]
-    lines: Sequence[bytes] = ()
-    finish_reason: FinishReason | None = None
-    metadata: Raw | None = None
-    error_text: str | None = None
 
 
 class PushedRuns:

@@ -19,6 +19,7 @@ from midstream.protocol.salvage import salvaged
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.stored_run import readable_chunks, stored_message
 from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.sentences import ORPHAN_SENTENCE, UNREADABLE_SENTENCE
 from midstream.store.records import AppendStatus, RunOutcome, TakenOver
 from midstream.telemetry import ORPHANS_CLOSED, RUNS_ENDED
 
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ORPHAN_SENTENCE: Final = (
-    "The answer was interrupted because the process that produced it stopped. Send it again."
-)
-UNREADABLE_SENTENCE: Final = (
-    "The answer was interrupted because a part of it could not be read. Send it again."
-)
 CLOSE_LIMIT_S: Final = 5.0
 
 

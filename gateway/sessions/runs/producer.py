@@ -33,8 +33,14 @@ from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.committer import Committer, Lane
-from midstream.sessions.runs.replay import DIVERGED_SENTENCE, Rejoin, StoredMemory
+from midstream.sessions.runs.replay import Rejoin, StoredMemory
 from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.sentences import (
+    DIVERGED_SENTENCE,
+    INTERNAL_SENTENCE,
+    OUTAGE_SENTENCE,
+    RESTART_SENTENCE,
+)
 from midstream.sessions.spending import tokens_used
 from midstream.store.records import (
     Appended,
@@ -54,14 +60,6 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
-
-INTERNAL_SENTENCE: Final = "The answer failed because of an internal error. Send it again."
-INTERRUPTED_SENTENCE: Final = (
-    "The answer was interrupted because the server is restarting. Send it again."
-)
-OUTAGE_SENTENCE: Final = (
-    "The answer was interrupted because the session log could not be reached. Send it again."
-)
 
 
 _T = TypeVar("_T")
@@ -199,12 +197,12 @@ class Producer:
                 "run_stopping run=%s session=%s by=%s", self.key.run_id, self.key.session_id, by
             )
 
-    def interrupt(self, sentence: str = INTERRUPTED_SENTENCE) -> None:
+    def interrupt(self, sentence: str = RESTART_SENTENCE) -> None:
         """End the run early, with an error that says why."""
         if self._end_pump(_Reason.INTERRUPTED):
             self._failure = sentence
 
-    def hand_over(self, sentence: str = INTERRUPTED_SENTENCE) -> None:
+    def hand_over(self, sentence: str = RESTART_SENTENCE) -> None:
         """Leave the run to another process, if its agent can go on there; else interrupt it."""
         if self._durable is None:
             self.interrupt(sentence)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from midstream.agents.base import AgentRequest
 from midstream.errors import GatewayError, StoreUnavailableError
-from midstream.ids import new_id
+from midstream.ids import part_id
 from midstream.sessions.containment import contained
-from midstream.sessions.contract import RunEnd
-from midstream.sessions.runs.producer import INTERNAL_SENTENCE, Producer, ProducerLimits
-from midstream.store.records import RunKey
+from midstream.sessions.runs.producer import Producer, ProducerLimits
+from midstream.sessions.sentences import INTERNAL_SENTENCE
+from midstream.sessions.types import EndedRun
 from midstream.telemetry import RUNS_ACTIVE
 
 if TYPE_CHECKING:
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import RunHold, StartRequest
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunLog
-    from midstream.sessions.opening.plan import Plan
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committer
-    from midstream.store.records import Opened, TakenOver
+    from midstream.sessions.types import NewRun, RunHold, StartRequest
+    from midstream.store.records import RunKey, TakenOver
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
@@ -68,8 +67,7 @@ class Runs:
     def begin(
         self,
         log: RunLog,
-        opened: Opened,
-        plan: Plan,
+        new: NewRun,
         request: StartRequest,
         agent: AnyAgent,
         caller: Caller,
@@ -83,7 +81,7 @@ class Runs:
         run = log.info
         self.produce(
             log,
-            RunKey(session_id=log.session_id, run_id=run.id, fence=opened.fence),
+            new.key,
             agent=agent,
             request=AgentRequest(
                 session_id=log.session_id,
@@ -91,7 +89,7 @@ class Runs:
                 message_id=run.message_id,
                 user=caller.user,
                 tenant=caller.tenant,
-                history=plan.history,
+                history=new.plan.history,
                 model=request.model,
                 body=request.body,
                 new_id=part_id,
@@ -99,8 +97,8 @@ class Runs:
                 target_id=request.message_id,
                 headers=request.headers,
             ),
-            continued=plan.continued,
-            stopped_by="before it was sent" if opened.stop_requested else None,
+            continued=new.plan.continued,
+            stopped_by="before it was sent" if new.is_stopped else None,
             hold=hold,
         )
 
@@ -278,7 +276,7 @@ def _let_go(hold: RunHold, producer: Producer) -> None:
         hold.drop()
     else:
         key = producer.key
-        hold.release(RunEnd(key.session_id, key.run_id, producer.count_tokens))
+        hold.release(EndedRun(key.session_id, key.run_id, producer.count_tokens))
 
 
 async def _until_heard(log: RunLog) -> None:
@@ -288,8 +286,3 @@ async def _until_heard(log: RunLog) -> None:
                 await log.pulse.wait()
     except TimeoutError:
         return
-
-
-def part_id() -> str:
-    """Return a fresh id for a part."""
-    return new_id("part")

@@ -14,6 +14,7 @@ from midstream.aio.backoff import Backoff
 from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededError
 from midstream.protocol.codec import encode
 from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.sentences import DIVERGED_SENTENCE
 from midstream.store.records import AppendStatus
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DIVERGED_SENTENCE: Final = "The answer could not be resumed. Send it again."
 
 OPTIONAL_LIMIT_S: Final = 1.0
 """How long an agent waits for a point that it can do without: less than a person notices."""

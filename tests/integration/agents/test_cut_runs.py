@@ -10,8 +10,8 @@ import pytest
 from midstream.ids import MessageId, RunId, SessionId, new_id
 from midstream.protocol.cut_calls import INTERRUPTED_CALL, UNCALLED
 from midstream.protocol.messages import UIMessage
-from midstream.sessions.contract import StartRequest
 from midstream.sessions.opening.plan import accept
+from midstream.sessions.types import StartRequest
 from midstream.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
 from midstream.store.redis_store import RedisStore
 from tests.support.answers import (

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AnyAgent
     from midstream.protocol.chunks import AnyChunk
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
     from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio

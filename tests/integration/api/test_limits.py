@@ -11,7 +11,7 @@ import pytest
 from midstream.errors import GatewayError
 from midstream.ids import SessionId
 from midstream.sessions.access import Caller
-from midstream.sessions.contract import RunCost
+from midstream.sessions.types import RunCost
 from midstream.telemetry import LIMITS_UNCHECKED
 from tests.support.in_process import code_of
 from tests.support.limited import Gateways, limits, sent, settings_of, told

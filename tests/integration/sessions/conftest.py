@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from midstream.sessions import Sessions, open_sessions
+from midstream.sessions import open_sessions
 from midstream.store.redis_store import RedisStore
 from tests.support.played import FAST, Script
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from midstream.sessions.service import Sessions
 
 
 @pytest.fixture

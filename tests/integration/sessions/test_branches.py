@@ -18,15 +18,15 @@ from midstream.protocol.chunks import (
     TextStartChunk,
 )
 from midstream.protocol.messages import UIMessage
-from midstream.sessions.contract import Versions
+from midstream.sessions.types import Versions
 from midstream.store.records import Trigger
 from tests.support.played import ALICE, Reading, Script, send, user_message
 
 if TYPE_CHECKING:
     import redis
 
-    from midstream.sessions import Sessions
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.service import Sessions
+    from midstream.sessions.types import StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -18,9 +18,11 @@ from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.opening.claims import Claimed, Claims
-from midstream.sessions.opening.open_run import Opening, SessionLimits
+from midstream.sessions.opening.open_run import Opening
 from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.stopping import Stopping
+from midstream.sessions.types import SessionLimits
 from midstream.store.records import (
     AppendBatch,
     AppendStatus,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from midstream.sessions.access import Caller
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.types import StartRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +52,9 @@ class Claimant:
         self.store = store
         self.hub = hub
         reaper = Reaper(store, LeaseLimits(), lambda: (), RunCloser(store, 60), Orphans())
-        self.claims = Claims(store, Opening(store, Agents(), reaper, SessionLimits()), 8_000)
+        stopping = Stopping(store, hub, reaper, SessionLimits())
+        opening = Opening(store, Agents(), reaper, stopping, SessionLimits())
+        self.claims = Claims(store, opening, 8_000)
 
     async def claim(self, request: StartRequest, caller: Caller = ALICE) -> Claimed:
         """Claim for an agent `worker`."""

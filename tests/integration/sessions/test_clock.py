@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
     from tests.support.played import Script
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

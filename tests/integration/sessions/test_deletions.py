@@ -17,13 +17,13 @@ from midstream.errors import (
 )
 from midstream.ids import MessageId, SessionId, UserId
 from midstream.sessions.access import Caller, Role
-from midstream.sessions.contract import FeedEvent
+from midstream.sessions.types import FeedEvent, FeedEventKind
 from tests.integration.sessions.test_branches import answered, head, shown, two_turns
 from tests.support.played import ALICE, BOB, Reading, Script, send, user_message
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
@@ -43,7 +43,7 @@ class Tab:
                 if isinstance(event, FeedEvent) and event.event != "presence":
                     self.events.append(event)
 
-    async def until(self, event: str, at_least: int) -> None:
+    async def until(self, event: FeedEventKind, at_least: int) -> None:
         """Wait until so many of these have come."""
         await eventually(
             lambda: [each.event for each in self.events].count(event) >= at_least, event

@@ -12,7 +12,7 @@ from midstream.ids import SessionId
 from midstream.limits.limiter import Limiter, open_limiter
 from midstream.limits.policy import Policy, Quota
 from midstream.sessions import Sessions, open_sessions
-from midstream.sessions.contract import RunCost
+from midstream.sessions.types import RunCost
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.integration.sessions.test_succession import DurableScript

@@ -18,7 +18,7 @@ import pytest
 from midstream.errors import NotRecoveredError, SessionNotFoundError
 from midstream.ids import RunId, SessionId
 from midstream.protocol.position import Position
-from midstream.sessions.contract import FeedEvent
+from midstream.sessions.types import FeedEvent
 from tests.support.played import ALICE, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.sessions import Sessions
-    from midstream.sessions.contract import Snapshot
     from midstream.sessions.log.readers import SessionReader
+    from midstream.sessions.service import Sessions
+    from midstream.sessions.types import Snapshot
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 

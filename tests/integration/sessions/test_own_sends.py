@@ -15,14 +15,14 @@ from midstream.protocol.chunks import (
     ToolInputStartChunk,
     ToolOutputAvailableChunk,
 )
-from midstream.sessions.opening.own_sends import Probe
+from midstream.sessions.types import Probe
 from tests.support.played import ALICE, Reading, Script, send, user_message
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     import redis
 
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
     from tests.support.played import Played
 
 pytestmark = pytest.mark.anyio

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.agents.base import DurableRuns
-    from midstream.sessions import Sessions
-    from midstream.sessions.contract import Snapshot
+    from midstream.sessions.service import Sessions
+    from midstream.sessions.types import Snapshot
     from midstream.store.records import RunKey
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +71,7 @@ async def left_behind(
             run.open()
             run.tell("so far")
             await reading.until(lambda r: r.text == "so far")
-            key = next(iter(doomed._runs.active())).key  # as its process knew it
+            key = next(iter(doomed.shutdown.runs.active())).key  # as its process knew it
             reading.task.cancel()
         await store.append([AppendBatch(key=key, chunks=record(key, 4, payload))])
 
@@ -107,7 +107,7 @@ async def test_poison_beside_healthy_runs_on_two_gateways_harms_none_of_them(
         run.open()
         run.tell("before ")
     poison_keys(raw_redis)
-    async with both[0]._presence.open(SessionId("orphaned"), ALICE.user):
+    async with both[0].presence.open(SessionId("orphaned"), ALICE.user):
         for at in both:
             run = await unread(at, script, f"typed-{both.index(at)}")
             run.say(StartStepChunk(), TextStartChunk(id="t"), bad_delta("t"))

@@ -21,7 +21,7 @@ from midstream.errors import (
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import StartChunk
 from midstream.sessions.pushed import run_cache as writings
-from midstream.sessions.pushed.runs import Ending, PushedRun
+from midstream.sessions.types import Ending, PushedRun
 from midstream.store.records import RunKey, RunOutcome, Trigger
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
@@ -30,7 +30,7 @@ from tests.support.processes import eventually
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -230,7 +230,7 @@ async def test_silent_worker_hears_a_stop_at_once(
     await sessions.pushed.append(ALICE, key, 1, [STEP, OPEN, delta("so far")])
     other = await gateways()
     held = asyncio.create_task(other.pushed.renew(ALICE, key, 60))
-    await eventually(lambda: S in other._hub._attached, "the renewal is held")
+    await eventually(lambda: S in other.shutdown.hub._attached, "the renewal is held")
     stopping = asyncio.create_task(sessions.stop(ALICE, S))
     assert await held == "alice"
     assert (await sessions.pushed.append(ALICE, key, 4, [delta("!")])).stopped_by == "alice"
@@ -266,7 +266,7 @@ async def test_renewals_do_not_read_the_session_again_and_again(
         await asyncio.sleep(0)
     assert loads == []
     await sessions.pushed.end(ALICE, key, finished(1))
-    await eventually(lambda: not sessions._hub._attached, "the feed is let go")
+    await eventually(lambda: not sessions.shutdown.hub._attached, "the feed is let go")
 
 
 async def test_run_of_a_worker_that_dies_is_closed(sessions: Sessions) -> None:

@@ -15,7 +15,7 @@ from redis._parsers.base import BaseParser
 from midstream.errors import StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.protocol.chunks import FinishStepChunk, TextEndChunk
-from midstream.sessions import Sessions, open_sessions
+from midstream.sessions import open_sessions
 from midstream.sessions.log import hub
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from midstream.sessions import Limits
+    from midstream.sessions.service import Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +72,7 @@ class Gateway:
         store._client.run_all = self._running  # type: ignore[method-assign]
         self._run_each = store._client.run_each
         store._client.run_each = self._running_each  # type: ignore[method-assign]
-        sessions._presence._repeat_s = 0.2
+        sessions.presence._repeat_s = 0.2
 
     async def _sending(self, commands: Sequence[Any]) -> list[Any]:
         if self.plays is None:
@@ -175,7 +176,7 @@ async def lives_through(
     ended.say(*ENDS_PARTS)
     await ending.until(lambda r: types(r.chunks)[-1] == "finish-step")
     tasks = own_tasks()
-    async with here.sessions._presence.open(session, ALICE.user):
+    async with here.sessions.presence.open(session, ALICE.user):
         server.client.zadd("ms:trim", DUE)
         here.met.clear()
         with refusing:

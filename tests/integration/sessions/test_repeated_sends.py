@@ -22,8 +22,8 @@ from midstream.store.records import Trigger
 from tests.support.played import ALICE, Played, Reading, Script, send, user_message
 
 if TYPE_CHECKING:
-    from midstream.sessions import Sessions
-    from midstream.sessions.contract import StartRequest
+    from midstream.sessions.service import Sessions
+    from midstream.sessions.types import StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

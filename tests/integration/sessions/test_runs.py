@@ -33,7 +33,7 @@ from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_
 if TYPE_CHECKING:
     import redis
 
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -14,7 +14,7 @@ import redis.asyncio
 from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.sessions import open_sessions
-from midstream.sessions.contract import FeedEvent
+from midstream.sessions.types import FeedEvent
 from midstream.store.records import RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
@@ -23,7 +23,7 @@ from tests.support.processes import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
     from midstream.store.records import AppendBatch, Appended, CloseRun, Renewed, RunKey
 
 pytestmark = pytest.mark.anyio
@@ -99,7 +99,7 @@ async def test_resume_goes_on_after_a_chunk_that_this_gateway_has_not_heard_of(
     behind = await there.resume(ALICE, S)
     assert behind is not None
     with monkeypatch.context() as cut_off:
-        cut_off.setattr(there._hub, "_receive", lambda *_: None)
+        cut_off.setattr(there.shutdown.hub, "_receive", lambda *_: None)
         run.tell("a", "b")
         await sent.until(lambda r: r.text == "ab")
         last = len(sent.chunks) - 1
@@ -388,7 +388,7 @@ async def test_interrupting_send_waits_until_an_orphan_may_be_closed(
         assert dead.cancelled
         await lease_over(redis_url, session)
         newcomer = await gateways()
-        assert not newcomer._reaper.may_take_over
+        assert not newcomer.shutdown.reaper.may_take_over
         if stops:
             assert len(await newcomer.stop(ALICE, session)) == 1
         again = await newcomer.start(

@@ -14,7 +14,7 @@ from midstream.errors import RunActiveError
 from midstream.ids import SessionId
 from midstream.protocol.chunks import FinishChunk, TextEndChunk
 from midstream.sessions import open_sessions
-from midstream.sessions.runs.replay import DIVERGED_SENTENCE
+from midstream.sessions.sentences import DIVERGED_SENTENCE
 from midstream.store.records import RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import DyingStore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from midstream.agents.base import Interrupted
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -13,9 +13,8 @@ import pytest
 from midstream.errors import UpgradeNeededError
 from midstream.ids import MessageId, SessionId
 from midstream.sessions import open_sessions
-from midstream.sessions.contract import FeedEvent
 from midstream.sessions.failover import reaper
-from midstream.sessions.pushed.runs import Ending
+from midstream.sessions.types import Ending, FeedEvent
 from midstream.store.records import RunKey, RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_several_gateways import mortal
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.sessions import Sessions
+    from midstream.sessions.service import Sessions
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

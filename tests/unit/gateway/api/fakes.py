@@ -23,7 +23,7 @@ from midstream.protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.providers.passthrough.upstreams import Upstreams
-from midstream.sessions.contract import RunCost
+from midstream.sessions.types import RunCost
 from midstream.settings.sections import ServerSettings, Settings
 from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.server import UNKNOWN, KnownServer, ServerFacts
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from midstream.api.auth.tokens import Authenticator
     from midstream.errors import GatewayError
     from midstream.protocol.chunks import AnyChunk
-    from midstream.sessions.contract import Idle
+    from midstream.sessions.types import Idle
 
 RUN = RunInfo(
     id=RunId("run_1"),

@@ -12,7 +12,7 @@ from midstream.errors import IllegalChunkPushedError, RunEndedError, SequenceGap
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import StartChunk
 from midstream.sessions.access import Caller
-from midstream.sessions.pushed.runs import Ending, Pushed, PushedRun, PushLimits
+from midstream.sessions.types import Ending, Pushed, PushedRun, PushLimits
 from midstream.settings.sections import ServerSettings
 from midstream.store.records import RunKey, RunOutcome, RunState
 from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, make_app, request

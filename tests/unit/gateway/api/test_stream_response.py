@@ -19,7 +19,7 @@ from midstream.api.stream_response import (
 )
 from midstream.errors import DrainingError
 from midstream.protocol.chunks import FinishChunk
-from midstream.sessions.contract import Idle
+from midstream.sessions.types import Idle
 from tests.unit.gateway.api.fakes import FakeReader, batch, http_scope
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from msgspec import Raw
 from midstream.errors import SessionNotFoundError, StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.protocol.chunks import ErrorChunk, FinishChunk
-from midstream.sessions.contract import Idle, Snapshot
+from midstream.sessions.types import Idle, Snapshot
 from midstream.store.records import Trigger
 from tests.unit.gateway.api.fakes import (
     WHOLE_RUN,

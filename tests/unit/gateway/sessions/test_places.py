@@ -12,9 +12,9 @@ from midstream.errors import ConflictError, MessageNotFoundError
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
-from midstream.sessions.contract import StartRequest, Versions
-from midstream.sessions.opening.plan import Plan, accept, hash_content
+from midstream.sessions.opening.plan import accept, hash_content
 from midstream.sessions.places import END, branches, needed
+from midstream.sessions.types import Plan, StartRequest, Versions
 from midstream.store.records import (
     OffPath,
     RunInfo,

@@ -9,8 +9,8 @@ from midstream.agents.base import AgentTraits, Spending
 from midstream.ids import SessionId
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import Usage
-from midstream.sessions.contract import StartRequest
 from midstream.sessions.spending import UNKNOWN_TOKENS, cost_of, cost_of_call, tokens_used
+from midstream.sessions.types import StartRequest
 from midstream.store.records import Trigger
 
 MESSAGE = b'{"id":"u","role":"user","parts":[]}'

@@ -8,7 +8,7 @@ import pytest
 
 from midstream.errors import DrainingError, SessionNotFoundError, StoreError
 from midstream.protocol.position import Position
-from midstream.sessions.contract import FeedEvent, Idle
+from midstream.sessions.types import FeedEvent, Idle
 from tests.unit.gateway.api.fakes import FakeReader, FakeSessions, make_app, request
 
 pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ from midstream.protocol.chunks import (
     ToolOutputDeniedChunk,
 )
 from midstream.protocol.position import Position
-from midstream.sessions.contract import FeedEvent, Snapshot
+from midstream.sessions.types import FeedEvent, Snapshot
 from midstream.settings.sections import ServerSettings
 from midstream.store.records import SessionMeta, Trigger
 from tests.unit.gateway.api.fakes import (

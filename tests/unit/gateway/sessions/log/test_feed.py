@@ -14,9 +14,10 @@ from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.position import Position
-from midstream.sessions.contract import FeedEvent
+from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import Draining, ReaderLimits, SessionReader
+from midstream.sessions.log.readers import ReaderLimits, SessionReader
+from midstream.sessions.types import FeedEvent
 from midstream.store.records import (
     ChunksRecord,
     LogEntry,

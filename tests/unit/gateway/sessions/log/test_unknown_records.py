@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from midstream.errors import DrainingError
 from midstream.protocol.position import Position
-from midstream.sessions.contract import FeedEvent
+from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import Draining, ReaderLimits, SessionReader
+from midstream.sessions.log.readers import ReaderLimits, SessionReader
 from midstream.sessions.log.stored_run import all_chunks
+from midstream.sessions.types import FeedEvent
 from midstream.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
 from tests.unit.gateway.sessions.log.test_feed import (
     RUN,

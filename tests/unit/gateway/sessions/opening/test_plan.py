@@ -10,8 +10,8 @@ from midstream.errors import ConflictError, InvalidRequestError, MessageNotFound
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
-from midstream.sessions.contract import StartRequest
-from midstream.sessions.opening.plan import Plan, accept, hash_content, title_of
+from midstream.sessions.opening.plan import accept, hash_content, title_of
+from midstream.sessions.types import Plan, StartRequest
 from midstream.store.records import (
     OffPath,
     RunInfo,

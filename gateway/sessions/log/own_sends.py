@@ -22,8 +22,6 @@ from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from midstream.errors import StoreError
 from midstream.protocol.chunks import (
     ToolInputAvailableChunk,
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.types import Probe
     from midstream.store.store import SessionStore
 
 WAIT_S: Final = 10.0
@@ -56,19 +55,6 @@ _IS_OVER: Final = (
     ToolOutputErrorChunk,
     ToolOutputDeniedChunk,
 )
-
-
-class Probe(Struct, frozen=True):
-    """A request to resume whatever runs, of a client that cannot say what it has.
-
-    Attributes:
-        client: what its page and the page of a send have in common: see `api/parameters.py`.
-        waits: whether the client looks at its own message after the response has begun, as from
-            ai 6 on; ai 5 looks before it asks, so that waiting changes nothing for it.
-    """
-
-    client: str
-    waits: bool
 
 
 class OwnSends:

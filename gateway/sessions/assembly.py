@@ -1,0 +1,162 @@
+"""Assembly of the sessions: each part is built once, whole, below what uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from midstream.errors import AgentNotFoundError
+from midstream.sessions.containment import keep_running
+from midstream.sessions.deleting import Deleting
+from midstream.sessions.draining import Draining
+from midstream.sessions.failover.reaper import LeaseLimits, Reaper
+from midstream.sessions.failover.resume import Succession
+from midstream.sessions.log.hub import Hub
+from midstream.sessions.log.orphans import Orphans
+from midstream.sessions.log.readers import ReaderLimits
+from midstream.sessions.opening.claims import Claims
+from midstream.sessions.opening.open_run import Opening
+from midstream.sessions.opening.start import Starting
+from midstream.sessions.presence import Presence
+from midstream.sessions.proxied.run import TurnLimits
+from midstream.sessions.proxied.run_ends import TurnEnds
+from midstream.sessions.proxied.runs import Turns
+from midstream.sessions.pushed.held_runs import HeldRuns
+from midstream.sessions.pushed.runs import PushedRuns
+from midstream.sessions.reading import Reading
+from midstream.sessions.runs.closer import RunCloser
+from midstream.sessions.runs.committer import Committer
+from midstream.sessions.runs.producer import ProducerLimits
+from midstream.sessions.runs.registry import Runs
+from midstream.sessions.service import Sessions, Shutdown
+from midstream.sessions.stopping import Stopping
+from midstream.sessions.types import PushLimits, RunHold, SessionLimits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from midstream.agents.base import AgentFinder, AgentTraits
+    from midstream.store.store import SessionStore
+
+__all__ = [
+    "LeaseLimits",
+    "Limits",
+    "ProducerLimits",
+    "ReaderLimits",
+    "SessionLimits",
+    "TurnLimits",
+    "open_sessions",
+]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """All bounds of this layer; each part documents its own."""
+
+    sessions: SessionLimits = SessionLimits()
+    readers: ReaderLimits = ReaderLimits()
+    producers: ProducerLimits = ProducerLimits()
+    leases: LeaseLimits = LeaseLimits()
+    turns: TurnLimits = TurnLimits()
+
+
+@asynccontextmanager
+async def open_sessions(
+    store: SessionStore,
+    agents: AgentFinder,
+    limits: Limits,
+    *,
+    take_up_hold: Callable[[bytes], RunHold | None] = lambda _: None,
+) -> AsyncIterator[Sessions]:
+    """Run this process's share of the sessions; leaving cancels what `drain` has left.
+
+    Args:
+        take_up_hold: returns the place that a run's caller had for it in another process, from
+            what `RunHold.told` said there.
+
+    Enters once the channel is open. The layer's own tasks outlive what goes wrong with one
+    session or run (`containment`).
+    """
+    engine = _engine(store, agents, limits, take_up_hold)
+    sessions = _sessions(store, agents, engine, limits)
+    async with asyncio.TaskGroup() as tasks:
+        own = [
+            tasks.create_task(engine.hub.run(), name="hub"),
+            tasks.create_task(keep_running("committer", engine.committer.run), name="committer"),
+            tasks.create_task(engine.reaper.run(), name="reaper"),
+            tasks.create_task(keep_running("presence", sessions.presence.run), name="presence"),
+            tasks.create_task(keep_running("pushed runs", sessions.pushed.run), name="pushed runs"),
+        ]
+        try:
+            await engine.hub.ready()
+            yield sessions
+        finally:
+            await engine.runs.cancel()
+            await sessions.held.aclose()
+            await sessions.reading.aclose()
+            for task in own:
+                task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """The parts that write runs and follow their log, whoever asks for them."""
+
+    hub: Hub
+    orphans: Orphans
+    committer: Committer
+    runs: Runs
+    reaper: Reaper
+
+
+def _engine(
+    store: SessionStore,
+    agents: AgentFinder,
+    limits: Limits,
+    take_up_hold: Callable[[bytes], RunHold | None],
+) -> _Engine:
+    orphans = Orphans()
+    hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3, orphans=orphans)
+    committer = Committer(store)
+    closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
+    runs = Runs(store, hub, committer, closer, limits.producers)
+    succession = Succession(store, agents, runs, take_up_hold)
+    reaper = Reaper(store, limits.leases, runs.active, closer, orphans, succession.go_on)
+    return _Engine(hub, orphans, committer, runs, reaper)
+
+
+def _sessions(
+    store: SessionStore, agents: AgentFinder, engine: _Engine, limits: Limits
+) -> Sessions:
+    hub, runs, reaper = engine.hub, engine.runs, engine.reaper
+    draining, presence = Draining(), Presence(store)
+    stopping = Stopping(store, hub, reaper, limits.sessions)
+    opening = Opening(store, agents, reaper, stopping, limits.sessions)
+    claims = Claims(store, opening, limits.leases.lease_ms)
+    reading = Reading(store, hub, presence, engine.orphans, draining, limits.readers)
+    turns = Turns(store, hub, runs, claims, draining, limits.leases.lease_ms, limits.turns)
+    push_limits = PushLimits(
+        lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
+    )
+    return Sessions(
+        store=store,
+        starting=Starting(agents, hub, runs, opening, reading, draining),
+        reading=reading,
+        stopping=stopping,
+        deleting=Deleting(store, reaper, stopping, draining),
+        shutdown=Shutdown(draining, reaper, hub, turns, runs),
+        presence=presence,
+        pushed=PushedRuns(store, hub, claims, draining, push_limits),
+        turns=turns,
+        turn_ends=TurnEnds(store, hub, draining, turns),
+        held=HeldRuns(store, hub),
+    )
+
+
+def _traits(agents: AgentFinder, name: str) -> AgentTraits | None:
+    with suppress(AgentNotFoundError):
+        return agents.find(name, None).traits
+    return None

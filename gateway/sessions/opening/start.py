@@ -1,0 +1,64 @@
+"""The start of a run that this process produces."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
+
+from midstream.errors import AgentNotFoundError
+from midstream.sessions.failover.resume import facts_of
+from midstream.sessions.spending import cost_of
+
+if TYPE_CHECKING:
+    from midstream.agents.base import AgentFinder
+    from midstream.sessions.access import Caller
+    from midstream.sessions.draining import Draining
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.readers import LogReader
+    from midstream.sessions.opening.open_run import Opening
+    from midstream.sessions.reading import Reading
+    from midstream.sessions.runs.registry import Runs
+    from midstream.sessions.types import RunCost, RunHold, StartRequest
+
+
+class Starting:
+    """Starts runs for sends: opens them, begins to produce them, and reads them."""
+
+    def __init__(
+        self,
+        agents: AgentFinder,
+        hub: Hub,
+        runs: Runs,
+        opening: Opening,
+        reading: Reading,
+        draining: Draining,
+    ) -> None:
+        self._agents = agents
+        self._hub = hub
+        self._runs = runs
+        self._opening = opening
+        self._reading = reading
+        self._draining = draining
+
+    def cost(self, request: StartRequest) -> RunCost:
+        """Return what a send is thought to cost its caller."""
+        with suppress(AgentNotFoundError):  # `start` says so
+            return cost_of(request, self._agents.find(request.agent, request.model).traits)
+        return cost_of(request)
+
+    async def start(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> LogReader:
+        """Accept a message and return a reader of its run, from the run's first chunk."""
+        self._draining.check()
+        agent = self._agents.find(request.agent, request.model)
+        async with AsyncExitStack() as resources:
+            feed = await resources.enter_async_context(self._hub.attach(request.session_id))
+            facts = facts_of(agent, caller, request, hold)
+            admitted = await self._opening.open(caller, request, agent.name, feed, facts)
+            log = admitted.log
+            if admitted.new is not None:
+                self._runs.begin(log, admitted.new, request, agent, caller, hold)
+            told = await self._opening.told_before(log)
+            client = request.client if request.request_key is None else None
+            return await self._reading.of_own_send(log, client, resources, first=told)

@@ -1,0 +1,241 @@
+"""Readers of runs and of sessions' feeds: who may read what, and from where on."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, nullcontext
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from midstream.errors import NotRecoveredError, RunNotFoundError
+from midstream.sessions.access import not_found
+from midstream.sessions.log.own_sends import OwnSends
+from midstream.sessions.log.readers import LogReader, ReaderLimits, SessionReader
+from midstream.sessions.log.stored_run import stored_message
+from midstream.sessions.places import branches
+from midstream.sessions.sentences import run_not_found
+from midstream.sessions.types import FeedEvent, Snapshot
+from midstream.store.records import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from msgspec import Raw
+
+    from midstream.ids import RunId, SessionId
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.protocol.position import Position
+    from midstream.sessions.access import Caller
+    from midstream.sessions.draining import Draining
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.orphans import Orphans
+    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.presence import Presence
+    from midstream.sessions.types import Probe
+    from midstream.store.records import SessionState
+    from midstream.store.store import SessionStore
+
+
+class Reading:
+    """Opens readers.
+
+    Args:
+        orphans: told of runs that a snapshot shows and whose lease has ended.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        hub: Hub,
+        presence: Presence,
+        orphans: Orphans,
+        draining: Draining,
+        limits: ReaderLimits,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._presence = presence
+        self._orphans = orphans
+        self._own_sends = OwnSends(store)
+        self._draining = draining
+        self._limits = limits
+
+    async def aclose(self) -> None:
+        """Take back what this process has said of its readers."""
+        await self._own_sends.aclose()
+
+    # -- runs -----------------------------------------------------------------------------------
+
+    async def of_own_send(
+        self,
+        log: RunLog,
+        client: str | None,
+        resources: AsyncExitStack,
+        *,
+        first: ChunkBatch | None,
+    ) -> LogReader:
+        """Return a reader of a send's run, from its first chunk on.
+
+        Args:
+            client: noted as the reader for as long as it reads; see `own_sends.py`.
+            resources: ends with the reader; it holds the run's feed.
+            first: the whole message, in the place of chunks that are not kept any more.
+        """
+        if client is not None:
+            await resources.enter_async_context(self._own_sends.reading(log, client))
+        cursor = 0 if first is None else log.next
+        return self._reader(log, cursor, resources.pop_all(), first=first)
+
+    async def resume(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None = None,
+        after: int | None = None,
+        raw: bool = False,
+        probe: Probe | None = None,
+    ) -> LogReader | None:
+        """Return a reader of the run under way, or None if nothing runs."""
+        try:
+            return await self._resume(caller, session_id, run_id, after, raw=raw, probe=probe)
+        except RunNotFoundError:
+            if after is None or after < 0:
+                return None
+            # Who has a part of it must not take what is there for all of it.
+            raise NotRecoveredError(
+                "unable to continue this answer; the session was deleted or lost. Load it again"
+            ) from None
+
+    async def _resume(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        run_id: RunId | None,
+        after: int | None,
+        *,
+        raw: bool,
+        probe: Probe | None,
+    ) -> LogReader | None:
+        meta = await self._store.load_meta(session_id)
+        if meta is None or not caller.may_read(meta):
+            raise run_not_found()
+        wanted = run_id or meta.active_run_id or (meta.last_run_id if after is not None else None)
+        if wanted is None:
+            return None
+        async with AsyncExitStack() as resources:
+            feed = await resources.enter_async_context(self._hub.attach(session_id))
+            log = await feed.log_of(wanted)
+            if log.ended and after is None and not raw:
+                return None
+            first: ChunkBatch | None = None
+            if after is None and not raw:
+
+                def state() -> Awaitable[ChunkBatch]:
+                    return self._so_far(log, session_id)
+
+                if probe and not await self._own_sends.may_replay(log, probe, state):
+                    return None
+                first = await state()
+                cursor = first.last + 1
+            else:
+                cursor = 0 if after is None else after + 1
+                if cursor > log.next:
+                    # Another gateway may have shown what this one has not heard of yet.
+                    await log.look()
+                if cursor > log.next or cursor < 0:
+                    raise NotRecoveredError(
+                        "unable to continue after this chunk; the run does not have it",
+                        runId=wanted,
+                    )
+                await log.probe(cursor)
+            return self._reader(log, cursor, resources.pop_all(), first=first)
+
+    async def _so_far(self, log: RunLog, session_id: SessionId) -> ChunkBatch:
+        base = None
+        if log.info.continues and log.producer is None:
+            base = await stored_message(self._store, session_id, log.info.message_id)
+        return await log.replay(base)
+
+    def _reader(
+        self,
+        log: RunLog,
+        cursor: int,
+        hold: AsyncExitStack,
+        *,
+        first: ChunkBatch | None = None,
+    ) -> LogReader:
+        return LogReader(
+            log,
+            cursor=cursor,
+            first=first,
+            hub=self._hub,
+            draining=self._draining,
+            limits=self._limits,
+            hold=hold,
+        )
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
+        """The session at one moment."""
+        state = await self._store.load(session_id)
+        if state is None or not caller.may_read(state.meta):
+            raise not_found()
+        if state.run is not None and state.run_expired:
+            self._orphans.meet(session_id, state.run.id)
+        return snapshot_of(state, await self._presence.of(session_id))
+
+    async def follow(
+        self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
+    ) -> SessionReader:
+        """Follow a session; one that the caller may not see looks as if it never began."""
+        name = caller.user
+
+        async def event() -> FeedEvent:
+            nonlocal name
+            state = await self._store.load(session_id)
+            if state is None or not caller.may_read(state.meta):
+                empty = msgspec.json.encode(Snapshot.empty(session_id))
+                return FeedEvent("snapshot", empty, None)
+            name = caller.name_in(state.meta.tenant)
+            snapshot = snapshot_of(state, await self._presence.of(session_id))
+            return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
+
+        meta = await self._store.load_meta(session_id)
+        if meta is None or not caller.may_read(meta):
+            after = None
+        else:
+            name = caller.name_in(meta.tenant)
+        async with AsyncExitStack() as resources:
+            feed = await resources.enter_async_context(self._hub.attach(session_id))
+            return SessionReader(
+                feed,
+                self._store,
+                position=after,
+                snapshot=event,
+                here=lambda: self._presence.open(session_id, name, tabs) if tabs else nullcontext(),
+                draining=self._draining,
+                limits=self._limits,
+                resources=resources.pop_all(),
+            )
+
+
+def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
+    """Return what clients see of a state.
+
+    The message that an open run writes is left out: a client that resumes gets it whole, and
+    would show it twice.
+    """
+    run = state.run
+    open_message = None if run is None or run.state is RunState.ENDED else run.message_id
+    return Snapshot(
+        id=state.meta.id,
+        epoch=state.meta.position.epoch,
+        offset=state.meta.position.offset,
+        title=state.meta.title,
+        messages=[m.message for m in state.path if m.id != open_message],
+        runs=[] if run is None else [run],
+        presence=presence,
+        branches={id_: of for id_, of in branches(state).items() if id_ != open_message},
+    )

@@ -1,0 +1,70 @@
+"""Sentences of the sessions, each written once.
+
+`*_SENTENCE` is the error of a run's end: people read it in the chat. The others refuse a request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from midstream.errors import RunActiveError, RunEndedError, RunNotFoundError
+
+if TYPE_CHECKING:
+    from midstream.store.records import RunInfo
+
+# -- ends of a run ------------------------------------------------------------------------------
+
+INTERNAL_SENTENCE: Final = "The answer failed because of an internal error. Send it again."
+RESTART_SENTENCE: Final = (
+    "The answer was interrupted because the server is restarting. Send it again."
+)
+OUTAGE_SENTENCE: Final = (
+    "The answer was interrupted because the session log could not be reached. Send it again."
+)
+DIVERGED_SENTENCE: Final = "The answer could not be resumed. Send it again."
+ORPHAN_SENTENCE: Final = (
+    "The answer was interrupted because the process that produced it stopped. Send it again."
+)
+UNREADABLE_SENTENCE: Final = (
+    "The answer was interrupted because a part of it could not be read. Send it again."
+)
+LEFT_SENTENCE: Final = (
+    "The answer was interrupted because the program that wrote it stopped. Send it again."
+)
+
+# -- ends of a reader, whose run may go on -------------------------------------------------------
+
+LOG_UNREADABLE: Final = (
+    "unable to reach the session's log; the answer may go on without you. Load the session again"
+)
+LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
+
+# -- refusals -------------------------------------------------------------------------------------
+
+PARALLEL: Final = (
+    "unable to make two calls of one run at once; wait for the other, or give this one no "
+    "x-midstream-session"
+)
+STOPPED: Final = "unable to go on with this run; it was stopped. Begin another"
+
+
+def run_active(run: RunInfo) -> RunActiveError:
+    """Return the error of a send that meets an open run."""
+    return RunActiveError(
+        "unable to send while an answer is being written; wait for it, stop it, or send with "
+        '"onActive": "interrupt"',
+        runId=run.id,
+        messageId=run.message_id,
+    )
+
+
+def run_not_found() -> RunNotFoundError:
+    """Return the error of a request for a run that the session does not have."""
+    return RunNotFoundError("unable to find this run; the session does not have it")
+
+
+def run_ended(run: RunInfo, next_sequence: int) -> RunEndedError:
+    """Return the error of a write to an ended run."""
+    return RunEndedError(
+        "unable to write this run; it has ended", outcome=str(run.outcome), next=next_sequence
+    )

@@ -1,0 +1,110 @@
+"""A person's stop, on its way in: every request for one is recorded here, and nowhere else.
+
+docs/architecture.md, "How a stop travels", follows it from here to the run's end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from midstream.errors import StoreUnavailableError
+from midstream.ids import EVERYWHERE
+from midstream.sessions.access import check_write
+from midstream.store.records import StopStatus
+from midstream.telemetry import STOPS
+
+if TYPE_CHECKING:
+    from midstream.ids import MessageId, Reach, RunId, SessionId
+    from midstream.sessions.access import Caller
+    from midstream.sessions.failover.reaper import Reaper
+    from midstream.sessions.log.hub import Hub
+    from midstream.sessions.types import SessionLimits
+    from midstream.store.records import RunInfo, StopRequested
+    from midstream.store.store import SessionStore
+
+BY_A_NEW_SEND: Final = "interrupt"
+"""Recorded as who stopped a run that gave way to a new message."""
+
+
+class Stopping:
+    """Records stops, and waits for the terminals of the runs that they end."""
+
+    def __init__(
+        self, store: SessionStore, hub: Hub, reaper: Reaper, limits: SessionLimits
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._reaper = reaper
+        self._limits = limits
+
+    async def stop(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None = None,
+        message_id: MessageId | None = None,
+        request_key: str | None = None,
+    ) -> list[RunId]:
+        """Stop, and return the runs that this ended, once their terminal is committed."""
+        meta = await self._store.load_meta(session_id)
+        if meta is not None:
+            if not caller.may_read(meta):
+                return []
+            check_write(caller, meta)
+        elif message_id is None and request_key is None:
+            return []
+        limits = self._limits
+        remembered_s = limits.tombstone_s if request_key is None else limits.send_tombstone_s
+        async with self._hub.attach(session_id) as feed:
+            answer = await self._record(
+                session_id,
+                run_id=run_id,
+                message_id=message_id,
+                by=caller.user if meta is None else caller.name_in(meta.tenant),
+                remembered_s=remembered_s,
+                request_key=request_key,
+                reach=caller.reach(session_id, meta),
+            )
+            stopped = answer.run_id
+            if stopped is None or answer.status in (StopStatus.NOTHING, StopStatus.PREVENTED):
+                return []
+            if answer.status is StopStatus.ORPHAN:
+                await self._reaper.close_orphan(session_id, stopped)
+            log = await feed.log_of(stopped)
+            if not await self._reaper.until_ended(log, limits.stop_wait_s):
+                raise StoreUnavailableError(
+                    "unable to confirm the stop yet; it is recorded and the run will end",
+                    runId=stopped,
+                )
+            STOPS.inc()
+            return [stopped]
+
+    async def make_way(self, session_id: SessionId, run: RunInfo) -> None:
+        """Stop a run for a new message, whose send waits for the end by itself."""
+        await self._record(session_id, run_id=run.id, by=BY_A_NEW_SEND)
+
+    async def _record(
+        self,
+        session_id: SessionId,
+        *,
+        by: str,
+        run_id: RunId | None = None,
+        message_id: MessageId | None = None,
+        request_key: str | None = None,
+        remembered_s: float = 0,
+        reach: Reach = EVERYWHERE,
+    ) -> StopRequested:
+        """Write a stop into the log, or remember it for a send that has not arrived.
+
+        The log brings it to the run's producer, in whichever process that is.
+        """
+        return await self._store.request_stop(
+            session_id,
+            run_id=run_id,
+            message_id=message_id,
+            by=by,
+            tombstone_ms=int(remembered_s * 1000),
+            request_key=request_key,
+            reach=reach,
+        )
