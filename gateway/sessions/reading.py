@@ -11,7 +11,7 @@ from midstream.errors import NotRecoveredError, RunNotFoundError
 from midstream.sessions.access import not_found
 from midstream.sessions.log.own_sends import OwnSends
 from midstream.sessions.log.readers import LogReader, ReaderLimits, SessionReader
-from midstream.sessions.log.stored_run import stored_message
+from midstream.sessions.log.stored_run import message_before
 from midstream.sessions.places import branches
 from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
@@ -153,8 +153,8 @@ class Reading:
 
     async def _so_far(self, log: RunLog, session_id: SessionId) -> ChunkBatch:
         base = None
-        if log.info.continues and log.producer is None:
-            base = await stored_message(self._store, session_id, log.info.message_id)
+        if log.producer is None:
+            base = await message_before(self._store, session_id, log.info)
         return await log.replay(base)
 
     def _reader(

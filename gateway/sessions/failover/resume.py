@@ -18,16 +18,14 @@ from midstream.errors import AgentNotFoundError
 from midstream.ids import NO_TENANT, TenantId, UserId, part_id
 from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.errors import MalformedFrameError
-from midstream.protocol.messages import UIMessage
-from midstream.sessions.log.stored_run import model_history, stored_chunks, stored_message
+from midstream.sessions.log.stored_run import message_before, run_history, stored_chunks
 from midstream.sessions.runs.replay import read_kept
 from midstream.telemetry import RUNS_TAKEN_UP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from midstream.agents.base import AnyAgent, DurableRuns
-    from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import RunHold, StartRequest
@@ -139,16 +137,16 @@ class Succession:
         self, taken: TakenOver, agent: AnyAgent, interrupted: Interrupted, facts: RunFacts
     ) -> None:
         run, session_id = taken.run, taken.key.session_id
-        continued = None
-        if run.continues:
-            continued = await stored_message(self._store, session_id, run.message_id)
+        continued = await message_before(self._store, session_id, run)
+        state = await self._store.load(session_id)
+        path = () if state is None else state.path
         request = AgentRequest(
             session_id=session_id,
             run_id=run.id,
             message_id=run.message_id,
             user=facts.user,
             tenant=facts.tenant,
-            history=await self._history(taken),
+            history=run_history(path, run.message_id, continued),
             model=facts.model,
             body=facts.body,
             new_id=part_id,
@@ -164,8 +162,3 @@ class Succession:
         )
         hold = self._take_up_hold(bytes(facts.hold))
         self._runs.take_up(taken, agent, request, continued, interrupted, hold)
-
-    async def _history(self, taken: TakenOver) -> Sequence[UIMessage]:
-        """Return the conversation as the run was given it: its own message ends no path yet."""
-        state = await self._store.load(taken.key.session_id)
-        return model_history(() if state is None else state.path)

@@ -18,6 +18,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
 from midstream.sessions.log.run_view import RunLog
+from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.places import has
 from midstream.sessions.sentences import run_not_found
 from midstream.store.records import (
@@ -43,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 RING_ENTRIES: Final = 512
 """Records kept for followers of the session feed; one further behind reads the log."""
-
-PAGE_RECORDS: Final = 200
 
 START: Final = "0-0"
 

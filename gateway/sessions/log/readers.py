@@ -15,6 +15,7 @@ from msgspec import Raw
 from midstream.errors import NotRecoveredError, StoreUnavailableError
 from midstream.ids import RunId
 from midstream.protocol.position import Position
+from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.sentences import LOG_LOST, LOG_UNREADABLE
 from midstream.sessions.types import FeedEvent, Idle
 from midstream.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunLog
     from midstream.store.records import LogEntry, RunInfo
     from midstream.store.store import SessionStore
-
-FEED_PAGE: Final = 200
 
 ERASED: Final = FeedEvent("erased", b"{}", None)
 """Told to those who have seen the session, before the snapshot of nothing."""
@@ -267,7 +266,7 @@ class SessionReader:
     async def _in_log(self) -> tuple[LogEntry, ...]:
         if self._position is None:
             return ()
-        page = await self._store.read_log(self._feed.session_id, self._position, count=FEED_PAGE)
+        page = await self._store.read_log(self._feed.session_id, self._position, count=PAGE_RECORDS)
         if not page.recovered or any(isinstance(e.record, DeletedRecord) for e in page.entries):
             self._generation = -1  # a snapshot comes first
             return ()

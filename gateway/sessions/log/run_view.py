@@ -35,6 +35,7 @@ from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.ring import Ring
+from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
     from midstream.store.records import LogEntry
     from midstream.store.store import SessionStore
-
-PAGE_RECORDS: Final = 200
-"""Records a catch-up reads at a time: about 10 ms of Redis and of us."""
 
 PAGE_BYTES: Final = 64 * 1024
 """A catch-up joins small records into batches of about this size: one send each."""

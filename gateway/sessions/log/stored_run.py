@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from midstream.errors import LogLostError
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId, RunId, SessionId
     from midstream.protocol.chunks import AnyChunk
-    from midstream.store.records import StoredMessage, TakenOver
+    from midstream.store.records import RunInfo, StoredMessage, TakenOver
     from midstream.store.store import SessionStore
 
-PAGE_RECORDS: Final = 500
+PAGE_RECORDS: Final = 200
+"""Records that one read of the log asks for: about 10 ms of Redis and of us."""
 
 
 async def stored_chunks(store: SessionStore, taken: TakenOver) -> list[AnyChunk]:
@@ -101,6 +103,32 @@ async def stored_message(
     if state is None or not state.path:
         return None
     return UIMessage.parse(state.path[-1].message)
+
+
+async def message_before(
+    store: SessionStore, session_id: SessionId, run: RunInfo
+) -> UIMessage | None:
+    """Return the message that a run continues, without what the run adds; None: it has its own.
+
+    Raises:
+        StoreUnavailableError: Redis cannot be reached.
+    """
+    if not run.continues:
+        return None
+    return await stored_message(store, session_id, run.message_id)
+
+
+def run_history(
+    path: Iterable[StoredMessage], message_id: MessageId, continued: UIMessage | None
+) -> tuple[UIMessage, ...]:
+    """Return the conversation that a run's agent gets, oldest first.
+
+    Args:
+        message_id: the run's own message; the path may end before it.
+        continued: that message as it was before the run; None: the run writes a new one.
+    """
+    history = model_history(takewhile(lambda message: message.id != message_id, path))
+    return history if continued is None else (*history, continued)
 
 
 def model_history(path: Iterable[StoredMessage]) -> tuple[UIMessage, ...]:

@@ -16,7 +16,7 @@ from midstream.errors import InvalidRequestError, RunActiveError
 from midstream.protocol.chunks import AnyChunk
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.access import check_agent
-from midstream.sessions.log.stored_run import stored_chunks, stored_message
+from midstream.sessions.log.stored_run import message_before, stored_chunks
 from midstream.sessions.sentences import run_active
 from midstream.sessions.types import Plan
 from midstream.store.records import RunInfo, RunKey, RunState
@@ -111,11 +111,7 @@ class Claims:
                     run=taken.run,
                     key=taken.key,
                     stored=await stored_chunks(self._store, taken),
-                    continued=await stored_message(
-                        self._store, request.session_id, taken.run.message_id
-                    )
-                    if taken.run.continues
-                    else None,
+                    continued=await message_before(self._store, request.session_id, taken.run),
                     stopped_by=taken.stopped_by,
                 )
             await feed.load()

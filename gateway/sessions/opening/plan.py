@@ -17,7 +17,7 @@ from midstream.protocol.continuation import can_go_on, merge_results
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import StepStartPart, TextPart, UIMessage
 from midstream.protocol.refused_keys import without_refused_keys
-from midstream.sessions.log.stored_run import model_history
+from midstream.sessions.log.stored_run import model_history, run_history
 from midstream.sessions.places import END, Place, has, parent_of_new
 from midstream.sessions.types import Plan
 from midstream.store.records import NewMessage, RunOutcome, StoredMessage, Trigger
@@ -238,7 +238,7 @@ def _go_on(
         continued=merged,
         replaced_message=_new(merged, stored.parent_id, content_hash) if is_new else None,
         content_hash=content_hash,
-        history=(*model_history(path[:index]), merged),
+        history=run_history(path, stored.id, merged),
     )
 
 

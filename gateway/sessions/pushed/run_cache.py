@@ -11,7 +11,7 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.access import check_agent, check_write, not_found
-from midstream.sessions.log.stored_run import all_chunks, stored_message
+from midstream.sessions.log.stored_run import all_chunks, message_before
 from midstream.sessions.sentences import run_ended, run_not_found
 from midstream.store.records import RunState
 
@@ -153,9 +153,7 @@ class Writings:
             run, until, opened = found
             if run.state is RunState.ENDED:
                 raise run_ended(run, until)
-            continued = None
-            if run.continues:
-                continued = await stored_message(self._store, key.session_id, run.message_id)
+            continued = await message_before(self._store, key.session_id, run)
             chunks = await all_chunks(
                 self._store, key.session_id, key.run_id, opened=opened, until=until
             )

@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from midstream.errors import (
     FencedError,
@@ -24,10 +23,7 @@ from midstream.errors import (
     SequenceGapError,
 )
 from midstream.protocol.chunks import (
-    AbortChunk,
     AnyChunk,
-    ErrorChunk,
-    FinishChunk,
     StartChunk,
 )
 from midstream.protocol.codec import decode
@@ -35,10 +31,10 @@ from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
-from midstream.sessions.log.stored_run import model_history
+from midstream.sessions.log.stored_run import run_history
 from midstream.sessions.pushed.feed_cache import Attention
 from midstream.sessions.pushed.run_cache import Writing, Writings
-from midstream.sessions.runs.terminal import close_request
+from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal
 from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
 from midstream.sessions.types import Ending, Pushed, PushedRun, PushLimits
 from midstream.store.format import upgrade_needed
@@ -47,19 +43,14 @@ from midstream.store.records import (
     Appended,
     AppendStatus,
     ChunksRecord,
-    RunInfo,
     RunKey,
     RunOutcome,
     RunState,
 )
-from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from msgspec import Raw
-
-    from midstream.protocol.messages import UIMessage
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
     from midstream.sessions.draining import Draining
@@ -67,12 +58,10 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.opening.claims import Claims
     from midstream.sessions.types import StartRequest
-    from midstream.store.records import Renewed, SessionState
+    from midstream.store.records import Renewed
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
-
-_ENVELOPE: Final = (StartChunk, FinishChunk, ErrorChunk, AbortChunk)
 
 
 class PushedRuns:
@@ -136,7 +125,10 @@ class PushedRuns:
             next=len(stored),
             stored=stored,
             continued=claimed.continued,
-            messages=_history(state, run, claimed.continued),
+            messages=[
+                message.raw
+                for message in run_history(state.path, run.message_id, claimed.continued)
+            ],
             stopped_by=stopped_by,
         )
 
@@ -293,19 +285,7 @@ class PushedRuns:
             message=writing.assembler.message(),
             reconnect_window_s=self.limits.reconnect_window_s,
         )
-        answer = await self._store.close_run(request)
-        pushed = await self._checked(writing.key, answer)
-        if answer.status is AppendStatus.APPENDED:
-            RUNS_ENDED.labels(outcome).inc()
-            logger.info(
-                "run_ended run=%s session=%s outcome=%s chunks=%d status=%s",
-                writing.key.run_id,
-                writing.key.session_id,
-                outcome,
-                writing.next + len(chunks),
-                answer.status,
-            )
-        return pushed
+        return await self._checked(writing.key, await write_terminal(self._store, request))
 
 
 def _gap(next_sequence: int) -> SequenceGapError:
@@ -313,13 +293,6 @@ def _gap(next_sequence: int) -> SequenceGapError:
         "unable to store these chunks; they do not follow those that are stored",
         next=next_sequence,
     )
-
-
-def _history(state: SessionState, run: RunInfo, continued: UIMessage | None) -> list[Raw]:
-    """Return the conversation up to the message that the run answers, or goes on with."""
-    before = takewhile(lambda message: message.id != run.message_id, state.path)
-    messages = [message.raw for message in model_history(before)]
-    return messages if continued is None else [*messages, continued.raw]
 
 
 def _admit(
@@ -330,7 +303,7 @@ def _admit(
     for index, line in enumerate(lines):
         try:
             chunk = decode(line)
-            if isinstance(chunk, _ENVELOPE):
+            if type(chunk) in ENVELOPE:
                 raise IllegalChunkError(
                     "unable to take a start, finish, error or abort; the run's end writes its own"
                 )

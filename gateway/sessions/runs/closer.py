@@ -17,18 +17,17 @@ from midstream.protocol.chunks import AbortChunk, ErrorChunk
 from midstream.protocol.errors import ProtocolError
 from midstream.protocol.salvage import salvaged
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.log.stored_run import readable_chunks, stored_message
-from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.log.stored_run import message_before, readable_chunks
+from midstream.sessions.runs.terminal import close_request, write_terminal_within
 from midstream.sessions.sentences import ORPHAN_SENTENCE, UNREADABLE_SENTENCE
 from midstream.store.records import AppendStatus, RunOutcome, TakenOver
-from midstream.telemetry import ORPHANS_CLOSED, RUNS_ENDED
+from midstream.telemetry import ORPHANS_CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from midstream.agents.base import AgentTraits
     from midstream.protocol.chunks import AnyChunk
-    from midstream.protocol.messages import UIMessage
     from midstream.store.records import CloseRun, RunInfo, RunKey
     from midstream.store.store import SessionStore
 
@@ -115,11 +114,8 @@ class RunCloser:
         outcome = remains.outcome or outcome
         closing = self._closing(taken, remains, outcome, sentence)
         request = self._request(taken, closing, outcome, remains.assembler)
-        answer = await commit_close(self._store, request, limit_s=CLOSE_LIMIT_S)
-        if answer is not None and answer.status is AppendStatus.NEWER:
-            return False
-        RUNS_ENDED.labels(outcome).inc()
-        return True
+        answer = await write_terminal_within(CLOSE_LIMIT_S, self._store, request)
+        return answer is None or answer.status is not AppendStatus.NEWER
 
     def _closing(
         self, taken: TakenOver, remains: _Remains, outcome: RunOutcome, sentence: str
@@ -138,10 +134,8 @@ class RunCloser:
     async def _remains(self, taken: TakenOver) -> _Remains:
         """Rebuild a run from its log, as far as that can be read."""
         run = taken.run
-        base: UIMessage | None = None
         try:
-            if run.continues:
-                base = await stored_message(self._store, taken.key.session_id, run.message_id)
+            base = await message_before(self._store, taken.key.session_id, run)
             chunks, is_whole = await readable_chunks(self._store, taken)
             writer, assembler, fits = salvaged(chunks, run.message_id, base)
         except (ProtocolError, ValueError, TypeError, LookupError) as error:

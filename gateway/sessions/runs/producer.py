@@ -34,7 +34,7 @@ from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.committer import Committer, Lane
 from midstream.sessions.runs.replay import Rejoin, StoredMemory
-from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
 from midstream.sessions.sentences import (
     DIVERGED_SENTENCE,
     INTERNAL_SENTENCE,
@@ -49,7 +49,7 @@ from midstream.store.records import (
     RunKey,
     RunOutcome,
 )
-from midstream.telemetry import RUNS_ENDED, quoted
+from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,6 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _STORED: Final = (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
-_ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk, AbortChunk})
 
 AGENT_GRACE_S: Final = 5.0
 """How long a cancelled agent may take to let go before its run is closed without it."""
@@ -309,7 +308,7 @@ class Producer:
         admitted: list[AnyChunk] = []
         try:
             for chunk in chunks:
-                if type(chunk) in _ENVELOPE:
+                if type(chunk) in ENVELOPE:
                     self._look_at_envelope(chunk)
                 else:
                     admitted += self._admitted(chunk)
@@ -465,16 +464,7 @@ class Producer:
             message=self._assembler.message(),
             reconnect_window_s=self._limits.reconnect_window_s,
         )
-        answer = await commit_close(self._store, request, limit_s=self._limits.close_limit_s)
-        RUNS_ENDED.labels(outcome).inc()
-        logger.info(
-            "run_ended run=%s session=%s outcome=%s chunks=%d status=%s",
-            self.key.run_id,
-            self.key.session_id,
-            outcome,
-            request.chunks.first + request.chunks.count,
-            "unknown" if answer is None else answer.status,
-        )
+        answer = await write_terminal_within(self._limits.close_limit_s, self._store, request)
         return answer is not None and answer.status in _STORED
 
 

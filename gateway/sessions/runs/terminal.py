@@ -1,18 +1,26 @@
-"""A run's terminal: put together, and written until its outcome is known."""
+"""Terminal of a run: its closing chunks, its outcome and its message, in one atomic step.
+
+Whoever ends a run writes it here: its producer, the closer of a dead or broken one, or the worker
+that pushes it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
 
 from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
+from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
-from midstream.store.records import ChunksRecord, CloseRun, NewMessage
+from midstream.store.records import AppendStatus, ChunksRecord, CloseRun, NewMessage
+from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +28,12 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.records import Appended, RunInfo, RunKey, RunOutcome
     from midstream.store.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk, AbortChunk})
+"""Chunks that begin and end a run. No agent and no worker writes them: the run's opening and its
+terminal do."""
 
 
 def close_request(
@@ -61,17 +75,50 @@ def close_request(
     )
 
 
-async def commit_close(
-    store: SessionStore, request: CloseRun, *, limit_s: float
+async def write_terminal(store: SessionStore, request: CloseRun) -> Appended:
+    """Write a terminal by one attempt: a worker's, which tries again by itself.
+
+    Raises:
+        StoreUnavailableError: Redis cannot be reached.
+    """
+    answer = await store.close_run(request)
+    _tell(request, answer)
+    return answer
+
+
+async def write_terminal_within(
+    limit_s: float, store: SessionStore, request: CloseRun
 ) -> Appended | None:
-    """Close until the outcome is known; None if Redis stayed away for `limit_s`."""
-    try:
+    """Write a terminal until its outcome is known; None if Redis stayed away for `limit_s`."""
+    backoff = Backoff()
+    answer: Appended | None = None
+    with suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
-            backoff = Backoff()
-            while True:
+            while answer is None:
                 try:
-                    return await store.close_run(request)
+                    answer = await store.close_run(request)
                 except StoreUnavailableError:
                     await backoff.wait()
-    except TimeoutError:
-        return None
+    _tell(request, answer, again=backoff.attempts > 0)
+    return answer
+
+
+def _tell(request: CloseRun, answer: Appended | None, *, again: bool = False) -> None:
+    """Count and log an end, once: not again when a worker repeats its request.
+
+    Args:
+        again: an earlier attempt of this process may be the one that stored it.
+    """
+    status = None if answer is None else answer.status
+    if status is AppendStatus.DUPLICATE and not again:
+        return
+    is_stored = status in (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
+    if is_stored:
+        RUNS_ENDED.labels(request.outcome).inc()
+    logger.info(
+        "%s run=%s session=%s outcome=%s chunks=%d status=%s",
+        "run_ended" if is_stored else "run_not_ended",
+        *(request.key.run_id, request.key.session_id, request.outcome),
+        request.chunks.first + request.chunks.count,
+        "unknown" if status is None else status,
+    )

@@ -20,7 +20,7 @@ from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.opening.claims import Claimed, Claims
 from midstream.sessions.opening.open_run import Opening
 from midstream.sessions.runs.closer import RunCloser
-from midstream.sessions.runs.terminal import close_request, commit_close
+from midstream.sessions.runs.terminal import close_request, write_terminal
 from midstream.sessions.stopping import Stopping
 from midstream.sessions.types import SessionLimits
 from midstream.store.records import (
@@ -134,7 +134,7 @@ async def test_claim_of_an_ended_run_leaves_nothing_to_write(claimant: Claimant)
         message=assembler.message(),
         reconnect_window_s=60,
     )
-    await commit_close(claimant.store, closing, limit_s=5)
+    await write_terminal(claimant.store, closing)
     again = await claimant.claim(request)
 
     assert (again.run.id, again.key) == (first.run.id, None)
