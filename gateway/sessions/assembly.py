@@ -16,6 +16,7 @@ from midstream.sessions.draining import Draining
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.failover.resume import Succession
 from midstream.sessions.log.hub import Hub
+from midstream.sessions.log.live_runs import LiveRuns
 from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.log.readers import ReaderLimits
 from midstream.sessions.opening.claims import Claims
@@ -119,10 +120,12 @@ def _engine(
     take_up_hold: Callable[[bytes], RunHold | None],
 ) -> _Engine:
     orphans = Orphans()
-    hub = Hub(store, tick_s=limits.readers.heartbeat_interval_s / 3, orphans=orphans)
+    live_runs = LiveRuns()
+    tick_s = limits.readers.heartbeat_interval_s / 3
+    hub = Hub(store, tick_s=tick_s, orphans=orphans, live_runs=live_runs)
     committer = Committer(store)
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
-    runs = Runs(store, hub, committer, closer, limits.producers)
+    runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
     succession = Succession(store, agents, runs, take_up_hold)
     reaper = Reaper(store, limits.leases, runs.active, closer, orphans, succession.go_on)
     return _Engine(hub, orphans, committer, runs, reaper)

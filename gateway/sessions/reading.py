@@ -153,7 +153,7 @@ class Reading:
 
     async def _so_far(self, log: RunLog, session_id: SessionId) -> ChunkBatch:
         base = None
-        if log.producer is None:
+        if log.live is None:
             base = await message_before(self._store, session_id, log.info)
         return await log.replay(base)
 

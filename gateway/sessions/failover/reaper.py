@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from midstream.errors import GatewayError, StoreUnavailableError, UpgradeNeededError
 from midstream.sessions.containment import Quarantine, contained, keep_running
-from midstream.store.records import AppendStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -180,10 +179,7 @@ class Reaper:
         keys = [producer.key for producer in producers]
         answers = await self._store.renew(keys, self._limits.lease_ms)
         for producer, answer in zip(producers, answers, strict=True):
-            if answer.stopped_by is not None:
-                producer.stop(answer.stopped_by)
-            elif not answer.held:
-                producer.lost(AppendStatus.NEWER if answer.newer else AppendStatus.FENCED)
+            producer.renewed(answer)
 
     async def _renew_one(self, producer: Producer) -> None:
         key = producer.key.session_id, producer.key.run_id

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from midstream.ids import RunId, SessionId
+    from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
@@ -62,10 +63,15 @@ class Feed:
     """
 
     def __init__(
-        self, store: SessionStore, session_id: SessionId, orphans: Orphans | None = None
+        self,
+        store: SessionStore,
+        session_id: SessionId,
+        orphans: Orphans | None = None,
+        live_runs: LiveRuns | None = None,
     ) -> None:
         self.session_id = session_id
         self._orphans = orphans
+        self._live_runs = live_runs
         self.head: Position | None = None
         self.runs: dict[RunId, RunLog] = {}
         self.generation = 0
@@ -210,9 +216,7 @@ class Feed:
         if run is not None:
             run.update(record.run)
         else:
-            self._add(
-                RunLog(self._store, self.session_id, record.run, next_sequence=0, opened=offset)
-            )
+            self._add(self._view(record.run, 0, offset))
         self.pulse.send()
 
     def _reset(self, state: SessionState | None) -> None:
@@ -233,15 +237,7 @@ class Feed:
         if state is not None and current is not None:
             known = self.runs.get(current.id)
             if known is None:
-                self._add(
-                    RunLog(
-                        self._store,
-                        self.session_id,
-                        current,
-                        next_sequence=state.run_next,
-                        opened=state.run_opened,
-                    )
-                )
+                self._add(self._view(current, state.run_next, state.run_opened))
             else:
                 known.skip_to(state.run_next)
                 known.update(current)
@@ -253,11 +249,21 @@ class Feed:
         }
         self.runs[run.info.id] = run
 
+    def _view(self, info: RunInfo, next_sequence: int, opened: str) -> RunLog:
+        return RunLog(
+            self._store,
+            self.session_id,
+            info,
+            next_sequence=next_sequence,
+            opened=opened,
+            live_runs=self._live_runs,
+        )
+
     def adopt(self, info: RunInfo, opened: str) -> RunLog:
         """Return the log of a run that was just opened here, heard of already or not."""
         run = self.runs.get(info.id)
         if run is None:
-            run = RunLog(self._store, self.session_id, info, next_sequence=0, opened=opened)
+            run = self._view(info, 0, opened)
             self._add(run)
         return run
 
@@ -278,7 +284,7 @@ class Feed:
         if found is None:
             raise run_not_found()
         info, next_sequence, opened = found
-        log = RunLog(self._store, self.session_id, info, next_sequence=next_sequence, opened=opened)
+        log = self._view(info, next_sequence, opened)
         if not log.ended:
             self._add(log)  # met before the feed has heard of it: what comes fills it
             self.check()

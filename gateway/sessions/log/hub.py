@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from midstream.ids import SessionId
+    from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
     from midstream.store.records import LogEntry
     from midstream.store.store import Channel, SessionStore
@@ -70,13 +71,20 @@ class Hub:
     Args:
         tick_s: how often waiting readers are woken to see whether a heartbeat is due.
         orphans: told of runs whose lease has ended; None: nobody is.
+        live_runs: those of this process; None: it has none.
     """
 
     def __init__(
-        self, store: SessionStore, *, tick_s: float, orphans: Orphans | None = None
+        self,
+        store: SessionStore,
+        *,
+        tick_s: float,
+        orphans: Orphans | None = None,
+        live_runs: LiveRuns | None = None,
     ) -> None:
         self._store = store
         self._orphans = orphans
+        self._live_runs = live_runs
         self._tick_s = tick_s
         self._attached: dict[SessionId, _Attachment] = {}
         self._shares = itertools.cycle(range(AUDIT_SHARES))
@@ -99,7 +107,7 @@ class Hub:
         if session_id not in self._attached:
             # For good: by its place among the others it would miss its turn as these come and go.
             share = next(self._shares)
-            feed = Feed(self._store, session_id, self._orphans)
+            feed = Feed(self._store, session_id, self._orphans, self._live_runs)
             self._attached[session_id] = _Attachment(feed, share)
         attachment = self._attached[session_id]
         attachment.users += 1

@@ -132,7 +132,7 @@ class LogReader:
 
     def _is_cut_off(self) -> bool:
         """Whether waiting on is in vain; raises DrainingError if another gateway can serve."""
-        if self._log.producer is None:
+        if self._log.live is None:
             # Runs of this process are drained; those of others go on without us.
             self._draining.check()
         since = self._hub.offline_since

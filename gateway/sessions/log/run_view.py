@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from midstream.aio.pulse import Pulse
 from midstream.errors import NotRecoveredError
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
+    from midstream.sessions.log.live_runs import LiveRun, LiveRuns
     from midstream.store.records import LogEntry
     from midstream.store.store import SessionStore
 
@@ -67,28 +68,12 @@ _OF_THE_END: Final = (AbortChunk, ErrorChunk, FinishChunk)
 """Chunks that are a run's end and no part of its message."""
 
 
-class LiveState(Protocol):
-    """The producer, where a run is produced in this process."""
-
-    def state(self) -> tuple[list[AnyChunk], int]:
-        """Return the message as committed so far, and the sequence that it includes.
-
-        The message is told as by `Assembler.replay`; the sequence is -1 before the first.
-        """
-        ...
-
-    def stop(self, by: str) -> None:
-        """A stop was recorded."""
-        ...
-
-
 class RunLog:
     """A run in this process. Filled by the session's feed, read by any number of readers.
 
     Attributes:
         info: the run as last recorded.
         opened: the offset of the run's opening record, where a cold read begins.
-        producer: set while the run is produced here.
         lost: the run was open and the session's state does not name it; see `find_again`.
     """
 
@@ -100,15 +85,16 @@ class RunLog:
         *,
         next_sequence: int,
         opened: str,
+        live_runs: LiveRuns | None = None,
     ) -> None:
         self.session_id = session_id
         self.info = info
         self.opened = opened
-        self.producer: LiveState | None = None
         self.pulse = Pulse()
         self.readers = 0
         self.lost = False
         self._store = store
+        self._live_runs = live_runs
         self._ring = Ring(next_sequence)
         self._assembler: Assembler | None = None
         self._assembled = -1
@@ -120,6 +106,11 @@ class RunLog:
     def ended(self) -> bool:
         """Whether the terminal is committed, and so `next` final."""
         return self.info.state is RunState.ENDED
+
+    @property
+    def live(self) -> LiveRun | None:
+        """The run's producer, if it is in this process."""
+        return None if self._live_runs is None else self._live_runs.get(self.info.id)
 
     @property
     def next(self) -> int:
@@ -154,8 +145,8 @@ class RunLog:
         if self.ended:
             return
         self.info = info
-        if info.state is RunState.STOPPING and self.producer is not None:
-            self.producer.stop(info.stopped_by or "")
+        if info.state is RunState.STOPPING and (live := self.live) is not None:
+            live.stop(info.stopped_by or "")
         self.pulse.send()
 
     def skip_to(self, next_sequence: int) -> None:
@@ -260,8 +251,8 @@ class RunLog:
         Args:
             base: for a run that continues a message, that message as it was before.
         """
-        if self.producer is not None:
-            chunks, last = self.producer.state()
+        if (live := self.live) is not None:
+            chunks, last = live.state()
         else:
             async with self._assembling:
                 assembler = await self._assemble(base)
@@ -293,8 +284,8 @@ class RunLog:
         """
         if cursor != self.next:
             return []
-        if self.producer is not None:
-            chunks, last = self.producer.state()
+        if (live := self.live) is not None:
+            chunks, last = live.state()
             if self.base <= last + 1 <= cursor:
                 return _of_open_parts([*chunks, *self._in_memory(last + 1)])
         if self._assembler is None and self.base == 0 and not self.info.continues:

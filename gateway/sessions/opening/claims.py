@@ -22,6 +22,7 @@ from midstream.sessions.types import Plan
 from midstream.store.records import RunInfo, RunKey, RunState
 
 if TYPE_CHECKING:
+    from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening.open_run import Opening
@@ -103,19 +104,24 @@ class Claims:
             await self._check_ours(request, info)
             if not takes_over:
                 raise run_active(info)
-            taken = await self._store.take_over(
-                request.session_id, info.id, self._lease_ms, force=True
-            )
+            taken = await self._take_over(request.session_id, info.id)
             if taken is not None:
-                return Claimed(
-                    run=taken.run,
-                    key=taken.key,
-                    stored=await stored_chunks(self._store, taken),
-                    continued=await message_before(self._store, request.session_id, taken.run),
-                    stopped_by=taken.stopped_by,
-                )
+                return taken
             await feed.load()
         raise RunActiveError("unable to claim this run; others keep claiming it. Try again")
+
+    async def _take_over(self, session_id: SessionId, run_id: RunId) -> Claimed | None:
+        """Take a run over, and read what it holds; None if it ended or was claimed meanwhile."""
+        taken = await self._store.take_over(session_id, run_id, self._lease_ms, force=True)
+        if taken is None:
+            return None
+        return Claimed(
+            run=taken.run,
+            key=taken.key,
+            stored=await stored_chunks(self._store, taken),
+            continued=await message_before(self._store, session_id, taken.run),
+            stopped_by=taken.stopped_by,
+        )
 
     async def _check_ours(self, request: StartRequest, info: RunInfo) -> None:
         """Refuse to take over a run that answers the same message, under another key.

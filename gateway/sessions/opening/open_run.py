@@ -104,62 +104,87 @@ class Opening:
         run_id = RunId(new_id("run"))
         for _ in range(OPEN_ATTEMPTS):
             state = await self._store.load(request.session_id)
-            owner, tenant = caller.user, caller.tenant
             if state is None:
                 check_create(caller)
             else:
                 check_write(caller, state.meta)
-                owner, tenant = state.meta.owner, state.meta.tenant
-            if state is not None and (known := await self._known(request)) is not None:
-                return Admitted(await feed.log_of(known))
-            if state is not None and state.meta.is_newer:
-                raise upgrade_needed(request.session_id)  # decided on nothing we do not know
-            if state is not None and state.run is not None and _resolves_nothing(request, state):
-                await self._wait_for_turn(request, feed, state.run)
-                continue
             if state is not None:
+                if (known := await self._known(request)) is not None:
+                    return Admitted(await feed.log_of(known))
+                if state.meta.is_newer:
+                    raise upgrade_needed(request.session_id)  # it may hold what we do not know
+                if state.run is not None and _resolves_nothing(request, state):
+                    await self._wait_for_turn(request, feed, state.run)
+                    continue
                 state = await self._with_path(request, state)
                 if state is None:
                     continue  # it has changed meanwhile
-            plan = accept(
-                request,
-                state,
-                refuse_foreign=self._limits.refuse_foreign,
-                executed_here=self._executed_here(state, agent),
-            )
-            opened = await self._open_surely(
-                OpenRun(
-                    session_id=request.session_id,
-                    expected_owner=owner,
-                    expected_tenant=tenant,
-                    run=_run_info(run_id, plan, request, agent),
-                    user_message=plan.user_message,
-                    replaced_message=plan.replaced_message,
-                    content_hash=plan.content_hash,
-                    new_epoch=secrets.token_hex(6),
-                    title=title_of(plan.history[0]) if plan.history else "",
-                    request_key=request.request_key,
-                    expected_offset="0-0" if state is None else state.meta.position.offset,
-                    lease_ms=self._limits.lease_ms,
-                    facts=facts,
-                )
-            )
-            run = opened.run
-            if run is not None and run.id == run_id:
-                key = RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence)
-                new = NewRun(key=key, plan=plan, is_stopped=opened.stop_requested)
-                return Admitted(feed.adopt(run, opened.opened), new)
-            match opened.status:
-                case OpenStatus.KNOWN if run is not None:
-                    return Admitted(await feed.log_of(run.id))
-                case OpenStatus.ACTIVE if run is not None:
-                    await self._wait_for_turn(request, feed, run)
-                case OpenStatus.ORPHAN if run is not None:
-                    if not await self._reaper.close_orphan(request.session_id, run.id):
-                        await self._wait_for_turn(request, feed, run)
-                case _:
-                    pass  # somebody was quicker: look again
+            wanted, plan = self._planned(caller, request, state, run_id, agent, facts)
+            admitted = await self._admit(request, wanted, plan, feed)
+            if admitted is not None:
+                return admitted
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
+
+    def _planned(
+        self,
+        caller: Caller,
+        request: StartRequest,
+        state: SessionState | None,
+        run_id: RunId,
+        agent: str,
+        facts: bytes,
+    ) -> tuple[OpenRun, Plan]:
+        """Decide what the send asks for, and how its run is opened."""
+        plan = accept(
+            request,
+            state,
+            refuse_foreign=self._limits.refuse_foreign,
+            executed_here=self._executed_here(state, agent),
+        )
+        wanted = OpenRun(
+            session_id=request.session_id,
+            expected_owner=caller.user if state is None else state.meta.owner,
+            expected_tenant=caller.tenant if state is None else state.meta.tenant,
+            run=_run_info(run_id, plan, request, agent),
+            user_message=plan.user_message,
+            replaced_message=plan.replaced_message,
+            content_hash=plan.content_hash,
+            new_epoch=secrets.token_hex(6),
+            title=title_of(plan.history[0]) if plan.history else "",
+            request_key=request.request_key,
+            expected_offset="0-0" if state is None else state.meta.position.offset,
+            lease_ms=self._limits.lease_ms,
+            facts=facts,
+        )
+        return wanted, plan
+
+    async def _admit(
+        self, request: StartRequest, wanted: OpenRun, plan: Plan, feed: Feed
+    ) -> Admitted | None:
+        """Open a run, or find the one that is in its place.
+
+        Returns:
+            None if another request was quicker, or a run had to end first: decide again.
+        """
+        opened = await self._open_surely(wanted)
+        run = opened.run
+        if run is None:
+            return None
+        if run.id == wanted.run.id:
+            key = RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence)
+            new = NewRun(key=key, plan=plan, is_stopped=opened.stop_requested)
+            return Admitted(feed.adopt(run, opened.opened), new)
+        match opened.status:
+            case OpenStatus.KNOWN:
+                return Admitted(await feed.log_of(run.id))
+            case OpenStatus.ACTIVE:
+                await self._wait_for_turn(request, feed, run)
+            case OpenStatus.ORPHAN:
+                if not await self._reaper.close_orphan(request.session_id, run.id):
+                    await self._wait_for_turn(request, feed, run)
+            case _:
+                pass
+        return None
 
     async def _with_path(self, request: StartRequest, state: SessionState) -> SessionState | None:
         """Return the session with the path that the send is about; None if that has moved."""

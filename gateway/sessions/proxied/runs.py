@@ -27,9 +27,8 @@ from midstream.sessions.access import check_agent, check_write
 from midstream.sessions.proxied.call_requests import continuation, submission
 from midstream.sessions.proxied.run import Turn, TurnLimits
 from midstream.sessions.runs.idle import is_at_rest
-from midstream.sessions.runs.producer import Producer
 from midstream.sessions.sentences import PARALLEL, STOPPED
-from midstream.store.records import AppendStatus, RunKey, RunOutcome, RunState
+from midstream.store.records import RunKey, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -140,10 +139,7 @@ class Turns:
         if producer is None or turn.over:
             return turn.stopped
         (lease,) = await self._store.renew([producer.key], self._lease_ms)
-        if lease.stopped_by is not None:
-            producer.stop(lease.stopped_by)
-        elif not lease.held:
-            producer.lost(AppendStatus.NEWER if lease.newer else AppendStatus.FENCED)
+        producer.renewed(lease)
         return turn.stopped or not turn.over
 
     async def claim_step(
@@ -194,7 +190,7 @@ class Turns:
         known = call.run_key and await self._store.run_of_request(call.session_id, key)
         if known:
             log = await feed.log_of(known)
-            if isinstance(log.producer, Producer) and not log.producer.fenced_off:
+            if (live := log.live) is not None and not live.fenced_off:
                 # It is ending here, or a call that came at once was quicker.
                 if not await log.until_ended(ACTIVE_GRACE_S):
                     raise RunActiveError(PARALLEL, runId=known)

@@ -3,11 +3,8 @@
     generate   the agent's chunks, checked by the writer, into the run's lane
     close      parts closed, abort or error, finish, the final message: one atomic step
 
-Whatever happens to a run comes in by one of five doors: the agent ends or fails; `stop`
-(a person's decision, read from the log); `interrupt` (this process shuts down, or Redis
-is away for too long); `hand_over` (it shuts down, and another one can go on); `lost` (another
-producer took over, the run is gone, or newer gateways alone may write it, and one of them ends
-it). After the last two nothing more is written. A reader's disconnect is none of them.
+An early end (`stop`, `interrupt`, `hand_over`, `lost`, `broken`) cancels the agent; `run_end.py`
+has the causes. A reader's disconnect is none of them.
 """
 
 from __future__ import annotations
@@ -15,41 +12,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
-from midstream.agents.base import cut_call
 from midstream.aio.pulse import Pulse
-from midstream.errors import AgentError, GatewayError, StoreUnavailableError, UpgradeNeededError
+from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededError
 from midstream.protocol.assembler import Assembler
-from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
+from midstream.protocol.chunks import StartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.continuation import has_allowed
-from midstream.protocol.errors import IllegalChunkError, RemoteProtocolError
+from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.committer import Committer, Lane
 from midstream.sessions.runs.replay import Rejoin, StoredMemory
+from midstream.sessions.runs.run_end import Cause, RunEnd
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
-from midstream.sessions.sentences import (
-    DIVERGED_SENTENCE,
-    INTERNAL_SENTENCE,
-    OUTAGE_SENTENCE,
-    RESTART_SENTENCE,
-)
+from midstream.sessions.sentences import DIVERGED_SENTENCE, OUTAGE_SENTENCE, RESTART_SENTENCE
 from midstream.sessions.spending import tokens_used
-from midstream.store.records import (
-    Appended,
-    AppendStatus,
-    RunInfo,
-    RunKey,
-    RunOutcome,
-)
-from midstream.telemetry import quoted
+from midstream.store.records import Appended, AppendStatus, Renewed, RunInfo, RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +44,6 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
-
-
-_T = TypeVar("_T")
 
 _STORED: Final = (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
 
@@ -85,14 +66,6 @@ class ProducerLimits(Struct, frozen=True, kw_only=True):
     outage_limit_s: float = 60.0
     close_limit_s: float = 600.0
     reconnect_window_s: float = 3600.0
-
-
-class _Reason(Enum):
-    AGENT = auto()
-    STOPPED = auto()
-    INTERRUPTED = auto()
-    HANDED_OVER = auto()
-    LOST = auto()
 
 
 class Producer:
@@ -121,8 +94,7 @@ class Producer:
         self.key = key
         self.run_info = run
         self._agent = agent
-        self._durable = agent.traits.durable
-        self._drops_illegal = agent.traits.passes_on
+        self._traits = agent.traits
         self._store = store
         self._limits = limits
         self._committer = committer
@@ -145,15 +117,12 @@ class Producer:
             limit_s=limits.outage_limit_s,
             lost=self.lost,
         )
-        self._request = replace(request, memory=self._memory if self._durable else None)
+        self._request = replace(request, memory=self._memory if self._traits.durable else None)
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
         self._committed = len(stored) - 1
         self._before_close: list[AnyChunk] | None = None
-        self._finish = FinishChunk()
-        self._failure: str | None = None
-        self._aborted: AbortChunk | None = None
-        self._reason = _Reason.AGENT
+        self._end = RunEnd(key)
         self._broken: Exception | None = None
         self._pump: asyncio.Task[None] | None = None
         self._agent_ended = False
@@ -162,12 +131,17 @@ class Producer:
     @property
     def stopped(self) -> bool:
         """Whether a person's stop ends the run, or has ended it."""
-        return self._reason is _Reason.STOPPED
+        return self._end.cause is Cause.STOPPED
 
     @property
     def fenced_off(self) -> bool:
         """Whether the run is not ours any more."""
-        return self._reason is _Reason.LOST
+        return self._end.cause is Cause.LOST
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the run goes on elsewhere."""
+        return self._end.cause is Cause.HANDED_OVER
 
     @property
     def agent_ended(self) -> bool:
@@ -187,46 +161,64 @@ class Producer:
         self._agent_ended = True
         self._at_end.send()
 
-    # -- the doors --------------------------------------------------------------------------
+    # -- early ends -------------------------------------------------------------------------
 
     def stop(self, by: str) -> None:
-        """A stop is recorded for the run: end it. `by` is for the log line only."""
-        if self._end_pump(_Reason.STOPPED):
+        """End the run: a stop is recorded for it. `by` is for the log line only."""
+        if self._end_early(Cause.STOPPED):
             logger.info(
                 "run_stopping run=%s session=%s by=%s", self.key.run_id, self.key.session_id, by
             )
 
     def interrupt(self, sentence: str = RESTART_SENTENCE) -> None:
-        """End the run early, with an error that says why."""
-        if self._end_pump(_Reason.INTERRUPTED):
-            self._failure = sentence
+        """End the run with an error that says why."""
+        self._end_early(Cause.INTERRUPTED, sentence)
 
     def hand_over(self, sentence: str = RESTART_SENTENCE) -> None:
-        """Leave the run to another process, if its agent can go on there; else interrupt it."""
-        if self._durable is None:
+        """Leave the run to another process, if its agent can resume there; else interrupt it."""
+        if self._traits.durable is None:
             self.interrupt(sentence)
-        elif self._end_pump(_Reason.HANDED_OVER):
+        elif self._end_early(Cause.HANDED_OVER):
             logger.info("run_handed_over run=%s session=%s", self.key.run_id, self.key.session_id)
 
-    @property
-    def handed_over(self) -> bool:
-        """Whether the run goes on elsewhere."""
-        return self._reason is _Reason.HANDED_OVER
-
     def lost(self, status: AppendStatus) -> None:
-        """The run is not ours any more: end without writing."""
-        if self._before_close is not None:
-            return  # the answer to our own close decides
-        logger.warning(
-            "run_lost run=%s session=%s status=%s", self.key.run_id, self.key.session_id, status
-        )
-        self._reason = _Reason.LOST
-        self._cancel_pump()
+        """End without writing: the run is not ours any more."""
+        if self._end_early(Cause.LOST):
+            logger.warning(
+                "run_lost run=%s session=%s status=%s", self.key.run_id, self.key.session_id, status
+            )
 
     def broken(self, error: Exception) -> None:
-        """Our way into the log has failed: the run is closed from what the log has."""
+        """End the run, for others to close it from the log: our way into the log has failed."""
         self._broken = error
-        self._end_pump(_Reason.INTERRUPTED)
+        self._end_early(Cause.INTERRUPTED)
+
+    def renewed(self, answer: Renewed) -> None:
+        """Take the answer to a renewal of the lease: a stop may be recorded, or the run lost."""
+        if answer.stopped_by is not None:
+            self.stop(answer.stopped_by)
+        elif not answer.held:
+            self.lost(AppendStatus.NEWER if answer.newer else AppendStatus.FENCED)
+
+    def _end_early(self, cause: Cause, sentence: str | None = None) -> bool:
+        """Cancel the agent, once: the only way in for an end that is not the agent's own.
+
+        Returns:
+            False if an earlier cause decides, or the agent has ended. A run can be lost until its
+            terminal is on its way; then the answer to that decides.
+        """
+        late = self._agent_ended if cause is not Cause.LOST else self._before_close is not None
+        if late or not self._end.take(cause, sentence):
+            return False
+        self._cancel_pump()
+        return True
+
+    def _cancel_pump(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+            asyncio.get_running_loop().call_later(AGENT_GRACE_S, self._note_agent_end)
+
+    # -- the state of the message -------------------------------------------------------------
 
     def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
         """Take over into the state what is in the log now."""
@@ -241,19 +233,6 @@ class Producer:
             return self._before_close, self._committed
         return self._assembler.replay(), self._committed
 
-    def _end_pump(self, reason: _Reason) -> bool:
-        """Cancel the agent, once; what came first decides how the run ends."""
-        if self._reason is not _Reason.AGENT or self._agent_ended:
-            return False
-        self._reason = reason
-        self._cancel_pump()
-        return True
-
-    def _cancel_pump(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            asyncio.get_running_loop().call_later(AGENT_GRACE_S, self._note_agent_end)
-
     # -- the run ------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -265,7 +244,7 @@ class Producer:
         pump = asyncio.create_task(self._generate(), name=f"agent {self.key.run_id}")
         pump.add_done_callback(self._note_agent_end)
         self._pump = pump
-        if self._reason is not _Reason.AGENT:
+        if self._end.cause is not Cause.AGENT:
             self._cancel_pump()
         try:
             await self.until_agent_ended()
@@ -273,7 +252,7 @@ class Producer:
             pump.cancel()
             await asyncio.wait({pump}, timeout=AGENT_GRACE_S)
             raise
-        self._look_at(pump)
+        self._take_end(pump)
         try:
             async with asyncio.timeout(self._limits.close_limit_s):
                 await self._lane.drained()
@@ -284,8 +263,8 @@ class Producer:
             raise self._broken
         if self.handed_over:
             await self._release()
-        elif self._reason is not _Reason.LOST:
-            await self._end()
+        elif self._end.cause is not Cause.LOST:
+            await self._close_and_abandon()
 
     async def _generate(self) -> None:
         if self._waits_for_start:
@@ -303,13 +282,13 @@ class Producer:
             IllegalChunkError: a chunk is not allowed where it stands.
             AgentError: a chunk says that the agent failed.
         """
-        if self._reason is not _Reason.AGENT and self._pump is not None:
+        if self._end.cause is not Cause.AGENT and self._pump is not None:
             raise asyncio.CancelledError  # an agent that took no notice of its cancellation
         admitted: list[AnyChunk] = []
         try:
             for chunk in chunks:
                 if type(chunk) in ENVELOPE:
-                    self._look_at_envelope(chunk)
+                    self._end.take_envelope(chunk)
                 else:
                     admitted += self._admitted(chunk)
         finally:
@@ -321,7 +300,7 @@ class Producer:
         try:
             return self._writer.admit(chunk)
         except IllegalChunkError as error:
-            if not self._drops_illegal:
+            if not self._traits.passes_on:
                 raise
             logger.info("chunk_dropped run=%s reason=%s", self.key.run_id, error)
             return []
@@ -342,16 +321,6 @@ class Producer:
     def _next_sequence(self) -> int:
         return self._next if self._rejoin is None else self._rejoin.next
 
-    def _look_at_envelope(self, chunk: AnyChunk) -> None:
-        """Take from the agent what is ours to write: we began, and we end the run."""
-        if isinstance(chunk, FinishChunk):
-            self._finish = chunk
-        elif isinstance(chunk, ErrorChunk):
-            raise AgentError(chunk.error_text)
-        elif isinstance(chunk, AbortChunk):
-            self._aborted = chunk
-            raise asyncio.CancelledError  # the agent has given up: it is asked for nothing more
-
     async def _wait_for_room(self) -> None:
         try:
             async with asyncio.timeout(self._limits.outage_limit_s):
@@ -360,8 +329,8 @@ class Producer:
             self.interrupt(OUTAGE_SENTENCE)
             await asyncio.sleep(0)  # the cancellation arrives here
 
-    def _look_at(self, pump: asyncio.Task[None]) -> None:
-        """Turn the agent's own failure into a sentence; a bug is logged, and not shown."""
+    def _take_end(self, pump: asyncio.Task[None]) -> None:
+        """Learn how the agent has ended."""
         if not pump.done():
             logger.error("agent_ignores_cancellation run=%s", self.key.run_id)
             return
@@ -370,23 +339,8 @@ class Producer:
         error = pump.exception()
         if error is None and self._rejoin is not None and not self._rejoin.is_complete:
             error = AgentError(DIVERGED_SENTENCE)  # it ended before the log does
-        if error is None or self._reason is not _Reason.AGENT:
-            return
-        if isinstance(error, GatewayError):
-            self._failure = error.message
-        elif isinstance(error, RemoteProtocolError):
-            self._failure = str(error)
-        else:
-            self._failure = INTERNAL_SENTENCE
-            logger.error("agent_failed run=%s", self.key.run_id, exc_info=error)
-            return
-        said = error.note if isinstance(error, GatewayError) else ""
-        logger.warning(
-            "run_failing run=%s session=%s %s",
-            self.key.run_id,
-            self.key.session_id,
-            " ".join(filter(None, (quoted(reason=self._failure), said))),
-        )
+        if error is not None and self._end.cause is Cause.AGENT:
+            self._end.take_error(error)
 
     def count_tokens(self) -> int:
         """Return what the run has used, as far as that is known; once it has ended."""
@@ -395,32 +349,10 @@ class Producer:
             self._assembler.message(),
             known=self._request.spent.tokens,
             before=None if continued is None else continued.raw,
-            whole=self._reason is _Reason.AGENT and not (self._failure or self._aborted),
+            whole=self._end.finished,
         )
 
     # -- the terminal -------------------------------------------------------------------------
-
-    def _terminal(self) -> tuple[RunOutcome, list[AnyChunk]]:
-        stopped = self._reason is _Reason.STOPPED
-        aborted = None if stopped or self._failure is not None else self._aborted
-        if stopped or aborted is not None:
-            reason = None if aborted is None else _or_none(aborted.reason)
-            cut = cut_call(self._agent.traits, self._request.begun, stopped=True)
-            return RunOutcome.STOPPED, self._writer.abort(reason, cut)
-        if self._failure is not None:
-            interrupted = self._reason is _Reason.INTERRUPTED
-            outcome = RunOutcome.INTERRUPTED if interrupted else RunOutcome.FAILED
-            cut = cut_call(self._agent.traits, self._request.begun, stopped=False)
-            return outcome, self._writer.fail(
-                self._failure, _or_none(self._finish.message_metadata), cut
-            )
-        finish = self._finish
-        closing = self._writer.finish(
-            _or_none(finish.finish_reason), _or_none(finish.message_metadata)
-        )
-        # The provider ended its response without a last event: it is no finished answer.
-        broke_off = finish.finish_reason == "interrupted"
-        return RunOutcome.INTERRUPTED if broke_off else RunOutcome.FINISHED, closing
 
     async def _release(self) -> None:
         try:
@@ -429,17 +361,16 @@ class Producer:
             # It is taken over all the same, once its lease has run out.
             logger.warning("run_not_released run=%s reason=%s", self.key.run_id, error)
 
-    async def _end(self) -> None:
+    async def _close_and_abandon(self) -> None:
         """Close; and release what the agent holds elsewhere, if nobody will use it.
 
         A stop ends the run whoever produces it now. After any other end, it is ours to release
         only if the run was ours to close.
         """
-        durable, point = self._durable, self._memory.point
-        finished = self._reason is _Reason.AGENT and self._failure is None
-        if durable is None or finished or not point:
+        durable, point = self._traits.durable, self._memory.point
+        if durable is None or self._end.by_agent or not point:
             await self._close()
-        elif self._reason is _Reason.STOPPED:
+        elif self._end.cause is Cause.STOPPED:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(durable.abandon(point), name=f"abandon {self.key.run_id}")
                 await self._close()
@@ -450,7 +381,7 @@ class Producer:
         """Write the terminal; False if the run was not ours to end, or if that is not known."""
         if self._rejoin is not None:
             self._writer = self._rejoin.last_writer()
-        outcome, closing = self._terminal()
+        outcome, closing = self._end.closing(self._writer, self._traits, self._request.begun)
         _, chunks = encode_readable(closing)
         # What is applied now is not in the log yet, and no late joiner may see it.
         self._before_close = self._assembler.replay()
@@ -466,7 +397,3 @@ class Producer:
         )
         answer = await write_terminal_within(self._limits.close_limit_s, self._store, request)
         return answer is not None and answer.status in _STORED
-
-
-def _or_none(value: _T | UnsetType) -> _T | None:
-    return None if value is UNSET else value

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
     from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.run_view import RunLog
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committer
@@ -49,12 +50,14 @@ class Runs:
         hub: Hub,
         committer: Committer,
         closer: RunCloser,
+        live_runs: LiveRuns,
         limits: ProducerLimits,
     ) -> None:
         self._store = store
         self._hub = hub
         self._committer = committer
         self._closer = closer
+        self._live = live_runs
         self._limits = limits
         self._producers: dict[RunId, Producer] = {}
         self._holds: dict[RunId, RunHold] = {}
@@ -135,7 +138,7 @@ class Runs:
         )
         if stopped_by is not None:
             producer.stop(stopped_by)
-        log.producer = producer
+        self._live.add(run.id, producer)
         self._start(producer, self._drive(producer, log), hold)
         logger.info(
             "run_opened run=%s session=%s agent=%s trigger=%s",
@@ -207,7 +210,7 @@ class Runs:
         try:
             async with self._hub.attach(key.session_id) as feed:
                 log = await feed.log_of(key.run_id)
-                log.producer = producer
+                self._live.add(key.run_id, producer)
                 if log.info.stopped_by is not None:
                     producer.stop(log.info.stopped_by)
                 await self._drive(producer, log)
@@ -235,8 +238,7 @@ class Runs:
             # The lease runs out, and whoever notices closes the run.
             logger.exception("run_not_closed run=%s session=%s", run_id, log.session_id)
         finally:
-            if log.producer is producer:
-                log.producer = None
+            self._live.remove(run_id, producer)
             log.pulse.send()
 
     async def _close_crashed(self, producer: Producer, error: Exception) -> None:

@@ -23,6 +23,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.log.live_runs import LiveRuns
 from midstream.sessions.log.run_view import RunLog
 from midstream.store.records import ChunksRecord
 from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
@@ -68,6 +69,8 @@ def test_state_of_a_run_tells_of_its_end_once_its_chunks_are_there() -> None:
 class Producing:
     """A producer that has committed the first `count` of the run's chunks."""
 
+    fenced_off = False
+
     def __init__(self, chunks: Sequence[AnyChunk], count: int) -> None:
         self._chunks = list(chunks[:count])
 
@@ -100,10 +103,18 @@ def test_reader_that_cannot_go_on_is_told_the_end_of_what_it_saw_begin(
         committed: chunks that the producer here knows to be stored; None: it is elsewhere.
         forgotten: chunks at the run's beginning that memory has no more.
     """
-    log = RunLog(cast("SessionStore", None), SESSION, RUN, next_sequence=forgotten, opened="0-0")
+    here = LiveRuns()
+    log = RunLog(
+        cast("SessionStore", None),
+        SESSION,
+        RUN,
+        next_sequence=forgotten,
+        opened="0-0",
+        live_runs=here,
+    )
     more = (TextEndChunk(id="t"), TextStartChunk(id="u"))
     if committed is not None:
-        log.producer = Producing((*SAID, *more), committed)
+        here.add(RUN.id, Producing((*SAID, *more), committed))
     deliver(log, *SAID[forgotten:])
 
     chunks = decode_lines(log.failure(len(SAID), "gone").payload)
