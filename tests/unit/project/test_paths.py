@@ -22,6 +22,10 @@ PAGES = sorted(
 _FENCED = re.compile(r"^```.*?^```", re.M | re.S)
 _FOLDERS = r"\.ci|\.github|demo-ui|docs|findings|gateway|protocol|requirements|scripts|src|tests"
 _NAMED = re.compile(rf"`((?:{_FOLDERS})/[^`\s]+)`")
+_IN_A_ROOM = re.compile(
+    r"(?<![\w/.-])((?:agents|api|limits|live_demo|protocol|providers|sessions|store)/"
+    r"[\w/]+\.(?:py|lua))"
+)
 _LINKED = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)")
 
 
@@ -47,6 +51,14 @@ def test_every_path_that_a_page_names_is_there() -> None:
         if (paths := missing(page.read_text(), ROOT, page))
     }
     assert wrong == {}
+
+
+def test_every_module_that_the_map_names_is_there() -> None:
+    """The page on the architecture names modules below `gateway/`, in its diagrams too."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = _IN_A_ROOM.findall(text)
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / "gateway" / path).is_file()] == []
 
 
 @pytest.mark.parametrize(
