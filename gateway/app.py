@@ -41,9 +41,9 @@ from midstream.sessions import (
     LeaseLimits,
     Limits,
     ProducerLimits,
+    ProxiedLimits,
     ReaderLimits,
     SessionLimits,
-    TurnLimits,
     open_sessions,
 )
 from midstream.settings.source import load_settings
@@ -286,7 +286,7 @@ def session_limits(settings: Settings) -> Limits:
             outage_limit_s=runs.producer_outage_limit_s,
             reconnect_window_s=redis.reconnect_window_s,
         ),
-        turns=TurnLimits(
+        proxied=ProxiedLimits(
             idle_s=settings.proxy.idle_limit_s, max_waiting_bytes=runs.max_pending_bytes
         ),
         leases=LeaseLimits(

@@ -29,7 +29,7 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
 from midstream.sessions.spending import cost_of
-from midstream.sessions.types import MAX_PUSHED_CHUNKS, Ending
+from midstream.sessions.types import MAX_PUSHED_CHUNKS, PushedEnd
 from midstream.store.records import RunKey
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def read_claim(body: bytes) -> StartRequest:
     return start_request(request, {})
 
 
-def read_ending(body: bytes) -> Ending:
+def read_ending(body: bytes) -> PushedEnd:
     """Read the body of an end.
 
     Raises:
@@ -218,7 +218,7 @@ def read_ending(body: bytes) -> Ending:
             f"most {MAX_ERROR_TEXT} characters"
         )
     _check_count(len(asked.chunks), at_least=0)
-    return Ending(
+    return PushedEnd(
         first=asked.first,
         outcome=asked.outcome,
         lines=[bytes(chunk) for chunk in asked.chunks],

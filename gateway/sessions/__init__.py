@@ -19,9 +19,9 @@ from midstream.sessions.assembly import (
     LeaseLimits,
     Limits,
     ProducerLimits,
+    ProxiedLimits,
     ReaderLimits,
     SessionLimits,
-    TurnLimits,
     open_sessions,
 )
 from midstream.sessions.service import Sessions
@@ -30,9 +30,9 @@ __all__ = [
     "LeaseLimits",
     "Limits",
     "ProducerLimits",
+    "ProxiedLimits",
     "ReaderLimits",
     "SessionLimits",
     "Sessions",
-    "TurnLimits",
     "open_sessions",
 ]

@@ -14,7 +14,7 @@ from midstream.sessions.containment import keep_running
 from midstream.sessions.deleting import Deleting
 from midstream.sessions.draining import Draining
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
-from midstream.sessions.failover.resume import Succession
+from midstream.sessions.failover.resume import Resuming
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.live_runs import LiveRuns
 from midstream.sessions.log.orphans import Orphans
@@ -23,9 +23,9 @@ from midstream.sessions.opening.claims import Claims
 from midstream.sessions.opening.open_run import Opening
 from midstream.sessions.opening.start import Starting
 from midstream.sessions.presence import Presence
-from midstream.sessions.proxied.run import TurnLimits
-from midstream.sessions.proxied.run_ends import TurnEnds
-from midstream.sessions.proxied.runs import Turns
+from midstream.sessions.proxied.run import ProxiedLimits
+from midstream.sessions.proxied.run_ends import ProxiedRunEnds
+from midstream.sessions.proxied.runs import ProxiedRuns
 from midstream.sessions.pushed.held_runs import HeldRuns
 from midstream.sessions.pushed.runs import PushedRuns
 from midstream.sessions.reading import Reading
@@ -47,9 +47,9 @@ __all__ = [
     "LeaseLimits",
     "Limits",
     "ProducerLimits",
+    "ProxiedLimits",
     "ReaderLimits",
     "SessionLimits",
-    "TurnLimits",
     "open_sessions",
 ]
 
@@ -61,7 +61,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     readers: ReaderLimits = ReaderLimits()
     producers: ProducerLimits = ProducerLimits()
     leases: LeaseLimits = LeaseLimits()
-    turns: TurnLimits = TurnLimits()
+    proxied: ProxiedLimits = ProxiedLimits()
 
 
 @asynccontextmanager
@@ -126,8 +126,8 @@ def _engine(
     committer = Committer(store)
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
     runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
-    succession = Succession(store, agents, runs, take_up_hold)
-    reaper = Reaper(store, limits.leases, runs.active, closer, orphans, succession.go_on)
+    resuming = Resuming(store, agents, runs, take_up_hold)
+    reaper = Reaper(store, limits.leases, runs.active, closer, orphans, resuming.resume)
     return _Engine(hub, orphans, committer, runs, reaper)
 
 
@@ -140,7 +140,9 @@ def _sessions(
     opening = Opening(store, agents, reaper, stopping, limits.sessions)
     claims = Claims(store, opening, limits.leases.lease_ms)
     reading = Reading(store, hub, presence, engine.orphans, draining, limits.readers)
-    turns = Turns(store, hub, runs, claims, draining, limits.leases.lease_ms, limits.turns)
+    proxied = ProxiedRuns(
+        store, hub, runs, claims, draining, limits.leases.lease_ms, limits.proxied
+    )
     push_limits = PushLimits(
         lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
     )
@@ -150,11 +152,11 @@ def _sessions(
         reading=reading,
         stopping=stopping,
         deleting=Deleting(store, reaper, stopping, draining),
-        shutdown=Shutdown(draining, reaper, hub, turns, runs),
+        shutdown=Shutdown(draining, reaper, hub, proxied, runs),
         presence=presence,
         pushed=PushedRuns(store, hub, claims, draining, push_limits),
-        turns=turns,
-        turn_ends=TurnEnds(store, hub, draining, turns),
+        proxied=proxied,
+        proxied_ends=ProxiedRunEnds(store, hub, draining, proxied),
         held=HeldRuns(store, hub),
     )
 

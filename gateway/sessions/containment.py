@@ -83,7 +83,7 @@ def _reason(error: Exception) -> str:
     return f"{type(cause).__name__}: {cause}"
 
 
-class _Item:
+class _FailingItem:
     __slots__ = ("failures", "not_before")
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Quarantine(Generic[K]):
         self._where = where
         self._tries = tries
         self._now = now
-        self._items: OrderedDict[K, _Item] = OrderedDict()
+        self._items: OrderedDict[K, _FailingItem] = OrderedDict()
 
     def admits(self, key: K) -> bool:
         """Whether an item may be tried now."""
@@ -122,7 +122,7 @@ class Quarantine(Generic[K]):
         item = self._items.get(key)
         if item is None:
             report(self._where, error, session=session, run=run)
-            item = self._items[key] = _Item()
+            item = self._items[key] = _FailingItem()
             if len(self._items) > MAX_ITEMS:
                 self._drop(next(iter(self._items)))
         else:

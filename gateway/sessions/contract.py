@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.types import (
         CallRequest,
-        Ending,
         FeedReader,
         Probe,
         Pushed,
+        PushedEnd,
         PushedRun,
         PushLimits,
         RunCost,
@@ -86,7 +86,7 @@ class PushedService(Protocol):
         """
         ...
 
-    async def end(self, caller: Caller, key: RunKey, ending: Ending) -> Pushed:
+    async def end(self, caller: Caller, key: RunKey, ending: PushedEnd) -> Pushed:
         """Store the last chunks, and write the terminal. Sent again, it is answered as before.
 
         Raises:
@@ -194,12 +194,12 @@ class SessionService(Protocol):
         ...
 
     @property
-    def turns(self) -> ProxiedService:
+    def proxied(self) -> ProxiedService:
         """Runs that pass through this process."""
         ...
 
     @property
-    def turn_ends(self) -> ProxiedEndService:
+    def proxied_ends(self) -> ProxiedEndService:
         """Ends of such runs, wherever they are."""
         ...
 

@@ -10,7 +10,7 @@ import msgspec
 from midstream.errors import NotRecoveredError, RunNotFoundError
 from midstream.sessions.access import not_found
 from midstream.sessions.log.own_sends import OwnSends
-from midstream.sessions.log.readers import LogReader, ReaderLimits, SessionReader
+from midstream.sessions.log.readers import FeedFollower, LogReader, ReaderLimits
 from midstream.sessions.log.stored_run import message_before
 from midstream.sessions.places import branches
 from midstream.sessions.sentences import run_not_found
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.orphans import Orphans
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.sessions.presence import Presence
     from midstream.sessions.types import Probe
     from midstream.store.records import SessionState
@@ -68,7 +68,7 @@ class Reading:
 
     async def of_own_send(
         self,
-        log: RunLog,
+        view: RunView,
         client: str | None,
         resources: AsyncExitStack,
         *,
@@ -82,9 +82,9 @@ class Reading:
             first: the whole message, in the place of chunks that are not kept any more.
         """
         if client is not None:
-            await resources.enter_async_context(self._own_sends.reading(log, client))
-        cursor = 0 if first is None else log.next
-        return self._reader(log, cursor, resources.pop_all(), first=first)
+            await resources.enter_async_context(self._own_sends.reading(view, client))
+        cursor = 0 if first is None else view.next
+        return self._reader(view, cursor, resources.pop_all(), first=first)
 
     async def resume(
         self,
@@ -125,48 +125,48 @@ class Reading:
             return None
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(session_id))
-            log = await feed.log_of(wanted)
-            if log.ended and after is None and not raw:
+            view = await feed.view_of(wanted)
+            if view.ended and after is None and not raw:
                 return None
             first: ChunkBatch | None = None
             if after is None and not raw:
 
                 def state() -> Awaitable[ChunkBatch]:
-                    return self._so_far(log, session_id)
+                    return self._so_far(view, session_id)
 
-                if probe and not await self._own_sends.may_replay(log, probe, state):
+                if probe and not await self._own_sends.may_replay(view, probe, state):
                     return None
                 first = await state()
                 cursor = first.last + 1
             else:
                 cursor = 0 if after is None else after + 1
-                if cursor > log.next:
+                if cursor > view.next:
                     # Another gateway may have shown what this one has not heard of yet.
-                    await log.look()
-                if cursor > log.next or cursor < 0:
+                    await view.look()
+                if cursor > view.next or cursor < 0:
                     raise NotRecoveredError(
                         "unable to continue after this chunk; the run does not have it",
                         runId=wanted,
                     )
-                await log.probe(cursor)
-            return self._reader(log, cursor, resources.pop_all(), first=first)
+                await view.probe(cursor)
+            return self._reader(view, cursor, resources.pop_all(), first=first)
 
-    async def _so_far(self, log: RunLog, session_id: SessionId) -> ChunkBatch:
+    async def _so_far(self, view: RunView, session_id: SessionId) -> ChunkBatch:
         base = None
-        if log.live is None:
-            base = await message_before(self._store, session_id, log.info)
-        return await log.replay(base)
+        if view.live is None:
+            base = await message_before(self._store, session_id, view.info)
+        return await view.replay(base)
 
     def _reader(
         self,
-        log: RunLog,
+        view: RunView,
         cursor: int,
         hold: AsyncExitStack,
         *,
         first: ChunkBatch | None = None,
     ) -> LogReader:
         return LogReader(
-            log,
+            view,
             cursor=cursor,
             first=first,
             hub=self._hub,
@@ -188,7 +188,7 @@ class Reading:
 
     async def follow(
         self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
-    ) -> SessionReader:
+    ) -> FeedFollower:
         """Follow a session; one that the caller may not see looks as if it never began."""
         name = caller.user
 
@@ -209,12 +209,14 @@ class Reading:
             name = caller.name_in(meta.tenant)
         async with AsyncExitStack() as resources:
             feed = await resources.enter_async_context(self._hub.attach(session_id))
-            return SessionReader(
+            return FeedFollower(
                 feed,
                 self._store,
                 position=after,
                 snapshot=event,
-                here=lambda: self._presence.open(session_id, name, tabs) if tabs else nullcontext(),
+                announce=lambda: (
+                    self._presence.open(session_id, name, tabs) if tabs else nullcontext()
+                ),
                 draining=self._draining,
                 limits=self._limits,
                 resources=resources.pop_all(),

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.readers import LogReader, SessionReader
+    from midstream.sessions.log.readers import FeedFollower, LogReader
     from midstream.sessions.opening.start import Starting
     from midstream.sessions.presence import Presence
-    from midstream.sessions.proxied.run_ends import TurnEnds
-    from midstream.sessions.proxied.runs import Turns
+    from midstream.sessions.proxied.run_ends import ProxiedRunEnds
+    from midstream.sessions.proxied.runs import ProxiedRuns
     from midstream.sessions.pushed.held_runs import HeldRuns
     from midstream.sessions.pushed.runs import PushedRuns
     from midstream.sessions.reading import Reading
@@ -38,7 +38,7 @@ class Shutdown:
     draining: Draining
     reaper: Reaper
     hub: Hub
-    turns: Turns
+    proxied: ProxiedRuns
     runs: Runs
 
     async def drain(self, limit_s: float) -> None:
@@ -47,7 +47,7 @@ class Shutdown:
         self.reaper.retire()
         self.hub.wake_all()
         with contained("drain"):
-            self.turns.end_idle()
+            self.proxied.end_idle()
         await self.runs.drain(limit_s)
 
 
@@ -70,8 +70,8 @@ class Sessions:
     shutdown: Shutdown
     presence: Presence
     pushed: PushedRuns
-    turns: Turns
-    turn_ends: TurnEnds
+    proxied: ProxiedRuns
+    proxied_ends: ProxiedRunEnds
     held: HeldRuns
 
     def cost(self, request: StartRequest) -> RunCost:
@@ -119,7 +119,7 @@ class Sessions:
 
     async def follow(
         self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
-    ) -> SessionReader:
+    ) -> FeedFollower:
         """See SessionService."""
         return await self.reading.follow(caller, session_id, after, tabs=tabs)
 

@@ -71,8 +71,8 @@ class Stopping:
                 return []
             if answer.status is StopStatus.ORPHAN:
                 await self._reaper.close_orphan(session_id, stopped)
-            log = await feed.log_of(stopped)
-            if not await self._reaper.until_ended(log, limits.stop_wait_s):
+            view = await feed.view_of(stopped)
+            if not await self._reaper.until_ended(view, limits.stop_wait_s):
                 raise StoreUnavailableError(
                     "unable to confirm the stop yet; it is recorded and the run will end",
                     runId=stopped,

@@ -316,7 +316,7 @@ class Pushed(Struct, frozen=True, kw_only=True):
     stopped_by: str | None = None
 
 
-class Ending(Struct, frozen=True, kw_only=True):
+class PushedEnd(Struct, frozen=True, kw_only=True):
     """How a worker ends its run.
 
     Attributes:

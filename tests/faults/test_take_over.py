@@ -215,7 +215,7 @@ async def test_one_of_two_gateways_takes_over(own_deployment: Deployment) -> Non
 
     assert one == two
     await assert_seamless(session.through(others[0].at), one, await uncut)
-    taken = [other.process.output().count("run_taken_up") for other in others]
+    taken = [other.process.output().count("run_resumed") for other in others]
     assert sorted(taken) == [0, 1]
 
 
@@ -257,7 +257,7 @@ async def test_gateway_that_leaves_hands_its_run_over(own_deployment: Deployment
     async with reading(elsewhere) as (seen, reader):
         await until(seen, has_text(60))
         leaving.terminate()
-        await eventually(lambda: "run_taken_up" in staying.process.output(), "it is handed over")
+        await eventually(lambda: "run_resumed" in staying.process.output(), "it is handed over")
         await answer.release()
         async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
             await reader

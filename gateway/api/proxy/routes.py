@@ -132,7 +132,7 @@ class _Passage:
         if wanted is not None:
             call = SessionCall(
                 wanted,
-                api.sessions.turns,
+                api.sessions.proxied,
                 api.upstreams,
                 api.limits,
                 finish_calls=settings.finish_calls,

@@ -57,7 +57,7 @@ class TurnController(Controller):
         failed = None
         if asked.outcome == "failed":
             failed = asked.error_text or "The answer failed. Send it again."
-        run = await api.sessions.turn_ends.end(
+        run = await api.sessions.proxied_ends.end(
             agent, parameters.session_id(chat_id), check_id(run_key, "run key"), failed
         )
         return json_response(EndedTurn(run_id=run.id, outcome=str(run.outcome)))

@@ -2,7 +2,7 @@
 
 A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send or a
 stop; a reader or a snapshot that meets it, `orphans.py`) raises its fence, and goes on with it
-(`succession.py`) or writes its terminal, so that no client waits for ever. Not before this
+(`resume.py`) or writes its terminal, so that no client waits for ever. Not before this
 process has had a working Redis for one full lease: after an outage all leases have expired, and
 their producers are alive.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from midstream.ids import RunId, SessionId
     from midstream.sessions.log.orphans import Orphans
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.producer import Producer
     from midstream.store.records import TakenOver
@@ -76,14 +76,14 @@ class Reaper:
         producers: Callable[[], Iterable[Producer]],
         closer: RunCloser,
         orphans: Orphans,
-        go_on: Callable[[TakenOver], Awaitable[bool]] | None = None,
+        resume: Callable[[TakenOver], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._producers = producers
         self._closer = closer
         self._orphans = orphans
-        self._go_on = go_on
+        self._resume = resume
         self._failing: Quarantine[tuple[SessionId, RunId]] = Quarantine("reaper")
         self._retired = False
         self._taken = 0
@@ -126,9 +126,9 @@ class Reaper:
             return False
         self._taken += 1
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
-        return await self._goes_on(taken) or await self._closer.close_orphan(taken)
+        return await self._resumed(taken) or await self._closer.close_orphan(taken)
 
-    async def until_ended(self, log: RunLog, limit_s: float) -> bool:
+    async def until_ended(self, view: RunView, limit_s: float) -> bool:
         """Wait for a run's terminal, and write it if its producer dies or has died.
 
         Returns:
@@ -141,22 +141,22 @@ class Reaper:
         """
         until = time.monotonic() + max(limit_s, 2 * self._limits.lease_s)
         while (left_s := until - time.monotonic()) > 0:
-            if await log.until_ended(min(left_s, self._limits.tick_s)):
+            if await view.until_ended(min(left_s, self._limits.tick_s)):
                 return True
-            await self.close_orphan(log.session_id, log.info.id)
-        return log.ended
+            await self.close_orphan(view.session_id, view.info.id)
+        return view.ended
 
-    async def _goes_on(self, taken: TakenOver) -> bool:
-        if self._go_on is None:
+    async def _resumed(self, taken: TakenOver) -> bool:
+        if self._resume is None:
             return False
         try:
-            return await self._go_on(taken)
+            return await self._resume(taken)
         except GatewayError:
             raise
         except Exception:
             # A bug, of one run: it is closed, and the others still have their reaper.
             logger.exception(
-                "run_not_taken_up run=%s session=%s", taken.run.id, taken.key.session_id
+                "run_not_resumed run=%s session=%s", taken.run.id, taken.key.session_id
             )
             return False
 

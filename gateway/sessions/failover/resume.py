@@ -74,7 +74,7 @@ def facts_of(
     return msgspec.json.encode(facts)
 
 
-class Succession:
+class Resuming:
     """Goes on with runs that were taken over."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Succession:
         self._agents = agents
         self._runs = runs
 
-    async def go_on(self, taken: TakenOver) -> bool:
+    async def resume(self, taken: TakenOver) -> bool:
         """Produce a run on that was just taken over.
 
         Returns:
@@ -116,14 +116,14 @@ class Succession:
             logger.error("run_unreadable run=%s reason=%s", taken.run.id, error)
             return False
         interrupted = Interrupted(chunks=chunks, next=min(sequence, len(chunks)), point=point)
-        if sequence > max(1, len(chunks)) or not self._may_go_on(taken, durable, interrupted):
+        if sequence > max(1, len(chunks)) or not self._may_resume(taken, durable, interrupted):
             if point:
                 await durable.abandon(point)
             return False
-        await self._take_up(taken, agent, interrupted, facts)
+        await self._resume(taken, agent, interrupted, facts)
         return True
 
-    def _may_go_on(self, taken: TakenOver, durable: DurableRuns, interrupted: Interrupted) -> bool:
+    def _may_resume(self, taken: TakenOver, durable: DurableRuns, interrupted: Interrupted) -> bool:
         if taken.stopped_by is not None:
             return False
         if any(isinstance(chunk, FinishChunk) for chunk in interrupted.chunks[-1:]):
@@ -133,7 +133,7 @@ class Succession:
             return False
         return durable.can_go_on(interrupted)
 
-    async def _take_up(
+    async def _resume(
         self, taken: TakenOver, agent: AnyAgent, interrupted: Interrupted, facts: RunFacts
     ) -> None:
         run, session_id = taken.run, taken.key.session_id
@@ -153,7 +153,7 @@ class Succession:
         )
         RUNS_TAKEN_UP.inc()
         logger.info(
-            "run_taken_up run=%s session=%s agent=%s next=%d point=%d",
+            "run_resumed run=%s session=%s agent=%s next=%d point=%d",
             run.id,
             session_id,
             run.agent,
@@ -161,4 +161,4 @@ class Succession:
             interrupted.next,
         )
         hold = self._take_up_hold(bytes(facts.hold))
-        self._runs.take_up(taken, agent, request, continued, interrupted, hold)
+        self._runs.resume(taken, agent, request, continued, interrupted, hold)

@@ -17,7 +17,7 @@ from midstream.aio.pulse import Pulse
 from midstream.errors import StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
-from midstream.sessions.log.run_view import RunLog
+from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.places import has
 from midstream.sessions.sentences import run_not_found
@@ -58,7 +58,7 @@ class Feed:
         generation: counts resets: a follower that has seen another one needs a snapshot.
         entries: the newest records, oldest first; None while nobody follows.
         followers: readers of the records themselves (not of a run).
-        here: who has the session open, as last heard; None before that.
+        present: who has the session open, as last heard; None before that.
         erased_at: the generation that began with the session's deletion; None if none did.
     """
 
@@ -73,11 +73,11 @@ class Feed:
         self._orphans = orphans
         self._live_runs = live_runs
         self.head: Position | None = None
-        self.runs: dict[RunId, RunLog] = {}
+        self.runs: dict[RunId, RunView] = {}
         self.generation = 0
         self.entries: deque[LogEntry] | None = None
         self.followers = 0
-        self.here: Raw | None = None
+        self.present: Raw | None = None
         self.erased_at: int | None = None
         self.pulse = Pulse()
         self._store = store
@@ -95,7 +95,7 @@ class Feed:
             self.erased_at = self.generation
             return
         if isinstance(entry.record, PresenceRecord):
-            self.here = entry.record.here
+            self.present = entry.record.here
             self.pulse.send()
             return
         if self._catching_up is None and self.head is not None:
@@ -243,14 +243,14 @@ class Feed:
                 known.update(current)
         self.pulse.send()
 
-    def _add(self, run: RunLog) -> None:
+    def _add(self, run: RunView) -> None:
         self.runs = {
-            run_id: log for run_id, log in self.runs.items() if not log.ended or log.readers
+            run_id: view for run_id, view in self.runs.items() if not view.ended or view.readers
         }
         self.runs[run.info.id] = run
 
-    def _view(self, info: RunInfo, next_sequence: int, opened: str) -> RunLog:
-        return RunLog(
+    def _view(self, info: RunInfo, next_sequence: int, opened: str) -> RunView:
+        return RunView(
             self._store,
             self.session_id,
             info,
@@ -259,7 +259,7 @@ class Feed:
             live_runs=self._live_runs,
         )
 
-    def adopt(self, info: RunInfo, opened: str) -> RunLog:
+    def adopt(self, info: RunInfo, opened: str) -> RunView:
         """Return the log of a run that was just opened here, heard of already or not."""
         run = self.runs.get(info.id)
         if run is None:
@@ -267,31 +267,31 @@ class Feed:
             self._add(run)
         return run
 
-    async def log_of(self, run_id: RunId) -> RunLog:
+    async def view_of(self, run_id: RunId) -> RunView:
         """Return a run's log: ours, or for an older run one that is the caller's alone.
 
         Raises:
             RunNotFoundError: the session does not have it.
             StoreUnavailableError: Redis cannot be reached.
         """
-        log = self.runs.get(run_id)
-        if log is not None:
-            return log
+        view = self.runs.get(run_id)
+        if view is not None:
+            return view
         found = await self._store.load_run(self.session_id, run_id)
-        log = self.runs.get(run_id)
-        if log is not None:
-            return log
+        view = self.runs.get(run_id)
+        if view is not None:
+            return view
         if found is None:
             raise run_not_found()
         info, next_sequence, opened = found
-        log = self._view(info, next_sequence, opened)
-        if not log.ended:
-            self._add(log)  # met before the feed has heard of it: what comes fills it
+        view = self._view(info, next_sequence, opened)
+        if not view.ended:
+            self._add(view)  # met before the feed has heard of it: what comes fills it
             self.check()
-        return log
+        return view
 
     @property
-    def active(self) -> RunLog | None:
+    def active(self) -> RunView | None:
         """The run under way, as far as this process has heard."""
         for run in self.runs.values():
             if run.info.state is not RunState.ENDED:

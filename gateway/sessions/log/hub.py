@@ -37,7 +37,7 @@ JOIN_ATTEMPTS: Final = 4
 """Together less than a second: for longer, a client does better to send again."""
 
 
-class _Attachment:
+class _AttachedFeed:
     """A feed that somebody uses. `share`: the part of the audits in which it is looked at."""
 
     __slots__ = ("feed", "lock", "share", "users")
@@ -86,7 +86,7 @@ class Hub:
         self._orphans = orphans
         self._live_runs = live_runs
         self._tick_s = tick_s
-        self._attached: dict[SessionId, _Attachment] = {}
+        self._attached: dict[SessionId, _AttachedFeed] = {}
         self._shares = itertools.cycle(range(AUDIT_SHARES))
         self._channel: Channel | None = None
         self._failing: Quarantine[SessionId] = Quarantine("hub")
@@ -108,7 +108,7 @@ class Hub:
             # For good: by its place among the others it would miss its turn as these come and go.
             share = next(self._shares)
             feed = Feed(self._store, session_id, self._orphans, self._live_runs)
-            self._attached[session_id] = _Attachment(feed, share)
+            self._attached[session_id] = _AttachedFeed(feed, share)
         attachment = self._attached[session_id]
         attachment.users += 1
         try:
@@ -147,7 +147,7 @@ class Hub:
                     raise
                 await backoff.wait()
 
-    async def _let_go(self, session_id: SessionId, attachment: _Attachment) -> None:
+    async def _let_go(self, session_id: SessionId, attachment: _AttachedFeed) -> None:
         async with attachment.lock:
             if attachment.users or self._attached.get(session_id) is not attachment:
                 return

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from midstream.ids import RunId, SessionId
     from midstream.protocol.batch import ChunkBatch
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.sessions.types import Probe
     from midstream.store.store import SessionStore
 
@@ -66,23 +66,23 @@ class OwnSends:
         self._forgetting: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def reading(self, log: RunLog, client: str) -> AsyncIterator[None]:
+    async def reading(self, view: RunView, client: str) -> AsyncIterator[None]:
         """Note that a client reads the response of its send, as long as this is held."""
-        reader = (log.info.id, _hashed(client))
+        reader = (view.info.id, _hashed(client))
         self._reading[reader] += 1
         try:
             with suppress(StoreError):  # then other processes take its page for another one
-                await self._store.mark_reading(log.session_id, *reader, lifetime_ms=MARKED_MS)
+                await self._store.mark_reading(view.session_id, *reader, lifetime_ms=MARKED_MS)
             yield
         finally:
             self._reading[reader] -= 1
             if not self._reading[reader]:
                 del self._reading[reader]
                 # Whoever held this may be cancelled, and is not kept waiting for Redis.
-                task = asyncio.create_task(self._forget(log.session_id, *reader))
+                task = asyncio.create_task(self._forget(view.session_id, *reader))
                 self._forgetting.add(task)
                 task.add_done_callback(self._forgetting.discard)
-            log.pulse.send()  # who waits for it need not any more
+            view.pulse.send()  # who waits for it need not any more
 
     async def aclose(self) -> None:
         """Take back the marks of the readers that have just left."""
@@ -93,7 +93,7 @@ class OwnSends:
             await self._store.forget_reading(session_id, run_id, client)
 
     async def may_replay(
-        self, log: RunLog, probe: Probe, state: Callable[[], Awaitable[ChunkBatch]]
+        self, view: RunView, probe: Probe, state: Callable[[], Awaitable[ChunkBatch]]
     ) -> bool:
         """Wait until the run can be told to a page that may be reading it already.
 
@@ -103,8 +103,8 @@ class OwnSends:
         Returns:
             False if there is nothing that the page should be told.
         """
-        reader = (log.info.id, _hashed(probe.client))
-        elsewhere = reader not in self._reading and await self._is_marked(log.session_id, *reader)
+        reader = (view.info.id, _hashed(probe.client))
+        elsewhere = reader not in self._reading and await self._is_marked(view.session_id, *reader)
         if not elsewhere and reader not in self._reading:
             return True
         unfinished, streaming = _calls(await state())
@@ -112,12 +112,12 @@ class OwnSends:
             return False
         try:
             async with asyncio.timeout(WAIT_S):
-                while unfinished and not log.ended and (elsewhere or reader in self._reading):
-                    await log.pulse.wait()
+                while unfinished and not view.ended and (elsewhere or reader in self._reading):
+                    await view.pulse.wait()
                     unfinished, streaming = _calls(await state())
         except TimeoutError:
             return not streaming
-        return not log.ended
+        return not view.ended
 
     async def _is_marked(self, session_id: SessionId, run_id: RunId, client: str) -> bool:
         try:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.store.records import LogEntry, RunInfo
     from midstream.store.store import SessionStore
 
@@ -58,7 +58,7 @@ class LogReader:
 
     def __init__(
         self,
-        log: RunLog,
+        view: RunView,
         *,
         cursor: int,
         first: ChunkBatch | None,
@@ -67,58 +67,58 @@ class LogReader:
         limits: ReaderLimits,
         hold: AsyncExitStack,
     ) -> None:
-        self.run: RunInfo = log.info
-        self._log = log
+        self.run: RunInfo = view.info
+        self._view = view
         self._cursor = cursor
-        self._offset = log.opened
+        self._offset = view.opened
         self._first = first
         self._hub = hub
         self._draining = draining
         self._limits = limits
         self._hold = hold
-        log.readers += 1
+        view.readers += 1
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
-        self._log.readers -= 1
+        self._view.readers -= 1
         await self._hold.__aexit__(*exc)
 
     async def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]:
         """Yield batches, heartbeats, and at last the batch with `finish`."""
-        log = self._log
+        view = self._view
         if self._first is not None and self._first.count:
             yield self._first
         sent_at = time.monotonic()
         while True:
             try:
-                while self._cursor < log.next:
-                    if self._cursor < log.base:
-                        async for offset, batch in log.read_back(self._cursor, self._offset):
+                while self._cursor < view.next:
+                    if self._cursor < view.base:
+                        async for offset, batch in view.read_back(self._cursor, self._offset):
                             yield batch
                             self._move_after(batch, offset)
                     else:
-                        offset, batch = log.after(self._cursor)
+                        offset, batch = view.after(self._cursor)
                         yield batch
                         self._move_after(batch, offset)
                     sent_at = time.monotonic()
-                if log.ended and self._cursor >= log.next:
+                if view.ended and self._cursor >= view.next:
                     return
-                if log.lost:
-                    if not await log.find_again():
-                        yield log.failure(self._cursor, LOG_LOST)
+                if view.lost:
+                    if not await view.find_again():
+                        yield view.failure(self._cursor, LOG_LOST)
                         return
                     continue
             except NotRecoveredError as error:
-                yield log.failure(self._cursor, error.message)
+                yield view.failure(self._cursor, error.message)
                 return
             except StoreUnavailableError:
                 pass  # the hub says for how long already
             if self._is_cut_off():
-                yield log.failure(self._cursor, LOG_UNREADABLE)
+                yield view.failure(self._cursor, LOG_UNREADABLE)
                 return
-            await log.pulse.wait()
+            await view.pulse.wait()
             if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 sent_at = time.monotonic()
@@ -132,21 +132,21 @@ class LogReader:
 
     def _is_cut_off(self) -> bool:
         """Whether waiting on is in vain; raises DrainingError if another gateway can serve."""
-        if self._log.live is None:
+        if self._view.live is None:
             # Runs of this process are drained; those of others go on without us.
             self._draining.check()
         since = self._hub.offline_since
         return since is not None and time.monotonic() - since > self._limits.outage_limit_s
 
 
-class SessionReader:
+class FeedFollower:
     """Follows a session's records. See `service.FeedReader`.
 
     Args:
         position: where the client stands, or None: it gets a snapshot first.
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
-        here: counts this reader among those who have the session open, once it sees it.
+        announce: counts this reader among those who have the session open, once it sees it.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class SessionReader:
         *,
         position: Position | None,
         snapshot: Callable[[], Awaitable[FeedEvent]],
-        here: Callable[[], AbstractAsyncContextManager[None]],
+        announce: Callable[[], AbstractAsyncContextManager[None]],
         draining: Draining,
         limits: ReaderLimits,
         resources: AsyncExitStack,
@@ -166,8 +166,8 @@ class SessionReader:
         self._position = position
         self._generation = feed.generation if position is not None else -1
         self._snapshot = snapshot
-        self._be_there: Callable[[], AbstractAsyncContextManager[None]] | None = here
-        self._here = feed.here
+        self._announce: Callable[[], AbstractAsyncContextManager[None]] | None = announce
+        self._present = feed.present
         self._draining = draining
         self._limits = limits
         self._resources = resources
@@ -188,12 +188,12 @@ class SessionReader:
         while True:
             try:
                 if self._generation != feed.generation:
-                    if (gone := self._how_it_went()) is not None:
+                    if (gone := self._loss()) is not None:
                         self._position = None
                         yield gone
                     yield await self._begin_again()
                     sent_at = time.monotonic()
-                await self._be_here()
+                await self._announce_presence()
                 async for event in self._available():
                     yield event
                     sent_at = time.monotonic()
@@ -207,7 +207,7 @@ class SessionReader:
                 yield Idle.HEARTBEAT
                 sent_at = time.monotonic()
 
-    def _how_it_went(self) -> FeedEvent | None:
+    def _loss(self) -> FeedEvent | None:
         """Return what to tell who has seen the session, if that is not there any more."""
         if self._position is None:
             return None
@@ -223,11 +223,11 @@ class SessionReader:
         self._position = self._told = event.position
         return event
 
-    async def _be_here(self) -> None:
+    async def _announce_presence(self) -> None:
         """Count from the first moment at which the session can be seen."""
-        if self._position is not None and self._be_there is not None:
-            be_there, self._be_there = self._be_there, None
-            await self._resources.enter_async_context(be_there())
+        if self._position is not None and self._announce is not None:
+            announce, self._announce = self._announce, None
+            await self._resources.enter_async_context(announce())
 
     async def _available(self) -> AsyncIterator[FeedEvent]:
         """Yield what follows the position, from the ring or else from the log; then presence.
@@ -250,11 +250,11 @@ class SessionReader:
             if self._position is None or self._generation != self._feed.generation:
                 return  # a snapshot comes first
             self._told = self._position
-            here = self._feed.here
-            if here is None or here is self._here:
+            present = self._feed.present
+            if present is None or present is self._present:
                 return
-            self._here = here
-            yield FeedEvent("presence", b'{"here":%b}' % bytes(here), None)
+            self._present = present
+            yield FeedEvent("presence", b'{"here":%b}' % bytes(present), None)
 
     def _in_ring(self) -> tuple[LogEntry, ...]:
         ring = self._feed.entries or ()

@@ -68,7 +68,7 @@ _OF_THE_END: Final = (AbortChunk, ErrorChunk, FinishChunk)
 """Chunks that are a run's end and no part of its message."""
 
 
-class RunLog:
+class RunView:
     """A run in this process. Filled by the session's feed, read by any number of readers.
 
     Attributes:

@@ -89,7 +89,7 @@ class Claims:
         for _ in range(CLAIM_ATTEMPTS):
             admitted = await self._opening.open(caller, request, agent, feed)
             if admitted.new is not None:
-                run, plan = admitted.log.info, admitted.new.plan
+                run, plan = admitted.view.info, admitted.new.plan
                 return Claimed(
                     run=run,
                     key=admitted.new.key,
@@ -97,7 +97,7 @@ class Claims:
                     plan=plan,
                     stopped_by=run.stopped_by,
                 )
-            info = admitted.log.info
+            info = admitted.view.info
             check_agent(caller, info.agent)
             if info.state is RunState.ENDED:
                 return Claimed(run=info, key=None)

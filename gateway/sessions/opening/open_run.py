@@ -21,7 +21,7 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.access import check_create, check_write
-from midstream.sessions.log.run_view import RunLog
+from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import stored_message
 from midstream.sessions.opening.plan import accept, title_of
 from midstream.sessions.places import End, needed
@@ -54,7 +54,7 @@ class Admitted(Struct, frozen=True):
         new: None if it was there before: the same send came earlier.
     """
 
-    log: RunLog
+    view: RunView
     new: NewRun | None = None
 
 
@@ -110,7 +110,7 @@ class Opening:
                 check_write(caller, state.meta)
             if state is not None:
                 if (known := await self._known(request)) is not None:
-                    return Admitted(await feed.log_of(known))
+                    return Admitted(await feed.view_of(known))
                 if state.meta.is_newer:
                     raise upgrade_needed(request.session_id)  # it may hold what we do not know
                 if state.run is not None and _resolves_nothing(request, state):
@@ -176,7 +176,7 @@ class Opening:
             return Admitted(feed.adopt(run, opened.opened), new)
         match opened.status:
             case OpenStatus.KNOWN:
-                return Admitted(await feed.log_of(run.id))
+                return Admitted(await feed.view_of(run.id))
             case OpenStatus.ACTIVE:
                 await self._wait_for_turn(request, feed, run)
             case OpenStatus.ORPHAN:
@@ -224,24 +224,24 @@ class Opening:
 
     async def _wait_for_turn(self, request: StartRequest, feed: Feed, active: RunInfo) -> None:
         """Wait until the active run has ended, if the request may; refuse it otherwise."""
-        log = await feed.log_of(active.id)
+        view = await feed.view_of(active.id)
         if active.state is not RunState.STOPPING:
-            if request.on_active != "interrupt" and not await _gives_way(log, request):
+            if request.on_active != "interrupt" and not await _gives_way(view, request):
                 raise run_active(active)
             await self._stopping.make_way(request.session_id, active)
-        if not await self._reaper.until_ended(log, self._limits.stop_wait_s):
+        if not await self._reaper.until_ended(view, self._limits.stop_wait_s):
             raise run_active(active)
 
-    async def told_before(self, log: RunLog) -> ChunkBatch | None:
+    async def told_before(self, view: RunView) -> ChunkBatch | None:
         """For a repeated send whose run's chunks were trimmed: its message, as one batch."""
-        if not log.ended:
+        if not view.ended:
             return None
         try:
-            await log.probe(0)
+            await view.probe(0)
         except NotRecoveredError:
-            message = await stored_message(self._store, log.session_id, log.info.message_id)
-            chunks = [*Assembler(log.info.message_id, message).replay(), FinishChunk()]
-            return ChunkBatch.aggregate(chunks, log.next - 1)
+            message = await stored_message(self._store, view.session_id, view.info.message_id)
+            chunks = [*Assembler(view.info.message_id, message).replay(), FinishChunk()]
+            return ChunkBatch.aggregate(chunks, view.next - 1)
         return None
 
 
@@ -256,9 +256,9 @@ def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
     )
 
 
-async def _gives_way(log: RunLog, request: StartRequest) -> bool:
+async def _gives_way(view: RunView, request: StartRequest) -> bool:
     """Whether a message of a user ends the run: a proxied one, whose next call may never come."""
-    return request.messages[-1].role == "user" and await is_idle(log)
+    return request.messages[-1].role == "user" and await is_idle(view)
 
 
 def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> RunInfo:

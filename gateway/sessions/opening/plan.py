@@ -63,7 +63,7 @@ def accept(
         _refuse_foreign(request.messages, state)
     last = _readable(request.messages[-1])
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
-        return _go_on(last, state, known, executed_here)
+        return _continue(last, state, known, executed_here)
     if last.role != "user":
         raise InvalidRequestError(
             "unable to answer; the last message must be a user's, or the assistant's with its "
@@ -199,7 +199,7 @@ def _regenerate(
     )
 
 
-def _go_on(
+def _continue(
     client: UIMessage,
     state: SessionState | None,
     known: dict[MessageId, int],

@@ -56,9 +56,9 @@ class Starting:
             feed = await resources.enter_async_context(self._hub.attach(request.session_id))
             facts = facts_of(agent, caller, request, hold)
             admitted = await self._opening.open(caller, request, agent.name, feed, facts)
-            log = admitted.log
+            view = admitted.view
             if admitted.new is not None:
-                self._runs.begin(log, admitted.new, request, agent, caller, hold)
-            told = await self._opening.told_before(log)
+                self._runs.begin(view, admitted.new, request, agent, caller, hold)
+            told = await self._opening.told_before(view)
             client = request.client if request.request_key is None else None
-            return await self._reading.of_own_send(log, client, resources, first=told)
+            return await self._reading.of_own_send(view, client, resources, first=told)

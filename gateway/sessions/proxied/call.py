@@ -15,54 +15,54 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepResult
     from midstream.providers.stream.part_ids import PartIds
-    from midstream.sessions.proxied.run import Turn
+    from midstream.sessions.proxied.run import ProxiedRun
 
 
-class Step:
+class ProxiedCall:
     """A call under way.
 
     Attributes:
         ends: the run ends with its answer.
     """
 
-    def __init__(self, turn: Turn, *, ends: bool = False) -> None:
+    def __init__(self, run: ProxiedRun, *, ends: bool = False) -> None:
         self.ends = ends
-        self._turn = turn
+        self._run = run
         self._ended = False
 
     @property
     def part_ids(self) -> PartIds:
         """Of the run, shared by its steps."""
-        return self._turn.part_ids
+        return self._run.part_ids
 
     def write(self, chunks: Sequence[AnyChunk], size_bytes: int) -> None:
-        """Show chunks; never waits. See `Turn.write`."""
-        self._turn.write(chunks, size_bytes)
+        """Show chunks; never waits. See `ProxiedRun.write`."""
+        self._run.write(chunks, size_bytes)
 
     def end(self, result: StepResult) -> None:
         """The answer is complete."""
         self._ended = True
-        self._turn.end_step(self, result)
+        self._run.end_call(self, result)
 
     def fail(self, failure: GatewayError, *, comes_again: bool = False) -> None:
-        """The provider failed. See `Turn.fail_step`."""
-        self._turn.fail_step(self, failure, comes_again=comes_again)
+        """The provider failed. See `ProxiedRun.fail_step`."""
+        self._run.fail_call(self, failure, comes_again=comes_again)
 
-    def end_turn(self, failure: GatewayError | None) -> None:
+    def end_run(self, failure: GatewayError | None) -> None:
         """End the run: no call is made."""
-        self._turn.drop_step(self)
-        self._turn.finish(failure)
+        self._run.drop_call(self)
+        self._run.finish(failure)
 
     async def settled(self) -> None:
         """Wait until the log has the answer, before its caller has its last byte.
 
-        See `Turn.settled`.
+        See `ProxiedRun.settled`.
         """
-        await self._turn.settled()
+        await self._run.settled()
 
     def leave(self) -> None:
         """The caller is gone, and the answer with it; nothing if the call has ended."""
-        self._turn.leave_step(self)
+        self._run.leave_call(self)
 
     async def until_stopped(self) -> None:
         """Return when a person has stopped the run; never, if it ends in another way.
@@ -70,12 +70,12 @@ class Step:
         Raises:
             RunActiveError: another call of the run has taken it over, through another process.
         """
-        producer = self._turn.producer
+        producer = self._run.producer
         if producer is not None:
             await producer.until_agent_ended()
         if not self._ended:
-            if self._turn.stopped:
+            if self._run.stopped:
                 return
-            if await self._turn.is_taken():
+            if await self._run.is_taken():
                 raise RunActiveError(PARALLEL)
         await asyncio.Event().wait()

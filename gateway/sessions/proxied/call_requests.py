@@ -1,6 +1,6 @@
 """What a call that passes through means for its session: which message it answers, or goes on with.
 
-Pure decisions over the session as it was read; `accept.py` and the store decide as for any
+Pure decisions over the session as it was read; `plan.py` and the store decide as for any
 other send.
 """
 

@@ -35,7 +35,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
 from midstream.providers.stream.part_ids import PartIds
-from midstream.sessions.proxied.call import Step
+from midstream.sessions.proxied.call import ProxiedCall
 from midstream.sessions.sentences import LEFT_SENTENCE, OUTAGE_SENTENCE, PARALLEL, STOPPED
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ SETTLE_LIMIT_S: Final = 1.0
 """How long the last byte of a call waits for Redis; what is not stored by then goes on unseen."""
 
 
-class TurnLimits(Struct, frozen=True, kw_only=True):
+class ProxiedLimits(Struct, frozen=True, kw_only=True):
     """Bounds of a turn.
 
     Attributes:
@@ -66,7 +66,7 @@ class TurnLimits(Struct, frozen=True, kw_only=True):
     max_waiting_bytes: int = 4 * 1024 * 1024
 
 
-class Turn:
+class ProxiedRun:
     """Implements `AnyAgent`.
 
     Args:
@@ -82,9 +82,9 @@ class Turn:
         *,
         stored: Iterable[AnyChunk],
         continued: UIMessage | None,
-        goes_on: bool,
-        limits: TurnLimits,
-        on_end: Callable[[Turn], None],
+        may_continue: bool,
+        limits: ProxiedLimits,
+        on_end: Callable[[ProxiedRun], None],
         is_taken: Callable[[], Awaitable[bool]],
     ) -> None:
         self.name = name
@@ -92,7 +92,7 @@ class Turn:
         self.producer: Producer | None = None
         self.part_ids = PartIds()
         self._limits = limits
-        self._goes_on = goes_on
+        self._may_continue = may_continue
         self._on_end = on_end
         self._is_taken = is_taken
         self._idle: asyncio.TimerHandle | None = None
@@ -101,7 +101,7 @@ class Turn:
         self._wake = asyncio.Event()
         self._handed = asyncio.Event()
         self._over = False
-        self._step: Step | None = None
+        self._call: ProxiedCall | None = None
         self._step_is_open = False
         self._pending: dict[str, None] = {}
         self._begun: set[str] = set()
@@ -170,7 +170,7 @@ class Turn:
         Raises:
             RunActiveError: another call has claimed the run meanwhile: something is missing.
         """
-        if not self._goes_on or self.producer is None:
+        if not self._may_continue or self.producer is None:
             return  # nobody else knows its key
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_LIMIT_S):
@@ -179,7 +179,7 @@ class Turn:
         if await self.is_taken():
             raise RunActiveError(PARALLEL)
 
-    def begin(self, results: Sequence[ToolResult], *, ends: bool = False) -> Step:
+    def begin(self, results: Sequence[ToolResult], *, ends: bool = False) -> ProxiedCall:
         """Begin a call; what its tools came to is written first.
 
         Args:
@@ -191,14 +191,14 @@ class Turn:
         """
         if self.stopped:
             raise RunStoppedError(STOPPED)
-        if self._step is not None or self._over:
+        if self._call is not None or self._over:
             raise RunActiveError(PARALLEL)
         self._disarm()
         self._failure = None
         chunks = [_result_chunk(each) for each in results if each.call_id in self._pending]
         if self._step_is_open:
             chunks.append(FinishStepChunk())
-        self._step = step = Step(self, ends=ends)
+        self._call = step = ProxiedCall(self, ends=ends)
         if chunks:
             self.write(chunks, 0)
         return step
@@ -221,11 +221,11 @@ class Turn:
         self._handed.clear()
         self._wake.set()
 
-    def end_step(self, step: Step, result: StepResult) -> None:
+    def end_call(self, step: ProxiedCall, result: StepResult) -> None:
         """A call was answered."""
-        if self._step is not step:
+        if self._call is not step:
             return
-        self._step = None
+        self._call = None
         self._finish_reason = result.finish_reason
         self._metadata.model = result.model or self._metadata.model
         self._metadata.usage = add_usage(self._metadata.usage, result.usage)
@@ -237,32 +237,32 @@ class Turn:
             # Cut, but not in these calls: whoever has made it does not see more than their end.
             result.finish_reason == "interrupted" and bool(self._pending)
         )
-        if failure is None and self._goes_on and waits and not step.ends:
+        if failure is None and self._may_continue and waits and not step.ends:
             self._rest(result.finish_reason)
             return
         self._failure = failure
         self._end()
 
-    def fail_step(self, step: Step, failure: GatewayError, *, comes_again: bool) -> None:
+    def fail_call(self, step: ProxiedCall, failure: GatewayError, *, comes_again: bool) -> None:
         """A call failed. `comes_again`: its SDK will try again: the turn waits for that."""
-        if self._step is not step:
+        if self._call is not step:
             return
-        self._step = None
+        self._call = None
         self._failure = failure
-        if comes_again and self._goes_on:
+        if comes_again and self._may_continue:
             self._rest(self._finish_reason)
         else:
             self._end()
 
-    def drop_step(self, step: Step) -> None:
+    def drop_call(self, step: ProxiedCall) -> None:
         """No call is made."""
-        if self._step is step:
-            self._step = None
+        if self._call is step:
+            self._call = None
 
-    def leave_step(self, step: Step) -> None:
+    def leave_call(self, step: ProxiedCall) -> None:
         """The caller has left in the middle of a call."""
-        if self._step is step:
-            self._step = None
+        if self._call is step:
+            self._call = None
             if self.producer is not None:
                 self.producer.interrupt(LEFT_SENTENCE)
             self._end()
@@ -273,14 +273,14 @@ class Turn:
         Raises:
             RunActiveError: a call is under way.
         """
-        if self._step is not None:
+        if self._call is not None:
             raise RunActiveError(PARALLEL)
         self._failure = failure
         self._end()
 
     def end_idle(self) -> None:
         """End it if no call is under way: this process shuts down, another takes the next."""
-        if self._step is None:
+        if self._call is None:
             self._end()
 
     # -- what it knows ------------------------------------------------------------------------

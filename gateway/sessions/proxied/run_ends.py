@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.proxied.runs import Turns
+    from midstream.sessions.proxied.runs import ProxiedRuns
     from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 
@@ -32,14 +32,16 @@ END_WAIT_S: Final = 15.0
 """How long the request waits for the terminal."""
 
 
-class TurnEnds:
+class ProxiedRunEnds:
     """Ends turns that wait for a call, whichever process holds them."""
 
-    def __init__(self, store: SessionStore, hub: Hub, draining: Draining, turns: Turns) -> None:
+    def __init__(
+        self, store: SessionStore, hub: Hub, draining: Draining, runs: ProxiedRuns
+    ) -> None:
         self._store = store
         self._hub = hub
         self._draining = draining
-        self._turns = turns
+        self._runs = runs
 
     async def end(
         self, caller: Caller, session_id: SessionId, run_key: str, failed: str | None
@@ -61,24 +63,24 @@ class TurnEnds:
                 raise not_found()
             check_write(caller, meta)
             key, run_id = await self._newest(session_id, run_key)
-            log = await feed.log_of(run_id)
-            if not log.info.proxied:
-                raise _no_turn()
-            check_agent(caller, log.info.agent)
-            if not log.ended:
-                call = _no_call(session_id, run_key, log.info.agent)
+            view = await feed.view_of(run_id)
+            if not view.info.proxied:
+                raise _no_such_run()
+            check_agent(caller, view.info.agent)
+            if not view.ended:
+                call = _no_call(session_id, run_key, view.info.agent)
                 await self._end_open(caller, call, key, failed, feed)
-            if not await log.until_ended(END_WAIT_S):
+            if not await view.until_ended(END_WAIT_S):
                 raise StoreUnavailableError("unable to end this run now; try again")
-            return log.info
+            return view.info
 
     async def _end_open(
         self, caller: Caller, call: CallRequest, key: str, failed: str | None, feed: Feed
     ) -> None:
         try:
-            step = await self._turns.held_step(caller, call)
+            step = await self._runs.held_call(caller, call)
             if step is None:
-                step = await self._turns.claim_step(caller, replace(call, run_key=key), feed)
+                step = await self._runs.claim_call(caller, replace(call, run_key=key), feed)
         except (RunStoppedError, ConflictError):
             return  # it has ended meanwhile
         except RunActiveError as error:
@@ -87,7 +89,7 @@ class TurnEnds:
                 "with that call, or wait for it",
                 **error.details,
             ) from None
-        step.end_turn(None if failed is None else AgentError(failed))
+        step.end_run(None if failed is None else AgentError(failed))
 
     async def _newest(self, session_id: SessionId, run_key: str) -> tuple[str, RunId]:
         """Return the key and id of a turn's newest run: it may have gone on after an idle end."""
@@ -99,7 +101,7 @@ class TurnEnds:
                 break
             newest = key, run_id
         if newest is None:
-            raise _no_turn()
+            raise _no_such_run()
         return newest
 
 
@@ -116,5 +118,5 @@ def _no_call(session_id: SessionId, run_key: str, agent: str) -> CallRequest:
     )
 
 
-def _no_turn() -> RunNotFoundError:
+def _no_such_run() -> RunNotFoundError:
     return RunNotFoundError("unable to find this run; the session has no proxied one of this key")

@@ -25,7 +25,7 @@ from midstream.errors import (
 from midstream.ids import RunId, SessionId, new_id, part_id
 from midstream.sessions.access import check_agent, check_write
 from midstream.sessions.proxied.call_requests import continuation, submission
-from midstream.sessions.proxied.run import Turn, TurnLimits
+from midstream.sessions.proxied.run import ProxiedLimits, ProxiedRun
 from midstream.sessions.runs.idle import is_at_rest
 from midstream.sessions.sentences import PARALLEL, STOPPED
 from midstream.store.records import RunKey, RunOutcome, RunState
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.sessions.opening.claims import Claimed, Claims
-    from midstream.sessions.proxied.call import Step
+    from midstream.sessions.proxied.call import ProxiedCall
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import CallRequest, RunHold, StartRequest
     from midstream.store.records import SessionState
@@ -57,11 +57,11 @@ MAX_CONTINUATIONS: Final = 20
 """Runs of one key: one more for each time that the turn was idle for too long."""
 
 
-_GOES_ON: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
+_CONTINUED: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
 """How a run may have ended that another one of the same turn goes on with."""
 
 
-class Turns:
+class ProxiedRuns:
     """The turns of this process."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Turns:
         claims: Claims,
         draining: Draining,
         lease_ms: int,
-        limits: TurnLimits,
+        limits: ProxiedLimits,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -81,12 +81,12 @@ class Turns:
         self._claims = claims
         self._draining = draining
         self._limits = limits
-        self._held: dict[tuple[SessionId, str], tuple[Turn, Caller]] = {}
+        self._held: dict[tuple[SessionId, str], tuple[ProxiedRun, Caller]] = {}
 
     @asynccontextmanager
     async def call(
         self, caller: Caller, call: CallRequest, hold: RunHold | None = None
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncIterator[ProxiedCall]:
         """Begin a call; one that the block leaves unended is taken for left by its caller.
 
         Args:
@@ -102,9 +102,9 @@ class Turns:
         self._draining.check()
         check_agent(caller, call.agent)
         async with self._hub.attach(call.session_id) as feed:
-            step = await self.held_step(caller, call)
+            step = await self.held_call(caller, call)
             if step is None:
-                step = await self.claim_step(caller, call, feed, hold)
+                step = await self.claim_call(caller, call, feed, hold)
             try:
                 yield step
             finally:
@@ -112,39 +112,39 @@ class Turns:
 
     def end_idle(self) -> None:
         """End the turns that wait for a call: this process shuts down."""
-        for turn, _ in list(self._held.values()):
-            turn.end_idle()
+        for proxied, _ in list(self._held.values()):
+            proxied.end_idle()
 
-    async def held_step(self, caller: Caller, call: CallRequest) -> Step | None:
+    async def held_call(self, caller: Caller, call: CallRequest) -> ProxiedCall | None:
         """Begin a call of a turn that is held here; None if it is not. See `call`."""
         if call.run_key is None:
             return None
         place = call.session_id, call.run_key
-        turn, owner = self._held.get(place, (None, None))
-        if turn is None:
+        proxied, owner = self._held.get(place, (None, None))
+        if proxied is None:
             return None
         if caller != owner:
             meta = await self._store.load_meta(call.session_id)
             if meta is None:
                 return None
             check_write(caller, meta)
-            check_agent(caller, turn.name)
-        if await self._is_ours(turn):
-            return turn.begin(call.results, ends=call.ends)
+            check_agent(caller, proxied.name)
+        if await self._is_ours(proxied):
+            return proxied.begin(call.results, ends=call.ends)
         return None
 
-    async def _is_ours(self, turn: Turn) -> bool:
+    async def _is_ours(self, proxied: ProxiedRun) -> bool:
         """Whether a turn that is held here is not written by another process by now."""
-        producer = turn.producer
-        if producer is None or turn.over:
-            return turn.stopped
+        producer = proxied.producer
+        if producer is None or proxied.over:
+            return proxied.stopped
         (lease,) = await self._store.renew([producer.key], self._lease_ms)
         producer.renewed(lease)
-        return turn.stopped or not turn.over
+        return proxied.stopped or not proxied.over
 
-    async def claim_step(
+    async def claim_call(
         self, caller: Caller, call: CallRequest, feed: Feed, hold: RunHold | None = None
-    ) -> Step:
+    ) -> ProxiedCall:
         """Begin a call of a turn that begins, or that another process holds. See `call`."""
         key = call.run_key or new_id("call")
         for number in range(1, MAX_CONTINUATIONS + 1):
@@ -157,7 +157,7 @@ class Turns:
                 return await self._produce(caller, call, claimed, feed, hold)
             if claimed.run.outcome is RunOutcome.STOPPED:
                 raise RunStoppedError(STOPPED, runId=claimed.run.id)
-            if not call.goes_on or claimed.run.outcome not in _GOES_ON:
+            if not call.goes_on or claimed.run.outcome not in _CONTINUED:
                 break
         raise ConflictError("unable to go on with this run; it has ended. Begin another")
 
@@ -177,8 +177,8 @@ class Turns:
             return await self._claims.claim(caller, request, agent, feed, takes_over=known)
 
     async def _ends_soon(self, feed: Feed, run_id: str) -> bool:
-        log = feed.runs.get(RunId(run_id)) or await feed.log_of(RunId(run_id))
-        return await log.until_ended(ACTIVE_GRACE_S)
+        view = feed.runs.get(RunId(run_id)) or await feed.view_of(RunId(run_id))
+        return await view.until_ended(ACTIVE_GRACE_S)
 
     async def _request(
         self, caller: Caller, call: CallRequest, key: str, feed: Feed, *, is_first: bool
@@ -189,13 +189,13 @@ class Turns:
         """
         known = call.run_key and await self._store.run_of_request(call.session_id, key)
         if known:
-            log = await feed.log_of(known)
-            if (live := log.live) is not None and not live.fenced_off:
+            view = await feed.view_of(known)
+            if (live := view.live) is not None and not live.fenced_off:
                 # It is ending here, or a call that came at once was quicker.
-                if not await log.until_ended(ACTIVE_GRACE_S):
+                if not await view.until_ended(ACTIVE_GRACE_S):
                     raise RunActiveError(PARALLEL, runId=known)
             else:
-                await self._until_free(log, call)
+                await self._until_free(view, call)
         state = await self._state(caller, call, feed, wait=not known)
         if not known and call.goes_on and state is not None:
             # Else it goes on with what this session has never seen: from its user's message on.
@@ -221,7 +221,7 @@ class Turns:
         )
         return replace(request, proxied=True), bool(known)
 
-    async def _until_free(self, log: RunLog, call: CallRequest) -> None:
+    async def _until_free(self, view: RunView, call: CallRequest) -> None:
         """Wait until no call of a run that another process holds is under way.
 
         Raises:
@@ -232,15 +232,15 @@ class Turns:
         for _ in range(attempts):
             try:
                 async with asyncio.timeout(AT_REST_LIMIT_S):
-                    while not (log.ended or await is_at_rest(log)):
-                        await log.pulse.wait()
+                    while not (view.ended or await is_at_rest(view)):
+                        await view.pulse.wait()
                 return
             except TimeoutError:
                 state = await self._store.load(call.session_id)
                 if state is None or state.run_expired:
                     return
         if not call.tried:
-            raise RunActiveError(PARALLEL, runId=log.info.id)
+            raise RunActiveError(PARALLEL, runId=view.info.id)
 
     async def _state(
         self, caller: Caller, call: CallRequest, feed: Feed, *, wait: bool
@@ -264,22 +264,22 @@ class Turns:
         claimed: Claimed,
         feed: Feed,
         hold: RunHold | None,
-    ) -> Step:
+    ) -> ProxiedCall:
         run, key = claimed.run, claimed.key
         assert key is not None  # noqa: S101 - callers have checked
-        turn = Turn(
+        proxied = ProxiedRun(
             call.agent,
             stored=claimed.stored,
             continued=claimed.continued,
-            goes_on=call.run_key is not None,
+            may_continue=call.run_key is not None,
             limits=self._limits,
             on_end=lambda ended: self._forget(call, ended),
             is_taken=lambda: self._is_taken(key),
         )
-        turn.producer = self._runs.produce(
-            await feed.log_of(run.id),
+        proxied.producer = self._runs.produce(
+            await feed.view_of(run.id),
             key,
-            agent=turn,
+            agent=proxied,
             request=AgentRequest(
                 session_id=call.session_id,
                 run_id=run.id,
@@ -296,9 +296,9 @@ class Turns:
             stopped_by=claimed.stopped_by,
             hold=hold,
         )
-        step = turn.begin(call.results, ends=call.ends)
+        step = proxied.begin(call.results, ends=call.ends)
         if call.run_key is not None:
-            self._held[call.session_id, call.run_key] = turn, caller
+            self._held[call.session_id, call.run_key] = proxied, caller
         return step
 
     async def _is_taken(self, key: RunKey) -> bool:
@@ -312,8 +312,8 @@ class Turns:
             return False
         return found is not None and found[0].outcome is not RunOutcome.INTERRUPTED
 
-    def _forget(self, call: CallRequest, turn: Turn) -> None:
+    def _forget(self, call: CallRequest, proxied: ProxiedRun) -> None:
         place = call.session_id, call.run_key or ""
         held = self._held.get(place)
-        if held is not None and held[0] is turn:
+        if held is not None and held[0] is proxied:
             del self._held[place]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.hub import Hub
 
 
-class Attention:
+class FeedCache:
     """Attaches to sessions, and lets go of them late. `run` is its task.
 
     Args:
@@ -35,7 +35,7 @@ class Attention:
         self._used_at: dict[SessionId, float] = {}
 
     @asynccontextmanager
-    async def to(self, session_id: SessionId) -> AsyncIterator[Feed]:
+    async def hold(self, session_id: SessionId) -> AsyncIterator[Feed]:
         """Hold a session's feed, as `Hub.attach` does, and a while longer.
 
         Raises:

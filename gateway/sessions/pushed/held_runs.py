@@ -56,10 +56,10 @@ class HeldRuns:
         end = EndedRun(session_id, run_id, lambda: 0)
         try:
             async with self._hub.attach(session_id) as feed:
-                log = await feed.log_of(run_id)
-                while not await log.until_ended(LOOK_S):
+                view = await feed.view_of(run_id)
+                while not await view.until_ended(LOOK_S):
                     pass
-            tokens = await self._tokens(session_id, log.info)
+            tokens = await self._tokens(session_id, view.info)
             end = EndedRun(session_id, run_id, lambda: tokens)
         except GatewayError as error:
             logger.info("held_run_unwatched run=%s reason=%s", run_id, error)

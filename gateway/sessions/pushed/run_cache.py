@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from midstream.store.records import RunInfo, RunKey, SessionMeta
     from midstream.store.store import SessionStore
 
-MAX_WRITINGS: Final = 1_000
+MAX_RUNS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of chunks that kept runs hold together. What is over is read from the log when it is used."""
 
 
-class Writing:
+class CachedRun:
     """A run as far as its log went when it was last looked at.
 
     Attributes:
@@ -66,16 +66,16 @@ class Writing:
         self.size += size
 
 
-class Writings:
+class RunCache:
     """The runs that this process has written last."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
-        self._kept: OrderedDict[RunKey, Writing] = OrderedDict()
+        self._kept: OrderedDict[RunKey, CachedRun] = OrderedDict()
         self._bytes = 0
 
     @asynccontextmanager
-    async def hold(self, caller: Caller, key: RunKey, first: int) -> AsyncIterator[Writing]:
+    async def hold(self, caller: Caller, key: RunKey, first: int) -> AsyncIterator[CachedRun]:
         """Hold a run alone, to go on with it. Leave by an exception, and it is forgotten.
 
         Args:
@@ -88,48 +88,48 @@ class Writings:
         """
         while True:
             kept = self._kept.get(key)
-            writing = await self._read(caller, key) if kept is None else kept
-            check_write(caller, writing.meta)
-            check_agent(caller, writing.run.agent)
-            async with writing.lock:
-                if kept is not None and writing.next != first:
-                    self.forget(writing)
-                if writing.spoiled:
+            cached = await self._read(caller, key) if kept is None else kept
+            check_write(caller, cached.meta)
+            check_agent(caller, cached.run.agent)
+            async with cached.lock:
+                if kept is not None and cached.next != first:
+                    self.forget(cached)
+                if cached.spoiled:
                     continue
                 try:
-                    yield writing
+                    yield cached
                 except BaseException:
-                    self.forget(writing)
+                    self.forget(cached)
                     raise
-                if not writing.spoiled:
-                    self.keep(writing)
+                if not cached.spoiled:
+                    self.keep(cached)
                 return
 
     async def check(self, caller: Caller, key: RunKey) -> None:
         """Raise unless the caller may write the run; see `hold`."""
-        writing = self._kept.get(key)
-        check_write(caller, await self._meta(key) if writing is None else writing.meta)
+        cached = self._kept.get(key)
+        check_write(caller, await self._meta(key) if cached is None else cached.meta)
         if caller.agents:
-            run = await self._run(key) if writing is None else writing.run
+            run = await self._run(key) if cached is None else cached.run
             check_agent(caller, run.agent)
 
-    def keep(self, writing: Writing) -> None:
+    def keep(self, cached: CachedRun) -> None:
         """Keep a run as it is now; it has been used last."""
-        self._drop(writing.key)
-        self._kept[writing.key] = writing
-        self._bytes += writing.size
-        while len(self._kept) > 1 and (len(self._kept) > MAX_WRITINGS or self._bytes > MAX_BYTES):
+        self._drop(cached.key)
+        self._kept[cached.key] = cached
+        self._bytes += cached.size
+        while len(self._kept) > 1 and (len(self._kept) > MAX_RUNS or self._bytes > MAX_BYTES):
             self._drop(next(iter(self._kept)))
 
-    def forget(self, writing: Writing) -> None:
+    def forget(self, cached: CachedRun) -> None:
         """Read it again before it is used again."""
-        writing.spoiled = True
-        if self._kept.get(writing.key) is writing:
-            self._drop(writing.key)
+        cached.spoiled = True
+        if self._kept.get(cached.key) is cached:
+            self._drop(cached.key)
 
     def _drop(self, key: RunKey) -> None:
         if self._kept.pop(key, None) is not None:
-            self._bytes = sum(writing.size for writing in self._kept.values())
+            self._bytes = sum(cached.size for cached in self._kept.values())
 
     async def _meta(self, key: RunKey) -> SessionMeta:
         meta = await self._store.load_meta(key.session_id)
@@ -143,7 +143,7 @@ class Writings:
             raise run_not_found()
         return found[0]
 
-    async def _read(self, caller: Caller, key: RunKey) -> Writing:
+    async def _read(self, caller: Caller, key: RunKey) -> CachedRun:
         meta = await self._meta(key)
         check_write(caller, meta)
         while True:
@@ -157,6 +157,6 @@ class Writings:
             chunks = await all_chunks(
                 self._store, key.session_id, key.run_id, opened=opened, until=until
             )
-            writing = Writing(meta, key, run, chunks, continued)
-            if not writing.writer.ended:  # between the two readings
-                return writing
+            cached = CachedRun(meta, key, run, chunks, continued)
+            if not cached.writer.ended:  # between the two readings
+                return cached

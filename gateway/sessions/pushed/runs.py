@@ -5,7 +5,7 @@
     renew    keeps the lease, and brings a stop the moment it is recorded
     end      the terminal, as every producer writes it
 
-Any process may get any request of a run. What this one keeps of it (`writings.py`) is a
+Any process may get any request of a run. What this one keeps of it (`run_cache.py`) is a
 cache: the store's scripts decide, and what they do not confirm is read from the log again.
 """
 
@@ -32,11 +32,11 @@ from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
 from midstream.sessions.log.stored_run import run_history
-from midstream.sessions.pushed.feed_cache import Attention
-from midstream.sessions.pushed.run_cache import Writing, Writings
+from midstream.sessions.pushed.feed_cache import FeedCache
+from midstream.sessions.pushed.run_cache import CachedRun, RunCache
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal
 from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
-from midstream.sessions.types import Ending, Pushed, PushedRun, PushLimits
+from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
 from midstream.store.format import upgrade_needed
 from midstream.store.records import (
     AppendBatch,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.hub import Hub
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.sessions.opening.claims import Claims
     from midstream.sessions.types import StartRequest
     from midstream.store.records import Renewed
@@ -72,14 +72,14 @@ class PushedRuns:
     ) -> None:
         self.limits = limits
         self._store = store
-        self._attention = Attention(hub, limits.lease_ms / 1000)
+        self._feeds = FeedCache(hub, limits.lease_ms / 1000)
         self._claims = claims
         self._draining = draining
-        self._writings = Writings(store)
+        self._cache = RunCache(store)
 
     async def run(self) -> None:
         """Keep house until cancelled."""
-        await self._attention.run()
+        await self._feeds.run()
 
     # -- claim ---------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class PushedRuns:
         """
         self._draining.check()
         session_id = request.session_id
-        async with self._attention.to(session_id) as feed:
+        async with self._feeds.hold(session_id) as feed:
             claimed = await self._claims.claim(caller, request, agent, feed)
         if claimed.key is None:
             return PushedRun(run=claimed.run, fence=0)
@@ -110,15 +110,15 @@ class PushedRuns:
         if state is None:
             raise not_found()
         check_write(caller, state.meta)  # it may have been erased, and begun by another
-        writing = Writing(state.meta, key, run, claimed.stored, claimed.continued)
+        cached = CachedRun(state.meta, key, run, claimed.stored, claimed.continued)
         stored, stopped_by = list(claimed.stored), claimed.stopped_by
         if not stored:
             start = StartChunk(message_id=run.message_id)
-            writing.writer.write(start)
-            stopped_by = (await self._commit(writing, [start])).stopped_by or stopped_by
+            cached.writer.write(start)
+            stopped_by = (await self._commit(cached, [start])).stopped_by or stopped_by
             stored = [start]
-        if not writing.spoiled:
-            self._writings.keep(writing)
+        if not cached.spoiled:
+            self._cache.keep(cached)
         return PushedRun(
             run=run,
             fence=key.fence,
@@ -148,42 +148,42 @@ class PushedRuns:
             FencedError, SequenceGapError, RunEndedError, RunNotFoundError,
             SessionNotFoundError, ForbiddenError, StoreUnavailableError.
         """
-        async with self._writings.hold(caller, key, first) as writing:
-            if writing.next != first:
-                return await self._not_next(writing, first, len(lines))
-            chunks, refusal = _admit(writing, lines)
-            pushed = await self._commit(writing, chunks) if chunks else None
+        async with self._cache.hold(caller, key, first) as cached:
+            if cached.next != first:
+                return await self._not_next(cached, first, len(lines))
+            chunks, refusal = _admit(cached, lines)
+            pushed = await self._commit(cached, chunks) if chunks else None
             if refusal is not None:
                 why, index = refusal
-                after = writing.next if pushed is None else pushed.next
+                after = cached.next if pushed is None else pushed.next
                 raise IllegalChunkPushedError(why, index=index, next=after)
             assert pushed is not None  # noqa: S101 - there are lines, and none was refused
             return pushed
 
-    async def _not_next(self, writing: Writing, first: int, count: int) -> Pushed:
+    async def _not_next(self, cached: CachedRun, first: int, count: int) -> Pushed:
         """Answer chunks that do not begin where the log ends: they are stored, or too early."""
-        (renewed,) = await self._store.renew([writing.key], self.limits.lease_ms)
-        await self._check_held(writing.key, renewed)
-        if first + count > writing.next:
-            raise _gap(writing.next)
-        return Pushed(next=writing.next, stopped_by=renewed.stopped_by)
+        (renewed,) = await self._store.renew([cached.key], self.limits.lease_ms)
+        await self._check_held(cached.key, renewed)
+        if first + count > cached.next:
+            raise _gap(cached.next)
+        return Pushed(next=cached.next, stopped_by=renewed.stopped_by)
 
-    async def _commit(self, writing: Writing, chunks: Sequence[AnyChunk]) -> Pushed:
+    async def _commit(self, cached: CachedRun, chunks: Sequence[AnyChunk]) -> Pushed:
         """Append chunks that the writer has taken."""
         payload, chunks = encode_readable(chunks)
         record = ChunksRecord(
-            run_id=writing.key.run_id,
-            first=writing.next,
+            run_id=cached.key.run_id,
+            first=cached.next,
             count=len(chunks),
             level=level_of_chunks(chunks),
             payload=payload,
         )
-        (answer,) = await self._store.append([AppendBatch(key=writing.key, chunks=record)])
-        pushed = await self._checked(writing.key, answer)
+        (answer,) = await self._store.append([AppendBatch(key=cached.key, chunks=record)])
+        pushed = await self._checked(cached.key, answer)
         if answer.status is AppendStatus.APPENDED:
-            writing.stored(chunks, len(payload))
+            cached.stored(chunks, len(payload))
         else:
-            self._writings.forget(writing)  # the same chunks came by another way
+            self._cache.forget(cached)  # the same chunks came by another way
         return pushed
 
     async def _checked(self, key: RunKey, answer: Appended) -> Pushed:
@@ -225,32 +225,34 @@ class PushedRuns:
             FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
             ForbiddenError, StoreUnavailableError.
         """
-        await self._writings.check(caller, key)
-        async with self._attention.to(key.session_id) as feed:
+        await self._cache.check(caller, key)
+        async with self._feeds.hold(key.session_id) as feed:
             (renewed,) = await self._store.renew([key], self.limits.lease_ms)
             await self._check_held(key, renewed)
-            log = await feed.log_of(key.run_id)
+            view = await feed.view_of(key.run_id)
             if renewed.stopped_by is not None:
                 return renewed.stopped_by
-            await self._until_told(log, min(wait_s, self.limits.max_wait_s))
-            if log.ended:
-                raise run_ended(log.info, log.next)
-            return log.info.stopped_by
+            await self._until_told(view, min(wait_s, self.limits.max_wait_s))
+            if view.ended:
+                raise run_ended(view.info, view.next)
+            return view.info.stopped_by
 
-    async def _until_told(self, log: RunLog, limit_s: float) -> None:
+    async def _until_told(self, view: RunView, limit_s: float) -> None:
         until = time.monotonic() + limit_s
         try:
             async with asyncio.timeout(limit_s):
-                while log.info.state is RunState.OPEN and not (log.lost or self._draining.started):
+                while view.info.state is RunState.OPEN and not (
+                    view.lost or self._draining.started
+                ):
                     if time.monotonic() >= until:
                         return
-                    await log.pulse.wait()
+                    await view.pulse.wait()
         except TimeoutError:
             return
 
     # -- end -----------------------------------------------------------------------------------
 
-    async def end(self, caller: Caller, key: RunKey, ending: Ending) -> Pushed:
+    async def end(self, caller: Caller, key: RunKey, ending: PushedEnd) -> Pushed:
         """Store the last chunks, and write the terminal: what is open is closed first.
 
         Sent again, it is answered as before.
@@ -263,29 +265,29 @@ class PushedRuns:
         try:
             if ending.lines:
                 await self.append(caller, key, ending.first, ending.lines)
-            async with self._writings.hold(caller, key, after) as writing:
-                if writing.next != after:
-                    raise _gap(writing.next)
-                self._writings.forget(writing)  # its writer has an end that the log may not get
-                return await self._close(writing, ending, outcome)
+            async with self._cache.hold(caller, key, after) as cached:
+                if cached.next != after:
+                    raise _gap(cached.next)
+                self._cache.forget(cached)  # its writer has an end that the log may not get
+                return await self._close(cached, ending, outcome)
         except RunEndedError as error:
             if error.details["outcome"] != outcome:
                 raise
             return Pushed(next=int(error.details["next"]))
 
-    async def _close(self, writing: Writing, ending: Ending, outcome: RunOutcome) -> Pushed:
-        _, chunks = encode_readable(_closing(writing.writer, ending))
-        writing.assembler.apply_all(chunks)
+    async def _close(self, cached: CachedRun, ending: PushedEnd, outcome: RunOutcome) -> Pushed:
+        _, chunks = encode_readable(_closing(cached.writer, ending))
+        cached.assembler.apply_all(chunks)
         request = close_request(
-            writing.key,
-            writing.run,
+            cached.key,
+            cached.run,
             chunks,
-            first=writing.next,
+            first=cached.next,
             outcome=outcome,
-            message=writing.assembler.message(),
+            message=cached.assembler.message(),
             reconnect_window_s=self.limits.reconnect_window_s,
         )
-        return await self._checked(writing.key, await write_terminal(self._store, request))
+        return await self._checked(cached.key, await write_terminal(self._store, request))
 
 
 def _gap(next_sequence: int) -> SequenceGapError:
@@ -296,7 +298,7 @@ def _gap(next_sequence: int) -> SequenceGapError:
 
 
 def _admit(
-    writing: Writing, lines: Sequence[bytes]
+    cached: CachedRun, lines: Sequence[bytes]
 ) -> tuple[list[AnyChunk], tuple[str, int] | None]:
     """Check chunks; return those up to the first bad one, and what is wrong with that one."""
     chunks: list[AnyChunk] = []
@@ -307,14 +309,14 @@ def _admit(
                 raise IllegalChunkError(
                     "unable to take a start, finish, error or abort; the run's end writes its own"
                 )
-            writing.writer.write(chunk)
+            cached.writer.write(chunk)
         except (MalformedFrameError, IllegalChunkError) as error:
             return chunks, (str(error), index)
         chunks.append(chunk)
     return chunks, None
 
 
-def _closing(writer: ChunkWriter, ending: Ending) -> list[AnyChunk]:
+def _closing(writer: ChunkWriter, ending: PushedEnd) -> list[AnyChunk]:
     match ending.outcome:
         case "finished":
             return writer.finish(ending.finish_reason, ending.metadata)

@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Final
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
 
 CALL_END: Final = b'{"type":"message-metadata"'
 """How the chunk begins that ends a call after which the run goes on."""
 
 
-async def is_at_rest(log: RunLog) -> bool:
+async def is_at_rest(view: RunView) -> bool:
     """Whether the run's newest chunk is one that ends a call.
 
     The caller has the last byte of a call a moment before Redis has its last chunk.
     """
-    if log.next == 0:
+    if view.next == 0:
         return False
-    if log.base < log.next:
-        payload = log.after(log.next - 1)[1].payload
+    if view.base < view.next:
+        payload = view.after(view.next - 1)[1].payload
     else:
         payload = b""
-        async with aclosing(log.read_back(log.next - 1, log.opened)) as batches:
+        async with aclosing(view.read_back(view.next - 1, view.opened)) as batches:
             async for _, batch in batches:
                 payload = batch.payload
     return payload.rstrip(b"\n").rpartition(b"\n")[2].startswith(CALL_END)
 
 
-async def is_idle(log: RunLog) -> bool:
+async def is_idle(view: RunView) -> bool:
     """Whether a run is a proxied one that waits for its next call."""
-    info = log.info
-    return info.proxied and info.state is RunState.OPEN and await is_at_rest(log)
+    info = view.info
+    return info.proxied and info.state is RunState.OPEN and await is_at_rest(view)

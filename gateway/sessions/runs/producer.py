@@ -28,7 +28,7 @@ from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.committer import Committer, Lane
-from midstream.sessions.runs.replay import Rejoin, StoredMemory
+from midstream.sessions.runs.replay import Replay, StoredMemory
 from midstream.sessions.runs.run_end import Cause, RunEnd
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
 from midstream.sessions.sentences import DIVERGED_SENTENCE, OUTAGE_SENTENCE, RESTART_SENTENCE
@@ -103,10 +103,10 @@ class Producer:
         # run that left none behind is known to have begun nothing, and may be tried again.
         self._waits_for_start = continued is not None and has_allowed(continued)
         self._next = len(stored)
-        self._rejoin: Rejoin | None = None
+        self._replay: Replay | None = None
         if interrupted is not None and stored:
-            self._rejoin = Rejoin(interrupted, run.message_id, continued)
-            self._writer = self._rejoin.writer()
+            self._replay = Replay(interrupted, run.message_id, continued)
+            self._writer = self._replay.writer()
         else:
             self._writer = ChunkWriter.resume_from(stored, run.message_id, continued)
         self._memory = StoredMemory(
@@ -307,10 +307,10 @@ class Producer:
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
         payload, chunks = encode_readable(chunks)
-        if self._rejoin is not None:
-            chunks = self._rejoin.pass_over(chunks)
-            if self._rejoin.is_complete:
-                self._rejoin = None
+        if self._replay is not None:
+            chunks = self._replay.pass_over(chunks)
+            if self._replay.is_complete:
+                self._replay = None
             if not chunks:
                 return
             payload = encode_lines(chunks)
@@ -319,7 +319,7 @@ class Producer:
         self._committer.notify(self._lane)
 
     def _next_sequence(self) -> int:
-        return self._next if self._rejoin is None else self._rejoin.next
+        return self._next if self._replay is None else self._replay.next
 
     async def _wait_for_room(self) -> None:
         try:
@@ -337,7 +337,7 @@ class Producer:
         if pump.cancelled():
             return
         error = pump.exception()
-        if error is None and self._rejoin is not None and not self._rejoin.is_complete:
+        if error is None and self._replay is not None and not self._replay.is_complete:
             error = AgentError(DIVERGED_SENTENCE)  # it ended before the log does
         if error is not None and self._end.cause is Cause.AGENT:
             self._end.take_error(error)
@@ -379,8 +379,8 @@ class Producer:
 
     async def _close(self) -> bool:
         """Write the terminal; False if the run was not ours to end, or if that is not known."""
-        if self._rejoin is not None:
-            self._writer = self._rejoin.last_writer()
+        if self._replay is not None:
+            self._writer = self._replay.last_writer()
         outcome, closing = self._end.closing(self._writer, self._traits, self._request.begun)
         _, chunks = encode_readable(closing)
         # What is applied now is not in the log yet, and no late joiner may see it.

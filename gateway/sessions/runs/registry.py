@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.live_runs import LiveRuns
-    from midstream.sessions.log.run_view import RunLog
+    from midstream.sessions.log.run_view import RunView
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committer
     from midstream.sessions.types import NewRun, RunHold, StartRequest
@@ -69,7 +69,7 @@ class Runs:
 
     def begin(
         self,
-        log: RunLog,
+        view: RunView,
         new: NewRun,
         request: StartRequest,
         agent: AnyAgent,
@@ -81,13 +81,13 @@ class Runs:
         Args:
             hold: released when it is produced here no more.
         """
-        run = log.info
+        run = view.info
         self.produce(
-            log,
+            view,
             new.key,
             agent=agent,
             request=AgentRequest(
-                session_id=log.session_id,
+                session_id=view.session_id,
                 run_id=run.id,
                 message_id=run.message_id,
                 user=caller.user,
@@ -107,7 +107,7 @@ class Runs:
 
     def produce(
         self,
-        log: RunLog,
+        view: RunView,
         key: RunKey,
         *,
         agent: AnyAgent,
@@ -124,7 +124,7 @@ class Runs:
             stopped_by: a stop is recorded for it: it is ended at once.
             hold: released when it is produced here no more.
         """
-        run = log.info
+        run = view.info
         producer = Producer(
             key,
             run,
@@ -139,17 +139,17 @@ class Runs:
         if stopped_by is not None:
             producer.stop(stopped_by)
         self._live.add(run.id, producer)
-        self._start(producer, self._drive(producer, log), hold)
+        self._start(producer, self._drive(producer, view), hold)
         logger.info(
             "run_opened run=%s session=%s agent=%s trigger=%s",
             run.id,
-            log.session_id,
+            view.session_id,
             run.agent,
             run.trigger,
         )
         return producer
 
-    def take_up(
+    def resume(
         self,
         taken: TakenOver,
         agent: AnyAgent,
@@ -171,7 +171,7 @@ class Runs:
             stored=interrupted.chunks,
             interrupted=interrupted,
         )
-        self._start(producer, self._drive_taken(producer), hold)
+        self._start(producer, self._drive_resumed(producer), hold)
 
     def _start(
         self,
@@ -204,24 +204,24 @@ class Runs:
             if (hold := self._holds.pop(run_id, None)) is not None:
                 _let_go(hold, producer)
 
-    async def _drive_taken(self, producer: Producer) -> None:
+    async def _drive_resumed(self, producer: Producer) -> None:
         """Find the run's log first: readers here may follow it already."""
         key = producer.key
         try:
             async with self._hub.attach(key.session_id) as feed:
-                log = await feed.log_of(key.run_id)
+                view = await feed.view_of(key.run_id)
                 self._live.add(key.run_id, producer)
-                if log.info.stopped_by is not None:
-                    producer.stop(log.info.stopped_by)
-                await self._drive(producer, log)
+                if view.info.stopped_by is not None:
+                    producer.stop(view.info.stopped_by)
+                await self._drive(producer, view)
         except GatewayError as error:
             # It is an orphan again, once its lease has run out.
-            logger.warning("run_not_taken_up run=%s reason=%s", key.run_id, error)
+            logger.warning("run_not_resumed run=%s reason=%s", key.run_id, error)
 
-    async def _drive(self, producer: Producer, log: RunLog) -> None:
+    async def _drive(self, producer: Producer, view: RunView) -> None:
         run_id = producer.key.run_id
         try:
-            async with self._hub.attach(log.session_id):
+            async with self._hub.attach(view.session_id):
                 try:
                     await producer.run()
                 except Exception as error:
@@ -229,17 +229,17 @@ class Runs:
                 finally:
                     self._forget(producer)
                 if not producer.handed_over:
-                    await _until_heard(log)
+                    await _until_heard(view)
         except StoreUnavailableError as error:
             logger.warning(
-                "run_not_closed run=%s session=%s reason=%s", run_id, log.session_id, error
+                "run_not_closed run=%s session=%s reason=%s", run_id, view.session_id, error
             )
         except Exception:
             # The lease runs out, and whoever notices closes the run.
-            logger.exception("run_not_closed run=%s session=%s", run_id, log.session_id)
+            logger.exception("run_not_closed run=%s session=%s", run_id, view.session_id)
         finally:
             self._live.remove(run_id, producer)
-            log.pulse.send()
+            view.pulse.send()
 
     async def _close_crashed(self, producer: Producer, error: Exception) -> None:
         """End a run whose producer has failed by itself; others end it if this fails too."""
@@ -281,10 +281,10 @@ def _let_go(hold: RunHold, producer: Producer) -> None:
         hold.release(EndedRun(key.session_id, key.run_id, producer.count_tokens))
 
 
-async def _until_heard(log: RunLog) -> None:
+async def _until_heard(view: RunView) -> None:
     try:
         async with asyncio.timeout(HEAR_OWN_END_S):
-            while not (log.ended or log.lost):
-                await log.pulse.wait()
+            while not (view.ended or view.lost):
+                await view.pulse.wait()
     except TimeoutError:
         return

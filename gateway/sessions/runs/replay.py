@@ -33,7 +33,7 @@ OPTIONAL_LIMIT_S: Final = 1.0
 """How long an agent waits for a point that it can do without: less than a person notices."""
 
 
-class Rejoin:
+class Replay:
     """What the log holds of a run from its point on, until the agent has said all of it."""
 
     def __init__(self, interrupted: Interrupted, message_id: str, base: UIMessage | None) -> None:

@@ -14,8 +14,8 @@ from midstream.limits.policy import Policy, Quota
 from midstream.sessions import Sessions, open_sessions
 from midstream.sessions.types import RunCost
 from midstream.store.redis_store import RedisStore
+from tests.integration.sessions.test_resume import DurableScript
 from tests.integration.sessions.test_several_gateways import DyingStore
-from tests.integration.sessions.test_succession import DurableScript
 from tests.support.played import ALICE, FAST, Reading, send, user_message
 from tests.support.processes import eventually
 

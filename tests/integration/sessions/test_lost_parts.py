@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.sessions.log.readers import SessionReader
+    from midstream.sessions.log.readers import FeedFollower
     from midstream.sessions.service import Sessions
     from midstream.sessions.types import Snapshot
 
@@ -61,7 +61,7 @@ async def answered(at: Sessions, script: Script, session: str) -> Snapshot:
     return await at.snapshot(ALICE, SessionId(session))
 
 
-async def events(reader: SessionReader) -> AsyncIterator[FeedEvent]:
+async def events(reader: FeedFollower) -> AsyncIterator[FeedEvent]:
     """Yield what a follower gets, but for heartbeats and presence."""
     async for item in reader:
         if isinstance(item, FeedEvent) and item.event != "presence":

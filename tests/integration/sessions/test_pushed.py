@@ -20,8 +20,8 @@ from midstream.errors import (
 )
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import StartChunk
-from midstream.sessions.pushed import run_cache as writings
-from midstream.sessions.types import Ending, PushedRun
+from midstream.sessions.pushed import run_cache
+from midstream.sessions.types import PushedEnd, PushedRun
 from midstream.store.records import RunKey, RunOutcome, Trigger
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
@@ -50,8 +50,8 @@ def key_of(run: PushedRun) -> RunKey:
     return RunKey(session_id=S, run_id=run.run.id, fence=run.fence)
 
 
-def finished(first: int, **rest: Any) -> Ending:
-    return Ending(first=first, outcome="finished", **rest)
+def finished(first: int, **rest: Any) -> PushedEnd:
+    return PushedEnd(first=first, outcome="finished", **rest)
 
 
 async def claim(sessions: Sessions) -> tuple[PushedRun, RunKey]:
@@ -193,7 +193,7 @@ async def test_gap_is_answered_with_the_sequence_to_go_on_with(sessions: Session
 async def test_ended_run_takes_nothing_more(sessions: Sessions) -> None:
     """The same end again is fine, another one is not; a job that runs again does nothing."""
     _, key = await claim(sessions)
-    await sessions.pushed.end(ALICE, key, Ending(first=1, outcome="failed", error_text="Oh."))
+    await sessions.pushed.end(ALICE, key, PushedEnd(first=1, outcome="failed", error_text="Oh."))
     for refused in (
         sessions.pushed.append(ALICE, key, 4, [STEP]),
         sessions.pushed.end(ALICE, key, finished(1)),
@@ -234,7 +234,7 @@ async def test_silent_worker_hears_a_stop_at_once(
     stopping = asyncio.create_task(sessions.stop(ALICE, S))
     assert await held == "alice"
     assert (await sessions.pushed.append(ALICE, key, 4, [delta("!")])).stopped_by == "alice"
-    await sessions.pushed.end(ALICE, key, Ending(first=5, outcome="stopped"))
+    await sessions.pushed.end(ALICE, key, PushedEnd(first=5, outcome="stopped"))
     assert await stopping == [key.run_id]
     assert (await answer(sessions))["parts"][1]["text"] == "so far!"
 
@@ -292,7 +292,7 @@ async def test_stop_before_the_worker_claims_is_told_with_the_claim(sessions: Se
 
     await eventually(told, "the stop is told")
     run, key = await claim(sessions)
-    await sessions.pushed.end(ALICE, key, Ending(first=run.next, outcome="stopped"))
+    await sessions.pushed.end(ALICE, key, PushedEnd(first=run.next, outcome="stopped"))
     assert await stopping == [key.run_id]
 
 
@@ -363,7 +363,7 @@ async def test_runs_that_are_no_longer_kept_are_read_again(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded, by number and by bytes; the log has them."""
-    monkeypatch.setattr(writings, "MAX_BYTES", 2_000)
+    monkeypatch.setattr(run_cache, "MAX_BYTES", 2_000)
     jobs = [send(f"chat-{n}", HELLO, request_key="job") for n in range(4)]
     runs = [await sessions.pushed.claim(ALICE, job, "worker") for job in jobs]
     keys = [
@@ -374,7 +374,7 @@ async def test_runs_that_are_no_longer_kept_are_read_again(
         for key in keys:
             lines = [delta("x" * 900)] if first > 1 else [STEP, OPEN, delta("y")]
             await sessions.pushed.append(ALICE, key, first, lines)
-            assert sum(w.size for w in sessions.pushed._writings._kept.values()) < 4_000
+            assert sum(w.size for w in sessions.pushed._cache._kept.values()) < 4_000
     for key in keys:
         await sessions.pushed.end(ALICE, key, finished(6))
-    assert not sessions.pushed._writings._kept
+    assert not sessions.pushed._cache._kept

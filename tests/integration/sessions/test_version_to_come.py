@@ -14,11 +14,11 @@ from midstream.errors import UpgradeNeededError
 from midstream.ids import MessageId, SessionId
 from midstream.sessions import open_sessions
 from midstream.sessions.failover import reaper
-from midstream.sessions.types import Ending, FeedEvent
+from midstream.sessions.types import FeedEvent, PushedEnd
 from midstream.store.records import RunKey, RunOutcome
 from midstream.store.redis_store import RedisStore
+from tests.integration.sessions.test_resume import DurableScript
 from tests.integration.sessions.test_several_gateways import mortal
-from tests.integration.sessions.test_succession import DurableScript
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 from tests.support.version_to_come import StoreToCome, VersionToCome
@@ -191,7 +191,7 @@ async def test_pushed_run_goes_on_over_unknown_records(
         ALICE, key, 3, [b'{"type":"text-delta","id":"t","delta":"Hi"}']
     )
     newer.add_record()
-    ended = await here.pushed.end(ALICE, key, Ending(first=said.next, outcome="finished"))
+    ended = await here.pushed.end(ALICE, key, PushedEnd(first=said.next, outcome="finished"))
 
     assert ended.next > said.next
     kept = await there.snapshot(ALICE, S)
@@ -368,14 +368,14 @@ async def test_worker_of_a_pushed_run_is_told_to_ask_a_newer_gateway(
         lambda: sessions.pushed.append(ALICE, key, 1, [STEP]),
         lambda: sessions.pushed.append(ALICE, key, 0, [b'{"type":"start"}']),
         lambda: sessions.pushed.renew(ALICE, key, 0),
-        lambda: sessions.pushed.end(ALICE, key, Ending(first=1, outcome="finished")),
+        lambda: sessions.pushed.end(ALICE, key, PushedEnd(first=1, outcome="finished")),
     ]
     for call in refused:
         with pytest.raises(UpgradeNeededError):
             await call()
     async with gateway_to_come(redis_url, script) as later:
         await later.pushed.append(ALICE, key, 1, [STEP])
-        await later.pushed.end(ALICE, key, Ending(first=2, outcome="finished"))
+        await later.pushed.end(ALICE, key, PushedEnd(first=2, outcome="finished"))
     assert (await sessions.snapshot(ALICE, S)).runs[0].outcome is RunOutcome.FINISHED
 
 

@@ -101,8 +101,8 @@ class FakeSessions:
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pushed: Any = None
-    turns: Any = None
-    turn_ends: Any = None
+    proxied: Any = None
+    proxied_ends: Any = None
     held: Any = field(default_factory=FakeHeld)
 
     def _answer(self, method: str, **arguments: Any) -> Any:

@@ -12,7 +12,7 @@ from midstream.errors import IllegalChunkPushedError, RunEndedError, SequenceGap
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import StartChunk
 from midstream.sessions.access import Caller
-from midstream.sessions.types import Ending, Pushed, PushedRun, PushLimits
+from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
 from midstream.settings.sections import ServerSettings
 from midstream.store.records import RunKey, RunOutcome, RunState
 from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, make_app, request
@@ -134,7 +134,7 @@ async def test_renewal_and_end_are_read() -> None:
     answer = await post(pushed, "/api/agent/runs/c1/run_1/end?fence=2", body)
     assert answer.json() == {"next": 9}
     ending = pushed.calls[-1][2]
-    assert isinstance(ending, Ending)
+    assert isinstance(ending, PushedEnd)
     assert [json.loads(line) for line in ending.lines] == [{"type": "start-step"}]
     assert (ending.outcome, ending.finish_reason) == ("finished", "stop")
     assert ending.metadata is not None and json.loads(bytes(ending.metadata)) == {"a": 1}

@@ -16,7 +16,7 @@ from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.position import Position
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import ReaderLimits, SessionReader
+from midstream.sessions.log.readers import FeedFollower, ReaderLimits
 from midstream.sessions.types import FeedEvent
 from midstream.store.records import (
     ChunksRecord,
@@ -208,12 +208,12 @@ def test_record_that_comes_while_presence_is_sent_waits_for_no_other() -> None:
         feed = Feed(store, SESSION)
         state = await feed.load()
         assert state is not None
-        reader = SessionReader(
+        reader = FeedFollower(
             feed,
             store,
             position=state.meta.position,
             snapshot=no_snapshot,
-            here=nobody_here,
+            announce=nobody_here,
             draining=Draining(),
             limits=ReaderLimits(),
             resources=AsyncExitStack(),

@@ -24,7 +24,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.live_runs import LiveRuns
-from midstream.sessions.log.run_view import RunLog
+from midstream.sessions.log.run_view import RunView
 from midstream.store.records import ChunksRecord
 from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 
-def deliver(log: RunLog, *chunks: AnyChunk) -> None:
+def deliver(log: RunView, *chunks: AnyChunk) -> None:
     """Have the log hear of a record."""
     record = ChunksRecord(
         run_id=RUN.id,
@@ -50,7 +50,7 @@ def deliver(log: RunLog, *chunks: AnyChunk) -> None:
 def test_state_of_a_run_tells_of_its_end_once_its_chunks_are_there() -> None:
     """Who joins between a run's last chunks and the record of its end hears how it ended."""
     store = cast("SessionStore", None)  # all is in memory
-    log = RunLog(store, SESSION, RUN, next_sequence=0, opened="0-0")
+    log = RunView(store, SESSION, RUN, next_sequence=0, opened="0-0")
     writer = ChunkWriter(RUN.message_id)
     said = [StartChunk(message_id=RUN.message_id), TextStartChunk(id="t")]
     for chunk in said:
@@ -104,7 +104,7 @@ def test_reader_that_cannot_go_on_is_told_the_end_of_what_it_saw_begin(
         forgotten: chunks at the run's beginning that memory has no more.
     """
     here = LiveRuns()
-    log = RunLog(
+    log = RunView(
         cast("SessionStore", None),
         SESSION,
         RUN,
@@ -125,7 +125,7 @@ def test_reader_that_cannot_go_on_is_told_the_end_of_what_it_saw_begin(
 
 def test_reader_that_cannot_go_on_is_told_nothing_of_a_call_that_began_before_its_memory() -> None:
     """What memory has of it does not tell its name, and so no end that clients can take."""
-    log = RunLog(cast("SessionStore", None), SESSION, RUN, next_sequence=9, opened="0-0")
+    log = RunView(cast("SessionStore", None), SESSION, RUN, next_sequence=9, opened="0-0")
     deliver(log, ToolInputDeltaChunk(tool_call_id="c", input_text_delta="{"))
     deliver(log, ToolInputStartChunk(tool_call_id="d", tool_name="look"))
 

@@ -13,7 +13,7 @@ from midstream.errors import DrainingError
 from midstream.protocol.position import Position
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import ReaderLimits, SessionReader
+from midstream.sessions.log.readers import FeedFollower, ReaderLimits
 from midstream.sessions.log.stored_run import all_chunks
 from midstream.sessions.types import FeedEvent
 from midstream.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
@@ -65,12 +65,12 @@ async def events_after(log: Log, heard: Sequence[LogEntry]) -> list[tuple[str, b
     log.visible = 1
     await feed.load()
     draining = Draining()
-    reader = SessionReader(
+    reader = FeedFollower(
         feed,
         store,
         position=Position("e", "1-0"),
         snapshot=no_snapshot,
-        here=nobody_here,
+        announce=nobody_here,
         draining=draining,
         limits=ReaderLimits(),
         resources=AsyncExitStack(),
@@ -154,12 +154,12 @@ def test_followers_are_told_of_a_deletion_and_of_nothing_else_as_one() -> None:
         async def snapshot() -> FeedEvent:
             return FeedEvent("snapshot", b"{}", None)
 
-        reader = SessionReader(
+        reader = FeedFollower(
             feed,
             store,
             position=position,
             snapshot=snapshot,
-            here=nobody_here,
+            announce=nobody_here,
             draining=Draining(),
             limits=ReaderLimits(),
             resources=AsyncExitStack(),
