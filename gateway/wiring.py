@@ -19,7 +19,7 @@ from midstream.errors import ProviderError, SettingsError
 from midstream.live_demo.agents import outliving_workers
 from midstream.live_demo.tools import make_demo_tools
 from midstream.providers.anthropic.provider import AnthropicProvider
-from midstream.providers.openai.azure import (
+from midstream.providers.azure.provider import (
     AzureChatProvider,
     AzureClient,
     AzureResponsesProvider,

@@ -21,14 +21,14 @@ from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.base import StepRequest, ToolOptions, ToolSpec
-from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.dialects import Dialect
+from midstream.providers.conversation.tool_calls import ToolCalls, declared_calls
+from midstream.providers.openai_chat.compatible.dialect import Dialect
 from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.openai_responses.prompt.request import responses_request
-from midstream.providers.openai_responses.prompt.tools import declared_calls, tooling
+from midstream.providers.openai_responses.prompt.tools import tooling
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.stream.part_ids import PartIds
 from tests.conformance.deviations import deviates

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from midstream.protocol.codec import encode
-from midstream.providers.openai.azure import as_azure, as_openai
+from midstream.providers.azure.provider import as_azure, as_openai
 from midstream.providers.openai_responses.prompt.request import responses_request
 from tests.conformance.oracle import (
     OPTIONS,

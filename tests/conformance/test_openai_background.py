@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from midstream.protocol.codec import encode
+from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.openai_responses.background import FollowedResponse, ResponsePoint
-from midstream.providers.openai_responses.prompt.tools import declared_calls, tooling
+from midstream.providers.openai_responses.prompt.tools import tooling
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from tests.conformance.oracle import as_bytes, ids, tool_specs
 

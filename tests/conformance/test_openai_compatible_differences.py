@@ -15,7 +15,7 @@ from tests.conformance.deviations import deviates
 from tests.conformance.oracle import ACME, as_bytes, comparable, step_request, translate
 
 if TYPE_CHECKING:
-    from midstream.providers.dialects import ThinkingField
+    from midstream.providers.openai_chat.compatible.dialect import ThinkingField
     from tests.conformance.oracle import AiSdk
 
 Json = dict[str, Any]

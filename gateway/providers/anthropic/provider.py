@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from midstream.providers.anthropic.hosts import is_anthropic
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.dialects import is_anthropic
 from midstream.providers.failures.errors import Fault
 from midstream.providers.failures.retries import retry_hooks
 from midstream.providers.forms import enter_either

@@ -27,7 +27,9 @@ from midstream.protocol.surrogates import well_formed
 from midstream.providers.base import InputCheck, ToolCall, accept_any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+
+    from midstream.providers.base import ToolSpec
 
 EMPTY_INPUT: Final = Raw(b"{}")
 
@@ -152,3 +154,8 @@ def _parse(text: str) -> tuple[Raw, str | None]:
         error = unreadable
     problem = f"AI_JSONParseError: JSON parsing failed: Text: {text}.\nError message: {error}"
     return Raw(_encode(text)), problem
+
+
+def declared_calls(tools: Sequence[ToolSpec], check: InputCheck = accept_any) -> ToolCalls:
+    """Return the account of a step's calls, which knows its tools."""
+    return ToolCalls((tool.name for tool in tools), check)

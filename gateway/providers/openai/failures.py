@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Raw, Struct
+
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import failure_in, tells_of_failure
-from midstream.providers.openai_responses.stream.events import NO_JSON, Head
-from midstream.providers.stream.loose import reader
+from midstream.providers.stream.loose import Side, reader
 
 if TYPE_CHECKING:
     from midstream.errors import ProviderError
 
 UNREADABLE_EVENT: Final = "unable to understand a part of what the model provider answered"
 
-_read_head = reader(Head)
+_NO_JSON: Final = Raw()
+
+
+class EventHead(Struct):
+    """What tells events and items apart."""
+
+    type: str = ""
+    id: Side[str | None] = None
+    choices: Raw = _NO_JSON
+
+
+_read_head = reader(EventHead)
 
 
 def what_is(event: bytes) -> tuple[str, ProviderError | None]:
@@ -23,10 +35,10 @@ def what_is(event: bytes) -> tuple[str, ProviderError | None]:
     try:
         head = _read_head(event)
     except UNREADABLE:
-        head = Head()
+        head = EventHead()
     if head.type == "error" or tells_of_failure(event):
         return head.type, failure_in(event)
-    if head.choices is not NO_JSON and not head.type:
+    if head.choices is not _NO_JSON and not head.type:
         # A Chat Completions stream: the address is of another API than configured.
         return head.type, Fault.MISCONFIGURED.error()
     return head.type, None

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from midstream.providers.dialects import (
+from midstream.providers.conversation.tool_calls import declared_calls
+from midstream.providers.forms import enter_either
+from midstream.providers.openai.client import OpenAIClient
+from midstream.providers.openai.hosts import is_openai
+from midstream.providers.openai_chat.compatible.dialect import (
     Dialect,
-    is_openai,
     known_thinking_field,
     wants_thinking_always,
 )
-from midstream.providers.forms import enter_either
-from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
-from midstream.providers.openai_responses.prompt.tools import declared_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from midstream.providers.base import StepRequest
-    from midstream.providers.dialects import ThinkingField
+    from midstream.providers.openai_chat.compatible.dialect import ThinkingField
     from midstream.providers.stream.sse_step import SseStep, TimeLimits
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
-from midstream.providers.openai_responses.stream.parallel_calls import (
+from midstream.providers.openai.parallel_calls import (
     is_parallel_wrapper,
     wrapped_calls,
 )

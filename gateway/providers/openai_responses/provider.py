@@ -7,16 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from midstream.protocol.chunks import StartStepChunk
-from midstream.providers.dialects import is_openai
+from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.forms import enter_either
 from midstream.providers.openai.client import OpenAIClient
+from midstream.providers.openai.hosts import is_openai
 from midstream.providers.openai_responses.background import cancel_background, open_background
 from midstream.providers.openai_responses.prompt.request import is_stored, responses_request
-from midstream.providers.openai_responses.prompt.tools import (
-    answered_approvals,
-    declared_calls,
-    tooling,
-)
+from midstream.providers.openai_responses.prompt.tools import answered_approvals, tooling
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from msgspec import Struct
 
 from midstream.aio.idle_timeout import IdleTimeout
 from midstream.errors import ProviderError, SettingsError
-from midstream.providers.dialects import is_openai
 from midstream.providers.failures.errors import map_provider_errors
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import Told, failure_of, note_request, read_failure
+from midstream.providers.openai.hosts import is_openai
 from midstream.providers.stream.drains import CLOSING_S, Drains
 from midstream.providers.stream.sse_step import TimeLimits
 from midstream.settings.providers import (

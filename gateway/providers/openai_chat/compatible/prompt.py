@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import Json
     from midstream.providers.base import StepRequest, ToolSpec
-    from midstream.providers.dialects import Dialect
+    from midstream.providers.openai_chat.compatible.dialect import Dialect
 
 _Json = dict[str, Any]
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from midstream.providers.base import Usage
     from midstream.providers.conversation.tool_calls import ToolCalls
-    from midstream.providers.dialects import ThinkingField
+    from midstream.providers.openai_chat.compatible.dialect import ThinkingField
     from midstream.providers.stream.part_ids import PartIds
 
 

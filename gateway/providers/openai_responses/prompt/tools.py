@@ -9,8 +9,6 @@ from msgspec import UNSET, Struct
 
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import ToolPart, parse_part
-from midstream.providers.base import InputCheck, accept_any
-from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai.schema import normalized_schema
 from midstream.providers.openai_responses.stream.step_state import Tooling
 
@@ -40,11 +38,6 @@ _DEFAULT_ARGUMENTS: Final[dict[str, dict[str, object]]] = {
 }
 _HOSTED_ENVIRONMENTS = frozenset({"container_auto", "container_reference"})
 _arguments_decoder = msgspec.json.Decoder(_Arguments)
-
-
-def declared_calls(tools: Sequence[ToolSpec], check: InputCheck = accept_any) -> ToolCalls:
-    """Return the account of a step's calls, which knows its tools."""
-    return ToolCalls((tool.name for tool in tools), check)
 
 
 class DeclaredTools:

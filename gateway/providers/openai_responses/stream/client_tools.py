@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec import UNSET
 
 from midstream.providers.openai.metadata import openai_metadata
+from midstream.providers.openai.parallel_calls import is_parallel_wrapper
 from midstream.providers.openai_responses.stream import events as wire
 from midstream.providers.openai_responses.stream import outputs
-from midstream.providers.openai_responses.stream.parallel_calls import (
-    expand_parallel,
-    is_parallel_wrapper,
-)
+from midstream.providers.openai_responses.stream.parallel_calls import expand_parallel
 from midstream.providers.openai_responses.stream.step_state import (
     Handler,
     StepTools,

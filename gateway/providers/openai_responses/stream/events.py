@@ -38,14 +38,6 @@ class Event(Struct, gc=False):
     partial_image_b64: str = ""
 
 
-class Head(Struct):
-    """What tells events and items apart."""
-
-    type: str = ""
-    id: Side[str | None] = None
-    choices: Raw = NO_JSON
-
-
 class Created(Struct):
     """`response.created`: its `response`. `store`: it can be referred to."""
 

@@ -31,7 +31,7 @@ from midstream.protocol.surrogates import well_formed
 from midstream.providers.base import StepResult
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import failure_in
-from midstream.providers.openai.failures import UNREADABLE_EVENT, what_is
+from midstream.providers.openai.failures import UNREADABLE_EVENT, EventHead, what_is
 from midstream.providers.openai.metadata import OURS, openai_metadata
 from midstream.providers.openai_responses.stream import client_tools, hosted_tools
 from midstream.providers.openai_responses.stream import events as wire
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from midstream.providers.conversation.tool_calls import ToolCalls
 
 _event_decoder = msgspec.json.Decoder(wire.Event)
-_read_head = reader(wire.Head)
+_read_head = reader(EventHead)
 _read_message = reader(wire.Message)
 _read_reasoning = reader(wire.Reasoning)
 _read_created = reader(wire.Created)

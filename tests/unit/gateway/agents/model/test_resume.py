@@ -41,11 +41,11 @@ from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
 from midstream.providers.base import StepResult, ToolCall, ToolSpec
+from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.failures.errors import Fault
 from midstream.providers.failures.retries import retry_hooks
 from midstream.providers.openai_responses import background as openai_background
 from midstream.providers.openai_responses.background import open_background
-from midstream.providers.openai_responses.prompt.tools import declared_calls
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import TimeLimits

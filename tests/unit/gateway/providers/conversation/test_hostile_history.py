@@ -12,7 +12,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest, ToolSpec
 from midstream.providers.conversation.json_text import MAX_DEPTH, sound
-from midstream.providers.dialects import Dialect
+from midstream.providers.openai_chat.compatible.dialect import Dialect
 from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.prompt import chat_request
 from midstream.providers.openai_responses.prompt.request import responses_request

@@ -21,7 +21,11 @@ from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest
 from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.dialects import is_openai, known_thinking_field, wants_thinking_always
+from midstream.providers.openai.hosts import is_openai
+from midstream.providers.openai_chat.compatible.dialect import (
+    known_thinking_field,
+    wants_thinking_always,
+)
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.passthrough.call import Wire, read_call
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.dialects import ThinkingField
+    from midstream.providers.openai_chat.compatible.dialect import ThinkingField
 
 Json = dict[str, Any]
 
@@ -235,7 +239,7 @@ async def test_other_refusals_are_final(
 
 def test_server_that_always_wants_thinking_gets_an_empty_one() -> None:
     """DeepSeek refuses messages of another model's, which has not thought, without the field."""
-    from midstream.providers.dialects import Dialect
+    from midstream.providers.openai_chat.compatible.dialect import Dialect
     from midstream.providers.openai_chat.compatible.prompt import compatible_request
 
     body = json.loads(compatible_request(request(ELSEWHERE), Dialect(always_thinking=True)))

@@ -6,17 +6,14 @@ that each server has found one, and some refuse a request that has it in another
 
 from __future__ import annotations
 
-import os
 from typing import Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from midstream.providers.hosts import is_one_of
+
 ThinkingField: TypeAlias = Literal["reasoning_content", "reasoning", "content", "none"]
 """Where an assistant's message has its thinking; `content`: as a part of that; `none`: nowhere."""
-
-_OPENAI_HOSTS: Final = ("api.openai.com", "openai.azure.com", "cognitiveservices.azure.com")
-"""OpenAI's own, its regions, and Azure's resources, which serve the same API."""
 
 _THINKING_FIELDS: Final[dict[str, ThinkingField]] = {
     "api.groq.com": "reasoning",
@@ -50,34 +47,14 @@ class Dialect(Struct, frozen=True, kw_only=True):
     always_thinking: bool = False
 
 
-def is_openai(base_url: str | None) -> bool:
-    """Whether OpenAI's own API is there; None is where its SDK looks by itself."""
-    base_url = base_url or os.environ.get("OPENAI_BASE_URL")
-    return not base_url or _is_one_of(_OPENAI_HOSTS, base_url)
-
-
-def is_anthropic(base_url: str | None) -> bool:
-    """Whether Anthropic's own API is there; None is where its SDK looks by itself."""
-    base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL")
-    return not base_url or _is_one_of(("anthropic.com",), base_url)
-
-
 def known_thinking_field(base_url: str | None) -> ThinkingField | None:
     """Return the field of a server whose address says who it is."""
     for host, field in _THINKING_FIELDS.items():
-        if base_url is not None and _is_one_of((host,), base_url):
+        if base_url is not None and is_one_of((host,), base_url):
             return field
     return None
 
 
 def wants_thinking_always(base_url: str | None) -> bool:
     """Whether a server refuses a message of the assistant's that has no thinking field."""
-    return base_url is not None and _is_one_of(_ALWAYS_THINKING, base_url)
-
-
-def _is_one_of(hosts: tuple[str, ...], base_url: str) -> bool:
-    try:
-        host = urlsplit(base_url).hostname or ""
-    except ValueError:
-        return False
-    return any(host == known or host.endswith(f".{known}") for known in hosts)
+    return base_url is not None and is_one_of(_ALWAYS_THINKING, base_url)

@@ -9,14 +9,14 @@ import pytest
 
 from midstream.errors import ProviderRejectedError
 from midstream.protocol.messages import UIMessage
-from midstream.providers.base import StepRequest
-from midstream.providers.openai.azure import (
+from midstream.providers.azure.provider import (
     AzureAddress,
     AzureChatProvider,
     AzureClient,
     AzureResponsesProvider,
     azure_address,
 )
+from midstream.providers.base import StepRequest
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
