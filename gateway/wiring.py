@@ -6,62 +6,29 @@ import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final
-
-from msgspec import structs
+from typing import TYPE_CHECKING
 
 from midstream.agents.model.agent import ModelAgent
 from midstream.agents.model.config import ModelAgentConfig
 from midstream.agents.python.agent import Agent
 from midstream.agents.registry import Agents, import_agent
 from midstream.agents.tools.configured import make_tools
-from midstream.errors import ProviderError, SettingsError
+from midstream.errors import SettingsError
 from midstream.live_demo.agents import outliving_workers
 from midstream.live_demo.tools import make_demo_tools
-from midstream.providers.anthropic.provider import AnthropicProvider
-from midstream.providers.azure.provider import (
-    AzureChatProvider,
-    AzureClient,
-    AzureResponsesProvider,
-    azure_address,
-)
-from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
-from midstream.providers.stream.sse_step import TimeLimits
+from midstream.providers.configured import Providers
+from midstream.providers.registry import provider_kinds, simulated_rows
 from midstream.settings.agents import AgentSettings
-from midstream.settings.providers import (
-    AZURE_KINDS,
-    PROVIDER_KINDS,
-    SIMULATED_KINDS,
-    ProviderSettings,
-    api_key_variable,
-    provider_kind,
-)
 from midstream.simulator import MODELS, create_simulator
 from midstream.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from midstream.agents.http.agent import HttpAgent
-    from midstream.providers.base import Provider
     from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_MODELS: Final = {
-    "anthropic": ("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
-    "openai": ("gpt-5.4", "gpt-5.4-mini"),
-}
-"""Provider -> models of its agent where none is configured, the default first."""
-
-SIMULATED_KEY: Final = "simulated"
-
-_MAKERS: Final[Mapping[str, Callable[..., Provider]]] = {
-    "anthropic": AnthropicProvider,
-    "openai": OpenAIResponsesProvider,
-    "openai-chat": OpenAIChatProvider,
-}
 
 
 def _check_given(agent: object) -> None:
@@ -90,11 +57,9 @@ async def open_agents(
     if settings.server.demo and not settings.agents:
         configured = outliving_workers(configured)
     async with AsyncExitStack() as stack:
-        providers = _Providers(settings.providers, stack)
-        providers.simulator_url = simulator_url
         if not simulator_url and any(_is_simulated(agent) for agent in configured.values()):
-            simulator = create_simulator()
-            providers.simulator_url = await stack.enter_async_context(serve_simulator(simulator))
+            simulator_url = await stack.enter_async_context(serve_simulator(create_simulator()))
+        providers = Providers(settings.providers, stack, simulator_url)
         agents = Agents(settings.default_agent)
         for agent in given:
             _check_given(agent)
@@ -129,91 +94,12 @@ def default_agents(environment: Mapping[str, str]) -> dict[str, AgentSettings]:
     """Return the agents of a gateway without any configured: simulated, and real by key."""
     agents = {
         name: AgentSettings(provider=name, model="sim", models=tuple(MODELS), send_sources=True)
-        for name in SIMULATED_KINDS
+        for name in simulated_rows()
     }
-    for provider, models in DEFAULT_MODELS.items():
-        if environment.get(PROVIDER_KINDS[provider]):
-            agents[provider] = AgentSettings(provider=provider, model=models[0], models=models)
+    for name, kind in provider_kinds().items():
+        if kind.models and environment.get(kind.key_variable):
+            agents[name] = AgentSettings(provider=name, model=kind.models[0], models=kind.models)
     return agents
-
-
-class _Providers:
-    """Providers by name, each made once; closed with the stack."""
-
-    def __init__(self, settings: Mapping[str, ProviderSettings], stack: AsyncExitStack) -> None:
-        self.simulator_url = ""
-        self._settings = settings
-        self._stack = stack
-        self._made: dict[str, Provider] = {}
-
-    def get(self, name: str) -> Provider:
-        provider = self._made.get(name)
-        if provider is None:
-            provider = self._made[name] = self._make(name)
-            self._stack.push_async_callback(provider.close)
-        return provider
-
-    async def warm_up(self) -> None:
-        """Import each provider's SDK before the first message needs it."""
-        for name, provider in self._made.items():
-            try:
-                await provider.warm_up()
-            except ProviderError as error:
-                # Raised again for each run that needs it; the other providers work.
-                logger.warning("provider_unusable provider=%s reason=%s", name, error)
-
-    def _make(self, name: str) -> Provider:
-        settings = self._settings.get(name, ProviderSettings())
-        kind = SIMULATED_KINDS.get(name)
-        if kind is not None:
-            path = "/anthropic" if kind == "anthropic" else "/openai/v1"
-            # It stands for the vendors' own.
-            own = structs.replace(settings, compatible=settings.compatible or False)
-            return _provider(name, kind, own, SIMULATED_KEY, self.simulator_url + path)
-        kind = provider_kind(name, settings)
-        key = os.environ.get(api_key_variable(name, settings)) or None
-        if kind in AZURE_KINDS:
-            return _azure(kind, settings, key)
-        return _provider(name, kind, settings, key, settings.base_url or None)
-
-
-def _provider(
-    name: str, kind: str, settings: ProviderSettings, api_key: str | None, base_url: str | None
-) -> Provider:
-    more: dict[str, object] = {"compatible": settings.compatible}
-    if kind == "openai-chat":
-        more |= {"label": name, "thinking_field": settings.thinking_field or None}
-    return _MAKERS[kind](
-        **more,
-        api_key=api_key,
-        base_url=base_url,
-        max_retries=settings.max_retries,
-        limits=_limits(settings),
-    )
-
-
-def _azure(kind: str, settings: ProviderSettings, api_key: str | None) -> Provider:
-    address = azure_address(
-        resource=settings.resource or os.environ.get("AZURE_RESOURCE_NAME", ""),
-        base_url=settings.base_url,
-        api_version=settings.api_version,
-        by_deployment=settings.deployment_urls,
-    )
-    client = AzureClient(
-        address,
-        api_key=api_key,
-        max_retries=settings.max_retries,
-        limits=_limits(settings),
-    )
-    return AzureChatProvider(client) if kind == "azure-chat" else AzureResponsesProvider(client)
-
-
-def _limits(settings: ProviderSettings) -> TimeLimits:
-    return TimeLimits(
-        connect_s=settings.connect_timeout_s,
-        first_byte_s=settings.first_byte_timeout_s,
-        between_bytes_s=settings.between_bytes_timeout_s,
-    )
 
 
 def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
@@ -244,7 +130,7 @@ def forwarded_headers(agents: Iterable[AgentSettings]) -> tuple[str, ...]:
 
 
 def _is_simulated(agent: AgentSettings) -> bool:
-    return agent.provider in SIMULATED_KINDS
+    return agent.provider in simulated_rows()
 
 
 def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from midstream.process.launch import end_with
-from midstream.settings.providers import SIMULATED_KINDS
+from midstream.providers.registry import simulated_rows
 
 if TYPE_CHECKING:
     from midstream.settings.sections import Settings
@@ -31,7 +31,7 @@ BACKLOG: Final = 2048
 def has_simulated_agents(settings: Settings) -> bool:
     """Return whether an agent of these settings uses a simulated provider."""
     agents = settings.agents.values()
-    return not agents or any(agent.provider in SIMULATED_KINDS for agent in agents)
+    return not agents or any(agent.provider in simulated_rows() for agent in agents)
 
 
 class SimulatedProviders:

@@ -7,8 +7,8 @@ the provider's SDK, reads its bytes, and feeds the translator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
@@ -67,28 +67,6 @@ class ToolSpec(Struct, frozen=True, kw_only=True):
     options: ToolOptions = ToolOptions()
     provider_type: str | None = None
     provider_args: Raw | None = None
-
-    @property
-    def defers_results(self) -> bool:
-        """Whether the provider may leave a call's result to its next response."""
-        kind = self.provider_type or ""
-        return kind.removeprefix("anthropic.").removeprefix("openai.") in _DEFERRING
-
-
-_DEFERRING: Final = frozenset(
-    {
-        *("web_search_20250305", "web_search_20260209", "web_search_20260318"),
-        *("web_fetch_20250910", "web_fetch_20260209", "web_fetch_20260318"),
-        *("code_execution_20250825", "code_execution_20260120", "advisor_20260301"),
-        *("tool_search_regex_20251119", "tool_search_tool_regex_20251119"),
-        *("tool_search_bm25_20251119", "tool_search_tool_bm25_20251119"),
-        "programmatic_tool_calling",
-    }
-)
-"""The types of such tools.
-
-Source: @ai-sdk/anthropic 4.0.105 and @ai-sdk/openai 4.0.118, `supportsDeferredResults`.
-"""
 
 
 InputCheck: TypeAlias = Callable[[str, Raw], str | None]
@@ -290,7 +268,12 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """`anthropic`, `openai` or `openai-chat`."""
+        """Return the name of its kind, as in settings."""
+        ...
+
+    @property
+    def deferring_tools(self) -> Collection[str]:
+        """Types of its own tools that may leave a call's result to its next response."""
         ...
 
     @property

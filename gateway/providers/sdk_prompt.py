@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
-
-from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.base import StepRequest
-from midstream.providers.openai_chat.prompt import chat_request
-from midstream.providers.openai_responses.prompt.request import responses_request
+from midstream.providers.registry import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.protocol.messages import UIMessage
 
-ProviderPrompt: TypeAlias = Literal["anthropic", "openai", "openai-chat"]
-
-_FIELDS: Final = ("system", "messages", "input")
-
 
 def provider_prompt(
-    provider: ProviderPrompt, history: Sequence[UIMessage], *, system: str | None, model: str
+    provider: str, history: Sequence[UIMessage], *, system: str | None, model: str
 ) -> dict[str, Any]:
     """Return `messages` (and `system`), or `input`; plain lists and dicts.
 
     With Anthropic, `extra_headers` name the betas that the history needs.
 
     Args:
-        provider: whose API.
+        provider: whose API: a kind of provider, as in settings.
         history: oldest first.
         system: the system prompt, or None.
         model: the one that is to answer; empty for a recent one.
@@ -37,25 +29,11 @@ def provider_prompt(
     Raises:
         ValueError: another provider.
     """
-    request = StepRequest(model=model, messages=history, system=system, new_id=_no_id)
-    body: dict[str, Any]
-    match provider:
-        case "anthropic":
-            built = build_request(request)
-            body = dict(built.body)
-            prompt: dict[str, Any] = {field: body[field] for field in _FIELDS if field in body}
-            if built.betas:
-                prompt["extra_headers"] = {"anthropic-beta": ",".join(built.betas)}
-            return prompt
-        case "openai":
-            body = msgspec.json.decode(responses_request(request))
-        case "openai-chat":
-            body = msgspec.json.decode(chat_request(request))
-        case _:
-            raise ValueError(
-                f"unable to prompt {provider!r}; name one of {', '.join(get_args(ProviderPrompt))}"
-            )
-    return {field: body[field] for field in _FIELDS if field in body}
+    row = ROWS.get(provider)
+    if row is None or row.prompt is None:
+        known = ", ".join(name for name, row in ROWS.items() if row.prompt is not None)
+        raise ValueError(f"unable to prompt {provider!r}; name one of {known}")
+    return row.prompt(StepRequest(model=model, messages=history, system=system, new_id=_no_id))
 
 
 def _no_id() -> NoReturn:

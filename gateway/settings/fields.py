@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, TypeAlias
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -15,3 +16,12 @@ Level: TypeAlias = Annotated[int, Meta(ge=5, le=7)]
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the settings file; unknown fields are refused."""
+
+
+def is_http_url(text: str) -> bool:
+    """Whether a text is an HTTP address that names a host."""
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False

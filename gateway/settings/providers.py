@@ -1,38 +1,19 @@
-"""`[providers.NAME]`: model providers, and what is known of each kind."""
+"""`[providers.NAME]`: model providers."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from midstream.settings.fields import Seconds, Section, Text
-
-PROVIDER_KINDS: Final = {
-    "anthropic": "ANTHROPIC_API_KEY",
-    "openai": "OPENAI_API_KEY",
-    "openai-chat": "OPENAI_API_KEY",
-    "azure": "AZURE_API_KEY",
-    "azure-chat": "AZURE_API_KEY",
-}
-"""Kind of provider -> the environment variable that usually holds its key."""
-
-AZURE_KINDS: Final = frozenset({"azure", "azure-chat"})
-"""OpenAI's APIs at Azure."""
-
-SIMULATED_KINDS: Final = {
-    "simulator": "anthropic",
-    "simulator-openai": "openai",
-    "simulator-openai-chat": "openai-chat",
-}
-"""Providers of the gateway's own, without a key or a network -> the API that they speak."""
 
 
 class ProviderSettings(Section, frozen=True, kw_only=True):
     """A model provider, `[providers.NAME]`; `anthropic`, `openai` and `openai-chat` exist."""
 
     kind: Annotated[
-        Literal["", "anthropic", "openai", "openai-chat", "azure", "azure-chat"],
+        str,
         Meta(
             description="The API it speaks: `anthropic` (Messages), `openai` (Responses), "
             "`openai-chat` (Chat Completions), or the latter two at Azure OpenAI, `azure` and "
@@ -92,13 +73,3 @@ class ProviderSettings(Section, frozen=True, kw_only=True):
             "has; `gateway`, the one above, and the request has an agent key instead."
         ),
     ] = "caller"
-
-
-def provider_kind(name: str, provider: ProviderSettings) -> str:
-    """Return the API that a provider speaks."""
-    return provider.kind or name
-
-
-def api_key_variable(name: str, provider: ProviderSettings) -> str:
-    """Return the environment variable that holds a provider's key."""
-    return provider.api_key_env or PROVIDER_KINDS.get(provider_kind(name, provider), "")

@@ -14,19 +14,14 @@ import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from midstream.errors import SettingsError
 from midstream.ids import MAX_ID_LENGTH, escaped
-from midstream.settings.providers import (
-    AZURE_KINDS,
-    PROVIDER_KINDS,
-    SIMULATED_KINDS,
-    ProviderSettings,
-    provider_kind,
-)
+from midstream.settings.fields import is_http_url
+from midstream.settings.provider_kinds import kind_name
+from midstream.settings.providers import ProviderSettings
 from midstream.settings.sections import (
     LOOPBACK,
     NAMED_TABLES,
@@ -40,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from midstream.settings.agents import AgentSettings
+    from midstream.settings.provider_kinds import ProviderKind
     from midstream.settings.sections import AuthSettings
 
 T = TypeVar("T")
@@ -69,6 +65,7 @@ _OWN_HEADERS: Final = frozenset(
 
 
 def load_settings(
+    kinds: Mapping[str, ProviderKind],
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
     overrides: Mapping[str, Mapping[str, object]] | None = None,
@@ -76,6 +73,7 @@ def load_settings(
     """Read and check all settings.
 
     Args:
+        kinds: the kinds of providers, by name.
         file: a TOML file that must exist; None reads `midstream.toml` if there is one.
         environment: `os.environ` if None.
         overrides: section -> field -> value, over everything else (the command line).
@@ -93,7 +91,7 @@ def load_settings(
         for name, fields in _section(tree, table).items():
             _convert(fields, struct, f"{table}.{name}")
     settings = _convert(tree, Settings, "")
-    _check(settings, environment)
+    _check(settings, kinds, environment)
     return settings
 
 
@@ -172,12 +170,14 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+def _check(
+    settings: Settings, kinds: Mapping[str, ProviderKind], environment: Mapping[str, str]
+) -> None:
     """Check rules that no single type can express."""
     _check_exposure(settings)
     _check_networks(settings.connections.trusted_proxies)
     _check_auth(settings.auth, environment)
-    _check_agents(settings, environment)
+    _check_agents(settings, kinds, environment)
     _check_agent_keys(settings, environment)
     runs = settings.runs
     if runs.renew_interval_s * 2 > runs.lease_s:
@@ -257,14 +257,12 @@ def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> Non
             )
 
 
-def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
+def _check_agents(
+    settings: Settings, kinds: Mapping[str, ProviderKind], environment: Mapping[str, str]
+) -> None:
+    simulated = {kind.simulator for kind in kinds.values()}
     for name, provider in settings.providers.items():
-        if provider_kind(name, provider) not in PROVIDER_KINDS:
-            raise SettingsError(
-                f"unable to use the setting `providers.{name}.kind`; it must be one of "
-                f"{', '.join(PROVIDER_KINDS)}"
-            )
-        _check_azure(name, provider, environment)
+        _check_provider(name, provider, kinds, environment)
     for name, agent in settings.agents.items():
         if sum(map(bool, (agent.provider, agent.python, agent.url))) != 1:
             raise SettingsError(
@@ -277,39 +275,34 @@ def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
             continue
         if not agent.model:
             raise SettingsError(f"unable to use the agent `{name}`; set its `model`")
-        if agent.provider not in {*settings.providers, *PROVIDER_KINDS, *SIMULATED_KINDS}:
+        if agent.provider not in {*settings.providers, *kinds, *simulated}:
             raise SettingsError(
                 f"unable to use the setting `agents.{name}.provider`; there is no "
                 f"`[providers.{agent.provider}]`"
             )
-        if agent.provider not in settings.providers:
-            _check_azure(agent.provider, ProviderSettings(), environment)
+        if agent.provider in kinds and agent.provider not in settings.providers:
+            _check_provider(agent.provider, ProviderSettings(), kinds, environment)
 
 
-def _check_azure(name: str, provider: ProviderSettings, environment: Mapping[str, str]) -> None:
-    if provider_kind(name, provider) not in AZURE_KINDS:
-        return
-    if provider.compatible is True:
+def _check_provider(
+    name: str,
+    provider: ProviderSettings,
+    kinds: Mapping[str, ProviderKind],
+    environment: Mapping[str, str],
+) -> None:
+    kind = kinds.get(kind_name(name, provider))
+    if kind is None:
         raise SettingsError(
-            f"unable to use the setting `providers.{name}.compatible`; Azure serves OpenAI's own "
-            "models, so leave it out, or use the kind `openai-chat` for another server"
+            f"unable to use the setting `providers.{name}.kind`; it must be one of "
+            f"{', '.join(kinds)}"
         )
-    if provider.base_url:
-        if not _is_http_url(provider.base_url):
-            raise SettingsError(
-                f"unable to use the setting `providers.{name}.base_url`; it must begin with "
-                "http:// or https:// and name a host"
-            )
-    elif not (provider.resource or environment.get("AZURE_RESOURCE_NAME")):
-        raise SettingsError(
-            f"unable to use the provider `{name}`; set its `resource` or `base_url`, or "
-            "AZURE_RESOURCE_NAME"
-        )
+    if kind.check is not None:
+        kind.check(name, provider, environment)
 
 
 def _check_backend(name: str, agent: AgentSettings, environment: Mapping[str, str]) -> None:
     """Check the address and the headers of an agent with a `url`."""
-    if not _is_http_url(agent.url):
+    if not is_http_url(agent.url):
         raise SettingsError(
             f"unable to use the setting `agents.{name}.url`; it must begin with http:// or "
             "https:// and name a host"
@@ -329,11 +322,3 @@ def _check_backend(name: str, agent: AgentSettings, environment: Mapping[str, st
                 f"unable to use the setting `agents.{name}.secret_headers.{header}`; "
                 f"{variable} {problem}"
             )
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False

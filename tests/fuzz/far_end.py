@@ -10,6 +10,7 @@ import httpx2
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.sdk_client import ClientOptions
 from tests.fuzz.strict_apis import RefusedError, check_request
 
 if TYPE_CHECKING:
@@ -148,11 +149,11 @@ class FarEnd:
 
 def _provider(wire: Wire, client: FarEnd) -> Provider:
     if wire == "anthropic":
-        anthropic = AnthropicProvider(api_key="k")
-        anthropic._client = cast("Any", client)
+        anthropic = AnthropicProvider(ClientOptions(api_key="k"))
+        anthropic._client._client = cast("Any", client)
         return anthropic
     is_chat = wire in ("openai-chat", "openai-compatible")
     kind = OpenAIChatProvider if is_chat else OpenAIResponsesProvider
-    openai = kind(api_key="k", compatible=wire in _SPOKEN)
+    openai = kind(ClientOptions(api_key="k"), compatible=wire in _SPOKEN)
     openai._client._client = cast("Any", client)
     return openai

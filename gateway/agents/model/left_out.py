@@ -26,7 +26,7 @@ from midstream.protocol.parts import fields_of, json_of
 from midstream.providers.failures.refusals import is_of_the_request, named_strings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
     from midstream.providers.base import DurableResponses, Provider, StepRequest, StepStream
 
@@ -70,6 +70,11 @@ class LeavingOut:
     def name(self) -> str:
         """See Provider."""
         return self._provider.name
+
+    @property
+    def deferring_tools(self) -> Collection[str]:
+        """See Provider."""
+        return self._provider.deferring_tools
 
     @property
     def durable(self) -> DurableResponses | None:

@@ -80,7 +80,9 @@ class ModelRun:
         self._request = request
         self._model = _chosen_model(config, request.model)
         self._part_ids = PartIds()
-        self._deferring = frozenset(spec.name for spec in tools.specs if spec.defers_results)
+        self._deferring = frozenset(
+            spec.name for spec in tools.specs if spec.provider_type in provider.deferring_tools
+        )
         self._owed: set[str] = set()
         self._continued = request.continued
         self._message = Assembler(request.message_id, self._continued) if tools.specs else None

@@ -11,7 +11,7 @@ import msgspec
 from midstream.answer import Answer
 from midstream.answer.checks import checked_delta
 from midstream.ids import new_id
-from midstream.providers.sdk_prompt import ProviderPrompt, provider_prompt
+from midstream.providers.sdk_prompt import provider_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ class Run(Answer):
         return self._request.headers
 
     def prompt(
-        self, provider: ProviderPrompt, *, system: str | None = None, model: str = ""
+        self, provider: str, *, system: str | None = None, model: str = ""
     ) -> dict[str, Any]:
         """Return the conversation in a provider's form, as arguments for its SDK.
 

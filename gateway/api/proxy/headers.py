@@ -12,7 +12,8 @@ from msgspec import Raw, Struct
 from midstream.errors import InvalidRequestError
 from midstream.ids import MessageId, SessionId, check_id
 from midstream.protocol.messages import TextPart, readable_parts
-from midstream.providers.passthrough.call import Wire
+from midstream.providers.passthrough.api import ProxiedApi
+from midstream.providers.registry import proxied_api
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,6 @@ RETRIES_HEADER: Final = "x-stainless-retry-count"
 
 DEFAULT_AGENT: Final = "proxy"
 
-_CALLS: Final = {wire.value: wire for wire in Wire}
 _SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -40,12 +40,13 @@ class SessionHeaders(Struct, frozen=True, kw_only=True):
     """The values of these headers.
 
     Attributes:
+        api: the API of the call.
         text: the person's own words, without the prompt around them.
         ends: the run ends with this call.
         tried: number of earlier tries.
     """
 
-    wire: Wire
+    api: ProxiedApi
     session_id: SessionId
     run_key: str | None
     message_id: MessageId | None
@@ -63,13 +64,13 @@ class SessionHeaders(Struct, frozen=True, kw_only=True):
         """
         headers = Headers.from_scope(scope)
         session_id = headers.get(SESSION_HEADER)
-        wire = _CALLS.get(target.path.removeprefix("v1/"))
-        if session_id is None or wire is None or scope.get("method") != "POST":
+        api = proxied_api(target.path)
+        if session_id is None or api is None or scope.get("method") != "POST":
             return None
         run_key, message_id = headers.get(RUN_KEY_HEADER), headers.get(MESSAGE_HEADER)
         tried = headers.get(RETRIES_HEADER, "0")
         return cls(
-            wire=wire,
+            api=api,
             session_id=SessionId(check_id(session_id, SESSION_HEADER)),
             run_key=None if run_key is None else check_id(run_key, RUN_KEY_HEADER),
             message_id=None

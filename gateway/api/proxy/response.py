@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from midstream.aio.idle_timeout import IdleTimeout
     from midstream.api.proxy.body import RequestBody
     from midstream.errors import GatewayError
+    from midstream.providers.passthrough.api import ProxyVendor
 
 
 NOT_BUFFERED: Final = (b"x-accel-buffering", b"no")
@@ -54,9 +55,9 @@ class ProxyExchange:
         """End the writes."""
         self._writing.close()
 
-    async def refuse(self, error: GatewayError, *, anthropic: bool) -> None:
+    async def refuse(self, error: GatewayError, vendor: ProxyVendor) -> None:
         """Send one of our errors as the whole response."""
-        status, headers, body = error_answer(error, anthropic=anthropic)
+        status, headers, body = error_answer(error, vendor)
         await self.start(status, headers)
         await self.write(body, more=False)
 

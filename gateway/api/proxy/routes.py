@@ -29,6 +29,7 @@ from midstream.api.proxy.target import (
 )
 from midstream.api.stream_response import SERVER_SEND
 from midstream.errors import ForbiddenError, GatewayError, UnauthorizedError
+from midstream.providers.registry import USUAL_VENDOR
 from midstream.telemetry import ERRORS, PROXIED
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ class Proxy:
                 # Returning without the last body breaks the response off.
                 logger.info("proxy_broken_off reason=%s", error.code)
                 return
-            await response.refuse(
-                error, anthropic=upstream is not None and upstream.speaks_anthropic
-            )
+            await response.refuse(error, USUAL_VENDOR if upstream is None else upstream.vendor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

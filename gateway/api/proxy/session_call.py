@@ -20,8 +20,8 @@ from midstream.errors import GatewayError, RunStoppedError
 from midstream.ids import part_id
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.failures.errors import secrets_in
-from midstream.providers.passthrough.call import read_call
-from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.api import read_call
+from midstream.providers.passthrough.reader import EventsReader, WholeReader
 from midstream.providers.stream.part_ids import PartIds
 from midstream.sessions.sentences import STOPPED
 from midstream.sessions.spending import cost_of_call
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from midstream.api.proxy.target import Header
     from midstream.limits.limiter import Limiter
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.passthrough.call import Call, Wire
+    from midstream.providers.passthrough.api import ProxiedApi
+    from midstream.providers.passthrough.call import ModelCall
     from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import CallInRun, ProxiedService
@@ -93,7 +94,7 @@ class SessionCall:
         """
         content = await body.read()
         self._compatible = upstream.compatible
-        call, digest = await off_loop(content, _read, self._headers.wire, content)
+        call, digest = await off_loop(content, _read, self._headers.api, content)
         self._secrets = secrets_in({name.decode("latin-1"): v.decode() for name, v in headers})
         request = self._request(call, digest)
         async with (
@@ -112,7 +113,7 @@ class SessionCall:
                 return
             await self._end_stopped(call, response)
 
-    def _request(self, call: Call, digest: str) -> CallRequest:
+    def _request(self, call: ModelCall, digest: str) -> CallRequest:
         headers = self._headers
         return CallRequest(
             session_id=headers.session_id,
@@ -142,7 +143,7 @@ class SessionCall:
 
     def _pass(
         self,
-        call: Call,
+        call: ModelCall,
         step: CallInRun,
         upstream: Upstream,
         url: str,
@@ -160,7 +161,7 @@ class SessionCall:
         return passing
 
     async def _answer(
-        self, call: Call, step: CallInRun, answer: Answer, response: ProxyExchange
+        self, call: ModelCall, step: CallInRun, answer: Answer, response: ProxyExchange
     ) -> None:
         reader = self._reader_of(call, step, answer)
         headers = response_headers(answer.headers)
@@ -213,17 +214,18 @@ class SessionCall:
         step.fail(failure, comes_again=comes_again)
 
     def _reader_of(
-        self, call: Call, step: CallInRun, answer: Answer
+        self, call: ModelCall, step: CallInRun, answer: Answer
     ) -> EventsReader | WholeReader | None:
         """Return the reader of the answer; None for an error or a compressed body."""
         if answer.status != 200 or answer.is_compressed:
             return None
-        translator = translator_of(call, part_id, step.part_ids, self._compatible)
+        api = self._headers.api
+        translator = api.translator(call, part_id, step.part_ids, self._compatible)
         if answer.media_type == _EVENTS:
-            return EventsReader(call, translator, part_id)
-        return WholeReader(call, translator)
+            return EventsReader(api, translator, part_id)
+        return WholeReader(api, translator)
 
-    async def _end_stopped(self, call: Call, response: ProxyExchange) -> None:
+    async def _end_stopped(self, call: ModelCall, response: ProxyExchange) -> None:
         """End the caller's response after a stop has cut off the provider's.
 
         Raises:
@@ -231,9 +233,9 @@ class SessionCall:
         """
         reader = self._reader
         if reader is None and call.streams and not response.started:
-            reader = EventsReader(
-                call, translator_of(call, part_id, PartIds(), self._compatible), part_id
-            )
+            api = self._headers.api
+            translator = api.translator(call, part_id, PartIds(), self._compatible)
+            reader = EventsReader(api, translator, part_id)
             await response.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")])
         last = None if reader is None else reader.close()
         if last is None:
@@ -321,10 +323,10 @@ def _try_of(request: CallRequest) -> str:
     return f"{request.run_key or ''}\n{request.digest}"
 
 
-def _read(wire: Wire, content: bytes) -> tuple[Call, str]:
+def _read(api: ProxiedApi, content: bytes) -> tuple[ModelCall, str]:
     """Read a call's body; also return its digest.
 
     Raises:
         InvalidRequestError: see `read_call`.
     """
-    return read_call(wire, well_formed(content)), hashlib.sha256(content).hexdigest()
+    return read_call(api, well_formed(content)), hashlib.sha256(content).hexdigest()

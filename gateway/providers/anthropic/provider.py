@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -10,17 +9,16 @@ import msgspec
 
 from midstream.providers.anthropic.hosts import is_anthropic
 from midstream.providers.anthropic.prompt.request import build_request
+from midstream.providers.anthropic.proxied import events_of_message
 from midstream.providers.anthropic.stream.translator import AnthropicTranslator
-from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.failures.errors import Fault
-from midstream.providers.failures.retries import retry_hooks
+from midstream.providers.anthropic.tool_names import DEFERRING
+from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.forms import enter_either
-from midstream.providers.passthrough.call import Wire
-from midstream.providers.stream.drains import Drains
-from midstream.providers.stream.sse_step import STREAM_HEADERS, TimeLimits, open_sse
+from midstream.providers.sdk_client import ClientOptions, SdkClient
+from midstream.providers.stream.sse_step import STREAM_HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     import anthropic
@@ -29,64 +27,44 @@ if TYPE_CHECKING:
     from midstream.providers.anthropic.prompt.request import AnthropicRequest
     from midstream.providers.base import StepRequest
     from midstream.providers.stream.sse_step import SseStep
+    from midstream.settings.providers import ProviderSettings
 
 _encode: Final = msgspec.json.encode
-
-_NO_KEY: Final = "none"
-"""What a compatible server is sent when no key is configured: the SDK insists on one."""
 
 
 class AnthropicProvider:
     """Implements `Provider`.
 
     Args:
-        api_key: as the SDK's; None leaves it to the SDK's environment variables.
-        base_url: without `/v1`; None for Anthropic's own.
-        default_headers: added to each request.
-        max_retries: of a request that failed before its response began.
-        limits: how long the provider may take.
+        options: how it is reached.
         compatible: the server is not Anthropic's own; None: as its address and the model say.
     """
 
+    name = "anthropic"
+    durable = None
+    deferring_tools = DEFERRING
+
     def __init__(
-        self,
-        *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        max_retries: int = 2,
-        limits: TimeLimits | None = None,
-        compatible: bool | None = None,
+        self, options: ClientOptions | None = None, *, compatible: bool | None = None
     ) -> None:
-        """Keep the settings; the SDK is imported by the first step."""
+        """Keep the options; the SDK is imported by the first step."""
+        self._client = AnthropicClient(options or ClientOptions())
         self._compatible = compatible
-        self._api_key = api_key
-        self._base_url = base_url
-        self._default_headers = default_headers
-        self._max_retries = max_retries
-        self._limits = limits or TimeLimits()
-        self._drains = Drains()
-        self._client: anthropic.AsyncAnthropic | None = None
-        self._opening = asyncio.Lock()
 
-    @property
-    def name(self) -> str:
-        """As in settings."""
-        return "anthropic"
-
-    @property
-    def durable(self) -> None:
-        """See Provider."""
-        return None
+    @classmethod
+    def configured(
+        cls, _name: str, settings: ProviderSettings, options: ClientOptions
+    ) -> AnthropicProvider:
+        """Return the provider of these settings. See `ProviderRow.make`."""
+        return cls(options, compatible=settings.compatible)
 
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
         """Start a step. See `Provider.open_step`."""
-        client = await self._connected()
         prepared = self.prepare(request)
         translator = AnthropicTranslator(
             names=prepared.names,
-            calls=ToolCalls((tool.name for tool in request.tools), request.check_input),
+            calls=declared_calls(request.tools, request.check_input),
             new_id=request.new_id,
             part_ids=request.part_ids,
             documents=prepared.documents,
@@ -96,12 +74,8 @@ class AnthropicProvider:
         )
 
         def send(form: AnthropicRequest) -> AbstractAsyncContextManager[SseStep]:
-            return open_sse(
-                lambda: _send(client, form),
-                translator,
-                self._limits,
-                Wire.MESSAGES,
-                self._drains,
+            return self._client.open_sse(
+                lambda client: _send(client, form), translator, events_of_message
             )
 
         def signed() -> AbstractAsyncContextManager[SseStep] | None:
@@ -116,14 +90,11 @@ class AnthropicProvider:
 
     async def warm_up(self) -> None:
         """See Provider."""
-        await self._connected()
+        await self._client.warm_up()
 
     async def close(self) -> None:
-        """Close the SDK's client; the next step would open another."""
-        await self._drains.close()
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        """Close the SDK's client."""
+        await self._client.close()
 
     def prepare(self, request: StepRequest) -> AnthropicRequest:
         """Return the request of a step, as this server takes it."""
@@ -133,39 +104,31 @@ class AnthropicProvider:
         """Whether the server wants thoughts that it has not signed; Claude refuses them."""
         if self._compatible is not None:
             return self._compatible
-        return not is_anthropic(self._base_url) and "claude" not in model.lower()
+        return not is_anthropic(self._client.options.base_url) and "claude" not in model.lower()
 
-    async def _connected(self) -> anthropic.AsyncAnthropic:
-        async with self._opening:
-            if self._client is None:
-                # In a thread: the import takes seconds, and reads hundreds of files.
-                self._client = await asyncio.to_thread(self._connect)
-            return self._client
 
-    def _connect(self) -> anthropic.AsyncAnthropic:
+class AnthropicClient(SdkClient["anthropic.AsyncAnthropic"]):
+    """Sends requests through the `anthropic` SDK."""
+
+    def _make_with_key(self) -> anthropic.AsyncAnthropic | None:
         import anthropic
 
         try:
-            client = self._make(self._api_key)
+            client = self._make(self.options.api_key)
         except anthropic.CredentialsError:
-            client = None
-        if client is not None and (client.api_key or client.auth_token or client.credentials):
-            return client
+            return None
         # Without any, the SDK would raise a TypeError with each request.
-        if self._base_url is None:
-            raise Fault.CREDENTIALS.error()
-        return self._make(_NO_KEY)
+        has_any = client.api_key or client.auth_token or client.credentials
+        return client if has_any else None
 
     def _make(self, api_key: str | None) -> anthropic.AsyncAnthropic:
         import anthropic
 
         return anthropic.AsyncAnthropic(
             api_key=api_key,
-            base_url=self._base_url,
-            default_headers=self._default_headers,
-            max_retries=self._max_retries,
-            timeout=self._limits.sdk_timeout(),
-            http_client=anthropic.DefaultAioHttpClient(event_hooks=retry_hooks(self._max_retries)),
+            default_headers=self.options.default_headers,
+            http_client=anthropic.DefaultAioHttpClient(event_hooks=self._hooks()),
+            **self._arguments(),
         )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from midstream.providers.base import ToolSpec
 
+_PREFIX: Final = "anthropic."
+"""Before a type, in the AI SDK's ids of tools."""
+
 _VERSION: Final = re.compile(r"_\d{8}$")
 
 # The AI SDK's ids that are not the API's type.
@@ -63,9 +66,20 @@ _WRITES_CODE: Final = {
 }
 
 
+_DEFERRING: Final = (
+    *("web_search_20250305", "web_search_20260209", "web_search_20260318"),
+    *("web_fetch_20250910", "web_fetch_20260209", "web_fetch_20260318"),
+    *("code_execution_20250825", "code_execution_20260120", "advisor_20260301"),
+    *("tool_search_regex_20251119", "tool_search_tool_regex_20251119"),
+    *("tool_search_bm25_20251119", "tool_search_tool_bm25_20251119"),
+)
+DEFERRING: Final = frozenset((*_DEFERRING, *(f"{_PREFIX}{kind}" for kind in _DEFERRING)))
+"""Types of tools that may leave a call's result to the next response: `supportsDeferredResults`."""
+
+
 def api_type(provider_type: str) -> str:
     """Return the API's type of a tool, from that or from the AI SDK's id of it."""
-    bare = provider_type.removeprefix("anthropic.")
+    bare = provider_type.removeprefix(_PREFIX)
     return _API_TYPES.get(bare, bare)
 
 

@@ -8,6 +8,7 @@ the provider, its Chat Completions model does not.
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,7 @@ from msgspec import UNSET, Raw, Struct, structs
 
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import UIMessage
+from midstream.providers.azure.settings import RESOURCE_VARIABLE
 from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepRequest, StepResult, StepStream
-    from midstream.providers.stream.sse_step import TimeLimits
+    from midstream.providers.sdk_client import ClientOptions
+    from midstream.settings.providers import ProviderSettings
 
 _HOSTS: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 _OPENAI: Final = b'{"openai":'
@@ -79,26 +82,26 @@ def azure_address(
 class AzureClient(OpenAIClient):
     """Sends requests to a resource, with its key in Azure's header."""
 
-    def __init__(
-        self,
-        address: AzureAddress,
-        *,
-        api_key: str | None,
-        max_retries: int,
-        limits: TimeLimits | None,
-    ) -> None:
-        """Keep the settings."""
+    def __init__(self, address: AzureAddress, options: ClientOptions) -> None:
+        """Take where the resource is, and how it is reached."""
         self._by_deployment = address.by_deployment
         version = address.api_version
         super().__init__(
-            api_key=api_key,
-            base_url=address.base_url,
-            default_headers=None,
-            max_retries=max_retries,
-            limits=limits,
+            structs.replace(options, base_url=address.base_url),
             default_query=None if version is None else {"api-version": version},
             key_header="api-key",
         )
+
+    @classmethod
+    def configured(cls, settings: ProviderSettings, options: ClientOptions) -> AzureClient:
+        """Return the client of these settings."""
+        address = azure_address(
+            resource=settings.resource or os.environ.get(RESOURCE_VARIABLE, ""),
+            base_url=settings.base_url,
+            api_version=settings.api_version,
+            by_deployment=settings.deployment_urls,
+        )
+        return cls(address, options)
 
     def _path(self, path: str, body: bytes) -> str:
         if not self._by_deployment:
@@ -118,9 +121,16 @@ class AzureChatProvider(OpenAIChatProvider):
         """Take the resource's client."""
         super().__init__(client=client, compatible=False)
 
+    @classmethod
+    def configured(
+        cls, _name: str, settings: ProviderSettings, options: ClientOptions
+    ) -> AzureChatProvider:
+        """Return the provider of these settings. See `ProviderRow.make`."""
+        return cls(AzureClient.configured(settings, options))
+
     @property
     def name(self) -> str:
-        """As in settings."""
+        """See Provider."""
         return "azure-chat"
 
 
@@ -131,9 +141,16 @@ class AzureResponsesProvider(OpenAIResponsesProvider):
         """Take the resource's client."""
         super().__init__(client=client, compatible=False)
 
+    @classmethod
+    def configured(
+        cls, _name: str, settings: ProviderSettings, options: ClientOptions
+    ) -> AzureResponsesProvider:
+        """Return the provider of these settings. See `ProviderRow.make`."""
+        return cls(AzureClient.configured(settings, options))
+
     @property
     def name(self) -> str:
-        """As in settings."""
+        """See Provider."""
         return "azure"
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ note to the model; it would fail this request and every later one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -89,6 +89,11 @@ def chat_request(request: StepRequest) -> bytes:
     if not traits.chat_temperature:
         body.pop("temperature", None)
     return msgspec.json.encode(body)
+
+
+def sdk_prompt(request: StepRequest) -> dict[str, Any]:
+    """Return the argument of `chat.completions.create` that says the conversation."""
+    return {"messages": msgspec.json.decode(chat_request(request))["messages"]}
 
 
 def _function(tool: ToolSpec) -> _Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
@@ -19,69 +19,72 @@ from midstream.providers.openai_chat.compatible.dialect import (
 from midstream.providers.openai_chat.compatible.prompt import compatible_request
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.prompt import chat_request
+from midstream.providers.openai_chat.proxied import events_of_chat
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
+from midstream.providers.sdk_client import ClientOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from midstream.providers.base import StepRequest
     from midstream.providers.openai_chat.compatible.dialect import ThinkingField
-    from midstream.providers.stream.sse_step import SseStep, TimeLimits
+    from midstream.providers.stream.sse_step import SseStep
+    from midstream.settings.providers import ProviderSettings
+
+
+_PATH: Final = "/chat/completions"
 
 
 class OpenAIChatProvider:
     """Implements `Provider`.
 
     Args:
-        api_key: None leaves it to the SDK's environment variables.
-        base_url: with `/v1`; None for OpenAI's own.
-        default_headers: added to each request.
-        max_retries: of a request that failed before its response began.
-        limits: how long the provider may take.
+        options: how it is reached.
         label: its name in settings, under which metadata is kept.
         compatible: the server is not OpenAI's own; None: as its address says.
         thinking_field: where thinking goes in a request; None: where the server has it.
-        client: sends the requests, in place of one with all of these.
+        client: sends the requests; None for one with these options.
     """
+
+    durable = None
+    deferring_tools = ()
 
     def __init__(
         self,
+        options: ClientOptions | None = None,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        max_retries: int = 2,
-        limits: TimeLimits | None = None,
         label: str = "openai-chat",
         compatible: bool | None = None,
         thinking_field: ThinkingField | None = None,
         client: OpenAIClient | None = None,
     ) -> None:
-        """Keep the settings; the SDK is imported by the first step."""
+        """Keep the options; the SDK is imported by the first step."""
+        self._client = client or OpenAIClient(options or ClientOptions())
+        base_url = self._client.options.base_url
         self._label = label
         self._compatible = not is_openai(base_url) if compatible is None else compatible
         self._says_where = thinking_field is not None
         self._thinking_field = thinking_field or known_thinking_field(base_url)
         self._always_thinking = wants_thinking_always(base_url)
         self._seen_field: ThinkingField | None = None
-        self._client = client or OpenAIClient(
-            api_key=api_key,
-            base_url=base_url,
-            default_headers=default_headers,
-            max_retries=max_retries,
-            limits=limits,
+
+    @classmethod
+    def configured(
+        cls, name: str, settings: ProviderSettings, options: ClientOptions
+    ) -> OpenAIChatProvider:
+        """Return the provider of these settings. See `ProviderRow.make`."""
+        return cls(
+            options,
+            label=name,
+            compatible=settings.compatible,
+            thinking_field=settings.thinking_field or None,
         )
 
     @property
     def name(self) -> str:
-        """As in settings."""
-        return "openai-chat"
-
-    @property
-    def durable(self) -> None:
         """See Provider."""
-        return None
+        return "openai-chat"
 
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[SseStep]:
@@ -97,7 +100,7 @@ class OpenAIChatProvider:
             send_sources=request.send_sources,
         )
         body = chat_request(request)
-        async with self._client.stream("/chat/completions", body, translator) as step:
+        async with self._client.stream(_PATH, body, translator, events_of_chat) as step:
             yield step
 
     @asynccontextmanager
@@ -121,9 +124,9 @@ class OpenAIChatProvider:
             bare = compatible_request(request, structs.replace(dialect, thinking="none"))
             if self._says_where or bare == body:
                 return None
-            return self._client.stream("/chat/completions", bare, translator)
+            return self._client.stream(_PATH, bare, translator, events_of_chat)
 
-        opening = self._client.stream("/chat/completions", body, translator)
+        opening = self._client.stream(_PATH, body, translator, events_of_chat)
         async with AsyncExitStack() as stack:
             # Some refuse whatever they do not know; a server may have models that never think.
             step, _ = await enter_either(stack, opening, unthinking)

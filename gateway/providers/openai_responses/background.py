@@ -29,7 +29,7 @@ from midstream.errors import (
 )
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.failures.errors import Fault
-from midstream.providers.passthrough.call import Wire
+from midstream.providers.openai_responses.proxied import events_of_response
 from midstream.providers.stream.loose import Side, reader
 from midstream.providers.stream.sse_step import SseStep
 
@@ -230,7 +230,7 @@ class BackgroundStep:
             if self._response is None:
                 self._response = await self._connect()
             self._connected = SseStep(
-                self._response, self._followed, self._client.limits, Wire.RESPONSES
+                self._response, self._followed, self._client.options.limits, events_of_response
             )
             async for chunks in self._connected:
                 if not self._id:

@@ -12,9 +12,12 @@ from midstream.providers.forms import enter_either
 from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.openai.hosts import is_openai
 from midstream.providers.openai_responses.background import cancel_background, open_background
+from midstream.providers.openai_responses.prompt.input_items import DEFERRING_KINDS
 from midstream.providers.openai_responses.prompt.request import is_stored, responses_request
 from midstream.providers.openai_responses.prompt.tools import answered_approvals, tooling
+from midstream.providers.openai_responses.proxied import events_of_response
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
+from midstream.providers.sdk_client import ClientOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import DurableResponses, StepRequest, StepResult, StepStream
-    from midstream.providers.stream.sse_step import SseStep, TimeLimits
+    from midstream.providers.stream.sse_step import SseStep
+    from midstream.settings.providers import ProviderSettings
+
+_PATH: Final = "/responses"
 
 _GRACE_S: Final = 0.05
 """How long a step's start is held back. OpenAI begins a response before it looks at the
@@ -34,40 +40,36 @@ class OpenAIResponsesProvider:
     """Implements `Provider`, and `DurableResponses`.
 
     Args:
-        api_key: None leaves it to the SDK's environment variables.
-        base_url: with `/v1`; None for OpenAI's own.
-        default_headers: added to each request.
-        max_retries: of a request that failed before its response began.
-        limits: how long the provider may take.
+        options: how it is reached.
         compatible: the server keeps nothing that could be referred to; None: as it turns out.
-        client: sends the requests, in place of one with all of these.
+        client: sends the requests; None for one with these options.
     """
+
+    deferring_tools = DEFERRING_KINDS
 
     def __init__(
         self,
+        options: ClientOptions | None = None,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        max_retries: int = 2,
-        limits: TimeLimits | None = None,
         compatible: bool | None = None,
         client: OpenAIClient | None = None,
     ) -> None:
-        """Keep the settings; the SDK is imported by the first step."""
+        """Keep the options; the SDK is imported by the first step."""
+        self._client = client or OpenAIClient(options or ClientOptions())
+        base_url = self._client.options.base_url
         self._plain = compatible is True
         self._may_be_plain = compatible is None and not is_openai(base_url)
-        self._client = client or OpenAIClient(
-            api_key=api_key,
-            base_url=base_url,
-            default_headers=default_headers,
-            max_retries=max_retries,
-            limits=limits,
-        )
+
+    @classmethod
+    def configured(
+        cls, _name: str, settings: ProviderSettings, options: ClientOptions
+    ) -> OpenAIResponsesProvider:
+        """Return the provider of these settings. See `ProviderRow.make`."""
+        return cls(options, compatible=settings.compatible)
 
     @property
     def name(self) -> str:
-        """As in settings."""
+        """See Provider."""
         return "openai"
 
     @property
@@ -99,13 +101,13 @@ class OpenAIResponsesProvider:
             if self._plain or not self._may_be_plain or not answered:
                 return None
             return self._client.stream(
-                "/responses", responses_request(request, plain=True), translator
+                _PATH, responses_request(request, plain=True), translator, events_of_response
             )
 
         async with AsyncExitStack() as stack:
             # Whether a server keeps answers shows with its first one, to this process. Another
             # process, or a conversation that began elsewhere, has its request refused first.
-            opening = self._client.stream("/responses", body, translator)
+            opening = self._client.stream(_PATH, body, translator, events_of_response)
             accepted, is_plain = await enter_either(stack, opening, plainer)
             self._plain = self._plain or is_plain
             try:

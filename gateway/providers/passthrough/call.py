@@ -1,4 +1,4 @@
-"""A call's request, as its SDK has sent it: who speaks, what tools came to, what may be called.
+"""A call's request, as its SDK has sent it: the user's message, results of tools, and tools.
 
 Only the end of the conversation is looked at; the session has the rest.
 """
@@ -6,34 +6,21 @@ Only the end of the conversation is looked at; the session has the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from midstream.errors import InvalidRequestError
-from midstream.protocol.codec import UNREADABLE
 from midstream.providers.base import ToolSpec
-from midstream.providers.passthrough.content import ToolResult, result_of, shown_parts
+from midstream.providers.passthrough.content import ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_T = TypeVar("_T")
-
 NO_JSON: Final = Raw(b"null")
 
 
-class Wire(Enum):
-    """The calls that can be runs: the end of their path."""
-
-    CHAT = "chat/completions"
-    RESPONSES = "responses"
-    MESSAGES = "messages"
-
-
-class Call(Struct, frozen=True, kw_only=True):
+class ModelCall(Struct, frozen=True, kw_only=True):
     """What a call asks.
 
     Attributes:
@@ -44,13 +31,18 @@ class Call(Struct, frozen=True, kw_only=True):
         goes_on: the conversation ends in results: the model goes on with its own message.
     """
 
-    wire: Wire
     streams: bool = False
     stored: bool = True
     said: Sequence[Raw] | None = None
     results: Sequence[ToolResult] = ()
     goes_on: bool = False
     tools: Sequence[ToolSpec] = ()
+
+
+class UserMessage(Struct, frozen=True):
+    """The user's message, as parts of a UIMessage."""
+
+    parts: Sequence[Raw]
 
 
 class _Function(Struct):
@@ -63,135 +55,45 @@ class _Tool(Struct):
     function: _Function | None = None
 
 
-class _Item(Struct):
-    """A message of any of the APIs, or another item of a Responses request."""
+class CallBody(Struct):
+    """What the bodies of all APIs have in common; each adds where its conversation is."""
 
-    type: str | None = None
-    role: str | None = None
-    content: Raw = NO_JSON
-    tool_call_id: str | None = None
-    call_id: str | None = None
-    output: Raw = NO_JSON
-
-
-class _Block(Struct):
-    """A content block of Anthropic's."""
-
-    type: str | None = None
-    tool_use_id: str | None = None
-    content: Raw = NO_JSON
-    is_error: bool | None = None
-
-
-class _Request(Struct):
-    messages: list[Raw] | None = None
-    input: Raw = NO_JSON
     stream: bool | None = None
     store: bool | None = None
     tools: list[Raw] | None = None
 
+    def call(
+        self, items: Sequence[Raw], read: Callable[[Raw], UserMessage | Sequence[ToolResult]]
+    ) -> ModelCall:
+        """Return the call.
 
-_request = msgspec.json.Decoder(_Request)
-_item = msgspec.json.Decoder(_Item)
-_items = msgspec.json.Decoder(list[Raw])
-_blocks = msgspec.json.Decoder(list[_Block])
+        Args:
+            items: the conversation, oldest first.
+            read: reads one of them: the user's message, or the results in it, if any.
+        """
+        said: Sequence[Raw] | None = None
+        results: list[Sequence[ToolResult]] = []
+        goes_on = False
+        for index, raw in enumerate(reversed(items)):
+            found = read(raw)
+            if isinstance(found, UserMessage):
+                said = found.parts
+                break
+            if found:
+                results.append(found)
+                goes_on = goes_on or index == 0
+        declared = map(_declared, self.tools or ())
+        return ModelCall(
+            streams=self.stream is True,
+            stored=self.store is not False,
+            said=said,
+            results=[result for group in reversed(results) for result in group],
+            goes_on=goes_on,
+            tools=tuple(spec for spec in declared if spec is not None),
+        )
+
+
 _tool = msgspec.json.Decoder(_Tool)
-
-
-def read_call(wire: Wire, body: bytes) -> Call:
-    """Read a call's body.
-
-    Raises:
-        InvalidRequestError: not JSON, or not of its API's shape.
-    """
-    try:
-        request = _request.decode(body)
-        items = _conversation(wire, request)
-        said, results, goes_on = _END[wire](items)
-        tools = tuple(spec for spec in map(_declared, request.tools or ()) if spec is not None)
-    except (*UNREADABLE, ValueError):
-        raise InvalidRequestError(
-            f"unable to show this call in a session; its body is not a request of {wire.value}"
-        ) from None
-    return Call(
-        wire=wire,
-        streams=request.stream is True,
-        stored=request.store is not False,
-        said=said,
-        results=results,
-        goes_on=goes_on,
-        tools=tools,
-    )
-
-
-_Ending = tuple[Sequence[Raw] | None, list[ToolResult], bool]
-
-
-def _conversation(wire: Wire, request: _Request) -> list[Raw]:
-    if wire is not Wire.RESPONSES:
-        return request.messages or []
-    given = bytes(request.input)
-    if given.startswith(b'"'):
-        return [Raw(b'{"role":"user","content":%b}' % given)]
-    return _items.decode(given) if given.startswith(b"[") else []
-
-
-def _end_of_chat(messages: list[Raw]) -> _Ending:
-    results: list[ToolResult] = []
-    goes_on = False
-    for index, raw in enumerate(reversed(messages)):
-        message = _item.decode(raw)
-        if message.role == "tool" and message.tool_call_id is not None:
-            results.append(result_of(message.tool_call_id, message.content))
-            goes_on = goes_on or index == 0
-        elif message.role == "user":
-            return shown_parts(message.content), results[::-1], goes_on
-    return None, results[::-1], goes_on
-
-
-def _end_of_responses(items: list[Raw]) -> _Ending:
-    results: list[ToolResult] = []
-    goes_on = False
-    for index, raw in enumerate(reversed(items)):
-        item = _item.decode(raw)
-        if item.call_id is not None and (item.type or "").endswith("_output"):
-            results.append(result_of(item.call_id, item.output))
-            goes_on = goes_on or index == 0
-        elif item.role == "user":
-            return shown_parts(item.content), results[::-1], goes_on
-    return None, results[::-1], goes_on
-
-
-def _end_of_messages(messages: list[Raw]) -> _Ending:
-    results: list[ToolResult] = []
-    goes_on = False
-    for index, raw in enumerate(reversed(messages)):
-        message = _item.decode(raw)
-        if message.role != "user":
-            continue
-        answered = _results_in(message.content)
-        if not answered:
-            return shown_parts(message.content), results, goes_on
-        results = answered + results
-        goes_on = goes_on or index == 0
-    return None, results, goes_on
-
-
-def _results_in(content: Raw) -> list[ToolResult]:
-    if not bytes(content).startswith(b"["):
-        return []
-    return [
-        result_of(block.tool_use_id, block.content, failed=block.is_error is True)
-        for block in _blocks.decode(content)
-        if block.type == "tool_result" and block.tool_use_id is not None
-    ]
-
-
-_END: Final[dict[Wire, Callable[[list[Raw]], _Ending]]] = {
-    Wire.CHAT: _end_of_chat,
-    Wire.RESPONSES: _end_of_responses,
-    Wire.MESSAGES: _end_of_messages,
-}
 
 
 def _declared(raw: Raw) -> ToolSpec | None:

@@ -17,16 +17,7 @@ from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import DEFAULT_MAX_EVENT_BYTES, ERROR_NAME, SseDecoder
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.anthropic.stream.translator import AnthropicTranslator
-from midstream.providers.anthropic.tool_names import ToolNames
-from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.failures.errors import Fault
-from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
-from midstream.providers.openai_chat.translator import OpenAIChatTranslator
-from midstream.providers.openai_responses.prompt.tools import tooling
-from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.passthrough.call import Wire
-from midstream.providers.passthrough.ending import ENDINGS
 from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
@@ -35,52 +26,11 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
     from midstream.providers.base import StepResult, Translator
-    from midstream.providers.passthrough.call import Call
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.passthrough.api import ProxiedApi
 
 logger = logging.getLogger(__name__)
 
-_LAST_EVENTS: Final = {
-    Wire.CHAT: b"[DONE]",
-    Wire.MESSAGES: b'{"type":"message_stop"}',
-    Wire.RESPONSES: b"[DONE]",
-}
-"""What ends an answer of which everything else has come."""
-
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
-
-
-def translator_of(
-    call: Call, new_id: Callable[[], str], part_ids: PartIds, compatible: str | None = None
-) -> Translator:
-    """Return what turns the answer's events into chunks, as for a configured agent.
-
-    Args:
-        compatible: the name of a server that is not the vendor's own; None for that.
-    """
-    calls = ToolCalls(tool.name for tool in call.tools)
-    if call.wire is Wire.MESSAGES:
-        return AnthropicTranslator(
-            names=ToolNames(call.tools),
-            calls=calls,
-            new_id=new_id,
-            part_ids=part_ids,
-            send_sources=True,
-        )
-    if call.wire is Wire.CHAT and compatible is not None:
-        return OpenAICompatibleTranslator(
-            calls, new_id=new_id, name=compatible, part_ids=part_ids, send_sources=True
-        )
-    if call.wire is Wire.CHAT:
-        return OpenAIChatTranslator(calls, new_id=new_id, part_ids=part_ids, send_sources=True)
-    return OpenAIResponsesTranslator(
-        calls,
-        new_id=new_id,
-        part_ids=part_ids,
-        tooling=tooling(call.tools),
-        stored=call.stored,
-        send_sources=True,
-    )
 
 
 class EventsReader:
@@ -90,12 +40,12 @@ class EventsReader:
         failure: why it cannot be read (any more); what passes is not affected.
     """
 
-    def __init__(self, call: Call, translator: Translator, new_id: Callable[[], str]) -> None:
+    def __init__(self, api: ProxiedApi, translator: Translator, new_id: Callable[[], str]) -> None:
         self.failure: ProviderError | None = None
         self._translator = translator
         self._decoder = SseDecoder(error_lines=True)
-        self._ending = ENDINGS[call.wire](new_id)
-        self._last_event = _LAST_EVENTS[call.wire]
+        self._ending = api.ending(new_id)
+        self._last_event = api.last_event
         self._held = bytearray()
 
     @property
@@ -193,9 +143,9 @@ class EventsReader:
 class WholeReader:
     """An answer that comes as one JSON object; read when it is whole. See `EventsReader`."""
 
-    def __init__(self, call: Call, translator: Translator) -> None:
+    def __init__(self, api: ProxiedApi, translator: Translator) -> None:
         self.failure: ProviderError | None = None
-        self._call = call
+        self._api = api
         self._translator = translator
         self._body = bytearray()
 
@@ -239,12 +189,12 @@ class WholeReader:
         chunks: list[AnyChunk] = []
         if body.lstrip().startswith((b"data:", b"event:", b"error:", b":")):
             # A stream under another media type is one all the same.
-            read = EventsReader(self._call, self._translator, str)
+            read = EventsReader(self._api, self._translator, str)
             chunks = read.receive_data(body)[1]
             chunks += read.receive_eof()[1]
             self.failure = read.failure
             return chunks
-        for data in events_in(body, self._call.wire):
+        for data in events_in(body, self._api.events_of):
             chunks += self._translator.receive(data)
         return chunks + self._translator.receive_eof()
 

@@ -8,40 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from midstream.aio.idle_timeout import IdleTimeout
-from midstream.errors import ProviderError, SettingsError
+from midstream.errors import ProviderError
 from midstream.providers.failures.errors import map_provider_errors
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import Told, failure_of, note_request, read_failure
-from midstream.providers.openai.hosts import is_openai
+from midstream.providers.passthrough.api import ProxyVendor
 from midstream.providers.stream.drains import CLOSING_S, Drains
 from midstream.providers.stream.sse_step import TimeLimits
-from midstream.settings.providers import (
-    AZURE_KINDS,
-    PROVIDER_KINDS,
-    SIMULATED_KINDS,
-    ProviderSettings,
-    api_key_variable,
-    provider_kind,
-)
-from midstream.settings.sections import LOOPBACK
-from midstream.simulator import create_simulator
-from midstream.simulator.server import serve_simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     import aiohttp
-
-    from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -59,43 +45,30 @@ NAME_SERVER_TTL_S: Final = 60
 _SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """What aiohttp would add of its own."""
 
-_BASE_URLS: Final = {
-    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
-    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
-    "openai-chat": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
-}
-"""Kind -> where its SDK looks: an environment variable, and else."""
-
 
 class Upstream(Struct, frozen=True, kw_only=True):
     """A provider as the proxy reaches it.
 
     Attributes:
-        kind: the API that it speaks, as in settings.
+        vendor: how it is spoken to.
         base_url: as its SDK takes it: with `/v1` for OpenAI's APIs, without for Anthropic's.
             Without a slash at its end.
         key: put in place of the caller's; None leaves that.
         compatible: its name, if it is not the vendor's own; else None.
     """
 
-    kind: str
+    vendor: ProxyVendor
     base_url: str
     limits: TimeLimits
     key: str | None = None
     compatible: str | None = None
-
-    @property
-    def speaks_anthropic(self) -> bool:
-        """Whether errors, and keys, are in Anthropic's shape; else in OpenAI's."""
-        return self.kind == "anthropic"
 
     def url(self, path: str, query: str) -> str:
         """Return the address for a path below `/proxy/NAME/`.
 
         SDKs may be given `/proxy/NAME` or `/proxy/NAME/v1`: OpenAI's base URL has its `v1`.
         """
-        if not self.speaks_anthropic:
-            path = path.removeprefix("v1/")
+        path = path.removeprefix(self.vendor.in_base_url)
         return f"{self.base_url}/{path}?{query}" if query else f"{self.base_url}/{path}"
 
     def with_key(self, headers: Headers) -> Headers:
@@ -103,9 +76,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
         if self.key is None:
             return headers
         kept = [each for each in headers if each[0] not in (b"authorization", b"x-api-key")]
-        if self.speaks_anthropic:
-            return [*kept, (b"x-api-key", self.key.encode())]
-        return [*kept, (b"authorization", b"Bearer " + self.key.encode())]
+        return [*kept, self.vendor.key_header(self.key)]
 
 
 class Answer:
@@ -197,38 +168,37 @@ class Answer:
 
 
 class Upstreams:
-    """The providers that the proxy reaches, by name, and the connections to them."""
+    """The providers that the proxy reaches, by name, and the connections to them.
+
+    Args:
+        known: those that are configured.
+        simulated: names of the simulated ones.
+        start_simulated: starts these, and yields them by name.
+    """
 
     def __init__(
-        self, settings: Settings, stack: AsyncExitStack, environment: Mapping[str, str]
+        self,
+        known: Mapping[str, Upstream],
+        simulated: Collection[str],
+        start_simulated: Callable[[], AbstractAsyncContextManager[Mapping[str, Upstream]]],
     ) -> None:
-        self._stack = stack
-        providers = settings.providers
-        # Whoever has set a backend's base URL for the whole machine means the provider here.
-        elsewhere = {
-            name: value
-            for name, value in environment.items()
-            if not _is_own_proxy(value, settings.server.port)
-        }
-        self._known = {
-            name: _upstream(name, providers.get(name, ProviderSettings()), elsewhere)
-            for name in {*providers, *PROVIDER_KINDS}
-            # Deployments have addresses of their own form, and Azure's SDKs other headers.
-            if provider_kind(name, providers.get(name, ProviderSettings())) not in AZURE_KINDS
-        }
-        self._simulators: dict[str, Upstream] = {}
+        self._known = known
+        self._simulated = simulated
+        self._start_simulated = start_simulated
+        self._started: Mapping[str, Upstream] = {}
         self._starting = asyncio.Lock()
+        self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
         self._drains = Drains()
 
     async def find(self, name: str) -> Upstream | None:
-        """Return a provider; a simulated one is started when it is first asked for."""
-        if name in SIMULATED_KINDS and name not in self._known:
+        """Return a provider; the simulated ones are started when one is first asked for."""
+        if name not in self._known and name in self._simulated:
             async with self._starting:
-                if not self._simulators:
-                    url = await self._stack.enter_async_context(serve_simulator(create_simulator()))
-                    self._simulators = dict(_simulated(url))
-            return self._simulators[name]
+                if not self._started:
+                    started = await self._stack.enter_async_context(self._start_simulated())
+                    self._started = started
+            return self._started.get(name)
         return self._known.get(name)
 
     @asynccontextmanager
@@ -298,19 +268,7 @@ class Upstreams:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-
-
-@asynccontextmanager
-async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
-    """Make ready what the proxy reaches; nothing is connected before the first request.
-
-    Raises:
-        SettingsError: a provider is to be called with the gateway's key, which is not set.
-    """
-    async with AsyncExitStack() as stack:
-        upstreams = Upstreams(settings, stack, os.environ)
-        stack.push_async_callback(upstreams.close)
-        yield upstreams
+        await self._stack.aclose()
 
 
 async def _timed(
@@ -324,52 +282,3 @@ async def _timed(
         if limit.when() is not None and not limit.expired():
             with suppress(RuntimeError):
                 limit.reschedule(loop.time() + limits.first_byte_s)
-
-
-def _upstream(name: str, settings: ProviderSettings, environment: Mapping[str, str]) -> Upstream:
-    kind = provider_kind(name, settings)
-    variable, usual = _BASE_URLS[kind]
-    key = None
-    if settings.proxy_key == "gateway":
-        key_variable = api_key_variable(name, settings)
-        key = environment.get(key_variable)
-        if not key:
-            raise SettingsError(
-                f"unable to use the setting `providers.{name}.proxy_key`; set {key_variable} to "
-                "the gateway's key, or leave the callers theirs"
-            )
-    base_url = (settings.base_url or environment.get(variable) or usual).rstrip("/")
-    is_other = not is_openai(base_url) if settings.compatible is None else settings.compatible
-    return Upstream(
-        kind=kind,
-        base_url=base_url,
-        key=key,
-        compatible=name if is_other else None,
-        limits=_limits(settings),
-    )
-
-
-def _is_own_proxy(value: str, port: int) -> bool:
-    """Whether a variable's value is the address of this gateway's proxy: a call would go round."""
-    if "/proxy/" not in value:
-        return False
-    try:
-        parts = urlsplit(value)
-        return parts.hostname in LOOPBACK and parts.port == port
-    except ValueError:
-        return False
-
-
-def _simulated(url: str) -> Iterable[tuple[str, Upstream]]:
-    for name, kind in SIMULATED_KINDS.items():
-        path = "/anthropic" if kind == "anthropic" else "/openai/v1"
-        limits = _limits(ProviderSettings())
-        yield name, Upstream(kind=kind, base_url=url + path, limits=limits)
-
-
-def _limits(settings: ProviderSettings) -> TimeLimits:
-    return TimeLimits(
-        connect_s=settings.connect_timeout_s,
-        first_byte_s=settings.first_byte_timeout_s,
-        between_bytes_s=settings.between_bytes_timeout_s,
-    )

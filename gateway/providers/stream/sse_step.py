@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
     from midstream.providers.base import StepResult, Translator
-    from midstream.providers.passthrough.call import Wire
     from midstream.providers.stream.drains import Drains
+    from midstream.providers.stream.unstreamed import EventsOf
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,11 @@ class SseStep:
     """A step under way over an SSE response. Implements `StepStream`."""
 
     def __init__(
-        self, response: httpx2.Response, translator: Translator, limits: TimeLimits, wire: Wire
+        self,
+        response: httpx2.Response,
+        translator: Translator,
+        limits: TimeLimits,
+        events_of: EventsOf,
     ) -> None:
         # httpx's own iterator is for what is encoded; else it only costs, with every read.
         encoded = "content-encoding" in response.headers
@@ -83,7 +87,7 @@ class SseStep:
         self._decoder = SseDecoder(error_lines=True)
         self._unread: bytearray | None = bytearray()
         self._translator = translator
-        self._wire = wire
+        self._events_of = events_of
         self._silence = IdleTimeout(limits.between_bytes_s).waiter()
 
     @property
@@ -182,7 +186,7 @@ class SseStep:
             return take(well_formed(event.data))
         chunks: list[AnyChunk] = []
         body = b"" if unread is None else well_formed(bytes(unread))
-        for data in events_in(body, self._wire):
+        for data in events_in(body, self._events_of):
             chunks += translator.receive(data)
         return chunks
 
@@ -219,7 +223,7 @@ async def open_sse(
     send: Callable[[], Awaitable[httpx2.Response]],
     translator: Translator,
     limits: TimeLimits,
-    wire: Wire,
+    events_of: EventsOf,
     drains: Drains,
 ) -> AsyncIterator[SseStep]:
     """Send a request and read its answer; leaving closes the connection at once.
@@ -232,7 +236,7 @@ async def open_sse(
         send: makes the request and returns the response with its body unread.
         translator: of this one step.
         limits: for this one step.
-        wire: which API it is.
+        events_of: reads an answer that does not stream.
         drains: of the provider.
 
     Raises:
@@ -241,7 +245,7 @@ async def open_sse(
     with map_provider_errors(opening=True):
         async with asyncio.timeout(limits.first_byte_s):
             response = await send()
-    step = SseStep(response, translator, limits, wire)
+    step = SseStep(response, translator, limits, events_of)
     try:
         yield step
     finally:

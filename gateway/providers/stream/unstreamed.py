@@ -6,7 +6,8 @@ with a web page; some leave out the blank line behind their last event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
@@ -15,7 +16,6 @@ from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.sse import DONE_DATA, SseDecoder
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import failure_in, is_failure
-from midstream.providers.passthrough.whole_answers import UNLIKE_AN_ANSWER, events_of
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 
     from midstream.errors import ProviderError
     from midstream.protocol.sse import Event
-    from midstream.providers.passthrough.call import Wire
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Of an answer that does not stream; a larger one is not read."""
 
-_object_decoder: Final = msgspec.json.Decoder(dict[str, object])
+EventsOf: TypeAlias = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
+"""Yields the events that would have streamed a whole answer, in order.
+
+So there is one translation of each API, and an answer that does not stream shows the same
+message as one that does. What it raises for a body that is no answer is in `_NO_ANSWER`.
+"""
+
+_NO_ANSWER: Final = (*UNREADABLE, ValueError, TypeError, KeyError, AttributeError)
+
+_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def last_event(rest: bytes) -> Event | None:
@@ -49,7 +57,7 @@ def last_event(rest: bytes) -> Event | None:
     return events[0]
 
 
-def events_in(body: bytes, wire: Wire) -> Sequence[bytes]:
+def events_in(body: bytes, events_of: EventsOf) -> Sequence[bytes]:
     """Return the events that a body without events would have streamed, as JSON.
 
     None for a body with nothing in it.
@@ -63,8 +71,8 @@ def events_in(body: bytes, wire: Wire) -> Sequence[bytes]:
         value = _object_decoder.decode(body)
         if is_failure(value) and not ("choices" in value or "output" in value):
             raise failure_in(body)
-        return tuple(events_of(wire, body))
-    except UNLIKE_AN_ANSWER as error:
+        return tuple(map(msgspec.json.encode, events_of(value)))
+    except _NO_ANSWER as error:
         raise no_stream(body) from error
 
 

@@ -146,3 +146,12 @@ def _limits(
 
 def _clamped(temperature: object) -> float:
     return min(max(msgspec.convert(temperature, float), 0.0), 1.0)
+
+
+def sdk_prompt(request: StepRequest) -> dict[str, Any]:
+    """Return the arguments of `messages.create` that say the conversation, and need no other."""
+    built = build_request(request)
+    prompt = {field: built.body[field] for field in ("system", "messages") if field in built.body}
+    if built.betas:
+        prompt["extra_headers"] = {"anthropic-beta": ",".join(built.betas)}
+    return prompt

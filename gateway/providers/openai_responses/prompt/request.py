@@ -5,7 +5,7 @@ Source: @ai-sdk/openai 4.0.118, `responses/openai-responses-language-model.ts`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -81,6 +81,11 @@ def responses_request(request: StepRequest, *, plain: bool = False) -> bytes:
     reasoning = body.get("reasoning")
     drop_sampling(body, traits, reasoning.get("effort") if isinstance(reasoning, dict) else None)
     return msgspec.json.encode(body)
+
+
+def sdk_prompt(request: StepRequest) -> dict[str, Any]:
+    """Return the argument of `responses.create` that says the conversation."""
+    return {"input": msgspec.json.decode(responses_request(request))["input"]}
 
 
 def _listed(value: object) -> list[object]:

@@ -82,6 +82,8 @@ class Provider:
     name = "played"
     durable = None
 
+    deferring_tools = ("web_search_20250305",)
+
     def __init__(self, *steps: Step | Exception) -> None:
         self.steps = list(steps)
         self.requests: list[StepRequest] = []

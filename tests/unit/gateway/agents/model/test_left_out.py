@@ -19,6 +19,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.sdk_client import ClientOptions
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ BAD: Final = "iVBORw0KGgobadbadbadbad="
 USAGE: Final = {"input_tokens": 3, "output_tokens": 1}
 WIRES: Final[dict[str, Callable[[str], Provider]]] = {
     "messages": lambda url: AnthropicProvider(
-        api_key="k", base_url=url.removesuffix("/v1"), max_retries=0
+        ClientOptions(api_key="k", base_url=url.removesuffix("/v1"), max_retries=0)
     ),
-    "responses": lambda url: OpenAIResponsesProvider(api_key="k", base_url=url, max_retries=0),
-    "chat": lambda url: OpenAIChatProvider(api_key="k", base_url=url, max_retries=0),
+    "responses": lambda url: OpenAIResponsesProvider(
+        ClientOptions(api_key="k", base_url=url, max_retries=0)
+    ),
+    "chat": lambda url: OpenAIChatProvider(ClientOptions(api_key="k", base_url=url, max_retries=0)),
 }
 ANSWERS: Final[dict[str, list[dict[str, Any]]]] = {
     "messages": [

@@ -47,8 +47,8 @@ from midstream.providers.failures.retries import retry_hooks
 from midstream.providers.openai_responses import background as openai_background
 from midstream.providers.openai_responses.background import open_background
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
+from midstream.providers.sdk_client import ClientOptions
 from midstream.providers.stream.drains import Drains
-from midstream.providers.stream.sse_step import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -182,6 +182,7 @@ class Played:
 
     name = "played"
     durable: DurableResponses | None = None
+    deferring_tools: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[Any]:
@@ -340,7 +341,7 @@ def responses() -> dict[str, list[dict[str, Any]]]:
 class FarEnd:
     """Keeps its responses, and sends them from any event on: an `OpenAIClient`'s far end."""
 
-    limits = TimeLimits()
+    options = ClientOptions()
 
     def __init__(self, busy: bool) -> None:
         self.begun: list[str] = []

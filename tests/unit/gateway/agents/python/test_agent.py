@@ -194,7 +194,7 @@ async def test_prompt_for_an_unknown_provider_is_refused() -> None:
     """The sentence names the known ones."""
 
     async def answer(run: Run) -> None:
-        run.prompt("else")  # type: ignore[arg-type]
+        run.prompt("else")
 
     with pytest.raises(ValueError, match="openai-chat"):
         await said(answer)

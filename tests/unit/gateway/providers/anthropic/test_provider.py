@@ -19,7 +19,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.base import StepRequest, ToolSpec
 from midstream.providers.stream.sse_step import TimeLimits
-from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,9 +67,7 @@ async def with_provider(
 ) -> Any:
     async with upstream(answer) as base_url:
         root = base_url.removesuffix("/v1")
-        provider = AnthropicProvider(
-            **{"api_key": "k", "base_url": root, "max_retries": 0, **settings}
-        )
+        provider = provider_at(AnthropicProvider, root, **settings)
         try:
             return await use(provider)
         finally:
@@ -128,7 +126,7 @@ def test_provider_that_cannot_be_reached_is_unavailable() -> None:
     """Nobody listening is told as such, without the address."""
 
     async def run() -> None:
-        provider = AnthropicProvider(api_key="k", base_url="http://127.0.0.1:1", max_retries=0)
+        provider = provider_at(AnthropicProvider, "http://127.0.0.1:1")
         try:
             await whole_step(provider)
         finally:

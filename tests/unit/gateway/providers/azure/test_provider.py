@@ -17,6 +17,7 @@ from midstream.providers.azure.provider import (
     azure_address,
 )
 from midstream.providers.base import StepRequest
+from midstream.providers.sdk_client import ClientOptions
 from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def test_azure_without_a_key_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     """Another provider's, in the environment, does not do."""
     monkeypatch.setenv("OPENAI_API_KEY", "openai-key")
     address = AzureAddress("https://mine.openai.azure.com/openai/v1", "v1")
-    client = AzureClient(address, api_key=None, max_retries=0, limits=None)
+    client = AzureClient(address, ClientOptions(max_retries=0))
     with pytest.raises(ProviderRejectedError):
         await client.warm_up()
     await client.close()
@@ -115,7 +116,7 @@ async def _ask(
 
     async with upstream(answer) as base_url:
         address = AzureAddress(base_url, "v1", by_deployment=by_deployment)
-        client = AzureClient(address, api_key="k", max_retries=0, limits=None)
+        client = AzureClient(address, ClientOptions(api_key="k", max_retries=0))
         provider = kind(client)  # type: ignore[call-arg]
         try:
             async with provider.open_step(HISTORY) as step:

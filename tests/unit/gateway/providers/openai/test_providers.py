@@ -19,8 +19,9 @@ from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.sdk_client import ClientOptions
 from midstream.providers.stream.sse_step import TimeLimits
-from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,13 +55,13 @@ def request() -> StepRequest:
 
 
 async def with_provider(
-    make: type[Provider],
+    make: Callable[..., Provider],
     answer: Callable[[Exchange], Awaitable[None]],
     use: Callable[[Provider], Awaitable[Any]],
     **settings: Any,
 ) -> Any:
     async with upstream(answer) as base_url:
-        provider = make(**{"api_key": "k", "base_url": base_url, "max_retries": 0, **settings})
+        provider = provider_at(make, base_url, **settings)
         try:
             return await use(provider)
         finally:
@@ -110,7 +111,7 @@ def test_provider_sends_the_request_and_yields_the_answer(make: type[Provider]) 
     ],
 )
 def test_provider_raises_by_status_and_quotes_nothing(
-    make: type[Provider], status: int, error: type[ProviderError]
+    make: Callable[..., Provider], status: int, error: type[ProviderError]
 ) -> None:
     """An HTTP error is one of ours, without a word of the provider's."""
     body = json.dumps({"error": {"message": SECRET, "type": "x", "code": SECRET}}).encode()
@@ -285,7 +286,7 @@ def test_provider_that_is_warmed_up_without_a_key_says_so(make: type[Provider]) 
     """Before the first message, and not as a bug."""
 
     async def warm_up() -> None:
-        provider = make(api_key=None, limits=TimeLimits())
+        provider = make(ClientOptions())
         try:
             await provider.warm_up()
         finally:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from midstream.providers.sdk_client import ClientOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+OPTIONS: Final = frozenset(ClientOptions.__struct_fields__)
+ProviderT = TypeVar("ProviderT")
 
 OK_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -103,3 +108,11 @@ async def upstream(answer: Callable[[Exchange], Awaitable[None]]) -> AsyncIterat
         finally:
             for writer in writers:
                 writer.transport.abort()
+
+
+def provider_at(make: Callable[..., ProviderT], base_url: str, **settings: Any) -> ProviderT:
+    """Make a provider that asks a server; the settings are its own, or those of its client."""
+    fields = {"api_key": "k", "base_url": base_url, "max_retries": 0, **settings}
+    own = {name: value for name, value in fields.items() if name not in OPTIONS}
+    options = {name: value for name, value in fields.items() if name in OPTIONS}
+    return make(ClientOptions(**options), **own)

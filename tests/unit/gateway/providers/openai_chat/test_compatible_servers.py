@@ -28,10 +28,12 @@ from midstream.providers.openai_chat.compatible.dialect import (
 )
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
-from midstream.providers.passthrough.call import Wire, read_call
-from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.openai_chat.proxied import CHAT
+from midstream.providers.passthrough.api import read_call
+from midstream.providers.passthrough.reader import EventsReader, WholeReader
+from midstream.providers.sdk_client import ClientOptions
 from midstream.providers.stream.part_ids import PartIds
-from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,8 +137,7 @@ class Server:
         """Make steps, one after another; return the chunks of all."""
         chunks: list[AnyChunk] = []
         async with upstream(self.answer) as base_url:
-            settings = {"api_key": "k", "base_url": base_url, "max_retries": 0, **settings}
-            provider = OpenAIChatProvider(**settings)
+            provider = provider_at(OpenAIChatProvider, base_url, **settings)
             try:
                 for each in requests:
                     async with provider.open_step(each) as step:
@@ -354,14 +355,14 @@ def test_detail_of_another_shape_costs_no_text(detail: object) -> None:
 def proxied(*, stream: bool, compatible: str | None = "acme") -> Any:
     """Return what reads an answer to a proxied call along."""
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream, "model": "m"}
-    call = read_call(Wire.CHAT, json.dumps(body).encode())
+    call = read_call(CHAT, json.dumps(body).encode())
     numbers = itertools.count()
 
     def new_id() -> str:
         return f"id-{next(numbers)}"
 
-    translator = translator_of(call, new_id, PartIds(), compatible)
-    return EventsReader(call, translator, new_id) if stream else WholeReader(call, translator)
+    translator = CHAT.translator(call, new_id, PartIds(), compatible)
+    return EventsReader(CHAT, translator, new_id) if stream else WholeReader(CHAT, translator)
 
 
 @pytest.mark.parametrize("field", THINKING)
@@ -421,7 +422,9 @@ async def test_unsigned_thought_goes_to_servers_that_sign_none(
     base_url: str | None, model: str, compatible: bool | None, sent: bool
 ) -> None:
     """Claude refuses it, wherever it is served."""
-    provider = AnthropicProvider(api_key="k", base_url=base_url, compatible=compatible)
+    provider = AnthropicProvider(
+        ClientOptions(api_key="k", base_url=base_url), compatible=compatible
+    )
     step = msgspec.structs.replace(request(ANSWER), model=model)
     body = provider.prepare(step).body
     assert (b"Greet." in msgspec.json.encode(body["messages"])) is sent
@@ -434,7 +437,7 @@ async def test_unsigned_thought_that_is_refused_is_left_out() -> None:
     stream = [{"type": "message_start", "message": {"id": "m", "model": "m", "content": []}}]
     server = Server(stream, strict=400)
     async with upstream(server.answer) as base_url:
-        provider = AnthropicProvider(api_key="k", base_url=base_url, max_retries=0)
+        provider = provider_at(AnthropicProvider, base_url)
         async with provider.open_step(request(ANSWER)) as step:
             _ = [chunks async for chunks in step]
         await provider.close()

@@ -15,7 +15,7 @@ from midstream.providers.base import StepRequest
 from midstream.providers.failures.errors import Fault
 from midstream.providers.openai_responses import background as openai_background
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
-from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,9 +74,7 @@ def play(
 
     async def run() -> list[AnyChunk]:
         async with upstream(answer) as base_url:
-            provider = OpenAIResponsesProvider(
-                api_key="k", base_url=base_url, max_retries=0, **settings
-            )
+            provider = provider_at(OpenAIResponsesProvider, base_url, **settings)
             try:
                 async with provider.open_step(asked(memory)) as step:
                     return [chunk async for chunks in step for chunk in chunks]
@@ -212,7 +210,7 @@ def test_cancellation_never_fails(status: int) -> None:
 
     async def run() -> None:
         async with upstream(answer) as base_url:
-            provider = OpenAIResponsesProvider(api_key="k", base_url=base_url, max_retries=0)
+            provider = provider_at(OpenAIResponsesProvider, base_url)
             await provider.durable.cancel(b'{"id":"resp_1"}')
             await provider.close()
 

@@ -18,11 +18,12 @@ from midstream.providers.base import StepRequest
 from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_responses.prompt.request import responses_request
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.openai_responses.proxied import RESPONSES
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.passthrough.call import Wire, read_call
-from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.api import read_call
+from midstream.providers.passthrough.reader import EventsReader, WholeReader
 from midstream.providers.stream.part_ids import PartIds
-from tests.unit.gateway.providers.openai.upstream import Exchange, upstream
+from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -299,8 +300,7 @@ class Server:
 
     async def ask(self, *requests: StepRequest, **settings: Any) -> None:
         async with upstream(self.answer) as base_url:
-            settings = {"api_key": "k", "base_url": base_url, "max_retries": 0, **settings}
-            provider = OpenAIResponsesProvider(**settings)
+            provider = provider_at(OpenAIResponsesProvider, base_url, **settings)
             try:
                 for each in requests:
                     async with provider.open_step(each) as step:
@@ -359,14 +359,18 @@ async def test_setting_says_that_a_server_keeps_nothing() -> None:
 
 def proxied(*, stream: bool) -> Any:
     body = {"input": "Hi", "stream": stream, "model": "m"}
-    call = read_call(Wire.RESPONSES, json.dumps(body).encode())
+    call = read_call(RESPONSES, json.dumps(body).encode())
     numbers = itertools.count()
 
     def new_id() -> str:
         return f"id-{next(numbers)}"
 
-    translator = translator_of(call, new_id, PartIds())
-    return EventsReader(call, translator, new_id) if stream else WholeReader(call, translator)
+    translator = RESPONSES.translator(call, new_id, PartIds())
+    return (
+        EventsReader(RESPONSES, translator, new_id)
+        if stream
+        else WholeReader(RESPONSES, translator)
+    )
 
 
 def framed(events: Sequence[Json]) -> bytes:

@@ -13,9 +13,12 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import FinishStepChunk
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
-from midstream.providers.passthrough.call import Wire, read_call
+from midstream.providers.anthropic.proxied import MESSAGES
+from midstream.providers.openai_chat.proxied import CHAT
+from midstream.providers.openai_responses.proxied import RESPONSES
+from midstream.providers.passthrough.api import read_call
 from midstream.providers.passthrough.ending import STOPPED_FIELD
-from midstream.providers.passthrough.reader import EventsReader, WholeReader, translator_of
+from midstream.providers.passthrough.reader import EventsReader, WholeReader
 from midstream.providers.stream.part_ids import PartIds
 from midstream.simulator import create_simulator
 from tests.support.provider_calls import APIS, PATHS, body_for, events_in, final_of
@@ -27,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 PROMPT: Final = '[[reasoning=4 tokens=6]] [[tool=weather {"city":"Paris"}]]'
 PLAIN: Final = "[[tokens=8]]"
-WIRES: Final = {"chat": Wire.CHAT, "responses": Wire.RESPONSES, "messages": Wire.MESSAGES}
+PROXIED: Final = {"chat": CHAT, "responses": RESPONSES, "messages": MESSAGES}
 
 
 async def answer_of(api: str, prompt: str, *, stream: bool = True) -> bytes:
@@ -58,13 +61,13 @@ async def answer_of(api: str, prompt: str, *, stream: bool = True) -> bytes:
 
 def reader_for(api: str) -> EventsReader:
     """A reader of one answer."""
-    call = read_call(WIRES[api], json.dumps(body_for(api, PROMPT)).encode())
+    call = read_call(PROXIED[api], json.dumps(body_for(api, PROMPT)).encode())
     numbers = itertools.count()
 
     def new_id() -> str:
         return f"id-{next(numbers)}"
 
-    return EventsReader(call, translator_of(call, new_id, PartIds()), new_id)
+    return EventsReader(PROXIED[api], PROXIED[api].translator(call, new_id, PartIds()), new_id)
 
 
 def message_of(chunks: list[AnyChunk]) -> dict[str, Any]:
@@ -113,9 +116,10 @@ async def test_whole_answer_shows_the_same_message_as_a_streamed_one(api: str, p
     _, chunks = streamed.receive_data(await answer_of(api, prompt))
     chunks += streamed.receive_eof()[1]
 
-    call = read_call(WIRES[api], json.dumps(body_for(api, prompt, stream=False)).encode())
+    call = read_call(PROXIED[api], json.dumps(body_for(api, prompt, stream=False)).encode())
     numbers = itertools.count()
-    whole = WholeReader(call, translator_of(call, lambda: f"id-{next(numbers)}", PartIds()))
+    translator = PROXIED[api].translator(call, lambda: f"id-{next(numbers)}", PartIds())
+    whole = WholeReader(PROXIED[api], translator)
     body = await answer_of(api, prompt, stream=False)
     assert whole.receive_data(body) == (body, [])
     _, found = whole.receive_eof()
@@ -192,8 +196,8 @@ async def test_answer_that_cannot_be_read_passes_all_the_same(api: str) -> None:
 @pytest.mark.parametrize("api", APIS)
 def test_whole_answer_of_another_shape_passes_all_the_same(api: str, body: bytes) -> None:
     """The run fails with a sentence."""
-    call = read_call(WIRES[api], json.dumps(body_for(api, "x", stream=False)).encode())
-    reader = WholeReader(call, translator_of(call, lambda: "id", PartIds()))
+    call = read_call(PROXIED[api], json.dumps(body_for(api, "x", stream=False)).encode())
+    reader = WholeReader(PROXIED[api], PROXIED[api].translator(call, lambda: "id", PartIds()))
 
     assert reader.receive_data(body) == (body, [])
     reader.receive_eof()

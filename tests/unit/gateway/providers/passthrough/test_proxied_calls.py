@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from midstream.errors import InvalidRequestError
-from midstream.providers.passthrough.call import Call, Wire, read_call
+from midstream.providers.anthropic.proxied import MESSAGES
+from midstream.providers.openai_chat.proxied import CHAT
+from midstream.providers.openai_responses.proxied import RESPONSES
+from midstream.providers.passthrough.api import ProxiedApi, read_call
+
+if TYPE_CHECKING:
+    from midstream.providers.passthrough.call import ModelCall
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
 
-def call(wire: Wire, **body: object) -> Call:
+def call(api: ProxiedApi, **body: object) -> ModelCall:
     """Read a request."""
-    return read_call(wire, json.dumps(body).encode())
+    return read_call(api, json.dumps(body).encode())
 
 
-def said(found: Call) -> list[dict[str, Any]] | None:
+def said(found: ModelCall) -> list[dict[str, Any]] | None:
     """The user's parts, decoded."""
     return None if found.said is None else [json.loads(bytes(part)) for part in found.said]
 
 
-def results(found: Call) -> list[tuple[str, Any]]:
+def results(found: ModelCall) -> list[tuple[str, Any]]:
     """Each result: its output, or its error as text."""
     return [
         (each.call_id, each.error_text or json.loads(bytes(each.output))) for each in found.results
@@ -38,13 +44,13 @@ def test_last_words_of_the_user_are_what_is_asked() -> None:
         [*chat, {"role": "user", "content": "hello"}],
         [*chat, {"role": "user", "content": hello}],
     ):
-        for wire in (Wire.CHAT, Wire.MESSAGES):
-            found = call(wire, messages=messages)
+        for api in (CHAT, MESSAGES):
+            found = call(api, messages=messages)
             assert said(found) == hello
             assert not found.goes_on
-    assert said(call(Wire.RESPONSES, input="hello")) == hello
+    assert said(call(RESPONSES, input="hello")) == hello
     item = {"role": "user", "content": [{"type": "input_text", "text": "hello"}]}
-    assert said(call(Wire.RESPONSES, input=[*chat, item])) == hello
+    assert said(call(RESPONSES, input=[*chat, item])) == hello
 
 
 def test_files_are_shown_as_parts() -> None:
@@ -52,7 +58,7 @@ def test_files_are_shown_as_parts() -> None:
     url = "https://example.com/a.png"
     image = {"type": "file", "mediaType": "image/png", "url": PNG}
     chat = call(
-        Wire.CHAT,
+        CHAT,
         messages=[
             {
                 "role": "user",
@@ -74,7 +80,7 @@ def test_files_are_shown_as_parts() -> None:
         {**image, "filename": "a.png"},
     ]
     messages = call(
-        Wire.MESSAGES,
+        MESSAGES,
         messages=[
             {
                 "role": "user",
@@ -99,7 +105,7 @@ def test_files_are_shown_as_parts() -> None:
         {"type": "file", "mediaType": "text/plain", "url": note, "filename": "n"},
     ]
     responses = call(
-        Wire.RESPONSES,
+        RESPONSES,
         input=[{"role": "user", "content": [{"type": "input_image", "image_url": PNG}]}],
     )
     assert said(responses) == [image]
@@ -107,7 +113,7 @@ def test_files_are_shown_as_parts() -> None:
 
 def test_message_of_nothing_that_can_be_shown_says_nothing() -> None:
     """It is a message all the same."""
-    found = call(Wire.CHAT, messages=[{"role": "user", "content": [{"type": "odd"}]}])
+    found = call(CHAT, messages=[{"role": "user", "content": [{"type": "odd"}]}])
     assert said(found) == [{"type": "text", "text": ""}]
 
 
@@ -115,7 +121,7 @@ def test_results_since_the_users_words_are_found() -> None:
     """Of all steps, oldest first; text that is JSON is shown as JSON."""
     user = {"role": "user", "content": "w?"}
     chat = call(
-        Wire.CHAT,
+        CHAT,
         messages=[
             user,
             {"role": "assistant", "content": None, "tool_calls": []},
@@ -127,7 +133,7 @@ def test_results_since_the_users_words_are_found() -> None:
     assert results(chat) == [("a", {"t": 1}), ("b", "warm")]
     assert chat.goes_on
     responses = call(
-        Wire.RESPONSES,
+        RESPONSES,
         input=[
             user,
             {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
@@ -138,7 +144,7 @@ def test_results_since_the_users_words_are_found() -> None:
     assert results(responses) == [("a", "{broken"), ("b", "4")]
     assert responses.goes_on
     messages = call(
-        Wire.MESSAGES,
+        MESSAGES,
         messages=[
             user,
             {"role": "assistant", "content": []},
@@ -160,7 +166,7 @@ def test_results_since_the_users_words_are_found() -> None:
 def test_results_of_an_earlier_turn_are_not_looked_at() -> None:
     """The user has spoken since."""
     found = call(
-        Wire.CHAT,
+        CHAT,
         messages=[
             {"role": "tool", "tool_call_id": "a", "content": "x"},
             {"role": "user", "content": "next"},
@@ -181,7 +187,7 @@ def test_declared_tools_are_known_by_name() -> None:
         {"type": "web_search"},
         {},
     ]
-    found = call(Wire.RESPONSES, input="x", tools=tools)
+    found = call(RESPONSES, input="x", tools=tools)
     assert [(tool.name, tool.provider_type) for tool in found.tools] == [
         ("f", None),
         ("g", None),
@@ -199,4 +205,4 @@ def test_declared_tools_are_known_by_name() -> None:
 def test_body_that_is_no_request_is_refused(body: bytes) -> None:
     """Before anything goes to the provider."""
     with pytest.raises(InvalidRequestError, match="chat/completions"):
-        read_call(Wire.CHAT, body)
+        read_call(CHAT, body)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
 from midstream.errors import SettingsError
-from midstream.providers.passthrough.upstreams import Upstream, Upstreams
+from midstream.providers.configured import known_upstreams, open_upstreams
 from midstream.settings.providers import ProviderSettings
 from midstream.settings.sections import ServerSettings, Settings
+
+if TYPE_CHECKING:
+    from midstream.providers.passthrough.upstreams import Upstream
 
 pytestmark = pytest.mark.anyio
 
 
-async def found(name: str, settings: Settings | None = None, **environment: str) -> Upstream | None:
+def found(name: str, settings: Settings | None = None, **environment: str) -> Upstream | None:
     """Look a provider up."""
-    async with AsyncExitStack() as stack:
-        return await Upstreams(settings or Settings(), stack, environment).find(name)
+    return known_upstreams(settings or Settings(), environment).get(name)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ async def found(name: str, settings: Settings | None = None, **environment: str)
 async def test_address_is_the_one_that_the_sdk_would_ask(name: str, path: str, url: str) -> None:
     """Whether its base URL was given with `v1` or without."""
     groq = ProviderSettings(kind="openai-chat", base_url="https://groq.example/openai/v1/")
-    upstream = await found(name, Settings(providers={"groq": groq}))
+    upstream = found(name, Settings(providers={"groq": groq}))
 
     assert upstream is not None
     assert upstream.url(path, "") == url
@@ -42,22 +44,21 @@ async def test_address_is_the_one_that_the_sdk_would_ask(name: str, path: str, u
 
 async def test_environment_says_where_the_sdk_looks_unless_it_says_here() -> None:
     """A machine whose backends are sent to this proxy is not sent round and round."""
-    upstream = await found("openai", OPENAI_BASE_URL="https://eu.example/v1")
+    upstream = found("openai", OPENAI_BASE_URL="https://eu.example/v1")
     assert upstream is not None
     assert upstream.base_url == "https://eu.example/v1"
 
     at = Settings(server=ServerSettings(port=8123))
     for host in ("127.0.0.1", "localhost"):
         here = f"http://{host}:8123/proxy/openai/v1"
-        upstream = await found("openai", at, OPENAI_BASE_URL=here)
+        upstream = found("openai", at, OPENAI_BASE_URL=here)
         assert upstream is not None
         assert upstream.base_url == "https://api.openai.com/v1"
 
 
 async def test_simulated_provider_is_started_when_it_is_asked_for() -> None:
     """One for all of its APIs; nobody else is known."""
-    async with AsyncExitStack() as stack:
-        upstreams = Upstreams(Settings(), stack, {})
+    async with open_upstreams(Settings()) as upstreams:
         chat, messages = [
             await upstreams.find(name) for name in ("simulator-openai-chat", "simulator")
         ]
@@ -71,8 +72,8 @@ async def test_gateways_key_must_be_there_if_it_is_to_be_used() -> None:
     """The process does not start without it."""
     settings = Settings(providers={"openai": ProviderSettings(proxy_key="gateway")})
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
-        await found("openai", settings)
-    upstream = await found("openai", settings, OPENAI_API_KEY="sk-1")
+        found("openai", settings)
+    upstream = found("openai", settings, OPENAI_API_KEY="sk-1")
     assert upstream is not None
     sent = upstream.with_key(
         [(b"authorization", b"Bearer agent"), (b"x-api-key", b"k"), (b"a", b"b")]
@@ -85,5 +86,5 @@ async def test_address_says_whose_answers_are_read_as_a_compatible_servers() -> 
     groq = ProviderSettings(kind="openai-chat", base_url="https://groq.example/v1")
     front = ProviderSettings(kind="openai-chat", base_url="https://a.example/v1", compatible=False)
     settings = Settings(providers={"groq": groq, "front": front})
-    upstreams = [await found(name, settings) for name in ("openai-chat", "groq", "front")]
+    upstreams = [found(name, settings) for name in ("openai-chat", "groq", "front")]
     assert [upstream and upstream.compatible for upstream in upstreams] == [None, "groq", None]

@@ -16,7 +16,7 @@ from midstream.errors import ProviderUnavailableError
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.providers.base import StepResult
 from midstream.providers.failures.errors import Fault
-from midstream.providers.passthrough.call import Wire
+from midstream.providers.openai_chat.proxied import events_of_chat
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import SseStep, TimeLimits, open_sse
 from tests.support.processes import eventually
@@ -83,7 +83,7 @@ async def read(
 
     drains = Drains()
     try:
-        async with open_sse(send, Echo(), limits or TimeLimits(), Wire.CHAT, drains) as step:
+        async with open_sse(send, Echo(), limits or TimeLimits(), events_of_chat, drains) as step:
             return [[cast("Any", chunk).delta for chunk in chunks] async for chunks in step]
     finally:
         await drains.close()
@@ -151,7 +151,7 @@ def test_silence_before_the_response_ends_at_its_limit() -> None:
         raise AssertionError
 
     async def run() -> None:
-        async with open_sse(never, Echo(), TimeLimits(first_byte_s=0.01), Wire.CHAT, Drains()):
+        async with open_sse(never, Echo(), TimeLimits(first_byte_s=0.01), events_of_chat, Drains()):
             raise AssertionError
 
     with pytest.raises(ProviderUnavailableError, match="wait"):
@@ -167,7 +167,7 @@ def test_response_is_closed_however_the_block_ends(how: str) -> None:
         return httpx2.Response(200, stream=body)
 
     async def run() -> None:
-        async with open_sse(send, Echo(), TimeLimits(), Wire.CHAT, Drains()) as step:
+        async with open_sse(send, Echo(), TimeLimits(), events_of_chat, Drains()) as step:
             assert isinstance(step, SseStep)
             if how == "failed":
                 raise KeyError(how)
@@ -238,7 +238,7 @@ def test_response_is_drained_for_a_moment_then_closed(monkeypatch: pytest.Monkey
 
     async def run() -> None:
         drains = Drains()
-        async with open_sse(send, Echo(), TimeLimits(), Wire.CHAT, drains) as step:
+        async with open_sse(send, Echo(), TimeLimits(), events_of_chat, drains) as step:
             async for _ in step:
                 pass
         assert not body.closed

@@ -1,0 +1,119 @@
+"""The providers: a row each, and the only place that names them all.
+
+A new one is a folder beside the others, and a row here: CONTRIBUTING.md has the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from midstream.providers.anthropic.prompt import request as anthropic_request
+from midstream.providers.anthropic.provider import AnthropicProvider
+from midstream.providers.anthropic.proxied import ANTHROPIC, MESSAGES
+from midstream.providers.azure.provider import AzureChatProvider, AzureResponsesProvider
+from midstream.providers.azure.settings import check_azure
+from midstream.providers.base import Provider, StepRequest
+from midstream.providers.openai.proxied import OPENAI
+from midstream.providers.openai_chat import prompt as chat_prompt
+from midstream.providers.openai_chat.provider import OpenAIChatProvider
+from midstream.providers.openai_chat.proxied import CHAT
+from midstream.providers.openai_responses.prompt import request as responses_request
+from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.providers.openai_responses.proxied import RESPONSES
+from midstream.providers.passthrough.api import ProxiedApi, ProxyVendor
+from midstream.providers.sdk_client import ClientOptions
+from midstream.settings.provider_kinds import ProviderKind
+from midstream.settings.providers import ProviderSettings
+
+
+class ProviderRow(Struct, frozen=True, kw_only=True):
+    """A kind of provider.
+
+    Attributes:
+        kind: what the settings know of it.
+        make: returns a provider, from its name, its settings and how it is reached.
+        prompt: returns a conversation as arguments of its SDK; None: agents do not call it.
+        vendor: how its servers are spoken to; None: the proxy does not reach it.
+        api: its calls that can be runs of a session, through any provider at the proxy.
+    """
+
+    kind: ProviderKind
+    make: Callable[[str, ProviderSettings, ClientOptions], Provider]
+    prompt: Callable[[StepRequest], dict[str, Any]] | None = None
+    vendor: ProxyVendor | None = None
+    api: ProxiedApi | None = None
+
+
+ROWS: Final = {
+    row.kind.name: row
+    for row in (
+        ProviderRow(
+            kind=ProviderKind(
+                name="anthropic",
+                key_variable="ANTHROPIC_API_KEY",
+                models=("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
+                simulator="simulator",
+            ),
+            make=AnthropicProvider.configured,
+            prompt=anthropic_request.sdk_prompt,
+            vendor=ANTHROPIC,
+            api=MESSAGES,
+        ),
+        ProviderRow(
+            kind=ProviderKind(
+                name="openai",
+                key_variable="OPENAI_API_KEY",
+                models=("gpt-5.4", "gpt-5.4-mini"),
+                simulator="simulator-openai",
+            ),
+            make=OpenAIResponsesProvider.configured,
+            prompt=responses_request.sdk_prompt,
+            vendor=OPENAI,
+            api=RESPONSES,
+        ),
+        ProviderRow(
+            kind=ProviderKind(
+                name="openai-chat",
+                key_variable="OPENAI_API_KEY",
+                simulator="simulator-openai-chat",
+            ),
+            make=OpenAIChatProvider.configured,
+            prompt=chat_prompt.sdk_prompt,
+            vendor=OPENAI,
+            api=CHAT,
+        ),
+        # Deployments have addresses of their own form, and Azure's SDKs other headers: neither
+        # passes through the proxy.
+        ProviderRow(
+            kind=ProviderKind(name="azure", key_variable="AZURE_API_KEY", check=check_azure),
+            make=AzureResponsesProvider.configured,
+        ),
+        ProviderRow(
+            kind=ProviderKind(name="azure-chat", key_variable="AZURE_API_KEY", check=check_azure),
+            make=AzureChatProvider.configured,
+        ),
+    )
+}
+"""Kind -> its row."""
+
+USUAL_VENDOR: Final = OPENAI
+"""Whose errors a request is answered with that names no provider."""
+
+
+def provider_kinds() -> dict[str, ProviderKind]:
+    """Return what the settings know of each kind, by its name."""
+    return {name: row.kind for name, row in ROWS.items()}
+
+
+def simulated_rows() -> dict[str, ProviderRow]:
+    """Return the rows that have a simulated provider, by its name."""
+    return {row.kind.simulator: row for row in ROWS.values() if row.kind.simulator is not None}
+
+
+def proxied_api(path: str) -> ProxiedApi | None:
+    """Return the API whose calls have a path, with or without `v1/` before it."""
+    path = path.removeprefix("v1/")
+    return next((row.api for row in ROWS.values() if row.api and row.api.path == path), None)
