@@ -17,7 +17,7 @@ from midstream.errors import SettingsError
 from midstream.live_demo.agents import outliving_workers
 from midstream.live_demo.tools import make_demo_tools
 from midstream.providers.configured import Providers
-from midstream.providers.registry import provider_kinds, simulated_rows
+from midstream.providers.registry import provider_kinds, simulated_apis, simulated_rows
 from midstream.settings.agents import AgentSettings
 from midstream.simulator import MODELS, create_simulator
 from midstream.simulator.server import serve_simulator
@@ -58,7 +58,9 @@ async def open_agents(
         configured = outliving_workers(configured)
     async with AsyncExitStack() as stack:
         if not simulator_url and any(_is_simulated(agent) for agent in configured.values()):
-            simulator_url = await stack.enter_async_context(serve_simulator(create_simulator()))
+            simulator_url = await stack.enter_async_context(
+                serve_simulator(create_simulator(simulated_apis()))
+            )
         providers = Providers(settings.providers, stack, simulator_url)
         agents = Agents(settings.default_agent)
         for agent in given:

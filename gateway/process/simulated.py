@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from midstream.process.launch import end_with
-from midstream.providers.registry import simulated_rows
+from midstream.providers.registry import simulated_apis, simulated_rows
 
 if TYPE_CHECKING:
     from midstream.settings.sections import Settings
@@ -84,7 +84,7 @@ async def _serve(listener: socket.socket) -> None:
     from midstream.simulator import create_simulator
     from midstream.simulator.server import serve_simulator
 
-    async with serve_simulator(create_simulator(), listener=listener):
+    async with serve_simulator(create_simulator(simulated_apis()), listener=listener):
         await asyncio.Event().wait()
 
 

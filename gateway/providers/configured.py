@@ -12,7 +12,7 @@ from msgspec import structs
 
 from midstream.errors import ProviderError, SettingsError
 from midstream.providers.passthrough.upstreams import Upstream, Upstreams
-from midstream.providers.registry import ROWS, simulated_rows
+from midstream.providers.registry import ROWS, simulated_apis, simulated_rows, simulated_url
 from midstream.providers.sdk_client import ClientOptions
 from midstream.providers.stream.sse_step import TimeLimits
 from midstream.settings.provider_kinds import kind_name
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from midstream.providers.base import Provider
     from midstream.providers.passthrough.api import ProxyVendor
-    from midstream.settings.provider_kinds import ProviderKind
     from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ class Providers:
         if row is None:
             return ROWS[kind_name(name, settings)].make(name, settings, options)
         options = structs.replace(
-            options, api_key=SIMULATED_KEY, base_url=_simulated_at(self._simulator_url, row.kind)
+            options, api_key=SIMULATED_KEY, base_url=simulated_url(self._simulator_url, row)
         )
         # It stands for the vendor's own server.
         own = structs.replace(settings, compatible=settings.compatible or False)
@@ -137,10 +136,10 @@ def known_upstreams(settings: Settings, environment: Mapping[str, str]) -> dict[
 @asynccontextmanager
 async def simulated_upstreams() -> AsyncIterator[Mapping[str, Upstream]]:
     """Start the simulated providers; yields them by name."""
-    async with serve_simulator(create_simulator()) as url:
+    async with serve_simulator(create_simulator(simulated_apis())) as url:
         limits = time_limits(ProviderSettings())
         yield {
-            name: Upstream(vendor=row.vendor, base_url=_simulated_at(url, row.kind), limits=limits)
+            name: Upstream(vendor=row.vendor, base_url=simulated_url(url, row), limits=limits)
             for name, row in simulated_rows().items()
             if row.vendor is not None
         }
@@ -179,8 +178,3 @@ def _is_own_proxy(value: str, port: int) -> bool:
         return parts.hostname in LOOPBACK and parts.port == port
     except ValueError:
         return False
-
-
-def _simulated_at(url: str, kind: ProviderKind) -> str:
-    path = "/anthropic" if kind.name == "anthropic" else "/openai/v1"
-    return url + path

@@ -27,6 +27,10 @@ from midstream.providers.passthrough.api import ProxiedApi, ProxyVendor
 from midstream.providers.sdk_client import ClientOptions
 from midstream.settings.provider_kinds import ProviderKind
 from midstream.settings.providers import ProviderSettings
+from midstream.simulator.anthropic.wire import SimulatedMessages
+from midstream.simulator.openai_chat.wire import SimulatedChat
+from midstream.simulator.openai_responses.wire import SimulatedResponses
+from midstream.simulator.wire import SimulatedApi
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -38,6 +42,7 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
         prompt: returns a conversation as arguments of its SDK; None: agents do not call it.
         vendor: how its servers are spoken to; None: the proxy does not reach it.
         api: its calls that can be runs of a session, through any provider at the proxy.
+        simulated: what answers as it does; `kind.simulator` is its name.
     """
 
     kind: ProviderKind
@@ -45,6 +50,7 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     prompt: Callable[[StepRequest], dict[str, Any]] | None = None
     vendor: ProxyVendor | None = None
     api: ProxiedApi | None = None
+    simulated: type[SimulatedApi] | None = None
 
 
 ROWS: Final = {
@@ -61,6 +67,7 @@ ROWS: Final = {
             prompt=anthropic_request.sdk_prompt,
             vendor=ANTHROPIC,
             api=MESSAGES,
+            simulated=SimulatedMessages,
         ),
         ProviderRow(
             kind=ProviderKind(
@@ -73,6 +80,7 @@ ROWS: Final = {
             prompt=responses_request.sdk_prompt,
             vendor=OPENAI,
             api=RESPONSES,
+            simulated=SimulatedResponses,
         ),
         ProviderRow(
             kind=ProviderKind(
@@ -84,6 +92,7 @@ ROWS: Final = {
             prompt=chat_prompt.sdk_prompt,
             vendor=OPENAI,
             api=CHAT,
+            simulated=SimulatedChat,
         ),
         # Deployments have addresses of their own form, and Azure's SDKs other headers: neither
         # passes through the proxy.
@@ -111,6 +120,16 @@ def provider_kinds() -> dict[str, ProviderKind]:
 def simulated_rows() -> dict[str, ProviderRow]:
     """Return the rows that have a simulated provider, by its name."""
     return {row.kind.simulator: row for row in ROWS.values() if row.kind.simulator is not None}
+
+
+def simulated_apis() -> list[type[SimulatedApi]]:
+    """Return what is simulated, for `create_simulator`."""
+    return [row.simulated for row in ROWS.values() if row.simulated is not None]
+
+
+def simulated_url(url: str, row: ProviderRow) -> str:
+    """Return the base URL of a simulated provider, from that of the simulator."""
+    return url if row.simulated is None else url + row.simulated.base_path
 
 
 def proxied_api(path: str) -> ProxiedApi | None:

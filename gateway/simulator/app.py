@@ -10,8 +10,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Raw
 
-from midstream.simulator.anthropic.request import answer_count_request
-from midstream.simulator.anthropic.wire import AnthropicWire
+from midstream.simulator.anthropic.wire import SimulatedMessages
 from midstream.simulator.connection import (
     Connection,
     CutError,
@@ -30,34 +29,31 @@ from midstream.simulator.directives import (
 from midstream.simulator.failures import RequestError, kind_of_status
 from midstream.simulator.holds import Holds
 from midstream.simulator.journal import Ended, Journal, Observer, RequestRecord
-from midstream.simulator.models import answer_models
-from midstream.simulator.openai_chat.wire import ChatWire
-from midstream.simulator.openai_responses.background import (
-    BackgroundResponse,
-    BackgroundResponses,
-)
-from midstream.simulator.openai_responses.store import ResponseStore
-from midstream.simulator.openai_responses.wire import ResponsesWire
+from midstream.simulator.openai_chat.wire import SimulatedChat
+from midstream.simulator.openai_responses.wire import SimulatedResponses
 from midstream.simulator.player import Clock, Emit, Player, SystemClock
 from midstream.simulator.turn import Conversation, Turn, plan_turn
-from midstream.simulator.wire import Exchange, Wire, encode_json, opaque_text
+from midstream.simulator.wire import Exchange, SimulatedApi, encode_json, opaque_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Sequence
+
+    from midstream.simulator.wire import FollowedAnswer
 
 _MAX_COUNTED_PROMPTS = 1000
 # A real service knows its keys; this one takes any but this.
 _INVALID_KEY = "invalid"
 
-_MESSAGES = "/anthropic/v1/messages"
-_RESPONSES = "/openai/v1/responses"
-_CHAT = "/openai/v1/chat/completions"
+APIS: tuple[type[SimulatedApi], ...] = (SimulatedMessages, SimulatedChat, SimulatedResponses)
+"""Those that are simulated where no others are named."""
+
 _RELEASE = "/sim/release/"
 
 _SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 
 def create_simulator(
+    apis: Iterable[type[SimulatedApi]] = APIS,
     *,
     journal_enabled: bool = False,
     observer: Observer | None = None,
@@ -67,6 +63,7 @@ def create_simulator(
     """Return the simulator as an ASGI application.
 
     Args:
+        apis: what is simulated.
         journal_enabled: serve `GET` and `DELETE /sim/requests`, and `POST /sim/release/NAME`;
             for tests, since requests' bodies are in it.
         observer: called with each request's record when it begins and when it ends.
@@ -74,6 +71,7 @@ def create_simulator(
         seed: what ids are made from; a random one by default.
     """
     return Simulator(
+        [api() for api in apis],
         journal=Journal(observer=observer),
         journal_enabled=journal_enabled,
         clock=clock or SystemClock(),
@@ -84,7 +82,15 @@ def create_simulator(
 class Simulator:
     """ASGI application; `journal` holds what was asked of it."""
 
-    def __init__(self, *, journal: Journal, journal_enabled: bool, clock: Clock, seed: str) -> None:
+    def __init__(
+        self,
+        apis: Sequence[SimulatedApi],
+        *,
+        journal: Journal,
+        journal_enabled: bool,
+        clock: Clock,
+        seed: str,
+    ) -> None:
         self.journal = journal
         self._journal_enabled = journal_enabled
         self._clock = clock
@@ -92,14 +98,8 @@ class Simulator:
         self._ids = count()
         self._failed: OrderedDict[str, int] = OrderedDict()
         self._holds = Holds()
-        self._responses = ResponseStore()
-        self._background = BackgroundResponses()
-        self._responses_wire = ResponsesWire(self._responses)
-        self._wires: Mapping[str, Wire] = {
-            _MESSAGES: AnthropicWire(),
-            _RESPONSES: self._responses_wire,
-            _CHAT: ChatWire(),
-        }
+        self._apis = apis
+        self._calls = {f"{api.base_path}{api.path}": api for api in apis}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection: HTTP, or the lifespan."""
@@ -110,50 +110,65 @@ class Simulator:
 
     async def close(self) -> None:
         """End what is generated in the background."""
-        await self._background.close()
+        for api in self._apis:
+            await api.close()
 
     async def _serve(self, connection: Connection) -> None:
         request_id = self._new_id("req_")
-        wire = self._wire_for(connection.path)
+        api = self._api_for(connection.path)
         try:
             body = await connection.read_body()
             _check_key(connection)
-            if connection.method == "POST" and connection.path in self._wires:
-                await self._serve_model_call(connection, wire, body, request_id)
+            if connection.method == "POST" and connection.path in self._calls:
+                await self._serve_model_call(connection, api, body, request_id)
             elif (found := self._find_background(connection)) is not None:
-                await self._serve_background(connection, found, request_id)
+                await self._serve_background(connection, *found, request_id)
             else:
-                answer = self._answer_lookup(connection, body)
-                await connection.respond(200, answer, _request_id_header(wire, request_id))
+                answer = self._look_up(connection, body)
+                await connection.respond(200, answer, {api.request_id_header: request_id})
         except RequestError as error:
-            await _refuse(connection, wire, error, request_id)
+            await _refuse(connection, api, error, request_id)
         except DisconnectedError:
             return
         except CutError:
             await connection.reset()
 
-    def _wire_for(self, path: str) -> Wire:
-        """Return the wire in whose shape errors of a path are told."""
-        return self._wires.get(path, self._wires[_MESSAGES if "/anthropic/" in path else _CHAT])
+    def _api_for(self, path: str) -> SimulatedApi:
+        """Return the API in whose shape errors of a path are told."""
+        return self._calls.get(path) or next(iter(self._apis_below(path)), self._apis[-1])
+
+    def _apis_below(self, path: str) -> list[SimulatedApi]:
+        """Return the APIs to which a path may belong."""
+        return [api for api in self._apis if path.startswith(f"{api.base_path}/")]
+
+    def _find_background(
+        self, connection: Connection
+    ) -> tuple[SimulatedApi, FollowedAnswer] | None:
+        """Return the answer in the background that a request is about, if it is about one."""
+        for api in self._apis_below(connection.path):
+            path = connection.path.removeprefix(api.base_path)
+            if (found := api.find_background(connection.method, path)) is not None:
+                return api, found
+        return None
 
     async def _serve_model_call(
-        self, connection: Connection, wire: Wire, body: bytes, request_id: str
+        self, connection: Connection, api: SimulatedApi, body: bytes, request_id: str
     ) -> None:
         record = RequestRecord(
             id=request_id,
-            provider=wire.name,
+            provider=api.name,
             path=connection.path,
             started_at=self._clock.unix_time(),
             body_bytes=len(body),
         )
         try:
             try:
-                conversation = wire.read_request(body, connection.headers)
+                conversation = api.read_request(body, connection.headers)
                 record.model, record.body = conversation.model, Raw(body)
             finally:
                 self.journal.open(record)
             await connection.run_while_connected(
-                self._answer(connection, wire, conversation, record)
+                self._answer(connection, api, conversation, record)
             )
             self._close(record, "completed")
         except RequestError as error:
@@ -170,7 +185,7 @@ class Simulator:
     async def _answer(
         self,
         connection: Connection,
-        wire: Wire,
+        api: SimulatedApi,
         conversation: Conversation,
         record: RequestRecord,
     ) -> None:
@@ -181,60 +196,45 @@ class Simulator:
         except DirectiveError as error:
             raise RequestError("invalid", str(error)) from error
         await self._clock.sleep(script.headers_s)
-        if (failure := self._http_failure(wire, script, conversation.prompt)) is not None:
+        if (failure := self._http_failure(api, script, conversation.prompt)) is not None:
             raise failure
         turn = plan_turn(conversation, script, text)
         exchange = Exchange(conversation, int(self._clock.unix_time()), self._new_id)
-        headers = _request_id_header(wire, record.id)
+        headers = {api.request_id_header: record.id}
         record.status = 200
         if conversation.background:
-            response = self._begin_background(script, turn, exchange)
+            response = api.begin_background(script, turn, exchange, self._clock, self._holds)
             if conversation.stream:
-                await self._follow(connection, response, -1, record)
+                await self._follow(connection, api, response, -1, record)
             else:
                 await connection.respond(200, response.body(), headers)
             return
         if conversation.stream:
             await connection.start(200, _SSE_HEADERS | headers)
             emit = _emit_to(connection, record)
-            events = wire.stream(turn, exchange)
+            events = api.stream(turn, exchange)
             player = Player(script, self._clock, emit, self._holds)
-            ending = await player.play(events, wire.error_event)
+            ending = await player.play(events, api.error_event)
             if ending == "cut":
                 raise CutError
             self._close(record, "completed")
             await connection.send(b"", more=False)
             return
         await self._delay_whole(script, turn)
-        await connection.respond(200, wire.body(turn, exchange), headers)
-
-    def _begin_background(
-        self, script: Script, turn: Turn, exchange: Exchange
-    ) -> BackgroundResponse:
-        writer = self._responses_wire.writer(turn, exchange)
-        response_id = str(writer.response["id"])
-        response = BackgroundResponse(
-            response_id, script, self._clock, self._holds, lambda: writer.response
-        )
-        self._background.put(response)
-        response.begin(writer.events(), self._responses_wire.error_event)
-        return response
-
-    def _find_background(self, connection: Connection) -> BackgroundResponse | None:
-        """Return the response in the background that a request is about, if it is about one."""
-        response_id, _, action = connection.path.removeprefix(f"{_RESPONSES}/").partition("/")
-        if (connection.method, action) not in (("GET", ""), ("POST", "cancel")):
-            return None
-        return self._background.find(response_id)
+        await connection.respond(200, api.body(turn, exchange), headers)
 
     async def _serve_background(
-        self, connection: Connection, response: BackgroundResponse, request_id: str
+        self,
+        connection: Connection,
+        api: SimulatedApi,
+        response: FollowedAnswer,
+        request_id: str,
     ) -> None:
         """Answer what is asked of a response after it was begun: its object, events, end."""
         path = f"{connection.path}?{connection.query}" if connection.query else connection.path
         record = RequestRecord(
             id=request_id,
-            provider=self._responses_wire.name,
+            provider=api.name,
             path=path,
             status=200,
             started_at=self._clock.unix_time(),
@@ -245,13 +245,13 @@ class Simulator:
             query = dict(parse_qsl(connection.query))
             if connection.method == "GET" and query.get("stream") == "true":
                 after = int(query.get("starting_after", "-1"))
-                following = self._follow(connection, response, after, record)
+                following = self._follow(connection, api, response, after, record)
                 await connection.run_while_connected(following)
             else:
                 if connection.method == "POST":
                     response.cancel()
                     await response.wait()
-                headers = _request_id_header(self._responses_wire, request_id)
+                headers = {api.request_id_header: request_id}
                 await connection.respond(200, response.body(), headers)
             self._close(record, "completed")
         except DisconnectedError:
@@ -263,11 +263,12 @@ class Simulator:
     async def _follow(
         self,
         connection: Connection,
-        response: BackgroundResponse,
+        api: SimulatedApi,
+        response: FollowedAnswer,
         after: int,
         record: RequestRecord,
     ) -> None:
-        headers = _request_id_header(self._responses_wire, record.id)
+        headers = {api.request_id_header: record.id}
         await connection.start(200, _SSE_HEADERS | headers)
         if await response.follow(after, _emit_to(connection, record)) == "cut":
             raise CutError
@@ -289,17 +290,15 @@ class Simulator:
             if incident.kind in ("cut", "eof"):
                 raise CutError
 
-    def _answer_lookup(self, connection: Connection, body: bytes) -> bytes:
+    def _look_up(self, connection: Connection, body: bytes) -> bytes:
         """Answer what is not a call of a model.
 
         Raises:
             RequestError: there is nothing at that path, or not with that method.
         """
         method, path = connection.method, connection.path
-        if path in self._wires:
+        if path in self._calls:
             raise RequestError("invalid", f"Not allowed to {method} on {path}.", status=405)
-        if path == f"{_MESSAGES}/count_tokens" and method == "POST":
-            return answer_count_request(body)
         if path.startswith(_RELEASE) and method == "POST" and self._journal_enabled:
             self._holds.release(path.removeprefix(_RELEASE))
             return encode_json({})
@@ -307,21 +306,17 @@ class Simulator:
             if method == "DELETE":
                 self.journal.clear()
             return encode_json({"requests": self.journal.records})
-        if method == "GET" and (answer := answer_models(path)) is not None:
-            return answer
-        if method == "GET" and path.startswith(f"{_RESPONSES}/"):
-            response_id = path.removeprefix(f"{_RESPONSES}/")
-            if (stored := self._responses.response(response_id)) is not None:
-                return stored.body
-            raise RequestError("not_found", f"Response with id '{response_id}' not found.")
+        for api in self._apis_below(path):
+            if (answer := api.look_up(method, path.removeprefix(api.base_path), body)) is not None:
+                return answer
         raise RequestError("not_found", f"Invalid URL ({method} {path})")
 
-    def _http_failure(self, wire: Wire, script: Script, prompt: str) -> RequestError | None:
+    def _http_failure(self, api: SimulatedApi, script: Script, prompt: str) -> RequestError | None:
         """Return the failure that a directive asks for, counted for each prompt."""
         failure = script.http
         if failure is None:
             return None
-        key = f"{wire.name}:{prompt}"
+        key = f"{api.name}:{prompt}"
         failed = self._failed.pop(key, 0)
         if failure.times is not None and failed >= failure.times:
             # Forgotten with the success: the same prompt sent again fails again.
@@ -354,17 +349,15 @@ def _check_key(connection: Connection) -> None:
         raise RequestError("auth")
 
 
-async def _refuse(connection: Connection, wire: Wire, error: RequestError, request_id: str) -> None:
-    headers = _request_id_header(wire, request_id)
+async def _refuse(
+    connection: Connection, api: SimulatedApi, error: RequestError, request_id: str
+) -> None:
+    headers = {api.request_id_header: request_id}
     if error.retry_after_s is not None:
         # Both SDKs prefer the first one; other clients know only the second.
         headers["retry-after-ms"] = f"{error.retry_after_s * 1000:.0f}"
         headers["retry-after"] = f"{error.retry_after_s:.0f}"
-    await connection.respond(error.status, wire.error_body(error, request_id), headers)
-
-
-def _request_id_header(wire: Wire, request_id: str) -> dict[str, str]:
-    return {"request-id" if wire.name == "anthropic" else "x-request-id": request_id}
+    await connection.respond(error.status, api.error_body(error, request_id), headers)
 
 
 def _emit_to(connection: Connection, record: RequestRecord) -> Emit:

@@ -1,34 +1,34 @@
-"""The lists of models, in both providers' shapes."""
+"""The list of models, and each of them, in an API's shape."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from midstream.simulator.directives import MODELS
 from midstream.simulator.wire import encode_json
 
-# Both APIs tell when a model was made; the simulator's were made at no time in particular.
-_CREATED = 1_760_000_000
-_CREATED_AT = "2025-10-09T08:53:20Z"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Json = dict[str, object]
 
 
-def answer_models(path: str) -> bytes | None:
-    """Return the body for a models path, None if it is none or the model is unknown."""
-    provider, separator, rest = path.partition("/v1/models")
-    if not separator or provider not in ("/anthropic", "/openai"):
+def answer_models(
+    method: str,
+    path: str,
+    describe: Callable[[str], Json],
+    page_of: Callable[[list[Json]], Json],
+) -> bytes | None:
+    """Return the body for `GET /models` or `/models/NAME`; None for another, or an unknown one.
+
+    Args:
+        method, path: of the request.
+        describe: a model, by its name.
+        page_of: the list of them.
+    """
+    if method != "GET" or not path.startswith("/models"):
         return None
-    describe = _describe_anthropic if provider == "/anthropic" else _describe_openai
-    name = rest.removeprefix("/")
+    name = path.removeprefix("/models").removeprefix("/")
     if name:
         return encode_json(describe(name)) if name in MODELS else None
-    models = [describe(model) for model in MODELS]
-    if provider == "/openai":
-        return encode_json({"object": "list", "data": models})
-    page = {"has_more": False, "first_id": models[0]["id"], "last_id": models[-1]["id"]}
-    return encode_json({"data": models, **page})
-
-
-def _describe_anthropic(name: str) -> dict[str, object]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": _CREATED_AT}
-
-
-def _describe_openai(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "simulator"}
+    return encode_json(page_of([describe(model) for model in MODELS]))

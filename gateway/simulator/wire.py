@@ -1,9 +1,10 @@
-"""What each of the three wires is to the rest of the simulator."""
+"""What an API is to the rest of the simulator."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -12,6 +13,9 @@ from midstream.simulator.failures import RequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from midstream.simulator.directives import Script
+    from midstream.simulator.holds import Holds
+    from midstream.simulator.player import Clock, Emit, Ending
     from midstream.simulator.turn import Conversation, Turn
 
 T = TypeVar("T")
@@ -45,37 +49,85 @@ class Exchange(NamedTuple):
     new_id: Callable[[str], str]
 
 
-class Wire(Protocol):
-    """A provider's request, response and error shapes. Sans-IO and without state."""
+class FollowedAnswer(Protocol):
+    """An answer in the background, which any number of connections may follow."""
 
-    @property
-    def name(self) -> str:
-        """`anthropic`, `openai` or `openai-chat`."""
+    def body(self) -> bytes:
+        """Return its object as it is now."""
         ...
 
+    async def follow(self, after: int, emit: Emit) -> Ending:
+        """Send its events after one of them; see `Player.play` for what is returned."""
+        ...
+
+    def cancel(self) -> None:
+        """End it."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait for its end."""
+        ...
+
+
+class SimulatedApi(ABC):
+    """An API: its paths, and the shapes of its requests, answers and errors. Does no I/O.
+
+    Attributes:
+        name: in the journal: the kind of provider, as in settings.
+        base_path: where its SDK's base URL ends.
+        path: of its calls, below that.
+        request_id_header: the header of an answer that names its request.
+    """
+
+    name: ClassVar[str]
+    base_path: ClassVar[str]
+    path: ClassVar[str]
+    request_id_header: ClassVar[str] = "x-request-id"
+
+    @abstractmethod
     def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
         """Check and understand a request.
 
         Raises:
             RequestError: as the provider would refuse it.
         """
-        ...
 
+    @abstractmethod
     def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
         """Yield the whole answer's events, terminal included."""
-        ...
 
+    @abstractmethod
     def body(self, turn: Turn, exchange: Exchange) -> bytes:
         """Return the answer to a request that does not stream."""
-        ...
 
+    @abstractmethod
     def error_event(self, error: RequestError, sequence: int) -> bytes:
         """Return the event of an error after `sequence` events, framed."""
-        ...
 
+    @abstractmethod
     def error_body(self, error: RequestError, request_id: str) -> bytes:
         """Return the body of an error status."""
-        ...
+
+    def look_up(self, method: str, path: str, body: bytes) -> bytes | None:
+        """Answer another request below the base path; None: it has none.
+
+        Raises:
+            RequestError: there is nothing of that name.
+        """
+        return None
+
+    def begin_background(
+        self, script: Script, turn: Turn, exchange: Exchange, clock: Clock, holds: Holds
+    ) -> FollowedAnswer:
+        """Begin to generate an answer whose request asks for that in the background."""
+        raise NotImplementedError
+
+    def find_background(self, method: str, path: str) -> FollowedAnswer | None:
+        """Return the answer in the background that a request is about, if it is about one."""
+        return None
+
+    async def close(self) -> None:  # noqa: B027 - most generate nothing in the background
+        """End what is generated in the background."""
 
 
 def sse(name: str | None, payload: object) -> bytes:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
-from midstream.simulator.anthropic.request import read_messages_request
+from midstream.simulator.anthropic.request import answer_count_request, read_messages_request
+from midstream.simulator.models import answer_models
 from midstream.simulator.turn import (
     Call,
     Conversation,
@@ -16,7 +17,15 @@ from midstream.simulator.turn import (
     Text,
     Turn,
 )
-from midstream.simulator.wire import Event, Exchange, encode_json, opaque_text, seal, sse
+from midstream.simulator.wire import (
+    Event,
+    Exchange,
+    SimulatedApi,
+    encode_json,
+    opaque_text,
+    seal,
+    sse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,10 +46,19 @@ _STOP_REASONS = {
 }
 
 
-class AnthropicWire:
-    """Implements `Wire`."""
+class SimulatedMessages(SimulatedApi):
+    """The Messages API."""
 
     name = "anthropic"
+    base_path = "/anthropic"
+    path = "/v1/messages"
+    request_id_header = "request-id"
+
+    def look_up(self, method: str, path: str, body: bytes) -> bytes | None:
+        """Answer for the models, and count a request's tokens."""
+        if (method, path) == ("POST", f"{self.path}/count_tokens"):
+            return answer_count_request(body)
+        return answer_models(method, path.removeprefix("/v1"), _describe_model, _page_of_models)
 
     def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
         """Check and understand a request."""
@@ -272,3 +290,13 @@ def _ending(turn: Turn) -> Json:
             "explanation": explanation,
         }
     return ending
+
+
+def _describe_model(name: str) -> Json:
+    # It tells when a model was made; the simulator's were made at no time in particular.
+    return {"type": "model", "id": name, "display_name": name, "created_at": "2025-10-09T08:53:20Z"}
+
+
+def _page_of_models(models: list[Json]) -> Json:
+    ends = {"has_more": False, "first_id": models[0]["id"], "last_id": models[-1]["id"]}
+    return {"data": models, **ends}

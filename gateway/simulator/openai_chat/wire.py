@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Raw, Struct
 
 from midstream.simulator.failures import RequestError
+from midstream.simulator.models import answer_models
 from midstream.simulator.turn import (
     Call,
     Conversation,
@@ -21,6 +22,7 @@ from midstream.simulator.turn import (
 from midstream.simulator.wire import (
     Event,
     Exchange,
+    SimulatedApi,
     decode_request,
     encode_json,
     openai_error,
@@ -86,10 +88,16 @@ class _Request(Struct):
     reasoning_effort: str | None = None
 
 
-class ChatWire:
-    """Implements `Wire`."""
+class SimulatedChat(SimulatedApi):
+    """Chat Completions."""
 
     name = "openai-chat"
+    base_path = "/openai/v1"
+    path = "/chat/completions"
+
+    def look_up(self, method: str, path: str, body: bytes) -> bytes | None:
+        """Answer for the models."""
+        return answer_models(method, path, _describe_model, _page_of_models)
 
     def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
         """Check and understand a request."""
@@ -312,3 +320,12 @@ def _outcomes(messages: Sequence[_Message]) -> Iterator[ToolOutcome]:
         names |= {call.id: call.function.name for call in message.tool_calls or ()}
         if message.role == "tool" and message.tool_call_id is not None:
             yield ToolOutcome(names.get(message.tool_call_id, "?"), _text_of(message))
+
+
+def _describe_model(name: str) -> Json:
+    # It tells when a model was made; the simulator's were made at no time in particular.
+    return {"id": name, "object": "model", "created": 1_760_000_000, "owned_by": "simulator"}
+
+
+def _page_of_models(models: list[Json]) -> Json:
+    return {"object": "list", "data": models}

@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import Raw
 
+from midstream.simulator.failures import RequestError
+from midstream.simulator.openai_responses.background import (
+    BackgroundResponse,
+    BackgroundResponses,
+)
 from midstream.simulator.openai_responses.request import (
     read_responses_request,
     sealed_reasoning,
 )
+from midstream.simulator.openai_responses.store import ResponseStore
 from midstream.simulator.turn import Call, Conversation, Reasoning, Search, Text, Turn
-from midstream.simulator.wire import Event, Exchange, encode_json, openai_error, sse
+from midstream.simulator.wire import Event, Exchange, SimulatedApi, encode_json, openai_error, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from midstream.simulator.failures import RequestError
-    from midstream.simulator.openai_responses.store import ResponseStore
+    from midstream.simulator.directives import Script
+    from midstream.simulator.holds import Holds
+    from midstream.simulator.player import Clock
 
 Json: TypeAlias = dict[str, object]
 
@@ -26,13 +33,46 @@ Json: TypeAlias = dict[str, object]
 _ONE_SUMMARY_PART = 30
 
 
-class ResponsesWire:
-    """Implements `Wire`; finished answers go to `store` unless the request says no."""
+class SimulatedResponses(SimulatedApi):
+    """The Responses API; finished answers are stored unless the request says no."""
 
     name = "openai"
+    base_path = "/openai/v1"
+    path = "/responses"
 
-    def __init__(self, store: ResponseStore) -> None:
-        self._store = store
+    def __init__(self) -> None:
+        self._store = ResponseStore()
+        self._background = BackgroundResponses()
+
+    def look_up(self, method: str, path: str, body: bytes) -> bytes | None:
+        """Return a stored answer."""
+        if method != "GET" or not path.startswith(f"{self.path}/"):
+            return None
+        response_id = path.removeprefix(f"{self.path}/")
+        if (stored := self._store.response(response_id)) is None:
+            raise RequestError("not_found", f"Response with id '{response_id}' not found.")
+        return stored.body
+
+    def begin_background(
+        self, script: Script, turn: Turn, exchange: Exchange, clock: Clock, holds: Holds
+    ) -> BackgroundResponse:
+        """See `SimulatedApi`."""
+        writer = self.writer(turn, exchange)
+        response_id = str(writer.response["id"])
+        response = BackgroundResponse(response_id, script, clock, holds, lambda: writer.response)
+        self._background.put(response)
+        response.begin(writer.events(), self.error_event)
+        return response
+
+    def find_background(self, method: str, path: str) -> BackgroundResponse | None:
+        """See `SimulatedApi`."""
+        response_id, _, action = path.removeprefix(f"{self.path}/").partition("/")
+        asked = (method, action) in (("GET", ""), ("POST", "cancel"))
+        return self._background.find(response_id) if asked else None
+
+    async def close(self) -> None:
+        """End what is generated in the background."""
+        await self._background.close()
 
     def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
         """Check and understand a request."""
