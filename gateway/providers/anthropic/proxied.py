@@ -12,7 +12,7 @@ from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames
 from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.passthrough.api import ProxiedApi, ProxyVendor
-from midstream.providers.passthrough.call import NO_JSON, CallBody, ModelCall, UserMessage
+from midstream.providers.passthrough.call import NO_JSON, CallBody, ModelCall, UserSaid
 from midstream.providers.passthrough.content import (
     ToolResult,
     data_url,
@@ -63,12 +63,12 @@ def _read_call(body: bytes) -> ModelCall:
     return request.call(request.messages or (), _read_message)
 
 
-def _read_message(raw: Raw) -> UserMessage | Sequence[ToolResult]:
+def _read_message(raw: Raw) -> UserSaid | Sequence[ToolResult]:
     """Read a message; the results of tools are in one of the user's."""
     message = _message.decode(raw)
     if message.role != "user":
         return ()
-    return _results_in(message.content) or UserMessage(shown_parts(message.content, _CONTENT))
+    return _results_in(message.content) or UserSaid(shown_parts(message.content, _CONTENT))
 
 
 def _results_in(content: Raw) -> list[ToolResult]:

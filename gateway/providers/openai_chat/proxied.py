@@ -13,7 +13,7 @@ from midstream.providers.openai.proxied import CONTENT
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.passthrough.api import ProxiedApi
-from midstream.providers.passthrough.call import NO_JSON, CallBody, ModelCall, UserMessage
+from midstream.providers.passthrough.call import NO_JSON, CallBody, ModelCall, UserSaid
 from midstream.providers.passthrough.content import ToolResult, result_of, shown_parts
 from midstream.providers.passthrough.ending import STOPPED_COMMENT, STOPPED_FIELD
 from midstream.providers.stream.loose import Side, reader
@@ -48,11 +48,11 @@ def _read_call(body: bytes) -> ModelCall:
     return request.call(request.messages or (), _read_message)
 
 
-def _read_message(raw: Raw) -> UserMessage | Sequence[ToolResult]:
+def _read_message(raw: Raw) -> UserSaid | Sequence[ToolResult]:
     message = _message.decode(raw)
     if message.role == "tool" and message.tool_call_id is not None:
         return [result_of(message.tool_call_id, message.content)]
-    return UserMessage(shown_parts(message.content, CONTENT)) if message.role == "user" else ()
+    return UserSaid(shown_parts(message.content, CONTENT)) if message.role == "user" else ()
 
 
 def _translator(

@@ -14,7 +14,7 @@ from midstream.providers.openai_responses.prompt.tools import tooling
 from midstream.providers.openai_responses.stream.items import ItemPlaces
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.passthrough.api import ProxiedApi
-from midstream.providers.passthrough.call import NO_JSON, CallBody, ModelCall, UserMessage
+from midstream.providers.passthrough.call import NO_JSON, CallBody, ModelCall, UserSaid
 from midstream.providers.passthrough.content import ToolResult, result_of, shown_parts
 from midstream.providers.passthrough.ending import STOPPED_COMMENT, STOPPED_FIELD, named_event
 from midstream.providers.stream.loose import Side, reader
@@ -56,11 +56,11 @@ def _read_call(body: bytes) -> ModelCall:
     return request.call(items, _read_item)
 
 
-def _read_item(raw: Raw) -> UserMessage | Sequence[ToolResult]:
+def _read_item(raw: Raw) -> UserSaid | Sequence[ToolResult]:
     item = _item.decode(raw)
     if item.call_id is not None and (item.type or "").endswith("_output"):
         return [result_of(item.call_id, item.output)]
-    return UserMessage(shown_parts(item.content, CONTENT)) if item.role == "user" else ()
+    return UserSaid(shown_parts(item.content, CONTENT)) if item.role == "user" else ()
 
 
 def _translator(

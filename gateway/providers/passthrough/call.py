@@ -39,7 +39,7 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     tools: Sequence[ToolSpec] = ()
 
 
-class UserMessage(Struct, frozen=True):
+class UserSaid(Struct, frozen=True):
     """The user's message, as parts of a UIMessage."""
 
     parts: Sequence[Raw]
@@ -63,7 +63,7 @@ class CallBody(Struct):
     tools: list[Raw] | None = None
 
     def call(
-        self, items: Sequence[Raw], read: Callable[[Raw], UserMessage | Sequence[ToolResult]]
+        self, items: Sequence[Raw], read: Callable[[Raw], UserSaid | Sequence[ToolResult]]
     ) -> ModelCall:
         """Return the call.
 
@@ -76,7 +76,7 @@ class CallBody(Struct):
         goes_on = False
         for index, raw in enumerate(reversed(items)):
             found = read(raw)
-            if isinstance(found, UserMessage):
+            if isinstance(found, UserSaid):
                 said = found.parts
                 break
             if found:
