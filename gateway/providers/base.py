@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, structs
 from midstream.errors import ProviderError
 from midstream.protocol.chunks import AnyChunk, FinishReason, Json
 from midstream.protocol.messages import UIMessage
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -30,7 +30,7 @@ from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.openai_responses.prompt.request import responses_request
 from midstream.providers.openai_responses.prompt.tools import tooling
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 from tests.conformance.deviations import deviates
 from tests.support.processes import REPOSITORY
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from midstream.errors import GatewayError
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
     Json = dict[str, Any]
 

@@ -22,7 +22,7 @@ from midstream.providers.failures.reported import failure_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 
 class _Said(Struct):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from midstream.agents.base import Interrupted, RunMemory
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 
 class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -50,7 +50,7 @@ from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.errors import LocalProtocolError
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest, Usage
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence

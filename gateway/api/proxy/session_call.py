@@ -20,9 +20,9 @@ from midstream.errors import GatewayError, RunStoppedError
 from midstream.ids import part_id
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.failures.errors import secrets_in
+from midstream.providers.part_ids import PartIds
 from midstream.providers.passthrough.api import read_call
 from midstream.providers.passthrough.reader import EventsReader, WholeReader
-from midstream.providers.stream.part_ids import PartIds
 from midstream.sessions.sentences import STOPPED
 from midstream.sessions.spending import cost_of_call
 from midstream.sessions.types import CallRequest

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from midstream.errors import GatewayError
     from midstream.providers.base import Translator
+    from midstream.providers.part_ids import PartIds
     from midstream.providers.passthrough.api import Header
     from midstream.providers.passthrough.content import Block, BlockReaders
-    from midstream.providers.stream.part_ids import PartIds
 
     Json = dict[str, Any]
 

@@ -32,9 +32,9 @@ from midstream.providers.failures.reported import failure_in, reports_failure
 from midstream.providers.openai.failures import UNREADABLE_EVENT
 from midstream.providers.openai.usage import chat_usage
 from midstream.providers.openai_chat.tool_deltas import ToolCallDelta, ToolCallDeltas
+from midstream.providers.part_ids import PartIds
 from midstream.providers.stream.loose import Side, read_loosely
 from midstream.providers.stream.odd_events import OddEvents
-from midstream.providers.stream.part_ids import PartIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

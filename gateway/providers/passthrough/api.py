@@ -15,7 +15,7 @@ from midstream.providers.stream.unstreamed import EventsOf
 
 if TYPE_CHECKING:
     from midstream.providers.base import Translator
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 Header = tuple[bytes, bytes]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from midstream.errors import GatewayError
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepResult
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
     from midstream.sessions.proxied.run import ProxiedRun
 
 

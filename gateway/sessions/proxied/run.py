@@ -34,7 +34,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 from midstream.sessions.proxied.call import ProxiedCall
 from midstream.sessions.sentences import LEFT_SENTENCE, OUTAGE_SENTENCE, PARALLEL, STOPPED
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from midstream.providers.anthropic.stream.citations import Citations
     from midstream.providers.anthropic.stream.events import Citation
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 
 class OpenReasoning:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from midstream.errors import ProviderError
     from midstream.providers.anthropic.tool_names import ToolNames
     from midstream.providers.conversation.tool_calls import ToolCalls
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 UNREADABLE_EVENT: Final = (
     "unable to read a part of what the model provider answered; the answer may be incomplete"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from midstream.providers.base import Usage
     from midstream.providers.conversation.tool_calls import ToolCalls
     from midstream.providers.openai_chat.compatible.dialect import ThinkingField
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 
 class _Delta(Struct):

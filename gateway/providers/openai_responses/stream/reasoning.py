@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from midstream.providers.openai_responses.stream.events import Reasoning
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
 
 
 class _State(Enum):

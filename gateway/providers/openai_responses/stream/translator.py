@@ -40,9 +40,9 @@ from midstream.providers.openai_responses.stream.endings import take_end
 from midstream.providers.openai_responses.stream.items import ItemPlaces
 from midstream.providers.openai_responses.stream.reasoning import ReasoningItems
 from midstream.providers.openai_responses.stream.step_state import StepTools, Tooling
+from midstream.providers.part_ids import PartIds
 from midstream.providers.stream.loose import read_loosely, reader
 from midstream.providers.stream.odd_events import OddEvents
-from midstream.providers.stream.part_ids import PartIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

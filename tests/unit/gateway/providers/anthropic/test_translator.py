@@ -31,7 +31,7 @@ from midstream.providers.anthropic.stream.translator import AnthropicTranslator
 from midstream.providers.anthropic.tool_names import ToolNames, api_name, api_type
 from midstream.providers.base import ToolSpec
 from midstream.providers.conversation.tool_calls import ToolCalls
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 
 SECRET = "what the provider says of itself"  # noqa: S105
 START: dict[str, Any] = {

@@ -25,7 +25,7 @@ from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,10 +29,10 @@ from midstream.providers.openai_chat.compatible.dialect import (
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_chat.proxied import CHAT
+from midstream.providers.part_ids import PartIds
 from midstream.providers.passthrough.api import read_call
 from midstream.providers.passthrough.reader import EventsReader, WholeReader
 from midstream.providers.sdk_client import ClientOptions
-from midstream.providers.stream.part_ids import PartIds
 from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:

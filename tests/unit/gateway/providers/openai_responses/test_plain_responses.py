@@ -20,9 +20,9 @@ from midstream.providers.openai_responses.prompt.request import responses_reques
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
 from midstream.providers.openai_responses.proxied import RESPONSES
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
+from midstream.providers.part_ids import PartIds
 from midstream.providers.passthrough.api import read_call
 from midstream.providers.passthrough.reader import EventsReader, WholeReader
-from midstream.providers.stream.part_ids import PartIds
 from tests.unit.gateway.providers.openai.upstream import Exchange, provider_at, upstream
 
 if TYPE_CHECKING:

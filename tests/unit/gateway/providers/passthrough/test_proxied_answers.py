@@ -16,10 +16,10 @@ from midstream.protocol.writer import ChunkWriter
 from midstream.providers.anthropic.proxied import MESSAGES
 from midstream.providers.openai_chat.proxied import CHAT
 from midstream.providers.openai_responses.proxied import RESPONSES
+from midstream.providers.part_ids import PartIds
 from midstream.providers.passthrough.api import read_call
 from midstream.providers.passthrough.ending import STOPPED_FIELD
 from midstream.providers.passthrough.reader import EventsReader, WholeReader
-from midstream.providers.stream.part_ids import PartIds
 from midstream.simulator import create_simulator
 from tests.support.provider_calls import APIS, PATHS, body_for, events_in, final_of
 

@@ -17,8 +17,8 @@ from midstream.providers.conversation.tool_calls import ToolCalls
 from midstream.providers.openai_chat.compatible.translator import OpenAICompatibleTranslator
 from midstream.providers.openai_chat.translator import OpenAIChatTranslator
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
+from midstream.providers.part_ids import PartIds
 from midstream.providers.stream.loose import Side, read_loosely
-from midstream.providers.stream.part_ids import PartIds
 from tests.integration.endings.answers import APIS, call, end, text
 
 if TYPE_CHECKING:

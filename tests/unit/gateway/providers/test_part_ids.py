@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from midstream.providers.stream.part_ids import PartIds
+from midstream.providers.part_ids import PartIds
 
 
 def test_wanted_id_is_given_once() -> None:
