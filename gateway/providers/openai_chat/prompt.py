@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.conversation.call_names import MAX_CHAT_CALL_ID, MAX_OPENAI_NAME, fitting
@@ -32,13 +32,13 @@ from midstream.providers.openai.results import result_text
 from midstream.providers.openai.schema import answer_schema, normalized_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from midstream.providers.base import StepRequest, ToolSpec
 
 _Json = dict[str, object]
 
-PARAMETERS: Final = {
+_PARAMETERS: Final = {
     "max_output_tokens": "max_tokens",
     "temperature": "temperature",
     "top_p": "top_p",
@@ -62,24 +62,14 @@ _TOOL_CHOICES: Final = ("auto", "none", "required")
 def chat_request(request: StepRequest) -> bytes:
     """Return the body of `POST /chat/completions` for a step, as JSON."""
     traits = model_traits(request.model)
-    functions = [tool for tool in request.tools if tool.provider_type is None]
-    body: _Json = {
-        "model": request.model,
-        **renamed(request.parameters, PARAMETERS),
-        "messages": _messages(request, traits),
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if functions:
-        body["tools"] = [_function(tool) for tool in functions]
-        body["tool_choice"] = chat_tool_choice(request.tool_choice or "auto")
+    body = begun_request(request, _messages(request, traits), normalized_schema)
     effort = traits.effort(request.parameters.get("reasoning"), but="max")
     if effort is not None:
         body["reasoning_effort"] = effort
     if (asked := answer_schema(request.parameters)) is not None:
         kind, fields = asked
         body["response_format"] = {"type": kind, **({kind: fields} if fields else {})}
-    if functions and traits.chat_tools_need_no_reasoning:
+    if "tools" in body and traits.chat_tools_need_no_reasoning:
         body["reasoning_effort"] = "none"
     body |= request.provider_options
     drop_sampling(body, traits, body.get("reasoning_effort"), more=_NOT_FOR_REASONING)
@@ -96,8 +86,32 @@ def sdk_prompt(request: StepRequest) -> dict[str, Any]:
     return {"messages": msgspec.json.decode(chat_request(request))["messages"]}
 
 
-def _function(tool: ToolSpec) -> _Json:
-    function: _Json = {"name": tool.name, "parameters": normalized_schema(tool.input_schema)}
+def begun_request(
+    request: StepRequest, messages: list[_Json], schema_of: Callable[[Raw], object]
+) -> _Json:
+    """Return what all servers' requests have.
+
+    Args:
+        request: the step.
+        messages: the conversation.
+        schema_of: returns a tool's schema as the server takes it.
+    """
+    body: _Json = {
+        "model": request.model,
+        **renamed(request.parameters, _PARAMETERS),
+        "messages": messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    functions = [tool for tool in request.tools if tool.provider_type is None]
+    if functions:
+        body["tools"] = [_function(tool, schema_of(tool.input_schema)) for tool in functions]
+        body["tool_choice"] = _tool_choice(request.tool_choice or "auto")
+    return body
+
+
+def _function(tool: ToolSpec, parameters: object) -> _Json:
+    function: _Json = {"name": tool.name, "parameters": parameters}
     if tool.description:
         function["description"] = tool.description
     if tool.options.strict is not None:
@@ -105,8 +119,7 @@ def _function(tool: ToolSpec) -> _Json:
     return {"type": "function", "function": function}
 
 
-def chat_tool_choice(name: str) -> object:
-    """Return the API's `tool_choice` for one of the three words, or a tool's name."""
+def _tool_choice(name: str) -> object:
     return name if name in _TOOL_CHOICES else {"type": "function", "function": {"name": name}}
 
 

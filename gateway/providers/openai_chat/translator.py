@@ -11,7 +11,7 @@ a warning.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -68,29 +68,44 @@ class Annotation(Struct):
     url_citation: _UrlCitation | None = None
 
 
-class _Delta(Struct):
+class _PlainDelta(Struct):
     content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
     annotations: Side[list[Annotation] | None] = None
 
 
-class _Choice(Struct):
-    delta: _Delta | None = None
+DeltaT = TypeVar("DeltaT")
+ChoiceT = TypeVar("ChoiceT")
+
+
+class ChatChoice(Struct, Generic[DeltaT]):
+    """One of the answers; only the first one is read."""
+
+    delta: DeltaT | None = None
     finish_reason: Side[str | None] = None
     error: Raw = NO_JSON
 
 
-class _Chunk(Struct):
-    # In the order in which they come: so they are found without a search.
+class ChatChunk(Struct, Generic[ChoiceT]):
+    """An event. Its fields have the order in which they come: they are found without a search."""
+
     id: Side[str | None] = None
     model: Side[str | None] = None
-    choices: list[_Choice] | UnsetType | None = UNSET
+    choices: list[ChoiceT] | UnsetType | None = UNSET
     usage: Raw = NO_JSON
     error: Raw = NO_JSON
 
 
-_decoder = msgspec.json.Decoder(_Chunk)
+class _PlainChoice(ChatChoice[_PlainDelta]):
+    pass
+
+
+class _PlainChunk(ChatChunk[_PlainChoice]):
+    pass
+
+
+_decoder = msgspec.json.Decoder(_PlainChunk)
 
 
 class OpenAIChatTranslator(OddEvents):
@@ -103,8 +118,8 @@ class OpenAIChatTranslator(OddEvents):
         send_sources: whether sources are wanted.
     """
 
-    event_type: ClassVar[type[Struct]] = _Chunk
-    """What events are read as: `_Chunk`, or what has its fields."""
+    event_type: ClassVar[type[Struct]] = _PlainChunk
+    """What events are read as: `_PlainChunk`, or what has its fields."""
 
     decoder: ClassVar[msgspec.json.Decoder[Any]] = _decoder
     """Of such events."""
@@ -252,7 +267,7 @@ class OpenAIChatTranslator(OddEvents):
     def _usage_in(self, usage: Raw) -> Usage | None:
         return chat_usage(usage)
 
-    def _translate(self, choice: _Choice) -> list[AnyChunk]:
+    def _translate(self, choice: _PlainChoice) -> list[AnyChunk]:
         if choice.finish_reason is not None:
             self._take_reason(choice)
         delta = choice.delta

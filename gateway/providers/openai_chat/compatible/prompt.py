@@ -35,21 +35,19 @@ from midstream.providers.conversation.messages import (
     UserMessage,
     model_messages,
 )
-from midstream.providers.openai.options import renamed
 from midstream.providers.openai.results import result_text
 from midstream.providers.openai_chat.prompt import (
     AUDIO_FORMATS,
-    PARAMETERS,
+    begun_request,
     call_arguments,
     called_in,
-    chat_tool_choice,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from midstream.protocol.chunks import Json
-    from midstream.providers.base import StepRequest, ToolSpec
+    from midstream.providers.base import StepRequest
     from midstream.providers.openai_chat.compatible.dialect import Dialect
 
 _Json = dict[str, Any]
@@ -71,17 +69,7 @@ _thought_decoder: Final = msgspec.json.Decoder(_Thought)
 
 def compatible_request(request: StepRequest, dialect: Dialect) -> bytes:
     """Return the body of `POST /chat/completions` for a step, as JSON."""
-    functions = [tool for tool in request.tools if tool.provider_type is None]
-    body: _Json = {
-        "model": request.model,
-        **renamed(request.parameters, PARAMETERS),
-        "messages": _messages(request, dialect),
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if functions:
-        body["tools"] = [_function(tool) for tool in functions]
-        body["tool_choice"] = chat_tool_choice(request.tool_choice or "auto")
+    body = begun_request(request, _messages(request, dialect), lambda schema: schema)
     level = request.parameters.get("reasoning")
     if level is not None and level != "provider-default":
         body["reasoning_effort"] = level
@@ -91,15 +79,6 @@ def compatible_request(request: StepRequest, dialect: Dialect) -> bytes:
         body["response_format"] = {"type": "json_object"}
     body |= request.provider_options
     return msgspec.json.encode(body)
-
-
-def _function(tool: ToolSpec) -> _Json:
-    function: _Json = {"name": tool.name, "parameters": tool.input_schema}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.options.strict is not None:
-        function["strict"] = tool.options.strict
-    return {"type": "function", "function": function}
 
 
 def _messages(request: StepRequest, dialect: Dialect) -> list[_Json]:

@@ -11,8 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.openai_chat import tool_deltas as plain
-from midstream.providers.openai_chat.tool_deltas import FunctionDelta, ToolCallDeltas
+from midstream.providers.openai_chat.tool_deltas import FunctionDelta, ToolCallDelta, ToolCallDeltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from midstream.providers.conversation.tool_calls import ToolCalls
 
 
-class ToolCallDelta(plain.ToolCallDelta):
+class CompatibleToolCallDelta(ToolCallDelta):
     """More of a call. `extra_content`: what its vendor adds."""
 
     extra_content: Raw = Raw()
@@ -61,7 +60,7 @@ class CompatibleToolCalls:
         self._held: dict[int, _Held] = {}
         self._named: set[int] = set()
 
-    def receive(self, delta: ToolCallDelta) -> list[AnyChunk]:
+    def receive(self, delta: CompatibleToolCallDelta) -> list[AnyChunk]:
         """Take a delta and return its chunks: none before the call has a name.
 
         Raises:

@@ -27,10 +27,15 @@ from midstream.protocol.chunks import (
 from midstream.providers.openai.usage import chat_usage
 from midstream.providers.openai_chat.compatible.reasoning_details import ReasoningDetails
 from midstream.providers.openai_chat.compatible.tool_deltas import (
+    CompatibleToolCallDelta,
     CompatibleToolCalls,
-    ToolCallDelta,
 )
-from midstream.providers.openai_chat.translator import NO_JSON, Annotation, OpenAIChatTranslator
+from midstream.providers.openai_chat.translator import (
+    Annotation,
+    ChatChoice,
+    ChatChunk,
+    OpenAIChatTranslator,
+)
 from midstream.providers.stream.loose import Side
 
 if TYPE_CHECKING:
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from midstream.providers.part_ids import PartIds
 
 
-class _Delta(Struct):
+class _CompatibleDelta(Struct):
     # Parts and details may be anything, and a thought of another shape is no reason to lose the
     # words beside it: what cannot be read is passed over.
     content: str | list[Any] | None = None
@@ -50,25 +55,19 @@ class _Delta(Struct):
     reasoning: Side[str | None] = None
     reasoning_details: Side[list[Any] | None] = None
     refusal: str | bool | None = None
-    tool_calls: list[ToolCallDelta] | None = None
+    tool_calls: list[CompatibleToolCallDelta] | None = None
     annotations: Side[list[Annotation] | None] = None
 
 
-class _Choice(Struct):
-    delta: _Delta | None = None
-    finish_reason: Side[str | None] = None
-    error: Raw = NO_JSON
+class _CompatibleChoice(ChatChoice[_CompatibleDelta]):
+    pass
 
 
-class _Chunk(Struct):
-    id: Side[str | None] = None
-    model: Side[str | None] = None
-    choices: list[_Choice] | UnsetType | None = UNSET
-    usage: Raw = NO_JSON
-    error: Raw = NO_JSON
+class _CompatibleChunk(ChatChunk[_CompatibleChoice]):
+    pass
 
 
-_decoder: Final = msgspec.json.Decoder(_Chunk)
+_decoder: Final = msgspec.json.Decoder(_CompatibleChunk)
 
 
 class OpenAICompatibleTranslator(OpenAIChatTranslator):
@@ -83,8 +82,8 @@ class OpenAICompatibleTranslator(OpenAIChatTranslator):
         thinking_field: where thinking was found; None if there was none.
     """
 
-    event_type = _Chunk
-    decoder: ClassVar[msgspec.json.Decoder[_Chunk]] = _decoder
+    event_type = _CompatibleChunk
+    decoder: ClassVar[msgspec.json.Decoder[_CompatibleChunk]] = _decoder
     text_part = "txt-0"
 
     def __init__(
@@ -126,7 +125,7 @@ class OpenAICompatibleTranslator(OpenAIChatTranslator):
     def _usage_in(self, usage: Raw) -> Usage | None:
         return chat_usage(usage, counts_cache_writes=False)
 
-    def _translate(self, choice: _Choice) -> list[AnyChunk]:  # type: ignore[override]
+    def _translate(self, choice: _CompatibleChoice) -> list[AnyChunk]:  # type: ignore[override]
         if choice.finish_reason is not None:
             self._take_reason(choice)
         chunks = [] if self._held is None else self._start()
@@ -179,7 +178,7 @@ class OpenAICompatibleTranslator(OpenAIChatTranslator):
 
     # -- thinking
 
-    def _think_beside(self, delta: _Delta, chunks: list[AnyChunk]) -> None:
+    def _think_beside(self, delta: _CompatibleDelta, chunks: list[AnyChunk]) -> None:
         """Take the thinking that does not stand in the content."""
         if delta.reasoning_content is not None:
             if delta.reasoning_content:
