@@ -13,27 +13,27 @@ from msgspec import Raw
 from midstream.simulator.anthropic.wire import SimulatedMessages
 from midstream.simulator.connection import (
     Connection,
-    CutError,
     DisconnectedError,
     Receive,
+    ResetError,
     Scope,
     Send,
     serve_lifespan,
 )
 from midstream.simulator.directives import (
     MISSING_MODEL,
+    AnswerScript,
     DirectiveError,
-    Script,
     script_for,
 )
 from midstream.simulator.failures import RequestError, kind_of_status
-from midstream.simulator.holds import Holds
+from midstream.simulator.holds import AnswerHolds
 from midstream.simulator.journal import Ended, Journal, Observer, RequestRecord
 from midstream.simulator.openai_chat.wire import SimulatedChat
 from midstream.simulator.openai_responses.wire import SimulatedResponses
 from midstream.simulator.player import Clock, Emit, Player, SystemClock
-from midstream.simulator.turn import Conversation, Turn, plan_turn
-from midstream.simulator.wire import Exchange, SimulatedApi, encode_json, opaque_text
+from midstream.simulator.turn import ModelRequest, PlannedAnswer, plan_turn
+from midstream.simulator.wire import Asked, SimulatedApi, encode_json, opaque_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,7 +97,7 @@ class Simulator:
         self._seed = seed
         self._ids = count()
         self._failed: OrderedDict[str, int] = OrderedDict()
-        self._holds = Holds()
+        self._holds = AnswerHolds()
         self._apis = apis
         self._calls = {f"{api.base_path}{api.path}": api for api in apis}
 
@@ -130,7 +130,7 @@ class Simulator:
             await _refuse(connection, api, error, request_id)
         except DisconnectedError:
             return
-        except CutError:
+        except ResetError:
             await connection.reset()
 
     def _api_for(self, path: str) -> SimulatedApi:
@@ -186,7 +186,7 @@ class Simulator:
         self,
         connection: Connection,
         api: SimulatedApi,
-        conversation: Conversation,
+        conversation: ModelRequest,
         record: RequestRecord,
     ) -> None:
         if conversation.model == MISSING_MODEL:
@@ -199,7 +199,7 @@ class Simulator:
         if (failure := self._http_failure(api, script, conversation.prompt)) is not None:
             raise failure
         turn = plan_turn(conversation, script, text)
-        exchange = Exchange(conversation, int(self._clock.unix_time()), self._new_id)
+        exchange = Asked(conversation, int(self._clock.unix_time()), self._new_id)
         headers = {api.request_id_header: record.id}
         record.status = 200
         if conversation.background:
@@ -216,7 +216,7 @@ class Simulator:
             player = Player(script, self._clock, emit, self._holds)
             ending = await player.play(events, api.error_event)
             if ending == "cut":
-                raise CutError
+                raise ResetError
             self._close(record, "completed")
             await connection.send(b"", more=False)
             return
@@ -271,11 +271,11 @@ class Simulator:
         headers = {api.request_id_header: record.id}
         await connection.start(200, _SSE_HEADERS | headers)
         if await response.follow(after, _emit_to(connection, record)) == "cut":
-            raise CutError
+            raise ResetError
         self._close(record, "completed")
         await connection.send(b"", more=False)
 
-    async def _delay_whole(self, script: Script, turn: Turn) -> None:
+    async def _delay_whole(self, script: AnswerScript, turn: PlannedAnswer) -> None:
         """Take the time that a stream would, and meet the incidents that one would meet."""
         pace_s = turn.output_tokens / script.rate if script.rate else 0.0
         stalls_s = sum(incident.duration_s for incident in script.incidents)
@@ -288,7 +288,7 @@ class Simulator:
             if incident.kind == "hold":
                 await self._holds.wait(incident.name)
             if incident.kind in ("cut", "eof"):
-                raise CutError
+                raise ResetError
 
     def _look_up(self, connection: Connection, body: bytes) -> bytes:
         """Answer what is not a call of a model.
@@ -311,7 +311,9 @@ class Simulator:
                 return answer
         raise RequestError("not_found", f"Invalid URL ({method} {path})")
 
-    def _http_failure(self, api: SimulatedApi, script: Script, prompt: str) -> RequestError | None:
+    def _http_failure(
+        self, api: SimulatedApi, script: AnswerScript, prompt: str
+    ) -> RequestError | None:
         """Return the failure that a directive asks for, counted for each prompt."""
         failure = script.http
         if failure is None:

@@ -25,7 +25,7 @@ class DisconnectedError(Exception):
     """The client went away."""
 
 
-class CutError(Exception):
+class ResetError(Exception):
     """The connection is to be reset."""
 
 

@@ -75,7 +75,7 @@ class ToolAsk(Struct, frozen=True):
     step: int | None = None
 
 
-class Script(Struct, frozen=True, kw_only=True):
+class AnswerScript(Struct, frozen=True, kw_only=True):
     """How to answer one request. `rate`: deltas a second, 0 as fast as possible."""
 
     tokens: int | None = None
@@ -97,7 +97,7 @@ class Script(Struct, frozen=True, kw_only=True):
 class Directed(NamedTuple):
     """A message's script, and its text without directives."""
 
-    script: Script
+    script: AnswerScript
     text: str
 
 
@@ -137,13 +137,13 @@ def script_for(model: str, prompt: str) -> Directed:
     return Directed(script, directed.text)
 
 
-def read_directives(text: str, base: Script | None = None) -> Directed:
+def read_directives(text: str, base: AnswerScript | None = None) -> Directed:
     """Apply the directives in `text` to `base`, in their order.
 
     Raises:
         DirectiveError: a directive cannot be read.
     """
-    script = base or Script()
+    script = base or AnswerScript()
     kept: list[str] = []
     at = 0
     for head in _HEAD.finditer(text):
@@ -181,7 +181,7 @@ def _read_tool(text: str, start: int) -> tuple[int, ToolAsk]:
     return closing.end(), ToolAsk(match[1], arguments, step)
 
 
-def _apply(script: Script, words: list[str]) -> Script:
+def _apply(script: AnswerScript, words: list[str]) -> AnswerScript:
     values = {key: value for key, _, value in (word.partition("=") for word in words)}
     for key, value in values.items():
         if key in _MODIFIERS:
@@ -213,7 +213,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _incident(kind: IncidentKind, script: Script, value: str, words: Mapping[str, str]) -> Script:
+def _incident(
+    kind: IncidentKind, script: AnswerScript, value: str, words: Mapping[str, str]
+) -> AnswerScript:
     if kind == "error" and value not in KINDS:
         raise ValueError(f"it must be one of {', '.join(KINDS)}")
     if kind == "hold" and not _NAME.fullmatch(value):
@@ -227,7 +229,7 @@ def _incident(kind: IncidentKind, script: Script, value: str, words: Mapping[str
     return replace(script, incidents=(*script.incidents, incident))
 
 
-def _http(script: Script, value: str, words: Mapping[str, str]) -> Script:
+def _http(script: AnswerScript, value: str, words: Mapping[str, str]) -> AnswerScript:
     status = int(value)
     if not 400 <= status <= 599:
         raise ValueError("it must be between 400 and 599")
@@ -236,13 +238,13 @@ def _http(script: Script, value: str, words: Mapping[str, str]) -> Script:
     return replace(script, http=HttpFailure(status, times, retry_after_s))
 
 
-def _rate(script: Script, value: str, _: Mapping[str, str]) -> Script:
+def _rate(script: AnswerScript, value: str, _: Mapping[str, str]) -> AnswerScript:
     if not 0 <= (rate := float(value)) <= 1_000_000:
         raise ValueError("it must be between 0 and 1000000")
     return replace(script, rate=rate)
 
 
-_Parser = Callable[[Script, str, Mapping[str, str]], Script]
+_Parser = Callable[[AnswerScript, str, Mapping[str, str]], AnswerScript]
 
 _PARSERS: Mapping[str, _Parser] = {
     "tokens": lambda s, v, _: replace(s, tokens=_count(v), long_s=None),
@@ -261,7 +263,7 @@ _PARSERS: Mapping[str, _Parser] = {
     # Read by `_read_tool`: its input is JSON. Here so that the word is known.
     "tool": lambda s, v, _: s,
 }
-_FLAGS: Mapping[str, Callable[[Script, Mapping[str, str]], Script]] = {
+_FLAGS: Mapping[str, Callable[[AnswerScript, Mapping[str, str]], AnswerScript]] = {
     "echo": lambda s, _: replace(s, echo=True),
     "refuse": lambda s, _: replace(s, refuse=True),
     "cut": lambda s, w: _incident("cut", s, "", w),

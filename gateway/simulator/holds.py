@@ -16,7 +16,7 @@ HOLD_LIMIT_S: Final = 600.0
 _MOST_NAMES: Final = 1000
 
 
-class Holds:
+class AnswerHolds:
     """Holds by name; one that was released stays so. Remembers the latest thousand."""
 
     def __init__(self, limit_s: float = HOLD_LIMIT_S) -> None:

@@ -11,9 +11,9 @@ from midstream.simulator.failures import RequestError
 from midstream.simulator.words.prose import Dice
 
 if TYPE_CHECKING:
-    from midstream.simulator.directives import Incident, Script
-    from midstream.simulator.holds import Holds
-    from midstream.simulator.wire import Event
+    from midstream.simulator.directives import AnswerScript, Incident
+    from midstream.simulator.holds import AnswerHolds
+    from midstream.simulator.wire import FramedEvent
 
 Ending = Literal["completed", "cut"]
 
@@ -69,7 +69,7 @@ class Player:
     written as fast as they are taken, many at a time.
     """
 
-    def __init__(self, script: Script, clock: Clock, emit: Emit, holds: Holds) -> None:
+    def __init__(self, script: AnswerScript, clock: Clock, emit: Emit, holds: AnswerHolds) -> None:
         self._script = script
         self._clock = clock
         self._emit = emit
@@ -81,7 +81,7 @@ class Player:
         self._events = 0
         self._due_s = 0.0
 
-    async def play(self, events: Iterator[Event], error_event: ErrorEvent) -> Ending:
+    async def play(self, events: Iterator[FramedEvent], error_event: ErrorEvent) -> Ending:
         """Play to the end, or to the incident that ends it."""
         dice = Dice("jitter")
         interval_s = 1 / self._script.rate if self._script.rate else 0.0

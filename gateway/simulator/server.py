@@ -65,11 +65,15 @@ async def serve_simulator(
         yield base_url
     finally:
         server.close()
-        tasks = list(state.tasks)
-        for connection in list(state.connections):
-            connection.transport.abort()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _drop(state)
         await simulator.close()
         await server.wait_closed()
+
+
+async def _drop(state: ServerState) -> None:
+    tasks = list(state.tasks)
+    for connection in list(state.connections):
+        connection.transport.abort()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -24,7 +24,7 @@ from midstream.simulator.words.prose import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from midstream.simulator.directives import Script, ToolAsk
+    from midstream.simulator.directives import AnswerScript, ToolAsk
 
 StopKind = Literal["end", "length", "tools", "refusal", "stop_sequence"]
 
@@ -53,7 +53,7 @@ class ToolOutcome(Struct, frozen=True):
     text: str
 
 
-class Conversation(Struct, frozen=True, kw_only=True):
+class ModelRequest(Struct, frozen=True, kw_only=True):
     """A request, whatever its wire.
 
     Attributes:
@@ -94,7 +94,7 @@ class Source(Struct, frozen=True):
     excerpt: str
 
 
-class Reasoning(Struct, frozen=True):
+class Thoughts(Struct, frozen=True):
     """Thinking, before anything else."""
 
     pieces: tuple[str, ...]
@@ -121,10 +121,10 @@ class Call(Struct, frozen=True):
     pieces: tuple[str, ...]
 
 
-Part: TypeAlias = Reasoning | Search | Text | Call
+Part: TypeAlias = Thoughts | Search | Text | Call
 
 
-class Turn(Struct, frozen=True, kw_only=True):
+class PlannedAnswer(Struct, frozen=True, kw_only=True):
     """The whole answer. Token counts add up: a piece is a token."""
 
     parts: tuple[Part, ...]
@@ -139,7 +139,7 @@ class Turn(Struct, frozen=True, kw_only=True):
 _REFUSAL = "I cannot help with that request, but I am glad to help with something else."
 
 
-def plan_turn(conversation: Conversation, script: Script, text: str) -> Turn:
+def plan_turn(conversation: ModelRequest, script: AnswerScript, text: str) -> PlannedAnswer:
     """Decide the answer to a request.
 
     Args:
@@ -152,7 +152,7 @@ def plan_turn(conversation: Conversation, script: Script, text: str) -> Turn:
     refusal: tuple[str, ...] = ()
     thinking = script.reasoning or (REQUESTED_REASONING if conversation.wants_reasoning else 0)
     if thinking:
-        parts.append(Reasoning(take_pieces(write_thoughts(text), thinking)))
+        parts.append(Thoughts(take_pieces(write_thoughts(text), thinking)))
     calls = _calls(conversation, script)
     if script.refuse:
         stop, refusal = "refusal", tuple(split_pieces(_REFUSAL))
@@ -171,7 +171,7 @@ def count_tokens(lines: Iterable[Line]) -> int:
     return sum(4 + len(line.text) // 4 for line in lines)
 
 
-def _answer(conversation: Conversation, script: Script, text: str) -> tuple[str, ...]:
+def _answer(conversation: ModelRequest, script: AnswerScript, text: str) -> tuple[str, ...]:
     if script.echo:
         lines = (f"{line.role}: {_one_line(line.text)}" for line in conversation.lines)
         return tuple(split_pieces("\n".join(lines)))
@@ -220,7 +220,7 @@ def _one_line(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _calls(conversation: Conversation, script: Script) -> list[Part]:
+def _calls(conversation: ModelRequest, script: AnswerScript) -> list[Part]:
     step = conversation.rounds + 1
     calls: list[Part] = []
     for ask in script.tools:
@@ -276,7 +276,7 @@ def _example_input(schema: Raw) -> str:
     return json.dumps(example)
 
 
-def _searched(script: Script, text: str) -> list[Part]:
+def _searched(script: AnswerScript, text: str) -> list[Part]:
     """A search, and an answer that quotes each page once."""
     sources = tuple(
         page if number <= len(_PAGES) else replace(page, url=f"{page.url}#{number}")
@@ -301,7 +301,7 @@ _PAGES = (
         "HTML Standard: Server-sent events",
         "https://html.spec.whatwg.org/multipage/server-sent-events.html",
         "Events may carry an id. A browser whose connection was lost connects again by itself, and "
-        "sends the last id that it has seen in the header Last-Event-ID.",
+        "sends the last id that it has seen in the header Last-FramedEvent-ID.",
     ),
     Source(
         "Redis: Streams",
@@ -331,8 +331,8 @@ _PAGES = (
 
 
 def _measured(
-    conversation: Conversation, parts: list[Part], stop: StopKind, refusal: tuple[str, ...]
-) -> Turn:
+    conversation: ModelRequest, parts: list[Part], stop: StopKind, refusal: tuple[str, ...]
+) -> PlannedAnswer:
     """Apply the request's limits to the parts, and count."""
     parts, sequence = _until_stop_sequence(parts, conversation.stop_sequences)
     if sequence is not None:
@@ -346,12 +346,12 @@ def _measured(
             continue
         pieces = part.pieces[: left - spent]
         spent += len(pieces)
-        reasoning += len(pieces) if isinstance(part, Reasoning) else 0
+        reasoning += len(pieces) if isinstance(part, Thoughts) else 0
         kept.append(_with_pieces(part, pieces))
         if len(pieces) < len(part.pieces):
             stop, sequence = "length", None
             break
-    return Turn(
+    return PlannedAnswer(
         parts=tuple(kept),
         stop=stop,
         input_tokens=count_tokens(conversation.lines),
@@ -362,10 +362,10 @@ def _measured(
     )
 
 
-def _with_pieces(part: Reasoning | Text | Call, pieces: tuple[str, ...]) -> Part:
+def _with_pieces(part: Thoughts | Text | Call, pieces: tuple[str, ...]) -> Part:
     match part:
-        case Reasoning():
-            return Reasoning(pieces)
+        case Thoughts():
+            return Thoughts(pieces)
         case Text():
             return Text(pieces, part.cited)
         case Call():

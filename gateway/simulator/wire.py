@@ -13,10 +13,10 @@ from midstream.simulator.failures import RequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from midstream.simulator.directives import Script
-    from midstream.simulator.holds import Holds
+    from midstream.simulator.directives import AnswerScript
+    from midstream.simulator.holds import AnswerHolds
     from midstream.simulator.player import Clock, Emit, Ending
-    from midstream.simulator.turn import Conversation, Turn
+    from midstream.simulator.turn import ModelRequest, PlannedAnswer
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 encode_json = msgspec.json.Encoder().encode
 
 
-class Event(NamedTuple):
+class FramedEvent(NamedTuple):
     """One server-sent event, framed; `delta` says that it carries a piece of the answer.
 
     Without bytes it is a piece that the wire does not show: it takes its time all the same.
@@ -35,7 +35,7 @@ class Event(NamedTuple):
     delta: bool = False
 
 
-class Exchange(NamedTuple):
+class Asked(NamedTuple):
     """What an answer needs to know beside its turn.
 
     Attributes:
@@ -44,7 +44,7 @@ class Exchange(NamedTuple):
         new_id: makes an id with the prefix given; never the same twice.
     """
 
-    request: Conversation
+    request: ModelRequest
     created: int
     new_id: Callable[[str], str]
 
@@ -85,7 +85,7 @@ class SimulatedApi(ABC):
     request_id_header: ClassVar[str] = "x-request-id"
 
     @abstractmethod
-    def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
+    def read_request(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """Check and understand a request.
 
         Raises:
@@ -93,11 +93,11 @@ class SimulatedApi(ABC):
         """
 
     @abstractmethod
-    def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
+    def stream(self, turn: PlannedAnswer, exchange: Asked) -> Iterator[FramedEvent]:
         """Yield the whole answer's events, terminal included."""
 
     @abstractmethod
-    def body(self, turn: Turn, exchange: Exchange) -> bytes:
+    def body(self, turn: PlannedAnswer, exchange: Asked) -> bytes:
         """Return the answer to a request that does not stream."""
 
     @abstractmethod
@@ -117,7 +117,12 @@ class SimulatedApi(ABC):
         return None
 
     def begin_background(
-        self, script: Script, turn: Turn, exchange: Exchange, clock: Clock, holds: Holds
+        self,
+        script: AnswerScript,
+        turn: PlannedAnswer,
+        exchange: Asked,
+        clock: Clock,
+        holds: AnswerHolds,
     ) -> FollowedAnswer:
         """Begin to generate an answer whose request asks for that in the background."""
         raise NotImplementedError

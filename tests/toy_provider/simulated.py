@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from midstream.simulator.turn import Conversation, Line, Text
-from midstream.simulator.wire import Event, SimulatedApi, decode_request, encode_json, sse
+from midstream.simulator.turn import Line, ModelRequest, Text
+from midstream.simulator.wire import FramedEvent, SimulatedApi, decode_request, encode_json, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from midstream.simulator.failures import RequestError
-    from midstream.simulator.turn import Turn
-    from midstream.simulator.wire import Exchange
+    from midstream.simulator.turn import PlannedAnswer
+    from midstream.simulator.wire import Asked
 
 
 class _Turn(Struct):
@@ -35,23 +35,23 @@ class SimulatedToy(SimulatedApi):
     base_path = "/toy"
     path = "/speak"
 
-    def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
+    def read_request(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """Check and understand a request."""
         request = decode_request(body, _Request)
-        return Conversation(
+        return ModelRequest(
             model=request.model,
             lines=tuple(Line(turn.who, turn.says) for turn in request.turns),
             prompt=request.turns[-1].says if request.turns else "",
             stream=request.stream,
         )
 
-    def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
+    def stream(self, turn: PlannedAnswer, exchange: Asked) -> Iterator[FramedEvent]:
         """Yield the whole answer's events."""
         for piece in _pieces(turn):
-            yield Event(sse(None, {"word": piece}), delta=True)
-        yield Event(sse(None, {"over": True, "words": turn.output_tokens}))
+            yield FramedEvent(sse(None, {"word": piece}), delta=True)
+        yield FramedEvent(sse(None, {"over": True, "words": turn.output_tokens}))
 
-    def body(self, turn: Turn, exchange: Exchange) -> bytes:
+    def body(self, turn: PlannedAnswer, exchange: Asked) -> bytes:
         """Return the answer to a request that does not stream."""
         return encode_json({"text": "".join(_pieces(turn)), "words": turn.output_tokens})
 
@@ -64,7 +64,7 @@ class SimulatedToy(SimulatedApi):
         return encode_json({"trouble": error.message})
 
 
-def _pieces(turn: Turn) -> Iterator[str]:
+def _pieces(turn: PlannedAnswer) -> Iterator[str]:
     for part in turn.parts:
         if isinstance(part, Text):
             yield from part.pieces

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from midstream.aio.idle_timeout import IdleTimeout
     from midstream.api.context import Api, CurrentApi
-    from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
+    from midstream.providers.passthrough.upstreams import Upstream, UpstreamAnswer, Upstreams
     from midstream.sessions.access import Caller
     from midstream.settings.sections import ProxySettings
 
@@ -194,7 +194,7 @@ async def _find(upstreams: Upstreams, target: Target) -> Upstream:
     return upstream
 
 
-async def _forward(answer: Answer, response: ProxyExchange) -> None:
+async def _forward(answer: UpstreamAnswer, response: ProxyExchange) -> None:
     await response.start(answer.status, response_headers(answer.headers))
     while data := await answer.read():
         await response.write(data)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.passthrough.api import ProxiedApi
     from midstream.providers.passthrough.call import ModelCall
-    from midstream.providers.passthrough.upstreams import Answer, Upstream, Upstreams
+    from midstream.providers.passthrough.upstreams import Upstream, UpstreamAnswer, Upstreams
     from midstream.sessions.access import Caller
     from midstream.sessions.contract import CallInRun, ProxiedService
 
@@ -161,7 +161,7 @@ class SessionCall:
         return passing
 
     async def _answer(
-        self, call: ModelCall, step: CallInRun, answer: Answer, response: ProxyExchange
+        self, call: ModelCall, step: CallInRun, answer: UpstreamAnswer, response: ProxyExchange
     ) -> None:
         reader = self._reader_of(call, step, answer)
         headers = response_headers(answer.headers)
@@ -191,7 +191,9 @@ class SessionCall:
         await step.settled()
         await response.write(last + rest, more=False)
 
-    async def _pass_unread(self, step: CallInRun, answer: Answer, response: ProxyExchange) -> None:
+    async def _pass_unread(
+        self, step: CallInRun, answer: UpstreamAnswer, response: ProxyExchange
+    ) -> None:
         """Forward an answer that is an error or cannot be read; note the error."""
         begin = bytearray()
         try:
@@ -204,7 +206,7 @@ class SessionCall:
             self._fail(step, answer, bytes(begin[:MAX_ERROR_BYTES]))
         await response.write(b"", more=False)
 
-    def _fail(self, step: CallInRun, answer: Answer, begin: bytes) -> None:
+    def _fail(self, step: CallInRun, answer: UpstreamAnswer, begin: bytes) -> None:
         failure = answer.failure(begin, self._secrets)
         comes_again = _is_tried_again(answer.status)
         if comes_again:
@@ -214,7 +216,7 @@ class SessionCall:
         step.fail(failure, comes_again=comes_again)
 
     def _reader_of(
-        self, call: ModelCall, step: CallInRun, answer: Answer
+        self, call: ModelCall, step: CallInRun, answer: UpstreamAnswer
     ) -> EventsReader | WholeReader | None:
         """Return the reader of the answer; None for an error or a compressed body."""
         if answer.status != 200 or answer.is_compressed:
@@ -244,7 +246,7 @@ class SessionCall:
 
 
 async def _read_along(
-    reader: EventsReader | WholeReader, step: CallInRun, answer: Answer, response: ProxyExchange
+    reader: EventsReader | WholeReader, step: CallInRun, answer: UpstreamAnswer, response: ProxyExchange
 ) -> bytes:
     """Forward an answer up to its last event or piece, and return the rest.
 

@@ -41,12 +41,12 @@ class _MessagesBody(CallBody):
     messages: list[Raw] | None = None
 
 
-class _GivenMessage(Struct):
+class _CallMessage(Struct):
     role: str | None = None
     content: Raw = NO_JSON
 
 
-class _GivenBlock(Struct):
+class _CallBlock(Struct):
     type: str | None = None
     tool_use_id: str | None = None
     content: Raw = NO_JSON
@@ -54,8 +54,8 @@ class _GivenBlock(Struct):
 
 
 _body = msgspec.json.Decoder(_MessagesBody)
-_message = msgspec.json.Decoder(_GivenMessage)
-_blocks = msgspec.json.Decoder(list[_GivenBlock])
+_message = msgspec.json.Decoder(_CallMessage)
+_blocks = msgspec.json.Decoder(list[_CallBlock])
 
 
 def _read_call(body: bytes) -> ModelCall:

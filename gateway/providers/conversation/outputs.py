@@ -51,15 +51,15 @@ class Content(Struct, tag="content"):
     value: Raw
 
 
-class _Mark(Struct, rename="camel"):
+class _OutputMark(Struct, rename="camel"):
     model_output: Raw
 
 
-class _Metadata(Struct):
-    midstream: _Mark | None = None
+class _OutputMetadata(Struct):
+    midstream: _OutputMark | None = None
 
 
-_metadata_decoder: Final = msgspec.json.Decoder(_Metadata)
+_metadata_decoder: Final = msgspec.json.Decoder(_OutputMetadata)
 _content_decoder: Final = msgspec.json.Decoder(Content)
 _parts_decoder: Final = msgspec.json.Decoder(list[OutputPart])
 

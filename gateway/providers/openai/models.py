@@ -33,7 +33,7 @@ _EFFORTS_OF_GPT_5: Final = (
 """By the minor version; the last is that of all later ones."""
 
 
-class ModelTraits(Struct, frozen=True, kw_only=True):
+class GptTraits(Struct, frozen=True, kw_only=True):
     """How a model is talked to.
 
     Attributes:
@@ -71,17 +71,17 @@ class ModelTraits(Struct, frozen=True, kw_only=True):
         return next(effort for effort in nearest if effort in efforts)
 
 
-def model_traits(model: str) -> ModelTraits:
+def model_traits(model: str) -> GptTraits:
     """Return what a model's name tells."""
     if _O_SERIES.match(model):
-        return ModelTraits(reasons=True)
+        return GptTraits(reasons=True)
     gpt = _GPT.fullmatch(model)
     if gpt is None:
         search = model.startswith(("gpt-4o-search-preview", "gpt-4o-mini-search-preview"))
-        return ModelTraits(chat_temperature=not search)
+        return GptTraits(chat_temperature=not search)
     major, minor, variant = int(gpt[1]), int(gpt[2] or 0), gpt[3] or ""
     chats = gpt[2] is None and variant.startswith("chat")
-    return ModelTraits(
+    return GptTraits(
         reasons=major >= _REASONING_SINCE and not chats,
         samples_without_reasoning=model in _CAN_SKIP_REASONING or (major == 5 and minor >= 1),
         chat_tools_need_no_reasoning=major == 5 and minor >= 6,

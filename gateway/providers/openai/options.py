@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from midstream.protocol.chunks import Json
-    from midstream.providers.openai.models import ModelTraits
+    from midstream.providers.openai.models import GptTraits
 
 _SAMPLING: Final = ("temperature", "top_p")
 
 
-class Caller(Struct, rename="camel"):
+class ProgramCaller(Struct, rename="camel"):
     """Who called a function: the model, or a program that it wrote."""
 
     type: str
@@ -34,7 +34,7 @@ class PartOptions(Struct, rename="camel"):
     encrypted_content: str | None = None
     namespace: str | None = None
     is_async: bool | None = msgspec.field(name="async", default=None)
-    caller: Caller | None = None
+    caller: ProgramCaller | None = None
     image_detail: str | None = None
     prompt_cache_breakpoint: Raw = Raw()
     parallel_tool_call: Raw = Raw()
@@ -47,12 +47,12 @@ class PartOptions(Struct, rename="camel"):
         return {"prompt_cache_breakpoint": self.prompt_cache_breakpoint}
 
 
-class _Metadata(Struct):
+class _OpenAIMetadata(Struct):
     openai: PartOptions | None = None
 
 
 _NO_OPTIONS: Final = PartOptions()
-_decoder = msgspec.json.Decoder(_Metadata)
+_decoder = msgspec.json.Decoder(_OpenAIMetadata)
 
 
 def part_options(metadata: Json | UnsetType) -> PartOptions:
@@ -66,7 +66,7 @@ def part_options(metadata: Json | UnsetType) -> PartOptions:
 
 
 def drop_sampling(
-    body: dict[str, object], traits: ModelTraits, effort: object, *, more: tuple[str, ...] = ()
+    body: dict[str, object], traits: GptTraits, effort: object, *, more: tuple[str, ...] = ()
 ) -> None:
     """Remove what a model that reasons does not take.
 

@@ -26,7 +26,7 @@ from midstream.providers.conversation.messages import (
     UserMessage,
     model_messages,
 )
-from midstream.providers.openai.models import ModelTraits, model_traits
+from midstream.providers.openai.models import GptTraits, model_traits
 from midstream.providers.openai.options import drop_sampling, part_options, renamed
 from midstream.providers.openai.results import result_text
 from midstream.providers.openai.schema import answer_schema, normalized_schema
@@ -123,7 +123,7 @@ def _tool_choice(name: str) -> object:
     return name if name in _TOOL_CHOICES else {"type": "function", "function": {"name": name}}
 
 
-def _messages(request: StepRequest, traits: ModelTraits) -> list[_Json]:
+def _messages(request: StepRequest, traits: GptTraits) -> list[_Json]:
     messages: list[_Json] = []
     if request.system is not None:
         messages.append({"role": traits.system_role, "content": request.system})
@@ -145,7 +145,7 @@ def called_in(messages: Sequence[Mapping[str, object]]) -> set[str]:
 
 
 def _converted(
-    message: SystemMessage | UserMessage | AssistantMessage, traits: ModelTraits
+    message: SystemMessage | UserMessage | AssistantMessage, traits: GptTraits
 ) -> list[_Json]:
     if isinstance(message, SystemMessage):
         breakpoint = part_options(message.metadata).cache_breakpoint

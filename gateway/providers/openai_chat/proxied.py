@@ -33,14 +33,14 @@ class _ChatBody(CallBody):
     messages: list[Raw] | None = None
 
 
-class _ChatMessage(Struct):
+class _ChatCallMessage(Struct):
     role: str | None = None
     content: Raw = NO_JSON
     tool_call_id: str | None = None
 
 
 _body = msgspec.json.Decoder(_ChatBody)
-_message = msgspec.json.Decoder(_ChatMessage)
+_message = msgspec.json.Decoder(_ChatCallMessage)
 
 
 def _read_call(body: bytes) -> ModelCall:
@@ -80,19 +80,19 @@ def events_of_chat(answer: Json) -> Iterator[Json]:
         yield {**head, "choices": [ending], "usage": answer.get("usage")}
 
 
-class _Choice(Struct):
+class _PassedChoice(Struct):
     index: Side[int] = 0
     finish_reason: Side[str | None] = None
 
 
-class _ChatChunk(Struct):
+class _PassedChunk(Struct):
     id: Side[str | None] = None
     created: Side[int | None] = None
     model: Side[str | None] = None
-    choices: list[_Choice] | None = None
+    choices: list[_PassedChoice] | None = None
 
 
-_read_chat = reader(_ChatChunk)
+_read_chat = reader(_PassedChunk)
 
 
 class ChatEnding:

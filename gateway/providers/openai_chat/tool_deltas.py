@@ -46,7 +46,7 @@ class ToolCallDelta(Struct):
     function: FunctionDelta | None = None
 
 
-class _Arguments(Struct):
+class _StreamedArguments(Struct):
     """Whether streamed arguments hold a complete object or array.
 
     By structure and not by parsing: a number that parses may be the start of a longer one.
@@ -90,10 +90,10 @@ class _Arguments(Struct):
                 self.complete = not self.stack
 
 
-class _Call(Struct):
+class _OpenCall(Struct):
     id: str
     name: str
-    arguments: _Arguments
+    arguments: _StreamedArguments
     index: int | None = None
     wraps: bool = False
     wire_ids: set[str] = field(default_factory=set)
@@ -105,7 +105,7 @@ class _Ambiguous(Exception):
     """A delta that could belong to several calls."""
 
 
-_Found: TypeAlias = "_Call | None"
+_Found: TypeAlias = "_OpenCall | None"
 
 
 class ToolCallDeltas:
@@ -119,7 +119,7 @@ class ToolCallDeltas:
         """Begin a step."""
         self._calls = calls
         self._new_id = new_id
-        self._tracked: list[_Call] = []
+        self._tracked: list[_OpenCall] = []
         self._used_ids: set[str] = set()
 
     def receive(self, delta: ToolCallDelta, metadata: Json | UnsetType = UNSET) -> list[AnyChunk]:
@@ -181,7 +181,7 @@ class ToolCallDeltas:
                 )
         return chunks
 
-    def _opened(self, wrapper: _Call) -> list[AnyChunk]:
+    def _opened(self, wrapper: _OpenCall) -> list[AnyChunk]:
         """Return the calls inside a wrapper, which was held back; itself if it is none."""
         text = wrapper.arguments.text
         inside = [
@@ -198,14 +198,14 @@ class ToolCallDeltas:
 
     def _begin(
         self, wire_id: str | None, index: int | None, name: str, text: str
-    ) -> tuple[_Call, list[AnyChunk]]:
+    ) -> tuple[_OpenCall, list[AnyChunk]]:
         call_id = wire_id if wire_id is not None and wire_id not in self._used_ids else None
         call_id = call_id or self._new_id()
         self._used_ids.add(call_id)
-        arguments = _Arguments()
+        arguments = _StreamedArguments()
         arguments.append(text)
         wraps = is_parallel_wrapper(name, self._calls.declared)
-        call = _Call(call_id, name, arguments, index, wraps)
+        call = _OpenCall(call_id, name, arguments, index, wraps)
         self._tracked.append(call)
         if wraps:
             return call, []
@@ -245,12 +245,12 @@ class ToolCallDeltas:
 
     def _find_by_id(
         self,
-        known: list[_Call],
-        matching: list[_Call],
+        known: list[_OpenCall],
+        matching: list[_OpenCall],
         index: int | None,
         name: str | None,
         begins: bool,
-        at_index: list[_Call],
+        at_index: list[_OpenCall],
     ) -> _Found:
         if index is None:
             named = [call for call in known if name is None or call.name == name]
@@ -264,7 +264,7 @@ class ToolCallDeltas:
         return _choose(known, begins=False)
 
 
-def _choose(calls: Iterable[_Call], begins: bool) -> _Found:
+def _choose(calls: Iterable[_OpenCall], begins: bool) -> _Found:
     """Return the one call that can go on, or None if none of them can.
 
     Args:

@@ -85,12 +85,12 @@ class ResponsePoint(Struct, frozen=True, omit_defaults=True):
     events: tuple[str, ...] = ()
 
 
-class _Head(Struct):
+class _EventNumber(Struct):
     type: Side[str] = ""
     sequence_number: Side[int | None] = None
 
 
-_read_head = reader(_Head)
+_read_head = reader(_EventNumber)
 _point_decoder: Final = msgspec.json.Decoder(ResponsePoint)
 
 
@@ -130,7 +130,7 @@ class FollowedResponse:
         try:
             head = _read_head(event)
         except UNREADABLE:
-            head = _Head()
+            head = _EventNumber()
         if head.sequence_number is not None:
             if head.sequence_number <= self.sequence:
                 return []

@@ -12,9 +12,12 @@ from midstream.providers.forms import enter_either
 from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.openai.hosts import is_openai
 from midstream.providers.openai_responses.background import cancel_background, open_background
-from midstream.providers.openai_responses.prompt.input_items import DEFERRING_KINDS
 from midstream.providers.openai_responses.prompt.request import is_stored, responses_request
-from midstream.providers.openai_responses.prompt.tools import answered_approvals, tooling
+from midstream.providers.openai_responses.prompt.tools import (
+    DEFERRING_KINDS,
+    answered_approvals,
+    tooling,
+)
 from midstream.providers.openai_responses.proxied import events_of_response
 from midstream.providers.openai_responses.stream.translator import OpenAIResponsesTranslator
 from midstream.providers.sdk_client import ClientOptions

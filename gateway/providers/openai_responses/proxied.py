@@ -32,7 +32,7 @@ class _ResponsesBody(CallBody):
     input: Raw = NO_JSON
 
 
-class _InputItem(Struct):
+class _CallItem(Struct):
     type: str | None = None
     role: str | None = None
     content: Raw = NO_JSON
@@ -41,7 +41,7 @@ class _InputItem(Struct):
 
 
 _body = msgspec.json.Decoder(_ResponsesBody)
-_item = msgspec.json.Decoder(_InputItem)
+_item = msgspec.json.Decoder(_CallItem)
 _items = msgspec.json.Decoder(list[Raw])
 
 

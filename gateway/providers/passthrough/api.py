@@ -10,7 +10,7 @@ from msgspec import Struct
 from midstream.errors import GatewayError, InvalidRequestError
 from midstream.protocol.codec import UNREADABLE
 from midstream.providers.passthrough.call import ModelCall
-from midstream.providers.passthrough.ending import Ending
+from midstream.providers.passthrough.ending import StreamEnding
 from midstream.providers.stream.unstreamed import EventsOf
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ProxiedApi(Struct, frozen=True, kw_only=True):
     path: str
     read_call: Callable[[bytes], ModelCall]
     translator: MakeTranslator
-    ending: Callable[[Callable[[], str]], Ending]
+    ending: Callable[[Callable[[], str]], StreamEnding]
     events_of: EventsOf
     last_event: bytes
 

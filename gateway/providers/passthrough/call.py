@@ -45,14 +45,14 @@ class UserSaid(Struct, frozen=True):
     parts: Sequence[Raw]
 
 
-class _Function(Struct):
+class _DeclaredFunction(Struct):
     name: str = ""
 
 
-class _Tool(Struct):
+class _DeclaredTool(Struct):
     type: str | None = None
     name: str | None = None
-    function: _Function | None = None
+    function: _DeclaredFunction | None = None
 
 
 class CallBody(Struct):
@@ -93,7 +93,7 @@ class CallBody(Struct):
         )
 
 
-_tool = msgspec.json.Decoder(_Tool)
+_tool = msgspec.json.Decoder(_DeclaredTool)
 
 
 def _declared(raw: Raw) -> ToolSpec | None:

@@ -18,7 +18,7 @@ STOPPED_FIELD: Final = "midstream_stopped"
 STOPPED_COMMENT: Final = b": midstream-stopped\n\n"
 
 
-class Ending(Protocol):
+class StreamEnding(Protocol):
     """Follows one stream."""
 
     def receive(self, event: bytes) -> None:

@@ -79,7 +79,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
         return [*kept, self.vendor.key_header(self.key)]
 
 
-class Answer:
+class UpstreamAnswer:
     """A response whose body has not been read.
 
     Attributes:
@@ -209,7 +209,7 @@ class Upstreams:
         url: str,
         headers: Headers,
         body: bytes | AsyncIterator[bytes] | None,
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[UpstreamAnswer]:
         """Send a request, and enter when its answer begins; leaving closes it at once.
 
         An answer that is complete is read on for a moment, in the background.
@@ -239,7 +239,7 @@ class Upstreams:
                     allow_redirects=False,
                     timeout=ClientTimeout(total=None, sock_connect=limits.connect_s),
                 )
-        answer = Answer(response, upstream.limits)
+        answer = UpstreamAnswer(response, upstream.limits)
         try:
             yield answer
         finally:

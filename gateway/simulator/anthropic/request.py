@@ -8,9 +8,9 @@ from msgspec import Raw, Struct
 
 from midstream.simulator.failures import RequestError
 from midstream.simulator.turn import (
-    Conversation,
     DeclaredTool,
     Line,
+    ModelRequest,
     ToolOutcome,
     count_tokens,
 )
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-class _Block(Struct):
+class _GivenBlock(Struct):
     """Any content block of a request; what its type does not use stays empty."""
 
     type: str
@@ -29,18 +29,18 @@ class _Block(Struct):
     name: str = ""
     input: Raw = Raw(b"{}")
     tool_use_id: str = ""
-    content: str | list[_Block] | None = None
+    content: str | list[_GivenBlock] | None = None
     thinking: str = ""
     signature: str = ""
     is_error: bool = False
 
 
-class _Message(Struct):
+class _GivenMessage(Struct):
     role: str
-    content: str | list[_Block]
+    content: str | list[_GivenBlock]
 
 
-class _Tool(Struct):
+class _MessagesTool(Struct):
     name: str
     # Empty for the API's own tools. (`Raw | None` would take null only.)
     input_schema: Raw = Raw(b"")
@@ -51,13 +51,13 @@ class _Thinking(Struct):
     type: str
 
 
-class _Request(Struct):
+class _MessagesRequest(Struct):
     model: str
     max_tokens: int
-    messages: list[_Message]
+    messages: list[_GivenMessage]
     stream: bool = False
-    system: str | list[_Block] | None = None
-    tools: list[_Tool] = []
+    system: str | list[_GivenBlock] | None = None
+    tools: list[_MessagesTool] = []
     thinking: _Thinking | None = None
     stop_sequences: list[str] | None = None
     thread: Raw = Raw(b"null")
@@ -65,11 +65,11 @@ class _Request(Struct):
 
 class _CountRequest(Struct):
     model: str
-    messages: list[_Message]
-    system: str | list[_Block] | None = None
+    messages: list[_GivenMessage]
+    system: str | list[_GivenBlock] | None = None
 
 
-def read_messages_request(body: bytes, headers: Mapping[str, str]) -> Conversation:
+def read_messages_request(body: bytes, headers: Mapping[str, str]) -> ModelRequest:
     """Check and understand `POST /v1/messages`.
 
     Raises:
@@ -77,7 +77,7 @@ def read_messages_request(body: bytes, headers: Mapping[str, str]) -> Conversati
     """
     if "anthropic-version" not in headers:
         raise RequestError("invalid", "anthropic-version: header is required")
-    request = decode_request(body, _Request)
+    request = decode_request(body, _MessagesRequest)
     if request.max_tokens < 1:
         raise RequestError("invalid", "max_tokens: must be greater than or equal to 1")
     if bytes(request.thread) != b"null":
@@ -90,7 +90,7 @@ def read_messages_request(body: bytes, headers: Mapping[str, str]) -> Conversati
         )
     _check_messages(request.messages)
     latest = _latest_prompt(request.messages)
-    return Conversation(
+    return ModelRequest(
         model=request.model,
         lines=tuple(_lines(request.system, request.messages)),
         prompt=_text_of(request.messages[latest].content),
@@ -114,21 +114,21 @@ def answer_count_request(body: bytes) -> bytes:
     return encode_json({"input_tokens": count_tokens(_lines(request.system, request.messages))})
 
 
-def _content(message: _Message) -> Sequence[_Block]:
+def _content(message: _GivenMessage) -> Sequence[_GivenBlock]:
     return message.content if isinstance(message.content, list) else ()
 
 
-def _uses(message: _Message) -> set[str]:
+def _uses(message: _GivenMessage) -> set[str]:
     return {block.id for block in _content(message) if block.type == "tool_use"}
 
 
-def _text_of(content: str | Sequence[_Block] | None) -> str:
+def _text_of(content: str | Sequence[_GivenBlock] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(block.text for block in content if block.type == "text" and block.text)
 
 
-def _latest_prompt(messages: Sequence[_Message]) -> int:
+def _latest_prompt(messages: Sequence[_GivenMessage]) -> int:
     """Return the index of the last message in which a person said something."""
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].role == "user" and _text_of(messages[index].content):
@@ -136,7 +136,7 @@ def _latest_prompt(messages: Sequence[_Message]) -> int:
     return 0
 
 
-def _check_messages(messages: Sequence[_Message]) -> None:
+def _check_messages(messages: Sequence[_GivenMessage]) -> None:
     if not messages:
         raise RequestError("invalid", "messages: at least one message is required")
     pending: set[str] = set()
@@ -172,14 +172,16 @@ def _check_messages(messages: Sequence[_Message]) -> None:
         )
 
 
-def _check_block(block: _Block, where: str) -> None:
+def _check_block(block: _GivenBlock, where: str) -> None:
     if block.type == "text" and not block.text:
         raise RequestError("invalid", f"{where}: text content blocks must be non-empty")
     if block.type == "thinking" and block.signature != seal("anthropic", block.thinking):
         raise RequestError("invalid", f"{where}: Invalid `signature` in `thinking` block")
 
 
-def _lines(system: str | Sequence[_Block] | None, messages: Sequence[_Message]) -> Iterator[Line]:
+def _lines(
+    system: str | Sequence[_GivenBlock] | None, messages: Sequence[_GivenMessage]
+) -> Iterator[Line]:
     if system:
         yield Line("system", _text_of(system))
     for message in messages:
@@ -190,7 +192,7 @@ def _lines(system: str | Sequence[_Block] | None, messages: Sequence[_Message]) 
             yield Line(message.role, _described(block))
 
 
-def _described(block: _Block) -> str:
+def _described(block: _GivenBlock) -> str:
     match block.type:
         case "text":
             return block.text or ""
@@ -205,7 +207,7 @@ def _described(block: _Block) -> str:
             return f"[{kind}]"
 
 
-def _outcomes(messages: Sequence[_Message]) -> Iterator[ToolOutcome]:
+def _outcomes(messages: Sequence[_GivenMessage]) -> Iterator[ToolOutcome]:
     names: dict[str, str] = {}
     for message in messages:
         for block in _content(message):

@@ -10,16 +10,16 @@ from midstream.simulator.anthropic.request import answer_count_request, read_mes
 from midstream.simulator.models import answer_models
 from midstream.simulator.turn import (
     Call,
-    Conversation,
-    Reasoning,
+    ModelRequest,
+    PlannedAnswer,
     Search,
     Source,
     Text,
-    Turn,
+    Thoughts,
 )
 from midstream.simulator.wire import (
-    Event,
-    Exchange,
+    Asked,
+    FramedEvent,
     SimulatedApi,
     encode_json,
     opaque_text,
@@ -60,11 +60,11 @@ class SimulatedMessages(SimulatedApi):
             return answer_count_request(body)
         return answer_models(method, path.removeprefix("/v1"), _describe_model, _page_of_models)
 
-    def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
+    def read_request(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """Check and understand a request."""
         return read_messages_request(body, headers)
 
-    def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
+    def stream(self, turn: PlannedAnswer, exchange: Asked) -> Iterator[FramedEvent]:
         """Yield the whole answer's events, terminal included."""
         message = _message(turn, exchange, content=[], output_tokens=1)
         yield _event("message_start", {"message": message})
@@ -88,7 +88,7 @@ class SimulatedMessages(SimulatedApi):
         yield _event("message_delta", ended)
         yield _event("message_stop", {})
 
-    def body(self, turn: Turn, exchange: Exchange) -> bytes:
+    def body(self, turn: PlannedAnswer, exchange: Asked) -> bytes:
         """Return the answer to a request that does not stream."""
         content = [_whole_block(part, exchange) for part in _blocks(turn, exchange)]
         message = _message(turn, exchange, content=content, output_tokens=turn.output_tokens)
@@ -119,10 +119,10 @@ class _Searching(Struct, frozen=True):
     query: str
 
 
-_BlockPart: TypeAlias = Reasoning | Text | Call | _Searching | _Found
+_BlockPart: TypeAlias = Thoughts | Text | Call | _Searching | _Found
 
 
-def _blocks(turn: Turn, exchange: Exchange) -> Iterator[_BlockPart]:
+def _blocks(turn: PlannedAnswer, exchange: Asked) -> Iterator[_BlockPart]:
     for part in turn.parts:
         if isinstance(part, Search):
             search_id = exchange.new_id("srvtoolu_01")
@@ -132,13 +132,13 @@ def _blocks(turn: Turn, exchange: Exchange) -> Iterator[_BlockPart]:
             yield part
 
 
-def _event(kind: str, fields: Json, *, delta: bool = False) -> Event:
-    return Event(sse(kind, {"type": kind, **fields}), delta)
+def _event(kind: str, fields: Json, *, delta: bool = False) -> FramedEvent:
+    return FramedEvent(sse(kind, {"type": kind, **fields}), delta)
 
 
-def _open_block(part: _BlockPart, exchange: Exchange) -> Json:
+def _open_block(part: _BlockPart, exchange: Asked) -> Json:
     match part:
-        case Reasoning():
+        case Thoughts():
             return {"type": "thinking", "thinking": "", "signature": ""}
         case Text(cited=None):
             return {"type": "text", "text": ""}
@@ -152,9 +152,9 @@ def _open_block(part: _BlockPart, exchange: Exchange) -> Json:
             return _search_result(part)
 
 
-def _whole_block(part: _BlockPart, exchange: Exchange) -> Json:
+def _whole_block(part: _BlockPart, exchange: Asked) -> Json:
     match part:
-        case Reasoning(pieces=pieces):
+        case Thoughts(pieces=pieces):
             thinking = "".join(pieces)
             return {
                 "type": "thinking",
@@ -182,7 +182,7 @@ def _opening_deltas(part: _BlockPart) -> Iterator[Json]:
 
 def _deltas(part: _BlockPart) -> Iterator[Json]:
     match part:
-        case Reasoning(pieces=pieces):
+        case Thoughts(pieces=pieces):
             for piece in pieces:
                 yield {"type": "thinking_delta", "thinking": piece}
         case Text(pieces=pieces):
@@ -200,12 +200,12 @@ def _deltas(part: _BlockPart) -> Iterator[Json]:
 
 
 def _closing_deltas(part: _BlockPart) -> Iterator[Json]:
-    if isinstance(part, Reasoning):
+    if isinstance(part, Thoughts):
         signature = seal("anthropic", "".join(part.pieces))
         yield {"type": "signature_delta", "signature": signature}
 
 
-def _tool_use(part: Call, exchange: Exchange, arguments: object) -> Json:
+def _tool_use(part: Call, exchange: Asked, arguments: object) -> Json:
     call_id = exchange.new_id("toolu_01")
     return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments}
 
@@ -246,7 +246,9 @@ def _citation(source: Source) -> Json:
     }
 
 
-def _message(turn: Turn, exchange: Exchange, *, content: list[Json], output_tokens: int) -> Json:
+def _message(
+    turn: PlannedAnswer, exchange: Asked, *, content: list[Json], output_tokens: int
+) -> Json:
     return {
         "model": exchange.request.model,
         "id": exchange.new_id("msg_01"),
@@ -264,7 +266,7 @@ def _message(turn: Turn, exchange: Exchange, *, content: list[Json], output_toke
     }
 
 
-def _usage(turn: Turn, output_tokens: int) -> Json:
+def _usage(turn: PlannedAnswer, output_tokens: int) -> Json:
     usage: Json = {
         "input_tokens": turn.input_tokens,
         "cache_creation_input_tokens": 0,
@@ -277,7 +279,7 @@ def _usage(turn: Turn, output_tokens: int) -> Json:
     return usage
 
 
-def _ending(turn: Turn) -> Json:
+def _ending(turn: PlannedAnswer) -> Json:
     ending: Json = {
         "stop_reason": _STOP_REASONS[turn.stop],
         "stop_sequence": turn.stop_sequence,

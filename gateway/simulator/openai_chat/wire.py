@@ -10,18 +10,18 @@ from midstream.simulator.failures import RequestError
 from midstream.simulator.models import answer_models
 from midstream.simulator.turn import (
     Call,
-    Conversation,
     DeclaredTool,
     Line,
-    Reasoning,
+    ModelRequest,
+    PlannedAnswer,
     Source,
     Text,
+    Thoughts,
     ToolOutcome,
-    Turn,
 )
 from midstream.simulator.wire import (
-    Event,
-    Exchange,
+    Asked,
+    FramedEvent,
     SimulatedApi,
     decode_request,
     encode_json,
@@ -44,46 +44,46 @@ _FINISH_REASONS = {
 _FINGERPRINT = "fp_51m0000000"
 
 
-class _Part(Struct):
+class _ChatPart(Struct):
     type: str
     text: str = ""
 
 
-class _Function(Struct):
+class _ChatFunction(Struct):
     name: str
     arguments: str = ""
     parameters: Raw = Raw(b"{}")
 
 
-class _ToolCall(Struct):
+class _ChatToolCall(Struct):
     id: str
-    function: _Function
+    function: _ChatFunction
 
 
-class _Message(Struct):
+class _ChatMessage(Struct):
     role: str
-    content: str | list[_Part] | None = None
-    tool_calls: list[_ToolCall] | None = None
+    content: str | list[_ChatPart] | None = None
+    tool_calls: list[_ChatToolCall] | None = None
     tool_call_id: str | None = None
 
 
-class _Tool(Struct):
+class _ChatTool(Struct):
     type: str
-    function: _Function | None = None
+    function: _ChatFunction | None = None
 
 
 class _StreamOptions(Struct):
     include_usage: bool = False
 
 
-class _Request(Struct):
+class _ChatRequest(Struct):
     model: str
-    messages: list[_Message]
+    messages: list[_ChatMessage]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    tools: list[_Tool] | None = None
+    tools: list[_ChatTool] | None = None
     stop: str | list[str] | None = None
     reasoning_effort: str | None = None
 
@@ -99,16 +99,16 @@ class SimulatedChat(SimulatedApi):
         """Answer for the models."""
         return answer_models(method, path, _describe_model, _page_of_models)
 
-    def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
+    def read_request(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """Check and understand a request."""
-        request = decode_request(body, _Request)
+        request = decode_request(body, _ChatRequest)
         _check_messages(request.messages)
         latest = _latest_prompt(request.messages)
         after = request.messages[latest:]
         limit = request.max_completion_tokens
         stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
         options = request.stream_options
-        return Conversation(
+        return ModelRequest(
             model=request.model,
             lines=tuple(_lines(request.messages)),
             prompt=_text_of(request.messages[latest]),
@@ -126,7 +126,7 @@ class SimulatedChat(SimulatedApi):
             wants_reasoning=request.reasoning_effort not in (None, "none"),
         )
 
-    def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
+    def stream(self, turn: PlannedAnswer, exchange: Asked) -> Iterator[FramedEvent]:
         """Yield the whole answer's events, `[DONE]` included."""
         head = _head(exchange, "chat.completion.chunk")
 
@@ -139,15 +139,15 @@ class SimulatedChat(SimulatedApi):
             }
             return sse(None, {**head, "choices": [choice], "usage": None})
 
-        yield Event(chunk({"role": "assistant", "content": "", "refusal": None}))
+        yield FramedEvent(chunk({"role": "assistant", "content": "", "refusal": None}))
         for delta, counts in _deltas(turn, exchange):
-            yield Event(b"" if delta is None else chunk(delta), counts)
-        yield Event(chunk({}, _FINISH_REASONS[turn.stop]))
+            yield FramedEvent(b"" if delta is None else chunk(delta), counts)
+        yield FramedEvent(chunk({}, _FINISH_REASONS[turn.stop]))
         if exchange.request.stream_usage:
-            yield Event(sse(None, {**head, "choices": [], "usage": _usage(turn)}))
-        yield Event(b"data: [DONE]\n\n")
+            yield FramedEvent(sse(None, {**head, "choices": [], "usage": _usage(turn)}))
+        yield FramedEvent(b"data: [DONE]\n\n")
 
-    def body(self, turn: Turn, exchange: Exchange) -> bytes:
+    def body(self, turn: PlannedAnswer, exchange: Asked) -> bytes:
         """Return the answer to a request that does not stream."""
         text, annotations = _text_and_annotations(turn)
         calls = [
@@ -185,7 +185,7 @@ class SimulatedChat(SimulatedApi):
         return encode_json(openai_error(error))
 
 
-def _head(exchange: Exchange, kind: str) -> Json:
+def _head(exchange: Asked, kind: str) -> Json:
     return {
         "id": exchange.new_id("chatcmpl-"),
         "object": kind,
@@ -196,12 +196,12 @@ def _head(exchange: Exchange, kind: str) -> Json:
     }
 
 
-def _deltas(turn: Turn, exchange: Exchange) -> Iterator[tuple[Json | None, bool]]:
+def _deltas(turn: PlannedAnswer, exchange: Asked) -> Iterator[tuple[Json | None, bool]]:
     """Yield deltas, and whether each is a piece; None for a piece that stays hidden."""
     calls = at = 0
     for part in turn.parts:
         match part:
-            case Reasoning(pieces=pieces):
+            case Thoughts(pieces=pieces):
                 for _ in pieces:
                     yield None, True
             case Text(pieces=pieces, cited=cited):
@@ -226,7 +226,7 @@ def _deltas(turn: Turn, exchange: Exchange) -> Iterator[tuple[Json | None, bool]
         yield {"refusal": piece}, True
 
 
-def _text_and_annotations(turn: Turn) -> tuple[str, list[Json]]:
+def _text_and_annotations(turn: PlannedAnswer) -> tuple[str, list[Json]]:
     text = ""
     annotations: list[Json] = []
     for part in turn.parts:
@@ -242,7 +242,7 @@ def _annotation(source: Source, start: int, end: int) -> Json:
     return {"type": "url_citation", "url_citation": citation}
 
 
-def _usage(turn: Turn) -> Json:
+def _usage(turn: PlannedAnswer) -> Json:
     return {
         "prompt_tokens": turn.input_tokens,
         "completion_tokens": turn.output_tokens,
@@ -257,7 +257,7 @@ def _usage(turn: Turn) -> Json:
     }
 
 
-def _check_messages(messages: Sequence[_Message]) -> None:
+def _check_messages(messages: Sequence[_ChatMessage]) -> None:
     if not messages:
         raise RequestError(
             "invalid", "Invalid 'messages': empty array. Expected at least 1.", param="messages"
@@ -291,20 +291,20 @@ def _refuse_unanswered(pending: set[str], where: str) -> None:
     )
 
 
-def _text_of(message: _Message) -> str:
+def _text_of(message: _ChatMessage) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     return "\n".join(part.text for part in message.content if part.type == "text")
 
 
-def _latest_prompt(messages: Sequence[_Message]) -> int:
+def _latest_prompt(messages: Sequence[_ChatMessage]) -> int:
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].role == "user" and _text_of(messages[index]):
             return index
     return 0
 
 
-def _lines(messages: Sequence[_Message]) -> Iterator[Line]:
+def _lines(messages: Sequence[_ChatMessage]) -> Iterator[Line]:
     for message in messages:
         if isinstance(message.content, str):
             yield Line(message.role, message.content)
@@ -314,7 +314,7 @@ def _lines(messages: Sequence[_Message]) -> Iterator[Line]:
             yield Line(message.role, f"[tool_call {call.function.name}] {call.function.arguments}")
 
 
-def _outcomes(messages: Sequence[_Message]) -> Iterator[ToolOutcome]:
+def _outcomes(messages: Sequence[_ChatMessage]) -> Iterator[ToolOutcome]:
     names: dict[str, str] = {}
     for message in messages:
         names |= {call.id: call.function.name for call in message.tool_calls or ()}

@@ -18,11 +18,11 @@ from midstream.simulator.wire import encode_json
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from midstream.simulator.directives import Script
+    from midstream.simulator.directives import AnswerScript
     from midstream.simulator.failures import RequestError
-    from midstream.simulator.holds import Holds
+    from midstream.simulator.holds import AnswerHolds
     from midstream.simulator.player import Clock, Ending, ErrorEvent
-    from midstream.simulator.wire import Event
+    from midstream.simulator.wire import FramedEvent
 
 _KEPT = 500
 # Incidents that end a connection, not the response that it carries.
@@ -41,9 +41,9 @@ class BackgroundResponse:
     def __init__(
         self,
         response_id: str,
-        script: Script,
+        script: AnswerScript,
         clock: Clock,
-        holds: Holds,
+        holds: AnswerHolds,
         current: Callable[[], dict[str, object]],
     ) -> None:
         self.id = response_id
@@ -58,7 +58,7 @@ class BackgroundResponse:
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, events: Iterator[Event], error_event: ErrorEvent) -> None:
+    def begin(self, events: Iterator[FramedEvent], error_event: ErrorEvent) -> None:
         """Start to generate."""
         self._task = asyncio.create_task(
             self._generate(events, error_event), name=f"response {self.id}"
@@ -120,7 +120,7 @@ class BackgroundResponse:
                 return frames[: index + 1], "cut" if cut.kind == "cut" else "completed"
         return frames, None
 
-    async def _generate(self, events: Iterator[Event], error_event: ErrorEvent) -> None:
+    async def _generate(self, events: Iterator[FramedEvent], error_event: ErrorEvent) -> None:
         def failed(error: RequestError, sequence: int) -> bytes:
             self._failed = True
             return error_event(error, sequence)

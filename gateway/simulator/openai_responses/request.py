@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from midstream.simulator.failures import RequestError
-from midstream.simulator.turn import Conversation, DeclaredTool, Line, ToolOutcome
+from midstream.simulator.turn import DeclaredTool, Line, ModelRequest, ToolOutcome
 from midstream.simulator.wire import decode_request, encode_json, seal
 
 if TYPE_CHECKING:
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
     from midstream.simulator.openai_responses.store import ResponseStore
 
 
-class _Part(Struct):
+class _InputPart(Struct):
     type: str
     text: str = ""
 
 
-class _Item(Struct):
+class _InputItem(Struct):
     """Any input item; what its type does not use stays empty."""
 
     type: str = "message"
     id: str = ""
     role: str = ""
-    content: str | list[_Part] | None = None
+    content: str | list[_InputPart] | None = None
     call_id: str = ""
     name: str = ""
     arguments: str = ""
-    output: str | list[_Part] = ""
-    summary: list[_Part] = []
+    output: str | list[_InputPart] = ""
+    summary: list[_InputPart] = []
     encrypted_content: str | None = None
 
 
-class _Tool(Struct):
+class _ResponsesTool(Struct):
     type: str
     name: str = ""
     parameters: Raw = Raw(b"{}")
 
 
-class _Reasoning(Struct):
+class _AskedReasoning(Struct):
     effort: str | None = None
     summary: str | None = None
 
 
-class _Request(Struct):
+class _ResponsesRequest(Struct):
     model: str
     input: str | list[Raw] = ""
     stream: bool | None = None
@@ -57,18 +57,18 @@ class _Request(Struct):
     instructions: str | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = None
-    tools: list[_Tool] | None = None
-    reasoning: _Reasoning | None = None
+    tools: list[_ResponsesTool] | None = None
+    reasoning: _AskedReasoning | None = None
     include: list[str] | None = None
 
 
-def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
+def read_responses_request(body: bytes, store: ResponseStore) -> ModelRequest:
     """Check and understand `POST /v1/responses`.
 
     Raises:
         RequestError: as the API refuses it; its own words where they are known.
     """
-    request = decode_request(body, _Request)
+    request = decode_request(body, _ResponsesRequest)
     if request.max_output_tokens is not None and request.max_output_tokens < 16:
         raise RequestError(
             "invalid",
@@ -79,11 +79,11 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
         message = "Background mode requires store=true."
         raise RequestError("invalid", message, param="background")
     raw_items = _resolved_items(request, store)
-    items = [decode_request(raw, _Item) for raw in raw_items]
+    items = [decode_request(raw, _InputItem) for raw in raw_items]
     _check_items(items)
     latest = _latest_prompt(items)
     reasoning = request.reasoning
-    return Conversation(
+    return ModelRequest(
         model=request.model,
         lines=tuple(_lines(request.instructions, items)),
         prompt=_text_of(items[latest].content) if items else "",
@@ -104,7 +104,7 @@ def read_responses_request(body: bytes, store: ResponseStore) -> Conversation:
     )
 
 
-def _resolved_items(request: _Request, store: ResponseStore) -> tuple[Raw, ...]:
+def _resolved_items(request: _ResponsesRequest, store: ResponseStore) -> tuple[Raw, ...]:
     """Return the input's items, with what the server holds in place of references."""
     items: list[Raw] = []
     if request.previous_response_id is not None:
@@ -120,7 +120,7 @@ def _resolved_items(request: _Request, store: ResponseStore) -> tuple[Raw, ...]:
         items.append(Raw(encode_json({"role": "user", "content": request.input})))
         return tuple(items)
     for raw in request.input:
-        item = decode_request(raw, _Item)
+        item = decode_request(raw, _InputItem)
         # An item without type and role is a reference too: it has nothing but its id.
         if item.type == "item_reference" or (item.id and not item.role and item.type == "message"):
             stored = store.item(item.id)
@@ -133,7 +133,7 @@ def _resolved_items(request: _Request, store: ResponseStore) -> tuple[Raw, ...]:
     return tuple(items)
 
 
-def _check_items(items: Sequence[_Item]) -> None:
+def _check_items(items: Sequence[_InputItem]) -> None:
     if not items:
         raise RequestError("invalid", "Input must not be empty.", param="input")
     answered = {item.call_id for item in items if item.type == "function_call_output"}
@@ -160,27 +160,27 @@ def sealed_reasoning(item_id: str, summary: str) -> str:
     return "gAAAAAB" + seal(f"openai:{item_id}", summary)
 
 
-def _text_of(content: str | Sequence[_Part] | None) -> str:
+def _text_of(content: str | Sequence[_InputPart] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(part.text for part in content if part.text)
 
 
-def _latest_prompt(items: Sequence[_Item]) -> int:
+def _latest_prompt(items: Sequence[_InputItem]) -> int:
     for index in range(len(items) - 1, -1, -1):
         if items[index].role == "user" and _text_of(items[index].content):
             return index
     return 0
 
 
-def _rounds(items: Sequence[_Item]) -> int:
+def _rounds(items: Sequence[_InputItem]) -> int:
     """Count the runs of calls: parallel calls are one round."""
     kinds = [item.type for item in items if item.type.startswith("function_call")]
     pairs = zip(["", *kinds], kinds, strict=False)
     return sum(kind == "function_call" != before for before, kind in pairs)
 
 
-def _lines(instructions: str | None, items: Sequence[_Item]) -> Iterator[Line]:
+def _lines(instructions: str | None, items: Sequence[_InputItem]) -> Iterator[Line]:
     if instructions:
         yield Line("system", instructions)
     for item in items:
@@ -198,7 +198,7 @@ def _lines(instructions: str | None, items: Sequence[_Item]) -> Iterator[Line]:
                 yield Line("assistant", f"[{kind}]")
 
 
-def _outcomes(items: Sequence[_Item]) -> Iterator[ToolOutcome]:
+def _outcomes(items: Sequence[_InputItem]) -> Iterator[ToolOutcome]:
     names = {item.call_id: item.name for item in items if item.type == "function_call"}
     for item in items:
         if item.type == "function_call_output":

@@ -17,14 +17,21 @@ from midstream.simulator.openai_responses.request import (
     sealed_reasoning,
 )
 from midstream.simulator.openai_responses.store import ResponseStore
-from midstream.simulator.turn import Call, Conversation, Reasoning, Search, Text, Turn
-from midstream.simulator.wire import Event, Exchange, SimulatedApi, encode_json, openai_error, sse
+from midstream.simulator.turn import Call, ModelRequest, PlannedAnswer, Search, Text, Thoughts
+from midstream.simulator.wire import (
+    Asked,
+    FramedEvent,
+    SimulatedApi,
+    encode_json,
+    openai_error,
+    sse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from midstream.simulator.directives import Script
-    from midstream.simulator.holds import Holds
+    from midstream.simulator.directives import AnswerScript
+    from midstream.simulator.holds import AnswerHolds
     from midstream.simulator.player import Clock
 
 Json: TypeAlias = dict[str, object]
@@ -54,7 +61,12 @@ class SimulatedResponses(SimulatedApi):
         return stored.body
 
     def begin_background(
-        self, script: Script, turn: Turn, exchange: Exchange, clock: Clock, holds: Holds
+        self,
+        script: AnswerScript,
+        turn: PlannedAnswer,
+        exchange: Asked,
+        clock: Clock,
+        holds: AnswerHolds,
     ) -> BackgroundResponse:
         """See `SimulatedApi`."""
         writer = self.writer(turn, exchange)
@@ -74,22 +86,22 @@ class SimulatedResponses(SimulatedApi):
         """End what is generated in the background."""
         await self._background.close()
 
-    def read_request(self, body: bytes, headers: Mapping[str, str]) -> Conversation:
+    def read_request(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """Check and understand a request."""
         return read_responses_request(body, self._store)
 
-    def stream(self, turn: Turn, exchange: Exchange) -> Iterator[Event]:
+    def stream(self, turn: PlannedAnswer, exchange: Asked) -> Iterator[FramedEvent]:
         """Yield the whole answer's events, terminal included."""
         return self.writer(turn, exchange).events()
 
-    def body(self, turn: Turn, exchange: Exchange) -> bytes:
+    def body(self, turn: PlannedAnswer, exchange: Asked) -> bytes:
         """Return the answer to a request that does not stream."""
         writer = self.writer(turn, exchange)
         for _ in writer.events():
             pass
         return encode_json(writer.response)
 
-    def writer(self, turn: Turn, exchange: Exchange) -> ResponseWriter:
+    def writer(self, turn: PlannedAnswer, exchange: Asked) -> ResponseWriter:
         """Return what writes the answer, event by event."""
         return ResponseWriter(turn, exchange, self._store)
 
@@ -107,7 +119,7 @@ class SimulatedResponses(SimulatedApi):
 class ResponseWriter:
     """One response growing item by item; `response` is its object at any time."""
 
-    def __init__(self, turn: Turn, exchange: Exchange, store: ResponseStore) -> None:
+    def __init__(self, turn: PlannedAnswer, exchange: Asked, store: ResponseStore) -> None:
         self._turn = turn
         self._exchange = exchange
         self._store = store
@@ -141,7 +153,7 @@ class ResponseWriter:
             "metadata": {},
         }
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[FramedEvent]:
         """Yield every event, and keep the finished response."""
         if self._exchange.request.background:
             queued: Json = {"response": {**self.response, "status": "queued"}}
@@ -158,7 +170,7 @@ class ResponseWriter:
                 continue
             for part in parts:
                 match part:
-                    case Reasoning():
+                    case Thoughts():
                         yield from self._reasoning(part)
                     case Search():
                         yield from self._search(part)
@@ -170,22 +182,22 @@ class ResponseWriter:
             yield from self._refusal()
         yield self._finish()
 
-    def _event(self, kind: str, fields: Json, *, delta: bool = False) -> Event:
+    def _event(self, kind: str, fields: Json, *, delta: bool = False) -> FramedEvent:
         frame = sse(kind, {"type": kind, "sequence_number": self._sequence, **fields})
         self._sequence += 1
-        return Event(frame, delta)
+        return FramedEvent(frame, delta)
 
-    def _added(self, item: Json) -> Event:
+    def _added(self, item: Json) -> FramedEvent:
         return self._event(
             "response.output_item.added", {"output_index": len(self._output), "item": item}
         )
 
-    def _done(self, item: Json) -> Event:
+    def _done(self, item: Json) -> FramedEvent:
         index = len(self._output)
         self._output.append(item)
         return self._event("response.output_item.done", {"output_index": index, "item": item})
 
-    def _reasoning(self, part: Reasoning) -> Iterator[Event]:
+    def _reasoning(self, part: Thoughts) -> Iterator[FramedEvent]:
         request = self._exchange.request
         item_id = self._exchange.new_id("rs_")
         item: Json = {"id": item_id, "type": "reasoning", "summary": []}
@@ -198,14 +210,14 @@ class ResponseWriter:
                 yield from self._summary(item_id, len(shown), pieces)
                 shown.append({"type": "summary_text", "text": "".join(pieces)})
         else:
-            yield from (Event(b"", delta=True) for _ in part.pieces)
+            yield from (FramedEvent(b"", delta=True) for _ in part.pieces)
         item = {**item, "summary": shown}
         if request.seals_reasoning:
             thought = "".join(str(summary["text"]) for summary in shown)
             item["encrypted_content"] = sealed_reasoning(item_id, thought)
         yield self._done(item)
 
-    def _summary(self, item_id: str, index: int, pieces: tuple[str, ...]) -> Iterator[Event]:
+    def _summary(self, item_id: str, index: int, pieces: tuple[str, ...]) -> Iterator[FramedEvent]:
         at: Json = {"item_id": item_id, "output_index": len(self._output), "summary_index": index}
         kind = "response.reasoning_summary"
         empty = {"type": "summary_text", "text": ""}
@@ -216,7 +228,7 @@ class ResponseWriter:
         yield self._event(f"{kind}_text.done", {**at, "text": text})
         yield self._event(f"{kind}_part.done", {**at, "part": {**empty, "text": text}})
 
-    def _search(self, part: Search) -> Iterator[Event]:
+    def _search(self, part: Search) -> Iterator[FramedEvent]:
         item_id = self._exchange.new_id("ws_")
         item: Json = {"id": item_id, "type": "web_search_call", "status": "in_progress"}
         at: Json = {"output_index": len(self._output), "item_id": item_id}
@@ -227,7 +239,7 @@ class ResponseWriter:
         action = {"type": "search", "query": part.query, "sources": sources}
         yield self._done({**item, "status": "completed", "action": action})
 
-    def _call(self, part: Call) -> Iterator[Event]:
+    def _call(self, part: Call) -> Iterator[FramedEvent]:
         item: Json = {
             "id": self._exchange.new_id("fc_"),
             "type": "function_call",
@@ -245,7 +257,7 @@ class ResponseWriter:
         yield self._event(f"{kind}.done", {**at, "arguments": arguments, "name": part.name})
         yield self._done({**item, "status": self._item_status(), "arguments": arguments})
 
-    def _message(self, texts: list[Text]) -> Iterator[Event]:
+    def _message(self, texts: list[Text]) -> Iterator[FramedEvent]:
         item, at, part = self._open_message({"type": "output_text", "text": "", "logprobs": []})
         part["annotations"] = []
         yield self._added(item)
@@ -277,7 +289,7 @@ class ResponseWriter:
             item, at, {**part, "text": whole, "annotations": annotations}
         )
 
-    def _refusal(self) -> Iterator[Event]:
+    def _refusal(self) -> Iterator[FramedEvent]:
         item, at, part = self._open_message({"type": "refusal", "refusal": ""})
         yield self._added(item)
         yield self._event("response.content_part.added", {**at, "part": part})
@@ -302,14 +314,14 @@ class ResponseWriter:
         }
         return item, at, part
 
-    def _close_message(self, item: Json, at: Json, part: Json) -> Iterator[Event]:
+    def _close_message(self, item: Json, at: Json, part: Json) -> Iterator[FramedEvent]:
         yield self._event("response.content_part.done", {**at, "part": part})
         yield self._done({**item, "status": self._item_status(), "content": [part]})
 
     def _item_status(self) -> str:
         return "incomplete" if self._turn.stop == "length" else "completed"
 
-    def _finish(self) -> Event:
+    def _finish(self) -> FramedEvent:
         cut = self._turn.stop == "length"
         status = "incomplete" if cut else "completed"
         self.response = {
@@ -327,7 +339,7 @@ class ResponseWriter:
         return self._event(f"response.{status}", {"response": self.response})
 
 
-def _usage(turn: Turn) -> Json:
+def _usage(turn: PlannedAnswer) -> Json:
     return {
         "input_tokens": turn.input_tokens,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

@@ -55,14 +55,14 @@ NOTHING_SHOWN: Final = "[The message before holds nothing that this model can be
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 
 
-class Message(Struct):
+class PromptMessage(Struct):
     """A message of the request."""
 
     role: str
     content: list[Block]
 
 
-class Conversation:
+class ModelConversation:
     """Converts a conversation, message by message.
 
     Args:
@@ -80,7 +80,7 @@ class Conversation:
     def __init__(self, names: ToolNames, *, unsigned: bool = False) -> None:
         """Begin with nothing said."""
         self.system: list[Block] = []
-        self.messages: list[Message] = []
+        self.messages: list[PromptMessage] = []
         self.betas: set[str] = set()
         self.documents: list[CitedDocument] = []
         self._names = names
@@ -102,7 +102,9 @@ class Conversation:
         self._drop_lost_callers()
         if self.messages and self.messages[0].role == "assistant":
             # The API wants a person's first, and theirs held nothing that it takes.
-            self.messages.insert(0, Message("user", [{"type": "text", "text": NOTHING_SHOWN}]))
+            self.messages.insert(
+                0, PromptMessage("user", [{"type": "text", "text": NOTHING_SHOWN}])
+            )
 
     # --- system and user --------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class Conversation:
             self.system = blocks
             return
         self.betas.add(_MID_SYSTEM_BETA)
-        self.messages += [Message("system", [block]) for block in blocks]
+        self.messages += [PromptMessage("system", [block]) for block in blocks]
 
     def _add_user(self, group: Iterable[ModelMessage]) -> None:
         content: list[Block] = []
@@ -132,7 +134,7 @@ class Conversation:
                     if isinstance(part, ModelToolResult) and part.call_id in self._called
                 ]
         if content:
-            self.messages.append(Message("user", content))
+            self.messages.append(PromptMessage("user", content))
 
     def _user_block(self, part: ModelText | ModelFile) -> Block:
         options = anthropic_options(part.metadata)
@@ -171,7 +173,7 @@ class Conversation:
                 content += self._step(message)
         _drop_last_thoughts(content)
         if content:
-            self.messages.append(Message("assistant", _calls_last(content)))
+            self.messages.append(PromptMessage("assistant", _calls_last(content)))
 
     def _step(self, message: AssistantMessage) -> list[Block]:
         blocks: list[Block] = []

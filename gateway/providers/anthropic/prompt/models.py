@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 
-class ModelTraits(Struct, frozen=True, kw_only=True):
+class ClaudeTraits(Struct, frozen=True, kw_only=True):
     """Traits of a model that decide over a request.
 
     Attributes:
@@ -38,7 +38,7 @@ class ModelTraits(Struct, frozen=True, kw_only=True):
     thinks_between_tools: bool = False
 
 
-_CURRENT: Final = ModelTraits(
+_CURRENT: Final = ClaudeTraits(
     max_output_tokens=128_000, structured_output=True, adapts_thinking=True
 )
 _CURRENT_FIXED: Final = msgspec.structs.replace(_CURRENT, samples=False, takes_xhigh=True)
@@ -58,15 +58,15 @@ _RULES: Final = [
         (r"claude-(sonnet|opus)-4-6", _CURRENT),
         (
             r"claude-(sonnet|opus|haiku)-4-5",
-            ModelTraits(max_output_tokens=64_000, structured_output=True),
+            ClaudeTraits(max_output_tokens=64_000, structured_output=True),
         ),
-        (r"claude-opus-4-1", ModelTraits(max_output_tokens=32_000, structured_output=True)),
-        (r"claude-sonnet-4[-@]", ModelTraits(max_output_tokens=64_000)),
-        (r"claude-opus-4[-@]", ModelTraits(max_output_tokens=32_000)),
-        (r"claude-3-haiku", ModelTraits()),
+        (r"claude-opus-4-1", ClaudeTraits(max_output_tokens=32_000, structured_output=True)),
+        (r"claude-sonnet-4[-@]", ClaudeTraits(max_output_tokens=64_000)),
+        (r"claude-opus-4[-@]", ClaudeTraits(max_output_tokens=32_000)),
+        (r"claude-3-haiku", ClaudeTraits()),
         (
             r"claude-(instant(-|$)|v?2(?=$|[-.:])|3(?=$|[-.]))",
-            ModelTraits(known=False),
+            ClaudeTraits(known=False),
         ),
         (r"claude-", msgspec.structs.replace(_CURRENT_FIXED, known=False)),
     )
@@ -74,9 +74,9 @@ _RULES: Final = [
 """The first that matches counts; newer models are told apart before their families."""
 
 
-def model_traits(model: str) -> ModelTraits:
+def model_traits(model: str) -> ClaudeTraits:
     """Return a model's traits by its name; cautious ones if it is not Anthropic's."""
     for pattern, traits in _RULES:
         if pattern.search(model):
             return traits
-    return ModelTraits(known=False)
+    return ClaudeTraits(known=False)

@@ -50,12 +50,12 @@ class AnthropicOptions(Struct, rename="camel"):
         return isinstance(self.citations, dict) and self.citations.get("enabled") is True
 
 
-class _Metadata(Struct):
+class _AnthropicMetadata(Struct):
     anthropic: AnthropicOptions | None = None
 
 
 _NO_OPTIONS: Final = AnthropicOptions()
-_decoder: Final = msgspec.json.Decoder(_Metadata)
+_decoder: Final = msgspec.json.Decoder(_AnthropicMetadata)
 
 
 def anthropic_options(metadata: Metadata) -> AnthropicOptions:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from midstream.providers.anthropic.prompt.models import ModelTraits
+    from midstream.providers.anthropic.prompt.models import ClaudeTraits
 
 _SHARES: Final = {
     "minimal": 0.02,
@@ -27,7 +27,7 @@ _LEAST_BUDGET: Final = 1024
 
 
 def with_reasoning(
-    options: Mapping[str, Any], level: object, traits: ModelTraits
+    options: Mapping[str, Any], level: object, traits: ClaudeTraits
 ) -> dict[str, Any]:
     """Return provider options that ask for a level of reasoning, too.
 
@@ -50,7 +50,7 @@ def with_reasoning(
     return result
 
 
-def _asked(level: str, traits: ModelTraits) -> tuple[dict[str, Any] | None, str | None]:
+def _asked(level: str, traits: ClaudeTraits) -> tuple[dict[str, Any] | None, str | None]:
     """Return the thinking and the effort of a level, as the model takes them."""
     if level == "none":
         if traits.thinks_between_tools:

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from midstream.providers.anthropic.prompt.betas import body_betas
-from midstream.providers.anthropic.prompt.messages import Conversation
-from midstream.providers.anthropic.prompt.models import ModelTraits, model_traits
+from midstream.providers.anthropic.prompt.messages import ModelConversation
+from midstream.providers.anthropic.prompt.models import ClaudeTraits, model_traits
 from midstream.providers.anthropic.prompt.reasoning import with_reasoning
 from midstream.providers.anthropic.prompt.schema import constrained_schema, is_constrainable
 from midstream.providers.anthropic.prompt.tools import RequestTools
@@ -63,7 +63,7 @@ def build_request(request: StepRequest, *, unsigned_thinking: bool = False) -> A
     names = ToolNames(request.tools)
     options = with_reasoning(request.provider_options, request.parameters.get("reasoning"), traits)
     extra_betas = options.pop("anthropic_beta", ())
-    conversation = Conversation(names, unsigned=unsigned_thinking)
+    conversation = ModelConversation(names, unsigned=unsigned_thinking)
     system = [SystemMessage(text=request.system)] if request.system is not None else []
     conversation.add([*system, *model_messages(request.messages)])
     schema = _response_schema(request)
@@ -72,9 +72,7 @@ def build_request(request: StepRequest, *, unsigned_thinking: bool = False) -> A
     body: dict[str, object] = {"model": request.model}
     body |= _limits(request, traits, options)
     if schema is not None and not json_tool:
-        form = {"type": "json_schema", "schema": constrained_schema(schema)}
-        given = options.get("output_config")
-        options["output_config"] = {"format": form, **(given if isinstance(given, dict) else {})}
+        options["output_config"] = _output_config(schema, options.get("output_config"))
     if conversation.system:
         body["system"] = conversation.system
     body["messages"] = [msgspec.to_builtins(each) for each in conversation.messages]
@@ -102,6 +100,11 @@ def build_request(request: StepRequest, *, unsigned_thinking: bool = False) -> A
     )
 
 
+def _output_config(schema: dict[str, Any], given: object) -> dict[str, Any]:
+    form = {"type": "json_schema", "schema": constrained_schema(schema)}
+    return {"format": form, **(given if isinstance(given, dict) else {})}
+
+
 def _response_schema(request: StepRequest) -> dict[str, Any] | None:
     wanted = request.parameters.get("response_format")
     if wanted is None:
@@ -121,7 +124,7 @@ def _continues_thread(body: Mapping[str, object]) -> bool:
 
 
 def _limits(
-    request: StepRequest, traits: ModelTraits, options: Mapping[str, Any]
+    request: StepRequest, traits: ClaudeTraits, options: Mapping[str, Any]
 ) -> dict[str, object]:
     """Return `max_tokens`, sampling and stop sequences, as the model takes them."""
     parameters = request.parameters

@@ -27,7 +27,7 @@ class Wire(Struct, frozen=True, tag_field="type"):
 # --- who called a tool ----------------------------------------------------------------------
 
 
-class Caller(Struct, frozen=True):
+class BlockCaller(Struct, frozen=True):
     """Who called a tool: the model (`direct`), or code that it runs."""
 
     type: str
@@ -239,7 +239,7 @@ class ToolUseBlock(Wire, frozen=True, tag="tool_use"):
     id: str
     name: str
     input: Raw = NO_JSON
-    caller: Side[Caller | None] = None
+    caller: Side[BlockCaller | None] = None
     toolset_name: Side[str | None] = None
 
 
@@ -249,7 +249,7 @@ class ServerToolUseBlock(Wire, frozen=True, tag="server_tool_use"):
     id: str
     name: str
     input: Raw = NO_JSON
-    caller: Side[Caller | None] = None
+    caller: Side[BlockCaller | None] = None
 
 
 class McpToolUseBlock(Wire, frozen=True, tag="mcp_tool_use"):
@@ -274,7 +274,7 @@ class WebFetchBlock(Wire, frozen=True, tag="web_fetch_tool_result"):
 
     tool_use_id: str
     content: WebFetchResult | WebFetchError
-    caller: Side[Caller | None] = None
+    caller: Side[BlockCaller | None] = None
 
 
 class WebSearchBlock(Wire, frozen=True, tag="web_search_tool_result"):
@@ -282,7 +282,7 @@ class WebSearchBlock(Wire, frozen=True, tag="web_search_tool_result"):
 
     tool_use_id: str
     content: list[WebSearchResult] | WebSearchError
-    caller: Side[Caller | None] = None
+    caller: Side[BlockCaller | None] = None
 
 
 class CodeExecutionBlock(Wire, frozen=True, tag="code_execution_tool_result"):

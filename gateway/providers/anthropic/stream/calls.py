@@ -73,7 +73,7 @@ class OpenCall:
         call_id: str,
         name: str,
         input_text: str,
-        caller: wire.Caller | None,
+        caller: wire.BlockCaller | None,
         *,
         server_tool: str | None = None,
         input_type: str | None = None,

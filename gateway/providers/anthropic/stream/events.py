@@ -126,7 +126,7 @@ Delta: TypeAlias = (
 # --- events ---------------------------------------------------------------------------------
 
 
-class Message(Struct, frozen=True):
+class BegunMessage(Struct, frozen=True):
     """The message that begins. `content`: calls that the provider made before it."""
 
     usage: Raw = NO_JSON
@@ -139,7 +139,7 @@ class Message(Struct, frozen=True):
 class MessageStart(Wire, frozen=True, tag="message_start"):
     """A message begins."""
 
-    message: Side[Message] = Message()
+    message: Side[BegunMessage] = BegunMessage()
 
 
 class ContentBlockStart(Wire, frozen=True, tag="content_block_start"):

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 if TYPE_CHECKING:
     from midstream.protocol.chunks import Json
-    from midstream.providers.anthropic.stream.blocks import Caller
+    from midstream.providers.anthropic.stream.blocks import BlockCaller
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,7 +20,7 @@ def anthropic_metadata(**fields: object) -> Raw:
     return Raw(_encode({"anthropic": known}))
 
 
-def caller_fields(caller: Caller | None) -> dict[str, str]:
+def caller_fields(caller: BlockCaller | None) -> dict[str, str]:
     """Return a caller in the AI SDK's spelling."""
     if caller is None:
         return {}
@@ -29,7 +29,7 @@ def caller_fields(caller: Caller | None) -> dict[str, str]:
     return {"type": caller.type, "toolId": caller.tool_id}
 
 
-def call_metadata(caller: Caller | None, toolset: str | None = None) -> Json | UnsetType:
+def call_metadata(caller: BlockCaller | None, toolset: str | None = None) -> Json | UnsetType:
     """Return the metadata of a tool call or its result; UNSET if there is nothing to say."""
     if caller is None and toolset is None:
         return UNSET

@@ -11,7 +11,7 @@ and every later one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET, Struct, structs
@@ -44,7 +44,14 @@ from midstream.providers.openai_responses.prompt.hosted_calls import (
 )
 from midstream.providers.openai_responses.prompt.parallel_calls import Wrappers
 from midstream.providers.openai_responses.prompt.plain_items import plain_step
-from midstream.providers.openai_responses.prompt.tools import DeclaredTools
+from midstream.providers.openai_responses.prompt.tools import (
+    ANSWERED_KINDS,
+    CLIENT_KINDS,
+    DEFERRING_KINDS,
+    REBUILT_HOSTED_KINDS,
+    REBUILT_KINDS,
+    DeclaredTools,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,20 +59,6 @@ if TYPE_CHECKING:
     from midstream.providers.base import StepRequest
 
 Item = dict[str, object]
-
-CLIENT_KINDS: Final = frozenset({"local_shell", "shell", "apply_patch", "computer", "custom"})
-"""The provider's tools that the client executes."""
-
-REBUILT_KINDS: Final = CLIENT_KINDS | {"tool_search", "programmatic_tool_calling"}
-"""Whose calls the provider stores under the item's id."""
-
-_ANSWERED_KINDS: Final = CLIENT_KINDS - {"custom"} | {"tool_search"}
-"""Whose results have items of their own."""
-
-DEFERRING_KINDS: Final = frozenset({"programmatic_tool_calling"})
-"""Tools of the provider whose result may come in a later response than their call."""
-REBUILT_HOSTED_KINDS: Final = frozenset({"shell", "tool_search", "programmatic_tool_calling"})
-"""What the provider executes and takes back, though it did not store it."""
 
 
 class InputSettings(Struct, frozen=True, kw_only=True):
@@ -139,7 +132,7 @@ def _odd_results(messages: Iterable[ModelMessage], tools: DeclaredTools) -> Iter
         for part in message.content if isinstance(message, ToolMessage) else ():
             if isinstance(part, ModelToolResult):
                 kind = tools.kind_of(part.name)
-                if kind in _ANSWERED_KINDS and client_result(kind, part) is None:
+                if kind in ANSWERED_KINDS and client_result(kind, part) is None:
                     yield part.call_id
 
 

@@ -23,9 +23,24 @@ class _Environment(Struct):
     type: str = ""
 
 
-class _Arguments(Struct):
+class _ToolArguments(Struct):
     environment: _Environment | None = None
 
+
+CLIENT_KINDS: Final = frozenset({"local_shell", "shell", "apply_patch", "computer", "custom"})
+"""The provider's tools that the client executes."""
+
+REBUILT_KINDS: Final = CLIENT_KINDS | {"tool_search", "programmatic_tool_calling"}
+"""Whose calls the provider stores under the item's id."""
+
+ANSWERED_KINDS: Final = CLIENT_KINDS - {"custom"} | {"tool_search"}
+"""Whose results have items of their own."""
+
+DEFERRING_KINDS: Final = frozenset({"programmatic_tool_calling"})
+"""Tools of the provider whose result may come in a later response than their call."""
+
+REBUILT_HOSTED_KINDS: Final = frozenset({"shell", "tool_search", "programmatic_tool_calling"})
+"""What the provider executes and takes back, though it did not store it."""
 
 TOOL_CHOICES: Final = ("auto", "none", "required")
 
@@ -37,7 +52,7 @@ _DEFAULT_ARGUMENTS: Final[dict[str, dict[str, object]]] = {
     "mcp": {"require_approval": "never"},
 }
 _HOSTED_ENVIRONMENTS = frozenset({"container_auto", "container_reference"})
-_arguments_decoder = msgspec.json.Decoder(_Arguments)
+_arguments_decoder = msgspec.json.Decoder(_ToolArguments)
 
 
 class DeclaredTools:

@@ -25,7 +25,7 @@ _INCOMPLETE: Final[dict[str, FinishReason]] = {
 _read_ended = reader(wire.Ended)
 
 
-def take_end(result: StepResult, event: wire.Event, *, called: bool, refused: bool) -> bool:
+def take_end(result: StepResult, event: wire.ResponseEvent, *, called: bool, refused: bool) -> bool:
     """Take a response's last event into the step's result; return whether it reports a failure.
 
     Args:

@@ -20,7 +20,7 @@ from midstream.providers.stream.loose import Side
 NO_JSON: Final = Raw()
 
 
-class Event(Struct, gc=False):
+class ResponseEvent(Struct, gc=False):
     """Any event: one flat shape, so that the common ones are decoded in one pass."""
 
     type: str
@@ -113,21 +113,21 @@ Annotation: TypeAlias = UrlCitation | FileCitation | ContainerFileCitation | Fil
 # -- output items
 
 
-class Message(Struct):
+class MessageItem(Struct):
     """Text, or a refusal. Without an id it cannot be referred to later."""
 
     id: Side[str] = ""
     phase: Side[str | None] = None
 
 
-class Reasoning(Struct):
+class ReasoningItem(Struct):
     """A reasoning item; its summary streams apart."""
 
     id: Side[str] = ""
     encrypted_content: Side[str | None] = None
 
 
-class Caller(Struct, omit_defaults=True):
+class CallCaller(Struct, omit_defaults=True):
     """Who calls a function: the model, or a program that it wrote."""
 
     type: str
@@ -143,7 +143,7 @@ class FunctionCall(Struct):
     arguments: str = ""
     is_async: Side[bool | None] = msgspec.field(name="async", default=None)
     namespace: Side[str | None] = None
-    caller: Side[Caller | None] = None
+    caller: Side[CallCaller | None] = None
 
 
 class CustomToolCall(Struct):

@@ -27,7 +27,7 @@ from midstream.providers.openai.metadata import openai_metadata
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midstream.providers.openai_responses.stream.events import Reasoning
+    from midstream.providers.openai_responses.stream.events import ReasoningItem
     from midstream.providers.part_ids import PartIds
 
 
@@ -37,7 +37,7 @@ class _State(Enum):
     CLOSED = "ended"
 
 
-class _Item(Struct):
+class _OpenReasoning(Struct):
     id: str
     encrypted_content: str | None
     metadata: Json | UnsetType
@@ -61,16 +61,16 @@ class ReasoningItems:
         self._part_ids = part_ids
         self._new_id = new_id
         self._stored = stored
-        self._items: dict[str, _Item] = {}
+        self._items: dict[str, _OpenReasoning] = {}
 
     @property
     def is_open(self) -> bool:
         """Whether an item has begun and not ended."""
         return bool(self._items)
 
-    def begin(self, item: Reasoning) -> list[AnyChunk]:
+    def begin(self, item: ReasoningItem) -> list[AnyChunk]:
         """An item begins: so does its first part."""
-        state = _Item(item.id, item.encrypted_content, openai_metadata(itemId=item.id))
+        state = _OpenReasoning(item.id, item.encrypted_content, openai_metadata(itemId=item.id))
         self._items[item.id] = state
         return [self._open(state, 0)]
 
@@ -82,7 +82,7 @@ class ReasoningItems:
         item.summarized = True
         return self._begin_part(item, index)
 
-    def _begin_part(self, item: _Item, index: int) -> list[AnyChunk]:
+    def _begin_part(self, item: _OpenReasoning, index: int) -> list[AnyChunk]:
         if index in item.parts:
             return []
         held_back = [i for i, state in item.parts.items() if state is _State.DONE]
@@ -143,7 +143,7 @@ class ReasoningItems:
             if state is not _State.CLOSED
         ]
 
-    def _open(self, item: _Item, index: int) -> ReasoningStartChunk:
+    def _open(self, item: _OpenReasoning, index: int) -> ReasoningStartChunk:
         item.parts[index] = _State.OPEN
         part_id = self._part_ids.reasoning(f"{item.id}:{index}", self._new_id)
         item.part_ids[index] = part_id
@@ -154,6 +154,8 @@ class ReasoningItems:
             ),
         )
 
-    def _close(self, item: _Item, index: int, metadata: Json | UnsetType) -> ReasoningEndChunk:
+    def _close(
+        self, item: _OpenReasoning, index: int, metadata: Json | UnsetType
+    ) -> ReasoningEndChunk:
         item.parts[index] = _State.CLOSED
         return ReasoningEndChunk(id=item.part_ids[index], provider_metadata=metadata)

@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from midstream.errors import ProviderError
     from midstream.providers.conversation.tool_calls import ToolCalls
 
-_event_decoder = msgspec.json.Decoder(wire.Event)
+_event_decoder = msgspec.json.Decoder(wire.ResponseEvent)
 _read_head = reader(EventHead)
-_read_message = reader(wire.Message)
-_read_reasoning = reader(wire.Reasoning)
+_read_message = reader(wire.MessageItem)
+_read_reasoning = reader(wire.ReasoningItem)
 _read_created = reader(wire.Created)
 
 _ADDED: Final = client_tools.ADDED | hosted_tools.ADDED
@@ -137,7 +137,7 @@ class OpenAIResponsesTranslator(OddEvents):
         """Whether nothing says that the server keeps no answers: items may be referred to."""
         return not (self._unstored or self._places.unnumbered)
 
-    def _take(self, event: bytes, head: wire.Event | None = None) -> list[AnyChunk]:
+    def _take(self, event: bytes, head: wire.ResponseEvent | None = None) -> list[AnyChunk]:
         if head is None:
             head = _event_decoder.decode(event)
         handler = _HANDLERS.get(head.type)
@@ -151,7 +151,7 @@ class OpenAIResponsesTranslator(OddEvents):
 
     def _take_loosely(self, event: bytes) -> list[AnyChunk]:
         try:
-            return self._take(event, read_loosely(wire.Event, event))
+            return self._take(event, read_loosely(wire.ResponseEvent, event))
         except UNREADABLE:
             self._note_unreadable(event)
             return []
@@ -194,7 +194,7 @@ class OpenAIResponsesTranslator(OddEvents):
 
     # -- the response
 
-    def _created(self, event: wire.Event) -> list[AnyChunk]:
+    def _created(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         self.closing = self.ended = False
         response = _read_created(wire.object_or_empty(event.response))
         self.result.response_id = response.id
@@ -205,7 +205,7 @@ class OpenAIResponsesTranslator(OddEvents):
         self._begun = True
         return [StartStepChunk()]
 
-    def _ended(self, event: wire.Event) -> list[AnyChunk]:
+    def _ended(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         reports_failure = take_end(
             self.result, event, called=self._tools.called_client, refused=self._refused
         )
@@ -214,12 +214,12 @@ class OpenAIResponsesTranslator(OddEvents):
             raise _ReportedError
         return []
 
-    def _cancelled(self, _event: wire.Event) -> list[AnyChunk]:
+    def _cancelled(self, _event: wire.ResponseEvent) -> list[AnyChunk]:
         """Somebody has cancelled the response at the provider: it is an answer that was cut."""
         self._end()
         return []
 
-    def _error(self, _event: wire.Event) -> list[AnyChunk]:
+    def _error(self, _event: wire.ResponseEvent) -> list[AnyChunk]:
         raise _ReportedError
 
     def _fail(self, failure: ProviderError) -> None:
@@ -231,7 +231,7 @@ class OpenAIResponsesTranslator(OddEvents):
 
     # -- output items
 
-    def _item_added(self, event: wire.Event) -> list[AnyChunk]:
+    def _item_added(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         event.item = Raw(well_formed(bytes(event.item)))
         item = _read_head(event.item)
         index = self._places.begin(event.output_index, item.id or "", item.type)
@@ -249,7 +249,7 @@ class OpenAIResponsesTranslator(OddEvents):
         handler = _ADDED.get(item.type)
         return chunks if handler is None else [*chunks, *handler(self._tools, index, event.item)]
 
-    def _item_done(self, event: wire.Event) -> list[AnyChunk]:
+    def _item_done(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         self._item_is_done = True
         event.item = Raw(well_formed(bytes(event.item)))
         item = _read_head(event.item)
@@ -277,7 +277,7 @@ class OpenAIResponsesTranslator(OddEvents):
         self._item_ids[index] = name
         return name
 
-    def _item_id(self, event: wire.Event) -> str:
+    def _item_id(self, event: wire.ResponseEvent) -> str:
         """Return the id that an event's item had when it was added."""
         if event.output_index is None:
             return event.item_id
@@ -310,7 +310,7 @@ class OpenAIResponsesTranslator(OddEvents):
             )
         ]
 
-    def _text_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _text_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         index = event.output_index
         item_id = event.item_id
         if index is not None:
@@ -320,15 +320,15 @@ class OpenAIResponsesTranslator(OddEvents):
             return []
         return [TextDeltaChunk(id=text_id, delta=event.delta)]
 
-    def _refusal_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _refusal_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         self._refused = True
         return self._text_delta(event)
 
-    def _refusal_done(self, event: wire.Event) -> list[AnyChunk]:
+    def _refusal_done(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         self._refused = True
         return []
 
-    def _annotation_added(self, event: wire.Event) -> list[AnyChunk]:
+    def _annotation_added(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return self._annotations.add(event.annotation)
 
     # -- reasoning
@@ -336,43 +336,43 @@ class OpenAIResponsesTranslator(OddEvents):
     def _shown(self, chunks: list[AnyChunk]) -> list[AnyChunk]:
         return chunks if self._send_reasoning else []
 
-    def _summary_part_added(self, event: wire.Event) -> list[AnyChunk]:
+    def _summary_part_added(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return self._shown(self._reasoning.begin_part(self._item_id(event), event.summary_index))
 
-    def _summary_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _summary_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         text = event.delta or ""
         return self._shown(self._reasoning.add(self._item_id(event), event.summary_index, text))
 
-    def _summary_part_done(self, event: wire.Event) -> list[AnyChunk]:
+    def _summary_part_done(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return self._shown(self._reasoning.end_part(self._item_id(event), event.summary_index))
 
-    def _thought_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _thought_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         text = event.delta or ""
         return self._shown(self._reasoning.think(self._item_id(event), event.content_index, text))
 
     # -- tool inputs
 
-    def _input_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _input_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return client_tools.input_delta(self._tools, event.output_index, event.delta or "")
 
-    def _patch_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _patch_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return client_tools.patch_delta(self._tools, event.output_index, event.delta or "")
 
-    def _patch_done(self, event: wire.Event) -> list[AnyChunk]:
+    def _patch_done(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return client_tools.patch_done(self._tools, event.output_index, event.diff)
 
-    def _code_delta(self, event: wire.Event) -> list[AnyChunk]:
+    def _code_delta(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return hosted_tools.code_delta(self._tools, event.output_index, event.delta or "")
 
-    def _code_done(self, event: wire.Event) -> list[AnyChunk]:
+    def _code_done(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return hosted_tools.code_done(self._tools, event.output_index, event.code or "")
 
-    def _partial_image(self, event: wire.Event) -> list[AnyChunk]:
+    def _partial_image(self, event: wire.ResponseEvent) -> list[AnyChunk]:
         return hosted_tools.partial_image(event.item_id, event.partial_image_b64)
 
 
 _T = OpenAIResponsesTranslator
-_HANDLERS: Final[dict[str, Callable[[_T, wire.Event], list[AnyChunk]]]] = {
+_HANDLERS: Final[dict[str, Callable[[_T, wire.ResponseEvent], list[AnyChunk]]]] = {
     "response.output_text.delta": _T._text_delta,
     "response.function_call_arguments.delta": _T._input_delta,
     "response.custom_tool_call_input.delta": _T._input_delta,

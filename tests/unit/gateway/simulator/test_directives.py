@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from midstream.simulator.directives import (
     MODELS,
+    AnswerScript,
     DirectiveError,
     HttpFailure,
     Incident,
-    Script,
     ToolAsk,
     read_directives,
     script_for,
@@ -21,35 +21,35 @@ from midstream.simulator.directives import (
 @pytest.mark.parametrize(
     ("prompt", "script"),
     [
-        ("[[tokens=500 rate=50 first=2s]]", Script(tokens=500, rate=50, first_s=2)),
-        ("[[reasoning=40]] [[sources=3]]", Script(reasoning=40, sources=3)),
-        ("[[long=2m]]", Script(long_s=120)),
-        ("[[size=64 headers=250ms]]", Script(size=64, headers_s=0.25)),
-        ("[[echo]] [[ refuse ]]", Script(echo=True, refuse=True)),
-        ("[[steps=2]]", Script(steps=2)),
+        ("[[tokens=500 rate=50 first=2s]]", AnswerScript(tokens=500, rate=50, first_s=2)),
+        ("[[reasoning=40]] [[sources=3]]", AnswerScript(reasoning=40, sources=3)),
+        ("[[long=2m]]", AnswerScript(long_s=120)),
+        ("[[size=64 headers=250ms]]", AnswerScript(size=64, headers_s=0.25)),
+        ("[[echo]] [[ refuse ]]", AnswerScript(echo=True, refuse=True)),
+        ("[[steps=2]]", AnswerScript(steps=2)),
         (
             "[[hold=door-1 after=20]]",
-            Script(incidents=(Incident("hold", 20, name="door-1"),)),
+            AnswerScript(incidents=(Incident("hold", 20, name="door-1"),)),
         ),
         (
             "[[stall=5s after=20]] [[cut after=30]]",
-            Script(incidents=(Incident("stall", 20, duration_s=5), Incident("cut", 30))),
+            AnswerScript(incidents=(Incident("stall", 20, duration_s=5), Incident("cut", 30))),
         ),
-        ("[[eof]]", Script(incidents=(Incident("eof"),))),
-        ("[[malformed after=5]]", Script(incidents=(Incident("malformed", 5),))),
+        ("[[eof]]", AnswerScript(incidents=(Incident("eof"),))),
+        ("[[malformed after=5]]", AnswerScript(incidents=(Incident("malformed", 5),))),
         (
             "[[error=overloaded after=10]]",
-            Script(incidents=(Incident("error", 10, name="overloaded"),)),
+            AnswerScript(incidents=(Incident("error", 10, name="overloaded"),)),
         ),
-        ("[[http=429 times=2 retry=1ms]]", Script(http=HttpFailure(429, 2, 0.001))),
-        ("[[http=500]]", Script(http=HttpFailure(500))),
+        ("[[http=429 times=2 retry=1ms]]", AnswerScript(http=HttpFailure(429, 2, 0.001))),
+        ("[[http=500]]", AnswerScript(http=HttpFailure(500))),
         (
             '[[tool=a {"b": [[1], "]]"]}]][[tool]]',
-            Script(tools=(ToolAsk("a", '{"b": [[1], "]]"]}'), ToolAsk())),
+            AnswerScript(tools=(ToolAsk("a", '{"b": [[1], "]]"]}'), ToolAsk())),
         ),
     ],
 )
-def test_prompt_sets_the_script(prompt: str, script: Script) -> None:
+def test_prompt_sets_the_script(prompt: str, script: AnswerScript) -> None:
     """Each directive sets what the table says, and leaves no text behind."""
     assert read_directives(prompt) == (script, "")
 
@@ -82,7 +82,7 @@ def test_prompt_with_a_mistake_is_refused(prompt: str) -> None:
 @pytest.mark.parametrize("prompt", ["see [[a page]]", "x = y[[0]]", "[[Tokens]]", "a ]] b [["])
 def test_other_brackets_are_text(prompt: str) -> None:
     """What does not look like a directive stays in the prompt."""
-    assert read_directives(prompt) == (Script(), prompt)
+    assert read_directives(prompt) == (AnswerScript(), prompt)
 
 
 @given(st.text())

@@ -6,10 +6,10 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
-from midstream.simulator.directives import Script, read_directives
-from midstream.simulator.holds import Holds
+from midstream.simulator.directives import AnswerScript, read_directives
+from midstream.simulator.holds import AnswerHolds
 from midstream.simulator.player import Player
-from midstream.simulator.wire import Event
+from midstream.simulator.wire import FramedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +36,12 @@ class ManualClock:
         self.at += seconds
 
 
-def events(deltas: int) -> Iterator[Event]:
+def events(deltas: int) -> Iterator[FramedEvent]:
     """Yield a start, numbered deltas and an end."""
-    yield Event(b"<start>")
+    yield FramedEvent(b"<start>")
     for number in range(1, deltas + 1):
-        yield Event(f"{number},".encode(), delta=True)
-    yield Event(b"<end>")
+        yield FramedEvent(f"{number},".encode(), delta=True)
+    yield FramedEvent(b"<end>")
 
 
 def play(directives: str, deltas: int) -> tuple[list[tuple[float, bytes]], str, float]:
@@ -55,8 +55,10 @@ def play(directives: str, deltas: int) -> tuple[list[tuple[float, bytes]], str, 
     def error_event(error: RequestError, sequence: int) -> bytes:
         return f"<{error.failure.anthropic_type} {sequence}>".encode()
 
-    script = read_directives(directives, Script(first_s=0)).script
-    ending = asyncio.run(Player(script, clock, emit, Holds()).play(events(deltas), error_event))
+    script = read_directives(directives, AnswerScript(first_s=0)).script
+    ending = asyncio.run(
+        Player(script, clock, emit, AnswerHolds()).play(events(deltas), error_event)
+    )
     return written, ending, clock.at
 
 
@@ -97,8 +99,8 @@ def test_player_stalls_where_it_was_told() -> None:
 
 def test_player_holds_an_answer_until_it_is_released() -> None:
     """All that came before is sent; the rest as soon as the hold is released, once for all."""
-    holds = Holds()
-    script = read_directives("[[hold=door after=2 rate=0]]", Script(first_s=0)).script
+    holds = AnswerHolds()
+    script = read_directives("[[hold=door after=2 rate=0]]", AnswerScript(first_s=0)).script
     written: list[bytes] = []
     came = asyncio.Event()
 
@@ -124,7 +126,7 @@ def test_player_holds_an_answer_until_it_is_released() -> None:
 
 def test_player_goes_on_when_nobody_releases_it() -> None:
     """A hold has an end."""
-    asyncio.run(Holds(limit_s=0).wait("door"))
+    asyncio.run(AnswerHolds(limit_s=0).wait("door"))
 
 
 def test_player_meets_several_incidents_in_order() -> None:
@@ -156,7 +158,9 @@ def test_player_takes_time_for_pieces_that_do_not_show() -> None:
     async def emit(frames: list[bytes]) -> None:
         pass
 
-    hidden = iter([Event(b"", delta=True)] * 100)
-    script = Script(first_s=0, rate=100)
-    asyncio.run(Player(script, clock, emit, Holds()).play(hidden, lambda _error, _sequence: b""))
+    hidden = iter([FramedEvent(b"", delta=True)] * 100)
+    script = AnswerScript(first_s=0, rate=100)
+    asyncio.run(
+        Player(script, clock, emit, AnswerHolds()).play(hidden, lambda _error, _sequence: b"")
+    )
     assert 0.9 < clock.at < 1.1
