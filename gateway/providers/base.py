@@ -1,7 +1,7 @@
-"""What an agent asks of a provider: one step, as chunks.
+"""The contract of a provider: one step of a model, as chunks.
 
 A provider is two things. A translator (sans-IO, one module a wire) turns the provider's
-events into chunks and remembers what the step came to. A shell opens the response through
+events into chunks and remembers the step's result. A shell opens the response through
 the provider's SDK, reads its bytes, and feeds the translator.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ToolOptions(Struct, frozen=True, kw_only=True):
-    """What the APIs know of a function besides its schema; None leaves it to them.
+    """Options of a function besides its schema; None leaves one to the API.
 
     A provider is sent what its API has a field for, and nothing of the rest.
 
@@ -70,7 +70,7 @@ class ToolSpec(Struct, frozen=True, kw_only=True):
 
 
 InputCheck: TypeAlias = Callable[[str, Raw], str | None]
-"""What is wrong with an input of the named tool, for its model to read; None if nothing is."""
+"""Returns the fault of an input of the named tool, for its model to read; None without one."""
 
 
 def accept_any(_tool_name: str, _input: Raw) -> None:
@@ -78,11 +78,11 @@ def accept_any(_tool_name: str, _input: Raw) -> None:
 
 
 class StepMemory(Protocol):
-    """What outlives the process that makes a step, for the one that goes on with it."""
+    """State of a step that outlives its process, for the process that resumes it."""
 
     @property
     def point(self) -> bytes:
-        """What the step has remembered in another process; empty for one that begins here."""
+        """Return what the step remembered in another process; empty for one that begins here."""
         ...
 
     async def remember(self, point: bytes, *, required: bool) -> None:
@@ -113,7 +113,7 @@ class StepRequest(Struct, frozen=True, kw_only=True):
         part_ids: the part ids of the run, shared by all its steps.
         send_reasoning, send_sources: as the AI SDK's `toUIMessageStream` options.
         check_input: looks at the inputs of calls of declared tools.
-        memory: set when another process is to be able to go on with the step; then `new_id`
+        memory: set if another process must be able to resume the step; then `new_id`
             makes the same ids there.
     """
 
@@ -136,14 +136,14 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     """Tokens, in the AI SDK's `LanguageModelUsage` shape."""
 
     class InputDetails(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-        """Where input tokens came from."""
+        """Input tokens by their use of the cache."""
 
         no_cache_tokens: int | None = None
         cache_read_tokens: int | None = None
         cache_write_tokens: int | None = None
 
     class OutputDetails(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-        """What output tokens were for."""
+        """Output tokens by their purpose."""
 
         text_tokens: int | None = None
         reasoning_tokens: int | None = None
@@ -178,7 +178,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
 
 
 class StepResult(Struct, kw_only=True):
-    """What a step came to; final once its chunks are exhausted.
+    """Result of a step; final once its chunks are exhausted.
 
     Attributes:
         finish_reason: unified, as the AI SDK maps it.
@@ -255,7 +255,7 @@ class StepStream(Protocol):
 
     @property
     def result(self) -> StepResult:
-        """What the step came to."""
+        """Return the step's result; final once the iterator is exhausted."""
         ...
 
     def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
@@ -278,7 +278,7 @@ class Provider(Protocol):
 
     @property
     def durable(self) -> DurableResponses | None:
-        """Set if the API has responses that go on without us."""
+        """Set if the API has responses that outlive a connection."""
         ...
 
     def open_step(self, request: StepRequest) -> AbstractAsyncContextManager[StepStream]:
@@ -307,7 +307,7 @@ class Provider(Protocol):
 
 
 class DurableResponses(Protocol):
-    """Responses that go on without us, and can be read again from where one was."""
+    """Responses that outlive a connection, and can be read again from a point."""
 
     def keeps(self, provider_options: Mapping[str, object]) -> bool:
         """Whether responses to requests with these options do."""

@@ -1,4 +1,4 @@
-"""Whose server an address names."""
+"""Hosts of addresses, compared with those of known servers."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ ROWS: Final = {
 """Kind -> its row."""
 
 USUAL_VENDOR: Final = OPENAI
-"""Whose errors a request is answered with that names no provider."""
+"""The vendor in whose shape a request without a known provider is refused."""
 
 
 def provider_kinds() -> dict[str, ProviderKind]:

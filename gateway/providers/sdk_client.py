@@ -29,7 +29,7 @@ _NO_KEY: Final = "none"
 
 
 class ClientOptions(Struct, frozen=True, kw_only=True):
-    """How a provider is reached.
+    """Options of the connection to a provider.
 
     Attributes:
         api_key: None leaves it to the SDK's environment variables.

@@ -1,4 +1,4 @@
-"""What the settings know of a kind of provider; `providers/registry.py` has the kinds."""
+"""The settings' view of a kind of provider; `providers/registry.py` has the kinds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProviderKind(Struct, frozen=True, kw_only=True):
         key_variable: the environment variable that usually holds its key.
         models: of its agent where none is configured, the default first; empty: it has none.
         simulator: the name of the simulated provider that speaks the same API, if there is one.
-        check: for what its settings need besides.
+        check: for the settings that it needs besides.
     """
 
     name: str

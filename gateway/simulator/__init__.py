@@ -1,4 +1,4 @@
-"""Model providers, simulated: three real wires over HTTP, without a key or a network.
+"""Model providers, simulated: three real APIs over HTTP, without a key or a network.
 
 An ASGI application that answers as Anthropic's Messages API (`/anthropic/v1/messages`),
 OpenAI's Responses API (`/openai/v1/responses`) and OpenAI's Chat Completions
@@ -6,8 +6,8 @@ OpenAI's Responses API (`/openai/v1/responses`) and OpenAI's Chat Completions
 answers follows from the model's name and from directives in the prompt such as
 `[[tokens=500 rate=50]]`: the grammar is in `directives`, the table in docs/simulator.md.
 
-One request goes: a wire reads it (`*_request`, `chat_wire`) -> `turn` plans the answer ->
-the wire makes events of it -> `player` sends them at their pace -> `journal` remembers.
+The path of a request: its API's folder reads it, `turn` plans the answer, the API makes events
+of that, `player` sends them at their pace, and `journal` remembers.
 """
 
 from __future__ import annotations

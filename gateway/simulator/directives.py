@@ -1,4 +1,4 @@
-"""What a request asks the simulator to do: the directive grammar.
+"""Grammar of the directives in a prompt.
 
 A directive stands in the last message a person wrote, in double brackets, and is taken out
 of it before the answer is made up::
@@ -76,7 +76,7 @@ class ToolAsk(Struct, frozen=True):
 
 
 class AnswerScript(Struct, frozen=True, kw_only=True):
-    """How to answer one request. `rate`: deltas a second, 0 as fast as possible."""
+    """Directions for one answer. `rate`: deltas a second, 0 as fast as possible."""
 
     tokens: int | None = None
     size: int | None = None

@@ -1,4 +1,4 @@
-"""How the providers fail: statuses, error types, and the bodies they put them in."""
+"""Failures of the providers: statuses, error types, and the bodies they put them in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that wait to be let go on: what is true while one is held stays true.
+"""Answers that wait for a release: the state does not change while one is held.
 
 A test that looks at an answer half-way would race its pace; a held one waits for it.
 """
@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 HOLD_LIMIT_S: Final = 600.0
-"""A hold that nobody releases ends by itself: whoever held it is gone."""
+"""Limit of a hold: a test that ended early releases none."""
 
 _MOST_NAMES: Final = 1000
 
@@ -30,13 +30,13 @@ class AnswerHolds:
                 await self._of(name).wait()
 
     def release(self, name: str) -> None:
-        """Let go on what is held by that name, and what will be."""
+        """Release answers that are held by that name, now and later."""
         self._of(name).set()
 
     def _of(self, name: str) -> asyncio.Event:
         hold = self._holds.setdefault(name, asyncio.Event())
         self._holds.move_to_end(name)
         while len(self._holds) > _MOST_NAMES:
-            # Whoever waits for it has it, and waits for the limit.
+            # A waiter has it, and waits for the limit.
             self._holds.popitem(last=False)
         return hold

@@ -1,4 +1,4 @@
-"""What was asked of the simulator, and how each request ended: for tests to read."""
+"""Journal of the requests to the simulator and their ends: for tests to read."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def _calls(conversation: ModelRequest, script: AnswerScript) -> list[Part]:
 
 
 def _chosen(ask: ToolAsk, declared: tuple[DeclaredTool, ...]) -> DeclaredTool | None:
-    """A name that nobody declared is called all the same: gateways must survive it."""
+    """Return the tool to call. An undeclared name is called too: gateways must survive it."""
     if ask.name is None:
         return declared[0] if declared else None
     return next((tool for tool in declared if tool.name == ask.name), DeclaredTool(ask.name))

@@ -1,4 +1,4 @@
-"""What an API is to the rest of the simulator."""
+"""Contract of an API in the simulator, and its helpers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FramedEvent(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What an answer needs to know beside its turn.
+    """Context of an answer beside its plan.
 
     Attributes:
         request: the conversation.

@@ -1,4 +1,4 @@
-"""Where Anthropic's own API is."""
+"""Host of Anthropic's own API."""
 
 from __future__ import annotations
 

@@ -44,11 +44,11 @@ _METADATA: Final = (
 
 
 class AzureAddress(Struct, frozen=True):
-    """Where a resource's API is.
+    """Address of a resource's API.
 
     Attributes:
         base_url: before the path.
-        api_version: in the query; None: the address says it, or whoever is there.
+        api_version: in the query; None: the address has it, or the gateway behind it adds it.
         by_deployment: the deployment stands in the address.
     """
 
@@ -170,7 +170,7 @@ class _AzureStep:
 
     @property
     def result(self) -> StepResult:
-        """What the step came to."""
+        """See StepStream."""
         result = self._step.result
         calls = [
             structs.replace(call, metadata=_renamed(call.metadata)) for call in result.tool_calls
@@ -203,7 +203,7 @@ def _renamed(metadata: Raw | msgspec.UnsetType) -> Raw | msgspec.UnsetType:
 
 
 def as_openai(messages: Sequence[UIMessage]) -> list[UIMessage]:
-    """Return a history in which Azure's metadata is OpenAI's, and OpenAI's is nobody's."""
+    """Return a history in which Azure's metadata is OpenAI's, and OpenAI's own is dropped."""
     return [_message(message) for message in messages]
 
 
@@ -232,7 +232,7 @@ def _theirs(metadata: Raw) -> Raw:
     try:
         said = msgspec.json.decode(metadata, type=dict[str, Raw])
     except UNREADABLE:
-        return metadata  # nobody's
+        return metadata  # not readable, so it is no provider's
     said.pop("openai", None)
     if "azure" in said:
         said["openai"] = said.pop("azure")

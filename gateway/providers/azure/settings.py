@@ -1,4 +1,4 @@
-"""What the settings of a provider at Azure need besides."""
+"""Checks of a provider's settings at Azure."""
 
 from __future__ import annotations
 

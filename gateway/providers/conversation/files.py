@@ -68,7 +68,7 @@ _HEAD_BYTES: Final = 24
 
 
 def model_file(part: FilePart) -> ModelFile:
-    """Convert a file part. One that nobody can read has neither content nor address."""
+    """Convert a file part. An unreadable one has neither content nor address."""
     filename = None if part.filename is UNSET else part.filename
     if part.provider_reference is not UNSET:
         references: dict[str, str] = {}

@@ -94,7 +94,7 @@ class ModelToolCall(Struct, frozen=True, kw_only=True):
 
 
 class ModelToolResult(Struct, frozen=True, kw_only=True):
-    """What a call came to.
+    """Result of a call.
 
     Attributes:
         kind: how `value` is meant. `text`, `error-text` and `execution-denied` (the reason,
@@ -129,7 +129,7 @@ class SystemMessage(Struct, frozen=True, kw_only=True):
 
 
 class UserMessage(Struct, frozen=True, kw_only=True):
-    """What a person sent."""
+    """Content of a person's message."""
 
     content: Sequence[ModelText | ModelFile]
 
@@ -153,7 +153,7 @@ class AssistantMessage(Struct, frozen=True, kw_only=True):
 
 
 class ToolMessage(Struct, frozen=True, kw_only=True):
-    """What the calls before it came to."""
+    """Results of the calls before it."""
 
     content: Sequence[ModelToolResult | ModelApprovalResponse]
 
@@ -253,7 +253,7 @@ def _is_steering(part: Part) -> bool:
 
 
 def _add_step(parts: Sequence[Part], messages: list[ModelMessage], *, goes_on: bool) -> None:
-    """Add what the model did in one step, and what its calls came to."""
+    """Add the model's content of one step, and its calls' results."""
     content: list[AssistantContent] = []
     results: list[ModelToolResult | ModelApprovalResponse] = []
     for part in parts:

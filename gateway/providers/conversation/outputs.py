@@ -1,4 +1,4 @@
-"""What a tool gave its model to read, where that is more than JSON: texts and files.
+"""A tool's output for its model, where that is more than JSON: texts and files.
 
 The content stands in the metadata of the result, `midstream.modelOutput`: as the AI SDK writes
 it (`{"type": "content", "value": […]}`), or `true` if the result's output is that itself.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import ToolPart
 
 NAMESPACE: Final = "midstream"
-"""Whose metadata it is."""
+"""Name under which the metadata is kept."""
 
 
 class OutputData(Struct, omit_defaults=True):

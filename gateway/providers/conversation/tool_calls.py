@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EMPTY_INPUT: Final = Raw(b"{}")
 
 REFUSED: Final = "Object contains forbidden prototype property"
-"""What the AI SDK says of an input with a key that clients refuse to read."""
+"""The AI SDK's sentence for an input with a key that clients refuse to read."""
 
 _encode = msgspec.json.encode
 

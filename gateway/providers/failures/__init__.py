@@ -1,1 +1,1 @@
-"""How providers fail: recognised, named, tried again."""
+"""Failures of providers: recognised, named, retried."""

@@ -24,7 +24,7 @@ __all__ = ["CLASSES", "Fault", "Unmapped", "classify", "map_provider_errors", "s
 
 
 class Unmapped(Enum):
-    """What is done with a class that has no fault of its own."""
+    """Treatment of a class that has no fault of its own."""
 
     BY_STATUS = "its `status_code` decides"
     OURS = "a bug of the gateway: it is not translated"

@@ -1,4 +1,4 @@
-"""What can go wrong with a provider, each with its error's class and the sentence that people read.
+"""Faults of providers, each with its error's class and the sentence that people read.
 
 Nothing that a provider answered, no key and no address is in a sentence.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Fault(Enum):
-    """What can go wrong with a provider: the error's class and its public sentence."""
+    """A fault of a provider: the error's class and its public sentence."""
 
     UNREACHABLE = (
         ProviderUnavailableError,
@@ -92,8 +92,7 @@ class Fault(Enum):
     )
     GONE = (
         ProviderRejectedError,
-        "unable to go on with the answer, the model provider does not have it any more; "
-        "send it again",
+        "unable to resume the answer, the model provider does not have it any more; send it again",
     )
     REFUSED = (
         ProviderRejectedError,

@@ -1,4 +1,4 @@
-"""What in a request a provider has refused, as far as its answer says.
+"""Parts of a request that a provider has refused, as far as its answer says.
 
 The Anthropic API begins its message with the place (`messages.2.content.1.image.source: …`), the
 OpenAI APIs name it in `param` (`input[2].content[1].image_url`). What stands there in the request

@@ -1,4 +1,4 @@
-"""What a provider says of its failure: read in any shape, named, and quoted to operators.
+"""Failures in a provider's words: read in any shape, named, and quoted to operators.
 
 People get the sentence of a fault; which one is decided by the provider's `type` and `code`,
 then by the HTTP status. Operators get the provider's own words in the log (`GatewayError.note`):

@@ -1,4 +1,4 @@
-"""Refusals before an answer begins: the SDK asks again, and whoever waits is told.
+"""Refusals before an answer begins: the SDK asks again, and those who wait are told.
 
 The SDK keeps its retries to itself. What it says of them stands in each request: how many there
 were before. An event hook of its HTTP client reads that beside the response.

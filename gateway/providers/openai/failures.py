@@ -1,4 +1,4 @@
-"""What OpenAI's translators say of events that they cannot read."""
+"""Failures in events that OpenAI's translators cannot read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_JSON: Final = Raw()
 
 
 class EventHead(Struct):
-    """What tells events and items apart."""
+    """Fields that tell events and items apart."""
 
     type: str = ""
     id: Side[str | None] = None

@@ -1,4 +1,4 @@
-"""Where OpenAI's own APIs are."""
+"""Hosts of OpenAI's own APIs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 OURS: Final = "~"
-"""How the name of an item begins that its server gave no id: no later request refers to it."""
+"""Prefix of our name for an item without an id: no later request refers to it."""
 
 
 def openai_metadata(**fields: object) -> Raw | UnsetType:

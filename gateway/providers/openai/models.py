@@ -1,4 +1,4 @@
-"""What a request must know of an OpenAI model, by its name.
+"""Traits of an OpenAI model that a request needs, by its name.
 
 A name of no family that we know is another vendor's model behind a compatible address: it
 gets the plain form of everything.
@@ -34,7 +34,7 @@ _EFFORTS_OF_GPT_5: Final = (
 
 
 class GptTraits(Struct, frozen=True, kw_only=True):
-    """How a model is talked to.
+    """Traits of a model.
 
     Attributes:
         reasons: it thinks before it answers; instructions come from the `developer`.
@@ -52,7 +52,7 @@ class GptTraits(Struct, frozen=True, kw_only=True):
 
     @property
     def system_role(self) -> str:
-        """Who gives the instructions."""
+        """Role of the instructions."""
         return "developer" if self.reasons else "system"
 
     def effort(self, level: object, *, but: str | None = None) -> object:

@@ -1,4 +1,4 @@
-"""What OpenAI's metadata of a part, and the settings of a request, say about a request."""
+"""Options of a request in a part's metadata for OpenAI, and in the step's settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAMPLING: Final = ("temperature", "top_p")
 
 
 class ProgramCaller(Struct, rename="camel"):
-    """Who called a function: the model, or a program that it wrote."""
+    """Caller of a function: the model, or a program that it wrote."""
 
     type: str
     caller_id: str | None = None

@@ -1,4 +1,4 @@
-"""What a tool call came to, as OpenAI's models read it: a text, or texts and files."""
+"""Result of a tool call, as OpenAI's models read it: a text, or texts and files."""
 
 from __future__ import annotations
 

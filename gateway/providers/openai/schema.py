@@ -35,7 +35,7 @@ _LOCAL_REFERENCE: Final = re.compile(r"#/(definitions|\$defs)/(.+)")
 
 
 class AnswerFormat(Struct, frozen=True):
-    """What an answer is asked to be: JSON, and of which schema."""
+    """Form in which an answer is wanted: JSON, and its schema."""
 
     type: str = "text"
     schema: Raw = Raw()

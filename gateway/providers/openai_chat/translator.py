@@ -119,7 +119,7 @@ class OpenAIChatTranslator(OddEvents):
     """
 
     event_type: ClassVar[type[Struct]] = _PlainChunk
-    """What events are read as: `_PlainChunk`, or what has its fields."""
+    """Type of events: `_PlainChunk`, or one with its fields."""
 
     decoder: ClassVar[msgspec.json.Decoder[Any]] = _decoder
     """Of such events."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POINT_INTERVAL_S: Final = 1.0
-"""How often a response's point is kept: so much of it is at most translated twice."""
+"""Interval at which a response's point is kept: at most so much is translated twice."""
 
 MAX_POINT_BYTES: Final = 64 * 1024
 """A point beyond this (images, very long calls) is not kept: the last one before it counts."""
@@ -72,7 +72,7 @@ TRACELESS: Final = frozenset(
 
 
 class ResponsePoint(Struct, frozen=True, omit_defaults=True):
-    """How far a response was read.
+    """A point up to which a response was read.
 
     Attributes:
         id: the response's.
@@ -120,7 +120,7 @@ class FollowedResponse:
         return self._translator.ended
 
     def restore(self, point: ResponsePoint) -> None:
-        """Come to where `point` was, in place of the beginning; chunks up to it are known."""
+        """Continue from `point`, in place of the beginning; chunks up to it are known."""
         for event in point.events:
             self.receive(event.encode())
         self.sequence = point.sequence
@@ -189,7 +189,7 @@ class BackgroundStep:
 
     @property
     def result(self) -> StepResult:
-        """What the step came to; final once the iterator is exhausted."""
+        """See StepStream."""
         return self._followed.result
 
     async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
@@ -279,7 +279,7 @@ class BackgroundStep:
 async def open_background(
     client: OpenAIClient, body: bytes, translator: Translator, memory: StepMemory
 ) -> AsyncIterator[BackgroundStep]:
-    """Begin a response in the background, or go on with the one that `memory` names.
+    """Begin a response in the background, or resume the one that `memory` names.
 
     Leaving closes the connection, not the response.
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _PATH: Final = "/responses"
 
 _GRACE_S: Final = 0.05
-"""How long a step's start is held back. OpenAI begins a response before it looks at the
+"""Time for which a step's start is held back. OpenAI begins a response before it looks at the
 account's quota, and reports an error right after: the message then stays without a step.
 Source: @ai-sdk/openai 4.0.118, `openai-stream-error.ts`, `acceptedGraceMs`."""
 
@@ -144,7 +144,7 @@ class _AcceptedStep:
 
     @property
     def result(self) -> StepResult:
-        """What the step came to."""
+        """See StepStream."""
         return self._step.result
 
     async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:

@@ -301,7 +301,7 @@ class ResponsesEnding:
             frames.append(self._event("response.custom_tool_call_input.done", at | fields))
         item["status"] = "incomplete"
         if item.get("type") not in _CALLS:
-            # Half a call is no part of the answer: whoever executes calls would execute it.
+            # Half a call is no part of the answer: a program that executes calls would execute it.
             self._finished[index] = item
         done = {"output_index": index, "item": item}
         return [*frames, self._event("response.output_item.done", done)]

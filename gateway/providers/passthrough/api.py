@@ -1,4 +1,4 @@
-"""What a vendor tells the proxy: how its calls are read, and how its servers are spoken to."""
+"""Terms of a vendor at the proxy: the reading of its calls, and the address of its servers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read_call(api: ProxiedApi, body: bytes) -> ModelCall:
 
 
 class ProxyVendor(Struct, frozen=True, kw_only=True):
-    """What all APIs of a vendor have in common.
+    """Terms that all APIs of a vendor share.
 
     Attributes:
         base_url_variable: where its SDK looks first: an environment variable.

@@ -21,14 +21,14 @@ NO_JSON: Final = Raw(b"null")
 
 
 class ModelCall(Struct, frozen=True, kw_only=True):
-    """What a call asks.
+    """Contents of a call.
 
     Attributes:
         streams: the answer is wanted as events.
         stored: the provider keeps the answer (of Responses).
         said: the parts of the user's last message, as a UIMessage has them; None without one.
-        results: what tools came to since then, oldest first.
-        goes_on: the conversation ends in results: the model goes on with its own message.
+        results: of tools since then, oldest first.
+        goes_on: the conversation ends in results: the model continues its own message.
     """
 
     streams: bool = False
@@ -56,7 +56,7 @@ class _DeclaredTool(Struct):
 
 
 class CallBody(Struct):
-    """What the bodies of all APIs have in common; each adds where its conversation is."""
+    """Fields that the bodies of all APIs have; each API adds its conversation."""
 
     stream: bool | None = None
     store: bool | None = None

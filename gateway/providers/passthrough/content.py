@@ -22,7 +22,7 @@ BlockReaders: TypeAlias = "Mapping[str, Callable[[Block], Block | None]]"
 
 
 class ToolResult(Struct, frozen=True):
-    """What a call came to. `error_text`: set if it failed, and then all there is."""
+    """Result of a call. `error_text`: set if it failed, and then all there is."""
 
     call_id: str
     output: Raw = Raw(b"null")

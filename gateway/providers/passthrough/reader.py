@@ -50,7 +50,7 @@ class EventsReader:
 
     @property
     def result(self) -> StepResult:
-        """What the step came to."""
+        """Return the step's result."""
         return self._translator.result
 
     @property
@@ -151,7 +151,7 @@ class WholeReader:
 
     @property
     def result(self) -> StepResult:
-        """What the step came to."""
+        """Return the step's result."""
         return self._translator.result
 
     @property

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Headers = list[tuple[bytes, bytes]]
 
 IDLE_CONNECTION_S: Final = 15.0
-"""How long a connection is kept for the next request. Shorter than the providers keep theirs: a
+"""Time for which a connection is kept for the next request. Providers keep theirs longer: a
 request that meets a closing connection fails."""
 
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -43,7 +43,7 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 NAME_SERVER_TTL_S: Final = 60
 
 _SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-"""What aiohttp would add of its own."""
+"""Headers that aiohttp would add of its own."""
 
 
 class Upstream(Struct, frozen=True, kw_only=True):
@@ -278,7 +278,7 @@ async def _timed(
     loop = asyncio.get_running_loop()
     async for piece in body:
         yield piece
-        # Some answer before they have read everything: then nobody waits any more.
+        # Some answer before they have read everything: then the wait has ended.
         if limit.when() is not None and not limit.expired():
             with suppress(RuntimeError):
                 limit.reschedule(loop.time() + limits.first_byte_s)

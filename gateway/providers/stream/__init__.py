@@ -1,1 +1,1 @@
-"""What reading any provider's stream needs."""
+"""Reading of any provider's stream."""

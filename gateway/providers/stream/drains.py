@@ -1,8 +1,8 @@
-"""What still comes behind an answer's last event: read for a moment, then let go.
+"""Rest of a response behind an answer's last event: read for a moment, then released.
 
 An answer ends with its protocol's last event, whatever its connection does afterwards. A
 connection whose response was read to its end serves the next request; so the end of the body
-is waited for, but by nobody who waits for the answer.
+is awaited in the background, after the answer is complete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DRAIN_S: Final = 1.0
-"""How long the end of a body may take. A new connection costs less than a longer wait."""
+"""Limit of the wait for the end of a body. A new connection costs less than a longer wait."""
 
 MAX_DRAINED_BYTES: Final = 64 * 1024
 """Of one body: comments and an event or two; more is no end."""
@@ -28,7 +28,7 @@ MAX_DRAINS: Final = 64
 """At the same time; further connections are closed at once."""
 
 CLOSING_S: Final = 5.0
-"""How long the last event may take once the answer has said that it ends: usage comes between."""
+"""Limit of the wait for the last event once the answer says that it ends: usage comes between."""
 
 
 class Drains:
@@ -71,7 +71,7 @@ async def _drain(rest: AsyncIterator[bytes], close: _Close) -> None:
                 if size > MAX_DRAINED_BYTES:
                     break
     except Exception as error:
-        # The answer is complete: how its connection ends is nobody's failure.
+        # The answer is complete: the end of its connection is no failure.
         logger.debug("response_not_drained reason=%r", error)
     finally:
         await _closed(close)

@@ -1,4 +1,4 @@
-"""What the translators do with events that are rare, beside the way that must be short.
+"""Rare events of the translators, beside the fast path.
 
 Nearly every event is as its API documents it, in the middle of an answer, and holds whole
 characters: those a translator takes by itself. All others come here.
@@ -24,14 +24,14 @@ class OddEvents(ABC):
     """Base of the translators; see `Translator` for what is public."""
 
     begins: ClassVar[bytes] = b"\0"
-    """What only an event holds that begins another message or response."""
+    """Bytes that only an event holds that begins another message or response."""
 
     def __init__(self, result: StepResult) -> None:
         self.result = result
         self.closing = self.ended = False
         self._marked = False
         self._odd = False
-        """Whether the next event may not be taken the short way."""
+        """Whether the next event must not take the fast path."""
         self._halves = EventHalves()
 
     def receive_error(self, event: bytes) -> list[AnyChunk]:
@@ -45,7 +45,7 @@ class OddEvents(ABC):
         return []
 
     def _take_oddly(self, event: bytes) -> list[AnyChunk]:
-        """Take an event for which the short way is none, or which it could not read."""
+        """Take an event that the fast path leaves out or could not read."""
         if self.ended and (self.result.failure is not None or self.begins not in event):
             return []
         if event.strip() == DONE_DATA:

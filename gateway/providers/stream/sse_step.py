@@ -49,7 +49,7 @@ STREAM_HEADERS: Final = {
 
 
 class TimeLimits(Struct, frozen=True, kw_only=True):
-    """How long a provider may take.
+    """Time limits of a provider.
 
     Attributes:
         connect_s: for one connection; the SDK tries again after it.
@@ -92,7 +92,7 @@ class SseStep:
 
     @property
     def result(self) -> StepResult:
-        """What the step came to; final once the iterator is exhausted."""
+        """See StepStream."""
         return self._translator.result
 
     async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:

@@ -1,4 +1,4 @@
-"""What a request on Anthropic's Messages wire says, and what the API refuses in one."""
+"""Requests of Anthropic's Messages API: reading them, and refusing what the API refuses."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _whole_block(part: _BlockPart, exchange: Asked) -> Json:
 
 
 def _opening_deltas(part: _BlockPart) -> Iterator[Json]:
-    """What stands before a block's content: it is no piece of the answer."""
+    """Yield the deltas before a block's content: they are no pieces of the answer."""
     if isinstance(part, Text) and part.cited is not None:
         yield {"type": "citations_delta", "citation": _citation(part.cited)}
     elif isinstance(part, Call | _Searching):

@@ -128,7 +128,7 @@ class BackgroundResponse:
         try:
             await self._player.play(events, failed)
         finally:
-            # Whoever waits must find the task done; it is, one turn of the loop later.
+            # Waiters must find the task done; it is, one turn of the loop later.
             asyncio.get_running_loop().call_soon(self._tell)
 
     async def _take(self, frames: list[bytes]) -> None:

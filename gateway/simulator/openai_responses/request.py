@@ -1,4 +1,4 @@
-"""What a request on OpenAI's Responses wire says, and what the API refuses in one."""
+"""Requests of OpenAI's Responses API: reading them, and refusing what the API refuses."""
 
 from __future__ import annotations
 

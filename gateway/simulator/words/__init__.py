@@ -1,1 +1,1 @@
-"""What the simulated models say."""
+"""Texts of the simulated models."""

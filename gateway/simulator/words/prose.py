@@ -154,7 +154,7 @@ def _blocks(text: str) -> tuple[str, ...]:
 
 
 _OF_LINES = ("#", "- ", "1. ", "|", "```")
-"""How blocks begin whose lines stay."""
+"""Beginnings of blocks whose lines stay."""
 _BLOCK = re.compile(r"```.*?\n```|[^\n]+(?:\n[^\n]+)*", re.DOTALL)
 
 _WORD = re.compile(r"[a-zé]{4,}")

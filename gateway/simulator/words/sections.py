@@ -1,4 +1,4 @@
-"""What the simulated models know: durable sessions. Sections of Markdown, in no special order.
+"""Knowledge of the simulated models: durable sessions. Sections of Markdown, in no special order.
 
 A line between two blank ones is one block; paragraphs are written over several lines.
 """

@@ -1,4 +1,4 @@
-"""Which betas a request to Anthropic asks for by its fields, and what becomes of all others.
+"""Betas that a request to Anthropic needs for its fields, and the fate of all others.
 
 A beta is a header's word that opens a field, a tool or an endpoint. What a field of the body
 needs is sent with it; any other is the agent's to name, `provider_options.anthropic_beta`.
@@ -80,7 +80,7 @@ CONTENT_BETAS: Final = frozenset(
         *("mid-conversation-system-2026-04-07", "server-side-fallback-2026-06-01"),
     }
 )
-"""What the history may need; see `Conversation`."""
+"""Betas that the history may need; see `ModelConversation`."""
 
 CHOSEN_BETAS: Final = frozenset(
     {
@@ -100,7 +100,7 @@ CHOSEN_BETAS: Final = frozenset(
         *("user-profiles-2026-03-24", "user-profiles-2026-08-18", "user-profiles-2026-09-04"),
     }
 )
-"""What no field of a body that we write asks for: an agent that wants one names it."""
+"""Betas that no field of our bodies needs: an agent that wants one names it."""
 
 OTHER_ENDPOINTS: Final = frozenset(
     {
@@ -113,4 +113,4 @@ OTHER_ENDPOINTS: Final = frozenset(
         "ce-claude-code-managed-settings-2026-10-06",
     }
 )
-"""What is not of the Messages API."""
+"""Betas of other APIs than Messages."""

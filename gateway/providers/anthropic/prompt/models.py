@@ -1,4 +1,4 @@
-"""What Anthropic's models take: how much they answer, and which settings they refuse.
+"""Traits of Anthropic's models: the length of answers, and the settings that they refuse.
 
 Source: @ai-sdk/anthropic 4.0.105, `anthropic-model-catalog.ts` (`runtimeRules`).
 """

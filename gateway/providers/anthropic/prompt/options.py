@@ -1,4 +1,4 @@
-"""What a part's metadata says to Anthropic: `providerMetadata.anthropic`, and cache marks.
+"""Options for Anthropic in a part's metadata: `providerMetadata.anthropic`, and cache marks.
 
 Source: @ai-sdk/anthropic 4.0.105, `get-cache-control.ts`.
 """
@@ -20,7 +20,7 @@ MAX_CACHE_MARKS: Final = 4
 
 
 class CallerOption(Struct, rename="camel"):
-    """Who called a tool, as our chunks say it."""
+    """Caller of a tool, as our chunks name it."""
 
     type: str
     tool_id: str | None = None

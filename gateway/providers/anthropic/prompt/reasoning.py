@@ -1,4 +1,4 @@
-"""How much a model of Anthropic's thinks, by the AI SDK's word for it.
+"""Amount of thinking of a model of Anthropic's, from the AI SDK's word for it.
 
 Source: @ai-sdk/anthropic 4.0.105, `anthropic-language-model.ts`, `resolveAnthropicReasoningConfig`;
 @ai-sdk/provider-utils, `map-reasoning-to-provider.ts`.

@@ -28,7 +28,7 @@ class Wire(Struct, frozen=True, tag_field="type"):
 
 
 class BlockCaller(Struct, frozen=True):
-    """Who called a tool: the model (`direct`), or code that it runs."""
+    """Caller of a tool: the model (`direct`), or code that it runs."""
 
     type: str
     tool_id: Side[str | UnsetType] = UNSET
@@ -92,7 +92,7 @@ class OutputFile(Struct, frozen=True):
 
 
 class CodeResult(Wire, frozen=True, tag="code_execution_result"):
-    """What code printed."""
+    """Output of code."""
 
     stdout: str = ""
     stderr: str = ""
@@ -101,7 +101,7 @@ class CodeResult(Wire, frozen=True, tag="code_execution_result"):
 
 
 class EncryptedCodeResult(Wire, frozen=True, tag="encrypted_code_execution_result"):
-    """What code printed, for the provider's eyes."""
+    """Output of code, encrypted for the provider."""
 
     encrypted_stdout: str
     stderr: str = ""
@@ -116,7 +116,7 @@ class CodeError(Wire, frozen=True, tag="code_execution_tool_result_error"):
 
 
 class BashResult(Wire, frozen=True, tag="bash_code_execution_result"):
-    """What a shell command printed."""
+    """Output of a shell command."""
 
     content: list[OutputFile] = []
     stdout: str = ""
@@ -182,14 +182,14 @@ class ToolSearchError(Wire, frozen=True, tag="tool_search_tool_result_error"):
 
 
 class AdvisorResult(Wire, frozen=True, tag="advisor_result"):
-    """What the advisor said."""
+    """Advice of the advisor."""
 
     text: str
     stop_reason: Side[str | None] = None
 
 
 class AdvisorRedacted(Wire, frozen=True, tag="advisor_redacted_result"):
-    """What the advisor said, for the provider's eyes."""
+    """Advice of the advisor, encrypted for the provider."""
 
     encrypted_content: str
     stop_reason: Side[str | None] = None
@@ -262,7 +262,7 @@ class McpToolUseBlock(Wire, frozen=True, tag="mcp_tool_use"):
 
 
 class McpToolResultBlock(Wire, frozen=True, tag="mcp_tool_result"):
-    """What an MCP tool answered."""
+    """Output of an MCP tool."""
 
     tool_use_id: str
     is_error: Side[bool] = False

@@ -1,4 +1,4 @@
-"""How Anthropic's messages end: stop reasons, in the gateway's words.
+"""Ends of Anthropic's messages: stop reasons, in the gateway's words.
 
 Source: @ai-sdk/anthropic 4.0.105, `map-anthropic-stop-reason.ts`.
 """

@@ -95,7 +95,7 @@ class ThinkingDelta(Wire, frozen=True, gc=False, tag="thinking_delta"):
 
 
 class SignatureDelta(Wire, frozen=True, gc=False, tag="signature_delta"):
-    """What proves a thought to be the provider's."""
+    """Proof that a thought is the provider's."""
 
     signature: str
 
@@ -163,7 +163,7 @@ class ContentBlockStop(Wire, frozen=True, tag="content_block_stop"):
 
 
 class Stop(Struct, frozen=True):
-    """How the message ended."""
+    """End of the message."""
 
     stop_reason: Side[str | None] = None
 

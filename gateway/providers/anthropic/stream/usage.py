@@ -31,7 +31,7 @@ _ITERATION: Final = (
     "cache_creation_input_tokens",
     "cache_read_input_tokens",
 )
-"""What is kept of such objects, as the AI SDK does."""
+"""Fields that are kept of such objects, as the AI SDK does."""
 
 _COUNTED: Final = {"compaction", "message"}
 """The iterations of the model itself; what an advisor uses is billed apart."""

@@ -1,4 +1,4 @@
-"""What servers that are compatible with a vendor's API do in their own way.
+"""Differences between servers that are compatible with OpenAI's API.
 
 They agree on text and calls. A model's thinking has no place in OpenAI's Chat Completions, so
 that each server has found one, and some refuse a request that has it in another.
@@ -13,7 +13,7 @@ from msgspec import Struct
 from midstream.providers.hosts import is_one_of
 
 ThinkingField: TypeAlias = Literal["reasoning_content", "reasoning", "content", "none"]
-"""Where an assistant's message has its thinking; `content`: as a part of that; `none`: nowhere."""
+"""Field of an assistant's message with its thinking; `content`: a part of that; `none`: none."""
 
 _THINKING_FIELDS: Final[dict[str, ThinkingField]] = {
     "api.groq.com": "reasoning",
@@ -34,7 +34,7 @@ Source: @ai-sdk/deepseek 3.0.56, `convert-to-deepseek-chat-messages.ts`.
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """How one server is talked to.
+    """Form of the requests to one server.
 
     Attributes:
         name: whose metadata a part's is: the provider's name, as in settings.

@@ -226,7 +226,7 @@ def _signature(metadata: Json | UnsetType, name: str) -> str | None:
         return None
 
 
-# -- what tools came to
+# -- results of tools
 
 
 def _tool(message: ToolMessage, called: set[str]) -> list[_Json]:

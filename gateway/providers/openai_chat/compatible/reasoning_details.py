@@ -1,7 +1,7 @@
 """OpenRouter's `reasoning_details`: a model's thinking as its own API has it, in pieces.
 
 A piece is plain text, a summary, or encrypted, and may be signed. A server that gets them back
-as they were can go on with a thought: some models refuse a conversation with tools otherwise.
+as they were can continue a thought: some models refuse a conversation with tools otherwise.
 
 Source: https://openrouter.ai/docs/use-cases/reasoning-tokens; @openrouter/ai-sdk-provider 3.1.0.
 """

@@ -62,7 +62,7 @@ Item = dict[str, object]
 
 
 class InputSettings(Struct, frozen=True, kw_only=True):
-    """What decides how the history is sent.
+    """Settings of the form in which the history is sent.
 
     Attributes:
         store: the provider stores responses, so that items can be referred to.
@@ -286,7 +286,7 @@ class _AssistantInput:
             return
         kind = settings.tools.kind_of(part.name)
         if part.is_open and kind not in DEFERRING_KINDS:
-            return  # cut: nobody completes it
+            return  # cut: it has no end to come
         stored = self._refers and item_id is not None
         if stored and kind in CLIENT_KINDS and settings.after_response:
             return
@@ -309,7 +309,7 @@ class _AssistantInput:
             return
         kind = self._settings.tools.kind_of(part.name)
         item_id = options.item_id or part.call_id
-        # A shell's output has an id of its own, which nobody kept.
+        # A shell's output has an id of its own, which is not kept.
         if self._refers and kind != "shell":
             yield _reference(item_id)
         elif (rebuilt := hosted_result(kind, part, item_id)) is not None:

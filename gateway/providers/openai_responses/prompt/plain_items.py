@@ -30,7 +30,7 @@ Item = dict[str, object]
 def plain_step(
     message: AssistantMessage, call: Callable[[ModelToolCall, PartOptions], Item]
 ) -> Iterator[Item]:
-    """Yield the items of one step of the model's; none if it came to nothing.
+    """Yield the items of one step of the model's; none if nothing came of it.
 
     Args:
         message: the step.

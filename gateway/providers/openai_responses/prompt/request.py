@@ -33,7 +33,7 @@ _PARAMETERS: Final = {
 
 
 def is_stored(request: StepRequest) -> bool:
-    """Whether the request asks, in so many words, that the response be stored."""
+    """Whether the request asks expressly that the response be stored."""
     return request.provider_options.get("store") is True
 
 

@@ -31,16 +31,16 @@ CLIENT_KINDS: Final = frozenset({"local_shell", "shell", "apply_patch", "compute
 """The provider's tools that the client executes."""
 
 REBUILT_KINDS: Final = CLIENT_KINDS | {"tool_search", "programmatic_tool_calling"}
-"""Whose calls the provider stores under the item's id."""
+"""Tools whose calls the provider stores under the item's id."""
 
 ANSWERED_KINDS: Final = CLIENT_KINDS - {"custom"} | {"tool_search"}
-"""Whose results have items of their own."""
+"""Tools whose results have items of their own."""
 
 DEFERRING_KINDS: Final = frozenset({"programmatic_tool_calling"})
 """Tools of the provider whose result may come in a later response than their call."""
 
 REBUILT_HOSTED_KINDS: Final = frozenset({"shell", "tool_search", "programmatic_tool_calling"})
-"""What the provider executes and takes back, though it did not store it."""
+"""Tools that the provider executes, and whose items it takes back without having stored them."""
 
 TOOL_CHOICES: Final = ("auto", "none", "required")
 

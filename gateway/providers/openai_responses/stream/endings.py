@@ -1,4 +1,4 @@
-"""How responses end: the reasons of their last events, in the AI SDK's words.
+"""Ends of responses: the reasons of their last events, in the AI SDK's words.
 
 Source: @ai-sdk/openai 4.0.118, `responses/map-openai-responses-finish-reason.ts`.
 """

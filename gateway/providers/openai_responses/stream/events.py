@@ -128,7 +128,7 @@ class ReasoningItem(Struct):
 
 
 class CallCaller(Struct, omit_defaults=True):
-    """Who calls a function: the model, or a program that it wrote."""
+    """Caller of a function: the model, or a program that it wrote."""
 
     type: str
     caller_id: str | UnsetType = UNSET
@@ -182,7 +182,7 @@ class ComputerCall(Struct):
 
 
 class WebSource(Struct, omit_defaults=True):
-    """Where a web search looked: a `url`, or an `api` by name."""
+    """Source of a web search: a `url`, or an `api` by name."""
 
     type: str
     url: str | UnsetType = UNSET
@@ -190,7 +190,7 @@ class WebSource(Struct, omit_defaults=True):
 
 
 class WebSearchAction(Struct):
-    """What a web search did."""
+    """Action of a web search."""
 
     type: str
     query: Side[str | None] = None
@@ -227,7 +227,7 @@ class FileSearchCall(Struct):
 
 
 class CodeOutput(Struct, omit_defaults=True):
-    """What code printed, or drew."""
+    """Output of code: text or an image."""
 
     type: str
     logs: str | UnsetType = UNSET
@@ -267,7 +267,7 @@ class McpCall(Struct):
 
 
 class PatchOperation(Struct, omit_defaults=True):
-    """What a patch does to a file; `delete_file` has no diff."""
+    """Operation of a patch on a file; `delete_file` has no diff."""
 
     type: str
     path: str
@@ -318,14 +318,14 @@ class ShellCall(Struct):
 
 
 class ShellOutcome(Struct, frozen=True):
-    """How a command ended."""
+    """Exit of a command."""
 
     type: Side[str] = "exit"
     exit_code: Side[int | None] = None
 
 
 class ShellOutput(Struct):
-    """What a command wrote."""
+    """Output of a command."""
 
     stdout: str = ""
     stderr: str = ""
@@ -333,7 +333,7 @@ class ShellOutput(Struct):
 
 
 class ShellCallOutput(Struct):
-    """What the provider's shell answered."""
+    """Output of the provider's shell."""
 
     call_id: str
     output: list[ShellOutput]
@@ -367,7 +367,7 @@ class Program(Struct):
 
 
 class ProgramOutput(Struct):
-    """What such a program came to."""
+    """Result of such a program."""
 
     call_id: str
     result: str

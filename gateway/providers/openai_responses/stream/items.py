@@ -1,4 +1,4 @@
-"""Where a Responses stream's output items are, told by a server or found out.
+"""Places of a Responses stream's output items, named by the server or found out.
 
 OpenAI numbers them, and each event has its item's `output_index`. Some compatible servers
 (llama.cpp) leave it out, and may leave out ids, too. Then an event belongs to the item of its id,

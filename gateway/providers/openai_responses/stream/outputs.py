@@ -85,7 +85,7 @@ def shell_input(item: wire.ShellCall) -> Json:
 
 
 def shell_output(item: wire.ShellCallOutput) -> Json:
-    """What the provider's shell answered."""
+    """Output of the provider's shell."""
     return _present(
         maxOutputLength=item.max_output_length,
         output=[
@@ -102,7 +102,7 @@ def shell_output(item: wire.ShellCallOutput) -> Json:
 
 
 def web_search_output(item: wire.WebSearchCall) -> Json:
-    """What a web search did, and where it looked."""
+    """Action of a web search, and its sources."""
     action = item.action
     if action is None:
         return {}
@@ -117,7 +117,7 @@ def web_search_output(item: wire.WebSearchCall) -> Json:
 
 
 def file_search_output(item: wire.FileSearchCall) -> Json:
-    """What a file search asked for and found; `results` is null unless they were included."""
+    """Queries of a file search and its findings; `results` is null unless they were included."""
     if item.results is None:
         return {"queries": item.queries, "results": None}
     results: list[Json] = [
@@ -137,7 +137,7 @@ def file_search_output(item: wire.FileSearchCall) -> Json:
 
 
 def mcp_output(item: wire.McpCall) -> Json:
-    """What a remote tool answered; its failure is an output, too."""
+    """Output of a remote tool; its failure is an output, too."""
     return _present(
         type="call",
         serverLabel=item.server_label,

@@ -1,4 +1,4 @@
-"""What the tool items of one Responses stream share: names, calls, and inputs under way."""
+"""State shared by the tool items of one Responses stream: names, calls, and inputs under way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _encode = msgspec.json.encode
 
 
 class Tooling(Struct, frozen=True, kw_only=True):
-    """What a request says about tools.
+    """A request's declarations of tools.
 
     Attributes:
         names: the client's name of each provider tool, by the provider's name.
