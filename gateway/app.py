@@ -37,7 +37,6 @@ from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
 from midstream.live_demo.process_map import TracedAgents, process_map
 from midstream.providers.configured import open_upstreams
-from midstream.providers.registry import provider_kinds
 from midstream.sessions import (
     LeaseLimits,
     Limits,
@@ -194,7 +193,7 @@ def create_app(settings: Settings | None = None, *, agents: Sequence[Agent] = ()
     Raises:
         SettingsError: a setting is wrong.
     """
-    return Gateway(settings or load_settings(provider_kinds()), agents)
+    return Gateway(settings or load_settings(), agents)
 
 
 def build_litestar(

@@ -17,8 +17,9 @@ from midstream.errors import SettingsError
 from midstream.live_demo.agents import outliving_workers
 from midstream.live_demo.tools import make_demo_tools
 from midstream.providers.configured import Providers
-from midstream.providers.registry import provider_kinds, simulated_apis, simulated_rows
+from midstream.providers.registry import simulated_apis
 from midstream.settings.agents import AgentSettings
+from midstream.settings.provider_kinds import KINDS, simulators
 from midstream.simulator import MODELS, create_simulator
 from midstream.simulator.server import serve_simulator
 
@@ -96,9 +97,9 @@ def default_agents(environment: Mapping[str, str]) -> dict[str, AgentSettings]:
     """Return the agents of a gateway without any configured: simulated, and real by key."""
     agents = {
         name: AgentSettings(provider=name, model="sim", models=tuple(MODELS), send_sources=True)
-        for name in simulated_rows()
+        for name in simulators()
     }
-    for name, kind in provider_kinds().items():
+    for name, kind in KINDS.items():
         if kind.models and environment.get(kind.key_variable):
             agents[name] = AgentSettings(provider=name, model=kind.models[0], models=kind.models)
     return agents
@@ -132,7 +133,7 @@ def forwarded_headers(agents: Iterable[AgentSettings]) -> tuple[str, ...]:
 
 
 def _is_simulated(agent: AgentSettings) -> bool:
-    return agent.provider in simulated_rows()
+    return agent.provider in simulators()
 
 
 def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:

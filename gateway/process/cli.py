@@ -10,7 +10,6 @@ import click
 
 from midstream.errors import SettingsError, StoreError
 from midstream.process.launch import EXIT_REDIS, EXIT_SETTINGS
-from midstream.providers.registry import provider_kinds
 from midstream.settings.docs import settings_markdown
 from midstream.settings.source import load_settings
 from midstream.telemetry import configure_logging
@@ -89,7 +88,7 @@ def serve(
         for section, fields in chosen.items()
     }
     try:
-        settings = load_settings(provider_kinds(), config, overrides=overrides)
+        settings = load_settings(config, overrides=overrides)
     except SettingsError as error:
         _fail(error.message, EXIT_SETTINGS)
     configure_logging(settings.server.log_level)

@@ -14,15 +14,15 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
-import uvloop
-
-from midstream.process.launch import end_with
-from midstream.providers.registry import simulated_apis, simulated_rows
+from midstream.settings.provider_kinds import simulators
 
 if TYPE_CHECKING:
     from midstream.settings.sections import Settings
 
 logger = logging.getLogger(__name__)
+
+_PROGRAM: Final = "midstream.process.simulator"
+"""Not imported here: the parent, which runs this, serves nothing."""
 
 RESTART_DELAY_S: Final = 0.5
 BACKLOG: Final = 2048
@@ -31,7 +31,7 @@ BACKLOG: Final = 2048
 def has_simulated_agents(settings: Settings) -> bool:
     """Return whether an agent of these settings uses a simulated provider."""
     agents = settings.agents.values()
-    return not agents or any(agent.provider in simulated_rows() for agent in agents)
+    return not agents or any(agent.provider in simulators() for agent in agents)
 
 
 class SimulatedProviders:
@@ -55,7 +55,7 @@ class SimulatedProviders:
         descriptor = self._listener.fileno()
         while True:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", __name__, str(os.getpid()), str(descriptor)),
+                *(sys.executable, "-m", _PROGRAM, str(os.getpid()), str(descriptor)),
                 stdin=asyncio.subprocess.PIPE,
                 pass_fds=(descriptor,),
                 start_new_session=True,
@@ -69,24 +69,3 @@ class SimulatedProviders:
                 raise
             logger.warning("simulated_providers_died code=%s restarting=true", code)
             await asyncio.sleep(RESTART_DELAY_S)
-
-
-def main() -> None:
-    """Serve until killed: `python -m midstream.process.simulated PARENT_PID SOCKET`."""
-    parent_pid, descriptor = map(int, sys.argv[1:])
-    end_with(parent_pid)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(socket.socket(fileno=descriptor)))
-
-
-async def _serve(listener: socket.socket) -> None:
-    # Imported here: the parent imports this module, and serves nothing.
-    from midstream.simulator import create_simulator
-    from midstream.simulator.server import serve_simulator
-
-    async with serve_simulator(create_simulator(simulated_apis()), listener=listener):
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

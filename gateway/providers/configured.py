@@ -12,10 +12,10 @@ from msgspec import structs
 
 from midstream.errors import ProviderError, SettingsError
 from midstream.providers.passthrough.upstreams import Upstream, Upstreams
-from midstream.providers.registry import ROWS, simulated_apis, simulated_rows, simulated_url
+from midstream.providers.registry import ROWS, simulated_apis, simulated_url
 from midstream.providers.sdk_client import ClientOptions
 from midstream.providers.stream.sse_step import TimeLimits
-from midstream.settings.provider_kinds import kind_name
+from midstream.settings.provider_kinds import key_variable, kind_name, simulators
 from midstream.settings.providers import ProviderSettings
 from midstream.settings.sections import LOOPBACK
 from midstream.simulator import create_simulator
@@ -74,9 +74,10 @@ class Providers:
             max_retries=settings.max_retries,
             limits=time_limits(settings),
         )
-        row = simulated_rows().get(name)
-        if row is None:
+        simulated = simulators().get(name)
+        if simulated is None:
             return ROWS[kind_name(name, settings)].make(name, settings, options)
+        row = ROWS[simulated.name]
         options = structs.replace(
             options, api_key=SIMULATED_KEY, base_url=simulated_url(self._simulator_url, row)
         )
@@ -94,12 +95,6 @@ def time_limits(settings: ProviderSettings) -> TimeLimits:
     )
 
 
-def key_variable(name: str, settings: ProviderSettings) -> str:
-    """Return the environment variable that holds a provider's key; empty if it needs none."""
-    row = ROWS.get(kind_name(name, settings))
-    return settings.api_key_env or ("" if row is None else row.kind.key_variable)
-
-
 @asynccontextmanager
 async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
     """Make ready what the proxy reaches; nothing is connected before the first request.
@@ -107,9 +102,7 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
     Raises:
         SettingsError: a provider is to be called with the gateway's key, which is not set.
     """
-    upstreams = Upstreams(
-        known_upstreams(settings, os.environ), simulated_rows(), simulated_upstreams
-    )
+    upstreams = Upstreams(known_upstreams(settings, os.environ), simulators(), simulated_upstreams)
     try:
         yield upstreams
     finally:
@@ -140,8 +133,8 @@ async def simulated_upstreams() -> AsyncIterator[Mapping[str, Upstream]]:
         limits = time_limits(ProviderSettings())
         yield {
             name: Upstream(vendor=row.vendor, base_url=simulated_url(url, row), limits=limits)
-            for name, row in simulated_rows().items()
-            if row.vendor is not None
+            for name, kind in simulators().items()
+            if (row := ROWS[kind.name]).vendor is not None
         }
 
 

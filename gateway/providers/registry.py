@@ -14,7 +14,6 @@ from midstream.providers.anthropic.prompt import request as anthropic_request
 from midstream.providers.anthropic.provider import AnthropicProvider
 from midstream.providers.anthropic.proxied import ANTHROPIC, MESSAGES
 from midstream.providers.azure.provider import AzureChatProvider, AzureResponsesProvider
-from midstream.providers.azure.settings import check_azure
 from midstream.providers.base import Provider, StepRequest
 from midstream.providers.openai.proxied import OPENAI
 from midstream.providers.openai_chat import prompt as chat_prompt
@@ -25,12 +24,13 @@ from midstream.providers.openai_responses.provider import OpenAIResponsesProvide
 from midstream.providers.openai_responses.proxied import RESPONSES
 from midstream.providers.passthrough.api import ProxiedApi, ProxyVendor
 from midstream.providers.sdk_client import ClientOptions
+from midstream.settings import provider_kinds
 from midstream.settings.provider_kinds import ProviderKind
 from midstream.settings.providers import ProviderSettings
 from midstream.simulator.anthropic.wire import SimulatedMessages
+from midstream.simulator.api import SimulatedApi
 from midstream.simulator.openai_chat.wire import SimulatedChat
 from midstream.simulator.openai_responses.wire import SimulatedResponses
-from midstream.simulator.wire import SimulatedApi
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -57,12 +57,7 @@ ROWS: Final = {
     row.kind.name: row
     for row in (
         ProviderRow(
-            kind=ProviderKind(
-                name="anthropic",
-                key_variable="ANTHROPIC_API_KEY",
-                models=("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
-                simulator="simulator",
-            ),
+            kind=provider_kinds.ANTHROPIC,
             make=AnthropicProvider.configured,
             prompt=anthropic_request.sdk_prompt,
             vendor=ANTHROPIC,
@@ -70,12 +65,7 @@ ROWS: Final = {
             simulated=SimulatedMessages,
         ),
         ProviderRow(
-            kind=ProviderKind(
-                name="openai",
-                key_variable="OPENAI_API_KEY",
-                models=("gpt-5.4", "gpt-5.4-mini"),
-                simulator="simulator-openai",
-            ),
+            kind=provider_kinds.OPENAI_RESPONSES,
             make=OpenAIResponsesProvider.configured,
             prompt=responses_request.sdk_prompt,
             vendor=OPENAI,
@@ -83,11 +73,7 @@ ROWS: Final = {
             simulated=SimulatedResponses,
         ),
         ProviderRow(
-            kind=ProviderKind(
-                name="openai-chat",
-                key_variable="OPENAI_API_KEY",
-                simulator="simulator-openai-chat",
-            ),
+            kind=provider_kinds.OPENAI_CHAT,
             make=OpenAIChatProvider.configured,
             prompt=chat_prompt.sdk_prompt,
             vendor=OPENAI,
@@ -97,11 +83,11 @@ ROWS: Final = {
         # Deployments have addresses of their own form, and Azure's SDKs other headers: neither
         # passes through the proxy.
         ProviderRow(
-            kind=ProviderKind(name="azure", key_variable="AZURE_API_KEY", check=check_azure),
+            kind=provider_kinds.AZURE_RESPONSES,
             make=AzureResponsesProvider.configured,
         ),
         ProviderRow(
-            kind=ProviderKind(name="azure-chat", key_variable="AZURE_API_KEY", check=check_azure),
+            kind=provider_kinds.AZURE_CHAT,
             make=AzureChatProvider.configured,
         ),
     )
@@ -110,16 +96,6 @@ ROWS: Final = {
 
 USUAL_VENDOR: Final = OPENAI
 """The vendor in whose shape a request without a known provider is refused."""
-
-
-def provider_kinds() -> dict[str, ProviderKind]:
-    """Return what the settings know of each kind, by its name."""
-    return {name: row.kind for name, row in ROWS.items()}
-
-
-def simulated_rows() -> dict[str, ProviderRow]:
-    """Return the rows that have a simulated provider, by its name."""
-    return {row.kind.simulator: row for row in ROWS.values() if row.kind.simulator is not None}
 
 
 def simulated_apis() -> list[type[SimulatedApi]]:

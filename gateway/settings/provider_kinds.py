@@ -1,12 +1,16 @@
-"""The settings' view of a kind of provider; `providers/registry.py` has the kinds."""
+"""The settings' view of each kind of provider: all that is known of it without its code.
+
+`providers/registry.py` has the code: a row for each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from midstream.settings.azure import check_azure
 from midstream.settings.providers import ProviderSettings
 
 CheckSettings: TypeAlias = Callable[[str, ProviderSettings, Mapping[str, str]], None]
@@ -31,6 +35,42 @@ class ProviderKind(Struct, frozen=True, kw_only=True):
     check: CheckSettings | None = None
 
 
+ANTHROPIC: Final = ProviderKind(
+    name="anthropic",
+    key_variable="ANTHROPIC_API_KEY",
+    models=("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
+    simulator="simulator",
+)
+OPENAI_RESPONSES: Final = ProviderKind(
+    name="openai",
+    key_variable="OPENAI_API_KEY",
+    models=("gpt-5.4", "gpt-5.4-mini"),
+    simulator="simulator-openai",
+)
+OPENAI_CHAT: Final = ProviderKind(
+    name="openai-chat", key_variable="OPENAI_API_KEY", simulator="simulator-openai-chat"
+)
+AZURE_RESPONSES: Final = ProviderKind(name="azure", key_variable="AZURE_API_KEY", check=check_azure)
+AZURE_CHAT: Final = ProviderKind(name="azure-chat", key_variable="AZURE_API_KEY", check=check_azure)
+
+KINDS: Final = {
+    kind.name: kind
+    for kind in (ANTHROPIC, OPENAI_RESPONSES, OPENAI_CHAT, AZURE_RESPONSES, AZURE_CHAT)
+}
+"""Kinds by name."""
+
+
+def simulators() -> dict[str, ProviderKind]:
+    """Return the kinds that have a simulated provider, by its name."""
+    return {kind.simulator: kind for kind in KINDS.values() if kind.simulator is not None}
+
+
 def kind_name(name: str, provider: ProviderSettings) -> str:
     """Return the name of a provider's kind."""
     return provider.kind or name
+
+
+def key_variable(name: str, provider: ProviderSettings) -> str:
+    """Return the environment variable that holds a provider's key; empty if it needs none."""
+    kind = KINDS.get(kind_name(name, provider))
+    return provider.api_key_env or ("" if kind is None else kind.key_variable)

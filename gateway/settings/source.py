@@ -20,7 +20,7 @@ import msgspec
 from midstream.errors import SettingsError
 from midstream.ids import MAX_ID_LENGTH, escaped
 from midstream.settings.fields import is_http_url
-from midstream.settings.provider_kinds import kind_name
+from midstream.settings.provider_kinds import KINDS, kind_name, simulators
 from midstream.settings.providers import ProviderSettings
 from midstream.settings.sections import (
     LOOPBACK,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from midstream.settings.agents import AgentSettings
-    from midstream.settings.provider_kinds import ProviderKind
     from midstream.settings.sections import AuthSettings
 
 T = TypeVar("T")
@@ -65,7 +64,6 @@ _OWN_HEADERS: Final = frozenset(
 
 
 def load_settings(
-    kinds: Mapping[str, ProviderKind],
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
     overrides: Mapping[str, Mapping[str, object]] | None = None,
@@ -73,7 +71,6 @@ def load_settings(
     """Read and check all settings.
 
     Args:
-        kinds: the kinds of providers, by name.
         file: a TOML file that must exist; None reads `midstream.toml` if there is one.
         environment: `os.environ` if None.
         overrides: section -> field -> value, over everything else (the command line).
@@ -91,7 +88,7 @@ def load_settings(
         for name, fields in _section(tree, table).items():
             _convert(fields, struct, f"{table}.{name}")
     settings = _convert(tree, Settings, "")
-    _check(settings, kinds, environment)
+    _check(settings, environment)
     return settings
 
 
@@ -170,14 +167,12 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _check(
-    settings: Settings, kinds: Mapping[str, ProviderKind], environment: Mapping[str, str]
-) -> None:
+def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     """Check rules that no single type can express."""
     _check_exposure(settings)
     _check_networks(settings.connections.trusted_proxies)
     _check_auth(settings.auth, environment)
-    _check_agents(settings, kinds, environment)
+    _check_agents(settings, environment)
     _check_agent_keys(settings, environment)
     runs = settings.runs
     if runs.renew_interval_s * 2 > runs.lease_s:
@@ -257,12 +252,9 @@ def _check_agent_keys(settings: Settings, environment: Mapping[str, str]) -> Non
             )
 
 
-def _check_agents(
-    settings: Settings, kinds: Mapping[str, ProviderKind], environment: Mapping[str, str]
-) -> None:
-    simulated = {kind.simulator for kind in kinds.values()}
+def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
     for name, provider in settings.providers.items():
-        _check_provider(name, provider, kinds, environment)
+        _check_provider(name, provider, environment)
     for name, agent in settings.agents.items():
         if sum(map(bool, (agent.provider, agent.python, agent.url))) != 1:
             raise SettingsError(
@@ -275,26 +267,21 @@ def _check_agents(
             continue
         if not agent.model:
             raise SettingsError(f"unable to use the agent `{name}`; set its `model`")
-        if agent.provider not in {*settings.providers, *kinds, *simulated}:
+        if agent.provider not in {*settings.providers, *KINDS, *simulators()}:
             raise SettingsError(
                 f"unable to use the setting `agents.{name}.provider`; there is no "
                 f"`[providers.{agent.provider}]`"
             )
-        if agent.provider in kinds and agent.provider not in settings.providers:
-            _check_provider(agent.provider, ProviderSettings(), kinds, environment)
+        if agent.provider in KINDS and agent.provider not in settings.providers:
+            _check_provider(agent.provider, ProviderSettings(), environment)
 
 
-def _check_provider(
-    name: str,
-    provider: ProviderSettings,
-    kinds: Mapping[str, ProviderKind],
-    environment: Mapping[str, str],
-) -> None:
-    kind = kinds.get(kind_name(name, provider))
+def _check_provider(name: str, provider: ProviderSettings, environment: Mapping[str, str]) -> None:
+    kind = KINDS.get(kind_name(name, provider))
     if kind is None:
         raise SettingsError(
             f"unable to use the setting `providers.{name}.kind`; it must be one of "
-            f"{', '.join(kinds)}"
+            f"{', '.join(KINDS)}"
         )
     if kind.check is not None:
         kind.check(name, provider, environment)

@@ -33,12 +33,12 @@ from midstream.simulator.openai_chat.wire import SimulatedChat
 from midstream.simulator.openai_responses.wire import SimulatedResponses
 from midstream.simulator.player import Clock, Emit, Player, SystemClock
 from midstream.simulator.turn import ModelRequest, PlannedAnswer, plan_turn
-from midstream.simulator.wire import Asked, SimulatedApi, encode_json, opaque_text
+from midstream.simulator.wire import Asked, encode_json, opaque_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from midstream.simulator.wire import FollowedAnswer
+    from midstream.simulator.api import FollowedAnswer, SimulatedApi
 
 _MAX_COUNTED_PROMPTS = 1000
 # A real service knows its keys; this one takes any but this.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from midstream.simulator.api import SimulatedApi
 from midstream.simulator.turn import Line, ModelRequest, Text
-from midstream.simulator.wire import FramedEvent, SimulatedApi, decode_request, encode_json, sse
+from midstream.simulator.wire import FramedEvent, decode_request, encode_json, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,10 +18,10 @@ from msgspec import UNSET, Raw, Struct, structs
 
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import UIMessage
-from midstream.providers.azure.settings import RESOURCE_VARIABLE
 from midstream.providers.openai.client import OpenAIClient
 from midstream.providers.openai_chat.provider import OpenAIChatProvider
 from midstream.providers.openai_responses.provider import OpenAIResponsesProvider
+from midstream.settings.azure import RESOURCE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

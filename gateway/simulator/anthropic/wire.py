@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Raw, Struct
 
 from midstream.simulator.anthropic.request import answer_count_request, read_messages_request
+from midstream.simulator.api import SimulatedApi
 from midstream.simulator.models import answer_models
 from midstream.simulator.turn import (
     Call,
@@ -20,7 +21,6 @@ from midstream.simulator.turn import (
 from midstream.simulator.wire import (
     Asked,
     FramedEvent,
-    SimulatedApi,
     encode_json,
     opaque_text,
     seal,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
+from midstream.simulator.api import SimulatedApi
 from midstream.simulator.failures import RequestError
 from midstream.simulator.models import answer_models
 from midstream.simulator.turn import (
@@ -22,7 +23,6 @@ from midstream.simulator.turn import (
 from midstream.simulator.wire import (
     Asked,
     FramedEvent,
-    SimulatedApi,
     decode_request,
     encode_json,
     openai_error,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import Raw
 
+from midstream.simulator.api import SimulatedApi
 from midstream.simulator.failures import RequestError
 from midstream.simulator.openai_responses.background import (
     BackgroundResponse,
@@ -21,7 +22,6 @@ from midstream.simulator.turn import Call, ModelRequest, PlannedAnswer, Search, 
 from midstream.simulator.wire import (
     Asked,
     FramedEvent,
-    SimulatedApi,
     encode_json,
     openai_error,
     sse,

@@ -10,7 +10,8 @@ import pytest
 
 from midstream import Agent, Run, create_app
 from midstream.errors import SettingsError
-from midstream.providers.registry import ROWS, provider_kinds
+from midstream.providers.registry import ROWS
+from midstream.settings.provider_kinds import KINDS
 from midstream.settings.source import load_settings
 from tests.support.in_process import InProcess
 from tests.toy_provider.row import ROW
@@ -39,8 +40,9 @@ HELD: Final = "[[tokens=8]] [[hold=door after=3]]"
 
 @pytest.fixture
 def row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one row outside its folder."""
+    """The row outside its folder; its settings' half is where settings are read without code."""
     monkeypatch.setitem(ROWS, ROW.kind.name, ROW)
+    monkeypatch.setitem(KINDS, ROW.kind.name, ROW.kind)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def settings(row: None, redis_url: str, tmp_path: Path) -> Settings:
     """An agent of the toy's, simulated, and another server."""
     file = tmp_path / "midstream.toml"
     file.write_text(SETTINGS)
-    return load_settings(provider_kinds(), file, {"REDIS_URL": redis_url})
+    return load_settings(file, {"REDIS_URL": redis_url})
 
 
 @pytest.fixture
@@ -167,4 +169,4 @@ def test_its_settings_are_unknown_without_its_row(tmp_path: Path) -> None:
     file = tmp_path / "midstream.toml"
     file.write_text(SETTINGS)
     with pytest.raises(SettingsError, match=r"providers\.loud\.kind"):
-        load_settings(provider_kinds(), file, {})
+        load_settings(file, {})

@@ -9,10 +9,10 @@ import pytest
 from midstream import Agent, Run
 from midstream.errors import AgentNotFoundError, SettingsError
 from midstream.live_demo.agents import outliving_workers
-from midstream.providers.registry import simulated_rows
 from midstream.settings.agents import (
     AgentSettings,
 )
+from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import Settings
 from midstream.wiring import default_agents, open_agents
 
@@ -36,7 +36,7 @@ async def test_agent_or_model_that_is_not_configured_is_not_found() -> None:
 
 def test_gateway_without_agents_has_simulated_ones_and_real_ones_by_key() -> None:
     """The default stays simulated: a key in the environment costs nobody money unasked."""
-    assert list(default_agents({})) == list(simulated_rows())
+    assert list(default_agents({})) == list(simulators())
     keys = {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}
     names = list(default_agents(keys))
     assert names[0] == "simulator"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,10 @@ from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import FinishChunk, StartChunk, TextDeltaChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
+from midstream.providers.configured import known_upstreams, simulated_upstreams
 from midstream.providers.passthrough.upstreams import Upstreams
 from midstream.sessions.types import RunCost
+from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import ServerSettings, Settings
 from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.server import UNKNOWN, KnownServer, ServerFacts
@@ -187,7 +189,7 @@ def make_api(
         deadline=IdleTimeout(settings.server.write_deadline_s),
         agents=(),
         forwarded=forwarded,
-        upstreams=Upstreams(settings, AsyncExitStack(), {}),
+        upstreams=Upstreams(known_upstreams(settings, {}), simulators(), simulated_upstreams),
         server=KnownServer(describe),
         probe=probe,
     )

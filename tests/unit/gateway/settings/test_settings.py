@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from midstream.errors import SettingsError
-from midstream.providers.registry import provider_kinds
 from midstream.settings.docs import settings_markdown
 from midstream.settings.sections import SECTIONS, Settings, environment_name
 from midstream.settings.source import load_settings
@@ -27,7 +26,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104
 def load(
     environment: Mapping[str, str] | None = None, file: Path | None = None, **overrides: Any
 ) -> Settings:
-    return load_settings(provider_kinds(), file, environment or {}, overrides)
+    return load_settings(file, environment or {}, overrides)
 
 
 @pytest.fixture(autouse=True)
