@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.position import Position
     from midstream.providers.base import StepResult
-    from midstream.providers.stream.part_ids import PartIds
+    from midstream.providers.part_ids import PartIds
     from midstream.sessions.access import Caller
     from midstream.sessions.types import (
         CallRequest,

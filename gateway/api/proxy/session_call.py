@@ -246,7 +246,10 @@ class SessionCall:
 
 
 async def _read_along(
-    reader: EventsReader | WholeReader, step: CallInRun, answer: UpstreamAnswer, response: ProxyExchange
+    reader: EventsReader | WholeReader,
+    step: CallInRun,
+    answer: UpstreamAnswer,
+    response: ProxyExchange,
 ) -> bytes:
     """Forward an answer up to its last event or piece, and return the rest.
 
