@@ -122,7 +122,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         memory: set for agents whose runs outlive their process (`AgentTraits.durable`).
         begun: ids of the calls whose tools were started. An agent that executes tools adds to
             it, so that an interrupted run can tell whether each may have taken effect.
-        spent: called by an agent that knows what its run has used.
+        spent: tokens that the run has used; an agent that knows them notes them here.
     """
 
     session_id: SessionId
