@@ -21,7 +21,7 @@ from midstream.client.errors import UnavailableError
 from midstream.client.hangups import Hangups
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Sequence
 
     import httpx2
 
@@ -144,33 +144,27 @@ class Gateways:
         """
         import httpx2
 
-        headers = {} if user is None else {b"x-midstream-user": user.encode()}
-        limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
         until = time.monotonic() + (self._outage_limit_s if limit_s is None else limit_s)
         attempts, arrived, hangups = 0, False, Hangups()
         while True:
             at, asked_at = self._at, time.monotonic()
             try:
-                head, body = await self._send(self._urls[at] + target, content, headers, limits)
+                head, body = await self._send(self._urls[at] + target, content, user, held_s)
                 return self._answer(at, head, body, kind)
             except httpx2.TransportError as error:
                 if at not in self._known:
                     await self._suspect(at, error, hangups, asked_at)
-                timed_out = isinstance(error, httpx2.TimeoutException)
-                why = str(error) or f"none answered{' in time' if timed_out else ''}"
+                why = _reason_of(error)
                 arrived |= not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             except _AwayError as away:
                 why, arrived = str(away), True
                 hangups.forget(self._urls[at])
             if self._at == at:
                 self._at = (at + 1) % len(self._urls)
-            delay_s = DELAYS_S[min(attempts, len(DELAYS_S) - 1)] * random.uniform(0.5, 1)  # noqa: S311 - no secret
+            in_time = await _delayed(attempts, until)
             attempts += 1
-            is_last = time.monotonic() + delay_s > until
-            if not is_last:
-                await asyncio.sleep(delay_s)
             unwanted = given_up is not None and given_up.is_set() and not arrived
-            if is_last or unwanted:
+            if unwanted or not in_time:
                 raise UnavailableError(f"unable to reach a gateway; {why[:300]}")
 
     async def _suspect(
@@ -195,13 +189,15 @@ class Gateways:
             raise wrong from error
 
     async def _send(
-        self, url: str, content: bytes, headers: Mapping[bytes, bytes], limits: httpx2.Timeout
+        self, url: str, content: bytes, user: str | None, held_s: float
     ) -> tuple[Head, bytes]:
         """Send once; the body of what is no gateway's is not read."""
         import httpx2
 
         if self._http is None:
             raise RuntimeError("the client is not open; use it as `async with Midstream(...)`")
+        headers = {} if user is None else {b"x-midstream-user": user.encode()}
+        limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
         async with self._http.stream(
             "POST", url, content=content, headers=headers, timeout=limits
         ) as answer:
@@ -236,3 +232,19 @@ class Gateways:
 
 class _AwayError(Exception):
     """The gateway cannot answer now; its text says what came instead."""
+
+
+def _reason_of(error: httpx2.TransportError) -> str:
+    import httpx2
+
+    timed_out = isinstance(error, httpx2.TimeoutException)
+    return str(error) or f"none answered{' in time' if timed_out else ''}"
+
+
+async def _delayed(attempts: int, until: float) -> bool:
+    """Wait before the next attempt; return False, at once, if that would be too late."""
+    delay_s = DELAYS_S[min(attempts, len(DELAYS_S) - 1)] * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    if time.monotonic() + delay_s > until:
+        return False
+    await asyncio.sleep(delay_s)
+    return True
