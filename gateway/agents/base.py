@@ -82,7 +82,7 @@ class DurableRuns(Protocol):
     Its `stream` then yields the chunks from `request.memory.interrupted.next` on, if that is set.
     """
 
-    def can_go_on(self, interrupted: Interrupted) -> bool:
+    def can_resume(self, interrupted: Interrupted) -> bool:
         """Whether the run can be resumed without diverging from the log; if not, it is closed."""
         ...
 

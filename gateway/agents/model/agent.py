@@ -59,7 +59,7 @@ class ModelAgent:
         """As clients name it."""
         return self._config.name
 
-    def can_go_on(self, interrupted: Interrupted) -> bool:
+    def can_resume(self, interrupted: Interrupted) -> bool:
         """See DurableRuns.
 
         A step that is repeated must not have asked the client to execute a tool, which may

@@ -102,7 +102,7 @@ class Progress:
         self.interrupted = None if memory is None else memory.interrupted
         left = None if self.interrupted is None else read_point(self.interrupted.point)
         self.point = left or RunPoint(began_ms=time.time_ns() // 1_000_000)
-        self._goes_on = left is not None
+        self._resumes = left is not None
 
     @property
     def is_kept(self) -> bool:
@@ -114,11 +114,11 @@ class Progress:
         """The sequence of the next chunk; 0 without a memory."""
         return 0 if self._memory is None else self._memory.next
 
-    def goes_on_with(self, step: int) -> Interrupted | None:
+    def take_interrupted(self, step: int) -> Interrupted | None:
         """Return the interrupted state if this step was interrupted; on the first call only."""
-        if not self._goes_on or self.point.step != step:
+        if not self._resumes or self.point.step != step:
             return None
-        self._goes_on = False
+        self._resumes = False
         return self.interrupted
 
     async def keep(self, point: RunPoint, *, required: bool = True) -> None:

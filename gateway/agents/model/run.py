@@ -134,7 +134,7 @@ class ModelRun:
             numbers = range(max(0, first), self._config.max_steps)
             for number in () if self._waiting else numbers:
                 step = ModelStep(number)
-                interrupted = self._progress.goes_on_with(number)
+                interrupted = self._progress.take_interrupted(number)
                 answered = None if interrupted is None else self._progress.point.answered
                 if answered is None:
                     async with aclosing(self._ask_model(step, interrupted)) as answer:
@@ -158,7 +158,7 @@ class ModelRun:
 
     async def _resolve(self, pending: PendingApprovals) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Yield the outcomes of the calls that the run's message waited for."""
-        interrupted = self._progress.goes_on_with(-1)
+        interrupted = self._progress.take_interrupted(-1)
         if interrupted is None or not self._progress.point.executing:
             # Not applied to the message: the model is told who refused, and why.
             if pending.denied:

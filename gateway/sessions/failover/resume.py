@@ -131,7 +131,7 @@ class Resuming:
         if taken.key.fence - 1 > MAX_TAKE_OVERS:
             logger.warning("run_taken_over_too_often run=%s", taken.run.id)
             return False
-        return durable.can_go_on(interrupted)
+        return durable.can_resume(interrupted)
 
     async def _resume(
         self, taken: TakenOver, agent: AnyAgent, interrupted: Interrupted, facts: RunFacts

@@ -42,7 +42,7 @@ class DurableScript(Script):
         self.offered: list[Interrupted] = []
         self.abandoned: list[bytes] = []
 
-    def can_go_on(self, interrupted: Interrupted) -> bool:
+    def can_resume(self, interrupted: Interrupted) -> bool:
         self.offered.append(interrupted)
         return self.able
 
@@ -195,7 +195,7 @@ async def test_run_is_closed_when_going_on_fails(
     def fail(_: Interrupted) -> bool:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(pair.script, "can_go_on", fail)
+    monkeypatch.setattr(pair.script, "can_resume", fail)
     _, watching = await pair.begin()
     pair.kill()
 

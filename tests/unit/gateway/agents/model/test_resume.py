@@ -141,7 +141,7 @@ def check_every_death(make: Callable[[Executions], ModelAgent]) -> list[list[Any
     assert first.count == 1
     logs: list[list[AnyChunk]] = []
     for left in deaths(whole, memory.points):
-        assert make(first).can_go_on(left)
+        assert make(first).can_resume(left)
         tool = Executions()
         log, again = asyncio.run(produce(make, tool, left))
         point = read_point(left.point)
@@ -276,18 +276,18 @@ def test_step_is_not_begun_again_after_a_call_for_the_client() -> None:
     def left(length: int) -> Interrupted:
         return Interrupted(chunks=whole[:length], next=begun[0], point=begun[1])
 
-    assert agent.can_go_on(left(calls[0]))
-    assert not agent.can_go_on(left(calls[0] + 1))
+    assert agent.can_resume(left(calls[0]))
+    assert not agent.can_resume(left(calls[0] + 1))
     hosted = msgspec.structs.replace(whole[calls[0]], provider_executed=True)
     by_provider = Interrupted(chunks=[*whole[: calls[0]], hosted], next=begun[0], point=begun[1])
-    assert agent.can_go_on(by_provider)
+    assert agent.can_resume(by_provider)
 
 
 def test_agent_refuses_what_it_did_not_write() -> None:
     """A point of another version, or of another agent, is no place to begin at."""
     left = Interrupted(chunks=[START], next=1, point=b'{"other":true}')
 
-    assert not restarting(Executions()).can_go_on(left)
+    assert not restarting(Executions()).can_resume(left)
 
 
 # -- read again -------------------------------------------------------------------------------
