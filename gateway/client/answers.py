@@ -1,8 +1,8 @@
-"""What an answer means: a gateway's, a refusal, or something else at the address.
+"""Meaning of an answer: a gateway's, a refusal, or another server at the address.
 
-Sans-IO. A load balancer in front of a gateway answers with pages of its own while the gateway
-is away. At an address where no gateway has ever answered, the same pages say that the address
-is wrong, unless their status says "later".
+Sans-IO. A load balancer in front of a gateway answers with pages of its own while the gateway is
+down. At an address where no gateway has ever answered, the same pages mean a wrong address, unless
+their status means "later".
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LATER: Final = frozenset({408, 429, 500, 502, 503, 504, *range(520, 528)})
-"""Statuses of a server in front of a gateway that is away; 520 and up are Cloudflare's."""
+"""Statuses of a proxy whose gateway is down; 520 and up are Cloudflare's."""
 
 _BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""TLS errors of a connection that was cut; the others say what is wrong with the address."""
+"""TLS errors of a lost connection; the others mean a wrong address."""
 
 _NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Head:
-    """Status and headers of an answer, as far as they matter."""
+    """Status and headers of an answer."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
@@ -44,7 +44,7 @@ class Head:
         return self.media_type == "application/json"
 
     def is_away(self, *, known: bool) -> bool:
-        """Whether a server in front of a gateway answers so while the gateway is away.
+        """Whether a proxy answers so while its gateway is down.
 
         Args:
             known: a gateway has answered at this address before.
@@ -52,7 +52,7 @@ class Head:
         return self.status in _LATER or (known and (self.status < 400 or self.status == 404))
 
     def __str__(self) -> str:
-        """Return what it was, for a sentence."""
+        """Return a description of it, for a sentence."""
         what = f"the status {self.status}"
         return f"{what} and {self.media_type}" if self.media_type else what
 
@@ -66,7 +66,7 @@ def read_answer(body: bytes, kind: type[T]) -> T | None:
 
 
 def read_refusal(head: Head, body: bytes) -> RefusedError | None:
-    """Return the error that a body tells of; None if it is not one of a gateway."""
+    """Return the error in a body; None if it is not one of a gateway."""
     try:
         error: dict[str, Any] = msgspec.json.decode(body, type=dict[str, dict[str, Any]])["error"]
     except (*UNREADABLE, KeyError):

@@ -1,7 +1,7 @@
-"""One attempt at a run: what it has said, beside what an earlier one has stored.
+"""One attempt at a run, beside the chunks that an earlier one has stored.
 
-Sans-IO. `replay`: the attempt says the same again from the beginning; what is stored is
-compared, and not sent. `continue`: it goes on where the stored chunks end.
+Sans-IO. `replay`: the attempt writes the same from the beginning; stored chunks are compared, and
+not sent. `continue`: it continues where the stored chunks end.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Attempt:
         return f"{self._prefix}-{next(self._numbers)}"
 
     def say(self, chunks: Sequence[AnyChunk]) -> list[bytes]:
-        """Take what the attempt says next, and return what of it is to be sent.
+        """Take the attempt's next chunks, and return those to send.
 
         Raises:
-            ReplayMismatchError: it is not what is stored.
+            ReplayMismatchError: they differ from the stored ones.
         """
         _, chunks = encode_readable(chunks)
         lines = list(map(encode, chunks))
@@ -72,7 +72,7 @@ class Attempt:
         return lines[len(known) :]
 
     def missing(self) -> ReplayMismatchError | None:
-        """Return what is wrong if the attempt ends now: it has not said all that is stored."""
+        """Return the problem if the attempt ends now, before it has repeated all that is stored."""
         if self._repeated < len(self._stored):
             return ReplayMismatchError(self._repeated + 1)
         return None

@@ -21,9 +21,9 @@ class Midstream:
     Args:
         url: of a gateway, or of several over the same sessions, tried in turn.
         key: an agent key of theirs; see `[agent_keys.NAME]` in docs/settings.md.
-        outage_limit_s: how long a request is tried while no gateway answers. A gateway ends
-            runs that it does not hear of for a lease, 8 s by default.
-        flush_interval_s: what is said within it goes in one request; the first word at once.
+        outage_limit_s: how long a request is retried while no gateway answers. A gateway ends
+            runs whose worker is silent for a lease, 8 s by default.
+        flush_interval_s: chunks within it go in one request; the first one at once.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Midstream:
         self._flush_interval_s = flush_interval_s
 
     async def open(self) -> Self:
-        """Open the client, where a block does not fit; `close` it at the end."""
+        """Open the client, for use without a block; `close` it at the end."""
         await self._gateways.open()
         return self
 
@@ -77,19 +77,19 @@ class Midstream:
 
         Args:
             session_id: the AI SDK's chat id.
-            key: of the job: an attempt with the same key goes on with the same run. Its
+            key: of the job: an attempt with the same key continues the same run. Its
                 characters are those of ids.
-            text: what the user said, or
+            text: the user's message as text, or
             message: their message, a UIMessage; or an assistant's whose tools were answered.
-            user: for whom: the `sub` of their tokens. None: the owner of a session that exists.
-            agent: the name of who answers, for clients to show.
-            on_retry: how an attempt goes on after an earlier one that crashed. `replay`: it says
-                the same again, and what is stored is compared and not sent again. `continue`: it
-                looks at `run.message`, and says what is missing.
-            on_error: what an exception in the body does, besides leaving it. `fail`: the run
+            user: the `sub` of the user's tokens. None: the owner of a session that exists.
+            agent: the agent's name, for clients to show.
+            on_retry: how an attempt proceeds after an earlier one that crashed. `replay`: it
+                writes the same again, and stored chunks are compared and not sent again.
+                `continue`: it reads `run.message`, and writes the rest.
+            on_error: the effect of an exception in the body, besides leaving it. `fail`: the run
                 ends with an error. `leave`: the run waits for the next attempt, until its lease
                 runs out.
-            on_active: what is done when the session has another run under way: `refuse`
+            on_active: if the session has another run under way: `refuse`
                 (`RefusedError`, code `run_active`) or `interrupt` it.
         """
         if (text is None) == (message is None):

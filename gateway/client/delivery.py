@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 MAX_BATCH_CHUNKS: Final = 5_000
-"""Of one request; a single chunk may be larger, up to the gateway's limit."""
+"""Largest request; a single chunk may be larger, up to the gateway's limit."""
 
 MAX_PENDING_BYTES: Final = 1024 * 1024
-"""What may be unsent before a run's methods wait."""
+"""Most unsent bytes before a run's methods wait."""
 
 ABANDON_LIMIT_S: Final = 5.0
-"""For the end of a run that a gateway has refused to go on with."""
+"""Time limit for the end of a run that a gateway has refused to continue."""
 
 MIN_RENEWAL_S: Final = 0.25
-"""Between two renewals of which the first was not held."""
+"""Pause after a renewal that the gateway did not hold."""
 
 Outcome = Literal["finished", "stopped", "failed"]
 
 
 class Delivery:
-    """One run's way to the gateway.
+    """The delivery of one run to the gateway.
 
     Args:
         run_path: `/api/agent/runs/SESSION/RUN`.
         on_over: called once, in this event loop, when nothing more can be written or a person
-            has stopped the run; `why` says so from then on.
+            has stopped the run; `why` is set from then on.
 
     Attributes:
         why: a `RunOver`, or the error that ended the delivery.
         outcome: how the run has ended, once it has.
-        reasons: all that `why` has been.
-        is_over: nothing more can be written. A stopped run takes what was said before.
+        reasons: all values of `why` so far.
+        is_over: nothing more can be written. A stopped run takes the chunks from before.
     """
 
     def __init__(
@@ -116,22 +116,22 @@ class Delivery:
 
     @property
     def is_full(self) -> bool:
-        """Whether it should wait for `room` before more is put in."""
+        """Whether the writer should wait for `room`."""
         return self._pending_bytes > MAX_PENDING_BYTES
 
     async def room(self) -> None:
-        """Wait until it is not full any more, or over."""
+        """Wait for room, or for the end."""
         while self.is_full and self.why is None:
             await self._moved.wait()
 
     async def flush(self) -> None:
-        """Wait until all that was put in is stored, or it is over."""
+        """Wait until all chunks are stored, or the run is over."""
         while self._pending and not self.is_over:
             self._hurry.set()
             await self._moved.wait()
 
     async def leave(self) -> None:
-        """End the tasks; what is unsent is dropped."""
+        """End the tasks; unsent chunks are dropped."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -146,7 +146,7 @@ class Delivery:
         metadata: object = None,
         error_text: str | None = None,
     ) -> None:
-        """Store what is unsent, then the run's end. `why` and `outcome` say what came of it."""
+        """Store the unsent chunks, then the run's end. `why` and `outcome` tell the result."""
         await self.flush()
         if self.is_over:
             return
@@ -168,7 +168,7 @@ class Delivery:
             self._fail(error)
 
     async def abandon(self) -> None:
-        """After a refusal: end the run with what is stored, if it can still be ended."""
+        """End the run with its stored chunks after a refusal, if it can still be ended."""
         self._ending = "failed"
         target, body = f"{self._path}/end?fence={self._fence}", {"first": self._next}
         content = msgspec.json.encode({**body, "outcome": self._ending})
@@ -210,7 +210,7 @@ class Delivery:
             self._move()
 
     async def _append(self, batch: Sequence[bytes]) -> None:
-        """Store a batch, whatever of it is stored already.
+        """Store a batch, part of which may be stored already.
 
         Raises:
             MidstreamError.
@@ -244,9 +244,9 @@ class Delivery:
             renewed = await self._gateways.post(target, b"", Stored, user=self._user, held_s=wait_s)
             self._look_at(renewed)
             if self.why is not None:
-                await asyncio.sleep(wait_s)  # a stop that is known is answered at once
+                await asyncio.sleep(wait_s)  # a known stop is answered at once
             elif time.monotonic() - asked_at < MIN_RENEWAL_S:
-                await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds nothing
+                await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds none
 
     def _look_at(self, answer: Stored) -> None:
         if answer.stopped_by is not None:
@@ -265,7 +265,7 @@ class Delivery:
         self._become(self._meaning(error))
 
     def _is_own_end(self, error: MidstreamError) -> bool:
-        """Whether the keeper has heard of our own end before we have its answer."""
+        """Whether the keeper has learned of our own end before its response arrived."""
         return (
             self._ending is not None
             and isinstance(error, RefusedError)

@@ -1,15 +1,15 @@
-"""What ends the body of a run, and what leaves it.
+"""Exceptions that end the body of a run, and exceptions that leave it.
 
-RunOver                 raised in the body, and swallowed at its end: nothing is left to write
+RunOver                 raised in the body, and caught by the block: nothing is left to write
   RunStopped            a person stopped the run
   FencedError           a later attempt with the same key has the run
   RunSkipped            the run had ended before
 MidstreamError          leaves the block
-  UnavailableError      no gateway answered for too long
+  UnavailableError      no gateway answered within the limit
   NotAGatewayError      something else answers at the address
   RefusedError          a request was refused; `.code` is of docs/errors.md
-  RunEndedError         the run was ended by somebody else: its lease ran out
-  ReplayMismatchError   a repeated attempt said something else than the first
+  RunEndedError         a gateway ended the run, whose lease ran out
+  ReplayMismatchError   a repeated attempt wrote something else than the first
 RunError                raised by the body itself: its text is shown. So is that of a ToolError
                         (`midstream.answer`) in a tool's block
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunOver(Exception):
-    """Nothing is left to write. Let it pass: the block around the body takes it."""
+    """Nothing is left to write. Let it pass: the block around the body catches it."""
 
 
 class RunStopped(RunOver):
@@ -39,7 +39,7 @@ class RunSkipped(RunOver):
 
 
 class MidstreamError(Exception):
-    """A run could not be written; `message` says why."""
+    """A run could not be written; `message` tells why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -47,14 +47,14 @@ class MidstreamError(Exception):
 
 
 class UnavailableError(MidstreamError):
-    """No gateway answered within `outage_limit_s`. What was sent last may be stored."""
+    """No gateway answered within `outage_limit_s`. The last request may have been stored."""
 
 
 class NotAGatewayError(MidstreamError):
-    """Something else answers at the address: told at once, and not asked again.
+    """Something else answers at the address: raised at once, without retries.
 
-    What only hangs up is asked a few times (see `hangups`). An address at which a gateway has
-    answered before is asked again: what answers there meanwhile is a load balancer's.
+    A server that only hangs up is tried a few times (see `hangups`). An address at which a gateway
+    has answered before is retried: a load balancer answers there meanwhile.
     """
 
 
@@ -89,7 +89,7 @@ class RunEndedError(MidstreamError):
 
 
 class ReplayMismatchError(MidstreamError):
-    """A repeated attempt did not say again what is stored."""
+    """A repeated attempt did not repeat the stored chunks."""
 
     def __init__(self, sequence: int) -> None:
         super().__init__(

@@ -1,9 +1,9 @@
-"""An address that hangs up on requests, and says nothing.
+"""Addresses that hang up on requests without a response.
 
-Two things do so. A server that speaks something else: Redis and PostgreSQL hang up on HTTP, and a
-TLS server on a request without TLS. And a forwarder (HAProxy, nginx, socat, a container's port)
-while the gateway behind it is away. The forwarder hangs up on a connection on which nothing was
-said, too; the server waits for what it will be told.
+Two kinds do so. A server of another protocol: Redis and PostgreSQL hang up on HTTP, and a TLS
+server on a request without TLS. And a forwarder (HAProxy, nginx, socat, a container's port) while
+the gateway behind it is down. The forwarder also hangs up on a silent connection; the server waits
+for its first bytes.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from urllib.parse import urlsplit
 from midstream.client.errors import NotAGatewayError
 
 TRIES: Final = 3
-"""How often in a row an address must have hung up before it is looked at."""
+"""Hang-ups in a row after which an address is probed."""
 
 SILENCE_S: Final = 1.0
-"""How long a connection must stay open on which nothing is said.
+"""How long a silent connection must stay open.
 
-A hang-up counts that comes in half of it: a forwarder that waits for its gateway first takes as
-long without a request."""
+A hang-up within half of it counts: a forwarder that waits for its gateway first takes as long
+without a request."""
 
 CONNECT_LIMIT_S: Final = 5.0
 
 
 class Hangups:
-    """Counts them, for one request that is tried again and again."""
+    """Counts the hang-ups of one request and its retries."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     async def look_at(self, url: str, *, asked_at: float) -> NotAGatewayError | None:
-        """Take one, of a connection that was open; return what it means once that is certain.
+        """Count one, of a connection that was open; return its meaning once that is certain.
 
         Args:
             asked_at: monotonic, when the request began.
@@ -55,12 +55,12 @@ class Hangups:
         return None
 
     def forget(self, url: str) -> None:
-        """Begin again: the address has done something else."""
+        """Reset the count: the address has responded otherwise."""
         self._counts.pop(url, None)
 
 
 async def _waits_to_be_told(url: str) -> bool:
-    """Whether a connection to an address stays open on which nothing is said."""
+    """Whether a silent connection to an address stays open."""
     parts = urlsplit(url)
     is_tls = parts.scheme == "https"
     with suppress(OSError, TimeoutError):
@@ -81,7 +81,7 @@ async def _waits_to_be_told(url: str) -> bool:
 
 
 def _any_tls() -> ssl.SSLContext:
-    """Return a context for a connection that carries nothing: it trusts everybody."""
+    """Return a context for a connection that carries no data: it verifies no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

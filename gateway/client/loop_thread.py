@@ -1,4 +1,4 @@
-"""An event loop in a thread, for code that has none, or has one of its own.
+"""An event loop in a thread, for code without one, or with one of its own.
 
 The thread begins with the first call: a client that is opened at import and used after a
 `fork` has no thread to lose. What a child inherits of its parent's is never touched there:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INTERRUPT_LIMIT_S: Final = 2 * END_LIMIT_S
-"""For what was cancelled by an interrupt of its caller to end the run that it writes."""
+"""Time for a coroutine that its caller's interrupt has cancelled to end its run."""
 
 
 class LoopThread:
     """Runs coroutines for other threads, until it is stopped.
 
     Attributes:
-        inherited: it is of the parent of this process, and does nothing here.
+        inherited: it belongs to the parent process, and does nothing here.
     """
 
     def __init__(self) -> None:
@@ -132,20 +132,20 @@ class LoopThread:
 
 
 class Inherited(Protocol):
-    """What a child of this process must not go on with as it is."""
+    """Objects that a child process must not use as they are."""
 
     def after_fork(self) -> None:
-        """Be told, in the child, before anything else happens there."""
+        """Called in the child, before anything else runs there."""
         ...
 
 
 def tell_at_fork(thing: Inherited) -> None:
-    """Tell it of each `fork`, for as long as it lives."""
+    """Call it at each `fork`, for as long as it lives."""
     _told.add(thing)
 
 
 def leave_to_parent(thing: object) -> None:
-    """Keep it for good, in a child: to let go of a loop closes its sockets and its poller."""
+    """Keep a loop for good in a child: freeing it would close its sockets and its poller."""
     _of_parents.append(thing)
 
 

@@ -1,4 +1,4 @@
-"""A run, as its worker writes it."""
+"""A run, for the worker that writes it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 OnError = Literal["fail", "leave"]
 
 CLAIM_WAIT_S: Final = 15.0
-"""A gateway holds a claim while a stopped run of the session comes to its end."""
+"""A gateway holds a claim while a stopped run of the session ends."""
 
 CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
 
 
 class Run(Answer):
-    """One run: a block round what writes it, and one method for each thing that it can say.
+    """One run: a block around its body, and one method for each kind of content.
 
     Parts, steps and blocks open and close by themselves. Every method returns at once, unless
-    too much is unsent; sending goes on in the background, and leaving the block waits for it.
+    too much is unsent; sending continues in the background, and leaving the block waits for it.
 
     When a person stops the run, or a later attempt claims it, the block is cancelled where it
-    waits, and what follows it goes on: `outcome` tells. A run that had ended before this attempt
-    is skipped in the same way, at the first thing that the body says or waits for.
+    waits, and the code after it runs: `outcome` tells. A run that had ended before this attempt
+    is skipped in the same way, at the first content that the body writes or waits for.
 
     Attributes:
         outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once it has ended;
@@ -97,13 +97,13 @@ class Run(Answer):
     def message(self) -> dict[str, Any]:
         """The message that it writes, so far.
 
-        With `on_retry="continue"` it begins with what an earlier attempt has said.
+        With `on_retry="continue"` it begins with the parts of an earlier attempt.
         """
         return self._running.message()
 
     @property
     def is_open(self) -> bool:
-        """Whether it was claimed, and there is something left to write or to end."""
+        """Whether it was claimed and has not ended."""
         return self._delivery is not None and self.outcome is None
 
     # -- the block ------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class Run(Answer):
         """Open the run by its key, or take it over from an earlier attempt.
 
         Raises:
-            RefusedError: the session has another run under way, or is somebody else's, …
+            RefusedError: the session has another run under way, or another owner, …
             NotAGatewayError, UnavailableError.
         """
         claim = await self._claim()
@@ -187,7 +187,7 @@ class Run(Answer):
             raise
 
     async def _withdraw(self, claiming: asyncio.Task[Claim]) -> None:
-        """End what a claim has opened, or still opens, that nobody waits for any more."""
+        """End the run of an abandoned claim."""
         with suppress(MidstreamError):  # there is none; or its lease runs out
             claim = await claiming
             if not claim.fence:
@@ -203,7 +203,7 @@ class Run(Answer):
         return f"/api/agent/runs/{quote(self.session_id, safe='')}/{claim.run_id}"
 
     async def close(self, error: BaseException | None) -> bool:
-        """End the run; returns whether `error`, which ended the body, has done its work.
+        """End the run; return whether `error`, which ended the body, is to be swallowed.
 
         Raises:
             MidstreamError: it could not be written.
@@ -227,7 +227,7 @@ class Run(Answer):
         return ours
 
     async def _end(self, delivery: Delivery, error: BaseException | None) -> None:
-        """Write the end that fits how the body ended; bounded once the task is cancelled."""
+        """Write the end for the body's outcome; bounded once the task is cancelled."""
         ending = self._ending(delivery, error)
         if ending is None:
             return
@@ -265,7 +265,7 @@ class Run(Answer):
         waits = self._running.composer.waits_for_results
         return self.finish_reason or ("tool-calls" if waits else "stop")
 
-    # -- its end, from outside ------------------------------------------------------------------
+    # -- its end, by others ---------------------------------------------------------------------
 
     @property
     def is_stopped(self) -> bool:
@@ -300,14 +300,14 @@ class Run(Answer):
     # -- inside ---------------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        """Wait until all that was said is stored: what follows a checkpoint, for example."""
+        """Wait until all content is stored, before a checkpoint, for example."""
         if self._delivery is not None:
             await self._delivery.flush()
         self._check()
 
     @property
     def composer(self) -> Composer:
-        """Makes chunks. Raises what the body is to end with."""
+        """Makes chunks. Raises the exception that must end the body."""
         self._check()
         return self._running.composer
 
@@ -344,7 +344,7 @@ class Run(Answer):
 
 
 async def _within(task: asyncio.Task[None], limit_s: float) -> None:
-    """Wait for a task, and cancel it when the time is over."""
+    """Wait for a task, and cancel it after the limit."""
     try:
         await asyncio.wait({task}, timeout=limit_s)
     finally:

@@ -29,8 +29,8 @@ class MidstreamSync:
     methods then block that loop for as long as they wait. One that was opened before a `fork`
     is open in the child; a run belongs to the process that opened it.
 
-    A person's stop cannot interrupt the body of a run: it ends at the next thing that the body
-    says, and `run.is_stopped` tells between.
+    A person's stop cannot interrupt the body of a run: it ends at the next content that the body
+    writes, and `run.is_stopped` tells in between.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MidstreamSync:
         tell_at_fork(self)
 
     def after_fork(self) -> None:
-        """Begin anew in a child; what the parent has is the parent's."""
+        """Begin anew in a child; connections stay with the parent."""
         self._lock = threading.Lock()
         leave_to_parent(self._client)
         self._client = self._make()
@@ -61,7 +61,7 @@ class MidstreamSync:
             self._thread = LoopThread()
 
     def open(self) -> Self:
-        """Open the client, where a block does not fit; `close` it at the end.
+        """Open the client, for use without a block; `close` it at the end.
 
         Connections are made with the first run.
         """
@@ -127,7 +127,7 @@ class MidstreamSync:
 
 
 class SyncRun:
-    """`Run`, whose methods block for as long as those would wait."""
+    """`Run`, whose methods block where those would wait."""
 
     def __init__(self, thread: LoopThread, client: Midstream, run: Run) -> None:
         """Made by `MidstreamSync.run`."""
@@ -155,7 +155,7 @@ class SyncRun:
         traceback: TracebackType | None,
     ) -> bool:
         if self._thread.inherited:
-            return False  # a child leaves the block: the run goes on in its parent
+            return False  # a child leaves the block: the run continues in its parent
         return self._thread.call(self._run.close(error))
 
     @property
@@ -251,7 +251,7 @@ class SyncRun:
         self._thread.call(self._run.data(name, value, part_id=part_id, transient=transient))
 
     def status(self, text: str) -> None:
-        """Say what goes on, for who is there now."""
+        """Show a status to the readers of the moment."""
         self._thread.call(self._run.status(text))
 
     def metadata(self, metadata: Mapping[str, object]) -> None:
@@ -267,7 +267,7 @@ class SyncRun:
         self._thread.call(self._run.chunk(chunk))
 
     def flush(self) -> None:
-        """Wait until all that was said is stored."""
+        """Wait until all content is stored."""
         self._thread.call(self._run.flush())
 
 
@@ -301,5 +301,5 @@ class SyncToolCall:
         self._thread.call(self._call.output(output, preliminary=preliminary))
 
     def fail(self, error_text: str) -> None:
-        """Say that it failed."""
+        """Fail the call."""
         self._thread.call(self._call.fail(error_text))

@@ -1,4 +1,4 @@
-"""Requests to whichever gateway answers. Every one may be sent again unchanged."""
+"""Requests to the first gateway that answers. Every one can be retried unchanged."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 10.0
-"""Beyond what a request is held by intent: a gateway waits for Redis for half of that."""
+"""Limit beyond an intended hold: a gateway waits for Redis for half of it."""
 
 DELAYS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Between attempts. Never so long that a run's lease (8 s) is spent waiting."""
+"""Delays between attempts. Never so long that a run's lease (8 s) is spent waiting."""
 
 END_LIMIT_S: Final = 5.0
-"""For what must still be said when a task is cancelled: whoever cancels does not wait for ever."""
+"""Limit on the last requests of a cancelled task: the canceller does not wait for ever."""
 
 
 class Claim(Struct, kw_only=True, rename="camel"):
@@ -66,7 +66,7 @@ class Gateways:
 
     Args:
         key: an agent key.
-        outage_limit_s: how long a request is tried.
+        outage_limit_s: how long a request is retried.
     """
 
     def __init__(self, urls: Sequence[str], key: str | None, outage_limit_s: float) -> None:
@@ -88,14 +88,14 @@ class Gateways:
         )
 
     async def open(self) -> None:
-        """Make what requests need; nothing is sent yet."""
+        """Prepare connections; nothing is sent yet."""
         async with self._opening:
             if self._http is None:
                 # It reads certificates, and the library: not on the event loop.
                 self._http = await asyncio.to_thread(self._connect)
 
     async def close(self) -> None:
-        """Close every connection, after what must still be said."""
+        """Close every connection, after the last requests."""
         try:
             if self._late:
                 await asyncio.wait(self._late, timeout=END_LIMIT_S)
@@ -107,9 +107,9 @@ class Gateways:
                 await http.aclose()
 
     async def see_through(self, work: Coroutine[None, None, None]) -> None:
-        """Do what must be done though its task is cancelled.
+        """Run work to its end, even if the calling task is cancelled.
 
-        Waits for it for `END_LIMIT_S`; it goes on beside, until the client is closed.
+        Waits for it for `END_LIMIT_S`; it continues in the background, until the client is closed.
         """
         task = asyncio.create_task(work, name="midstream see through")
         self._late.add(task)
@@ -127,15 +127,15 @@ class Gateways:
         limit_s: float | None = None,
         given_up: asyncio.Event | None = None,
     ) -> T:
-        """Send until there is an answer, and return it.
+        """Send, with retries, until there is an answer; return it.
 
         Args:
             target: path and query.
             kind: of the answer.
             held_s: how long the gateway may hold it.
             limit_s: instead of `outage_limit_s`.
-            given_up: set when the answer is not wanted any more: it is sent again only if it
-                may have arrived.
+            given_up: set when the answer is no longer needed; the request is then retried only
+                if it may have arrived.
 
         Raises:
             RefusedError: it cannot be served as it is.
@@ -170,10 +170,10 @@ class Gateways:
     async def _suspect(
         self, at: int, error: httpx2.TransportError, hangups: Hangups, asked_at: float
     ) -> None:
-        """Look at how an address failed at which no gateway has answered yet.
+        """Judge the failure of an address at which no gateway has answered yet.
 
         Raises:
-            NotAGatewayError: as none does.
+            NotAGatewayError: no gateway fails so.
         """
         import httpx2
 
@@ -191,7 +191,7 @@ class Gateways:
     async def _send(
         self, url: str, content: bytes, user: str | None, held_s: float
     ) -> tuple[Head, bytes]:
-        """Send once; the body of what is no gateway's is not read."""
+        """Send once; only a gateway's body is read."""
         import httpx2
 
         if self._http is None:
@@ -208,7 +208,7 @@ class Gateways:
                 raise _AwayError("the answer broke off") from error
 
     def _answer(self, at: int, head: Head, body: bytes, kind: type[T]) -> T:
-        """Return a gateway's answer, or raise what it means.
+        """Return a gateway's answer, or raise its error.
 
         Raises:
             _AwayError, RefusedError, NotAGatewayError.
@@ -231,7 +231,7 @@ class Gateways:
 
 
 class _AwayError(Exception):
-    """The gateway cannot answer now; its text says what came instead."""
+    """The gateway cannot answer now; the text tells what answered instead."""
 
 
 def _reason_of(error: httpx2.TransportError) -> str:
