@@ -19,7 +19,7 @@ _TEXT_DELTA = b'{"type":"text-delta",'
 
 
 class Encoding(StrEnum):
-    """How a reader wants its chunks."""
+    """The form in which a reader gets chunks."""
 
     SSE = "sse"
     """One event a chunk, its sequence as the event's id."""

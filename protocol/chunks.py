@@ -4,7 +4,7 @@ A run is a sequence of these. Field names and types are those of `uiMessageChunk
 in ai 7.0.173 (`src/ui-message-stream/ui-message-chunks.ts`); what ai 5 and ai 6 accept of
 them is in `vocabulary.py`, and which order is legal is in `grammar.py`.
 
-Values whose shape belongs to somebody else (tool inputs and outputs, `data-*` payloads,
+Values of another party's shape (tool inputs and outputs, `data-*` payloads,
 metadata) are `msgspec.Raw`: JSON text, carried as it came and never decoded and encoded
 again. A Raw read by a decoder keeps its whole source buffer alive; `.copy()` frees it.
 """
@@ -280,7 +280,7 @@ class CustomChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="custom"):
 
 
 class SteeringMessageChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="steering-message"):
-    """A person's message taken up while the run goes on (ai 7.0.78)."""
+    """A person's message that the run takes up while it is under way (ai 7.0.78)."""
 
     id: str
     parts: Json
@@ -289,7 +289,7 @@ class SteeringMessageChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="stee
 class OpaqueChunk(Struct, frozen=True, gc=False, kw_only=True):
     """A `data-*` chunk, or one of a type this module does not know.
 
-    `raw` is the whole chunk as JSON, on one line, and is what goes on the wire.
+    `raw` is the whole chunk as JSON, on one line, as it is sent.
     """
 
     type: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that somebody else sent."""
+"""Exceptions of msgspec for another party's bytes."""
 
 _TYPE_PREFIX: Final = b'{"type":"'
 _TYPE_AT: Final = len(_TYPE_PREFIX)
@@ -129,7 +129,7 @@ def data_chunk(
         name: what follows `data-` in the chunk's type.
         data: any JSON.
         id: a later chunk with the same name and id replaces this one's data.
-        transient: shown to who is there now, never part of the message.
+        transient: for the readers of the moment, never part of the message.
     """
     kind = f"data-{name}"
     chunk = _DataChunk(type=kind, id=UNSET if id is None else id, data=data, transient=transient)

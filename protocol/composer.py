@@ -1,4 +1,4 @@
-"""What an agent says, one method a thing, as chunks in an order that is always legal.
+"""Composes an agent's answer of chunks, one method a kind of content, in a legal order.
 
 Parts open with their first word and close when something else begins; a step opens with
 its first chunk, and the next one begins once the calls of this one have their results. A step
@@ -61,7 +61,7 @@ class Composer:
         message_id: the message that the run writes.
         new_id: makes ids of parts, calls and sources. For a run that may be written again
             from its beginning it must make the same ids again.
-        base: for a run that goes on with a message, that message as it was before.
+        base: for a run that continues a message, that message before the run.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Composer:
         return self._take()
 
     def output_error(self, call_id: str, error_text: str) -> list[AnyChunk]:
-        """Say that a call failed: the model reads it, and the run goes on."""
+        """Fail a call: the model reads the text, and the run continues."""
         self._admit(
             ToolOutputErrorChunk(tool_call_id=call_id, error_text=repaired_text(error_text))
         )
@@ -232,13 +232,13 @@ class Composer:
         """Send a `data-NAME` part. One with the id of an earlier one replaces it.
 
         Args:
-            transient: for who is there now; never part of the message.
+            transient: for the readers of the moment; never part of the message.
         """
         made = data_chunk(name, encode_json(value), id=part_id, transient=transient)
         return self._take_chunk(made)
 
     def status(self, text: str) -> list[AnyChunk]:
-        """Say what goes on, for who is there now: a transient `data-status`."""
+        """Show a status to the readers of the moment: a transient `data-status`."""
         return self.data("status", {"text": text}, transient=True)
 
     def metadata(self, metadata: object) -> list[AnyChunk]:
@@ -247,7 +247,7 @@ class Composer:
         return self._take()
 
     def step(self) -> list[AnyChunk]:
-        """Begin the next step, whatever the calls of this one came to."""
+        """Begin the next step, whether or not this one's calls have results."""
         self._finish_step()
         self._begin()
         return self._take()
@@ -272,7 +272,7 @@ class Composer:
         return self._take()
 
     def resume(self, stored: Iterable[AnyChunk]) -> None:
-        """Go on after what was sent before, in the step and the part that are open in it.
+        """Continue after the chunks sent before, in their open step and part.
 
         Raises:
             IllegalChunkError: it was not written in a legal order.
@@ -296,7 +296,7 @@ class Composer:
     # -- inside -------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Be in a step: the next one, if the calls of this one have all been answered."""
+        """Enter a step: the next one, if the calls of this one all have results."""
         if self._in_step and self._answered and not (self._waiting or self._is_agents_step):
             self._finish_step()
         if not self._in_step:

@@ -1,4 +1,4 @@
-"""Going on with a message that the server wrote: what a client may add, and what is left to do."""
+"""Continuation of a message of the server's: a client's additions, and the work that is left."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def merge_results(
         stored: the server's message.
         client: the client's copy of it.
         executed_here: whether the server executes the tool of this name: a call of it that
-            has no result was cut, and waits for nobody.
+            has no result was interrupted, and waits for no one.
 
     Returns:
         The message with the answers in it, or None if the copy answers nothing.
@@ -88,10 +88,10 @@ def merge_results(
 
 
 def can_go_on(message: UIMessage, executed_here: Callable[[str], bool] = lambda _: False) -> bool:
-    """Whether a message whose run was cut has something to go on from, without new answers.
+    """Whether a message whose run was interrupted can be continued without new answers.
 
-    That is a call that a person has allowed and nobody has begun; or the last calls, if none
-    of them waits for a client or a person.
+    It can from a call that a person has allowed and that has not begun; or from the last calls,
+    if none of them waits for a client or a person.
     """
     if has_allowed(message):
         return True
@@ -115,7 +115,7 @@ def has_allowed(message: UIMessage) -> bool:
 
 
 def is_allowed(call: ToolPart) -> bool:
-    """Whether a person has allowed a call of ours, of which nothing has come yet."""
+    """Whether a person has allowed a call of ours that has no output yet."""
     return (
         call.state == "approval-responded"
         and call.provider_executed is not True
@@ -127,8 +127,8 @@ def is_allowed(call: ToolPart) -> bool:
 def without_cut_step(message: UIMessage) -> UIMessage:
     """Return a message without its last step, if that called nothing.
 
-    A step that was cut in its words: whoever goes on behind the step before it has to say it
-    again, and some providers refuse to be told the beginning of what they are to say.
+    A step that was interrupted in its text is written again from the step before it, and some
+    providers refuse the beginning of the text that they must write.
     """
     steps = _steps(message)
     if len(steps) < 2 or any(isinstance(part, ToolPart) for part in steps[-1]):

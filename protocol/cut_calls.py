@@ -1,4 +1,4 @@
-"""Tool calls without a result, and what is said of them when their run is cut."""
+"""Tool calls without a result, and their error texts when the run is interrupted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INTERRUPTED_CALL: Final = (
     "The tool had begun, and was interrupted before it answered. It may have taken effect."
 )
-"""For people, and for the model's next request: nobody should take it for not done."""
+"""For people, and for the model's next request: the call may have taken effect."""
 
 UNCALLED: Final = "The tool was not called: the answer was cut off before that."
 
@@ -48,11 +48,11 @@ class WaitingCall(Struct, kw_only=True):
 
 
 CutCall: TypeAlias = Callable[[WaitingCall], str | None]
-"""Returns what is said of a call that its run leaves; None if it still waits for somebody."""
+"""Returns the error text of a call that its run leaves; None if it still waits."""
 
 
 def interrupts_unfinished(call: WaitingCall) -> str | None:
-    """Decide where nobody knows who executes the call.
+    """Decide where the executor of the call is unknown.
 
     Whoever executes a call writes its result before the step ends; after that it waits for
     the client.
@@ -119,7 +119,7 @@ class Waiting:
                 self._calls.pop(chunk.tool_call_id, None)
 
     def ends(self, cut: CutCall) -> Iterator[ToolOutputErrorChunk]:
-        """Yield the errors that close what a cut run leaves."""
+        """Yield the errors that close the calls of an interrupted run."""
         for call in self._calls.values():
             text = cut(call)
             if text is not None:

@@ -1,10 +1,9 @@
 """The legal order of a run's chunks, as tables and nothing else; `writer.py` consults them.
 
-Two rules on what may stand here. It forbids what a client of any version fails on, or what
-leaves it with half a call: a delta for a part that is not open, a result for a call whose
-input the message does not have. And it forbids what would leave something open behind a
-run's end. All else is allowed, also what
-the AI SDK never does by itself: steps that overlap come from streams that it merged.
+Two rules decide what is forbidden here. First, an order on which a client of any version fails, or
+which leaves it with half a call: a delta for a part that is not open, a result for a call whose
+input the message does not have. Second, an order that leaves an item open behind the run's end. Any
+other order is legal, even if the AI SDK never writes it: merged streams have overlapping steps.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from midstream.protocol.chunks import (
 
 
 class Phase(StrEnum):
-    """How far a run's stream is. Chunks without a row in TURNS are for RUNNING."""
+    """Phase of a run's stream. Chunks without a row in TURNS are for RUNNING."""
 
     UNSTARTED = "before its start"
     RUNNING = "after its start"
@@ -86,7 +85,7 @@ TURNS: Final[dict[type[AnyChunk], Turn]] = {
 """Chunk -> the phases in which it is legal, and the phase after it."""
 
 CLOSED_AT_THE_END: Final = (Slot.TEXT, Slot.REASONING, Slot.INPUT)
-"""What may not be open at an abort, error or finish, in the order in which it is closed.
+"""Items that may not be open at an abort, error or finish, in the order of their closing.
 
 A step that was cut short is not finished: no `finish-step` says that it was.
 """
@@ -94,7 +93,7 @@ A step that was cut short is not finished: no `finish-step` says that it was.
 MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
     # Clients search only the current step, so an input left streaming would never end.
     StartStepChunk: ((Effect.FORBIDS, Slot.INPUT, ""), (Effect.ADDS, Slot.STEP, "")),
-    # Clients before 7 forget there what is open: its end would be an error to them.
+    # Clients before 7 forget open parts there: their end would be an error to them.
     FinishStepChunk: (
         (Effect.FORBIDS, Slot.TEXT, ""),
         (Effect.FORBIDS, Slot.REASONING, ""),
@@ -136,4 +135,4 @@ MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
     ToolOutputErrorChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
     ToolOutputDeniedChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
 }
-"""Chunk -> what it does, in order; what can be refused stands first in a row."""
+"""Chunk -> its effects, in order; those that can be refused come first in a row."""

@@ -1,4 +1,4 @@
-"""Values of somebody else's program as JSON that every client can read."""
+"""Values of another program as JSON that every client can read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TAKEN: Final = (
     "None, bool, int, float, str, lists, mappings with str keys, dataclasses, datetimes, UUIDs, "
     "enums, msgspec Structs and pydantic models"
 )
-"""What has JSON, for errors. NaN and the infinities are `null`, as JavaScript writes them; bytes
-are base64, Decimals strings."""
+"""Types that have JSON, for errors. NaN and the infinities are `null`, as JavaScript writes them;
+bytes are base64, Decimals strings."""
 
 
 def encode_json(value: object) -> Raw:

@@ -1,7 +1,7 @@
 """The AI SDK's messages: `UIMessage` and its parts.
 
 A message is kept as the JSON it came as (`raw`), so that nothing a client or a newer SDK
-put into it is lost; its parts are decoded when somebody needs to understand them. Shapes
+put into it is lost; its parts are decoded only where they must be understood. Shapes
 are those of ai 7.0.173, `src/ui/ui-messages.ts`; ai 5 and 6 write subsets of them.
 """
 
@@ -93,7 +93,7 @@ class SourceDocumentPart(_Part, frozen=True, kw_only=True, tag="source-document"
 
 
 class StepStartPart(_Part, frozen=True, kw_only=True, tag="step-start"):
-    """Where one call of the model begins."""
+    """The beginning of one call of the model."""
 
 
 class CustomPart(_Part, frozen=True, kw_only=True, tag="custom"):
@@ -232,7 +232,7 @@ class UIMessage(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, raw: bytes | Raw) -> UIMessage:
-        """Decode a message's JSON; its parts are not looked into.
+        """Decode a message's JSON; its parts stay encoded.
 
         Raises:
             MalformedFrameError: not an object with `id`, `role` and `parts`.

@@ -21,7 +21,7 @@ _LITERALS: Final = ("true", "false", "null")
 
 
 class _In(Enum):
-    """Where in the text the scanner stands."""
+    """State of the scanner in the text."""
 
     ROOT = auto()
     FINISH = auto()

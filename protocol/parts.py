@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import ToolState
 
 Fields: TypeAlias = "dict[str, Json]"
-"""A JSON object whose values are not looked into."""
+"""A JSON object whose values stay encoded."""
 
 Value: TypeAlias = "Json | str | bool | UnsetType"
 
@@ -291,7 +291,7 @@ class Whole:
 
 
 class StepStart:
-    """Where a step begins."""
+    """The beginning of a step."""
 
     __slots__ = ()
 
@@ -301,7 +301,7 @@ class StepStart:
 
 
 class StepEnd:
-    """Where a step ended; not a part, but its place counts in a replay."""
+    """The end of a step; not a part, but its place counts in a replay."""
 
     __slots__ = ()
 

@@ -2,7 +2,7 @@
 
 Tokens look like `3f9c1a2b:1763855123456-0`. The epoch is random and new whenever a log
 begins again: had a reader seen [1, 2, 3] of a log that was lost, and the new one held
-[1, 2, 3, 4], then offset 3 alone would let it go on after the wrong record.
+[1, 2, 3, 4], then offset 3 alone would let it continue after the wrong record.
 """
 
 from __future__ import annotations

@@ -22,13 +22,13 @@ OnActive: TypeAlias = Literal["refuse", "interrupt"]
 
 
 MAX_FIELDS: Final = 1_000
-"""Of a body; applications add some of their own."""
+"""Most fields of a body; applications add some of their own."""
 
 MAX_MESSAGES: Final = 10_000
 """In a client's copy of its conversation. Each costs some microseconds, new or not."""
 
 MAX_PARTS: Final = 10_000
-"""Of the message that is sent. An answer of many tools has hundreds."""
+"""Most parts of the message that is sent. An answer of many tools has hundreds."""
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
@@ -41,8 +41,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
         trigger: `submit-message` unless said otherwise.
         message_id: the message to edit, regenerate or continue.
         on_active: what to do with a run under way.
-        agent: the agent asked for, or None.
-        model: the model asked for, or None.
+        agent: the requested agent, or None.
+        model: the requested model, or None.
         request_key: the client's own key of this send (`requestId` in the body), or None.
         parent_id: the message that a new one follows; None: none, it begins a conversation of
             its own; UNSET: the client does not say.

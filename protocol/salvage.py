@@ -1,4 +1,4 @@
-"""What can be made of a run whose log holds something that cannot be read.
+"""Salvage of a run whose log holds unreadable records.
 
 Chunks that are none, or that do not fit where they stand, are passed over.
 """

@@ -77,12 +77,12 @@ class SseDecoder:
         self._id = ""
 
     def rest(self) -> bytes:
-        """Return what has come of an event that has no end, as it was sent but for line ends."""
+        """Return the bytes of an unfinished event, as sent but for line ends."""
         return b"".join(self._pending)
 
     @property
     def pending(self) -> bool:
-        """Whether something of an event has come, and not its end."""
+        """Whether an event has begun and not ended."""
         return bool(self._pending)
 
     def receive_data(self, data: bytes) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Which chunks of an agent begin a step that it has not begun itself."""
+"""Chunks of an agent that begin a step which it has not begun itself."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ _CHAT_TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _DETAIL_TEXTS: Final = ("text", "summary")
 
 MAX_HALVES: Final = 16
-"""How many parts may wait for the other half of a character at once."""
+"""Most parts that wait for the other half of a character at once."""
 
 Place: TypeAlias = tuple[object, ...]
-"""Which text of a stream a delta belongs to."""
+"""The text of a stream that a delta belongs to."""
 
 
 def is_plain(data: bytes) -> bool:
@@ -106,7 +106,7 @@ class _Delta(NamedTuple):
 
 
 class TextHalves:
-    """Deltas of one text, as a Python program has them from a JSON of somebody's."""
+    """Deltas of one text, as a Python program decodes them from another party's JSON."""
 
     def __init__(self) -> None:
         self._high = ""

@@ -48,7 +48,7 @@ V4_HEARTBEAT: Final = b"\n"
 DENIED: Final = "The call was refused."
 
 _NEWER_REASONS: Final[frozenset[FinishReason | UnsetType]] = frozenset({UNSET, "interrupted"})
-"""How a run may end that ai 4 has no word for; a stop gives no reason at all."""
+"""Finish reasons without a word in ai 4; a stop has no reason at all."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -290,4 +290,4 @@ _WRITERS: Final[dict[type[AnyChunk], Callable[[V4Encoder, Any], Iterator[bytes]]
     ToolOutputErrorChunk: V4Encoder._output_error,
     ToolOutputDeniedChunk: V4Encoder._output_denied,
 }
-"""What each chunk becomes. Those that are not listed ai 4 does without."""
+"""Chunk -> its lines. Types that are not listed are left out for ai 4."""

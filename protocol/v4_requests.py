@@ -69,7 +69,7 @@ _part_decoder: Final = msgspec.json.Decoder(_Part)
 
 
 class V4Request:
-    """A request for an answer, before anybody knows which messages it means.
+    """A request for an answer, before its messages are identified.
 
     Attributes:
         id: the chat's, or None.

@@ -1,4 +1,4 @@
-"""What each major version of the AI SDK accepts, and what is sent in place of the rest.
+"""Chunks that each major version of the AI SDK accepts, and substitutes for the rest.
 
 One chunk of an unknown type, or with an unknown enum value, stops a client of any version.
 The log holds the richest form; a client gets what its level accepts. Levels are 5, 6 and 7,
@@ -69,7 +69,7 @@ def _reason_as_other(chunk: FinishChunk) -> FinishChunk:
 _OLDER_FORM: Final[dict[type[AnyChunk], Callable[[Any], Chunk]]] = {
     FinishChunk: _reason_as_other,
 }
-"""What is sent to a level that does not know the chunk; types not listed are left out.
+"""Substitutes for a level that does not know the chunk; types not listed are left out.
 
 `tool-output-denied` is, too: a `tool-output-error` would do for ai 5, had it not to say whether
 the call is dynamic, which the chunk does not tell and without which ai 5 fails.

@@ -142,7 +142,7 @@ class ChunkWriter:
             return [chunk]
         chunks: list[AnyChunk] = []
         if kind is ResetStepChunk and self._slots[Slot.STEP]:
-            # For clients that do not know it, and go on with these parts in sight.
+            # For clients that do not know it, and keep showing these parts.
             chunks += self._closings(CLOSED_AT_THE_END, "the step was begun again")
         elif self._phase is Phase.RUNNING:
             chunks += self._closings(_forbidden_by(kind), "the step ended")
