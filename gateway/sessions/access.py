@@ -1,4 +1,4 @@
-"""Who a caller is, and what they may do with a session.
+"""Callers, and their rights in a session.
 
 Every rule is here. The store's scripts check two outcomes of them again in the step that
 writes: `open_run` that the session still has the owner and the tenant that were read, and
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """What a token's `role` claim grants beyond the sessions that its `sub` owns."""
+    """Role of a token: its rights beyond the sessions that its `sub` owns."""
 
     USER = "user"
     OBSERVER = "observer"
@@ -72,8 +72,8 @@ class Caller(Struct, frozen=True, kw_only=True):
         """Return which owners' session the caller may change under this id.
 
         Args:
-            session: as it was just read. For one that does not exist, nobody reaches beyond
-                their own tenant: it may begin in any.
+            session: as it was just read. For one that does not exist, no caller reaches
+                beyond their own tenant: it may begin in any.
         """
         if session is not None and self.role is Role.ADMIN:
             return EVERYWHERE
@@ -81,7 +81,7 @@ class Caller(Struct, frozen=True, kw_only=True):
         return Reach(f"{self.tenant}|{owner}")
 
     def name_in(self, tenant: TenantId) -> UserId:
-        """Return what the caller is called in a session of a tenant: `TENANT/USER` abroad."""
+        """Return the caller's name in a session of a tenant: `TENANT/USER` in another one."""
         return self.user if tenant == self.tenant else UserId(f"{self.tenant}/{self.user}")
 
     def _meets(self, tenant: TenantId) -> bool:
@@ -118,7 +118,7 @@ def check_create(caller: Caller) -> None:
         )
     if caller.role is Role.OPERATOR and caller.user == ANONYMOUS:
         raise InvalidRequestError(
-            "unable to begin a session for nobody; name its user in the header x-midstream-user"
+            "unable to begin a session without a user; name its user in the header x-midstream-user"
         )
 
 
@@ -129,5 +129,5 @@ def check_agent(caller: Caller, name: str) -> None:
 
 
 def not_found() -> SessionNotFoundError:
-    """Return what a session that is not there, or not theirs, is answered with."""
+    """Return the error of a request for a session that does not exist, for its caller."""
     return SessionNotFoundError("unable to find this session; it does not exist or is not yours")

@@ -104,7 +104,7 @@ async def open_sessions(
 
 @dataclass(frozen=True, slots=True)
 class _Engine:
-    """The parts that write runs and follow their log, whoever asks for them."""
+    """The parts that write runs and follow their log."""
 
     hub: Hub
     orphans: Orphans

@@ -1,4 +1,4 @@
-"""Failures that stay where they are: one session's or one run's, never the process's.
+"""Containment of failures: each costs one session or one run, never the process.
 
 Each background loop serves many sessions. What goes wrong with one of them is logged with its
 names, counted, and tried again later; the others are served meanwhile. What fails again and
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRIES: Final = 5
-"""How often an item may fail before it is left alone."""
+"""Failures of an item before it is left alone."""
 
 FIRST_DELAY_S: Final = 2.0
 LAST_DELAY_S: Final = 60.0
-"""How long a failed item rests; twice as long after each further failure."""
+"""Rest of a failed item; twice as long after each further failure."""
 
 MAX_ITEMS: Final = 1_000
 """Items remembered by one quarantine. Beyond them the oldest is forgotten, and tried again."""
@@ -50,7 +50,7 @@ def contained(
     run: str = "",
     passes: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Log and count an exception of the block, and go on after it.
+    """Log and count an exception of the block, and swallow it.
 
     Cancellation is not caught.
 
@@ -92,7 +92,7 @@ class _FailingItem:
 
 
 class Quarantine(Generic[K]):
-    """Remembers what failed: when it may be tried again, and when no more.
+    """Failures of items: each rests before its next attempt, and is left alone in the end.
 
     Args:
         where: what is being done to the items, for the log and the metric.

@@ -204,7 +204,7 @@ class SessionService(Protocol):
         ...
 
     def cost(self, request: StartRequest) -> RunCost:
-        """Return what a send is thought to cost its caller."""
+        """Return the estimated cost of a send for its caller."""
         ...
 
     async def start(
@@ -212,7 +212,7 @@ class SessionService(Protocol):
     ) -> RunReader:
         """Accept a message and return a reader of its run, from the run's first chunk.
 
-        The run exists, for every process, when this returns. It goes on without readers.
+        The run exists, for every process, when this returns. It needs no readers.
 
         Args:
             hold: kept, until the run is not written here any more, if this opens one.
@@ -238,8 +238,8 @@ class SessionService(Protocol):
         Without `after`: the aggregated state, then live. With it: the chunks after that
         sequence of `run_id` (or the active, else the last run), also of an ended one.
         `raw` without `after`: all chunks from the first.
-        `probe`: whoever asks may be reading the run already, and then has nothing to resume
-        while that would show it twice.
+        `probe`: the client may be reading the run already; then there is nothing to resume while
+        a replay would show it twice.
 
         Raises:
             NotRecoveredError: `after` is ahead of the run, or its chunks were trimmed.
@@ -264,7 +264,7 @@ class SessionService(Protocol):
         ...
 
     async def at_work(self, caller: Caller, session_id: SessionId) -> RunId | None:
-        """Return the run under way in a session, to somebody who may send to it.
+        """Return the run under way in a session, to a caller who may send to it.
 
         Raises:
             ForbiddenError, SessionNotFoundError: they may not.
@@ -272,7 +272,7 @@ class SessionService(Protocol):
         ...
 
     async def withdraw_presence(self, pid: int) -> None:
-        """Count no more, in any session, the tabs of a process that has been killed."""
+        """Remove the tabs of a killed process from the presence of every session."""
         ...
 
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:

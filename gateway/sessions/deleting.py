@@ -1,4 +1,4 @@
-"""Deleting messages: what was said is gone, the conversation goes on."""
+"""Deletion of messages, which the conversation survives, and of sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 5
-"""How often a deletion looks again, since a dead run was in the way, or the session began anew."""
+"""Attempts of a deletion: a dead run may be in the way, or the session begin anew."""
 
 
 class Deleting:

@@ -1,4 +1,4 @@
-"""Shutdown of this process, as its sessions see it."""
+"""Shutdown of this process, for its sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a session's tree of messages a send belongs, and what stands beside what is shown.
+"""Place of a send in a session's tree of messages, and the versions beside each message.
 
 A client says `parentId`, the message that its new one follows, and `head`, the last one that it
 showed. If both are the same, the person meant the end: the message goes there, whatever has come

@@ -1,10 +1,9 @@
-"""Who has a session open: said by each process for its followers, and said again in time.
+"""Presence: the users that have a session open, announced by each process for its followers.
 
 A follower may speak for several tabs: those of a browser share one connection.
 
-Nothing of it is in the log. What a process says runs out unless it is repeated, so that the
-tabs of one that crashed are gone within 15 s: a lifetime, and the interval of whoever is
-left to notice.
+Presence is not in the log. An entry expires unless its process refreshes it: the tabs of a
+process that crashed are gone within 15 s, a lifetime and the interval of another process.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Presence:
         return await self._store.presence(session_id, lifetime_ms=self._lifetime_ms)
 
     async def withdraw(self, pid: int) -> None:
-        """Forget what a process has said that has been killed: sooner than it runs out."""
+        """Remove the entries of a killed process, before they expire."""
         await self._store.withdraw(_named(pid), lifetime_ms=self._lifetime_ms)
 
     async def run(self) -> None:

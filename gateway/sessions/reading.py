@@ -1,4 +1,4 @@
-"""Readers of runs and of sessions' feeds: who may read what, and from where on."""
+"""Opening of readers: the caller's rights, and the position to begin at."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Reading:
         self._limits = limits
 
     async def aclose(self) -> None:
-        """Take back what this process has said of its readers."""
+        """Remove this process's marks of its readers."""
         await self._own_sends.aclose()
 
     # -- runs -----------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Reading:
 
 
 def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
-    """Return what clients see of a state.
+    """Return the snapshot of a state.
 
     The message that an open run writes is left out: a client that resumes gets it whole, and
     would show it twice.

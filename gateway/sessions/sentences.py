@@ -32,12 +32,12 @@ LEFT_SENTENCE: Final = (
     "The answer was interrupted because the program that wrote it stopped. Send it again."
 )
 
-# -- ends of a reader, whose run may go on -------------------------------------------------------
+# -- ends of a reader, whose run may continue ----------------------------------------------------
 
 LOG_UNREADABLE: Final = (
-    "unable to reach the session's log; the answer may go on without you. Load the session again"
+    "unable to reach the session's log; the answer may continue without you. Load the session again"
 )
-LOG_LOST: Final = "unable to go on with this answer; its session was deleted or lost"
+LOG_LOST: Final = "unable to continue this answer; its session was deleted or lost"
 
 # -- refusals -------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ PARALLEL: Final = (
     "unable to make two calls of one run at once; wait for the other, or give this one no "
     "x-midstream-session"
 )
-STOPPED: Final = "unable to go on with this run; it was stopped. Begin another"
+STOPPED: Final = "unable to continue this run; it was stopped. Begin another"
 
 
 def run_active(run: RunInfo) -> RunActiveError:

@@ -1,4 +1,4 @@
-"""What a run costs its caller: thought of before it begins, known when it has ended."""
+"""Cost of a run for its caller: an estimate before it begins, a count when it has ended."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from midstream.sessions.types import StartRequest
 
 UNKNOWN_TOKENS: Final = 4_096
-"""What an answer of unknown length is thought to use while it is written."""
+"""Estimate for an answer of unknown length, while it is written."""
 
 BYTES_A_TOKEN: Final = 4
-"""Of a message, where nobody says what it has used."""
+"""Estimate for a message without a count of its tokens."""
 
 
 class _Metadata(Struct):
-    """What a message's metadata may say, in the AI SDK's words."""
+    """Metadata of a message, as the AI SDK names it."""
 
     usage: Usage | None = None
 
@@ -40,13 +40,13 @@ _message: Final = msgspec.json.Decoder(_Message)
 
 
 def cost_of(request: StartRequest, traits: AgentTraits | None = None) -> RunCost:
-    """Return what a send is thought to cost: its message, and its agent's longest answer."""
+    """Estimate a send: its message, and its agent's longest answer."""
     known = None if traits is None else traits.max_output_tokens
     return RunCost(len(request.messages[-1].raw), UNKNOWN_TOKENS if known is None else known)
 
 
 def cost_of_call(said: Sequence[Raw] | None) -> RunCost:
-    """Return what a call that passes through is thought to cost."""
+    """Estimate a proxied call."""
     return RunCost(sum(len(bytes(part)) for part in said or ()), UNKNOWN_TOKENS)
 
 
@@ -62,7 +62,7 @@ def tokens_told(message: bytes) -> int | None:
 def tokens_used(
     message: bytes, *, known: int | None = None, before: bytes | None = None, whole: bool
 ) -> int:
-    """Return what a run has used: as told, else by the length of what it has written.
+    """Return the tokens of a run: as its agent counts, else by the length of its message.
 
     Args:
         message: that it has written, its metadata in it.
@@ -70,7 +70,7 @@ def tokens_used(
         before: the message as it was before, if the run went on with it: what its metadata says
             may be of an earlier run.
         whole: it ended by itself. Of one that was cut, the last step's tokens are not known:
-            whoever stops each answer before its end would use none.
+            a caller who stops each answer before its end would use none.
     """
     if known is None and before is None:
         known = tokens_told(message)

@@ -1,4 +1,4 @@
-"""A person's stop, on its way in: every request for one is recorded here, and nowhere else.
+"""Stops: every request for one is recorded here, and nowhere else.
 
 docs/architecture.md, "How a stop travels", follows it from here to the run's end.
 """

@@ -89,7 +89,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
 
 
 class RunCost(Struct, frozen=True):
-    """What a run is thought to cost its caller, before it has ended."""
+    """Estimated cost of a run for its caller, before it has ended."""
 
     size_bytes: int = 0
     tokens: int = 0
@@ -107,7 +107,7 @@ class RunHold(Protocol):
     """A place of the caller's that is taken for as long as a run is open."""
 
     def keep(self) -> None:
-        """Leave it to whoever calls `release`: a run was opened."""
+        """Keep the place until `release`: a run was opened."""
         ...
 
     def release(self, end: EndedRun | None = None) -> None:
@@ -119,7 +119,7 @@ class RunHold(Protocol):
         ...
 
     def told(self) -> bytes:
-        """Return what such a process needs for that, as JSON."""
+        """Return the facts that such a process needs for it, as JSON."""
         ...
 
 
@@ -200,17 +200,17 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
 
     @classmethod
     def empty(cls, session_id: SessionId) -> Snapshot:
-        """Return what is seen of a session that does not exist."""
+        """Return the snapshot of a session that does not exist."""
         return cls(id=session_id, epoch="", offset="", title="", messages=(), runs=())
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to open, and what the agent is to answer.
+    """Decision on a send: the run to open, and the history that its agent answers.
 
     Attributes:
         user_message_id: the message that the run answers.
         user_message: that message, where it is new or edited.
-        continued: the assistant message to go on with, results merged; then
+        continued: the assistant message to continue, results merged; then
             `replaced_message` is what to store of it, None if nothing is new.
         history: for the agent, oldest first.
     """
@@ -258,7 +258,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         message_id: the user message that it answers, if its caller knows.
         agent: who is shown as the writer.
         said: the parts of the user's last message; None if it has none.
-        results: what tools came to, oldest first.
+        results: results of tools, oldest first.
         goes_on: it ends in results.
         digest: the same for each try of one call, and no other.
         tried: how often it was tried before, as far as its SDK says.
@@ -285,7 +285,7 @@ class PushLimits(Struct, frozen=True, kw_only=True):
 
     @property
     def max_wait_s(self) -> float:
-        """How long a renewal may be held: the next one must come within the lease."""
+        """Longest wait of a renewal: the next one must come within the lease."""
         return self.lease_ms / 2000
 
 
@@ -296,8 +296,8 @@ class PushedRun(Struct, frozen=True, kw_only=True):
         fence: 0 if the run has ended: nothing is left to write.
         next: the sequence of the next chunk.
         stored: its chunks so far, `start` (sequence 0) included.
-        continued: for a run that goes on with a message, that message as it was before.
-        messages: the conversation up to the message to answer, or to go on with.
+        continued: the message that the run continues, as it was before; None: it has its own.
+        messages: the conversation up to the message to answer or to continue.
     """
 
     run: RunInfo
@@ -317,7 +317,7 @@ class Pushed(Struct, frozen=True, kw_only=True):
 
 
 class PushedEnd(Struct, frozen=True, kw_only=True):
-    """How a worker ends its run.
+    """End of a run, as its worker asks for it.
 
     Attributes:
         first, lines: the last chunks, as for an append; possibly none.

@@ -18,7 +18,7 @@ CUT_OFTEN: Final = 0.6
 EXACT_OFTEN: Final = 0.5
 SILENCE_S: Final = 12.0
 """With heartbeats every 3 s, a connection that says nothing for so long is dead."""
-GONE_ON_WITHOUT: Final = "the answer may go on without you"
+GONE_ON_WITHOUT: Final = "the answer may continue without you"
 
 
 class WrongError(Exception):

@@ -1,10 +1,9 @@
 """Leases: renewed for the runs of this process, and taken over where a producer died.
 
-A run whose lease has expired is an orphan. Whoever notices (the reaper's tick, a send or a
-stop; a reader or a snapshot that meets it, `orphans.py`) raises its fence, and goes on with it
-(`resume.py`) or writes its terminal, so that no client waits for ever. Not before this
-process has had a working Redis for one full lease: after an outage all leases have expired, and
-their producers are alive.
+A run whose lease has expired is an orphan. A reaper's tick, a send, a stop, a reader or a snapshot
+finds it (`log/orphans.py`). The reaper takes it over, which raises its fence, and resumes it
+(`resume.py`) or writes its terminal: no client waits for ever. It takes nothing over before Redis
+has worked for one full lease: after an outage all leases have expired, and their producers live.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ MAX_PASSED_OVER: Final = 1_000
 
 
 class LeaseLimits(Struct, frozen=True, kw_only=True):
-    """How long a silent producer keeps a run, and how often leases are looked at.
+    """Length of a lease, and the intervals at which leases are renewed and checked.
 
     With the defaults an orphan is closed 8 to 12 s after its producer's last renewal.
     """
@@ -104,11 +103,11 @@ class Reaper:
         return since is not None and time.monotonic() - since >= self._limits.lease_s
 
     def retire(self) -> None:
-        """Take nothing over any more: this process is about to leave, and hands over itself."""
+        """Stop taking over: this process shuts down, and hands its own runs over."""
         self._retired = True
 
     async def close_orphan(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Take a run over, and go on with it or write its terminal.
+        """Take a run over, and resume it or write its terminal.
 
         Returns:
             False if it is not ours to take (now): it lives, has ended, or we may not yet.
@@ -133,7 +132,7 @@ class Reaper:
 
         Returns:
             False if it has none after `limit_s`, or two leases, if these are longer: only then
-            is it known that nobody could take it over.
+            is it known that no process could take it over.
 
         Raises:
             StoreUnavailableError: Redis cannot be reached.
@@ -169,7 +168,7 @@ class Reaper:
             try:
                 await self._renew_all(producers)
             except StoreUnavailableError:
-                continue  # nobody else can take the runs over either
+                continue  # no other process can take the runs over either
             except Exception:
                 # Redis refuses one of them: the others' leases must not run out for that.
                 for producer in producers:
@@ -214,7 +213,7 @@ class Reaper:
         return left_s if 0 < left_s < tick_s else tick_s
 
     async def _close_orphans(self) -> bool:
-        """Close what is due, but for what was found to be none of ours as long as it is due.
+        """Close the orphans that are due, but for those that were found to be none of ours.
 
         Returns:
             Whether there may be more, and closing them gets on.
@@ -272,7 +271,7 @@ class Reaper:
         except UpgradeNeededError:
             return False
         except Exception as error:
-            # Its session still names it: whoever sends to it meets it there.
+            # Its session still names it: the next send finds it there.
             return not self._failing.failed(key, error, session=session_id, run=run_id)
         self._failing.succeeded(key)
         return True

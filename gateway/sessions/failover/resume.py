@@ -1,6 +1,6 @@
-"""Runs of dead processes that this one goes on with.
+"""Resume of runs whose process died.
 
-Whoever takes an orphan over asks here first. A run whose agent outlives its process
+The reaper asks here after each take-over. A run whose agent outlives its process
 (`AgentTraits.durable`) is produced on by this one's agent of the same name, and its readers notice
 nothing; any other is closed.
 """
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_TAKE_OVERS: Final = 5
-"""How often one run is gone on with: enough for the deploys that a long answer lives through.
-A run that brings its processes down must not go round all gateways."""
+"""Resumes of one run: enough for the deploys that a long answer lives through. A run that brings
+its processes down must not go round all gateways."""
 
 
 NOTHING: Final = Raw(b"null")
 
 
 class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a run was asked for that its session does not say. No client is shown it.
+    """Facts of a run that its session does not hold, for a resume. No client is shown them.
 
     `hold`: of its caller's limits.
     """
@@ -61,7 +61,7 @@ _decoder: Final = msgspec.json.Decoder(RunFacts)
 def facts_of(
     agent: AnyAgent, caller: Caller, request: StartRequest, hold: RunHold | None = None
 ) -> bytes:
-    """Return what another process would need to go on with a run; empty if none could."""
+    """Return the facts that another process needs to resume a run; empty if none could."""
     if agent.traits.durable is None:
         return b""
     facts = RunFacts(
@@ -75,7 +75,7 @@ def facts_of(
 
 
 class Resuming:
-    """Goes on with runs that were taken over."""
+    """Resumes runs that were taken over."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Resuming:
         self._runs = runs
 
     async def resume(self, taken: TakenOver) -> bool:
-        """Produce a run on that was just taken over.
+        """Resume a run that was just taken over.
 
         Returns:
             False if it is to be closed instead; what it held elsewhere is released then.

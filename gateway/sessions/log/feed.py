@@ -46,8 +46,6 @@ logger = logging.getLogger(__name__)
 RING_ENTRIES: Final = 512
 """Records kept for followers of the session feed; one further behind reads the log."""
 
-START: Final = "0-0"
-
 
 class Feed:
     """One session, for all its readers in this process.
@@ -56,7 +54,7 @@ class Feed:
         head: the position of the last delivered record; None while there is no session.
         runs: the runs met since the feed began, newest last; readers keep older ones.
         generation: counts resets: a follower that has seen another one needs a snapshot.
-        entries: the newest records, oldest first; None while nobody follows.
+        entries: the newest records, oldest first; None without followers.
         followers: readers of the records themselves (not of a run).
         present: who has the session open, as last heard; None before that.
         erased_at: the generation that began with the session's deletion; None if none did.
@@ -124,7 +122,7 @@ class Feed:
             return state
 
     def _has_reached(self, state: SessionState | None) -> bool:
-        """Whether what was delivered includes `state`: records arrive while it is read."""
+        """Whether the delivered records include `state`: records arrive while it is read."""
         if self.head is None or state is None:
             return False
         position = state.meta.position
@@ -190,7 +188,7 @@ class Feed:
             self.entries = deque(maxlen=RING_ENTRIES)
 
     def unfollow(self) -> None:
-        """A follower has left."""
+        """Stop keeping records for a follower; without any, drop them."""
         self.followers -= 1
         if self.followers == 0:
             self.entries = None
@@ -260,7 +258,7 @@ class Feed:
         )
 
     def adopt(self, info: RunInfo, opened: str) -> RunView:
-        """Return the log of a run that was just opened here, heard of already or not."""
+        """Return the view of a run that was just opened here, heard of already or not."""
         run = self.runs.get(info.id)
         if run is None:
             run = self._view(info, 0, opened)
@@ -268,7 +266,7 @@ class Feed:
         return run
 
     async def view_of(self, run_id: RunId) -> RunView:
-        """Return a run's log: ours, or for an older run one that is the caller's alone.
+        """Return a run's view: the shared one, or for an older run one of the caller's own.
 
         Raises:
             RunNotFoundError: the session does not have it.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AUDIT_INTERVAL_S: Final = 5.0
-"""How often feeds compare heads with the log: a process that only listens never hears that
+"""Interval at which feeds compare heads with the log: a process that only listens never hears that
 a slot moved, and nothing follows the last message of a run to expose its loss."""
 
 AUDIT_SHARES: Final = 10
@@ -38,7 +38,7 @@ JOIN_ATTEMPTS: Final = 4
 
 
 class _AttachedFeed:
-    """A feed that somebody uses. `share`: the part of the audits in which it is looked at."""
+    """A feed in use. `share`: the part of the audits that checks it."""
 
     __slots__ = ("feed", "lock", "share", "users")
 
@@ -66,11 +66,11 @@ class _Hold:
 
 
 class Hub:
-    """Keeps a feed for each session somebody is attached to, and fills it from the channel.
+    """Keeps a feed for each session in use, and fills it from the channel.
 
     Args:
         tick_s: how often waiting readers are woken to see whether a heartbeat is due.
-        orphans: told of runs whose lease has ended; None: nobody is.
+        orphans: told of runs whose lease has ended.
         live_runs: those of this process; None: it has none.
     """
 
@@ -121,7 +121,7 @@ class Hub:
         return attachment.feed
 
     async def release(self, session_id: SessionId) -> None:
-        """Use a session's feed no more."""
+        """End the use of a session's feed."""
         attachment = self._attached[session_id]
         attachment.users -= 1
         if attachment.users == 0:
@@ -167,7 +167,7 @@ class Hub:
                 tasks.create_task(keep_running("hub audit", self._audit), name="hub audit")
                 tasks.create_task(keep_running("hub tick", self._tick), name="hub tick")
         finally:
-            # Whoever is still attached must not keep what reads the log for it.
+            # A user that is still attached must not keep the catch-up running.
             for attachment in list(self._attached.values()):
                 await attachment.feed.close()
 
@@ -231,7 +231,7 @@ class Hub:
                 attached.feed.check()
 
     async def _ask(self, share: int) -> None:
-        """Ask for a sign of life; with an open run now and then for a write.
+        """Ping Redis; with an open run, now and then probe a write.
 
         A Redis that can be read and takes no writes moves no run on. Once away, it is back when
         it takes one.
@@ -250,7 +250,7 @@ class Hub:
             self.wake_all()
 
     def wake_all(self) -> None:
-        """Have every waiting reader look around: a heartbeat, an outage, a shutdown."""
+        """Wake every waiting reader: for a heartbeat, an outage, a shutdown."""
         for attachment in self._attached.values():
             attachment.feed.pulse.send()
             for run in attachment.feed.runs.values():

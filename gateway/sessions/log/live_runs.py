@@ -1,4 +1,4 @@
-"""Runs that this process produces, as the views of their logs know them."""
+"""Runs that this process produces, for the views of their logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LiveRun(Protocol):
-    """A run's producer, for those who follow the run."""
+    """Producer of a run, for the followers of the run."""
 
     @property
     def fenced_off(self) -> bool:

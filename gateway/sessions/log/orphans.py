@@ -1,4 +1,4 @@
-"""Runs whose lease has ended, as whoever looks at a session meets them."""
+"""Runs with an expired lease, as readers and snapshots of a session find them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MAX_MET: Final = 1_000
 
 
 class Orphans:
-    """Orphans that were met in this process, for its reaper."""
+    """Queue of the orphans found in this process, for its reaper."""
 
     def __init__(self) -> None:
         self._met: dict[tuple[SessionId, RunId], None] = {}
         self._some = asyncio.Event()
 
     def meet(self, session_id: SessionId, run_id: RunId) -> None:
-        """Tell of a run whose lease has ended, as far as the session says."""
+        """Add a run whose lease has ended, as its session says."""
         if len(self._met) < MAX_MET and (session_id, run_id) not in self._met:
             self._met[session_id, run_id] = None
             self._some.set()

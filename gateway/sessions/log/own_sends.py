@@ -46,7 +46,7 @@ WAIT_S: Final = 10.0
 """For the calls to be complete: shorter than proxies wait for a response to begin."""
 
 MARKED_MS: Final = 120_000
-"""How long other processes know of a send. One that dies leaves its marks behind."""
+"""Lifetime of a mark in Redis. A process that dies leaves its marks behind."""
 
 _INPUT_IS_COMPLETE: Final = (ToolInputAvailableChunk, ToolInputErrorChunk)
 _IS_OVER: Final = (
@@ -78,11 +78,11 @@ class OwnSends:
             self._reading[reader] -= 1
             if not self._reading[reader]:
                 del self._reading[reader]
-                # Whoever held this may be cancelled, and is not kept waiting for Redis.
+                # The reader may be cancelled: it does not wait for Redis.
                 task = asyncio.create_task(self._forget(view.session_id, *reader))
                 self._forgetting.add(task)
                 task.add_done_callback(self._forgetting.discard)
-            view.pulse.send()  # who waits for it need not any more
+            view.pulse.send()  # `may_replay` waits for this reader to leave
 
     async def aclose(self) -> None:
         """Take back the marks of the readers that have just left."""
@@ -95,13 +95,13 @@ class OwnSends:
     async def may_replay(
         self, view: RunView, probe: Probe, state: Callable[[], Awaitable[ChunkBatch]]
     ) -> bool:
-        """Wait until the run can be told to a page that may be reading it already.
+        """Wait until the run can be replayed to a page that may be reading it already.
 
         Args:
             state: returns the message as it is now, as one batch.
 
         Returns:
-            False if there is nothing that the page should be told.
+            False if the page has nothing to resume.
         """
         reader = (view.info.id, _hashed(probe.client))
         elsewhere = reader not in self._reading and await self._is_marked(view.session_id, *reader)
@@ -127,7 +127,7 @@ class OwnSends:
 
 
 def _hashed(client: str) -> str:
-    """Return what stands for a client in Redis: nobody is to be known by it."""
+    """Return a client's name in Redis: a hash, which identifies no person."""
     return hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 

@@ -1,4 +1,4 @@
-"""One client's way through a run, or through a session's feed: a cursor and a wait.
+"""Readers of a run and of a session's feed: a cursor and a wait for each client.
 
 A reader holds no queue. It pulls what the run's ring has from its cursor on; what has left
 the ring it reads from Redis; and when it is at the end it waits for a pulse.
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 ERASED: Final = FeedEvent("erased", b"{}", None)
-"""Told to those who have seen the session, before the snapshot of nothing."""
+"""Sent to clients that have seen the session, before an empty snapshot."""
 
 LOST: Final = FeedEvent("lost", b'{"code":"not_recovered"}', None)
-"""Told to them if nobody has deleted it, before the snapshot of what there is now. Who comes with
-a position of another epoch gets the snapshot alone: it may be of anything."""
+"""Sent to them if the session was lost, not deleted, before the snapshot. A client that has
+a position of another epoch gets the snapshot alone: the position may be of any session."""
 
 
 class ReaderLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a reader waits: for a sign of life to send, and for Redis to come back."""
+    """Waits of a reader: until it sends a heartbeat, and until Redis is back."""
 
     heartbeat_interval_s: float = 15.0
     outage_limit_s: float = 30.0
 
 
 class LogReader:
-    """Reads one run from a sequence on. See `service.RunReader`.
+    """Reads one run from a sequence on. Implements `types.RunReader`.
 
     Args:
         first: what to yield before everything else: the state of a late joiner.
-        cursor: the sequence to go on with.
+        cursor: the sequence of the next chunk to yield.
         hold: keeps the run's feed attached, and what else ends with the reader; entered already.
     """
 
@@ -124,23 +124,23 @@ class LogReader:
                 sent_at = time.monotonic()
 
     def _move_after(self, batch: ChunkBatch, offset: str) -> None:
-        """Go on after a batch, of which the record at `offset` is the last.
+        """Move the cursor behind a batch, whose last record is at `offset`.
 
         Only then look for more: while it was sent, the ring may have dropped what comes next.
         """
         self._cursor, self._offset = batch.last + 1, offset
 
     def _is_cut_off(self) -> bool:
-        """Whether waiting on is in vain; raises DrainingError if another gateway can serve."""
+        """Whether to stop waiting; raises DrainingError if another gateway can serve."""
         if self._view.live is None:
-            # Runs of this process are drained; those of others go on without us.
+            # Runs of this process are drained; those of others continue without us.
             self._draining.check()
         since = self._hub.offline_since
         return since is not None and time.monotonic() - since > self._limits.outage_limit_s
 
 
 class FeedFollower:
-    """Follows a session's records. See `service.FeedReader`.
+    """Follows a session's records. Implements `types.FeedReader`.
 
     Args:
         position: where the client stands, or None: it gets a snapshot first.
@@ -208,7 +208,7 @@ class FeedFollower:
                 sent_at = time.monotonic()
 
     def _loss(self) -> FeedEvent | None:
-        """Return what to tell who has seen the session, if that is not there any more."""
+        """Return the event for a client that has seen the session, if it is gone."""
         if self._position is None:
             return None
         if self._feed.erased_at == self._feed.generation:
@@ -224,7 +224,7 @@ class FeedFollower:
         return event
 
     async def _announce_presence(self) -> None:
-        """Count from the first moment at which the session can be seen."""
+        """Announce the follower, once, as soon as it sees the session."""
         if self._position is not None and self._announce is not None:
             announce, self._announce = self._announce, None
             await self._resources.enter_async_context(announce())
@@ -232,8 +232,8 @@ class FeedFollower:
     async def _available(self) -> AsyncIterator[FeedEvent]:
         """Yield what follows the position, from the ring or else from the log; then presence.
 
-        Ends when there was nothing more at one moment: what comes while an event is sent wakes
-        nobody.
+        Ends when nothing more was there at one moment: a record that arrives while an event is
+        sent wakes no waiter.
         """
         while True:
             while self._position is not None and self._position != self._feed.head:
@@ -274,7 +274,7 @@ class FeedFollower:
 
 
 def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
-    """Return what followers get for a record; None for one that is passed over."""
+    """Return the event of a record; None for a record that followers do not get."""
     record = entry.record
     if isinstance(record, ChunksRecord):
         data = b'{"runId":"%b","first":%d,"chunks":[%b]}' % (

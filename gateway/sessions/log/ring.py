@@ -77,7 +77,7 @@ class Ring:
         raise AssertionError("the ring has a hole")
 
     def restart(self, sequence: int) -> None:
-        """Let go of everything, and go on with `sequence`."""
+        """Drop all batches, and continue at `sequence`."""
         self.base = self.next = sequence
         self._pieces.clear()
         self._loose = self._bytes = 0

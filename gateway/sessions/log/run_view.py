@@ -150,19 +150,19 @@ class RunView:
         self.pulse.send()
 
     def skip_to(self, next_sequence: int) -> None:
-        """Take from the session's state how far the run is; readers fetch what they miss."""
+        """Take the run's length from the session's state; readers fetch what they miss."""
         if next_sequence > self.next:
             self._ring.restart(next_sequence)
             self.pulse.send()
 
     def lose(self) -> None:
-        """The session's state does not name this run: it ended unheard, or is gone."""
+        """Mark the run as lost: the session's state does not name it; it may have ended."""
         if not self.ended:
             self.lost = True
             self.pulse.send()
 
     async def find_again(self) -> bool:
-        """Ask Redis what became of a lost run; False if it is gone.
+        """Read a lost run again from Redis; False if it is gone.
 
         Raises:
             StoreUnavailableError: Redis cannot be reached.
@@ -173,7 +173,7 @@ class RunView:
         return found
 
     async def look(self) -> bool:
-        """Take from Redis how far the run is; False if it is gone.
+        """Read the run's state and length from Redis; False if it is gone.
 
         Raises:
             StoreUnavailableError: Redis cannot be reached.
@@ -235,7 +235,7 @@ class RunView:
                 offset = entries[-1].offset
 
     async def probe(self, sequence: int) -> None:
-        """Make sure that chunks from `sequence` on can be read, before a client is told so.
+        """Check that chunks from `sequence` on can be read, before a response begins.
 
         Raises:
             NotRecoveredError: they were trimmed.
@@ -264,9 +264,9 @@ class RunView:
         return self._replay
 
     def failure(self, cursor: int, sentence: str) -> ChunkBatch:
-        """Return the last batch of a reader that cannot go on. It is not part of the run.
+        """Return the last batch of a reader that cannot continue. It is not part of the run.
 
-        It closes what is open where the reader stands, as far as that is known here: Redis
+        It closes the parts that are open at the reader's position, as far as memory tells: Redis
         need not be asked.
         """
         writer = ChunkWriter(self.info.message_id)

@@ -73,7 +73,7 @@ async def all_chunks(
     """
     chunks = await _read(store, session_id, run_id, opened, until)
     if len(chunks) < until:
-        raise LogLostError("unable to go on with this run; the log has lost a part of it")
+        raise LogLostError("unable to continue this run; the log has lost a part of it")
     return chunks
 
 

@@ -1,4 +1,4 @@
-"""Runs that belong to whoever has claimed them last, by a key of their own.
+"""Claims: runs that belong to the last attempt that claimed them by their key.
 
 A worker that crashes is started again and knows its work by a key, not by our ids. The first
 claim opens the run; a later one takes it over from its producer, alive or not: the fence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5
-"""How often a claim looks again because the run ended, or was claimed, in between."""
+"""Attempts of a claim: the run may end, or be claimed by another, in between."""
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     Attributes:
         key: the right to write it; None if it has ended: there is nothing left to write.
         stored: its chunks so far, from `start` on; empty for a new run, and for an ended one.
-        continued: for a run that goes on with a message, that message as it was before.
+        continued: the message that the run continues, as it was before; None: it has its own.
         plan: what a new run is to do; None for one that was there before.
         stopped_by: a stop is recorded for the run: it is to be ended as stopped.
     """
@@ -127,7 +127,7 @@ class Claims:
         """Refuse to take over a run that answers the same message, under another key.
 
         Raises:
-            RunActiveError: it is somebody else's.
+            RunActiveError: it belongs to another key.
         """
         key = request.request_key or ""
         if await self._store.run_of_request(request.session_id, key) != info.id:

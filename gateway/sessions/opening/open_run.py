@@ -1,4 +1,4 @@
-"""From a send to its run: decided, opened in the store, and begun; or found, or refused."""
+"""Opening of a send's run: decided and opened in the store; or found, or refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 OPEN_ATTEMPTS: Final = 12
-"""How often a send decides again because another tab was quicker."""
+"""Attempts of a send: another tab may be quicker."""
 
 
 class Admitted(Struct, frozen=True):
@@ -90,11 +90,11 @@ class Opening:
     ) -> Admitted:
         """Open the request's run, or find the one that it has already.
 
-        A new run has its lease, and nobody produces it yet.
+        A new run has its lease, and no producer yet.
 
         Args:
             agent: the name of who will.
-            facts: what another process would need to go on with the run, should that be.
+            facts: for another process to resume the run.
 
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
@@ -246,7 +246,7 @@ class Opening:
 
 
 def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
-    """Whether it goes on with the very message that a run is writing: not before it ends."""
+    """Whether it continues the message that a run is still writing: it waits for the end."""
     run = state.run
     return (
         run is not None

@@ -1,6 +1,6 @@
-"""What a POST means, given what the session holds.
+"""Plan of a POST, from the state of its session.
 
-A send, an edit, a retry, a regenerate, or going on with a message whose tools were answered.
+It is a send, an edit, a retry, a regenerate, or continues a message whose tools were answered.
 
 Pure decisions; the store repeats the ones that two tabs can race for. The client's copy of
 the history is not trusted: only its ids are looked at, to find where the new message goes.
@@ -47,14 +47,14 @@ def accept(
         state: the session as just read; None if there is none. Its path holds the message that
             `places.needed` names.
         executed_here: whether the last answer's agent executes the tool of this name, so
-            that no client may say what a call of it came to.
+            that no client may supply its result.
         refuse_foreign: refuse a history with assistant messages that the session does not
             have; otherwise they are passed over.
 
     Raises:
         MessageNotFoundError: it names an assistant message that the server never wrote, or
             regenerates or follows one that is not there.
-        ConflictError: it goes on with a message that has nothing left to answer.
+        ConflictError: it continues a message that has nothing left to answer.
         InvalidRequestError: its last message is no user's or assistant's, or says nothing.
     """
     path = () if state is None else state.path
@@ -205,18 +205,18 @@ def _continue(
     known: dict[MessageId, int],
     executed_here: Callable[[str], bool],
 ) -> Plan:
-    """Go on with the last answer, after its tools were answered, or where its run was cut."""
+    """Continue the last answer, after its tools were answered, or where its run was cut."""
     path, run = ((), None) if state is None else (state.path, state.run)
     index = known.get(MessageId(client.id))
     if index is None and has(state, client.id):
         raise ConflictError(
-            "unable to go on with this message; the conversation has gone on from another "
+            "unable to continue this message; the conversation has continued from another "
             "version of it. Send a new message instead",
             messageId=client.id,
         )
     if index is None:
         raise MessageNotFoundError(
-            "unable to go on with this message; the session does not have it",
+            "unable to continue this message; the session does not have it",
             messageId=client.id[:128],
         )
     stored = path[index]
@@ -227,7 +227,7 @@ def _continue(
         merged = message
     if index != len(path) - 1 or merged is None or stored.parent_id is None:
         raise ConflictError(
-            "unable to go on with this message; nothing in it waits for an answer. Send a new "
+            "unable to continue this message; nothing in it waits for an answer. Send a new "
             "message instead",
             messageId=stored.id,
         )

@@ -1,4 +1,4 @@
-"""A call of a turn, for whoever passes its bytes on."""
+"""A call of a proxied run, for the proxy that forwards its bytes."""
 
 from __future__ import annotations
 

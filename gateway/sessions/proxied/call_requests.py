@@ -1,4 +1,4 @@
-"""What a call that passes through means for its session: which message it answers, or goes on with.
+"""Send that a proxied call amounts to: the message that it answers, or continues.
 
 Pure decisions over the session as it was read; `plan.py` and the store decide as for any
 other send.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def continuation(
     session_id: SessionId, key: str, state: SessionState, results: Sequence[ToolResult]
 ) -> StartRequest | None:
-    """Go on with the last answer, with the results of calls that it waits for.
+    """Continue the last answer, with the results of calls that it waits for.
 
     None if it waits for none of them.
     """

@@ -1,9 +1,8 @@
-"""One turn of a backend: calls of a model that pass through here, as the steps of one run.
+"""A proxied run: calls of a backend's model that pass through here, as the steps of one run.
 
-The turn is the run's agent. Its calls write chunks into it, one call after the other; in
-between it waits for the next, which brings what the tools came to. It ends with a call
-that ends in anything but tool calls, when no further call comes, or by one of the
-producer's doors.
+It is the run's agent. Its calls write chunks into it, one after the other; in between it waits
+for the next, which brings the results of tools. It ends with a call that ends in anything but
+tool calls, when no further call comes, or early, as any run may.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 
 
 SETTLE_LIMIT_S: Final = 1.0
-"""How long the last byte of a call waits for Redis; what is not stored by then goes on unseen."""
+"""Longest wait of a call's last byte for Redis; chunks not stored by then arrive later."""
 
 
 class ProxiedLimits(Struct, frozen=True, kw_only=True):
@@ -59,7 +58,7 @@ class ProxiedLimits(Struct, frozen=True, kw_only=True):
     Attributes:
         idle_s: how long it waits for its next call.
         max_waiting_bytes: what may wait for the run's producer, itself waiting for Redis;
-            beyond it the run is given up, and its calls go on unseen.
+            beyond it the run is given up, and its calls continue without the session.
     """
 
     idle_s: float = 120.0
@@ -171,7 +170,7 @@ class ProxiedRun:
             RunActiveError: another call has claimed the run meanwhile: something is missing.
         """
         if not self._may_continue or self.producer is None:
-            return  # nobody else knows its key
+            return  # no other process knows its key
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_LIMIT_S):
                 await self._handed.wait()
@@ -180,7 +179,7 @@ class ProxiedRun:
             raise RunActiveError(PARALLEL)
 
     def begin(self, results: Sequence[ToolResult], *, ends: bool = False) -> ProxiedCall:
-        """Begin a call; what its tools came to is written first.
+        """Begin a call; results of tools are written first.
 
         Args:
             ends: the run ends with its answer, whatever that is.
@@ -234,7 +233,7 @@ class ProxiedRun:
         if failure is None and result.warning is not None:
             failure = ProviderUnavailableError(result.warning)
         waits = result.finish_reason == "tool-calls" or (
-            # Cut, but not in these calls: whoever has made it does not see more than their end.
+            # Cut, but not in these calls: its caller sees no more than their end.
             result.finish_reason == "interrupted" and bool(self._pending)
         )
         if failure is None and self._may_continue and waits and not step.ends:
@@ -288,7 +287,7 @@ class ProxiedRun:
     def _rest(self, reason: FinishReason) -> None:
         """Wait for the next call, and say so in the log: `idle.py` looks for this chunk.
 
-        Whoever takes the turn over goes on counting from here.
+        A process that takes the run over continues the count from here.
         """
         if self._over:
             return
@@ -326,7 +325,7 @@ class ProxiedRun:
             self._pending[part.tool_call_id] = None
 
     def _take_ids(self, chunk: AnyChunk) -> None:
-        """Take over what an earlier process knew of the run."""
+        """Take the ids and the metadata that an earlier process gave the run."""
         if isinstance(chunk, TextStartChunk):
             self.part_ids.text(chunk.id, _never)
         elif isinstance(chunk, ReasoningStartChunk):

@@ -1,4 +1,4 @@
-"""The end of a proxied turn, by a request of its backend."""
+"""End of a proxied run, by a request of its backend."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 END_WAIT_S: Final = 15.0
-"""How long the request waits for the terminal."""
+"""Longest wait of the request for the terminal."""
 
 
 class ProxiedRunEnds:
@@ -92,7 +92,7 @@ class ProxiedRunEnds:
         step.end_run(None if failed is None else AgentError(failed))
 
     async def _newest(self, session_id: SessionId, run_key: str) -> tuple[str, RunId]:
-        """Return the key and id of a turn's newest run: it may have gone on after an idle end."""
+        """Return the key and id of the newest run of a key: an idle end begins another."""
         newest: tuple[str, RunId] | None = None
         for number in range(1, MAX_CONTINUATIONS + 1):
             key = run_key if number == 1 else f"{run_key}~{number}"

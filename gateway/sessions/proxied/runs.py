@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from midstream.store.store import SessionStore
 
 ACTIVE_GRACE_S: Final = 1.0
-"""How long a call waits for a run that is about to end: a backend makes its next call as soon as
+"""Longest wait of a call for a run that is about to end: a backend makes its next call as soon as
 it has the last byte of the one before, a moment before that one's terminal is written."""
 
 AT_REST_LIMIT_S: Final = 1.0
-"""How long a call waits for the end of the one before it to be in the log, before it looks whether
+"""Longest wait of a call for the end of the one before it to be in the log, before it looks whether
 the process of that one is alive."""
 
 MAX_CONTINUATIONS: Final = 20
@@ -58,7 +58,7 @@ MAX_CONTINUATIONS: Final = 20
 
 
 _CONTINUED: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
-"""How a run may have ended that another one of the same turn goes on with."""
+"""Outcomes after which another run of the same key may continue."""
 
 
 class ProxiedRuns:
@@ -159,7 +159,7 @@ class ProxiedRuns:
                 raise RunStoppedError(STOPPED, runId=claimed.run.id)
             if not call.goes_on or claimed.run.outcome not in _CONTINUED:
                 break
-        raise ConflictError("unable to go on with this run; it has ended. Begin another")
+        raise ConflictError("unable to continue this run; it has ended. Begin another")
 
     async def _claim(
         self, caller: Caller, call: CallRequest, request: StartRequest, known: bool, feed: Feed
@@ -198,7 +198,7 @@ class ProxiedRuns:
                 await self._until_free(view, call)
         state = await self._state(caller, call, feed, wait=not known)
         if not known and call.goes_on and state is not None:
-            # Else it goes on with what this session has never seen: from its user's message on.
+            # Else it continues what this session has never seen: its user's message begins a run.
             request = continuation(call.session_id, key, state, call.results)
             if request is not None:
                 return replace(request, proxied=True), False
@@ -304,7 +304,7 @@ class ProxiedRuns:
     async def _is_taken(self, key: RunKey) -> bool:
         """Whether a run that we wrote is another process's, and was not closed as one of a dead.
 
-        Not, if that cannot be known: its call goes on unseen.
+        False if that cannot be known: its call continues without the session.
         """
         try:
             found = await self._store.load_run(key.session_id, key.run_id)

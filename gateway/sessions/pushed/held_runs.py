@@ -1,6 +1,6 @@
 """Places that are taken for runs which workers outside write: given back when such a run ends.
 
-Its worker may go on with it through another process. The feed tells of its end all the same.
+Its worker may continue it through another process. The feed tells of its end all the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 60.0
-"""How often a run that nothing is heard of is looked at again."""
+"""Interval at which a silent run is looked at again."""
 
 
 class HeldRuns:

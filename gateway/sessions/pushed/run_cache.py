@@ -36,7 +36,7 @@ class CachedRun:
         meta: of its session, for who may write.
         next: the sequence of the next chunk.
         size: bytes of its chunks.
-        lock: for whoever goes on with it.
+        lock: held by the request that writes it.
         spoiled: the writer may have taken what the log has not.
     """
 
@@ -76,10 +76,10 @@ class RunCache:
 
     @asynccontextmanager
     async def hold(self, caller: Caller, key: RunKey, first: int) -> AsyncIterator[CachedRun]:
-        """Hold a run alone, to go on with it. Leave by an exception, and it is forgotten.
+        """Hold a run alone, to write it. Leave by an exception, and it is forgotten.
 
         Args:
-            first: the sequence that it should go on with: if what is kept is elsewhere, the
+            first: the sequence of the next chunk: if what is kept is elsewhere, the
                 log is read again. It may be elsewhere all the same.
 
         Raises:
@@ -122,7 +122,7 @@ class RunCache:
             self._drop(next(iter(self._kept)))
 
     def forget(self, cached: CachedRun) -> None:
-        """Read it again before it is used again."""
+        """Drop a run: its next use reads the log."""
         cached.spoiled = True
         if self._kept.get(cached.key) is cached:
             self._drop(cached.key)

@@ -1,4 +1,4 @@
-"""Runs that are written from outside: a worker of somebody's own pushes their chunks.
+"""Pushed runs: a worker outside writes their chunks.
 
     claim    opens the run, or takes it over from an earlier attempt by the run's own key
     append   chunks, checked one by one; idempotent by (run, fence, sequence)
@@ -78,20 +78,20 @@ class PushedRuns:
         self._cache = RunCache(store)
 
     async def run(self) -> None:
-        """Keep house until cancelled."""
+        """Let go of unused feeds until cancelled."""
         await self._feeds.run()
 
     # -- claim ---------------------------------------------------------------------------------
 
     async def claim(self, caller: Caller, request: StartRequest, agent: str) -> PushedRun:
-        """Open the request's run, or take it over from whoever writes it now.
+        """Open the request's run, or take it over from its present writer.
 
         Args:
             request: its `request_key` is the run's; see `Claims.claim` for its errors.
             agent: the name that clients see.
 
         Raises:
-            FencedError: somebody else claimed it in between.
+            FencedError: another attempt claimed it in between.
             DrainingError.
         """
         self._draining.check()
@@ -137,7 +137,7 @@ class PushedRuns:
     async def append(
         self, caller: Caller, key: RunKey, first: int, lines: Sequence[bytes]
     ) -> Pushed:
-        """Store chunks, each as it is: one that came is one that is stored.
+        """Store chunks, each as it is.
 
         Args:
             first: the sequence of the first of them.
@@ -196,7 +196,7 @@ class PushedRuns:
             await self._refuse(key, AppendStatus.NEWER if renewed.newer else AppendStatus.FENCED)
 
     async def _refuse(self, key: RunKey, status: AppendStatus, next_sequence: int = 0) -> NoReturn:
-        """Raise what a worker is to know.
+        """Raise the error of a refused write.
 
         Raises:
             SequenceGapError, RunNotFoundError, RunEndedError, FencedError, UpgradeNeededError.
@@ -219,7 +219,7 @@ class PushedRuns:
         """Renew the lease, then wait until a stop is recorded; at most `wait_s`.
 
         Returns:
-            Who stopped the run; None if nobody did.
+            The name of the one who stopped the run; None if it was not stopped.
 
         Raises:
             FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
@@ -300,7 +300,7 @@ def _gap(next_sequence: int) -> SequenceGapError:
 def _admit(
     cached: CachedRun, lines: Sequence[bytes]
 ) -> tuple[list[AnyChunk], tuple[str, int] | None]:
-    """Check chunks; return those up to the first bad one, and what is wrong with that one."""
+    """Check chunks; return those before the first bad one, and its error and index."""
     chunks: list[AnyChunk] = []
     for index, line in enumerate(lines):
         try:

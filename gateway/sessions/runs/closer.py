@@ -1,4 +1,4 @@
-"""Ends of runs that nobody produces any more, written from what the log holds of them.
+"""Ends of runs without a producer, written from their log.
 
 The log may hold what cannot be read: another version wrote it, or a bug. A run is closed all
 the same, with what can be read and an error, because an open one blocks its session.
@@ -37,7 +37,7 @@ CLOSE_LIMIT_S: Final = 5.0
 
 
 class _Remains(Struct, frozen=True):
-    """What is left of a run.
+    """Remains of a run.
 
     Attributes:
         assembler: None if the message cannot be told: the stored one stays as it is.
@@ -51,10 +51,10 @@ class _Remains(Struct, frozen=True):
 
 
 def outcome_of(chunks: Sequence[AnyChunk]) -> RunOutcome:
-    """Return how a run ended whose log has its end, and whose state does not say so.
+    """Return the outcome of a run whose log has its end, and whose state lacks it.
 
-    Redis writes both in one step. It breaks off in the middle where somebody takes a right from its
-    user at that moment; another server may have been given one without the other.
+    Redis writes both in one step. It breaks off in the middle if its user loses a right at that
+    moment; another server may have been given one without the other.
     """
     kinds = {type(chunk) for chunk in chunks}
     if AbortChunk in kinds:
@@ -63,7 +63,7 @@ def outcome_of(chunks: Sequence[AnyChunk]) -> RunOutcome:
 
 
 class RunCloser:
-    """Closes runs for producers that cannot.
+    """Closes runs whose producers cannot.
 
     Args:
         find_traits: the traits of the configured agent of this name; None if there is none.

@@ -1,7 +1,7 @@
 """Group commit: one pipeline for all runs of a process, while the last is under way.
 
-Producers put chunks into their run's `Lane` and go on. The committer takes what every lane
-holds, freezes it, and sends one append a run in one round trip. Idle, a chunk costs one
+Producers put chunks into their run's `Lane` and never wait. The committer takes the content of
+every lane, freezes it, and sends one append a run in one round trip. Idle, a chunk costs one
 round trip; busy, batches grow by themselves. A frozen batch is sent again, unchanged,
 until Redis has said what became of it: `(run, fence, first)` makes that safe.
 """
@@ -45,8 +45,8 @@ MAX_BATCH_BYTES: Final = 256 * 1024
 
 RETAIN_S: Final = 2.5
 RETAIN_BYTES: Final = 64 * 1024
-"""What a living producer can append again after a failover that lost acknowledged records: what
-came in this time. A replica is behind by less than a second, and an append-only file by two: so
+"""Records that a living producer can append again after a failover that lost them: those of
+this time. A replica is behind by less than a second, and an append-only file by two: so
 long Redis puts off a write behind a slow disk. Of very large answers less, but for the last
 record."""
 
@@ -55,14 +55,14 @@ JOIN_BYTES: Final = 2 * 1024
 
 
 class LaneOwner(Protocol):
-    """Who is told what became of a lane's chunks; the producer."""
+    """Owner of a lane, told of the fate of its chunks: the producer."""
 
     def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
         """`chunks` are in the log, in order, each told of once."""
         ...
 
     def lost(self, status: AppendStatus) -> None:
-        """FENCED, GONE or NEWER: nothing more of this run will be stored by us."""
+        """Nothing more of this run is stored through us: FENCED, GONE or NEWER."""
         ...
 
     def broken(self, error: Exception) -> None:
@@ -71,7 +71,7 @@ class LaneOwner(Protocol):
 
 
 _Piece: TypeAlias = "tuple[bytes, Sequence[AnyChunk], int]"
-"""What one `put` brought: payload, chunks, level."""
+"""One `put`: payload, chunks, level."""
 
 
 class _Batch:
@@ -195,7 +195,7 @@ class Lane:
             self._retained_bytes -= len(retained.pop(0)[1].payload)
 
     def _append_again(self, batch: _Batch, expected: int) -> None:
-        """The log lost what it had acknowledged (a failover): send that again, then this.
+        """Send lost records again, then this batch: a failover lost acknowledged ones.
 
         If what it lost is older than what is retained, the run cannot be whole any more.
         """
@@ -287,7 +287,7 @@ def _cut(record: ChunksRecord, sequence: int) -> tuple[ChunksRecord, ChunksRecor
 
 
 class Committer:
-    """Sends what lanes hold. One for each process; `run` is its only task."""
+    """Sends the batches of lanes. One for each process; `run` is its only task."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -295,7 +295,7 @@ class Committer:
         self._wake = asyncio.Event()
 
     def notify(self, lane: Lane) -> None:
-        """Say that a lane has something to send."""
+        """Queue a lane that has something to send."""
         self._ready[lane] = None
         self._wake.set()
 
@@ -311,7 +311,7 @@ class Committer:
                 await self._flush(lanes)
             except Exception as error:
                 # What became of their batches is not known here any more; their runs are closed
-                # from the log, and the other lanes go on.
+                # from the log, and the other lanes continue.
                 for lane in lanes:
                     _break_down(lane, error)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunView
 
 CALL_END: Final = b'{"type":"message-metadata"'
-"""How the chunk begins that ends a call after which the run goes on."""
+"""Beginning of the chunk that ends a call and not its run."""
 
 
 async def is_at_rest(view: RunView) -> bool:

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 _STORED: Final = (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
 
 AGENT_GRACE_S: Final = 5.0
-"""How long a cancelled agent may take to let go before its run is closed without it."""
+"""Time for a cancelled agent to let go, before its run is closed without it."""
 
 
 class ProducerLimits(Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class ProducerLimits(Struct, frozen=True, kw_only=True):
         max_pending_bytes: chunks held while Redis is away; the agent waits beyond it.
         outage_limit_s: how long the agent may wait so before the run is given up.
         close_limit_s: how long what is left, and then the terminal, is tried; after it the
-            lease runs out, and whoever notices closes the run.
+            lease runs out, and a reaper closes the run.
         reconnect_window_s: how long chunks of ended runs are kept.
     """
 
@@ -72,9 +72,9 @@ class Producer:
     """Drives one run. `run()` is its task; the other methods may be called at any time.
 
     Args:
-        continued: for a run that goes on with a message, that message as it was before.
+        continued: the message that the run continues, as it was before; None: it has its own.
         stored: for a run that was taken over, all the chunks that its log holds.
-        interrupted: set if the agent goes on with it (`AgentTraits.durable`).
+        interrupted: set if the agent resumes it (`AgentTraits.durable`).
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Producer:
 
     @property
     def handed_over(self) -> bool:
-        """Whether the run goes on elsewhere."""
+        """Whether another process resumes the run."""
         return self._end.cause is Cause.HANDED_OVER
 
     @property
@@ -153,7 +153,7 @@ class Producer:
         await self._lane.drained()
 
     async def until_agent_ended(self) -> None:
-        """Wait for that; it is so a moment before the terminal is written."""
+        """Wait for the agent's end, which is a moment before the terminal."""
         while not self._agent_ended:
             await self._at_end.wait()
 
@@ -221,7 +221,7 @@ class Producer:
     # -- the state of the message -------------------------------------------------------------
 
     def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
-        """Take over into the state what is in the log now."""
+        """Apply stored chunks to the state."""
         self._assembler.apply_all(chunks)
         self._committed += len(chunks)
         if answer.stopped_by is not None:
@@ -343,7 +343,7 @@ class Producer:
             self._end.take_error(error)
 
     def count_tokens(self) -> int:
-        """Return what the run has used, as far as that is known; once it has ended."""
+        """Return the tokens that the run has used, as far as known; once it has ended."""
         continued = self._request.continued
         return tokens_used(
             self._assembler.message(),
@@ -362,9 +362,9 @@ class Producer:
             logger.warning("run_not_released run=%s reason=%s", self.key.run_id, error)
 
     async def _close_and_abandon(self) -> None:
-        """Close; and release what the agent holds elsewhere, if nobody will use it.
+        """Close; and release what the agent holds elsewhere, if no process will use it.
 
-        A stop ends the run whoever produces it now. After any other end, it is ours to release
+        A stop ends the run in whichever process it is. After any other end, it is ours to release
         only if the run was ours to close.
         """
         durable, point = self._traits.durable, self._memory.point

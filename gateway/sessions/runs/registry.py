@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HEAR_OWN_END_S: Final = 5.0
-"""How long a run's task stays, after its terminal is committed, to hear of it on the feed."""
+"""Time for a run's task to hear of its terminal on the feed, once that is committed."""
 
 CLOSE_AFTER_DRAIN_S: Final = 10.0
-"""What runs that are interrupted by a shutdown get to write their terminals."""
+"""Time for runs that a shutdown interrupts to write their terminals."""
 
 
 class Runs:
@@ -158,7 +158,7 @@ class Runs:
         interrupted: Interrupted,
         hold: RunHold | None = None,
     ) -> None:
-        """Go on with a run that was taken over from another process. `hold`: see `produce`."""
+        """Resume a run that was taken over from another process. `hold`: see `produce`."""
         producer = Producer(
             taken.key,
             taken.run,
@@ -196,7 +196,7 @@ class Runs:
         task.add_done_callback(ended)
 
     def _forget(self, producer: Producer) -> None:
-        """A run is not produced here any more; called again when its task is done."""
+        """Remove a producer that has ended; called again when its task is done."""
         run_id = producer.key.run_id
         if self._producers.get(run_id) is producer:
             del self._producers[run_id]
@@ -235,7 +235,7 @@ class Runs:
                 "run_not_closed run=%s session=%s reason=%s", run_id, view.session_id, error
             )
         except Exception:
-            # The lease runs out, and whoever notices closes the run.
+            # The lease runs out, and a reaper closes the run.
             logger.exception("run_not_closed run=%s session=%s", run_id, view.session_id)
         finally:
             self._live.remove(run_id, producer)
@@ -265,7 +265,7 @@ class Runs:
         await self.cancel()
 
     async def cancel(self) -> None:
-        """End all tasks at once; their runs are closed by whoever takes them over."""
+        """End all tasks at once; other processes take their runs over."""
         tasks = set(self._tasks.values())
         for task in tasks:
             task.cancel()

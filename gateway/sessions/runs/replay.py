@@ -1,4 +1,4 @@
-"""Going on with a run that another process began: nothing twice, no hole, no other words.
+"""Replay of a resumed run: no chunk twice, no hole, no diverging text.
 
 An agent that takes a run up begins at the point that was remembered last. What the log holds
 after it, the agent says again; that is compared with the log, and not written a second time.
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 OPTIONAL_LIMIT_S: Final = 1.0
-"""How long an agent waits for a point that it can do without: less than a person notices."""
+"""Longest wait of an agent for an optional point: less than a person notices."""
 
 
 class Replay:
-    """What the log holds of a run from its point on, until the agent has said all of it."""
+    """Chunks that the log holds after the point, until the agent has repeated all of them."""
 
     def __init__(self, interrupted: Interrupted, message_id: str, base: UIMessage | None) -> None:
         self.next = interrupted.next
@@ -118,7 +118,7 @@ class StoredMemory:
         except TimeoutError:
             if required:
                 raise StoreUnavailableError(
-                    "unable to go on with the answer; the session log cannot be reached"
+                    "unable to continue the answer; the session log cannot be reached"
                 ) from None
             return
         if lost is not None:

@@ -50,7 +50,7 @@ class Cause(Enum):
 
 
 class RunEnd:
-    """How a run ends.
+    """End of a run, as far as its causes have arrived.
 
     Attributes:
         cause: the first that came decides, but that a run can be lost after it.

@@ -1,7 +1,7 @@
 """Terminal of a run: its closing chunks, its outcome and its message, in one atomic step.
 
-Whoever ends a run writes it here: its producer, the closer of a dead or broken one, or the worker
-that pushes it.
+Every run's end is written here: by its producer, by the closer of a dead or broken one, or for the
+worker that pushes it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def close_request(
 
 
 async def write_terminal(store: SessionStore, request: CloseRun) -> Appended:
-    """Write a terminal by one attempt: a worker's, which tries again by itself.
+    """Write a terminal by one attempt, for a worker that tries again by itself.
 
     Raises:
         StoreUnavailableError: Redis cannot be reached.
