@@ -142,7 +142,11 @@ async def admit_agent(request: AnyRequest, api: ApiDependency) -> Caller:
 
 
 def dependencies(current: CurrentApi) -> dict[str, Provide]:
-    """Return the dependencies that handlers may declare."""
+    """Return the dependencies that handlers may declare.
+
+    `caller` and `agent` take `api`, and so come after it: of two independent dependencies that
+    fail, Litestar reports either one, by the process's hash seed.
+    """
     return {
         "current": Provide(lambda: current, sync_to_thread=False),
         "api": Provide(current.get, sync_to_thread=False),
