@@ -60,8 +60,12 @@ class Breaker:
         """Do one fault of any kind."""
         faults = faults_of(self._world)
         (fault,) = self._choose.choices(faults, weights=[each.weight for each in faults])
-        await fault.do(self)
-        self._ledger.fault(fault.kind)
+        try:
+            await fault.do(self)
+        except redis.RedisError:
+            self._ledger.saw("a fault that Redis did not take")  # it has not come back from another
+        else:
+            self._ledger.fault(fault.kind)
 
     async def each_once(self) -> None:
         """Do one of every kind, in an order of the seed's."""
@@ -177,8 +181,10 @@ class Breaker:
         async with self._at_redis, self._by_clock:  # set back, its clock would prolong the pause
             with self._ledger.unwell():
                 for_s = self._choose.choice([0.1, 0.7, 2.5, 6.0]) * self._scale
-                await self._ask("CLIENT PAUSE", int(for_s * 1000), kind)
-                await asyncio.sleep(for_s)
+                try:
+                    await self._ask("CLIENT PAUSE", int(for_s * 1000), kind)
+                finally:
+                    await asyncio.sleep(for_s)  # it may have been taken, too, if no answer came
 
     async def drop_clients(self) -> None:
         """Connections for commands, or subscriptions."""
