@@ -43,15 +43,8 @@ async def serve_simulator(
     Raises:
         OSError: the address cannot be had.
     """
-    config = uvicorn.Config(simulator, access_log=False, log_config=None, lifespan="off")
-    config.load()
     state = ServerState()
-
-    def create_protocol() -> asyncio.Protocol:
-        # uvicorn types the class as a bare `asyncio.Protocol`; its own server says the same.
-        make = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
-        return make(config=config, server_state=state, app_state={})
-
+    create_protocol = _protocol_factory(simulator, state)
     loop = asyncio.get_running_loop()
     if uds is not None:
         server = await loop.create_unix_server(create_protocol, path=uds)
@@ -68,6 +61,14 @@ async def serve_simulator(
         await _drop(state)
         await simulator.close()
         await server.wait_closed()
+
+
+def _protocol_factory(simulator: Simulator, state: ServerState) -> Callable[[], asyncio.Protocol]:
+    config = uvicorn.Config(simulator, access_log=False, log_config=None, lifespan="off")
+    config.load()
+    # uvicorn types the class as a bare `asyncio.Protocol`; its own server says the same.
+    make = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
+    return lambda: make(config=config, server_state=state, app_state={})
 
 
 async def _drop(state: ServerState) -> None:

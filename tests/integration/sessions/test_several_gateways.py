@@ -237,14 +237,19 @@ async def test_feed_brings_other_tabs_everything(
     assert texts == ["hi"]
     logged = [event for event in events if event.position is not None]
     middle = len(logged) // 2
-    rest: list[FeedEvent] = []
-    async with await there.follow(ALICE, S, logged[middle].position) as feed:
+    assert await followed(there, logged[middle], until=logged[-1]) == logged[middle + 1 :]
+
+
+async def followed(there: Sessions, after: FeedEvent, *, until: FeedEvent) -> list[FeedEvent]:
+    """Return what a follower gets of the log after one event, up to another."""
+    found: list[FeedEvent] = []
+    async with await there.follow(ALICE, S, after.position) as feed:
         async for item in feed:
             if isinstance(item, FeedEvent) and item.position is not None:
-                rest.append(item)
-                if item.position == logged[-1].position:
+                found.append(item)
+                if item.position == until.position:
                     break
-    assert rest == logged[middle + 1 :]
+    return found
 
 
 async def test_feed_of_a_session_that_does_not_exist_yet_brings_it_when_it_begins(

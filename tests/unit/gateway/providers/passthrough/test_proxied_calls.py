@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -53,62 +53,46 @@ def test_last_words_of_the_user_are_what_is_asked() -> None:
     assert said(call(RESPONSES, input=[*chat, item])) == hello
 
 
-def test_files_are_shown_as_parts() -> None:
-    """Images and documents, inline or by address; what nobody can show is left out."""
+IMAGE: Final = {"type": "file", "mediaType": "image/png", "url": PNG}
+
+
+def test_files_of_chat_completions_are_shown_as_parts() -> None:
+    """Images and documents, inline or by address; what cannot be shown is left out."""
     url = "https://example.com/a.png"
-    image = {"type": "file", "mediaType": "image/png", "url": PNG}
-    chat = call(
-        CHAT,
-        messages=[
-            {
-                "role": "user",
-                "content": [
-                    {"type": "image_url", "image_url": {"url": PNG}},
-                    {"type": "image_url", "image_url": {"url": url}},
-                    {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}},
-                    {"type": "file", "file": {"file_data": PNG, "filename": "a.png"}},
-                    {"type": "file", "file": {"file_id": "f-1"}},
-                    {"type": "unheard_of"},
-                ],
-            }
-        ],
-    )
-    assert said(chat) == [
-        image,
+    content = [
+        {"type": "image_url", "image_url": {"url": PNG}},
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}},
+        {"type": "file", "file": {"file_data": PNG, "filename": "a.png"}},
+        {"type": "file", "file": {"file_id": "f-1"}},
+        {"type": "unheard_of"},
+    ]
+    assert said(call(CHAT, messages=[{"role": "user", "content": content}])) == [
+        IMAGE,
         {"type": "file", "mediaType": "image/*", "url": url},
         {"type": "file", "mediaType": "audio/mpeg", "url": "data:audio/mpeg;base64,AA=="},
-        {**image, "filename": "a.png"},
+        {**IMAGE, "filename": "a.png"},
     ]
-    messages = call(
-        MESSAGES,
-        messages=[
-            {
-                "role": "user",
-                "content": [
-                    {
-                        "type": "image",
-                        "source": {
-                            "type": "base64",
-                            "media_type": "image/png",
-                            "data": "iVBORw0KGgo=",
-                        },
-                    },
-                    {"type": "document", "source": {"type": "text", "data": "hé"}, "title": "n"},
-                    {"type": "image", "source": {"type": "file", "file_id": "f"}},
-                ],
-            }
-        ],
-    )
+
+
+def test_files_of_messages_are_shown_as_parts() -> None:
+    """Images and texts, inline; a file by its id is left out."""
+    inline = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+    content = [
+        {"type": "image", "source": inline},
+        {"type": "document", "source": {"type": "text", "data": "hé"}, "title": "n"},
+        {"type": "image", "source": {"type": "file", "file_id": "f"}},
+    ]
     note = "data:text/plain;base64,aMOp"
-    assert said(messages) == [
-        image,
+    assert said(call(MESSAGES, messages=[{"role": "user", "content": content}])) == [
+        IMAGE,
         {"type": "file", "mediaType": "text/plain", "url": note, "filename": "n"},
     ]
-    responses = call(
-        RESPONSES,
-        input=[{"role": "user", "content": [{"type": "input_image", "image_url": PNG}]}],
-    )
-    assert said(responses) == [image]
+
+
+def test_files_of_responses_are_shown_as_parts() -> None:
+    content = [{"type": "input_image", "image_url": PNG}]
+    assert said(call(RESPONSES, input=[{"role": "user", "content": content}])) == [IMAGE]
 
 
 def test_message_of_nothing_that_can_be_shown_says_nothing() -> None:
