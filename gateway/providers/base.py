@@ -157,7 +157,7 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
     @property
     def tokens(self) -> int | None:
-        """How many there were in all; None if nobody said."""
+        """Total; None if the provider gave no counts."""
         if self.total_tokens is not None:
             return self.total_tokens
         if self.input_tokens is None and self.output_tokens is None:

@@ -1,7 +1,7 @@
 """The history as a model is told it: what the AI SDK calls model messages.
 
-An assistant message becomes, step by step, what the model said and called, and then what
-its calls came to. A call that is kept has its result, because providers refuse a request in
+An assistant message becomes, step by step, the model's words and calls, and then its calls'
+results. A call that is kept has its result, because providers refuse a request in
 which one is missing: what a stopped or crashed run left unfinished is left out, and so is a
 part that cannot be read. Except in the answer that goes on: a call that the provider itself
 executes may be waiting for that (`pause_turn`, or code that calls the client's tools), and its
