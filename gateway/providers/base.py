@@ -165,7 +165,7 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
         return (self.input_tokens or 0) + (self.output_tokens or 0)
 
 
-class ToolCall(Struct, frozen=True, kw_only=True):
+class PendingCall(Struct, frozen=True, kw_only=True):
     """A call of a tool that the provider does not execute itself, input complete.
 
     `metadata` is the provider's; the AI SDK repeats it with the call's output.
@@ -195,7 +195,7 @@ class StepResult(Struct, kw_only=True):
     usage: Usage | None = None
     model: str | None = None
     response_id: str | None = None
-    tool_calls: Sequence[ToolCall] = ()
+    tool_calls: Sequence[PendingCall] = ()
     failure: ProviderError | None = None
     warning: str | None = None
 

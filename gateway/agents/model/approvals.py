@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct
 from midstream.protocol.chunks import AnyChunk, ToolOutputDeniedChunk, ToolOutputErrorChunk
 from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.messages import Part, StepStartPart, ToolPart, readable_parts
-from midstream.providers.base import ToolCall
+from midstream.providers.base import PendingCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class PendingApprovals(Struct, kw_only=True):
         waiting: whether a call waits for the client, or for a person.
     """
 
-    allowed: list[ToolCall] = []
+    allowed: list[PendingCall] = []
     denied: list[AnyChunk] = []
     interrupted: list[AnyChunk] = []
     waiting: bool = False
@@ -63,7 +63,7 @@ class PendingApprovals(Struct, kw_only=True):
             self.denied.append(ToolOutputDeniedChunk(tool_call_id=part.tool_call_id))
         elif not by_provider:
             given = Raw(b"null") if part.input is UNSET else part.input
-            call = ToolCall(id=part.tool_call_id, name=part.tool_name, input=given)
+            call = PendingCall(id=part.tool_call_id, name=part.tool_name, input=given)
             self.allowed.append(call)
 
 

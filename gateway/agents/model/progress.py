@@ -25,7 +25,7 @@ from midstream.protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.base import ToolCall, Usage
+from midstream.providers.base import PendingCall, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     finish_reason: FinishReason
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[PendingCall, ...] = ()
     refused: int = 0
     questions: tuple[tuple[str, str], ...] = ()
 

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentRequest, Interrupted
     from midstream.agents.model.config import ModelAgentConfig
     from midstream.agents.tools.executor import Tools
-    from midstream.providers.base import Provider, ToolCall
+    from midstream.providers.base import PendingCall, Provider
 
 
 logger = logging.getLogger(__name__)
@@ -268,7 +268,7 @@ class ModelRun:
             yield self._seen(again)
 
     async def _settle(
-        self, calls: Sequence[ToolCall], interrupted: Interrupted
+        self, calls: Sequence[PendingCall], interrupted: Interrupted
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Yield the results that calls had when their process died, and errors for the others.
 
@@ -297,7 +297,7 @@ class ModelRun:
         )
         await self._progress.keep(point)
 
-    async def _execute(self, calls: Sequence[ToolCall]) -> AsyncGenerator[Sequence[AnyChunk]]:
+    async def _execute(self, calls: Sequence[PendingCall]) -> AsyncGenerator[Sequence[AnyChunk]]:
         async with aclosing(self._tools.execute(calls, self._request)) as outputs:
             async for chunks in outputs:
                 yield self._seen(chunks)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.base import ToolCall
+    from midstream.providers.base import PendingCall
 
 EXECUTING: Final = ("stop", "tool-calls", "interrupted")
 """Finish reasons of steps whose calls are executed; of an interrupted one, the calls with a whole
@@ -30,7 +30,7 @@ class ModelStep:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.calls: Sequence[ToolCall] = ()
+        self.calls: Sequence[PendingCall] = ()
         self.executed = 0
         self.refused = 0
         self.cut = False

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AgentRequest
     from midstream.agents.tools.python_tool import PythonTool
-    from midstream.providers.base import ToolCall, ToolSpec
+    from midstream.providers.base import PendingCall, ToolSpec
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Tools:
         return None if tool is None else tool.check(given)
 
     async def ask(
-        self, calls: Sequence[ToolCall], request: AgentRequest
+        self, calls: Sequence[PendingCall], request: AgentRequest
     ) -> list[ToolApprovalRequestChunk]:
         """Return a question for each of the calls that a person must allow."""
         questions = []
@@ -78,7 +78,7 @@ class Tools:
         return questions
 
     async def execute(
-        self, calls: Sequence[ToolCall], request: AgentRequest
+        self, calls: Sequence[PendingCall], request: AgentRequest
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Execute calls side by side, and yield results as they come.
 
@@ -105,7 +105,7 @@ class Tools:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(
-        self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
+        self, call: PendingCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
     ) -> None:
         """Execute one call; unless it is cancelled, its last chunk is final."""
         try:
@@ -121,7 +121,7 @@ class Tools:
         await arrived.put(None)
 
     async def _result(
-        self, call: ToolCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
+        self, call: PendingCall, request: AgentRequest, arrived: asyncio.Queue[AnyChunk | None]
     ) -> ToolOutputAvailableChunk:
         """Return the final result of a call; preliminary ones are sent before.
 
@@ -150,7 +150,7 @@ class Tools:
             ) from None
         return output
 
-    async def _asks(self, tool: PythonTool, call: ToolCall, request: AgentRequest) -> bool:
+    async def _asks(self, tool: PythonTool, call: PendingCall, request: AgentRequest) -> bool:
         context = _context(call.id, request)
         try:
             async with asyncio.timeout(tool.limit_s):
@@ -171,7 +171,7 @@ def _context(tool_call_id: str, request: AgentRequest) -> ToolContext:
     )
 
 
-def _json_of(call: ToolCall, value: object) -> Raw:
+def _json_of(call: PendingCall, value: object) -> Raw:
     try:
         return encode_json(value)
     except _NOT_JSON:
@@ -179,7 +179,7 @@ def _json_of(call: ToolCall, value: object) -> Raw:
         raise ToolError(f"The tool {call.name} returned something that is not JSON.") from None
 
 
-def _output(call: ToolCall, value: object) -> ToolOutputAvailableChunk:
+def _output(call: PendingCall, value: object) -> ToolOutputAvailableChunk:
     metadata = call.metadata
     if isinstance(value, ToolOutput):
         metadata = value.marked(metadata)
@@ -189,11 +189,11 @@ def _output(call: ToolCall, value: object) -> ToolOutputAvailableChunk:
     )
 
 
-def _error(call: ToolCall, text: str) -> ToolOutputErrorChunk:
+def _error(call: PendingCall, text: str) -> ToolOutputErrorChunk:
     return ToolOutputErrorChunk(
         tool_call_id=call.id, error_text=text, provider_metadata=call.metadata
     )
 
 
-def _failed(call: ToolCall) -> str:
+def _failed(call: PendingCall) -> str:
     return f"The tool {call.name} failed because of an internal error."

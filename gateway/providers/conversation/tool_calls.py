@@ -24,7 +24,7 @@ from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.refused_keys import is_refused
 from midstream.protocol.surrogates import well_formed
-from midstream.providers.base import InputCheck, ToolCall, accept_any
+from midstream.providers.base import InputCheck, PendingCall, accept_any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -55,7 +55,7 @@ class ToolCalls:
         # A dict for its order: the names are listed to the model.
         self._declared = dict.fromkeys(tool_names)
         self._check = check
-        self.pending: list[ToolCall] = []
+        self.pending: list[PendingCall] = []
 
     @property
     def declared(self) -> Collection[str]:
@@ -116,7 +116,7 @@ class ToolCalls:
             )
         # A call that a stream tells of twice is one call.
         if not provider_executed and all(call.id != call_id for call in self.pending):
-            self.pending.append(ToolCall(id=call_id, name=name, input=value, metadata=metadata))
+            self.pending.append(PendingCall(id=call_id, name=name, input=value, metadata=metadata))
         return ToolInputAvailableChunk(
             tool_call_id=call_id,
             tool_name=name,

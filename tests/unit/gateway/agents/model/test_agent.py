@@ -35,7 +35,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.messages import UIMessage
-from midstream.providers.base import StepResult, ToolCall, ToolSpec, Usage
+from midstream.providers.base import PendingCall, StepResult, ToolSpec, Usage
 from midstream.providers.failures.errors import Fault
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ TEXT: list[AnyChunk] = [
 USED = Usage(input_tokens=2, output_tokens=3, total_tokens=5)
 
 
-def call(name: str, call_id: str = "t") -> tuple[list[AnyChunk], ToolCall]:
+def call(name: str, call_id: str = "t") -> tuple[list[AnyChunk], PendingCall]:
     given = Raw(b"{}")
     chunk = ToolInputAvailableChunk(tool_call_id=call_id, tool_name=name, input=given)
-    return [StartStepChunk(), chunk], ToolCall(id=call_id, name=name, input=given)
+    return [StartStepChunk(), chunk], PendingCall(id=call_id, name=name, input=given)
 
 
 def stopped(**fields: Any) -> StepResult:

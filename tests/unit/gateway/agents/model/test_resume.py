@@ -40,7 +40,7 @@ from midstream.protocol.codec import encode
 from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.writer import ChunkWriter
-from midstream.providers.base import StepResult, ToolCall, ToolSpec
+from midstream.providers.base import PendingCall, StepResult, ToolSpec
 from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.failures.errors import Fault
 from midstream.providers.failures.retries import retry_hooks
@@ -207,7 +207,7 @@ class _PlayedStep:
         yield [ReasoningDeltaChunk(id=reasoning, delta="Let me see.")]
         yield [ReasoningEndChunk(id=reasoning)]
         if request.messages[-1].role == "user":
-            call = ToolCall(id="c", name="add", input=Raw(b"{}"))
+            call = PendingCall(id="c", name="add", input=Raw(b"{}"))
             yield [ToolInputAvailableChunk(tool_call_id="c", tool_name="add", input=Raw(b"{}"))]
             self.result = StepResult(finish_reason="tool-calls", tool_calls=(call,))
             return

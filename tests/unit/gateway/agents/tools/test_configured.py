@@ -15,7 +15,7 @@ from midstream.agents.tools.api import tool_options
 from midstream.agents.tools.configured import make_tools
 from midstream.errors import SettingsError
 from midstream.ids import ANONYMOUS, RunId, SessionId
-from midstream.providers.base import ToolCall, ToolOptions
+from midstream.providers.base import PendingCall, ToolOptions
 from midstream.settings.agents import (
     AgentSettings,
     ClientToolSettings,
@@ -148,6 +148,6 @@ def test_tool_that_is_an_object_asks_as_its_settings_say(module: ModuleType) -> 
         body=Raw(b"{}"),
         new_id=lambda: "approval_1",
     )
-    call = ToolCall(id="c", name="_Transfer", input=Raw(b'{"amount":1}'))
+    call = PendingCall(id="c", name="_Transfer", input=Raw(b'{"amount":1}'))
     (asked,) = asyncio.run(tools.ask([call], request))
     assert asked.tool_call_id == "c"

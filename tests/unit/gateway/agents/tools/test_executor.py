@@ -20,7 +20,7 @@ from midstream.agents.tools.python_tool import PythonTool
 from midstream.agents.tools.threads import Threads
 from midstream.ids import RunId, SessionId, TenantId, UserId
 from midstream.protocol.chunks import ToolOutputAvailableChunk, ToolOutputErrorChunk
-from midstream.providers.base import ToolCall
+from midstream.providers.base import PendingCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -42,12 +42,14 @@ REQUEST = AgentRequest(
 )
 
 
-def called(tool: str, call_id: str = "t", **given: object) -> ToolCall:
+def called(tool: str, call_id: str = "t", **given: object) -> PendingCall:
     metadata = Raw(b'{"p":{}}')
-    return ToolCall(id=call_id, name=tool, input=Raw(json.dumps(given).encode()), metadata=metadata)
+    return PendingCall(
+        id=call_id, name=tool, input=Raw(json.dumps(given).encode()), metadata=metadata
+    )
 
 
-async def outputs(tools: Tools, *calls: ToolCall) -> list[AnyChunk]:
+async def outputs(tools: Tools, *calls: PendingCall) -> list[AnyChunk]:
     async with aclosing(tools.execute(calls, REQUEST)) as chunks:
         return [chunk async for some in chunks for chunk in some]
 
