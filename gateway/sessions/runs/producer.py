@@ -27,7 +27,7 @@ from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.runs.committer import Committer, Lane
+from midstream.sessions.runs.lane import Lane
 from midstream.sessions.runs.replay import Replay, StoredMemory
 from midstream.sessions.runs.run_end import Cause, RunEnd
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentRequest, AnyAgent, Interrupted
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
+    from midstream.sessions.runs.committer import Committer
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

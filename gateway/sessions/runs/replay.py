@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import Interrupted
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
-    from midstream.sessions.runs.committer import Lane
+    from midstream.sessions.runs.lane import Lane
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

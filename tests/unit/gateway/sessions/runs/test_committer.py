@@ -11,13 +11,8 @@ from midstream.errors import StoreError
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.codec import encode_lines
-from midstream.sessions.runs.committer import (
-    MAX_BATCH_BYTES,
-    RETAIN_BYTES,
-    RETAIN_S,
-    Committer,
-    Lane,
-)
+from midstream.sessions.runs.committer import Committer
+from midstream.sessions.runs.lane import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Lane
 from midstream.store.records import AppendBatch, Appended, AppendStatus, RunKey
 
 if TYPE_CHECKING:
@@ -145,7 +140,7 @@ def test_lane_keeps_what_was_acknowledged_for_a_time(
 ) -> None:
     """However much that is; only what is older cannot be appended again."""
     now = 100.0
-    monkeypatch.setattr("midstream.sessions.runs.committer.time.monotonic", lambda: now)
+    monkeypatch.setattr("midstream.sessions.runs.lane.time.monotonic", lambda: now)
     for _ in range(50):
         put(lane, "x" * 1_000)
         lane.acknowledge(stored(lane.freeze()))
@@ -192,7 +187,7 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One run's bad key costs the runs that are flushed with it nothing but time."""
-    monkeypatch.setattr("midstream.sessions.runs.committer.DELAYS_S", (0.0,) * 3)
+    monkeypatch.setattr("midstream.sessions.runs.lane.DELAYS_S", (0.0,) * 3)
     bad, good = Owner(), Owner()
     lanes = [
         Lane(KEY, bad),
@@ -223,7 +218,7 @@ class AcceptingStore:
 
 def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a refused batch rests, the other runs' chunks go on into the log."""
-    monkeypatch.setattr("midstream.sessions.runs.committer.DELAYS_S", (3600.0,))
+    monkeypatch.setattr("midstream.sessions.runs.lane.DELAYS_S", (3600.0,))
     bad, good = Owner(), Owner()
     refused = Lane(KEY, bad)
     other = Lane(RunKey(session_id=SessionId("s"), run_id=RunId("r2"), fence=1), good)
