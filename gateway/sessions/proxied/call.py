@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepResult
     from midstream.providers.part_ids import PartIds
+    from midstream.providers.passthrough.content import ToolResult
     from midstream.sessions.proxied.run import ProxiedRun
 
 
@@ -25,14 +26,23 @@ class ProxiedCall:
         ends: the run ends with its answer.
     """
 
-    def __init__(self, run: ProxiedRun, *, ends: bool = False) -> None:
+    def __init__(self, run: ProxiedRun, *, ends: bool) -> None:
         self.ends = ends
         self._run = run
         self._ended = False
 
+    @classmethod
+    def begin(
+        cls, run: ProxiedRun, results: Sequence[ToolResult], *, ends: bool = False
+    ) -> ProxiedCall:
+        """Begin a call of a run. See `ProxiedRun.begin`."""
+        call = cls(run, ends=ends)
+        run.begin(call, results)
+        return call
+
     @property
     def part_ids(self) -> PartIds:
-        """Of the run, shared by its steps."""
+        """Ids of the run's parts, shared by its calls."""
         return self._run.part_ids
 
     def write(self, chunks: Sequence[AnyChunk], size_bytes: int) -> None:
@@ -40,12 +50,12 @@ class ProxiedCall:
         self._run.write(chunks, size_bytes)
 
     def end(self, result: StepResult) -> None:
-        """The answer is complete."""
+        """End the call: its answer is complete."""
         self._ended = True
         self._run.end_call(self, result)
 
     def fail(self, failure: GatewayError, *, comes_again: bool = False) -> None:
-        """The provider failed. See `ProxiedRun.fail_step`."""
+        """End the call: the provider failed. See `ProxiedRun.fail_call`."""
         self._run.fail_call(self, failure, comes_again=comes_again)
 
     def end_run(self, failure: GatewayError | None) -> None:
@@ -61,7 +71,7 @@ class ProxiedCall:
         await self._run.settled()
 
     def leave(self) -> None:
-        """The caller is gone, and the answer with it; nothing if the call has ended."""
+        """End the run, whose caller has left, unless the call has ended."""
         self._run.leave_call(self)
 
     async def until_stopped(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -34,7 +34,6 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
 from midstream.providers.part_ids import PartIds
-from midstream.sessions.proxied.call import ProxiedCall
 from midstream.sessions.sentences import LEFT_SENTENCE, OUTAGE_SENTENCE, PARALLEL, STOPPED
 
 if TYPE_CHECKING:
@@ -63,6 +62,15 @@ class ProxiedLimits(Struct, frozen=True, kw_only=True):
 
     idle_s: float = 120.0
     max_waiting_bytes: int = 4 * 1024 * 1024
+
+
+class OpenCall(Protocol):
+    """A call under way, as its run knows it. See `call.py`."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the run ends with its answer, whatever that is."""
+        ...
 
 
 class ProxiedRun:
@@ -100,7 +108,7 @@ class ProxiedRun:
         self._wake = asyncio.Event()
         self._handed = asyncio.Event()
         self._over = False
-        self._call: ProxiedCall | None = None
+        self._call: OpenCall | None = None
         self._step_is_open = False
         self._pending: dict[str, None] = {}
         self._begun: set[str] = set()
@@ -178,15 +186,12 @@ class ProxiedRun:
         if await self.is_taken():
             raise RunActiveError(PARALLEL)
 
-    def begin(self, results: Sequence[ToolResult], *, ends: bool = False) -> ProxiedCall:
+    def begin(self, call: OpenCall, results: Sequence[ToolResult]) -> None:
         """Begin a call; results of tools are written first.
-
-        Args:
-            ends: the run ends with its answer, whatever that is.
 
         Raises:
             RunStoppedError: a person has stopped the run.
-            RunActiveError: a call of this turn is under way.
+            RunActiveError: another call of this run is under way.
         """
         if self.stopped:
             raise RunStoppedError(STOPPED)
@@ -197,10 +202,9 @@ class ProxiedRun:
         chunks = [_result_chunk(each) for each in results if each.call_id in self._pending]
         if self._step_is_open:
             chunks.append(FinishStepChunk())
-        self._call = step = ProxiedCall(self, ends=ends)
+        self._call = call
         if chunks:
             self.write(chunks, 0)
-        return step
 
     def write(self, chunks: Sequence[AnyChunk], size_bytes: int) -> None:
         """Add chunks, which were so many bytes at the provider."""
@@ -220,9 +224,9 @@ class ProxiedRun:
         self._handed.clear()
         self._wake.set()
 
-    def end_call(self, step: ProxiedCall, result: StepResult) -> None:
+    def end_call(self, call: OpenCall, result: StepResult) -> None:
         """A call was answered."""
-        if self._call is not step:
+        if self._call is not call:
             return
         self._call = None
         self._finish_reason = result.finish_reason
@@ -236,15 +240,15 @@ class ProxiedRun:
             # Cut, but not in these calls: its caller sees no more than their end.
             result.finish_reason == "interrupted" and bool(self._pending)
         )
-        if failure is None and self._may_continue and waits and not step.ends:
+        if failure is None and self._may_continue and waits and not call.ends:
             self._rest(result.finish_reason)
             return
         self._failure = failure
         self._end()
 
-    def fail_call(self, step: ProxiedCall, failure: GatewayError, *, comes_again: bool) -> None:
+    def fail_call(self, call: OpenCall, failure: GatewayError, *, comes_again: bool) -> None:
         """A call failed. `comes_again`: its SDK will try again: the turn waits for that."""
-        if self._call is not step:
+        if self._call is not call:
             return
         self._call = None
         self._failure = failure
@@ -253,14 +257,14 @@ class ProxiedRun:
         else:
             self._end()
 
-    def drop_call(self, step: ProxiedCall) -> None:
+    def drop_call(self, call: OpenCall) -> None:
         """No call is made."""
-        if self._call is step:
+        if self._call is call:
             self._call = None
 
-    def leave_call(self, step: ProxiedCall) -> None:
+    def leave_call(self, call: OpenCall) -> None:
         """The caller has left in the middle of a call."""
-        if self._call is step:
+        if self._call is call:
             self._call = None
             if self.producer is not None:
                 self.producer.interrupt(LEFT_SENTENCE)

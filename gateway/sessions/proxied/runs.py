@@ -24,6 +24,7 @@ from midstream.errors import (
 )
 from midstream.ids import RunId, SessionId, new_id, part_id
 from midstream.sessions.access import check_agent, check_write
+from midstream.sessions.proxied.call import ProxiedCall
 from midstream.sessions.proxied.call_requests import continuation, submission
 from midstream.sessions.proxied.run import ProxiedLimits, ProxiedRun
 from midstream.sessions.runs.idle import is_at_rest
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.opening.claims import Claimed, Claims
-    from midstream.sessions.proxied.call import ProxiedCall
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import CallRequest, RunHold, StartRequest
     from midstream.store.records import SessionState
@@ -130,7 +130,7 @@ class ProxiedRuns:
             check_write(caller, meta)
             check_agent(caller, proxied.name)
         if await self._is_ours(proxied):
-            return proxied.begin(call.results, ends=call.ends)
+            return ProxiedCall.begin(proxied, call.results, ends=call.ends)
         return None
 
     async def _is_ours(self, proxied: ProxiedRun) -> bool:
@@ -296,7 +296,7 @@ class ProxiedRuns:
             stopped_by=claimed.stopped_by,
             hold=hold,
         )
-        step = proxied.begin(call.results, ends=call.ends)
+        step = ProxiedCall.begin(proxied, call.results, ends=call.ends)
         if call.run_key is not None:
             self._held[call.session_id, call.run_key] = proxied, caller
         return step
