@@ -56,10 +56,10 @@ class Sessions:
     """The sessions of all callers. Implements `contract.SessionService`.
 
     Attributes:
-        pushed: their runs that are written from outside.
-        turns: the runs that pass through this process, for the proxy.
-        turn_ends: ends such runs, by a request of who writes them.
-        held: the places of callers that those outside take.
+        pushed: the runs that workers outside write.
+        proxied: the runs that pass through this process.
+        proxied_ends: ends such runs, by a request of their backend.
+        held: the places of callers that pushed runs take.
     """
 
     store: SessionStore

@@ -254,12 +254,12 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     """A call that is to be (part of) a run.
 
     Attributes:
-        run_key: of the turn that it belongs to; None: it is a run by itself.
+        run_key: of the run that it belongs to; None: it is a run by itself.
         message_id: the user message that it answers, if its caller knows.
         agent: who is shown as the writer.
         said: the parts of the user's last message; None if it has none.
         results: results of tools, oldest first.
-        goes_on: it ends in results.
+        goes_on: its messages end in results of tools.
         digest: the same for each try of one call, and no other.
         tried: how often it was tried before, as far as its SDK says.
         ends: the run ends with its answer, whatever that is.

@@ -52,7 +52,7 @@ SETTLE_LIMIT_S: Final = 1.0
 
 
 class ProxiedLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of a turn.
+    """Bounds of a proxied run.
 
     Attributes:
         idle_s: how long it waits for its next call.
@@ -247,7 +247,7 @@ class ProxiedRun:
         self._end()
 
     def fail_call(self, call: OpenCall, failure: GatewayError, *, comes_again: bool) -> None:
-        """A call failed. `comes_again`: its SDK will try again: the turn waits for that."""
+        """End a failed call. `comes_again`: its SDK will try again, and the run waits for that."""
         if self._call is not call:
             return
         self._call = None

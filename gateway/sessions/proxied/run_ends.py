@@ -33,7 +33,7 @@ END_WAIT_S: Final = 15.0
 
 
 class ProxiedRunEnds:
-    """Ends turns that wait for a call, whichever process holds them."""
+    """Ends proxied runs that wait for a call, in whichever process they are."""
 
     def __init__(
         self, store: SessionStore, hub: Hub, draining: Draining, runs: ProxiedRuns
@@ -46,14 +46,14 @@ class ProxiedRunEnds:
     async def end(
         self, caller: Caller, session_id: SessionId, run_key: str, failed: str | None
     ) -> RunInfo:
-        """End a turn; return its run, ended. One that has ended before is left as it is.
+        """End a run; return it, ended. One that has ended before is left as it is.
 
         Args:
             failed: the sentence that people read, if it has failed.
 
         Raises:
             RunActiveError: a call of it is under way.
-            RunNotFoundError: there is no such turn.
+            RunNotFoundError: the session has no such run.
             SessionNotFoundError, ForbiddenError, DrainingError, StoreUnavailableError.
         """
         self._draining.check()

@@ -1,6 +1,6 @@
 """Runs whose chunks come from calls that pass through this process: opened, held, handed on.
 
-A run is one call, or, under a key of its caller's, the calls of one turn. It is held here
+A run is one call, or, under a key of its caller, several. It is held here
 between them; a call of it that arrives in another process claims it there.
 """
 
@@ -54,7 +54,7 @@ AT_REST_LIMIT_S: Final = 1.0
 the process of that one is alive."""
 
 MAX_CONTINUATIONS: Final = 20
-"""Runs of one key: one more for each time that the turn was idle for too long."""
+"""Runs of one key: one more after each idle end."""
 
 
 _CONTINUED: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
@@ -62,7 +62,7 @@ _CONTINUED: Final = (RunOutcome.FINISHED, RunOutcome.INTERRUPTED)
 
 
 class ProxiedRuns:
-    """The turns of this process."""
+    """Proxied runs of this process."""
 
     def __init__(
         self,
@@ -87,15 +87,15 @@ class ProxiedRuns:
     async def call(
         self, caller: Caller, call: CallRequest, hold: RunHold | None = None
     ) -> AsyncIterator[ProxiedCall]:
-        """Begin a call; one that the block leaves unended is taken for left by its caller.
+        """Begin a call; one that the block leaves unended counts as left by its caller.
 
         Args:
             hold: kept while the run that the call begins here is open.
 
         Raises:
-            RunActiveError: another run of the session, or call of the turn, is under way.
-            RunStoppedError: a person has stopped the turn.
-            ConflictError: the turn has ended.
+            RunActiveError: another run of the session, or call of the run, is under way.
+            RunStoppedError: a person has stopped the run.
+            ConflictError: the run has ended.
             SessionNotFoundError, ForbiddenError, MessageNotFoundError, InvalidRequestError,
             DrainingError, StoreUnavailableError.
         """
@@ -111,12 +111,12 @@ class ProxiedRuns:
                 step.leave()
 
     def end_idle(self) -> None:
-        """End the turns that wait for a call: this process shuts down."""
+        """End the runs that wait for a call: this process shuts down."""
         for proxied, _ in list(self._held.values()):
             proxied.end_idle()
 
     async def held_call(self, caller: Caller, call: CallRequest) -> ProxiedCall | None:
-        """Begin a call of a turn that is held here; None if it is not. See `call`."""
+        """Begin a call of a run that is held here; None if it is not. See `call`."""
         if call.run_key is None:
             return None
         place = call.session_id, call.run_key
@@ -134,7 +134,7 @@ class ProxiedRuns:
         return None
 
     async def _is_ours(self, proxied: ProxiedRun) -> bool:
-        """Whether a turn that is held here is not written by another process by now."""
+        """Whether a run that is held here is still ours: no other process has taken it over."""
         producer = proxied.producer
         if producer is None or proxied.over:
             return proxied.stopped
@@ -145,7 +145,7 @@ class ProxiedRuns:
     async def claim_call(
         self, caller: Caller, call: CallRequest, feed: Feed, hold: RunHold | None = None
     ) -> ProxiedCall:
-        """Begin a call of a turn that begins, or that another process holds. See `call`."""
+        """Begin a call of a new run, or of one that another process holds. See `call`."""
         key = call.run_key or new_id("call")
         for number in range(1, MAX_CONTINUATIONS + 1):
             this_key = key if number == 1 else f"{key}~{number}"
@@ -185,7 +185,7 @@ class ProxiedRuns:
     ) -> tuple[StartRequest, bool] | None:
         """Return what to open for a call that no run is held for, and whether it is there.
 
-        None for a later run of a turn in which nothing waits for this call: the turn has ended.
+        None for a later run of a key in which nothing waits for this call: the run has ended.
         """
         known = call.run_key and await self._store.run_of_request(call.session_id, key)
         if known:
