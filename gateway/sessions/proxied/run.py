@@ -64,7 +64,7 @@ class ProxiedLimits(Struct, frozen=True, kw_only=True):
     max_waiting_bytes: int = 4 * 1024 * 1024
 
 
-class OpenCall(Protocol):
+class CallUnderWay(Protocol):
     """A call under way, as its run knows it. See `call.py`."""
 
     @property
@@ -108,7 +108,7 @@ class ProxiedRun:
         self._wake = asyncio.Event()
         self._handed = asyncio.Event()
         self._over = False
-        self._call: OpenCall | None = None
+        self._call: CallUnderWay | None = None
         self._step_is_open = False
         self._pending: dict[str, None] = {}
         self._begun: set[str] = set()
@@ -186,7 +186,7 @@ class ProxiedRun:
         if await self.is_taken():
             raise RunActiveError(PARALLEL)
 
-    def begin(self, call: OpenCall, results: Sequence[ToolResult]) -> None:
+    def begin(self, call: CallUnderWay, results: Sequence[ToolResult]) -> None:
         """Begin a call; results of tools are written first.
 
         Raises:
@@ -224,7 +224,7 @@ class ProxiedRun:
         self._handed.clear()
         self._wake.set()
 
-    def end_call(self, call: OpenCall, result: StepResult) -> None:
+    def end_call(self, call: CallUnderWay, result: StepResult) -> None:
         """A call was answered."""
         if self._call is not call:
             return
@@ -246,7 +246,7 @@ class ProxiedRun:
         self._failure = failure
         self._end()
 
-    def fail_call(self, call: OpenCall, failure: GatewayError, *, comes_again: bool) -> None:
+    def fail_call(self, call: CallUnderWay, failure: GatewayError, *, comes_again: bool) -> None:
         """End a failed call. `comes_again`: its SDK will try again, and the run waits for that."""
         if self._call is not call:
             return
@@ -257,12 +257,12 @@ class ProxiedRun:
         else:
             self._end()
 
-    def drop_call(self, call: OpenCall) -> None:
+    def drop_call(self, call: CallUnderWay) -> None:
         """No call is made."""
         if self._call is call:
             self._call = None
 
-    def leave_call(self, call: OpenCall) -> None:
+    def leave_call(self, call: CallUnderWay) -> None:
         """The caller has left in the middle of a call."""
         if self._call is call:
             self._call = None
