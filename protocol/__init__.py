@@ -1,6 +1,6 @@
 """The AI SDK's protocol, without I/O: bytes and values in, values and bytes out.
 
-The gateway knows the protocol by the names that are exported here.
+The gateway imports only the names that are exported here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Chunks to the message that a client holds after them.
+"""Assembles chunks into the message that a client holds after them.
 
 Source: `processUIMessageStream` and `createStreamingUIMessageState` in ai 7.0.173
-(`src/ui/process-ui-message-stream.ts`). What is done to which part is what is done there,
-also where it looks odd: the conformance tests compare the two.
+(`src/ui/process-ui-message-stream.ts`). Each chunk changes the parts as it does there, odd
+cases included: the conformance tests compare the two.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ if TYPE_CHECKING:
 
 
 class Assembler:
-    """The message of one run, as far as its chunks have come.
+    """The message of one run, made of the chunks so far.
 
     Taking a delta costs the same however long the message is. Chunks must be in legal
     order (see `ChunkWriter`).
 
     Args:
         message_id: the message's id, until a `start` names another.
-        base: for a run that continues a message, that message as it was before.
+        base: if the run continues a message: that message before the run.
     """
 
     __slots__ = (
@@ -115,7 +115,7 @@ class Assembler:
         """Take the next chunk.
 
         Raises:
-            LocalProtocolError: it names something that the message does not have.
+            LocalProtocolError: the chunk names a part that the message does not have.
         """
         _APPLY[type(chunk)](self, chunk)
 
@@ -126,7 +126,7 @@ class Assembler:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the message says nothing: no part but the beginnings of steps."""
+        """Whether the message has no parts but step starts."""
         return all(isinstance(part, StepStart | StepEnd) for part in self._parts)
 
     def message(self) -> bytes:
@@ -140,8 +140,8 @@ class Assembler:
     def replay(self) -> list[AnyChunk]:
         """Return the fewest chunks that bring a new client to this state.
 
-        `start` with all metadata, then part by part, each text in one delta. What is open
-        stays open under the ids that later chunks will use: a client that takes these
+        `start` with all metadata comes first, then each part, its text in one delta. Open
+        parts stay open under the ids that later chunks use: a client that takes these
         chunks and then the run's next ones ends with the same message as one that saw all.
 
         A call that has its result is replayed without `tool-input-available`, which would

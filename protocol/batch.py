@@ -1,4 +1,4 @@
-"""A batch of a run's chunks, framed once per encoding and shared by all who read it."""
+"""Batches of a run's chunks, framed once per encoding and shared by all readers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _TEXT_DELTA = b'{"type":"text-delta",'
 
 
 class Encoding(StrEnum):
-    """The form in which a reader gets chunks."""
+    """The encoding of a reader's chunks."""
 
     SSE = "sse"
-    """One event a chunk, its sequence as the event's id."""
+    """Server-sent events: one a chunk, its sequence as the event's id."""
     TEXT = "text"
-    """The text deltas' text as UTF-8, and nothing else."""
+    """Plain text: only the text deltas' text, as UTF-8."""
 
 
 class ChunkBatch:
     """Committed chunks of one run, in order.
 
-    Two kinds. A *raw* batch is what the log holds: the line `i` has the run's sequence
-    `first + i`, and `last` is `first + count - 1`. An *aggregated* one was made from the
-    state after sequence `last` (for a late joiner): it stands for all chunks up to `last`,
-    so of its lines only the final one carries an id in SSE, `last` (none if it is -1).
+    A *raw* batch is a part of the log: the line `i` has the run's sequence `first + i`, and
+    `last` is `first + count - 1`. An *aggregated* batch holds the state after sequence
+    `last`, for a late reader. It stands for all chunks up to `last`, so in SSE only its final
+    line carries an id: `last` (none if it is -1).
 
-    Immutable but for the cache of its frames.
+    Immutable, except for the cache of its frames.
 
     Attributes:
         payload: one chunk's JSON a line, each ended by a newline; no newline within one.
@@ -56,7 +56,7 @@ class ChunkBatch:
 
     @classmethod
     def aggregate(cls, chunks: Sequence[AnyChunk], last: int) -> ChunkBatch:
-        """Make the aggregated batch of a state (see `Assembler.replay`)."""
+        """Make an aggregated batch of the chunks of a state (see `Assembler.replay`)."""
         payload, chunks = encode_readable(chunks)
         batch = cls(
             first=0,
@@ -70,7 +70,7 @@ class ChunkBatch:
 
     @classmethod
     def join(cls, batches: Sequence[ChunkBatch]) -> ChunkBatch:
-        """Make one of raw batches that follow one another; at least one."""
+        """Join one or more consecutive raw batches into one."""
         return cls(
             first=batches[0].first,
             count=sum([batch.count for batch in batches]),
@@ -81,8 +81,8 @@ class ChunkBatch:
     def since(self, sequence: int) -> ChunkBatch:
         """Return the part from `sequence` on: self, or a raw batch of its tail.
 
-        The tail is empty if all of the batch comes before `sequence`, and keeps the level
-        of the whole. An aggregated batch cannot be cut and is returned as it is.
+        The tail is empty if the whole batch comes before `sequence`. It keeps the level of the
+        whole. An aggregated batch cannot be cut and is returned unchanged.
         """
         skipped = sequence - self.first
         if self.aggregated or skipped <= 0:
@@ -99,7 +99,7 @@ class ChunkBatch:
     def frame(self, encoding: Encoding, level: int) -> bytes:
         """Return the bytes for a client of `level`; made once, then shared.
 
-        Empty if nothing in the batch is for such a client.
+        Empty if such a client accepts nothing in the batch.
         """
         key = (encoding, level if level < self.level else self.level)
         frames = self._frames
@@ -113,7 +113,7 @@ class ChunkBatch:
 
     def _numbered(self, level: int) -> list[tuple[int, bytes]]:
         numbered = list(enumerate(self.payload.split(b"\n"), self.first))
-        numbered.pop()  # what follows the last newline
+        numbered.pop()  # the rest after the last newline
         if level >= self.level:
             return numbered
         accepted = [(number, accept(decode(line), level)) for number, line in numbered]

@@ -1,12 +1,12 @@
 """The AI SDK's UI message chunks: one frozen, tagged Struct for each type.
 
 A run is a sequence of these. Field names and types are those of `uiMessageChunkSchema`
-in ai 7.0.173 (`src/ui-message-stream/ui-message-chunks.ts`); what ai 5 and ai 6 accept of
-them is in `vocabulary.py`, and which order is legal is in `grammar.py`.
+in ai 7.0.173 (`src/ui-message-stream/ui-message-chunks.ts`). `vocabulary.py` says which of
+them ai 5 and ai 6 accept, and `grammar.py` which order is legal.
 
-Values of another party's shape (tool inputs and outputs, `data-*` payloads,
-metadata) are `msgspec.Raw`: JSON text, carried as it came and never decoded and encoded
-again. A Raw read by a decoder keeps its whole source buffer alive; `.copy()` frees it.
+Values of a foreign shape (tool inputs and outputs, `data-*` payloads, metadata) are
+`msgspec.Raw`: JSON text, carried unchanged and never decoded and encoded again. A Raw read by
+a decoder keeps its whole source buffer alive; `.copy()` frees it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 Json: TypeAlias = Raw
-"""JSON text of a shape that is not ours."""
+"""JSON text of a foreign shape."""
 
 FinishReason: TypeAlias = Literal[
     "stop",
@@ -63,7 +63,7 @@ class AbortChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="abort"):
 
 
 class ErrorChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="error"):
-    """The run failed. Clients read nothing after it; `finish` follows all the same."""
+    """The run failed. Clients read nothing after it, but `finish` still follows."""
 
     error_text: str
 
@@ -117,7 +117,7 @@ class ReasoningStartChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="reaso
 
 
 class ReasoningDeltaChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="reasoning-delta"):
-    """Text to append to an open reasoning part. Empty ones carry signatures."""
+    """Text to append to an open reasoning part. An empty one carries a signature."""
 
     id: str
     delta: str
@@ -154,7 +154,7 @@ class ToolInputDeltaChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="tool-
 class ToolInputAvailableChunk(
     Chunk, frozen=True, gc=False, kw_only=True, tag="tool-input-available"
 ):
-    """A tool call with its whole input. May come without a tool-input-start."""
+    """A tool call with its complete input; a tool-input-start before it is optional."""
 
     tool_call_id: str
     tool_name: str
@@ -167,7 +167,7 @@ class ToolInputAvailableChunk(
 
 
 class ToolInputErrorChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="tool-input-error"):
-    """A tool call whose input is unusable: undeclared tool, bad JSON, wrong shape, cut short."""
+    """A tool call with an unusable input: undeclared tool, bad JSON, wrong shape, cut short."""
 
     tool_call_id: str
     tool_name: str
@@ -183,7 +183,7 @@ class ToolInputErrorChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="tool-
 class ToolApprovalRequestChunk(
     Chunk, frozen=True, gc=False, kw_only=True, tag="tool-approval-request"
 ):
-    """A person is asked whether a tool call may run."""
+    """The question to a person whether a tool call may run."""
 
     approval_id: str
     tool_call_id: str
@@ -209,7 +209,7 @@ class ToolApprovalResponseChunk(
 class ToolOutputAvailableChunk(
     Chunk, frozen=True, gc=False, kw_only=True, tag="tool-output-available"
 ):
-    """A tool call's result. `preliminary`: more will replace it."""
+    """A tool call's result. `preliminary`: a later one replaces it."""
 
     tool_call_id: str
     output: Json
@@ -273,21 +273,21 @@ class ReasoningFileChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="reason
 
 
 class CustomChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="custom"):
-    """Something that only the provider understands, named `provider.kind` (ai 7)."""
+    """A part that only the provider understands, named `provider.kind` (ai 7)."""
 
     kind: str
     provider_metadata: Json | UnsetType = UNSET
 
 
 class SteeringMessageChunk(Chunk, frozen=True, gc=False, kw_only=True, tag="steering-message"):
-    """A person's message that the run takes up while it is under way (ai 7.0.78)."""
+    """A person's message that the running model has taken up (ai 7.0.78)."""
 
     id: str
     parts: Json
 
 
 class OpaqueChunk(Struct, frozen=True, gc=False, kw_only=True):
-    """A `data-*` chunk, or one of a type this module does not know.
+    """A `data-*` chunk, or one of a type that this module does not know.
 
     `raw` is the whole chunk as JSON, on one line, as it is sent.
     """
@@ -299,7 +299,7 @@ class OpaqueChunk(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def is_data(self) -> bool:
-        """Whether it is a `data-*` chunk, which every client version accepts."""
+        """Whether this is a `data-*` chunk, which every client version accepts."""
         return self.type.startswith("data-")
 
 

@@ -1,4 +1,4 @@
-"""Chunks to JSON and back: one chunk is one line, without a line break in it."""
+"""Encodes and decodes chunks as JSON: one chunk a line, without a line break in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""Exceptions of msgspec for another party's bytes."""
+"""Errors that msgspec raises for bytes from outside."""
 
 _TYPE_PREFIX: Final = b'{"type":"'
 _TYPE_AT: Final = len(_TYPE_PREFIX)
@@ -39,14 +39,14 @@ _decoders_by_bytes: Final = {tag.encode(): decoder for tag, decoder in _decoders
 
 
 def says_nothing(data: bytes) -> bool:
-    """Whether an event's data is empty, or null: some servers send such as heartbeats."""
+    """Whether an event's data is empty or null: some servers send such events as heartbeats."""
     return data.strip() in (b"", b"null")
 
 
 def one_line(json: bytes) -> bytes:
-    """Return JSON without line breaks: itself if it has none.
+    """Return JSON without line breaks; the same object if it has none.
 
-    A string in JSON holds no raw line break, so any that is found stands between tokens.
+    JSON strings hold no raw line breaks, so every line break stands between tokens.
     """
     if b"\n" in json or b"\r" in json:
         return msgspec.json.format(json, indent=-1)
@@ -76,12 +76,12 @@ def decode(line: bytes) -> AnyChunk:
     """Read one chunk's JSON, with or without line breaks between its tokens.
 
     A `data-*` chunk, or one of an unknown type, becomes an `OpaqueChunk` that holds all of
-    it. Fields that a known type does not have are dropped: no client looks at them, and
-    older ones refuse them.
+    it. Unknown fields of a known type are dropped: no client reads them, and older ones
+    refuse them.
 
     Raises:
-        MalformedFrameError: not UTF-8, not a JSON object with a `type`, or not of its
-            type's shape.
+        MalformedFrameError: the line is not UTF-8, not a JSON object with a `type`, or has
+            not the shape of its type.
     """
     try:
         if not line.isascii():
@@ -126,10 +126,10 @@ def data_chunk(
     """Make a `data-NAME` chunk.
 
     Args:
-        name: what follows `data-` in the chunk's type.
+        name: the part of the chunk's type after `data-`.
         data: any JSON.
         id: a later chunk with the same name and id replaces this one's data.
-        transient: for the readers of the moment, never part of the message.
+        transient: only for present readers; never part of the message.
     """
     kind = f"data-{name}"
     chunk = _DataChunk(type=kind, id=UNSET if id is None else id, data=data, transient=transient)

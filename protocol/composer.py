@@ -1,8 +1,8 @@
-"""Composes an agent's answer of chunks, one method a kind of content, in a legal order.
+"""Composes an agent's answer, one method a part, as chunks in an order that is always legal.
 
-Parts open with their first word and close when something else begins; a step opens with
-its first chunk, and the next one begins once the calls of this one have their results. A step
-that the agent itself begins, with the chunk for it, lasts until the agent ends it.
+A part opens with its first text and closes when another one begins. A step opens with its
+first chunk, and the next one begins once all calls of this one have results. A step that the
+agent itself opens, by the chunk for it, lasts until the agent ends it.
 
 Sans-IO: every method returns the chunks to send, in order, possibly none.
 """
@@ -55,13 +55,13 @@ if TYPE_CHECKING:
 
 
 class Composer:
-    """One run's chunks, as its agent makes them. `start` and `finish` are not among them.
+    """Makes one run's chunks, except `start` and `finish`.
 
     Args:
         message_id: the message that the run writes.
-        new_id: makes ids of parts, calls and sources. For a run that may be written again
-            from its beginning it must make the same ids again.
-        base: for a run that continues a message, that message before the run.
+        new_id: makes the ids of parts, calls and sources. If the run may be replayed from
+            its beginning, it must then make the same ids again.
+        base: if the run continues a message: that message before the run.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Composer:
         self._said, self._thought = TextHalves(), TextHalves()
         self._inputs: dict[str, TextHalves] = {}
         self._in_step = False
-        # Whether the agent began the step itself: then it also ends it.
+        # Whether the agent opened the step itself: then it also ends it.
         self._is_agents_step = False
         self._waiting: set[str] = set()
         self._answered = False
-        # What a refused chunk has opened or closed before it; it goes out with the next one.
+        # Chunks that were made before a refused one; they are sent with the next one.
         self._made: list[AnyChunk] = []
 
     @property
@@ -89,9 +89,9 @@ class Composer:
         return bool(self._waiting)
 
     def text(self, delta: str) -> list[AnyChunk]:
-        """Say more of the answer; an empty delta opens the part and no more.
+        """Append to the answer's text; an empty delta only opens the part.
 
-        Half a character at its end waits for the next one.
+        Half a character at the delta's end waits for the next delta.
         """
         if self._said.waits or not delta.isascii():
             delta = self._said.add(delta)
@@ -110,7 +110,7 @@ class Composer:
         return self._take()
 
     def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> list[AnyChunk]:
-        """Think aloud; metadata belongs to the part (a provider's signature, for example)."""
+        """Append to the reasoning; the metadata is the part's (for example a signature)."""
         metadata = UNSET if provider_metadata is UNSET else encode_json(provider_metadata)
         delta = self._thought.add(delta)
         self._begin()
@@ -125,7 +125,7 @@ class Composer:
         return self._take()
 
     def call_begins(self, name: str, call_id: str, *, dynamic: bool = False) -> list[AnyChunk]:
-        """Begin to stream a tool call's input."""
+        """Open a tool call whose input streams."""
         self._begin()
         self._close_parts()
         self._admit(
@@ -136,7 +136,7 @@ class Composer:
         return self._take()
 
     def call_input(self, call_id: str, delta: str) -> list[AnyChunk]:
-        """Stream more of a call's input: a piece of its JSON."""
+        """Append a piece of JSON to a call's input."""
         delta = self._inputs.setdefault(call_id, TextHalves()).add(delta)
         if not delta:
             return self._take()
@@ -153,7 +153,7 @@ class Composer:
         title: str | None = None,
         executed_by_provider: bool = False,
     ) -> list[AnyChunk]:
-        """Call a tool, its input complete (streamed before, or not)."""
+        """Write a tool call with its complete input, whether that was streamed or not."""
         chunk = ToolInputAvailableChunk(
             tool_call_id=call_id,
             tool_name=name,
@@ -168,7 +168,7 @@ class Composer:
         return self._take()
 
     def output(self, call_id: str, output: object, *, preliminary: bool = False) -> list[AnyChunk]:
-        """Give a call's result; a preliminary one is replaced by the next."""
+        """Write a call's result; the next one replaces a preliminary one."""
         self._admit(
             ToolOutputAvailableChunk(
                 tool_call_id=call_id,
@@ -179,7 +179,7 @@ class Composer:
         return self._take()
 
     def output_error(self, call_id: str, error_text: str) -> list[AnyChunk]:
-        """Fail a call: the model reads the text, and the run continues."""
+        """Write that a call failed. The model reads the text, and the run continues."""
         self._admit(
             ToolOutputErrorChunk(tool_call_id=call_id, error_text=repaired_text(error_text))
         )
@@ -188,7 +188,7 @@ class Composer:
     def source(
         self, url: str, title: str | None = None, *, source_id: str | None = None
     ) -> list[AnyChunk]:
-        """Name a web page that the answer uses."""
+        """Write a web page that the answer uses."""
         self._begin()
         self._admit(
             SourceUrlChunk(
@@ -207,7 +207,7 @@ class Composer:
         filename: str | None = None,
         source_id: str | None = None,
     ) -> list[AnyChunk]:
-        """Name a document that the answer uses."""
+        """Write a document that the answer uses."""
         self._begin()
         self._admit(
             SourceDocumentChunk(
@@ -220,7 +220,7 @@ class Composer:
         return self._take()
 
     def file(self, url: str, media_type: str) -> list[AnyChunk]:
-        """Show a file; the address may be a data URL."""
+        """Write a file; `url` may be a data URL."""
         self._begin()
         self._close_parts()
         self._admit(FileChunk(url=url, media_type=media_type))
@@ -229,16 +229,16 @@ class Composer:
     def data(
         self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
     ) -> list[AnyChunk]:
-        """Send a `data-NAME` part. One with the id of an earlier one replaces it.
+        """Write a `data-NAME` part; it replaces an earlier one with its id.
 
         Args:
-            transient: for the readers of the moment; never part of the message.
+            transient: only for present readers; never part of the message.
         """
         made = data_chunk(name, encode_json(value), id=part_id, transient=transient)
         return self._take_chunk(made)
 
     def status(self, text: str) -> list[AnyChunk]:
-        """Show a status to the readers of the moment: a transient `data-status`."""
+        """Write a progress note for present readers: a transient `data-status`."""
         return self.data("status", {"text": text}, transient=True)
 
     def metadata(self, metadata: object) -> list[AnyChunk]:
@@ -247,17 +247,17 @@ class Composer:
         return self._take()
 
     def step(self) -> list[AnyChunk]:
-        """Begin the next step, whether or not this one's calls have results."""
+        """Begin the next step, even if calls of this one have no results."""
         self._finish_step()
         self._begin()
         return self._take()
 
     def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> list[AnyChunk]:
-        """Send any chunk, as a Struct, a mapping, or its JSON.
+        """Write any chunk, given as a Struct, a mapping, or its JSON.
 
         Raises:
-            MalformedFrameError, TypeError, ValueError: it is no chunk; see `as_chunk`.
-            IllegalChunkError: it is not allowed here, or not the agent's to send.
+            MalformedFrameError, TypeError, ValueError: it is not a chunk; see `as_chunk`.
+            IllegalChunkError: it is illegal here, or only the gateway may write it.
         """
         return self._take_chunk(as_chunk(chunk))
 
@@ -272,14 +272,14 @@ class Composer:
         return self._take()
 
     def resume(self, stored: Iterable[AnyChunk]) -> None:
-        """Continue after the chunks sent before, in their open step and part.
+        """Resume after stored chunks, in the step and the part that they leave open.
 
         Raises:
-            IllegalChunkError: it was not written in a legal order.
+            IllegalChunkError: the chunks are not in a legal order.
         """
         for chunk in stored:
             if isinstance(chunk, StartChunk):
-                continue  # it is there from the beginning
+                continue  # the writer has it from the beginning
             self._writer.write(chunk)
             self._look_at(chunk)
             if isinstance(chunk, TextStartChunk):
@@ -288,7 +288,7 @@ class Composer:
                 self._reasoning = chunk.id
 
     def end(self) -> list[AnyChunk]:
-        """Close what is open. Nothing may follow."""
+        """Close all open parts and steps. No chunk may follow."""
         self._close_parts()
         self._finish_step()
         return self._take()
@@ -296,7 +296,7 @@ class Composer:
     # -- inside -------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Enter a step: the next one, if the calls of this one all have results."""
+        """Enter a step: the next one, if all calls of this one have results."""
         if self._in_step and self._answered and not (self._waiting or self._is_agents_step):
             self._finish_step()
         if not self._in_step:
@@ -358,13 +358,13 @@ class Composer:
 
 
 def as_chunk(chunk: AnyChunk | Mapping[str, object] | bytes | str) -> AnyChunk:
-    """Return a chunk that came as a Struct, a mapping, or its JSON.
+    """Return a chunk that is given as a Struct, a mapping, or its JSON.
 
-    A Struct is read anew, too: nothing has checked what its fields hold.
+    A Struct is decoded again, too: the types of its fields were never checked.
 
     Raises:
-        MalformedFrameError: it is no chunk.
-        TypeError: it is of another type, or something in it has no JSON.
+        MalformedFrameError: it is not a chunk.
+        TypeError: it has another type, or a value in it has no JSON.
         ValueError: it is nested too deep.
     """
     if isinstance(chunk, OpaqueChunk):

@@ -1,4 +1,4 @@
-"""Continuation of a message of the server's: a client's additions, and the work that is left."""
+"""Continuation of a stored message: the client's answers to its calls, and the work left."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Approval(Struct, frozen=True):
 
 
 class _Call(Struct, frozen=True, rename="camel"):
-    """The fields of a tool part that decide; what else it has is carried or ignored."""
+    """The fields of a tool part that matter here; others are carried or ignored."""
 
     type: str
     tool_call_id: str
@@ -41,7 +41,7 @@ class _Call(Struct, frozen=True, rename="camel"):
 
     @property
     def tool(self) -> str:
-        """The tool's name, wherever the part says it."""
+        """The tool's name, from `toolName` or from the part's type."""
         return self.tool_name or self.type.removeprefix("tool-")
 
 
@@ -53,17 +53,17 @@ _call_decoder: Final = msgspec.json.Decoder(_Call)
 def merge_results(
     stored: UIMessage, client: UIMessage, executed_here: Callable[[str], bool] = lambda _: False
 ) -> UIMessage | None:
-    """Take over a client's answers: outputs and errors of pending calls, and approvals.
+    """Merge a client's answers into a message: outputs and errors of pending calls, approvals.
 
-    Pending is a call that waits in the *stored* message: `input-available` and run neither
-    by the provider nor here, or `approval-requested`. What was answered before stays as it
-    was, and all else of the client's copy is ignored, unreadable parts included.
+    A call is pending if it waits in the *stored* message: `input-available` and executed
+    neither by the provider nor here, or `approval-requested`. Earlier answers stay. Everything
+    else in the client's copy is ignored, unreadable parts included.
 
     Args:
         stored: the server's message.
         client: the client's copy of it.
-        executed_here: whether the server executes the tool of this name: a call of it that
-            has no result was interrupted, and waits for no one.
+        executed_here: whether the server executes the tool of this name: a call of it without
+            a result was cut, and is not pending.
 
     Returns:
         The message with the answers in it, or None if the copy answers nothing.
@@ -88,10 +88,10 @@ def merge_results(
 
 
 def can_go_on(message: UIMessage, executed_here: Callable[[str], bool] = lambda _: False) -> bool:
-    """Whether a message whose run was interrupted can be continued without new answers.
+    """Whether a message whose run was cut can be continued without new answers.
 
-    It can from a call that a person has allowed and that has not begun; or from the last calls,
-    if none of them waits for a client or a person.
+    It can if a person has approved a call that has not begun; or if it has calls in its last
+    step, and none of them waits for a client or a person.
     """
     if has_allowed(message):
         return True
@@ -108,14 +108,14 @@ def can_go_on(message: UIMessage, executed_here: Callable[[str], bool] = lambda 
 
 
 def has_allowed(message: UIMessage) -> bool:
-    """Whether a message holds a call of ours that a person has allowed."""
+    """Whether a message holds a call of ours that a person has approved and that has not begun."""
     return any(
         isinstance(part, ToolPart) and is_allowed(part) for step in _steps(message) for part in step
     )
 
 
 def is_allowed(call: ToolPart) -> bool:
-    """Whether a person has allowed a call of ours that has no output yet."""
+    """Whether a person has approved a call of ours that has no result yet."""
     return (
         call.state == "approval-responded"
         and call.provider_executed is not True
@@ -125,10 +125,10 @@ def is_allowed(call: ToolPart) -> bool:
 
 
 def without_cut_step(message: UIMessage) -> UIMessage:
-    """Return a message without its last step, if that called nothing.
+    """Return a message without its last step, if that step has no calls.
 
-    A step that was interrupted in its text is written again from the step before it, and some
-    providers refuse the beginning of the text that they must write.
+    Such a step was cut in its text. The run that continues after the step before it writes it
+    again, and some providers refuse a prompt that begins their own answer.
     """
     steps = _steps(message)
     if len(steps) < 2 or any(isinstance(part, ToolPart) for part in steps[-1]):
@@ -144,7 +144,7 @@ def _last_calls(message: UIMessage) -> Sequence[Part | None]:
 
 
 def _steps(message: UIMessage) -> list[list[Part | None]]:
-    """Return the parts step by step, each from its `step-start`; None: it cannot be read."""
+    """Return the parts of each step, from its `step-start` on; None: an unreadable part."""
     steps: list[list[Part | None]] = [[]]
     for raw in message.parts:
         try:
@@ -160,8 +160,8 @@ def _steps(message: UIMessage) -> list[list[Part | None]]:
 def _calls(message: UIMessage) -> dict[_Key, tuple[int, _Call]]:
     """Return the message's calls with their indexes.
 
-    Providers use a call's id again in later steps, so its n-th use in one copy of the
-    message is the n-th in another.
+    Providers reuse a call's id in later steps, so the key counts its uses: the n-th use in one
+    copy of the message matches the n-th in another.
     """
     calls: dict[_Key, tuple[int, _Call]] = {}
     uses: Counter[tuple[str, str]] = Counter()
@@ -198,4 +198,4 @@ _TAKE: Final[dict[tuple[str, bool], Callable[[Fields, _Call, _Call], Fields | No
     ("approval-requested", False): _take_approval,
     ("approval-requested", True): _take_approval,
 }
-"""(State, whether the provider runs the call) -> how it takes an answer."""
+"""(State, whether the provider executes the call) -> the function that merges an answer."""

@@ -1,4 +1,4 @@
-"""Tool calls without a result, and their error texts when the run is interrupted."""
+"""Tool calls without a result, and their errors when their run is cut."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INTERRUPTED_CALL: Final = (
     "The tool had begun, and was interrupted before it answered. It may have taken effect."
 )
-"""For people, and for the model's next request: the call may have taken effect."""
+"""For people and for the model's next request: the call may have taken effect."""
 
 UNCALLED: Final = "The tool was not called: the answer was cut off before that."
 
@@ -34,7 +34,7 @@ CUT_TEXTS: Final = frozenset({INTERRUPTED_CALL, UNCALLED})
 
 
 class WaitingCall(Struct, kw_only=True):
-    """A call whose input is complete, and that has neither a result nor a question.
+    """A call with a complete input, without a result and without an approval request.
 
     Attributes:
         provider_executed: the provider executes it.
@@ -48,14 +48,14 @@ class WaitingCall(Struct, kw_only=True):
 
 
 CutCall: TypeAlias = Callable[[WaitingCall], str | None]
-"""Returns the error text of a call that its run leaves; None if it still waits."""
+"""Returns the error text of a call that its run leaves; None if the call still waits."""
 
 
 def interrupts_unfinished(call: WaitingCall) -> str | None:
-    """Decide where the executor of the call is unknown.
+    """Decide over a call without knowing who executes it.
 
-    Whoever executes a call writes its result before the step ends; after that it waits for
-    the client.
+    An agent or a provider writes the result of a call that it executes before the step ends.
+    A call that has none by then waits for the client.
     """
     return INTERRUPTED_CALL if call.unfinished and not call.provider_executed else None
 
@@ -78,7 +78,7 @@ class Waiting:
             ResetStepChunk,
         }
     )
-    """The chunks to note."""
+    """The types of chunks that `note` takes."""
 
     def __init__(self) -> None:
         self._calls: dict[str, WaitingCall] = {}
@@ -88,11 +88,11 @@ class Waiting:
 
     @property
     def calls(self) -> Collection[WaitingCall]:
-        """All of them."""
+        """The calls, in order."""
         return self._calls.values()
 
     def note(self, chunk: AnyChunk) -> None:
-        """Take a chunk that was written."""
+        """Note a chunk that was written."""
         match chunk:
             case ToolInputAvailableChunk():
                 self._calls[chunk.tool_call_id] = WaitingCall(
@@ -119,7 +119,7 @@ class Waiting:
                 self._calls.pop(chunk.tool_call_id, None)
 
     def ends(self, cut: CutCall) -> Iterator[ToolOutputErrorChunk]:
-        """Yield the errors that close the calls of an interrupted run."""
+        """Yield the errors that close the calls that a cut run leaves."""
         for call in self._calls.values():
             text = cut(call)
             if text is not None:

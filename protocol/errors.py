@@ -1,19 +1,19 @@
 """Errors of the protocol: ours, or the peer's.
 
 ProtocolError                     abstract
-  LocalProtocolError              we broke the order: a bug
-  RemoteProtocolError             a client, an agent or a provider did
-    MalformedFrameError           bytes that are not what the wire says
+  LocalProtocolError              we broke the protocol: a bug
+  RemoteProtocolError             a client, an agent or a provider broke it
+    MalformedFrameError           bytes that are not a frame, an event or a chunk
     InvalidPositionError          a token that is not a position
-    OversizedError                more of something than one request may hold
-    IllegalChunkError             a chunk of an agent that the order forbids
+    OversizedError                more messages, parts or fields than a request may hold
+    IllegalChunkError             an agent's chunk that is illegal in its place
 """
 
 from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """Base of the protocol's errors; raised only as one of its subclasses."""
+    """Base of the protocol's errors; only its subclasses are raised."""
 
 
 class LocalProtocolError(ProtocolError):
@@ -21,7 +21,7 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol. The text is fit for it to read."""
+    """The peer broke the protocol. The text may be shown to the peer."""
 
 
 class MalformedFrameError(RemoteProtocolError):
@@ -37,4 +37,4 @@ class InvalidPositionError(RemoteProtocolError):
 
 
 class IllegalChunkError(RemoteProtocolError):
-    """A chunk that is not allowed where it stands."""
+    """A chunk that is illegal in its place."""

@@ -1,9 +1,10 @@
-"""The legal order of a run's chunks, as tables and nothing else; `writer.py` consults them.
+"""The legal order of a run's chunks, only as tables; `writer.py` consults them.
 
-Two rules decide what is forbidden here. First, an order on which a client of any version fails, or
-which leaves it with half a call: a delta for a part that is not open, a result for a call whose
-input the message does not have. Second, an order that leaves an item open behind the run's end. Any
-other order is legal, even if the AI SDK never writes it: merged streams have overlapping steps.
+Two rules decide which orders the tables forbid. First, those that a client of any version
+fails on, or that leave it with half a call: a delta for a part that is not open, a result for
+a call whose input the message does not have. Second, those that leave something open after a
+run's end. Every other order is legal, also those that the AI SDK only writes when it merges
+streams: steps that overlap.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from midstream.protocol.chunks import (
 
 
 class Phase(StrEnum):
-    """Phase of a run's stream. Chunks without a row in TURNS are for RUNNING."""
+    """The phase of a run's stream. Chunks without a row in TURNS are legal in RUNNING."""
 
     UNSTARTED = "before its start"
     RUNNING = "after its start"
@@ -85,15 +86,15 @@ TURNS: Final[dict[type[AnyChunk], Turn]] = {
 """Chunk -> the phases in which it is legal, and the phase after it."""
 
 CLOSED_AT_THE_END: Final = (Slot.TEXT, Slot.REASONING, Slot.INPUT)
-"""Items that may not be open at an abort, error or finish, in the order of their closing.
+"""Items that must be closed before an abort, error or finish, in the order of closing.
 
-A step that was cut short is not finished: no `finish-step` says that it was.
+A step that was cut short gets no `finish-step`, because it did not finish.
 """
 
 MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
     # Clients search only the current step, so an input left streaming would never end.
     StartStepChunk: ((Effect.FORBIDS, Slot.INPUT, ""), (Effect.ADDS, Slot.STEP, "")),
-    # Clients before 7 forget open parts there: their end would be an error to them.
+    # Clients before 7 forget open parts there: a later end of one would be an error to them.
     FinishStepChunk: (
         (Effect.FORBIDS, Slot.TEXT, ""),
         (Effect.FORBIDS, Slot.REASONING, ""),
@@ -135,4 +136,4 @@ MOVES: Final[dict[type[AnyChunk], tuple[Move, ...]]] = {
     ToolOutputErrorChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
     ToolOutputDeniedChunk: ((Effect.NEEDS, Slot.CALL, "tool_call_id"),),
 }
-"""Chunk -> its effects, in order; those that can be refused come first in a row."""
+"""Chunk -> its effects, in order; in each row those that can be refused come first."""

@@ -1,4 +1,4 @@
-"""Values of another program as JSON that every client can read."""
+"""Encodes values of other programs as JSON that every client can read."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TAKEN: Final = (
     "None, bool, int, float, str, lists, mappings with str keys, dataclasses, datetimes, UUIDs, "
     "enums, msgspec Structs and pydantic models"
 )
-"""Types that have JSON, for errors. NaN and the infinities are `null`, as JavaScript writes them;
-bytes are base64, Decimals strings."""
+"""The accepted types, for errors. NaN and the infinities become `null`, as JavaScript writes
+them; bytes become base64, and Decimals strings."""
 
 
 def encode_json(value: object) -> Raw:
-    """Return a value as JSON on one line; a `Raw` is JSON already, and is checked.
+    """Return a value as JSON on one line; a `Raw` holds JSON already, and is checked.
 
     Raises:
-        TypeError: something in it has no JSON.
-        ValueError: it is nested too deep, or a `Raw` is no JSON.
+        TypeError: a value in it has no JSON.
+        ValueError: it is nested too deep, or a `Raw` is not JSON.
     """
     if isinstance(value, Raw):
         return _checked(value)
@@ -40,7 +40,7 @@ def encode_json(value: object) -> Raw:
 
 
 def repaired_text(text: str) -> str:
-    """Return text without lone surrogates, which no encoding has: each becomes U+FFFD."""
+    """Return text with U+FFFD for each lone surrogate, which cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -58,7 +58,7 @@ def _checked(value: Raw) -> Raw:
 
 
 def _plain(value: Any) -> object:
-    """Return a value of a type that msgspec does not know in types that it does.
+    """Convert a value of a type that msgspec does not know into types that it knows.
 
     Raises:
         TypeError: it has no JSON.
@@ -82,9 +82,9 @@ def _plain(value: Any) -> object:
 
 
 def repaired_strings(value: object) -> object:
-    """Return a value of plain types, its strings without lone surrogates.
+    """Return a value of plain types with U+FFFD for each lone surrogate in its strings.
 
-    However deep it is nested: a stranger's JSON may be as deep as its decoder allows.
+    Without recursion: JSON from outside may be nested as deep as its decoder allows.
     """
     top: list[object] = []
     todo: list[tuple[object, Callable[[object], object]]] = [(value, top.append)]

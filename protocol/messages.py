@@ -1,8 +1,8 @@
 """The AI SDK's messages: `UIMessage` and its parts.
 
-A message is kept as the JSON it came as (`raw`), so that nothing a client or a newer SDK
-put into it is lost; its parts are decoded only where they must be understood. Shapes
-are those of ai 7.0.173, `src/ui/ui-messages.ts`; ai 5 and 6 write subsets of them.
+A message keeps its original JSON (`raw`), so that fields of clients and of newer SDKs are not
+lost. Its parts are decoded only when needed. Shapes are those of ai 7.0.173,
+`src/ui/ui-messages.ts`; ai 5 and 6 write subsets of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Part(
 
 
 class TextPart(_Part, frozen=True, kw_only=True, tag="text"):
-    """Text; `state` is absent on what a person wrote."""
+    """Text; `state` is absent in a person's message."""
 
     text: str
     state: Literal["streaming", "done"] | UnsetType = UNSET
@@ -97,14 +97,14 @@ class StepStartPart(_Part, frozen=True, kw_only=True, tag="step-start"):
 
 
 class CustomPart(_Part, frozen=True, kw_only=True, tag="custom"):
-    """Something that only the provider understands."""
+    """A part that only the provider understands."""
 
     kind: str
     provider_metadata: Json | UnsetType = UNSET
 
 
 class ToolApproval(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A question whether a call may run; `approved` is absent until it is answered."""
+    """An approval request; `approved` is absent until a person answers it."""
 
     id: str
     approved: bool | UnsetType = UNSET
@@ -115,10 +115,10 @@ class ToolApproval(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class ToolPart(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A tool call and what became of it: `tool-NAME`, or `dynamic-tool` with its name.
+    """A tool call with its state and result: `tool-NAME`, or `dynamic-tool` with its name.
 
-    `type` is as on the wire; `tool_name` is on the wire for dynamic tools only, and filled
-    in by `parse_part` for the others.
+    `type` is as on the wire. The wire has `tool_name` only for dynamic tools; `parse_part`
+    sets it for the others.
     """
 
     type: str
@@ -140,12 +140,12 @@ class ToolPart(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
 
     @property
     def dynamic(self) -> bool:
-        """Whether it is a `dynamic-tool` part."""
+        """Whether this is a `dynamic-tool` part."""
         return self.type == "dynamic-tool"
 
 
 class OpaquePart(Struct, frozen=True, kw_only=True):
-    """A `data-*` part, or one of a type that this module does not know; `raw` is all of it."""
+    """A `data-*` part, or one of an unknown type; `raw` is the whole part as JSON."""
 
     type: str
     raw: Raw
@@ -190,7 +190,7 @@ def parse_part(raw: bytes | Raw) -> Part:
     """Decode one part's JSON.
 
     Raises:
-        MalformedFrameError: not an object with a `type`, or not of that type's shape.
+        MalformedFrameError: it is not an object with a `type`, or has not that type's shape.
     """
     try:
         head = _part_head.decode(raw)
@@ -208,7 +208,7 @@ def parse_part(raw: bytes | Raw) -> Part:
 
 
 def readable_parts(raws: Iterable[bytes | Raw]) -> Iterator[Part]:
-    """Decode the parts that can be read, in order: a stored one may be of another version."""
+    """Decode the readable parts, in order; a stored part may be of another version."""
     for raw in raws:
         try:
             yield parse_part(raw)
@@ -220,7 +220,7 @@ class UIMessage(Struct, frozen=True, kw_only=True):
     """A message of the conversation.
 
     Attributes:
-        raw: the message as JSON, on one line: what is stored and sent.
+        raw: the message as JSON, on one line, as it is stored and sent.
         parts: each part's JSON, in order.
     """
 
@@ -232,10 +232,10 @@ class UIMessage(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, raw: bytes | Raw) -> UIMessage:
-        """Decode a message's JSON; its parts stay encoded.
+        """Decode a message's JSON, but not its parts.
 
         Raises:
-            MalformedFrameError: not an object with `id`, `role` and `parts`.
+            MalformedFrameError: it is not an object with `id`, `role` and `parts`.
         """
         try:
             compact = one_line(bytes(raw).strip())
@@ -256,10 +256,10 @@ class UIMessage(Struct, frozen=True, kw_only=True):
         return map(parse_part, self.parts)
 
     def readable_parts(self) -> Iterator[Part]:
-        """Decode the parts that can be read, in order."""
+        """Decode the readable parts, in order."""
         return readable_parts(self.parts)
 
     @property
     def text(self) -> str:
-        """Its text parts, joined, as far as they can be read."""
+        """The readable text parts, joined."""
         return "".join(part.text for part in self.readable_parts() if isinstance(part, TextPart))

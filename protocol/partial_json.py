@@ -1,8 +1,8 @@
-"""JSON that is still arriving, completed as the AI SDK's clients complete it.
+"""Completes JSON that is still streaming as the AI SDK's clients complete it.
 
-Source: `parsePartialJson` and `fixJson` in ai 7.0.173 (`src/util/fix-json.ts`). What a client
-shows of a tool's streaming input is what that code makes of it, odd cases included, so the
-states and their order are the same.
+Source: `parsePartialJson` and `fixJson` in ai 7.0.173 (`src/util/fix-json.ts`). Clients show a
+tool's streaming input as that code completes it, odd cases included, so the states and their
+order are the same here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LITERALS: Final = ("true", "false", "null")
 
 
 class _In(Enum):
-    """State of the scanner in the text."""
+    """The state of the scanner."""
 
     ROOT = auto()
     FINISH = auto()
@@ -72,7 +72,7 @@ _STEPS: Final = {
     (_In.OBJECT_AFTER_VALUE, ","): _In.OBJECT_AFTER_COMMA,
     (_In.ARRAY_AFTER_VALUE, ","): _In.ARRAY_AFTER_COMMA,
 }
-"""Characters that change the state, and complete nothing."""
+"""Characters that change the state without completing a value."""
 
 _ENDS: Final = {
     (_In.OBJECT_START, "}"),
@@ -85,7 +85,7 @@ _ENDS: Final = {
 
 
 class _Scanner:
-    """Finds how much of a text is usable, and what is open there."""
+    """Finds the usable part of a text, and the strings and brackets open at its end."""
 
     __slots__ = ("_hex_digits", "_literal_at", "_stack", "_text", "_usable")
 
@@ -97,7 +97,7 @@ class _Scanner:
         self._hex_digits = 0
 
     def completed(self) -> str:
-        """Return the usable text with all that is open closed."""
+        """Return the usable text with everything open closed."""
         for index, char in enumerate(self._text):
             self._take(self._stack[-1], index, char)
         tail = []
@@ -179,16 +179,16 @@ class _Scanner:
             self._after_scalar(index, char)
 
     def _after_scalar(self, index: int, char: str) -> None:
-        """Take the character that showed that a number or literal had ended."""
+        """Take the character behind a number or literal."""
         state = self._stack[-1]
         if (state, char) in _ENDS or (state, char) in _STEPS:
             self._between(state, index, char)
 
 
 def parse_partial(text: str) -> Raw | UnsetType:
-    """Return the JSON that a client makes of the beginning of a JSON text.
+    """Return the JSON that a client shows for the beginning of a JSON text.
 
-    UNSET if it makes nothing of it.
+    UNSET if it shows none.
     """
     for candidate in (text, None):
         raw = (_Scanner(text).completed() if candidate is None else candidate).encode()

@@ -1,7 +1,7 @@
 """The parts of a message that is being assembled.
 
-Each keeps what the AI SDK's client keeps for it, as JSON by field name; a field that is
-`undefined` there is absent here. Strings that grow are kept in pieces and joined on demand.
+Each part has the fields that the AI SDK's client has, as JSON by name; a field that is
+`undefined` there is absent here. Growing strings are kept in pieces and joined on demand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import ToolState
 
 Fields: TypeAlias = "dict[str, Json]"
-"""A JSON object whose values stay encoded."""
+"""A JSON object whose values stay undecoded."""
 
 Value: TypeAlias = "Json | str | bool | UnsetType"
 
@@ -39,8 +39,8 @@ _string_decoder = msgspec.json.Decoder(str)
 NULL: Final = b"null"
 
 JOINED_DELTAS: Final = 64
-"""A delta of a few words is a string of 70 bytes or more, however short it is: joined by so
-many, a run's text takes a third of the memory."""
+"""Deltas that are joined into one string. Even a short delta is a string of 70 bytes or more:
+joined, a run's text takes a third of the memory."""
 
 
 def fields_of(raw: bytes | Raw) -> Fields:
@@ -69,7 +69,7 @@ def fields_from(
 
 
 def kept_from(chunk: ToolInputStartChunk | ToolInputAvailableChunk) -> dict[str, Value]:
-    """Return the fields of a tool part that outlast the state in which they came."""
+    """Return the fields of a tool part that outlast the state that set them."""
     return {
         "title": chunk.title,
         "toolMetadata": chunk.tool_metadata,
@@ -127,7 +127,7 @@ class TextSoFar:
 
     @property
     def text(self) -> str:
-        """Its text so far."""
+        """The text so far."""
         text = "".join([*self._joined, *self._tail])
         self._joined[:] = (text,)
         self._tail.clear()
@@ -135,7 +135,7 @@ class TextSoFar:
 
     @property
     def done(self) -> bool:
-        """Whether it was closed."""
+        """Whether the part was closed."""
         return bytes(self.fields.get("state", b"")) == b'"done"'
 
     def json(self) -> Json:
@@ -144,7 +144,7 @@ class TextSoFar:
 
 
 class InputSoFar:
-    """A tool input that streams: its opening chunk, and its text in pieces."""
+    """A streaming tool input: its opening chunk, and its text in pieces."""
 
     __slots__ = ("pieces", "start")
 
@@ -179,7 +179,7 @@ class ToolSoFar:
 
     @classmethod
     def of(cls, fields: Fields) -> ToolSoFar:
-        """Take a tool part that is complete."""
+        """Make one of a stored tool part's fields."""
         kind = string_of(fields.pop("type"))
         part = cls(string_of(fields.pop("toolCallId")), dynamic=kind == "dynamic-tool")
         part.name = string_of(fields.pop("toolName")) if part.dynamic else kind[len("tool-") :]
@@ -195,9 +195,9 @@ class ToolSoFar:
         Args:
             name: the tool's.
             state: the new one.
-            provider_metadata: of the call, or of its result if the state is one.
+            provider_metadata: of the call, or of its result in a state that has one.
             values: fields of the part by their wire names. Those in `_REPLACED` are
-                removed if not given; those in `_KEPT` stay as they are.
+                removed if not given; those in `_KEPT` stay unchanged.
         """
         self.name = name
         self.state = state
@@ -216,7 +216,7 @@ class ToolSoFar:
             fields[f"{side}ProviderMetadata"] = json_of(provider_metadata)
 
     def stream(self, streaming: InputSoFar) -> None:
-        """Show the input as far as it has arrived."""
+        """Show the input that has arrived so far."""
         if self._streaming is not streaming or self.state != "input-streaming":
             start = streaming.start
             self.update(
@@ -268,15 +268,15 @@ class DataSoFar:
             self._fields["data"] = data
 
     def json(self) -> Json:
-        """Return the part, which has the form of its chunk."""
+        """Return the part, which has the shape of its chunk."""
         return json_of(self._fields)
 
 
 class Whole:
-    """A part that came in one chunk and never changes.
+    """A part that one chunk makes and no other changes.
 
     Attributes:
-        chunk: what it came in, or None if no chunk makes such a part.
+        chunk: that chunk, or None if no chunk makes such a part.
     """
 
     __slots__ = ("_json", "chunk")
@@ -301,7 +301,7 @@ class StepStart:
 
 
 class StepEnd:
-    """The end of a step; not a part, but its place counts in a replay."""
+    """The end of a step; not a part, but a replay needs its place."""
 
     __slots__ = ()
 

@@ -1,8 +1,8 @@
 """Positions in a session's log.
 
-Tokens look like `3f9c1a2b:1763855123456-0`. The epoch is random and new whenever a log
-begins again: had a reader seen [1, 2, 3] of a log that was lost, and the new one held
-[1, 2, 3, 4], then offset 3 alone would let it continue after the wrong record.
+A token looks like `3f9c1a2b:1763855123456-0`. The epoch is random, and new whenever a log
+begins again. Without it, a reader that has seen [1, 2, 3] of a lost log would continue a new
+log [1, 2, 3, 4] after offset 3: behind the wrong record.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Position(Struct, frozen=True, gc=False):
         """Read a token.
 
         Raises:
-            InvalidPositionError: not of the form `epoch:offset`.
+            InvalidPositionError: the token has not the form `epoch:offset`.
         """
         match = _TOKEN.fullmatch(token)
         if match is None:

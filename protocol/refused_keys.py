@@ -1,9 +1,8 @@
-"""Keys for which clients refuse to read JSON, and values without them.
+"""Removes keys for which clients refuse to read JSON.
 
-The AI SDK's clients read each chunk so that it cannot change a prototype: one that has a key
-`__proto__` at any depth, or an object `constructor` with a key `prototype`, ends their stream with
-an error. A tool's output or a page that it read may hold these all the same, so they are taken
-out before anything is stored.
+The AI SDK's clients protect prototypes: a chunk with a key `__proto__` at any depth, or with an
+object `constructor` that has a key `prototype`, ends their stream with an error. A tool's output,
+or a page that it read, may hold such keys. They are removed before anything is stored.
 
 Source: @ai-sdk/provider-utils 3.0.36, 4.0.64 and 5.0.81, `secure-json-parse.ts`.
 """
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _spelled(name: str) -> str:
-    """Return a pattern for a key: each character as it is, or escaped."""
+    """Return a pattern for a key, whose characters may be escaped."""
     return "".join(f"(?:{c}|\\\\u00{ord(c) >> 4:x}{_digit(ord(c) & 15)})" for c in name)
 
 
@@ -46,7 +45,7 @@ _SUSPECT: Final = re.compile(
 
 
 def is_suspect(data: bytes) -> bool:
-    """Whether JSON may hold such a key; costs a search for three words if it does not."""
+    """Whether JSON may hold such a key; if not, this costs a search for three words."""
     if b"__proto__" in data or b"constructor" in data or b"\\u00" in data:
         return _SUSPECT.search(data) is not None
     return False
@@ -58,12 +57,12 @@ def is_refused(data: bytes) -> bool:
 
 
 def without_refused_keys(data: bytes) -> bytes:
-    """Return JSON without the keys for which clients refuse it: itself, if it has none.
+    """Return JSON without the keys for which clients refuse it; itself, if it has none.
 
-    Numbers stay as they are written.
+    Numbers keep their spelling.
 
     Raises:
-        MalformedFrameError: it is suspect, and nested too deep to be looked through.
+        MalformedFrameError: it is suspect, and nested too deep to be searched.
     """
     if not is_suspect(data):
         return data
@@ -72,7 +71,7 @@ def without_refused_keys(data: bytes) -> bytes:
 
 
 def json_without_refused_keys(value: Json) -> Json:
-    """Return a value without them; see `without_refused_keys`."""
+    """Return a value without refused keys; see `without_refused_keys`."""
     data = bytes(value)
     cleaned = without_refused_keys(data)
     return value if cleaned is data else Raw(cleaned)
@@ -81,7 +80,7 @@ def json_without_refused_keys(value: Json) -> Json:
 def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChunk]]:
     """Return chunks that clients can read, and their lines as `encode_lines` makes them.
 
-    Refused keys are taken out, and bytes that are not UTF-8 become U+FFFD.
+    Refused keys are removed, and bytes that are not UTF-8 become U+FFFD.
 
     Raises:
         MalformedFrameError: see `without_refused_keys`.
@@ -91,7 +90,7 @@ def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChun
         if not isinstance(chunk, _WORDS) or chunk.provider_metadata is not UNSET:
             break
     else:
-        return payload, chunks  # nothing but words, as nearly always
+        return payload, chunks  # only text, as nearly always
     if _is_text(payload) and not is_suspect(payload):
         return payload, chunks
     cleaned = [_cleaned(chunk) for chunk in chunks]
@@ -99,7 +98,7 @@ def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChun
 
 
 def _is_text(payload: bytes) -> bool:
-    """Whether bytes are UTF-8: what others gave as JSON was not looked through before."""
+    """Whether bytes are UTF-8; JSON from others was not checked before."""
     if payload.isascii():
         return True
     try:
@@ -129,7 +128,7 @@ def _without(data: bytes) -> tuple[bytes, bool]:
 
 
 def _take_out(value: object) -> bool:
-    """Take refused keys out of a value; return whether it had any."""
+    """Remove refused keys from a value; return whether it had any."""
     had = False
     left = [value]
     while left:

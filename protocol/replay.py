@@ -1,4 +1,4 @@
-"""The fewest chunks that bring a client to a message's parts."""
+"""Makes the fewest chunks that bring a client to a message's parts."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 _STATES_AFTER_THE_INPUT: Final = frozenset(
     {"approval-requested", "approval-responded", "output-denied"}
 )
-"""States that leave a call's input and result as they are."""
+"""States that do not change a call's input and result."""
 
 
 def parts_of(raws: Iterable[Raw]) -> Iterator[PartSoFar | StepEnd]:
-    """Take up the parts of a stored message, whose steps have ended."""
+    """Yield the parts of a stored message, whose steps have ended."""
     in_step = False
     for raw in raws:
         part = _part_of(raw)
@@ -85,7 +85,7 @@ def replay_parts(parts: Iterable[PartSoFar | StepEnd]) -> Iterator[AnyChunk]:
 
 
 def _part_of(raw: Raw) -> PartSoFar:
-    """Take up a part of a stored message; one that cannot be read stays as it is."""
+    """Return a part of a stored message; an unreadable one stays unchanged."""
     try:
         parse_part(raw)
     except MalformedFrameError:
@@ -126,8 +126,8 @@ def _text(part: TextSoFar, key: str) -> Iterator[AnyChunk]:
 def _tool(part: ToolSoFar) -> Iterator[AnyChunk]:
     """Yield a call's chunks.
 
-    A later chunk replaces most of what earlier ones set, but neither an approval nor a
-    result's metadata; so what an earlier state left of these comes first.
+    A later chunk replaces most fields of earlier ones, but neither an approval nor a result's
+    metadata. So the chunks that set those come first.
     """
     fields = part.settle()
     approval = list(_approval(part.call_id, fields)) if "approval" in fields else []
@@ -145,7 +145,7 @@ def _tool(part: ToolSoFar) -> Iterator[AnyChunk]:
 def _input_and_result(part: ToolSoFar, fields: Fields) -> Iterator[AnyChunk]:
     result_metadata = fields.get("resultProviderMetadata", UNSET)
     if "output" in fields:
-        # Its input comes as a delta: `tool-input-available` would run a client's tool again.
+        # Its input is sent as a delta: `tool-input-available` would run a client's tool again.
         yield _input_start(part, fields)
         if "input" in fields:
             yield _input_delta(part, bytes(fields["input"]).decode())

@@ -1,8 +1,9 @@
-"""The body that the AI SDK's transports send for a message.
+"""Decodes the body that the AI SDK's transports send for a message.
 
 `DefaultChatTransport` sends `{...body, id, messages, trigger, messageId}`; its `body` is the
-application's and holds our own fields too. `WorkflowChatTransport` sends `{...body, messages}`
-and no id. Transports that an application prepares itself often send `message`, the last one.
+application's and also holds our own fields. `WorkflowChatTransport` sends `{...body, messages}`
+without an id. Applications that prepare the request themselves often send only the last
+message, as `message`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ OnActive: TypeAlias = Literal["refuse", "interrupt"]
 
 
 MAX_FIELDS: Final = 1_000
-"""Most fields of a body; applications add some of their own."""
+"""Fields of a body; applications add some of their own."""
 
 MAX_MESSAGES: Final = 10_000
-"""In a client's copy of its conversation. Each costs some microseconds, new or not."""
+"""Messages in a client's copy of its conversation. Each costs microseconds, new or not."""
 
 MAX_PARTS: Final = 10_000
-"""Most parts of the message that is sent. An answer of many tools has hundreds."""
+"""Parts of the last message. An answer with many tool calls has hundreds."""
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
@@ -38,15 +39,15 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
         id: the chat's, or None (`WorkflowChatTransport`).
         messages: the client's copy of the conversation, oldest first, never empty; or only
             its last message.
-        trigger: `submit-message` unless said otherwise.
+        trigger: `submit-message` by default.
         message_id: the message to edit, regenerate or continue.
-        on_active: what to do with a run under way.
-        agent: the requested agent, or None.
-        model: the requested model, or None.
-        request_key: the client's own key of this send (`requestId` in the body), or None.
-        parent_id: the message that a new one follows; None: none, it begins a conversation of
-            its own; UNSET: the client does not say.
-        head: the last message that the client showed, None if none; UNSET as before.
+        on_active: `refuse` the send, or `interrupt` the session's open run.
+        agent: the agent asked for, or None.
+        model: the model asked for, or None.
+        request_key: the client's key of this send (`requestId` in the body), or None.
+        parent_id: the message that a new one follows; None: it begins a conversation of its
+            own; UNSET: the client does not say.
+        head: the last message that the client showed; None: none; UNSET: it does not say.
         rest: all other fields of the body, as a JSON object.
     """
 
@@ -82,11 +83,12 @@ _KNOWN_FIELDS: Final = frozenset(_Known.__struct_encode_fields__)
 
 
 def decode_chat_request(body: bytes) -> ChatRequest:
-    """Read the body of a POST. Fields that are null count as absent, but for places.
+    """Read the body of a POST. A null counts as absent, except in `parentId` and `head`.
 
     Raises:
-        MalformedFrameError: not a JSON object, no messages, or a field of another type.
-        OversizedError: more fields, messages or parts than a request may hold.
+        MalformedFrameError: it is not a JSON object, has no messages, or has a field of a
+            wrong type.
+        OversizedError: it has more fields, messages or parts than a request may hold.
     """
     try:
         return chat_request(fields_of(body))
@@ -98,9 +100,9 @@ def chat_request(fields: Fields) -> ChatRequest:
     """Read a request from the fields of its body.
 
     Raises:
-        MalformedFrameError: no messages, or one that is none.
-        OversizedError: more fields, messages or parts than a request may hold.
-        msgspec.ValidationError: a field of another type.
+        MalformedFrameError: there are no messages, or one of them is not a message.
+        OversizedError: it has more fields, messages or parts than a request may hold.
+        msgspec.ValidationError: a field has a wrong type.
     """
     check_size("fields", len(fields), MAX_FIELDS)
     known = _known_decoder.decode(json_of(fields))
@@ -128,6 +130,6 @@ def chat_request(fields: Fields) -> ChatRequest:
 
 
 def check_size(what: str, count: int, limit: int) -> None:
-    """Raise OversizedError if there are more than `limit` of something."""
+    """Raise OversizedError if `count` is over `limit`; `what` names the things counted."""
     if count > limit:
         raise OversizedError(f"unable to read the request; it has {count} {what}, over {limit}")

@@ -1,6 +1,6 @@
-"""Salvage of a run whose log holds unreadable records.
+"""Rebuilds a run whose log holds something unreadable.
 
-Chunks that are none, or that do not fit where they stand, are passed over.
+Lines that are not chunks, and chunks that are illegal in their place, are skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def readable_lines(payload: bytes) -> tuple[list[AnyChunk], bool]:
-    """Read chunks, one a line; return those that can be read, and whether that was all."""
+    """Read chunks, one a line; return the readable ones, and whether all were readable."""
     try:
         return decode_lines(payload), True
     except MalformedFrameError:
@@ -36,7 +36,7 @@ def readable_lines(payload: bytes) -> tuple[list[AnyChunk], bool]:
 
 
 def apply_fitting(assembler: Assembler, chunks: Iterable[AnyChunk]) -> bool:
-    """Take chunks into a message, without those that do not fit; return whether all did."""
+    """Apply the chunks that fit to a message; return whether all did."""
     fits = True
     for chunk in chunks:
         try:
@@ -49,7 +49,7 @@ def apply_fitting(assembler: Assembler, chunks: Iterable[AnyChunk]) -> bool:
 def salvaged(
     chunks: Iterable[AnyChunk], message_id: str, base: UIMessage | None
 ) -> tuple[ChunkWriter, Assembler, bool]:
-    """Rebuild a run's writer and message from chunks; return whether all of them fitted."""
+    """Rebuild a run's writer and message from chunks; also return whether all chunks fitted."""
     writer, assembler = ChunkWriter(message_id, base), Assembler(message_id, base)
     fits = True
     for chunk in chunks:

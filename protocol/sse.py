@@ -1,4 +1,4 @@
-"""Server-sent events: the constants that we write, and a decoder for what others do.
+"""Server-sent events: constants for writing them, and a decoder for reading others'.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (parsing).
 """
@@ -13,7 +13,7 @@ from msgspec import Struct
 from midstream.protocol.errors import MalformedFrameError
 
 HEARTBEAT: Final = b":\n\n"
-"""A comment: keeps proxies from closing a silent connection, and clients ignore it."""
+"""A comment, which clients ignore; it keeps proxies from closing a silent connection."""
 
 DONE: Final = b"data: [DONE]\n\n"
 """The last event of every stream."""
@@ -22,10 +22,10 @@ DONE_DATA: Final = b"[DONE]"
 """The `data` of the event that OpenAI and the AI SDK end their streams with."""
 
 ERROR_NAME: Final = "error"
-"""The `event` field of an event that tells of a failure."""
+"""The `event` field of an event that reports a failure."""
 
 DEFAULT_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
-"""More than any provider sends in one event (an image as base64 is a few MB)."""
+"""Above the size of any provider's event (an image as base64 is a few MB)."""
 
 _BLANK_LINE: Final = b"\n\n"
 
@@ -45,14 +45,14 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class SseDecoder:
-    """Bytes in, events out; the bytes may be cut anywhere.
+    """Decodes bytes, cut anywhere, into events.
 
-    An event that the stream's end cuts off is never returned, as the standard wants.
+    As the standard requires, an event that the stream's end cuts off is never returned.
 
     Args:
-        max_event_bytes: of one event, as sent.
-        error_lines: a field `error`, which the standard does not know and some model servers
-            send, is an event of that name.
+        max_event_bytes: the limit of one event, as sent.
+        error_lines: read a field `error`, which some model servers send although the standard
+            has none, as an event of that name.
     """
 
     __slots__ = (
@@ -77,25 +77,25 @@ class SseDecoder:
         self._id = ""
 
     def rest(self) -> bytes:
-        """Return the bytes of an unfinished event, as sent but for line ends."""
+        """Return the bytes of an incomplete event, with normalized line ends."""
         return b"".join(self._pending)
 
     @property
     def pending(self) -> bool:
-        """Whether an event has begun and not ended."""
+        """Whether an event is incomplete."""
         return bool(self._pending)
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the next bytes and return the events that they complete, in order.
 
         Raises:
-            MalformedFrameError: an event is larger than the limit; decode nothing more.
+            MalformedFrameError: an event is larger than the limit; stop decoding.
         """
         if self._at_start or self._skip_lf or b"\r" in data:
             data = self._normalized(data)
         pending = self._pending
         if pending and data:
-            # The blank line may be cut in two: its first half is then what came last.
+            # The blank line may be cut in two: its first half then ends the bytes before.
             if _BLANK_LINE not in data and pending[-1][-1:] + data[:1] != _BLANK_LINE:
                 pending.append(data)
                 self._pending_bytes += len(data)
@@ -119,7 +119,7 @@ class SseDecoder:
             )
 
     def _normalized(self, data: bytes) -> bytes:
-        """Drop a byte order mark at the start, and end every line with LF alone."""
+        """Drop a byte order mark at the start, and end every line with a single LF."""
         if self._at_start:
             data = b"".join((*self._pending, data))
             self._pending = []
@@ -137,7 +137,7 @@ class SseDecoder:
         return data
 
     def _event(self, block: bytes) -> Event | None:
-        """Read one event's lines; None if they hold no data."""
+        """Read the lines of one event; None if they hold no data."""
         first, newline, rest = block.partition(b"\n")
         # Fast path: `data`, or `event` and `data`, as providers send.
         if not newline and first.startswith(b"data: "):

@@ -1,4 +1,4 @@
-"""Chunks of an agent that begin a step which it has not begun itself."""
+"""Decides which of an agent's chunks begin a step that the agent has not opened itself."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _OF_NO_STEP: Final = (
     ToolOutputErrorChunk,
     ToolOutputDeniedChunk,
 )
-"""Chunks that open no step: a result may come in a later run than its call."""
+"""Chunks that open no step: a result may arrive in a later run than its call."""
 
 _INPUTS: Final = (ToolInputStartChunk, ToolInputAvailableChunk, ToolInputErrorChunk)
 
 
 def opens_step(chunk: AnyChunk, earlier_calls: Container[str]) -> bool:
-    """Whether a chunk that stands outside of any step begins one.
+    """Whether a chunk outside of any step begins one.
 
-    Not if it names a call of an earlier run of the message, one that was allowed for example:
-    in a step of its own it would be another call.
+    It does not if it names a call of an earlier run of the message, for example an approved
+    one: in a new step it would be another call.
     """
     if isinstance(chunk, _INPUTS) and chunk.tool_call_id in earlier_calls:
         return False
@@ -59,7 +59,7 @@ def opens_step(chunk: AnyChunk, earlier_calls: Container[str]) -> bool:
 
 
 def belongs_in_step(chunk: AnyChunk) -> bool:
-    """Whether a chunk stands in a step: the next one, if that of before is complete."""
+    """Whether a chunk belongs in a step: the next one, if the current one is complete."""
     return not (
         isinstance(chunk, _OF_NO_STEP) or (isinstance(chunk, OpaqueChunk) and chunk.transient)
     )

@@ -1,9 +1,9 @@
-"""Text of peers whose strings are UTF-16: half characters, and bytes that are no text.
+"""Repairs text of peers with UTF-16 strings: half characters, and bytes that are not UTF-8.
 
 A JavaScript server may cut a character in two, with one half at the end of a delta and the other
-at the begin of the next; a half alone, or a byte that is no UTF-8, is no text at all, and nobody
-can read what holds it. Halves are put together; what stays alone becomes U+FFFD, as browsers show
-it. Nothing is done to what is well-formed, which is nearly everything.
+at the beginning of the next. A lone half, or a byte that is not UTF-8, makes the whole event
+unreadable. Halves are joined; what stays alone becomes U+FFFD, as browsers show it. Well-formed
+text, which is nearly all, is not touched.
 
 Source: https://encoding.spec.whatwg.org/#decode-and-enqueue-a-code-point (replacement);
 https://tc39.es/ecma262/#sec-string.prototype.towellformed.
@@ -28,7 +28,7 @@ _ESCAPES: Final = re.compile(
     rb"|u([dD][c-fC-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-"""Every escape of a JSON text, one after the other: so that `\\\\ud83d` is none."""
+"""Every escape of a JSON text, in order, so that `\\\\ud83d` does not count as one."""
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _HIGH: Final = ("\ud800", "\udbff")
@@ -47,19 +47,19 @@ _CHAT_TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _DETAIL_TEXTS: Final = ("text", "summary")
 
 MAX_HALVES: Final = 16
-"""Most parts that wait for the other half of a character at once."""
+"""Parts that may wait for the other half of a character at once."""
 
 Place: TypeAlias = tuple[object, ...]
 """The text of a stream that a delta belongs to."""
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether JSON is ASCII without escapes of other characters: nothing can be wrong with it."""
+    """Whether JSON is ASCII without escapes of other characters, and so needs no repair."""
     return data.isascii() and b"\\u" not in data
 
 
 def well_formed(data: bytes) -> bytes:
-    """Return JSON in which every string is text: itself, if it is so."""
+    """Return JSON in which every string is well-formed; itself, if all are."""
     if is_plain(data):
         return data
     if not data.isascii():
@@ -82,8 +82,8 @@ class _Delta(NamedTuple):
     """The text of a delta event.
 
     Attributes:
-        holder, key: where in the event it stands.
-        around: makes the event that has this text alone.
+        holder, key: its place in the event.
+        around: makes an event with only this text.
     """
 
     place: Place
@@ -93,20 +93,20 @@ class _Delta(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As it came."""
+        """The text as received."""
         return str(self.holder[self.key])
 
     def set(self, text: str) -> None:
-        """Put another text in its place."""
+        """Replace the text in the event."""
         self.holder[self.key] = text
 
     def alone(self, text: str) -> Any:
-        """Return an event that says `text` in the same place, and nothing else."""
+        """Return an event with only `text`, in the same place."""
         return self.around({self.key: text})
 
 
 class TextHalves:
-    """Deltas of one text, as a Python program decodes them from another party's JSON."""
+    """Joins half characters in the deltas of one text, given as Python strings."""
 
     def __init__(self) -> None:
         self._high = ""
@@ -117,7 +117,7 @@ class TextHalves:
         return bool(self._high)
 
     def add(self, delta: str) -> str:
-        """Return what is complete of a delta; half a character at its end waits for the next."""
+        """Return the complete part of a delta; half a character at its end waits for the next."""
         if not self._high and (delta.isascii() or _HALF.search(delta) is None):
             return delta
         text, self._high = self._high + delta, ""
@@ -126,27 +126,27 @@ class TextHalves:
         return repaired_text(text)
 
     def rest(self) -> str:
-        """The text ends: return what stands for a half that has waited."""
+        """End the text: return U+FFFD for a half that still waits, else nothing."""
         waited, self._high = self._high, ""
         return REPLACEMENT if waited else ""
 
 
 class EventHalves:
-    """The events of one stream, each a JSON text.
+    """Joins half characters in the events of one stream, each a JSON text.
 
-    In deltas, half a character waits for its other half in the next delta of the same part. It is
-    returned as an event of its own if something else comes, at the latest with `rest`.
+    Half a character at the end of a delta waits for the next delta of the same part. If another
+    event comes first, or the stream ends (`rest`), it is returned as an event of its own.
 
     Attributes:
-        waiting: what waits, by its place. While there is anything, every event is to be added;
-            else only those that are not `is_plain`.
+        waiting: the waiting halves, by place. While there are any, add every event; otherwise
+            only those that are not `is_plain`.
     """
 
     def __init__(self) -> None:
         self.waiting: dict[Place, tuple[str, Any]] = {}
 
     def add(self, event: bytes) -> list[bytes]:
-        """Return the events that stand for one, mostly itself."""
+        """Return the events to use in place of this one; mostly itself alone."""
         if not (self.waiting or b"\\ud" in event or b"\\uD" in event):
             return [well_formed(event)]
         try:
@@ -173,7 +173,7 @@ class EventHalves:
         delta.set(repaired_text(text))
 
     def rest(self) -> list[bytes]:
-        """Return what stands for the halves that have waited in vain."""
+        """End the stream: return events for the halves that still wait."""
         waiting, self.waiting = self.waiting, {}
         return [_encode(value) for _, value in waiting.values()]
 
@@ -187,12 +187,12 @@ def _encode(value: Any) -> bytes:
 
 
 def _is_idle(value: Any) -> bool:
-    """Whether an event says nothing of any part."""
+    """Whether an event concerns no part."""
     return value is None or (isinstance(value, dict) and value.get("type") in ("ping", "keepalive"))
 
 
 def _deltas_of(value: Any) -> list[_Delta]:
-    """Find the texts of an event that is a delta, in any of the protocols that we read."""
+    """Find the texts of a delta event, in any of the protocols that we read."""
     if not isinstance(value, dict):
         return []
     if "choices" in value:
@@ -210,7 +210,7 @@ def _deltas_of(value: Any) -> list[_Delta]:
 
 
 def _place(*names: object) -> Place:
-    """Return a key for a part of these names; a list or an object names none."""
+    """Return the key of a part with these names; lists and objects are not names."""
     return tuple(None if isinstance(name, list | dict) else name for name in names)
 
 
@@ -226,7 +226,7 @@ def _block_deltas(event: dict[str, Any], delta: dict[str, Any]) -> list[_Delta]:
 
 
 def _chat_deltas(chunk: dict[str, Any]) -> list[_Delta]:
-    """Find them all: compatible servers say a thought in two places at once."""
+    """Find all texts: compatible servers write a thought into two places at once."""
     choice = next(_objects(chunk["choices"]), {})
     delta = choice.get("delta")
     if not isinstance(delta, dict):
@@ -244,7 +244,7 @@ def _chat_deltas(chunk: dict[str, Any]) -> list[_Delta]:
 
 
 def _chat_texts(delta: dict[str, Any]) -> Iterator[_Delta]:
-    """Yield where texts may be, each with what makes the delta that has it alone."""
+    """Yield the places of texts, each with a function that makes a delta of it alone."""
     for key in _CHAT_TEXTS:
         yield _Delta(_place("choice", key), delta, key, lambda text: text)
     for call in _objects(delta.get("tool_calls")):
@@ -264,7 +264,7 @@ def _chat_texts(delta: dict[str, Any]) -> Iterator[_Delta]:
 
 
 def _objects(values: object) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a list; nothing of anything else."""
+    """Yield the objects in a list; nothing for another value."""
     for value in values if isinstance(values, list) else ():
         if isinstance(value, dict):
             yield value

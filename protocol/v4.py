@@ -1,8 +1,8 @@
 """The data stream of ai 4: one line a part, `CODE:JSON`.
 
-A line of an unknown code, or whose value has another shape, stops the client; so what ai 4
-has no part for is left out. Codes and shapes are those of `dataStreamParts` in
-@ai-sdk/ui-utils 1.2, which ai 4 reads its streams with.
+A line with an unknown code, or a value of another shape, stops the client. So chunks without a
+part in ai 4 are left out. Codes and shapes are those of `dataStreamParts` in
+@ai-sdk/ui-utils 1.2, with which ai 4 reads its streams.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ V4_HEARTBEAT: Final = b"\n"
 DENIED: Final = "The call was refused."
 
 _NEWER_REASONS: Final[frozenset[FinishReason | UnsetType]] = frozenset({UNSET, "interrupted"})
-"""Finish reasons without a word in ai 4; a stop has no reason at all."""
+"""Finish reasons that ai 4 does not know; a stop gives none at all."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -72,10 +72,10 @@ _reasoning_decoder: Final = msgspec.json.Decoder(dict[str, _Reasoning])
 
 
 class V4Encoder:
-    """One reader's stream: chunks in, in their order, and lines out.
+    """Encodes one reader's stream: chunks in, in their order, and lines out.
 
-    Every stream that it writes can be read by ai 4, whatever the order of a run's chunks:
-    its message has an id, and every step that began has ended.
+    ai 4 can read every stream that it writes, in whatever order a run's chunks are: the
+    message has an id, and every step that began has ended.
     """
 
     __slots__ = ("_answered", "_failed", "_message_id", "_signatures", "_step", "_usage")
@@ -83,15 +83,15 @@ class V4Encoder:
     def __init__(self) -> None:
         self._message_id = ""
         self._step = "none"
-        """`none`, `open`, or `over`: its end waits for what follows, and tells why."""
+        """`none`, `open`, or `over`: its last line waits for the chunk that tells its reason."""
         self._answered: dict[str, bool] = {}
-        """The calls of the step: whether each has its result."""
+        """The step's calls by id: whether each has its result."""
         self._signatures: dict[str, str] = {}
         self._usage: _Usage | None = None
         self._failed = False
 
     def encode(self, chunks: Iterable[AnyChunk]) -> bytes:
-        """Return the lines for the next chunks; empty if none of them is for ai 4."""
+        """Return the lines for the next chunks; empty if ai 4 gets none of them."""
         lines: list[bytes] = []
         for chunk in chunks:
             write = _WRITERS.get(type(chunk))
@@ -124,7 +124,7 @@ class V4Encoder:
         yield _line("f", {"messageId": self._message_id})
 
     def _in_step(self) -> Iterator[bytes]:
-        """Begin a step for what comes without one."""
+        """Begin a step for a chunk outside of any."""
         if self._step != "open":
             yield from self._start_step()
 
@@ -147,7 +147,7 @@ class V4Encoder:
         yield from self._end_step(reason)
         if self._answered and all(self._answered.values()):
             # With `maxSteps`, ai 4 sends again when all calls of the last step have results.
-            # Here nothing waits for that: a step without calls says so.
+            # No run waits for that here: a last step without calls prevents it.
             yield _line("f", {"messageId": self._message_id})
             self._step = "open"
             yield from self._end_step(reason)
@@ -186,9 +186,9 @@ class V4Encoder:
             yield _line("j", {"signature": signature})
 
     def _sign(self, chunk: ReasoningStartChunk | ReasoningDeltaChunk | ReasoningEndChunk) -> None:
-        """Keep a signature for the end of its text, where ai 4 takes it.
+        """Keep a signature for the end of its text, where ai 4 accepts it.
 
-        A replay has it at the beginning.
+        A replay has the signature at the beginning.
         """
         for details in _details(chunk.provider_metadata):
             if details.signature is not None:
@@ -243,7 +243,7 @@ class V4Encoder:
         yield self._result(chunk.tool_call_id, {"error": DENIED})
 
     def _result(self, call_id: str, result: object) -> bytes:
-        # A result may be one of an earlier step's call: that is not this step's.
+        # The result of an earlier step's call does not belong to this step.
         if call_id in self._answered:
             self._answered[call_id] = True
         return _line("a", {"toolCallId": call_id, "result": result})
@@ -254,12 +254,12 @@ def _line(code: str, value: object) -> bytes:
 
 
 def _args(value: Json) -> object:
-    """Return a call's arguments; ai 4 takes objects alone."""
+    """Return a call's arguments; ai 4 accepts only objects."""
     return value if bytes(value).lstrip()[:1] in (b"{", b"[") else {"input": value}
 
 
 def _details(metadata: Json | UnsetType) -> Iterable[_Reasoning]:
-    """Return what the providers say of a reasoning part."""
+    """Return the providers' details of a reasoning part."""
     if metadata is UNSET:
         return ()
     try:
@@ -290,4 +290,4 @@ _WRITERS: Final[dict[type[AnyChunk], Callable[[V4Encoder, Any], Iterator[bytes]]
     ToolOutputErrorChunk: V4Encoder._output_error,
     ToolOutputDeniedChunk: V4Encoder._output_denied,
 }
-"""Chunk -> its lines. Types that are not listed are left out for ai 4."""
+"""Chunk -> the method that writes its lines; ai 4 gets no others."""

@@ -1,8 +1,8 @@
 """The body that ai 4's `useChat` sends: `{...body, id, messages, data}`.
 
-Its messages come without ids, unless the application asks for them
-(`sendExtraMessageFields`), and an edit, a second attempt and a wish for another answer all
-look alike. What they mean shows beside the messages that the session holds.
+Its messages have no ids, unless the application asks for them (`sendExtraMessageFields`), so an
+edit, a retry and a request for another answer look alike. A comparison with the session's
+messages tells them apart.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _part_decoder: Final = msgspec.json.Decoder(_Part)
 
 
 class V4Request:
-    """A request for an answer, before its messages are identified.
+    """A request for an answer, before its messages are matched with the session's.
 
     Attributes:
         id: the chat's, or None.
@@ -79,8 +79,8 @@ class V4Request:
         """Read the body of a POST.
 
         Raises:
-            MalformedFrameError: not what ai 4 sends, or no messages.
-            OversizedError: more messages than a request may hold.
+            MalformedFrameError: it is not what ai 4 sends, or has no messages.
+            OversizedError: it has more messages than a request may hold.
         """
         try:
             self._fields = fields_of(body)
@@ -97,15 +97,15 @@ class V4Request:
             raise MalformedFrameError("unable to read the request; it holds no messages")
 
     def beside(self, stored: Sequence[UIMessage]) -> ChatRequest:
-        """Return what the request asks for, given the session's messages, oldest first.
+        """Match the request with the session's messages, oldest first.
 
-        A message that the session has gets its id. The last one, if it is a user's and was
-        answered already, is to be answered again (`reload`); if the session does not have
-        it, it is new. Its id then depends on nothing but the request and `stored`, so that
-        the same request twice is the same message.
+        A message that the session has gets its id. If the last one is a user's that was
+        answered already, it is to be answered again (`reload`). If the session does not have
+        it, it is new; its id then depends only on the request and `stored`, so that a retry
+        is the same message.
 
         Raises:
-            MalformedFrameError: a part or a field of another shape.
+            MalformedFrameError: a part or a field has another shape.
         """
         try:
             places = list(self._places(stored))
@@ -151,8 +151,8 @@ def _find(
 ) -> int | None:
     """Return the place of a message without an id, at `begin` or after it.
 
-    An answer is known by the question before it. Of the last message an equal one further
-    on is another: what comes between was edited away.
+    An answer is recognized by the question before it. For the last message, an equal one
+    further on does not count: the messages between were edited away.
     """
     end = begin + 1 if only_there or message.role == "assistant" else len(stored)
     for place in range(max(begin, 0), min(end, len(stored))):
@@ -162,7 +162,7 @@ def _find(
 
 
 def _is_same(message: _Message, stored: UIMessage) -> bool:
-    """Whether a message says what the session's does; answers are the session's own."""
+    """Whether a message equals the session's; answers always do, they are the session's own."""
     if message.role != stored.role:
         return False
     return message.role == "assistant" or [
@@ -190,7 +190,7 @@ def _new_id(role: str, seed: str, parts: object) -> str:
 
 
 def _said(message: _Message) -> Iterator[Mapping[str, object]]:
-    """Yield the parts of what a person wrote: text, then files."""
+    """Yield the parts of a person's message: text, then files."""
     parts = [_part_decoder.decode(raw) for raw in message.parts or ()]
     texts = [part.text for part in parts if part.type == "text" and part.text]
     for text in texts or ([message.content] if message.content else []):
@@ -212,9 +212,9 @@ def _media_type(url: str) -> str:
 
 
 def _answers(message: _Message, stored: UIMessage | None) -> Iterator[Mapping[str, object]]:
-    """Yield the calls of an answer that have results, as the session has them.
+    """Yield the calls of an answer that have results, as parts of the session's message.
 
-    The rest of it is the session's own; nothing else that a client says of it counts.
+    The rest of the answer is the session's own, and the client's copy of it is ignored.
     """
     types = {} if stored is None else _call_types(stored)
     parts = [_part_decoder.decode(raw) for raw in message.parts or ()]

@@ -1,9 +1,9 @@
-"""Chunks that each major version of the AI SDK accepts, and substitutes for the rest.
+"""The chunks that each major version of the AI SDK accepts, and replacements for the others.
 
 One chunk of an unknown type, or with an unknown enum value, stops a client of any version.
-The log holds the richest form; a client gets what its level accepts. Levels are 5, 6 and 7,
-and 8 for what not every 7.x accepts: a bare `v=7` may be 7.0.0, which knows neither
-`steering-message` (7.0.78) nor the finish reason `interrupted` (7.0.149).
+The log holds the richest form; a client gets the form that its level accepts. Levels are 5, 6
+and 7, and 8 for chunks that not every 7.x accepts: a bare `v=7` may be 7.0.0, which knows
+neither `steering-message` (7.0.78) nor the finish reason `interrupted` (7.0.149).
 
 Source: `uiMessageChunkSchema` of ai 5.0.277, 6.0.326, 7.0.0, 7.0.77 and 7.0.173. Unknown
 *fields* are tolerated since 5.0.217, 6.0.231 and 7.0.32.
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 LOWEST_LEVEL: Final = 5
 HIGHEST_LEVEL: Final = 7
 BEYOND_LEVELS: Final = 8
-"""The level of what no level is sure to accept."""
+"""The level of chunks that no level is sure to accept."""
 
 _TYPE_SINCE: Final[dict[type[Chunk], int]] = {
     ToolApprovalRequestChunk: 6,
@@ -50,14 +50,14 @@ _TYPE_SINCE: Final[dict[type[Chunk], int]] = {
     ResetStepChunk: 7,
     SteeringMessageChunk: BEYOND_LEVELS,
 }
-"""The first level that knows a type; 5 for those that are not listed."""
+"""Type -> the first level that knows it; 5 if it is not listed."""
 
 _EVERYWHERE: Final = frozenset(KNOWN_CHUNKS.values()) - _TYPE_SINCE.keys() - {FinishChunk}
-"""The types that every level knows, whatever they hold: nearly all chunks there are."""
+"""The types that every level knows in every form: nearly all chunks."""
 
 _REASON_SINCE: Final[dict[FinishReason | UnsetType, int]] = {
     "interrupted": BEYOND_LEVELS,
-    # Only ai 5 knows it.
+    # Only ai 5 knows this one.
     "unknown": BEYOND_LEVELS,
 }
 
@@ -69,15 +69,15 @@ def _reason_as_other(chunk: FinishChunk) -> FinishChunk:
 _OLDER_FORM: Final[dict[type[AnyChunk], Callable[[Any], Chunk]]] = {
     FinishChunk: _reason_as_other,
 }
-"""Substitutes for a level that does not know the chunk; types not listed are left out.
+"""Type -> its form for a level that does not know it; types that are not listed are left out.
 
-`tool-output-denied` is, too: a `tool-output-error` would do for ai 5, had it not to say whether
-the call is dynamic, which the chunk does not tell and without which ai 5 fails.
+`tool-output-denied` is left out, too: in ai 5 a `tool-output-error` could replace it, but must
+say whether the call is dynamic, which this chunk does not say.
 """
 
 
 def level_of(chunk: AnyChunk) -> int:
-    """Return the lowest level that accepts the chunk, as all above it do."""
+    """Return the lowest level that accepts the chunk; all higher ones do, too."""
     if isinstance(chunk, OpaqueChunk):
         return LOWEST_LEVEL if chunk.is_data else BEYOND_LEVELS
     if isinstance(chunk, FinishChunk):
@@ -95,7 +95,7 @@ def level_of_chunks(chunks: Iterable[AnyChunk]) -> int:
 
 
 def accept(chunk: AnyChunk, level: int) -> AnyChunk | None:
-    """Return what a client of `level` gets for a chunk, or None for nothing."""
+    """Return the form of a chunk that a client of `level` gets; None if it gets none."""
     if level_of(chunk) <= level:
         return chunk
     older_form = _OLDER_FORM.get(type(chunk))

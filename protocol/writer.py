@@ -1,4 +1,4 @@
-"""One run's order of chunks: what may come next, and what an end has to close."""
+"""Checks the order of one run's chunks, and writes the chunks that end it."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class ChunkWriter:
 
     Args:
         message_id: the message that the run writes.
-        base: for a run that continues a message, that message as it was before: its tool
-            calls may get their results now. A call that a person has allowed is taken to
-            have begun with the run's `start`.
+        base: if the run continues a message: that message before the run. Its tool calls may
+            get their results now. A call that a person has approved counts as begun with the
+            run's `start`.
     """
 
     __slots__ = ("_allowed", "_message_id", "_phase", "_slots", "_step", "_waiting")
@@ -62,7 +62,7 @@ class ChunkWriter:
         self._phase = Phase.UNSTARTED
         self._step = 0
         self._slots: dict[Slot, dict[str, _Entry]] = {slot: {} for slot in Slot}
-        # Without a result yet, by id.
+        # Approved calls without a result yet, by id.
         self._allowed: dict[str, ToolPart] = {}
         self._waiting = Waiting()
         for part in () if base is None else base.readable_parts():
@@ -78,10 +78,10 @@ class ChunkWriter:
     def resume_from(
         cls, chunks: Iterable[AnyChunk], message_id: str, base: UIMessage | None = None
     ) -> ChunkWriter:
-        """Rebuild the writer of a run from all the chunks that its log holds.
+        """Rebuild the writer of a run from all its chunks in the log.
 
         Raises:
-            IllegalChunkError: they were not written by a `ChunkWriter`.
+            IllegalChunkError: a `ChunkWriter` did not write them.
         """
         writer = cls(message_id, base)
         for chunk in chunks:
@@ -95,7 +95,7 @@ class ChunkWriter:
 
     @property
     def ended(self) -> bool:
-        """Whether `finish` was written; nothing is legal after it."""
+        """Whether `finish` was written; no chunk is legal after it."""
         return self._phase is Phase.ENDED
 
     @property
@@ -107,7 +107,7 @@ class ChunkWriter:
         """Take the run's next chunk.
 
         Raises:
-            IllegalChunkError: it is not allowed here, and is as if it had not been written.
+            IllegalChunkError: it is illegal here; the writer's state is unchanged.
         """
         kind = type(chunk)
         turn = TURNS.get(kind)
@@ -127,14 +127,14 @@ class ChunkWriter:
                 self._allowed.pop(chunk.tool_call_id, None)  # type: ignore[union-attr]
 
     def admit(self, chunk: AnyChunk) -> list[AnyChunk]:
-        """Take an agent's next chunk, and return what is to be sent for it.
+        """Take an agent's next chunk, and return the chunks to send for it.
 
-        That is the chunk, after the ends that the agent left out before it (the end of a
-        step, or another attempt at it, closes its parts). A result says whether its call is
-        dynamic: ai 5 finds the call by that.
+        Ends that the agent left out come first: the end of a step, or another attempt at it,
+        closes its parts. A result gets the flag whether its call is dynamic: ai 5 needs it to
+        find the call.
 
         Raises:
-            IllegalChunkError: it is not allowed here; nothing was taken.
+            IllegalChunkError: it is illegal here; the writer's state is unchanged.
         """
         kind = type(chunk)
         if kind not in _COMPLETED:
@@ -142,7 +142,7 @@ class ChunkWriter:
             return [chunk]
         chunks: list[AnyChunk] = []
         if kind is ResetStepChunk and self._slots[Slot.STEP]:
-            # For clients that do not know it, and keep showing these parts.
+            # For clients that do not know `reset-step` and keep these parts.
             chunks += self._closings(CLOSED_AT_THE_END, "the step was begun again")
         elif self._phase is Phase.RUNNING:
             chunks += self._closings(_forbidden_by(kind), "the step ended")
@@ -154,13 +154,12 @@ class ChunkWriter:
     def finish(
         self, reason: FinishReason | None = None, metadata: Json | None = None
     ) -> list[AnyChunk]:
-        """Write the end of a run that ends by itself, and return its chunks.
+        """Write the end of a run that completed, and return its chunks.
 
-        What is open is closed first, as in every end; `start` comes before that if it was
-        never written.
+        As in every end, `start` is written first if it is missing, and open parts are closed.
 
         Raises:
-            LocalProtocolError: the run has its finish.
+            LocalProtocolError: `finish` was written before.
         """
         finish = FinishChunk(
             finish_reason=UNSET if reason is None else reason,
@@ -173,14 +172,14 @@ class ChunkWriter:
     ) -> list[AnyChunk]:
         """Write the end of a run that a person stopped, and return its chunks.
 
-        After its `abort` stands a `finish` without a reason: clients of some versions wait
-        for one, and `interrupted` is unknown to most.
+        A `finish` without a reason follows `abort`: clients of some versions wait for one,
+        and most do not know `interrupted`.
 
         Args:
-            cut: decides over the calls that have no result.
+            cut: returns the error of a call without a result; None: it still waits.
 
         Raises:
-            LocalProtocolError: the run has its finish.
+            LocalProtocolError: `finish` was written before.
         """
         abort = AbortChunk(reason=UNSET if reason is None else reason)
         return self._end("the run was stopped", [abort], FinishChunk(), cut)
@@ -196,10 +195,10 @@ class ChunkWriter:
         Clients read nothing after `error`, so the metadata comes before it.
 
         Args:
-            cut: decides over the calls that have no result.
+            cut: returns the error of a call without a result; None: it still waits.
 
         Raises:
-            LocalProtocolError: the run has its finish.
+            LocalProtocolError: `finish` was written before.
         """
         last: list[AnyChunk] = [ErrorChunk(error_text=error_text)]
         if metadata is not None:
@@ -290,12 +289,12 @@ class ChunkWriter:
 
 
 class _Entry(Struct):
-    """An item that is there.
+    """An item of the stream.
 
     Attributes:
-        step: the step that brought it.
-        chunks: for what is open, the chunks that it consists of.
-        dynamic: for a call, whether its tool is dynamic.
+        step: the step that added it.
+        chunks: of an open item: its chunks so far.
+        dynamic: of a call: whether its tool is dynamic.
     """
 
     step: int
@@ -308,10 +307,10 @@ _NEED_OPEN: Final = (Effect.EXTENDS, Effect.CLOSES)
 
 
 def _forget_metadata(end: AnyChunk) -> AnyChunk:
-    """Take a cut part's metadata away.
+    """Remove a cut part's metadata.
 
-    It names the part at its provider, who does not keep what was never finished: a later
-    request that refers to it is refused.
+    It names the part at the provider, which does not keep unfinished parts: a later request
+    with that reference would be refused.
     """
     if isinstance(end, TextEndChunk | ReasoningEndChunk | ToolInputErrorChunk):
         return msgspec.structs.replace(end, provider_metadata=Raw(b"{}"))
@@ -328,7 +327,7 @@ def _refuse(chunk: AnyChunk, why: str) -> NoReturn:
 
 
 def _interrupted(call: ToolPart) -> ToolOutputErrorChunk:
-    """Say of an allowed call that it was cut: what has begun is never executed again."""
+    """Close an approved call as cut: a call that has begun is never executed again."""
     return ToolOutputErrorChunk(
         tool_call_id=call.tool_call_id,
         error_text=INTERRUPTED_CALL,
@@ -345,7 +344,7 @@ def _reasoning_end(key: str, entry: _Entry, cut_text: str) -> ReasoningEndChunk:
 
 
 def _input_error(key: str, entry: _Entry, cut_text: str) -> ToolInputErrorChunk:
-    """Close a tool input that will not be complete, with what arrived of it."""
+    """Close an incomplete tool input, with the text that has arrived."""
     start, *deltas = entry.chunks
     assert isinstance(start, ToolInputStartChunk)  # noqa: S101 - it is what opens one
     text = "".join([d.input_text_delta for d in deltas if isinstance(d, ToolInputDeltaChunk)])
@@ -378,11 +377,11 @@ def _forbidden_by(kind: type[AnyChunk]) -> list[Slot]:
 _RESULTS: Final = (ToolOutputAvailableChunk, ToolOutputErrorChunk)
 _FINAL: Final = frozenset(_RESULTS)
 _COMPLETED: Final = frozenset({*filter(_forbidden_by, MOVES), *_RESULTS, ResetStepChunk})
-"""Chunks of which agents leave something out."""
+"""Chunks that `admit` completes, because agents leave something out."""
 
 
 def _input_of(text: str, encoding: str | UnsetType) -> Json:
-    """Return a streamed input as JSON: parsed if clients read it, else its text as a string."""
+    """Return a streamed input as JSON: parsed if clients can read it, else as a string."""
     raw = text.encode()
     if encoding != "text":
         with suppress(*UNREADABLE, MalformedFrameError):

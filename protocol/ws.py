@@ -1,8 +1,8 @@
 """The frames of the AI SDK's `WebSocketChatTransport`.
 
-One connection carries many requests, each under an id that the client made up. A `send` or
-`resume` is answered by `start`, then `chunk` frames numbered from 0 without a hole, then
-`end` or `error`; or by `no-active`.
+One connection carries many requests, each with an id that the client chooses. A `send` or
+`resume` is answered by `start`, then `chunk` frames numbered from 0 without a gap, then `end`
+or `error`; or by `no-active`.
 
 Source: `WebSocketChatTransport` and `safeValidateWebSocketChatTransportRequest` in ai 7.0.173
 (`src/ui/websocket-chat-transport.ts`).
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class SendFrame(Struct, frozen=True, kw_only=True):
-    """A message for a chat. `chat` is as if it had come in a POST, and has an id.
+    """A message for a chat. `chat` is the request of a POST, and has an id.
 
-    `headers` are those that the application gave the transport; a browser cannot set any
-    on the connection itself.
+    `headers` are those that the application gave the transport: a browser cannot set any on
+    the connection itself.
     """
 
     request_id: str
@@ -38,10 +38,10 @@ class SendFrame(Struct, frozen=True, kw_only=True):
 
 
 class ResumeFrame(Struct, frozen=True, kw_only=True):
-    """A wish to join the chat's run under way.
+    """A request to resume the chat's open run.
 
-    `last_sequence` is the last chunk's number that this very request saw, or None; ai 7
-    never sets it. `body`: the application's fields, as a JSON object.
+    `last_sequence`: the number of the last chunk that this very request has seen, or None;
+    ai 7 never sets it. `body`: the application's fields, as a JSON object.
     """
 
     request_id: str
@@ -52,7 +52,7 @@ class ResumeFrame(Struct, frozen=True, kw_only=True):
 
 
 class AbortFrame(Struct, frozen=True, kw_only=True):
-    """The reader of a request is gone. Not always a person's stop."""
+    """A request's reader has left, which is not always a person's stop."""
 
     request_id: str
 
@@ -89,7 +89,7 @@ def decode_client_frame(data: bytes | str) -> ClientFrame:
     """Read a frame from a client.
 
     Raises:
-        MalformedFrameError: not JSON, of an unknown type, or not of its type's shape.
+        MalformedFrameError: it is not JSON, has an unknown type, or not its type's shape.
     """
     try:
         frame = _frame_decoder.decode(well_formed(data.encode() if isinstance(data, str) else data))
@@ -122,7 +122,7 @@ def _request_fields(frame: _Send) -> Fields:
 
 
 def start_frame(request_id: str) -> bytes:
-    """Make the frame that says that a run was found; chunks follow."""
+    """Make the frame that begins an answer; chunks follow."""
     return _frame("start", request_id)
 
 
@@ -130,10 +130,10 @@ def chunk_frames(request_id: str, batch: ChunkBatch, level: int, sequence: int) 
     """Make a frame for each chunk of a batch that a client of `level` accepts.
 
     Args:
-        request_id: the request that is answered.
+        request_id: the request to answer.
         batch: the chunks.
-        level: the client's.
-        sequence: of the first frame: 0, then what the frames so far add up to.
+        level: the client's level.
+        sequence: the number of the first frame: the count of the request's frames so far.
     """
     head = b'{"type":"chunk","requestId":%b,"sequence":' % msgspec.json.encode(request_id)
     return [
@@ -153,7 +153,7 @@ def error_frame(request_id: str, error_text: str) -> bytes:
 
 
 def no_active_frame(request_id: str) -> bytes:
-    """Make the frame that says that no run is under way."""
+    """Make the frame for a chat without an open run."""
     return _frame("no-active", request_id)
 
 
