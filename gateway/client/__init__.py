@@ -6,9 +6,9 @@
         async with client.run("chat-7", key="job-1", text="How do rivers move?") as run:
             await run.text("Slowly.")
 
-`MidstreamSync` is the same without `async` and `await`. Needs the extra `client`
-and nothing of the server; only the standard library, msgspec and the HTTP library are imported,
-the last one when a client is opened.
+`MidstreamSync` is the same without `async` and `await`. The client needs the extra `client` and
+nothing of the server. It imports only the standard library, msgspec and, when a client is opened,
+the HTTP library.
 """
 
 from __future__ import annotations

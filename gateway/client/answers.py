@@ -1,8 +1,8 @@
-"""Meaning of an answer: a gateway's, a refusal, or another server at the address.
+"""Interprets answers: from a gateway, from a server in front of it, or from something else.
 
-Sans-IO. A load balancer in front of a gateway answers with pages of its own while the gateway is
-down. At an address where no gateway has ever answered, the same pages mean a wrong address, unless
-their status means "later".
+Sans-IO. A load balancer in front of a gateway answers with pages of its own while the gateway
+is away. At an address where no gateway has ever answered, such a page means that the address
+is wrong, unless its status says "later".
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _LATER: Final = frozenset({408, 429, 500, 502, 503, 504, *range(520, 528)})
 """Statuses of a proxy whose gateway is down; 520 and up are Cloudflare's."""
 
 _BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""TLS errors of a lost connection; the others mean a wrong address."""
+"""TLS errors of a connection that was cut; other TLS errors mean a wrong address."""
 
 _NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Head:
-    """Status and headers of an answer."""
+    """The status of an answer, and the headers that matter here."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
@@ -40,11 +40,11 @@ class Head:
 
     @property
     def is_json(self) -> bool:
-        """Whether a gateway could have sent it: all that it answers to this client is JSON."""
+        """Whether the answer is JSON, as every answer of a gateway to this client is."""
         return self.media_type == "application/json"
 
     def is_away(self, *, known: bool) -> bool:
-        """Whether a proxy answers so while its gateway is down.
+        """Whether a server in front of a gateway may answer like this while the gateway is away.
 
         Args:
             known: a gateway has answered at this address before.
@@ -52,13 +52,13 @@ class Head:
         return self.status in _LATER or (known and (self.status < 400 or self.status == 404))
 
     def __str__(self) -> str:
-        """Return a description of it, for a sentence."""
+        """Describe the answer, for a sentence."""
         what = f"the status {self.status}"
         return f"{what} and {self.media_type}" if self.media_type else what
 
 
 def read_answer(body: bytes, kind: type[T]) -> T | None:
-    """Return the body of a 200; None if it is not one of a gateway."""
+    """Decode the body of a 200; None if it is not a gateway's."""
     try:
         return msgspec.json.decode(body, type=kind)
     except UNREADABLE:
@@ -66,7 +66,7 @@ def read_answer(body: bytes, kind: type[T]) -> T | None:
 
 
 def read_refusal(head: Head, body: bytes) -> RefusedError | None:
-    """Return the error in a body; None if it is not one of a gateway."""
+    """Decode the error in a body; None if it is not a gateway's."""
     try:
         error: dict[str, Any] = msgspec.json.decode(body, type=dict[str, dict[str, Any]])["error"]
     except (*UNREADABLE, KeyError):
@@ -78,7 +78,7 @@ def read_refusal(head: Head, body: bytes) -> RefusedError | None:
 
 
 def refusal_of_none(head: Head) -> RefusedError:
-    """Return the error of a request that a server in front of the gateway refuses."""
+    """Make the error of a request that a server in front of the gateway refuses."""
     return RefusedError(
         f"unable to write this run; the address answered with {head}",
         status=head.status,
@@ -88,7 +88,7 @@ def refusal_of_none(head: Head) -> RefusedError:
 
 
 def not_a_gateway(url: str, head: Head) -> NotAGatewayError:
-    """Return the error of an address where something else answers."""
+    """Make the error of an address where something else answers."""
     if 300 <= head.status < 400 and head.location:
         said = f"it redirects to {head.location}. Use the address that answers itself"
     else:
@@ -97,10 +97,13 @@ def not_a_gateway(url: str, head: Head) -> NotAGatewayError:
 
 
 def wrong_protocol(url: str, error: BaseException) -> NotAGatewayError | None:
-    """Return the error of an address that does not speak HTTP, or not this TLS.
+    """Make the error of an address that does not speak HTTP, or not this TLS.
 
     Args:
-        error: of the connection, from before an answer has begun.
+        error: the connection's error, before any answer.
+
+    Returns:
+        None if the connection was only lost.
     """
     cause: BaseException | None = error
     while cause is not None:

@@ -1,7 +1,7 @@
-"""One attempt at a run, beside the chunks that an earlier one has stored.
+"""Compares one attempt at a run with the chunks that earlier attempts have stored.
 
-Sans-IO. `replay`: the attempt writes the same from the beginning; stored chunks are compared, and
-not sent. `continue`: it continues where the stored chunks end.
+Sans-IO. `replay`: the attempt writes the same answer from its beginning; stored chunks are
+compared, and not sent. `continue`: the attempt resumes after the stored chunks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OnRetry = Literal["replay", "continue"]
 
 
 class Attempt:
-    """Makes a run's chunks, and tells which of them are new.
+    """Makes a run's chunks, and selects the new ones.
 
     Attributes:
         composer: for the run's methods.
@@ -39,7 +39,7 @@ class Attempt:
         base = None if claim.message is UNSET else UIMessage.parse(claim.message)
         stored = [decode(bytes(chunk)) for chunk in claim.chunks]
         self._prefix = claim.run_id[-6:]
-        # Each id has a chunk of its own at least: one that is made from here on is a new one.
+        # Each id has at least one chunk of its own, so an id from here on is not in use.
         self._numbers = count(len(stored) if on_retry == "continue" else 1)
         self.composer = Composer(claim.message_id, self.new_id, base)
         self._assembler = Assembler(claim.message_id, base)
@@ -52,14 +52,14 @@ class Attempt:
             self._repeated = len(self._stored)
 
     def new_id(self) -> str:
-        """Return the next id: the same ones, in order, in each attempt that replays."""
+        """Return the next id; attempts that replay get the same ids in the same order."""
         return f"{self._prefix}-{next(self._numbers)}"
 
     def say(self, chunks: Sequence[AnyChunk]) -> list[bytes]:
-        """Take the attempt's next chunks, and return those to send.
+        """Take the attempt's next chunks, and return the lines of those to send.
 
         Raises:
-            ReplayMismatchError: they differ from the stored ones.
+            ReplayMismatchError: a chunk differs from the stored one.
         """
         _, chunks = encode_readable(chunks)
         lines = list(map(encode, chunks))
@@ -72,7 +72,7 @@ class Attempt:
         return lines[len(known) :]
 
     def missing(self) -> ReplayMismatchError | None:
-        """Return the problem if the attempt ends now, before it has repeated all that is stored."""
+        """Return the error of an attempt that ends before all stored chunks were repeated."""
         if self._repeated < len(self._stored):
             return ReplayMismatchError(self._repeated + 1)
         return None

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 class Midstream:
-    """Writes runs into the sessions of a gateway: one for a process, used as `async with`.
+    """Writes runs into the sessions of a gateway. Make one a process, with `async with`.
 
     Args:
-        url: of a gateway, or of several over the same sessions, tried in turn.
-        key: an agent key of theirs; see `[agent_keys.NAME]` in docs/settings.md.
-        outage_limit_s: how long a request is retried while no gateway answers. A gateway ends
-            runs whose worker is silent for a lease, 8 s by default.
-        flush_interval_s: chunks within it go in one request; the first one at once.
+        url: the address of a gateway, or of several over one Redis, tried in turn.
+        key: an agent key; see `[agent_keys.NAME]` in docs/settings.md.
+        outage_limit_s: how long a request is retried while no gateway answers. A gateway
+            closes a run that is silent for a lease, 8 s by default.
+        flush_interval_s: chunks within this interval share a request; the first is sent at
+            once.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class Midstream:
         self._flush_interval_s = flush_interval_s
 
     async def open(self) -> Self:
-        """Open the client, for use without a block; `close` it at the end."""
+        """Open the client without a block. Call `close` at the end."""
         await self._gateways.open()
         return self
 
     async def close(self) -> None:
-        """Close its connections. Runs that were not left end when their lease runs out."""
+        """Close the connections. Runs whose block is still open end with their lease."""
         await self._gateways.close()
 
     async def __aenter__(self) -> Self:
@@ -73,24 +74,24 @@ class Midstream:
         on_error: OnError = "fail",
         on_active: OnActive = "refuse",
     ) -> Run:
-        """Return a run to write, in an `async with` block.
+        """Return a run to write, for an `async with` block, which opens it.
 
         Args:
             session_id: the AI SDK's chat id.
-            key: of the job: an attempt with the same key continues the same run. Its
-                characters are those of ids.
+            key: the job's key: an attempt with the same key takes over the same run. It has
+                the characters of ids.
             text: the user's message as text, or
-            message: their message, a UIMessage; or an assistant's whose tools were answered.
-            user: the `sub` of the user's tokens. None: the owner of a session that exists.
+            message: as a UIMessage; or an assistant's message with the results of its tools.
+            user: the user's `sub`. None: the owner of the session, which must exist.
             agent: the agent's name, for clients to show.
-            on_retry: how an attempt proceeds after an earlier one that crashed. `replay`: it
-                writes the same again, and stored chunks are compared and not sent again.
-                `continue`: it reads `run.message`, and writes the rest.
-            on_error: the effect of an exception in the body, besides leaving it. `fail`: the run
-                ends with an error. `leave`: the run waits for the next attempt, until its lease
-                runs out.
-            on_active: if the session has another run under way: `refuse`
-                (`RefusedError`, code `run_active`) or `interrupt` it.
+            on_retry: how to retry after an earlier attempt crashed. `replay`: the body writes
+                the same answer again; stored chunks are compared, and not sent. `continue`:
+                the body reads `run.message`, and writes the rest.
+            on_error: the effect of an exception in the body, which propagates in any case.
+                `fail`: the run ends with an error. `leave`: the run waits for the next
+                attempt, until its lease ends.
+            on_active: the effect of another open run in the session: `refuse` this one
+                (`RefusedError`, code `run_active`), or `interrupt` the other.
         """
         if (text is None) == (message is None):
             raise ValueError("a run answers either a text or a message")

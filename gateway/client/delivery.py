@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 MAX_BATCH_CHUNKS: Final = 5_000
-"""Largest request; a single chunk may be larger, up to the gateway's limit."""
+"""Size limit of one request; a single chunk may be larger, up to the gateway's limit."""
 
 MAX_PENDING_BYTES: Final = 1024 * 1024
-"""Most unsent bytes before a run's methods wait."""
+"""Unsent bytes from which on a run's methods wait."""
 
 ABANDON_LIMIT_S: Final = 5.0
-"""Time limit for the end of a run that a gateway has refused to continue."""
+"""Time limit for ending a run after a gateway refused a request of it."""
 
 MIN_RENEWAL_S: Final = 0.25
-"""Pause after a renewal that the gateway did not hold."""
+"""Shortest time between two renewals that the gateway answers at once."""
 
 Outcome = Literal["finished", "stopped", "failed"]
 
 
 class Delivery:
-    """The delivery of one run to the gateway.
+    """Delivers one run's chunks to the gateway.
 
     Args:
         run_path: `/api/agent/runs/SESSION/RUN`.
-        on_over: called once, in this event loop, when nothing more can be written or a person
-            has stopped the run; `why` is set from then on.
+        on_over: called once, in this event loop, when the run takes no more chunks or a person
+            has stopped it; `why` is set before.
 
     Attributes:
         why: a `RunOver`, or the error that ended the delivery.
-        outcome: how the run has ended, once it has.
-        reasons: all values of `why` so far.
-        is_over: nothing more can be written. A stopped run takes the chunks from before.
+        outcome: the run's outcome, once it has ended.
+        reasons: all values that `why` has had.
+        is_over: the run takes no more chunks. A stopped run still takes those put in before.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Delivery:
         """Take chunks to send.
 
         Raises:
-            MidstreamError: one is larger than the gateway takes.
+            MidstreamError: a chunk is larger than the gateway accepts.
         """
         largest = max(map(len, lines), default=0)
         if largest > self._max_bytes:
@@ -116,22 +116,22 @@ class Delivery:
 
     @property
     def is_full(self) -> bool:
-        """Whether the writer should wait for `room`."""
+        """Whether the caller should wait for `room` before it puts in more."""
         return self._pending_bytes > MAX_PENDING_BYTES
 
     async def room(self) -> None:
-        """Wait for room, or for the end."""
+        """Wait until the queue is not full, or the delivery is over."""
         while self.is_full and self.why is None:
             await self._moved.wait()
 
     async def flush(self) -> None:
-        """Wait until all chunks are stored, or the run is over."""
+        """Wait until all chunks are stored, or the delivery is over."""
         while self._pending and not self.is_over:
             self._hurry.set()
             await self._moved.wait()
 
     async def leave(self) -> None:
-        """End the tasks; unsent chunks are dropped."""
+        """End the tasks and drop unsent chunks."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -146,7 +146,7 @@ class Delivery:
         metadata: object = None,
         error_text: str | None = None,
     ) -> None:
-        """Store the unsent chunks, then the run's end. `why` and `outcome` tell the result."""
+        """Store the unsent chunks, then the run's end; `why` and `outcome` tell the result."""
         await self.flush()
         if self.is_over:
             return
@@ -168,7 +168,7 @@ class Delivery:
             self._fail(error)
 
     async def abandon(self) -> None:
-        """End the run with its stored chunks after a refusal, if it can still be ended."""
+        """End the run after a refusal, with the stored chunks, if it can still be ended."""
         self._ending = "failed"
         target, body = f"{self._path}/end?fence={self._fence}", {"first": self._next}
         content = msgspec.json.encode({**body, "outcome": self._ending})
@@ -210,7 +210,7 @@ class Delivery:
             self._move()
 
     async def _append(self, batch: Sequence[bytes]) -> None:
-        """Store a batch, part of which may be stored already.
+        """Store a batch; a part of it may be stored already.
 
         Raises:
             MidstreamError.
@@ -246,26 +246,26 @@ class Delivery:
             if self.why is not None:
                 await asyncio.sleep(wait_s)  # a known stop is answered at once
             elif time.monotonic() - asked_at < MIN_RENEWAL_S:
-                await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds none
+                await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds no request
 
     def _look_at(self, answer: Stored) -> None:
         if answer.stopped_by is not None:
             self.stop()
 
     def stop(self) -> None:
-        """A person has stopped the run."""
+        """Note that a person has stopped the run."""
         if self.why is None:
             self._become(RunStopped("a person stopped the run"))
 
     def _fail(self, error: MidstreamError) -> None:
-        """Nothing more can be written."""
+        """End the delivery with an error."""
         if self.is_over or self._is_own_end(error):
             return
         self.is_over = True
         self._become(self._meaning(error))
 
     def _is_own_end(self, error: MidstreamError) -> bool:
-        """Whether the keeper has learned of our own end before its response arrived."""
+        """Whether a `run_ended` of the keeper reports our own end, whose answer is under way."""
         return (
             self._ending is not None
             and isinstance(error, RefusedError)

@@ -1,16 +1,16 @@
-"""Exceptions that end the body of a run, and exceptions that leave it.
+"""Exceptions that end the body of a run, and those that propagate from its block.
 
-RunOver                 raised in the body, and caught by the block: nothing is left to write
+RunOver                 raised in the body, and swallowed by the block: the run takes no more
   RunStopped            a person stopped the run
-  FencedError           a later attempt with the same key has the run
+  FencedError           a later attempt with the same key has taken the run over
   RunSkipped            the run had ended before
-MidstreamError          leaves the block
-  UnavailableError      no gateway answered within the limit
+MidstreamError          propagates from the block
+  UnavailableError      no gateway answered for too long
   NotAGatewayError      something else answers at the address
-  RefusedError          a request was refused; `.code` is of docs/errors.md
-  RunEndedError         a gateway ended the run, whose lease ran out
-  ReplayMismatchError   a repeated attempt wrote something else than the first
-RunError                raised by the body itself: its text is shown. So is that of a ToolError
+  RefusedError          a request was refused; docs/errors.md lists its `.code`
+  RunEndedError         a gateway closed the run because its lease ended
+  ReplayMismatchError   a repeated attempt differs from the first
+RunError                raised by the body itself: its text is shown, like that of a ToolError
                         (`midstream.answer`) in a tool's block
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunOver(Exception):
-    """Nothing is left to write. Let it pass: the block around the body catches it."""
+    """The run takes no more chunks. Do not catch this: the block around the body does."""
 
 
 class RunStopped(RunOver):
@@ -31,7 +31,7 @@ class RunStopped(RunOver):
 
 
 class FencedError(RunOver):
-    """A later attempt with the same key has claimed the run."""
+    """A later attempt with the same key has taken the run over."""
 
 
 class RunSkipped(RunOver):
@@ -39,7 +39,7 @@ class RunSkipped(RunOver):
 
 
 class MidstreamError(Exception):
-    """A run could not be written; `message` tells why."""
+    """A run could not be written; `message` gives the reason."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -47,14 +47,14 @@ class MidstreamError(Exception):
 
 
 class UnavailableError(MidstreamError):
-    """No gateway answered within `outage_limit_s`. The last request may have been stored."""
+    """No gateway answered within `outage_limit_s`. The last request may have been applied."""
 
 
 class NotAGatewayError(MidstreamError):
-    """Something else answers at the address: raised at once, without retries.
+    """Something else answers at the address: raised at once, without a retry.
 
-    A server that only hangs up is tried a few times (see `hangups`). An address at which a gateway
-    has answered before is retried: a load balancer answers there meanwhile.
+    An address that only hangs up is tried a few times first (see `hangups`). An address at
+    which a gateway has answered before is retried: a load balancer may answer there meanwhile.
     """
 
 
@@ -62,9 +62,9 @@ class RefusedError(MidstreamError):
     """A gateway refused a request.
 
     Attributes:
-        status: of HTTP.
-        code: of docs/errors.md.
-        details: more facts, by name.
+        status: the HTTP status.
+        code: the error code; see docs/errors.md.
+        details: the error's further fields, by name.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class RefusedError(MidstreamError):
 
 
 class RunEndedError(MidstreamError):
-    """The run was ended while it was written: this process was silent for a lease.
+    """A gateway closed the run while it was written: this process was silent for a lease.
 
     Attributes:
-        outcome: `interrupted`, as a rule.
+        outcome: mostly `interrupted`.
     """
 
     def __init__(self, outcome: str) -> None:
@@ -89,7 +89,7 @@ class RunEndedError(MidstreamError):
 
 
 class ReplayMismatchError(MidstreamError):
-    """A repeated attempt did not repeat the stored chunks."""
+    """A repeated attempt differs from the stored chunks."""
 
     def __init__(self, sequence: int) -> None:
         super().__init__(
@@ -100,4 +100,4 @@ class ReplayMismatchError(MidstreamError):
 
 
 class RunError(Exception):
-    """Raised in a body: the run fails with this text, which people read."""
+    """Fails the run with this text, which people read; raise it in the body."""

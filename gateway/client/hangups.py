@@ -1,9 +1,9 @@
-"""Addresses that hang up on requests without a response.
+"""Detects a wrong address by its hang-ups.
 
-Two kinds do so. A server of another protocol: Redis and PostgreSQL hang up on HTTP, and a TLS
-server on a request without TLS. And a forwarder (HAProxy, nginx, socat, a container's port) while
-the gateway behind it is down. The forwarder also hangs up on a silent connection; the server waits
-for its first bytes.
+Two kinds of address hang up on a request without an answer. One is a server of another protocol:
+Redis and PostgreSQL hang up on HTTP, a TLS server on a request without TLS. The other is a
+forwarder (HAProxy, nginx, socat, a container's port) whose gateway is away. A silent connection
+tells them apart: the forwarder closes it, too; the server keeps it open and waits for a request.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from urllib.parse import urlsplit
 from midstream.client.errors import NotAGatewayError
 
 TRIES: Final = 3
-"""Hang-ups in a row after which an address is probed."""
+"""Hang-ups in a row before an address is probed."""
 
 SILENCE_S: Final = 1.0
-"""How long a silent connection must stay open.
+"""Time that a silent connection must stay open.
 
-A hang-up within half of it counts: a forwarder that waits for its gateway first takes as long
-without a request."""
+Only a hang-up within half of it counts. A forwarder that first waits for its gateway hangs up
+later than that, and would keep a silent connection open as long."""
 
 CONNECT_LIMIT_S: Final = 5.0
 
 
 class Hangups:
-    """Counts the hang-ups of one request and its retries."""
+    """Counts the hang-ups of one request's retries."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     async def look_at(self, url: str, *, asked_at: float) -> NotAGatewayError | None:
-        """Count one, of a connection that was open; return its meaning once that is certain.
+        """Count a hang-up of an open connection; return an error once the address is wrong.
 
         Args:
-            asked_at: monotonic, when the request began.
+            asked_at: when the request began, by the monotonic clock, in seconds.
         """
         if time.monotonic() - asked_at > SILENCE_S / 2:
             self.forget(url)
@@ -55,7 +55,7 @@ class Hangups:
         return None
 
     def forget(self, url: str) -> None:
-        """Reset the count: the address has responded otherwise."""
+        """Count from zero: the address has not hung up this time."""
         self._counts.pop(url, None)
 
 
@@ -81,7 +81,7 @@ async def _waits_to_be_told(url: str) -> bool:
 
 
 def _any_tls() -> ssl.SSLContext:
-    """Return a context for a connection that carries no data: it verifies no certificate."""
+    """Return a context without verification, for a connection that carries no data."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,8 +1,8 @@
-"""An event loop in a thread, for code without one, or with one of its own.
+"""An event loop in a thread, for callers without one, or with another one.
 
-The thread begins with the first call: a client that is opened at import and used after a
-`fork` has no thread to lose. What a child inherits of its parent's is never touched there:
-its sockets, and the poller that both processes share, are the parent's.
+The thread starts with the first call, so a client that is opened at import and used after a
+`fork` has no thread to lose. A child never touches what it inherits: the sockets, and the poller
+that both processes share, belong to the parent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LoopThread:
     """Runs coroutines for other threads, until it is stopped.
 
     Attributes:
-        inherited: it belongs to the parent process, and does nothing here.
+        inherited: it belongs to this process's parent, and does nothing here.
     """
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class LoopThread:
         tell_at_fork(self)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there, and wait for it.
+        """Run a coroutine in the thread, and wait for it.
 
-        An interrupt of the wait cancels it, and waits for its end; bounded.
+        An interrupt of the wait cancels the coroutine and waits for its end, with a limit.
 
         Raises:
-            RuntimeError: it was stopped, or is another process's.
+            RuntimeError: the thread was stopped, or belongs to another process.
         """
         ended = threading.Event()
         tasks: list[asyncio.Task[T]] = []
@@ -80,16 +80,16 @@ class LoopThread:
 
     @property
     def begun(self) -> bool:
-        """Whether there has been a call."""
+        """Whether the thread has started."""
         return self._loop is not None
 
     def after_fork(self) -> None:
-        """Leave it to the parent."""
+        """Leave the thread to the parent."""
         self.inherited = True
         leave_to_parent(self)
 
     def stop(self) -> None:
-        """Cancel what still runs there, and end the thread."""
+        """Cancel all running coroutines, and end the thread."""
         with self._lock:
             self._closed = True
             loop, stopping = self._loop, self._stopping
@@ -100,7 +100,7 @@ class LoopThread:
             self._thread.join()
 
     def _schedule(self, callback: Callable[[], None]) -> None:
-        """Run a callback there: for each one scheduled before the stop, it is run before it."""
+        """Run a callback in the thread; one that is scheduled before the stop runs before it."""
         if self.inherited:
             raise RuntimeError(
                 "unable to go on here; this run belongs to the process that opened it. Open "
@@ -118,7 +118,7 @@ class LoopThread:
         begun = threading.Event()
 
         def serve() -> None:
-            with asyncio.Runner() as runner:  # its end cancels what still runs
+            with asyncio.Runner() as runner:  # its end cancels running tasks
                 runner.run(self._serve(begun))
 
         self._thread = threading.Thread(target=serve, name="midstream client", daemon=True)
@@ -132,20 +132,20 @@ class LoopThread:
 
 
 class Inherited(Protocol):
-    """Objects that a child process must not use as they are."""
+    """An object that a child of this process must not use unchanged."""
 
     def after_fork(self) -> None:
-        """Called in the child, before anything else runs there."""
+        """React to the fork; called in the child before any other code."""
         ...
 
 
 def tell_at_fork(thing: Inherited) -> None:
-    """Call it at each `fork`, for as long as it lives."""
+    """Call the object's `after_fork` at each `fork`, as long as the object lives."""
     _told.add(thing)
 
 
 def leave_to_parent(thing: object) -> None:
-    """Keep a loop for good in a child: freeing it would close its sockets and its poller."""
+    """Keep an object for good, in a child: freeing a loop closes its sockets and its poller."""
     _of_parents.append(thing)
 
 

@@ -1,4 +1,4 @@
-"""A run, for the worker that writes it."""
+"""A run in the hands of the worker that writes it."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
 OnError = Literal["fail", "leave"]
 
 CLAIM_WAIT_S: Final = 15.0
-"""A gateway holds a claim while a stopped run of the session ends."""
+"""Time that a gateway may hold a claim while it waits for the session's stopped run to end."""
 
 CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
 
 
 class Run(Answer):
-    """One run: a block around its body, and one method for each kind of content.
+    """One run: an `async with` block, and one method for each kind of part.
 
-    Parts, steps and blocks open and close by themselves. Every method returns at once, unless
-    too much is unsent; sending continues in the background, and leaving the block waits for it.
+    Parts, steps and blocks open and close automatically. Every method returns at once, unless
+    too much is unsent. Chunks are sent in the background, and leaving the block waits until
+    they are stored.
 
-    When a person stops the run, or a later attempt claims it, the block is cancelled where it
-    waits, and the code after it runs: `outcome` tells. A run that had ended before this attempt
-    is skipped in the same way, at the first content that the body writes or waits for.
+    When a person stops the run, or a later attempt claims it, the block is cancelled at its
+    current `await`, and the code after it runs; `outcome` tells the cases apart. If the run had
+    ended before this attempt, the block is skipped at its first method call or `await`.
 
     Attributes:
-        outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once it has ended;
-            known at the beginning of the block for one that is skipped.
+        outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once the run has
+            ended; for a skipped run from the beginning of the block.
         messages: the conversation that the run answers, oldest first: UIMessages.
     """
 
@@ -61,7 +62,7 @@ class Run(Answer):
         on_error: OnError,
         flush_interval_s: float,
     ) -> None:
-        """Made by `Midstream.run`."""
+        """Use `Midstream.run` instead."""
         super().__init__()
         self.session_id = session_id
         self.outcome: str | None = None
@@ -90,20 +91,20 @@ class Run(Answer):
 
     @property
     def message_id(self) -> str:
-        """The id of the message that it writes."""
+        """The id of the message that the run writes."""
         return self._message_id
 
     @property
     def message(self) -> dict[str, Any]:
-        """The message that it writes, so far.
+        """The message that the run writes, so far: a UIMessage.
 
-        With `on_retry="continue"` it begins with the parts of an earlier attempt.
+        With `on_retry="continue"` it begins with the parts of earlier attempts.
         """
         return self._running.message()
 
     @property
     def is_open(self) -> bool:
-        """Whether it was claimed and has not ended."""
+        """Whether the run was claimed and has not ended."""
         return self._delivery is not None and self.outcome is None
 
     # -- the block ------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Run(Answer):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        """End the run, as the body ended."""
+        """End the run as its body ended; see `close`."""
         if self._soon is not None:
             self._soon.cancel()
         body, self._body = self._body, None
@@ -131,15 +132,16 @@ class Run(Answer):
             and body.uncancel() <= self._cancelling
             and isinstance(error, asyncio.CancelledError)
         ):
-            error = self._why  # our own cancellation; somebody else's is theirs
+            error = self._why  # our own cancellation; any other propagates
         return await self.close(error)
 
     async def open(self) -> None:
         """Open the run by its key, or take it over from an earlier attempt.
 
         Raises:
-            RefusedError: the session has another run under way, or another owner, …
-            NotAGatewayError, UnavailableError.
+            RefusedError: for example, the session has another open run or another owner.
+            NotAGatewayError: something else answers at the address.
+            UnavailableError: no gateway answered in time.
         """
         claim = await self._claim()
         self._id, self._message_id = claim.run_id, claim.message_id
@@ -163,7 +165,7 @@ class Run(Answer):
             self._delivery.stop()
 
     async def _claim(self) -> Claim:
-        """Claim. If the task is cancelled meanwhile, the run that was claimed is ended."""
+        """Claim the run. If the task is cancelled meanwhile, the claimed run is ended."""
         given_up = asyncio.Event()
         claiming = asyncio.create_task(
             self._gateways.post(
@@ -187,7 +189,7 @@ class Run(Answer):
             raise
 
     async def _withdraw(self, claiming: asyncio.Task[Claim]) -> None:
-        """End the run of an abandoned claim."""
+        """End the run of a claim that was cancelled, once the claim is answered."""
         with suppress(MidstreamError):  # there is none; or its lease runs out
             claim = await claiming
             if not claim.fence:
@@ -203,10 +205,10 @@ class Run(Answer):
         return f"/api/agent/runs/{quote(self.session_id, safe='')}/{claim.run_id}"
 
     async def close(self, error: BaseException | None) -> bool:
-        """End the run; return whether `error`, which ended the body, is to be swallowed.
+        """End the run; return whether to swallow `error`, the exception that ended the body.
 
         Raises:
-            MidstreamError: it could not be written.
+            MidstreamError: the run could not be written.
         """
         delivery = self._delivery
         if delivery is None:
@@ -227,7 +229,7 @@ class Run(Answer):
         return ours
 
     async def _end(self, delivery: Delivery, error: BaseException | None) -> None:
-        """Write the end for the body's outcome; bounded once the task is cancelled."""
+        """Write the end that fits the body's; within a limit once the task is cancelled."""
         ending = self._ending(delivery, error)
         if ending is None:
             return
@@ -241,7 +243,7 @@ class Run(Answer):
             raise
         finally:
             if cancelled:
-                await _within(task, END_LIMIT_S)  # else its lease runs out, and a gateway ends it
+                await _within(task, END_LIMIT_S)  # else its lease ends, and a gateway closes it
 
     def _ending(
         self, delivery: Delivery, error: BaseException | None
@@ -269,11 +271,11 @@ class Run(Answer):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether there is nothing left to write: stopped, fenced, ended or lost."""
+        """Whether the run takes no more chunks: it was stopped, fenced, ended or lost."""
         return self._why is not None
 
     async def stopped(self) -> None:
-        """Wait until there is nothing left to write. For other tasks: the body is cancelled."""
+        """Wait until the run takes no more chunks. For other tasks: the body is cancelled."""
         await self._stopping.wait()
 
     @property
@@ -281,7 +283,7 @@ class Run(Answer):
         return self._skipped if self._delivery is None else self._delivery.why
 
     def _interrupt(self) -> None:
-        """Cancel the body where it waits; it does wait, for this is called by other tasks."""
+        """Cancel the body at its `await`; other tasks call this, so the body does wait."""
         self._stopping.set()
         body = self._body
         if body is None or self._cancelled:
@@ -300,19 +302,19 @@ class Run(Answer):
     # -- inside ---------------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        """Wait until all content is stored, before a checkpoint, for example."""
+        """Wait until everything written so far is stored, for example before a checkpoint."""
         if self._delivery is not None:
             await self._delivery.flush()
         self._check()
 
     @property
     def composer(self) -> Composer:
-        """Makes chunks. Raises the exception that must end the body."""
+        """The maker of chunks. Raises the exception that is to end the body."""
         self._check()
         return self._running.composer
 
     async def emit(self, chunks: Sequence[AnyChunk]) -> None:
-        """Send what the composer has made."""
+        """Send chunks of the composer."""
         self._check()
         delivery = self._delivery
         if delivery is None:
@@ -323,11 +325,11 @@ class Run(Answer):
             self._check()
 
     def new_id(self) -> str:
-        """Return an id of the run's own, the same in each attempt that replays."""
+        """Return the run's next id; attempts that replay get the same ids in the same order."""
         return self._running.new_id()
 
     def give_up(self, last: ErrorChunk | AbortChunk) -> None:
-        """Raise a `RunError`: the body ends, and with it the run."""
+        """Raise a `RunError`, which ends the body and the run."""
         raise RunError(
             last.error_text if isinstance(last, ErrorChunk) else "The answer was cut short."
         )
@@ -344,7 +346,7 @@ class Run(Answer):
 
 
 async def _within(task: asyncio.Task[None], limit_s: float) -> None:
-    """Wait for a task, and cancel it after the limit."""
+    """Wait for a task, and cancel it after `limit_s`."""
     try:
         await asyncio.wait({task}, timeout=limit_s)
     finally:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class MidstreamSync:
     """`Midstream` for code that cannot `await`; any thread may use it.
 
-    It works where an event loop runs, too (a notebook, a view of an async framework): its
-    methods then block that loop for as long as they wait. One that was opened before a `fork`
-    is open in the child; a run belongs to the process that opened it.
+    In a thread with a running event loop (a notebook, an async view) its methods block that
+    loop while they wait. A client that was opened before a `fork` is open in the child; a run
+    belongs to the process that opened it.
 
-    A person's stop cannot interrupt the body of a run: it ends at the next content that the body
-    writes, and `run.is_stopped` tells in between.
+    A person's stop cannot interrupt the body of a run. The body ends at its next method call;
+    ask `run.is_stopped` between calls.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MidstreamSync:
         tell_at_fork(self)
 
     def after_fork(self) -> None:
-        """Begin anew in a child; connections stay with the parent."""
+        """Start afresh in a child; thread and connections belong to the parent."""
         self._lock = threading.Lock()
         leave_to_parent(self._client)
         self._client = self._make()
@@ -61,9 +61,9 @@ class MidstreamSync:
             self._thread = LoopThread()
 
     def open(self) -> Self:
-        """Open the client, for use without a block; `close` it at the end.
+        """Open the client without a block. Call `close` at the end.
 
-        Connections are made with the first run.
+        The first run makes the connections.
         """
         with self._lock:
             if self._thread is None:
@@ -71,7 +71,7 @@ class MidstreamSync:
         return self
 
     def close(self) -> None:
-        """Close its connections. Runs that were not left end when their lease runs out."""
+        """Close the connections. Runs whose block is still open end with their lease."""
         with self._lock:
             thread, client = self._thread, self._client
             self._thread = None
@@ -107,7 +107,7 @@ class MidstreamSync:
         on_error: OnError = "fail",
         on_active: OnActive = "refuse",
     ) -> SyncRun:
-        """Return a run to write, in a `with` block; the arguments are those of `Midstream.run`."""
+        """Return a run to write, for a `with` block; for the arguments see `Midstream.run`."""
         with self._lock:
             thread, client = self._thread, self._client
         if thread is None:
@@ -127,10 +127,10 @@ class MidstreamSync:
 
 
 class SyncRun:
-    """`Run`, whose methods block where those would wait."""
+    """`Run` without `await`: its methods block while those of `Run` wait."""
 
     def __init__(self, thread: LoopThread, client: Midstream, run: Run) -> None:
-        """Made by `MidstreamSync.run`."""
+        """Use `MidstreamSync.run` instead."""
         self._thread = thread
         self._client = client
         self._run = run
@@ -170,32 +170,32 @@ class SyncRun:
 
     @property
     def message_id(self) -> str:
-        """The id of the message that it writes."""
+        """The id of the message that the run writes."""
         return self._run.message_id
 
     @property
     def message(self) -> dict[str, Any]:
-        """The message that it writes, so far."""
+        """The message that the run writes, so far: a UIMessage."""
         return self._run.message
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The conversation that it answers."""
+        """The conversation that the run answers, oldest first: UIMessages."""
         return self._run.messages
 
     @property
     def outcome(self) -> str | None:
-        """How it has ended, once it has."""
+        """The run's outcome, once it has ended; see `Run`."""
         return self._run.outcome
 
     @property
     def is_stopped(self) -> bool:
-        """Whether there is nothing left to write."""
+        """Whether the run takes no more chunks."""
         return self._run.is_stopped
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the answer ends; see `Run`."""
+        """The answer's finish reason; see `Run`."""
         return self._run.finish_reason
 
     @finish_reason.setter
@@ -203,11 +203,11 @@ class SyncRun:
         self._run.finish_reason = reason
 
     def text(self, delta: str) -> None:
-        """Say more of the answer."""
+        """Append to the answer's text."""
         self._thread.call(self._run.text(delta))
 
     def reasoning(self, delta: str, *, provider_metadata: object = UNSET) -> None:
-        """Think aloud."""
+        """Append to the reasoning."""
         self._thread.call(self._run.reasoning(delta, provider_metadata=provider_metadata))
 
     def tool(
@@ -219,12 +219,12 @@ class SyncRun:
         title: str | None = None,
         dynamic: bool = False,
     ) -> SyncToolCall:
-        """Call a tool, and show its result; see `Run.tool`."""
+        """Write a tool call and its result; see `Run.tool`."""
         call = self._run.tool(name, tool_input, call_id=call_id, title=title, dynamic=dynamic)
         return SyncToolCall(self._thread, call)
 
     def source(self, url: str, title: str | None = None, *, source_id: str | None = None) -> None:
-        """Name a web page that the answer uses."""
+        """Write a web page that the answer uses."""
         self._thread.call(self._run.source(url, title, source_id=source_id))
 
     def document(
@@ -235,23 +235,23 @@ class SyncRun:
         filename: str | None = None,
         source_id: str | None = None,
     ) -> None:
-        """Name a document that the answer uses."""
+        """Write a document that the answer uses."""
         self._thread.call(
             self._run.document(title, media_type, filename=filename, source_id=source_id)
         )
 
     def file(self, url: str, media_type: str) -> None:
-        """Show a file."""
+        """Write a file."""
         self._thread.call(self._run.file(url, media_type))
 
     def data(
         self, name: str, value: object, *, part_id: str | None = None, transient: bool = False
     ) -> None:
-        """Send a `data-NAME` part; see `Run.data`."""
+        """Write a `data-NAME` part; see `Run.data`."""
         self._thread.call(self._run.data(name, value, part_id=part_id, transient=transient))
 
     def status(self, text: str) -> None:
-        """Show a status to the readers of the moment."""
+        """Write a progress note for present readers."""
         self._thread.call(self._run.status(text))
 
     def metadata(self, metadata: Mapping[str, object]) -> None:
@@ -263,16 +263,16 @@ class SyncRun:
         self._thread.call(self._run.step())
 
     def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> None:
-        """Send any chunk; see `Run.chunk`."""
+        """Write any chunk; see `Run.chunk`."""
         self._thread.call(self._run.chunk(chunk))
 
     def flush(self) -> None:
-        """Wait until all content is stored."""
+        """Wait until everything written so far is stored."""
         self._thread.call(self._run.flush())
 
 
 class SyncToolCall:
-    """`ToolCall`, whose methods block."""
+    """`ToolCall` without `await`: its methods block."""
 
     def __init__(self, thread: LoopThread, call: ToolCall) -> None:
         self.id = call.id
@@ -293,13 +293,13 @@ class SyncToolCall:
             self._thread.call(self._call.__aexit__(kind, error, traceback))
 
     def input(self, delta: str) -> None:
-        """Stream more of its input."""
+        """Append to the call's input."""
         self._thread.call(self._call.input(delta))
 
     def output(self, output: object, *, preliminary: bool = False) -> None:
-        """Give its result."""
+        """Write the call's result."""
         self._thread.call(self._call.output(output, preliminary=preliminary))
 
     def fail(self, error_text: str) -> None:
-        """Fail the call."""
+        """Write that the call failed."""
         self._thread.call(self._call.fail(error_text))

@@ -1,4 +1,4 @@
-"""Requests to the first gateway that answers. Every one can be retried unchanged."""
+"""Sends requests to the first gateway that answers. Each may be retried unchanged."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 10.0
-"""Limit beyond an intended hold: a gateway waits for Redis for half of it."""
+"""Limit of a request, beyond the time that it is held; a gateway waits half of it for Redis."""
 
 DELAYS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Delays between attempts. Never so long that a run's lease (8 s) is spent waiting."""
+"""Delays between attempts; short enough that a run's lease (8 s) does not end meanwhile."""
 
 END_LIMIT_S: Final = 5.0
-"""Limit on the last requests of a cancelled task: the canceller does not wait for ever."""
+"""Limit for the requests that a cancelled task must still send, so that its caller can end."""
 
 
 class Claim(Struct, kw_only=True, rename="camel"):
@@ -62,7 +62,7 @@ class Stored(Struct, kw_only=True, rename="camel"):
 
 
 class Gateways:
-    """One address or several, of gateways over the same sessions.
+    """One or more addresses of gateways over one Redis.
 
     Args:
         key: an agent key.
@@ -88,14 +88,14 @@ class Gateways:
         )
 
     async def open(self) -> None:
-        """Prepare connections; nothing is sent yet."""
+        """Make the HTTP client; nothing is sent yet."""
         async with self._opening:
             if self._http is None:
-                # It reads certificates, and the library: not on the event loop.
+                # It imports the library and reads certificates: not on the event loop.
                 self._http = await asyncio.to_thread(self._connect)
 
     async def close(self) -> None:
-        """Close every connection, after the last requests."""
+        """Close every connection, once the work of `see_through` has ended."""
         try:
             if self._late:
                 await asyncio.wait(self._late, timeout=END_LIMIT_S)
@@ -107,9 +107,9 @@ class Gateways:
                 await http.aclose()
 
     async def see_through(self, work: Coroutine[None, None, None]) -> None:
-        """Run work to its end, even if the calling task is cancelled.
+        """Do work that must be done even if its task is cancelled.
 
-        Waits for it for `END_LIMIT_S`; it continues in the background, until the client is closed.
+        Waits at most `END_LIMIT_S`; the work then continues until the client is closed.
         """
         task = asyncio.create_task(work, name="midstream see through")
         self._late.add(task)
@@ -127,18 +127,18 @@ class Gateways:
         limit_s: float | None = None,
         given_up: asyncio.Event | None = None,
     ) -> T:
-        """Send, with retries, until there is an answer; return it.
+        """Send a request, with retries, until it is answered; return the answer.
 
         Args:
             target: path and query.
-            kind: of the answer.
-            held_s: how long the gateway may hold it.
-            limit_s: instead of `outage_limit_s`.
-            given_up: set when the answer is no longer needed; the request is then retried only
-                if it may have arrived.
+            kind: the answer's type.
+            held_s: how long the gateway may hold the request.
+            limit_s: replaces `outage_limit_s`.
+            given_up: set when the caller no longer wants the answer. Then the request is
+                retried only if it may have arrived.
 
         Raises:
-            RefusedError: it cannot be served as it is.
+            RefusedError: the gateway refuses the request.
             NotAGatewayError: something else answers at the address.
             UnavailableError: no gateway answered in time.
         """
@@ -170,10 +170,10 @@ class Gateways:
     async def _suspect(
         self, at: int, error: httpx2.TransportError, hangups: Hangups, asked_at: float
     ) -> None:
-        """Judge the failure of an address at which no gateway has answered yet.
+        """Examine the failure of an address at which no gateway has answered yet.
 
         Raises:
-            NotAGatewayError: no gateway fails so.
+            NotAGatewayError: no gateway fails like this.
         """
         import httpx2
 
@@ -191,7 +191,7 @@ class Gateways:
     async def _send(
         self, url: str, content: bytes, user: str | None, held_s: float
     ) -> tuple[Head, bytes]:
-        """Send once; only a gateway's body is read."""
+        """Send once; the body is read only if a gateway may have sent it."""
         import httpx2
 
         if self._http is None:
@@ -208,10 +208,12 @@ class Gateways:
                 raise _AwayError("the answer broke off") from error
 
     def _answer(self, at: int, head: Head, body: bytes, kind: type[T]) -> T:
-        """Return a gateway's answer, or raise its error.
+        """Return a gateway's answer, or raise the error that it means.
 
         Raises:
-            _AwayError, RefusedError, NotAGatewayError.
+            _AwayError: the gateway is away.
+            RefusedError: the gateway, or a server in front of it, refuses the request.
+            NotAGatewayError: something else has answered.
         """
         if head.status == 200 and head.is_json:
             answer = read_answer(body, kind)
@@ -231,7 +233,7 @@ class Gateways:
 
 
 class _AwayError(Exception):
-    """The gateway cannot answer now; the text tells what answered instead."""
+    """The gateway cannot answer now; the text describes the answer that came instead."""
 
 
 def _reason_of(error: httpx2.TransportError) -> str:
