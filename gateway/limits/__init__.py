@@ -1,6 +1,6 @@
-"""Limits a caller, over all gateways: whose they are, what is taken of them, and what is held.
+"""Limits of callers, over all gateways.
 
-`policy` says which limits a caller has, `limiter` asks Redis (store/limits.py) and holds what is
-open, `settling` counts what ended runs have stored and used, `allowance` decides while Redis cannot
-be asked, `addresses` tells anonymous callers apart.
+`policy` lists a caller's limits, `limiter` asks Redis (store/limits.py) and holds places for open
+runs and streams, `settling` counts the bytes and tokens of ended runs, `allowance` decides while
+Redis is away, `addresses` identifies anonymous callers.
 """

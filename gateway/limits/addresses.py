@@ -1,7 +1,7 @@
-"""Which address a caller has: the peer's, or what a reverse proxy says of it.
+"""Finds a caller's address: the peer's, or the one that a reverse proxy reports.
 
-Anybody can write `x-forwarded-for`. Each proxy appends whom it was called by, so the entries
-from the end are believed for as long as proxies that the operator has named wrote them.
+Any client can send `x-forwarded-for`. Each proxy appends the address of its own caller. So the
+entries are read from the end, and believed as long as a proxy named by the operator wrote them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_ADDRESS: Final = "local"
-"""Callers over a Unix socket, all of them."""
+"""The address of all callers over a Unix socket."""
 
 
 class Addresses:
-    """Tells callers apart by their address.
+    """Finds the addresses by which callers are limited.
 
     Args:
         named_proxies: networks whose `x-forwarded-for` is believed.
@@ -36,10 +36,10 @@ class Addresses:
         self._has_warned = False
 
     def of(self, peer: str | None, forwarded_for: str | None) -> str:
-        """Return whose address counts: of IPv6 its site.
+        """Return the caller's address; for IPv6 its /64.
 
         Args:
-            peer: who has connected; None over a Unix socket.
+            peer: the connection's address; None over a Unix socket.
             forwarded_for: the header `x-forwarded-for`, several joined by commas.
         """
         if forwarded_for and not self._named and not self._has_warned:
@@ -68,13 +68,13 @@ class Addresses:
 
 
 def named_proxies(settings: ConnectionSettings) -> Iterable[str]:
-    """Return the proxies that an operator has named; the default names none in particular."""
+    """Return the proxies that an operator has named; the default setting names none."""
     named = settings.trusted_proxies
     return () if named == ConnectionSettings().trusted_proxies else named
 
 
 def _address_in(entry: str) -> str | None:
-    """Return the address of an entry, which may have a port; None if it is none."""
+    """Return the address in an entry, which may have a port; None if it has no address."""
     if entry.startswith("["):
         entry = entry[1:].partition("]")[0]
     elif entry.count(":") == 1:

@@ -1,4 +1,4 @@
-"""What one process allows by itself while Redis cannot be asked."""
+"""Limits that one process applies by itself while Redis is away."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_SCOPES: Final = 10_000
-"""Scopes remembered; beyond them the one that has been quiet for longest begins anew."""
+"""Scopes in memory; beyond them the least recently used one is forgotten."""
 
 
 class Pace:
-    """Sends at a pace: the generic cell rate algorithm.
+    """Limits the rate of sends, by the generic cell rate algorithm.
 
     Each send is due one interval after the one before; a burst may be ahead of that.
 
     Args:
-        per_minute, burst: both at least 1; `per_minute` may be a share of a whole one.
+        per_minute, burst: both at least 1; `per_minute` may be a process's share of a limit.
     """
 
     def __init__(self, per_minute: float, burst: int) -> None:
@@ -28,10 +28,10 @@ class Pace:
         self._due = float("-inf")
 
     def take(self, now: float) -> float:
-        """Take a send; return 0, or how many seconds until one can be taken.
+        """Take a send; return 0, or the seconds until one can be taken.
 
         Args:
-            now: in seconds; never less than the call before said.
+            now: in seconds; must not go back between calls.
         """
         due = max(self._due, now) + self._interval_s
         wait_s = due - self._tolerance_s - now
@@ -42,14 +42,14 @@ class Pace:
 
 
 class Allowance:
-    """One process's paces, by scope."""
+    """The rates of one process, by scope."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._paces: OrderedDict[str, Pace] = OrderedDict()
 
     def take_send(self, scope: str, per_minute: int, burst: int, gateways: int) -> float:
-        """Take a send of this process's share; return 0, or how many seconds to wait for it."""
+        """Take a send of this process's share; return 0, or the seconds to wait for one."""
         pace = self._paces.get(scope)
         if pace is None:
             pace = self._paces[scope] = Pace(per_minute / gateways, share(burst, gateways))
@@ -60,5 +60,5 @@ class Allowance:
 
 
 def share(limit: int, gateways: int) -> int:
-    """Return what one of so many gateways may allow of a limit."""
+    """Return one gateway's share of a limit."""
     return -(-limit // gateways)

@@ -1,4 +1,4 @@
-"""Asks Redis for all requests that wait, one round trip after the other, each of bounded time."""
+"""Asks Redis for all waiting requests, one round trip after the other, each with a time limit."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ANSWER_WAIT_S: Final = 0.05
-"""How long Redis may take: fifty times what it needs."""
+"""Time that Redis has to answer: fifty times what it needs."""
 
 AWAY_S: Final = 1.0
-"""How long Redis is not asked after it did not answer in time."""
+"""Time without questions after Redis did not answer in time."""
 
 MAX_ASKED: Final = 200
-"""Requests of one round trip."""
+"""Requests in one round trip."""
 
 LATE_S: Final = 0.01
-"""Turns of the event loop that take longer tell of a process that is behind, not of Redis."""
+"""Duration of an event loop's turn that shows that this process is behind, not Redis."""
 
 TURNS: Final = 5
-"""Of the event loop, in which an answer that has come is read."""
+"""Turns of the event loop within which an answer that has arrived is read."""
 
 MAX_WAITS: Final = 20
-"""Waits of a process that is behind: after a second it decides by itself as well."""
+"""Waits of a process that is behind; after them, a second, it decides by itself."""
 
 
 class Asking:
-    """One process's questions. `run` is its task."""
+    """The questions of one process. `run` is its task."""
 
     def __init__(
         self, counts: LimitCounts, lease_ms: int, *, wait_s: float = ANSWER_WAIT_S
@@ -49,7 +49,7 @@ class Asking:
         self._away_until = 0.0
 
     async def ask(self, wanted: Sequence[Take]) -> Sequence[Taken] | None:
-        """Take what a request needs, of all its scopes or of none; None if Redis is away."""
+        """Take a request's tokens, in all its scopes or in none; None if Redis is away."""
         if time.monotonic() < self._away_until:
             return None
         answer: asyncio.Future[Sequence[Taken] | None] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""What this process holds of callers' limits: said again in time, and given back at its end."""
+"""Holds this process's places in callers' limits: renewed while open, given back at the end."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ logger = logging.getLogger(__name__)
 
 LEASE_MS: Final = 30_000
 RENEW_S: Final = 10.0
-"""What is held is said again this often: one renewal may fail."""
+"""Interval of renewals, short enough for one of them to fail."""
 
 PLACES: Final = ("runs", "streams")
-"""Of what is held, what is not counted at its end."""
+"""The kinds that are only given back; the others are also counted at their end."""
 
 RETRY_S: Final = 2.0
-"""After a renewal that failed."""
+"""Delay after a failed renewal."""
 
 
 class Place(Struct, frozen=True, gc=False):
-    """A token that is held in some scopes."""
+    """A token that is held in one or more scopes."""
 
     kind: Held
     token: str
@@ -42,7 +42,7 @@ class Place(Struct, frozen=True, gc=False):
 
 
 class Kept(Struct, frozen=True, omit_defaults=True):
-    """A hold as another gateway is told of it, which goes on with the run.
+    """A hold in the form in which a gateway that takes the run over gets it.
 
     Attributes:
         stored, used: the scopes in which the run's bytes and its tokens are counted at its end.
@@ -54,7 +54,7 @@ class Kept(Struct, frozen=True, omit_defaults=True):
 
 
 class Hold:
-    """Places that are taken for as long as something is open. Give them back once, or not at all.
+    """Places that are taken while a run or a stream is open. Give them back at most once.
 
     Implements `RunHold`.
     """
@@ -66,19 +66,19 @@ class Hold:
         self._held = False
 
     def take(self) -> None:
-        """Go on holding them."""
+        """Continue to hold the places."""
         if not self._held:
             self._held = True
             for place in self._what.places:
                 self._keeper.add(place)
 
     def keep(self) -> None:
-        """Leave them to whoever calls `release`."""
+        """Keep the places beyond the block; the caller of `release` gives them back."""
         self.kept = True
         self.take()
 
     def release(self, end: EndedRun | None = None) -> None:
-        """Give them back; count what the run that has ended has stored and used."""
+        """Give the places back; count the bytes and tokens of the run that has ended."""
         if self._held:
             self._held = False
             if end is not None:
@@ -87,19 +87,19 @@ class Hold:
                 self._keeper.remove(place)
 
     def drop(self) -> None:
-        """Hold them no more: another gateway does, or they run out."""
+        """Stop holding the places: another gateway holds them, or they expire."""
         if self._held:
             self._held = False
             for place in self._what.places:
                 self._keeper.remove(place, tell=False)
 
     def told(self) -> bytes:
-        """Return what another gateway needs to hold them."""
+        """Return the hold for another gateway, as JSON (see `Kept`)."""
         return msgspec.json.encode(self._what)
 
 
 class Holds:
-    """What this process holds; `run` is its task."""
+    """All holds of this process; `run` is its task."""
 
     def __init__(self, counts: LimitCounts | None) -> None:
         self._counts = counts
@@ -119,7 +119,7 @@ class Holds:
                 scope_gone.discard(token)
 
     def remove(self, place: Place, *, tell: bool = True) -> None:
-        """Hold it no more; Redis is told soon, or forgets it by itself."""
+        """Stop holding a token; Redis is told soon, or it expires there."""
         kind, token = place.kind, place.token
         for scope in place.scopes:
             tokens = self._held[scope, kind]
@@ -134,7 +134,7 @@ class Holds:
             self._changed.set()
 
     def settle(self, end: EndedRun, what: Kept) -> None:
-        """Count soon what a run has stored and used."""
+        """Count a run's bytes and tokens soon."""
         if self._settling is not None and (what.stored or what.used):
             self._settling.add(end, what.stored, what.used)
             self._changed.set()
@@ -145,7 +145,7 @@ class Holds:
         return 0 if tokens is None else len(tokens)
 
     async def run(self) -> None:
-        """Say what is held until cancelled, and what is not any more."""
+        """Renew the holds, and give back those that ended, until cancelled."""
         renew_at = 0.0
         while self._counts is not None:
             try:
@@ -163,20 +163,20 @@ class Holds:
                 logger.info("limits_not_renewed reason=%s", error)
 
     async def renew(self) -> None:
-        """Say what is held, so that it goes on counting.
+        """Renew all holds in Redis.
 
         Raises:
-            StoreError: it runs out unless it is said in time.
+            StoreError: they expire unless they are renewed in time.
         """
         if self._counts is not None:
             held = [(*of, [*tokens]) for of, tokens in self._held.items()]
             self.gateways = max(1, await self._counts.hold(self._process, held, LEASE_MS))
 
     async def tell(self) -> None:
-        """Count what has ended, then say what is not held any more.
+        """Count ended runs, then give back the holds that ended.
 
         Raises:
-            StoreError: what was counted is counted again; places expire.
+            StoreError: the runs are counted again later; the places expire.
         """
         self._changed.clear()
         if self._counts is None or self._settling is None:
@@ -185,5 +185,5 @@ class Holds:
         places = [(*of, [*tokens]) for of, tokens in let_go.items()]
         await self._counts.release(each for each in places if each[1] in PLACES)
         await self._settling.settle()
-        # After they are counted: in between, a limit would admit too much.
+        # After the counts: given back uncounted, they would admit too much.
         await self._counts.release(each for each in places if each[1] not in PLACES)

@@ -1,4 +1,4 @@
-"""Takes of callers' limits what a request needs, and holds what is open for as long as it is."""
+"""Takes a request's tokens from its caller's limits, and holds those of open runs and streams."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RESET_OPEN_MS: Final = 5_000
-"""When to try again where nobody knows when something ends."""
+"""Advised wait where the end of open runs or streams is unknown."""
 
 FLUSH_S: Final = 1.0
-"""How long a process that leaves tells Redis what its last runs have come to."""
+"""Time limit for a process at its end to count its last runs."""
 
 
 class Need(Struct, frozen=True):
-    """What a request takes: tokens of what it begins, empty for what it does not.
+    """The tokens that a request takes; empty for a thing that it does not begin.
 
     Attributes:
         run: of the send's run, which several sends may share.
-        size, tokens: what the run is thought to store and to use.
+        size, tokens: the run's estimated stored bytes and model tokens.
     """
 
     stream: str
@@ -55,10 +55,10 @@ class Need(Struct, frozen=True):
 
 
 class Grant:
-    """What a request may do: its run and its stream.
+    """The places of an admitted request.
 
     Attributes:
-        run: held while its run is open, by whoever opens it.
+        run: held while its run is open, by the code that opens the run.
         stream: held while its response, feed or socket is open.
     """
 
@@ -68,11 +68,11 @@ class Grant:
 
 
 class Limiter:
-    """Decides about requests.
+    """Admits requests or refuses them.
 
     Args:
-        counts: None where nothing is limited.
-        strict: refuse while Redis cannot be asked.
+        counts: None if nothing is limited.
+        strict: refuse requests while Redis is away.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Limiter:
         self._holds = Holds(counts)
 
     async def run(self) -> None:
-        """Ask Redis, and hold what is open, until cancelled."""
+        """Ask Redis, and renew holds, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._holds.run(), name="limits held")
             if self._asking is not None:
                 tasks.create_task(self._asking.run(), name="limits asked")
 
     async def flush(self) -> None:
-        """Tell Redis what has ended; bounded, as this process is about to leave."""
+        """Count ended runs in Redis, within a time limit, before this process ends."""
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._holds.tell()
@@ -106,7 +106,7 @@ class Limiter:
             logger.info("limits_not_told reason=%r", error)
 
     def take_up(self, told: bytes) -> RunHold | None:
-        """Return what another gateway held for a run that goes on here; None if it held nothing.
+        """Take over another gateway's hold of a run that is resumed here; None if it had none.
 
         Args:
             told: see `Hold.told`.
@@ -114,12 +114,12 @@ class Limiter:
         try:
             return Hold(self._holds, msgspec.json.decode(told, type=Kept)) if told else None
         except msgspec.MsgspecError:
-            return None  # a later version's: its places run out
+            return None  # a later version's: its places expire
 
     async def recount(self, session_id: SessionId) -> None:
-        """Count a session's bytes anew: something of it was deleted, or all.
+        """Count a session's bytes anew after a deletion.
 
-        Where Redis cannot be asked, they are counted when the session's next run ends, or expire.
+        If Redis is away, they are counted when the session's next run ends, or expire.
         """
         if self._counts is None or not self._policy.counts_bytes:
             return
@@ -141,17 +141,17 @@ class Limiter:
     ) -> AsyncIterator[Grant]:
         """Take a send, a place for its run, and one for its stream.
 
-        What the block does not `keep` is given back at its end.
+        At its end the block gives back the places that it does not `keep`.
 
         Args:
-            key: the send's own, by which it is known when it is repeated; None: it has none.
-            streams: whether it is answered with a stream that nothing else holds.
-            cost: what its run is thought to store and to use, until it has ended.
-            run_key: of the run that it is a part of, if several sends make one.
+            key: the send's key, by which a retry is recognized; None: it has none.
+            streams: whether its response is a stream that holds no place yet.
+            cost: the estimated bytes and tokens of its run, which count until the run has ended.
+            run_key: the key of its run, if several sends share one.
 
         Raises:
             RateLimitedError: a limit is reached; nothing was taken.
-            StoreUnavailableError: Redis cannot be asked, and `strict`.
+            StoreUnavailableError: Redis is away, and `strict`.
         """
         send = secrets.token_hex(8) if key is None else _digest(session_id, key)
         run = send if run_key is None else _digest(session_id, run_key)
@@ -172,7 +172,7 @@ class Limiter:
         seen = bool(scopes) and await self._take(scopes, need)
         grant = Grant(Hold(self._holds, _of_run(scopes, need)), self._of_stream(scopes, need))
         if not seen:
-            # A repeated send's place is with whoever has its run; `keep` takes it if nobody has.
+            # A retry's place belongs to the holder of its run; `keep` takes it if there is none.
             grant.run.take()
         grant.stream.take()
         try:
@@ -188,7 +188,7 @@ class Limiter:
         return Hold(self._holds, Kept(places))
 
     async def _take(self, scopes: Sequence[Scope], need: Need) -> bool:
-        """Take of all scopes, or of none; return whether the send was there before."""
+        """Take in all scopes or in none; return whether the send is a retry."""
         wanted = [_take(scope, need) for scope in scopes]
         answers = None if self._asking is None else await self._asking.ask(wanted)
         if answers is None:
@@ -206,10 +206,10 @@ class Limiter:
         return any(taken.seen for taken in answers)
 
     def _allow(self, scope: Scope, send: bool, stream: bool) -> None:
-        """Allow this process's share of a scope's limits.
+        """Take from this process's share of a scope's limits.
 
         Raises:
-            RateLimitedError: it is used up.
+            RateLimitedError: the share is used up.
         """
         quota, gateways = scope.quota, self._holds.gateways
         open_now: tuple[tuple[bool, Held, str, int], ...] = (
@@ -231,7 +231,7 @@ class Limiter:
 async def open_limiter(
     counts: LimitCounts, policy: Policy, *, strict: bool
 ) -> AsyncIterator[Limiter]:
-    """Run this process's limiter; says once what is not limited."""
+    """Run this process's limiter; log once which limits are not set."""
     logger.info("limits unlimited: %s", policy.unlimited or "nothing")
     limiter = Limiter(counts, policy, strict=strict)
     task = asyncio.create_task(keep_running("limits", limiter.run), name="limits")
@@ -244,7 +244,7 @@ async def open_limiter(
 
 
 def _of_run(scopes: Sequence[Scope], need: Need) -> Kept:
-    """Return what is held for a request's run, and where it counts at its end."""
+    """Return the hold of a request's run, with the scopes in which it counts at its end."""
     if not need.send:
         return Kept()
     stored = tuple(scope.name for scope in scopes if scope.quota.stored_bytes)
@@ -277,7 +277,7 @@ def _take(scope: Scope, need: Need) -> Take:
 
 
 def _amount(run: str, amount: int) -> str:
-    """Return a token that says how much it stands for; empty without a run."""
+    """Return a token with its amount; empty without a run."""
     return f"{run} {amount}" if run else ""
 
 

@@ -1,4 +1,4 @@
-"""Which limits a caller has: whose they share, and how much that is."""
+"""The limits of a caller: the scopes that share them, and their quotas."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NAMES: Final = (
 )
 
 DEMO_STORED_BYTES: Final = 100_000_000
-"""With `--demo`, where nobody says otherwise: thousands of conversations of an address."""
+"""Default with `--demo`: thousands of conversations of one address."""
 
 DEMO_TOKENS_PER_DAY: Final = 1_000_000
-"""The same: a day of talking, and not the price of a large model's day without a pause."""
+"""Default with `--demo`: a day of talking, at a bounded price even with a large model."""
 
 SENTENCES: Final = {
     "sends_per_minute": "{count} messages a minute are the limit here",
@@ -34,7 +34,7 @@ SENTENCES: Final = {
     "stored_bytes": "{count} of stored conversations are the limit here",
     "tokens_per_day": "{count} tokens a day are the limit here",
 }
-"""What a person reads of a limit that is reached."""
+"""Limit -> the sentence for a person who has reached it."""
 
 WHEN_UNKNOWN: Final = {
     "open_runs": "send again when one has ended",
@@ -42,11 +42,11 @@ WHEN_UNKNOWN: Final = {
     "stored_bytes": "delete a conversation that you do not need, then send again",
     "tokens_per_day": "send again when an answer that is being written has ended",
 }
-"""What to do where no time can be said."""
+"""Limit -> the advice where no time is known."""
 
 
 class Quota(Struct, frozen=True, kw_only=True):
-    """How much somebody may take; 0 is unlimited."""
+    """The limits of one scope; 0 is unlimited."""
 
     sends_per_minute: int = 0
     send_burst: int = 0
@@ -57,17 +57,17 @@ class Quota(Struct, frozen=True, kw_only=True):
 
     @property
     def burst(self) -> int:
-        """How many sends may come at once."""
+        """Sends that may arrive at once."""
         return self.send_burst or max(1, self.sends_per_minute // 2)
 
     @property
     def unlimited(self) -> Sequence[str]:
-        """The names of what is not limited."""
+        """The names of the limits that are not set."""
         return [name for name in NAMES if not getattr(self, name)]
 
 
 class Scope(Struct, frozen=True):
-    """Who shares a quota: `user:…`, `address:…`, `tenant:…` or `key:…`."""
+    """The callers that share a quota: `user:…`, `address:…`, `tenant:…` or `key:…`."""
 
     name: str
     quota: Quota
@@ -81,9 +81,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     agent_keys: Quota = Quota()
 
     def scopes(self, caller: Caller) -> Sequence[Scope]:
-        """Return what limits a caller: themselves, or their agent key, and their tenant.
+        """Return the scopes that limit a caller: their own or their agent key's, and the tenant's.
 
-        Whoever showed nothing is told apart by their address, whatever name they gave.
+        A caller without a token or key is limited by their address, whatever name they give.
         """
         if caller.agent_key:
             found = [Scope(f"key:{caller.agent_key}", self.agent_keys)]
@@ -97,12 +97,12 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     @property
     def counts_bytes(self) -> bool:
-        """Whether anybody's stored bytes are limited."""
+        """Whether any scope limits stored bytes."""
         return any(quota.stored_bytes for quota in (self.callers, self.tenants, self.agent_keys))
 
     @property
     def unlimited(self) -> str:
-        """Return what is not limited, as fields of a log line; empty if everything is."""
+        """Return the limits that are not set, as fields of a log line; empty if all are set."""
         said = {
             "callers": self.callers.unlimited,
             "tenants": self.tenants.unlimited,
@@ -116,7 +116,7 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 
 def policy_of(settings: Settings) -> Policy:
-    """Return the quotas that the settings name."""
+    """Return the quotas of the settings."""
     demo = settings.server.demo
     return Policy(
         callers=_quota(
@@ -132,7 +132,7 @@ def policy_of(settings: Settings) -> Policy:
 def _quota(
     settings: CallerLimitSettings, *, stored_bytes: int = 0, tokens_per_day: int = 0
 ) -> Quota:
-    """Return what the settings say; `stored_bytes` and `tokens_per_day` where they do not."""
+    """Return the quota of a section; the arguments are defaults for settings that are absent."""
     stored, tokens = settings.stored_bytes, settings.tokens_per_day
     return Quota(
         sends_per_minute=settings.sends_per_minute,
@@ -148,12 +148,12 @@ def said(limit: str, quota: Quota, reset_ms: int) -> str:
     """Return the sentence of a limit that is reached.
 
     Args:
-        reset_ms: until there is room again; 0 if nobody knows.
+        reset_ms: time until there is room again; 0 if unknown.
     """
     count = getattr(quota, limit)
     amount = _bytes(count) if limit == "stored_bytes" else f"{count:,}"
     untimed = WHEN_UNKNOWN.get(limit, "")
-    # Bytes are given back soonest by whoever stored them.
+    # Deleting gives bytes back sooner than any wait.
     when = untimed if untimed and (limit == "stored_bytes" or not reset_ms) else _in(reset_ms)
     return f"unable to take this now; {SENTENCES[limit].format(count=amount)}: {when}"
 
@@ -166,7 +166,7 @@ def _bytes(count: int) -> str:
 
 
 def _in(wait_ms: int) -> str:
-    """Return when to try again, in the largest unit of which there are at least two."""
+    """Say when to try again, in the largest unit of which there are at least two."""
     seconds = max(1, -(-wait_ms // 1000))
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:

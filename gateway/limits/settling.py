@@ -1,4 +1,4 @@
-"""Counts what runs have stored and used, once they have ended."""
+"""Counts the stored bytes and used tokens of runs that have ended."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 16
-"""Sessions that are measured side by side."""
+"""Sessions that are measured in parallel."""
 
 MAX_WAITING: Final = 10_000
-"""Ends that wait for a Redis that is away; beyond them the oldest is not counted."""
+"""Ended runs that wait while Redis is away; beyond them the oldest is not counted."""
 
 
 class Settling:
-    """One process's ends that are not counted yet."""
+    """The ended runs of one process that are not counted yet."""
 
     def __init__(self, counts: LimitCounts) -> None:
         self._counts = counts
@@ -35,7 +35,7 @@ class Settling:
         self._stored: dict[SessionId, Sequence[str]] = {}
 
     def add(self, end: EndedRun, stored: Sequence[str], used: Sequence[str]) -> None:
-        """Remember the end of a run, and in which scopes it counts."""
+        """Note the end of a run, with the scopes that count its bytes and its tokens."""
         if stored:
             self._stored[end.session_id] = stored
         with contained("limits", session=end.session_id, run=end.run_id):
@@ -48,10 +48,10 @@ class Settling:
             del self._spent[next(iter(self._spent))]
 
     async def settle(self) -> None:
-        """Count all that waits.
+        """Count all noted runs.
 
         Raises:
-            StoreUnavailableError: what is left is counted the next time.
+            StoreUnavailableError: the rest is counted the next time.
         """
         spent = [*self._spent.values()]
         try:
