@@ -1,19 +1,19 @@
-"""Redis's clock, held against ours that never jumps."""
+"""Compares Redis's clock with our monotonic one, to notice jumps."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 TOLERANCE_S: Final = 1.0
-"""How far the two may drift apart in a window. A living producer has renewed its lease so long
-before its end that this much takes none from it; no correction of a clock by NTP is as quick."""
+"""Drift of the two clocks within a window that counts as even. It is less than the time by which
+a living producer renews its lease early, and more than any correction by NTP."""
 
 WINDOW_S: Final = 8.0
-"""How long an observation is what later ones are held against."""
+"""Time for which later observations are compared with one."""
 
 
 class _Lead(NamedTuple):
-    """How far Redis's clock is ahead of ours, as one answer bounds it: seconds."""
+    """Bounds of the lead of Redis's clock over ours, from one answer, in seconds."""
 
     least: float
     most: float
@@ -21,10 +21,11 @@ class _Lead(NamedTuple):
 
 
 class RedisClock:
-    """What we know of Redis's clock. All times of ours are `time.monotonic()`.
+    """Our knowledge of Redis's clock. Our own times are those of `time.monotonic()`.
 
     Attributes:
-        even_since: the first time it was seen since it jumped, or at all; None before that.
+        even_since: the first observation since the last jump, or the first of all; None before
+            that.
     """
 
     def __init__(self) -> None:
@@ -32,10 +33,10 @@ class RedisClock:
         self._lead: _Lead | None = None
 
     def observe(self, redis_ms: int, sent_at: float, received_at: float) -> bool:
-        """Take a time that Redis has told between two of ours.
+        """Take a time of Redis's clock, which was read between two times of ours.
 
         Returns:
-            Whether its clock has jumped since the last observation.
+            Whether Redis's clock has jumped since the last observation.
         """
         lead = _Lead(redis_ms / 1000 - received_at, redis_ms / 1000 - sent_at, received_at)
         known = self._lead

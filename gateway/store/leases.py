@@ -1,9 +1,9 @@
-"""Which leases have ended, judged by our own clock.
+"""Judges by our own clock which leases have ended.
 
-A lease is a time of Redis's clock, which may be set forward or back. Set forward, it seems to end
-all leases, though their producers live; set back, to prolong that of a dead one. What holds is how
-long a lease has stayed as it is while time passed here: a living producer changes it every few
-seconds. Redis's clock tells when it was given, as far as that clock was seen to run evenly.
+A lease is a time of Redis's clock, which may be set forward or back. A jump forward would seem to
+end the leases of living producers, a jump back would prolong those of dead ones. So we measure by
+our own clock how long a lease has not changed: a living producer renews it every few seconds.
+Redis's clock tells when a lease was given, as far as that clock was seen to run evenly.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from midstream.store.clock import RedisClock
 
 MAX_WATCHED: Final = 10_000
-"""Leases that are watched at once. What more there are is seen again with their hints."""
+"""Leases that are watched at once. Their hints bring further ones up again later."""
 
 
 class Lease(NamedTuple):
-    """A run's lease as Redis has it: when it ends, by its clock, and for how long it was given.
+    """A run's lease in Redis: its end, by Redis's clock, and its length.
 
-    `mark`: of this lease alone.
+    `mark` identifies the lease: each renewal changes it.
     """
 
     mark: bytes
@@ -32,14 +32,14 @@ class Lease(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """A lease, and since when it is known to be as it is, by `time.monotonic()`."""
+    """A lease, and the time since when it is known to be unchanged, by `time.monotonic()`."""
 
     lease: Lease
     since: float
 
     @property
     def ends_at(self) -> float:
-        """When it has ended, by `time.monotonic()`, unless it is renewed before."""
+        """The time when it ends unless it is renewed, by `time.monotonic()`."""
         return self.since + self.lease.term_ms / 1000
 
 
@@ -47,7 +47,7 @@ class LeaseWatch:
     """The leases that may have ended, or are about to.
 
     Args:
-        clock: what is known of Redis's.
+        clock: our knowledge of Redis's clock.
     """
 
     def __init__(self, clock: RedisClock) -> None:
@@ -55,7 +55,7 @@ class LeaseWatch:
         self._seen: dict[tuple[SessionId, RunId], Sight] = {}
 
     def see(self, run: tuple[SessionId, RunId], lease: Lease, redis_ms: int, at: float) -> Sight:
-        """Take a lease as it is, seen at `at` when Redis's clock stood at `redis_ms`."""
+        """Note a lease that was seen at `at`, when Redis's clock stood at `redis_ms`."""
         known = self._seen.get(run)
         since = self._unrenewed_since(lease, redis_ms, at)
         if known is not None and known.lease == lease:
@@ -66,15 +66,15 @@ class LeaseWatch:
         return sight
 
     def sight(self, run: tuple[SessionId, RunId]) -> Sight | None:
-        """Return a lease as it was last seen."""
+        """Return the last sight of a run's lease."""
         return self._seen.get(run)
 
     def forget(self, run: tuple[SessionId, RunId]) -> None:
-        """Watch it no more: it has ended, is ours, or is renewed."""
+        """Stop watching a lease: the run has ended, is ours, or was renewed."""
         self._seen.pop(run, None)
 
     def ended(self, now: float, limit: int) -> list[tuple[SessionId, RunId]]:
-        """Return the runs whose lease has ended, as far as was seen; the longest ago first."""
+        """Return at most `limit` watched runs whose lease has ended, earliest end first."""
         ended = [(s.ends_at, run) for run, s in self._seen.items() if s.ends_at <= now]
         return [run for _, run in sorted(ended)[:limit]]
 

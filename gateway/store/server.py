@@ -1,7 +1,7 @@
-"""Which server is behind the URL, and whether sessions are well kept there.
+"""Describes the server behind the URL, and judges whether it keeps sessions well.
 
-It is read from INFO, which clouds allow where they do not allow CONFIG. A server that refuses INFO
-is used all the same: nothing is known of it then, and nothing is held against it.
+The facts are read from INFO, which clouds allow even where they refuse CONFIG. A server that
+refuses INFO is used without a description, and without warnings.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ logger = logging.getLogger(__name__)
 SAFE_POLICY: Final = "noeviction"
 
 FRESH_S: Final = 10.0
-"""How long it is believed: a name may lead to another server by then, or a setting be changed."""
+"""Time for which the facts are cached. Later the URL may lead to another server, or other
+settings hold."""
 
 
 class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a server says of itself; a field is empty if it does not.
+    """A server's description of itself; unknown fields are empty.
 
     Attributes:
-        server: `redis`, `valkey`, or what else calls itself so.
+        server: `redis`, `valkey`, or another name.
         mode: `standalone`, `cluster` or `sentinel`.
         role: `primary`, `replica` or `sentinel`.
-        maxmemory_policy: what it deletes when its memory is full.
-        persistence: `aof`, `snapshots` or `none`: how it keeps its data over a restart.
-        elsewhere: where writes are taken, of a replica or a Sentinel: `HOST:PORT`.
+        maxmemory_policy: Redis's setting: the keys that a full server evicts.
+        persistence: `aof`, `snapshots` or `none`.
+        elsewhere: for a replica or a Sentinel, the primary's `HOST:PORT`.
     """
 
     server: str = ""
@@ -49,13 +50,13 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def named(self) -> dict[str, str]:
-        """What is known, for people to read."""
+        """The known facts by name, for people to read."""
         facts: dict[str, str] = to_builtins(self)
         return {name: value for name, value in facts.items() if value}
 
     @property
     def refusal(self) -> str | None:
-        """Why the gateway cannot be used with it, and what to set; None if it can."""
+        """The reason why the gateway cannot use the server, and the setting to change; or None."""
         instead = f", redis://{self.elsewhere}" if self.elsewhere else ""
         if self.mode == "sentinel":
             return (
@@ -76,7 +77,7 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def warnings(self) -> list[str]:
-        """What may cost sessions there, and what to set."""
+        """Properties that may lose sessions, each with the setting to change."""
         found = []
         if self.maxmemory_policy not in ("", SAFE_POLICY):
             found.append(
@@ -97,11 +98,11 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 UNKNOWN: Final = ServerFacts()
-"""Of a server that refuses INFO."""
+"""The facts of a server that refuses INFO."""
 
 
 class KnownServer:
-    """The server behind a URL, asked again when what is known of it is old.
+    """The server behind a URL, with a cache of its facts.
 
     Args:
         now: returns the time in seconds.
@@ -119,10 +120,10 @@ class KnownServer:
         self._old_at = now()
 
     async def facts(self) -> ServerFacts:
-        """Return what the server says of itself.
+        """Return the server's facts, from the cache if they are fresh.
 
         Raises:
-            StoreUnavailableError: it was asked, and cannot be reached.
+            StoreUnavailableError: the server had to be asked, and cannot be reached.
         """
         now = self._now()
         if now >= self._old_at:
@@ -132,11 +133,11 @@ class KnownServer:
 
 
 async def log_server(server: KnownServer) -> None:
-    """Say at the start what is there, what is wrong with it, and what may cost sessions."""
+    """Log the server's facts, its refusal and its warnings; once, at the start."""
     try:
         facts = await server.facts()
     except StoreUnavailableError:
-        return  # the client has logged why, and /readyz goes on asking
+        return  # the client has logged the reason, and /readyz asks again
     logger.info("redis_found %s", quoted(**facts.named))
     if facts.refusal is not None:
         logger.error("redis_unusable reason=%s", facts.refusal)
@@ -148,7 +149,7 @@ def read_info(info: bytes, save: bytes | None = None) -> ServerFacts:
     """Read the reply to INFO.
 
     Args:
-        save: the setting of that name, where CONFIG GET is allowed: when snapshots are taken.
+        save: Redis's setting `save`, the times of snapshots; None where CONFIG is refused.
     """
     lines = info.decode("utf-8", "replace").splitlines()
     said = {name: value for name, _, value in (line.partition(":") for line in lines)}
@@ -174,7 +175,7 @@ def _persistence(said: Mapping[str, str], save: bytes | None) -> str:
     if said.get("aof_enabled") == "1":
         return "aof"
     if "aof_enabled" not in said or save is None:
-        return ""  # a cloud may keep copies that INFO does not tell of
+        return ""  # a cloud may keep copies that INFO does not mention
     return "snapshots" if save else "none"
 
 

@@ -1,10 +1,10 @@
-"""How many bytes of sessions are stored for whom, as Redis itself measures them.
+"""Counts the stored bytes of each scope's sessions, as Redis itself measures them.
 
-A session's bytes are counted in the scopes of whoever wrote to it first, which are kept beside
-it. Two entries of a scope belong to a session: one for what stays as long as it does, and one for
-its log, which is trimmed after the reconnect window. Each expires with what it counts, so that
-nobody needs to be told when Redis forgets a session. A count is the whole of what there is now,
-never a difference: counted twice, or by two gateways, it is the same.
+A session counts in the scopes of its first writer, which are kept beside it. A scope has two
+entries for a session: one for its lasting keys, and one for its log, which is trimmed after the
+reconnect window. Each entry expires with the keys that it counts, so no code needs to notice when
+Redis expires a session. A count is the whole present size, never a difference, so counting twice,
+or at two gateways, gives the same.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from midstream.store.scripts import Command
 
 LOG: Final = " log"
-"""Behind a session's id, which has no blank: the entry of its log."""
+"""Suffix of a session's id, which has no blank: the entry of its log."""
 
 MAX_SCOPES: Final = 4
-"""Of one session."""
+"""Scopes of one session."""
 
 _scopes: Final = msgspec.json.Decoder(list[str])
 
 
 class Stored(Struct, frozen=True):
-    """A session's bytes as of now; `scopes` may be of another caller than who asked."""
+    """A session's present bytes; `scopes` may be those of another caller."""
 
     session_id: SessionId
     scopes: Sequence[str]
@@ -50,13 +50,14 @@ class StoredBytes:
         self._window_ms = min(max(1, int(settings.reconnect_window_s * 1000)), self._ttl_ms)
 
     async def count(self, session_id: SessionId, scopes: Sequence[str] = ()) -> None:
-        """Count a session's bytes anew; of one that is gone, give them back.
+        """Count a session's bytes anew; those of a session that is gone are given back.
 
         Args:
-            scopes: in whose limits, if nobody's have them yet; none: only where they have been.
+            scopes: the scopes of a session that has none yet; empty: count only in those that it
+                has.
 
         Raises:
-            StoreError: what was counted is unknown; count again.
+            StoreError: the outcome is unknown; count again.
         """
         stored = await self._measure(session_id, scopes)
         if not stored.scopes:
@@ -65,17 +66,17 @@ class StoredBytes:
         if stored.lasting and not await self._client.run(
             ("EXISTS", self._keys.session(session_id).meta)
         ):
-            # It was erased between the two: whoever did that may have found nothing to give back.
+            # It was erased between the two: the eraser may have found nothing to give back.
             await self._write(Stored(session_id, stored.scopes, 0, 0))
         if not stored.lasting:
             await self._client.run(("DEL", self._keys.paid(session_id)))
 
     async def _measure(self, session_id: SessionId, scopes: Sequence[str]) -> Stored:
-        """Ask Redis what a session takes, and who pays for it."""
+        """Ask Redis for a session's size, and for the scopes in which it counts."""
         keys, paid = self._keys.session(session_id), self._keys.paid(session_id)
         lasting = (keys.meta, keys.runs, keys.messages, keys.requests)
         commands: list[Command] = [("MEMORY", "USAGE", key, "SAMPLES", 0) for key in lasting]
-        # Nodes of a stream are all about as long: a few tell of all.
+        # Nodes of a stream are all about as long: a few samples are enough.
         commands.append(("MEMORY", "USAGE", keys.log))
         commands.append(("GET", paid))
         if scopes:

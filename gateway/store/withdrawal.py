@@ -1,7 +1,7 @@
-"""What a process that was killed has said of its followers is forgotten, in every session.
+"""Removes the presence entries of a killed process from every session.
 
-No index says where that was: keeping one would cost every follower something, and only the demo
-kills. So all keys are looked through.
+No index says where they are: it would cost every follower something, and only the demo kills
+processes. So all keys are scanned.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ PAGE: Final = 1_000
 
 
 class Withdrawal:
-    """Forgets.
+    """Removes presence entries.
 
     Args:
-        lifetime_ms: of what the others have said.
+        lifetime_ms: the lifetime of the other processes' entries.
     """
 
     def __init__(self, client: RedisClient, keys: Keys, scripts: Scripts, lifetime_ms: int) -> None:
@@ -33,10 +33,10 @@ class Withdrawal:
         self._lifetime_ms = lifetime_ms
 
     async def of(self, processes: str) -> None:
-        """Forget those whose names begin so; publishes what that changes.
+        """Remove the entries of processes whose names begin with `processes`; publish the change.
 
         Raises:
-            StoreUnavailableError.
+            StoreUnavailableError: Redis cannot be reached.
         """
         cursor = b"0"
         while True:
