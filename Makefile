@@ -1,23 +1,23 @@
-# Everything a person does here is a target; `make help` lists them. Each sets up what it
-# lacks (scripts/bootstrap.py), and works offline once it has worked.
+# Every task here is a target; `make help` lists them. Each installs its requirements
+# (scripts/bootstrap.py), and works offline after its first success.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Recipes find the environment's programs first; setting it up must not run on its own Python.
+# Recipes find the environment's programs first; bootstrap must not run on the environment's Python.
 OUTSIDE := PATH='$(PATH)'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# The first of these that starts and is new enough (a version manager's shim may do neither).
+# The first of these that starts and is new enough; a version manager's shim may fail at both.
 PYTHON = $(or $(shell export $(OUTSIDE); for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done),$(error Midstream needs Python 3.11 or newer: install it, \
 	or say `make PYTHON=/path/to/python3 ...`))
 BOOTSTRAP = @$(OUTSIDE) $(PYTHON) scripts/bootstrap.py
 
-# Four processes, on two cores too: most of what tests do is wait for a lease or an answer. Who
-# has no test left takes some from another: a few files take long.
+# Four processes, even on two cores: tests mostly wait for a lease or an answer. A process without
+# a test left takes some from another one, because a few files take long.
 PARALLEL := --numprocesses=4 --dist=worksteal
 
 ##@ Use
@@ -80,7 +80,7 @@ pythons: ## Run the unit tests and the demo's agents on every supported Python
 conformance: ## Run the real AI SDK clients against the gateway
 integration: ## Run the tests against a real redis-server
 faults: ## Cut connections, kill processes, restart Redis
-e2e: ## Do as a person does: the README's commands, a browser
+e2e: ## Run the README's commands, and a browser, as a person does
 conformance integration faults e2e:
 	$(BOOTSTRAP) test
 	pytest $(PARALLEL) tests/$@
@@ -104,12 +104,12 @@ bench: ## Measure beside the peers (WRITE=1: into docs/performance.md)
 	python -m tests.bench $(if $(WRITE),--write)
 
 .PHONY: fuzz
-fuzz: ## Feed a gateway with what strangers might send (RUNS=100000 SEED=word ONLY=session)
+fuzz: ## Feed a gateway with mutated input (RUNS=100000 SEED=word ONLY=session)
 	$(BOOTSTRAP) dev
 	python -m tests.fuzz --runs $(or $(RUNS),100000) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: chaos
-chaos: ## Break three gateways and their Redis in every way, with people at them (SECONDS=300 SEED=1)
+chaos: ## Break three gateways and their Redis in every way, under load (SECONDS=300 SEED=1)
 	$(BOOTSTRAP) dev
 	python -m tests.chaos --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
 
@@ -146,7 +146,7 @@ hooks: ## Run the fast half of `make check` before every git commit
 	prek install
 
 .PHONY: clean
-clean: ## Remove all that these targets have installed and built
+clean: ## Remove everything that these targets have installed and built
 	rm -rf .venv build dist *.egg-info .*_cache .coverage* tests/*/node/node_modules \
 		tests/e2e/frontends/node_modules demo-ui/node_modules demo-ui/*/node_modules demo-ui/transport/dist gateway/demo gateway/npm
 

@@ -1,10 +1,10 @@
-"""Sets up what a make target needs, and nothing when nothing is missing.
+"""Installs the requirements of a make target, if any are missing.
 
     python3 scripts/bootstrap.py run|dev|test|bench|dist
 
-The Makefile says which. Only the standard library of Python >= 3.11 is used here. Each step
-leaves a stamp: the hash of what it was made from. A step whose stamp still matches costs a
-file read and no network, so every target works offline once it has worked.
+The Makefile calls it. It uses only the standard library of Python >= 3.11. Each step leaves a
+stamp: the hash of its inputs. A step whose stamp still matches costs a file read and no network,
+so every target works offline after its first success.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "stamps"
 
 NEWEST_PYTHON = "3.13"
-"""Of those that pyproject.toml names. `make test` runs tests on it besides its own."""
+"""The newest version that pyproject.toml names. `make test` also runs tests on it."""
 
 LLAMA_SERVER_GLIBC = (2, 35)
-"""What its wheel is built for: manylinux_2_35."""
+"""The glibc that its wheel needs: manylinux_2_35."""
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -40,15 +40,15 @@ OTHER_ENGINES: dict[str, dict[str, tuple[str, ...]]] = {
     "Firefox": {"firefox-esr": ("firefox-esr", "firefox")},
     "WebKit": {"webkit2gtk-driver": ("WebKitWebDriver",), "xvfb": ("Xvfb",)},
 }
-"""Debian's packages for each, and their programs, of which any will do."""
+"""Engine -> Debian's packages, each with its programs; one program is enough."""
 
 
 class SetupError(Exception):
-    """Something that only a person can provide; the message says what to do."""
+    """A requirement is missing that only a person can provide; the message says what to do."""
 
 
 def say(text: str) -> None:
-    """Tell what takes the time."""
+    """Print the step that is under way."""
     print(f"midstream: {text}", flush=True)
 
 
@@ -56,7 +56,7 @@ def call(command: Sequence[str | Path], cwd: Path = ROOT) -> None:
     """Run a program with the environment's own programs first on PATH.
 
     Raises:
-        SetupError: it failed; what it printed stands above.
+        SetupError: it failed; its output stands above.
     """
     path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     done = subprocess.run(command, cwd=cwd, env={**os.environ, "PATH": path}, check=False)
@@ -66,7 +66,7 @@ def call(command: Sequence[str | Path], cwd: Path = ROOT) -> None:
 
 
 def fingerprint(*inputs: Path | str) -> str:
-    """Hash files and words; in a moved tree, or under another Python, nothing matches."""
+    """Hash files and strings, with the tree's path and Python: a moved tree matches nothing."""
     digest = hashlib.sha256(f"{ROOT}\0{sys.version}".encode())
     for item in inputs:
         digest.update(b"\0" + (item.read_bytes() if isinstance(item, Path) else item.encode()))
@@ -74,12 +74,12 @@ def fingerprint(*inputs: Path | str) -> str:
 
 
 def is_done(stamp: Path, made_from: str) -> bool:
-    """Whether a step was done for the same inputs."""
+    """Whether a step was completed with the same inputs."""
     return stamp.is_file() and stamp.read_text() == made_from
 
 
 def once(stamp: Path, made_from: str, make: Callable[[], None]) -> None:
-    """Call `make` unless it was done for the same inputs; an interrupted one is done again."""
+    """Call `make` unless it completed with the same inputs; repeat an interrupted one."""
     if is_done(stamp, made_from):
         return
     stamp.unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def environment() -> None:
 
     def make() -> None:
         say(f"creating .venv with Python {sys.version.split()[0]}")
-        # One that was made elsewhere or by another Python holds programs that cannot start.
+        # One from another place or another Python has programs that cannot start.
         clear = ["--clear"] if STAMPS.is_dir() else []
         try:
             call([sys.executable, "-m", "venv", *clear, VENV])
@@ -143,8 +143,8 @@ def frontend(*options: str) -> None:
 def interpreter(version: str) -> Path | None:
     """Find a Python of this version on PATH that starts.
 
-    A version manager's shim may refuse to start a version that nobody has chosen; what it
-    stands for is then looked for beside it.
+    A version manager's shim may refuse to start a version that is installed but not selected;
+    then its real program is searched beside it.
     """
     name = f"python{version}"
     for folder in map(Path, os.environ.get("PATH", os.defpath).split(os.pathsep)):
@@ -163,17 +163,17 @@ def _starts(python: Path) -> bool:
 
 
 def python_left_out(version: str) -> str | None:
-    """Return why tests cannot run on this version of Python; None if they can."""
+    """Return the reason why tests cannot run on this version of Python; None if they can."""
     if sys.version_info[:2] == tuple(map(int, version.split("."))) or interpreter(version):
         return None
     return f"Python {version}: no python{version} on PATH that starts and makes environments"
 
 
 def other_python(version: str) -> Path:
-    """Set up this version of Python with what the unit tests need; return its program.
+    """Set up this version of Python with the unit tests' packages; return its program.
 
     Raises:
-        SetupError: it is not there; see `python_left_out`.
+        SetupError: it is not installed; see `python_left_out`.
     """
     if sys.version_info[:2] == tuple(map(int, version.split("."))):
         return PYTHON
@@ -208,14 +208,14 @@ def chromium() -> None:
 
 
 def other_engines() -> None:
-    """Firefox and WebKit, where they can be installed; `engine_left_out` tells of the others."""
+    """Firefox and WebKit, where they can be installed; see `engine_left_out` for elsewhere."""
     lacking = [package for engine in OTHER_ENGINES for package in lacking_packages(engine)]
     if lacking and can_install():
         apt_install(*lacking)
 
 
 def lacking_packages(engine: str) -> list[str]:
-    """Return the packages of an engine of which no program is on PATH."""
+    """Return an engine's packages that have no program on PATH."""
     return [
         package
         for package, programs in OTHER_ENGINES[engine].items()
@@ -224,7 +224,7 @@ def lacking_packages(engine: str) -> list[str]:
 
 
 def engine_left_out(engine: str) -> str:
-    """Return what is missing for an engine, and how to get it; empty if nothing is."""
+    """Return the sentence about an engine's missing packages; empty if none are missing."""
     lacking = " ".join(lacking_packages(engine))
     return f"{engine} (Debian: `sudo apt-get install {lacking}`)" if lacking else ""
 
@@ -243,7 +243,7 @@ def apt_install(*packages: str) -> None:
 
 
 def python_packages(target: str) -> None:
-    """What the target needs of them: all that there are, for everybody who does more than run."""
+    """The target's Python packages: to run, only those of `run.txt` and `demo.txt`."""
     lock = ROOT / "requirements" / "dev.txt"
     if target != "run" or is_done(STAMPS / "dev", fingerprint(lock)):
         requirements("dev")
@@ -253,7 +253,7 @@ def python_packages(target: str) -> None:
 
 
 def has_llama_server() -> bool:
-    """Whether there is a wheel with a llama-server for this machine."""
+    """Whether a wheel with a llama-server exists for this machine."""
     name, version = platform.libc_ver()
     if (sys.platform, platform.machine(), name) != ("linux", "x86_64", "glibc"):
         return False
@@ -261,7 +261,7 @@ def has_llama_server() -> bool:
 
 
 def servers() -> None:
-    """Real inference servers that are tested against, where there are any."""
+    """Real inference servers for the tests, where they exist."""
     if has_llama_server():
         requirements("servers")
     else:

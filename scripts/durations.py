@@ -1,6 +1,6 @@
-"""Notes how long each test file takes: `python scripts/durations.py JUNIT_XML [--before]`.
+"""Records the duration of each test file: `python scripts/durations.py JUNIT_XML [--before]`.
 
-Writes one column of `tests/durations.md`, "now" or "before"; the other stays what it is.
+Writes one column of `tests/durations.md`, "now" or "before"; the other stays unchanged.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _ROW = re.compile(r"\| (.+) \| (\d*) \| ([\d.]+) \| ([\d.]+) \|")
 WALL: Final = "wall time"
 
 SHORT_S: Final = 2.0
-"""Files that take less, before and now, are left out of the table."""
+"""Files that took less in both columns are left out of the table."""
 
 
 class Row(NamedTuple):
-    """What is noted of a file."""
+    """A file's number of tests and its durations."""
 
     tests: int = 0
     before: float = 0.0
@@ -56,7 +56,7 @@ def measured(report: Path) -> dict[str, tuple[int, float]]:
 
 
 def noted(text: str) -> dict[str, Row]:
-    """Return the rows of the table as it is."""
+    """Return the present rows of the table."""
     return {
         file: Row(int(tests or 0), float(before), float(now))
         for file, tests, before, now in _ROW.findall(text)
@@ -75,7 +75,7 @@ def updated(
 
 
 def table(rows: dict[str, Row]) -> str:
-    """Return the table, longest first, the sums last."""
+    """Return the table, longest file first, with the sums at its end."""
 
     def place(name: str) -> tuple[bool, bool, float]:
         return name == WALL, name == "all", -max(rows[name][1:])

@@ -1,13 +1,13 @@
-"""Builds what browsers get: the demo's pages and the npm package, which the gateway serves.
+"""Builds the code for browsers that the gateway serves: the demo's pages and the npm package.
 
     python scripts/frontend.py               build them, unless they are built of the same sources
-    python scripts/frontend.py --packages    install the locked npm packages of demo-ui, no more
+    python scripts/frontend.py --packages    only install the locked npm packages of demo-ui
     python scripts/frontend.py --check       fail if they have to be built
     python scripts/frontend.py --pack A B    pack the built package in folder A into file B
 
 Both `scripts/bootstrap.py` and the build of the wheel (`scripts/build_backend.py`) run this. It
-needs the standard library, and npm on PATH. A source distribution has the results, and no sources
-of them: there is nothing to do.
+needs the standard library, and npm on PATH. In a source distribution, which has the results
+without their sources, it does nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WORKSPACE: Final = ROOT / "demo-ui"
 DEMO: Final = ROOT / "gateway" / "demo"
 """Its pages; Vite empties the folder before it builds."""
 PACKAGE: Final = ROOT / "gateway" / "npm" / "midstream-chat.tgz"
-"""The npm package, as npm packs it: the same bytes for the same sources, so that its integrity in
-an application's lock stays true."""
+"""The npm package, packed by npm: the same sources give the same bytes, so that its integrity hash
+in an application's lock stays valid."""
 
 INSTALLED: Final = WORKSPACE / "node_modules" / ".midstream-packages"
 BUILT: Final = ROOT / "build" / "frontend"
-"""Stamps: the hash of what was installed, and of what was built."""
+"""Stamps: the hashes of the installed and of the built inputs."""
 
 
 def digest(files: list[Path]) -> str:
@@ -45,14 +45,14 @@ def digest(files: list[Path]) -> str:
 
 
 def locks() -> list[Path]:
-    """Return the files that say which packages are installed, and how."""
+    """Return the files that decide which packages are installed, and how."""
     names = (".npmrc", "package.json", "package-lock.json")
     manifests = WORKSPACE.glob("*/package.json")
     return [*(WORKSPACE / name for name in names), *manifests]
 
 
 def sources() -> list[Path]:
-    """Return the files that the pages and the package are made of."""
+    """Return the source files of the pages and the package."""
     found = {*locks()}
     for part in (WORKSPACE / "transport", WORKSPACE / "app"):
         for pattern in ("*", "docs/*", "public/**/*", "scripts/*", "src/**/*"):
@@ -61,7 +61,7 @@ def sources() -> list[Path]:
 
 
 def is_built() -> bool:
-    """Whether there is nothing to build: it is all there, of these sources."""
+    """Whether all results exist, built from these sources."""
     if not WORKSPACE.is_dir():
         return True
     there = (DEMO / "index.html").is_file() and PACKAGE.is_file() and BUILT.is_file()
@@ -94,7 +94,7 @@ def build() -> None:
 def pack(package: Path, into: Path) -> None:
     """Pack a built package as npm does.
 
-    npm takes the files' modes as they are, and those depend on who has checked them out.
+    The files' modes are set first: npm packs them, and they differ between checkouts.
     """
     with tempfile.TemporaryDirectory() as folder:
         staged = Path(folder) / "package"
@@ -116,7 +116,7 @@ def npm(*arguments: str, where: Path = WORKSPACE) -> None:
     """Run npm in a folder.
 
     Raises:
-        SystemExit: it failed, or is not there; what it printed stands above.
+        SystemExit: npm failed, or is not installed; its output stands above.
     """
     program = shutil.which("npm")
     if program is None:
@@ -128,7 +128,7 @@ def npm(*arguments: str, where: Path = WORKSPACE) -> None:
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Build what browsers get.")
     parser.add_argument("--packages", action="store_true", help="only install what builds it")
     parser.add_argument("--check", action="store_true", help="fail if it has to be built")

@@ -2,8 +2,8 @@
 
     python -m scripts.pythons [VERSION ...]
 
-Without a version, on the newest that is supported. The one that this script runs on is passed
-over: the whole suite runs on it. A version that is not there is left out, and said so.
+The default is the newest supported version. The version of this script is skipped, because the
+whole suite runs on it. A version that is not installed is left out, with a message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def run_on(version: str) -> bool:
     if python == bootstrap.PYTHON:
         return True
     bootstrap.say(f"running the unit tests and those of the demo's agents on Python {version}")
-    # Results of the last run are kept for one Python alone.
+    # The cache of the last run's results belongs to one Python.
     pytest: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", "--quiet"]
     # Its own programs first: tests start some by name.
     path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -38,7 +38,7 @@ def run_on(version: str) -> bool:
 
 
 def main() -> int:
-    """Run on each version that was named and is there."""
+    """Run on each version that was named and is installed."""
     versions = sys.argv[1:] or [bootstrap.NEWEST_PYTHON]
     reasons = {version: bootstrap.python_left_out(version) for version in versions}
     passed = [run_on(version) for version, reason in reasons.items() if reason is None]

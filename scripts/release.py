@@ -1,8 +1,8 @@
-"""Everything there is to check before a release, stage by stage: `make all`.
+"""Runs all checks before a release, stage by stage: `make all`.
 
-A stage that has passed is not run again for the same files: interrupted, or with one stage mended
-that touched no file of the repository, `make all` goes on where it was. `make all AGAIN=1` forgets
-what has passed. Further stages go into `STAGES`.
+A stage that has passed is not run again for the same files. So after an interruption, or a repair
+that touched no file of the repository, `make all` continues where it was. `make all AGAIN=1` runs
+all stages again. `STAGES` lists them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Stage(NamedTuple):
 
 
 EVERYTHING: Final = "pytest $PARALLEL -m ''"
-"""The tests marked `release` too."""
+"""All tests, also those marked `release`."""
 
 STAGES: Final = (
     Stage("lint", "make lint"),
@@ -47,9 +47,9 @@ STAGES: Final = (
 
 
 def tree() -> str:
-    """Return the name of what the files are now, committed or not: git's, of the whole tree.
+    """Return git's name of the whole tree of present files, committed or not.
 
-    Without git nothing has a name, and nothing has passed before.
+    Without git there is no name, and every stage runs.
     """
     if not (ROOT / ".git").exists():
         return f"unnamed-{time.time_ns()}"
@@ -63,10 +63,10 @@ def tree() -> str:
 
 
 def run(stages: Sequence[Stage], passed: Path) -> int:
-    """Run what has not passed; stop at the first that fails. Return an exit code.
+    """Run the stages that have not passed; stop at the first failure. Return an exit code.
 
     Args:
-        passed: the folder of what has passed for these files.
+        passed: the folder with a file for each stage that has passed for these files.
     """
     passed.mkdir(parents=True, exist_ok=True)
     for number, stage in enumerate(stages, 1):
@@ -89,7 +89,7 @@ def run(stages: Sequence[Stage], passed: Path) -> int:
 
 
 def main() -> int:
-    """Run all stages, or those that are named."""
+    """Run all stages, or the named ones."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--parallel", default="", help="options for pytest")
     parser.add_argument("--again", action="store_true", help="forget what has passed")

@@ -1,9 +1,9 @@
-"""The tiers of checks, smallest first, and what each of them leaves out and why.
+"""Lists the tiers of checks, smallest first, with the parts that each leaves out and the reasons.
 
-    python -m scripts.tiers check|test|all      what `make` prints when the tier has passed
+    python -m scripts.tiers check|test|all      the text that `make` prints when the tier passed
 
-`PARTS` is the one list. A part that does not fit a tier's time begins in the next one; a part that
-a platform cannot have says what it lacks, so that nothing is ever left out in silence.
+`PARTS` is the only list. A part that does not fit into a tier's time begins in the next one. A part
+that a platform lacks names the missing requirement, so that nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ TIERS: Final = ("check", "test", "all")
 
 
 def nothing_lacks() -> str:
-    """Return that a part can be had everywhere."""
+    """Return that a part has no requirement."""
     return ""
 
 
 class Part(NamedTuple):
-    """Something that is checked.
+    """One part of the checks.
 
     Attributes:
         since: the smallest tier that has it.
-        why: it is in no smaller one.
-        lacks: what is missing for it here; empty if nothing is.
+        why: the reason why smaller tiers do not have it.
+        lacks: returns the missing requirement on this machine; empty if there is none.
     """
 
     what: str
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
 
 def recordings() -> str:
-    """Return what is missing for the recorded answers of providers."""
+    """Return the missing requirement for the recorded answers of providers."""
     folder = ROOT.parent / "shared" / "aisdk"
     return "" if folder.is_dir() else "the recordings beside the repository"
 
@@ -101,7 +101,7 @@ PARTS: Final = (
 
 
 def left_out(tier: str) -> list[tuple[str, str]]:
-    """Return what a tier does not check here, and why."""
+    """Return the parts that a tier does not check here, each with its reason."""
     lines: list[tuple[str, str]] = []
     for part in PARTS:
         if TIERS.index(part.since) > TIERS.index(tier):
@@ -112,7 +112,7 @@ def left_out(tier: str) -> list[tuple[str, str]]:
 
 
 def main() -> int:
-    """Print it."""
+    """Print the parts that a tier leaves out."""
     tier = sys.argv[1]
     lines = left_out(tier)
     print(f"\nmake {tier} has passed. " + ("It left out:" if lines else "It left out nothing."))

@@ -1,6 +1,6 @@
-"""Says whether a release may be made of these files: one version everywhere, and a changelog of it.
+"""Checks that these files may be released: one version everywhere, with a changelog entry.
 
-python scripts/versions.py [v0.2.0]    the tag that is to be released, if there is one
+python scripts/versions.py [v0.2.0]    the tag to release, if there is one
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 def said() -> dict[str, str]:
-    """Return the version by the file that says it; the changelog's is that of its newest entry."""
+    """Return each file's version, by the file; the changelog's is that of its newest entry."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     module = (ROOT / "gateway" / "version.py").read_text()
     workspace = ROOT / "demo-ui"
@@ -40,7 +40,7 @@ def _first(pattern: str, text: str) -> str:
 
 
 def faults(versions: dict[str, str], tag: str = "") -> list[str]:
-    """Return why these versions cannot be released, a sentence each."""
+    """Return the reasons why these versions cannot be released, a sentence each."""
     wanted = tag.removeprefix("v") or versions["pyproject.toml"]
     return [
         f"{file} says {version}, not {wanted}"
@@ -50,7 +50,7 @@ def faults(versions: dict[str, str], tag: str = "") -> list[str]:
 
 
 def main() -> int:
-    """Print what is wrong; return an exit code."""
+    """Print the faults; return an exit code."""
     wrong = faults(said(), *sys.argv[1:2])
     for line in wrong:
         print(f"midstream: unable to release; {line}", file=sys.stderr)
