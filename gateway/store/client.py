@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hiredis import pack_command
@@ -29,7 +30,7 @@ from midstream.store.scripts import Scripts
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -87,6 +88,7 @@ class RedisClient:
         self.healthy_since: float | None = None
         self._timeout_s = settings.command_timeout_s
         self._complain_at = 0.0
+        self._answered_at = 0.0  # when the latest round trip that was answered had been sent
         try:
             # socket_timeout: redis-py 8 defaults to 5 s a read, which costs a timer for each
             # reply and would cut the channel's idle wait. RESP 2 and no driver_info save two
@@ -134,17 +136,8 @@ class RedisClient:
             StoreUnavailableError: the outcome of all is unknown.
             StoreError: Redis refused one.
         """
-        try:
-            with map_redis_errors():
-                async with asyncio.timeout(self._timeout_s):
-                    replies = await self._run_loaded(commands)
-        except StoreUnavailableError as error:
-            self.healthy_since = None
-            self.complain(error)
-            raise
-        if self.healthy_since is None:
-            self.healthy_since = time.monotonic()
-        return replies
+        async with self._judging_health():
+            return await self._run_loaded(commands)
 
     async def run_each(self, commands: Sequence[Command]) -> list[Reply]:
         """Run commands in one round trip, in order; the reply to a refused one is its StoreError.
@@ -152,22 +145,14 @@ class RedisClient:
         Raises:
             StoreUnavailableError: the outcome of all is unknown.
         """
-        try:
-            with map_redis_errors():
-                async with asyncio.timeout(self._timeout_s):
-                    replies = await self._load_and_send(commands)
-                    await self._look_elsewhere(replies)
-        except StoreUnavailableError as error:
-            self.healthy_since = None
-            self.complain(error)
-            raise
+        async with self._judging_health():
+            replies = await self._load_and_send(commands)
+            await self._look_elsewhere(replies)
         replies = [translated(r) or r if isinstance(r, Exception) else r for r in replies]
         away = next((r for r in replies if isinstance(r, StoreUnavailableError)), None)
         if away is not None:
             self.healthy_since = None
             self.complain(away)
-        elif self.healthy_since is None:
-            self.healthy_since = time.monotonic()
         return replies
 
     async def ask(self, commands: Sequence[Command]) -> list[Reply]:
@@ -183,6 +168,30 @@ class RedisClient:
         except StoreUnavailableError as error:
             self.complain(error)
             raise
+
+    @asynccontextmanager
+    async def _judging_health(self) -> AsyncIterator[None]:
+        """Bound a round trip, and take from it whether Redis works.
+
+        One that is not answered, though a later one was, tells of its connection alone: a network
+        that came back has forgotten those of before. The idle ones are of that time, too.
+        """
+        sent_at = time.monotonic()
+        try:
+            with map_redis_errors():
+                async with asyncio.timeout(self._timeout_s):
+                    yield
+        except StoreUnavailableError as error:
+            unanswered = isinstance(error.__cause__, TimeoutError)
+            if unanswered:
+                await self._close_idle()
+            if not (unanswered and sent_at < self._answered_at):
+                self.healthy_since = None
+            self.complain(error)
+            raise
+        self._answered_at = max(self._answered_at, sent_at)
+        if self.healthy_since is None:
+            self.healthy_since = time.monotonic()
 
     def complain(self, error: StoreError) -> None:
         """Log why Redis cannot be used, now and then: callers wait, and log no each attempt."""

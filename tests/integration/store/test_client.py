@@ -9,6 +9,7 @@ import pytest
 
 from midstream.errors import SettingsError, StoreError, StoreUnavailableError
 from midstream.ids import SessionId
+from midstream.store import client as client_module
 from midstream.store.client import MAX_CONNECTIONS, RedisClient, StoreSettings
 from midstream.store.records import AppendStatus
 from midstream.store.redis_store import RedisStore
@@ -16,9 +17,11 @@ from midstream.store.redis_store import RedisStore
 from .scenario import SESSION, batch, opened, submit, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import redis as redis_py
+    from redis.asyncio.connection import AbstractConnection
 
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +64,56 @@ async def test_call_that_takes_too_long_is_unavailable(
         meta = await store.load_meta(SESSION)
         assert meta is not None
         assert meta.id == SESSION
+
+
+async def test_network_that_forgot_its_connections_costs_one_wait(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is unanswered on a connection of before does not tell of a Redis that has answered a
+    later call; and no call is sent on the others of that time."""
+    client = RedisClient(redis_url, StoreSettings())
+    forgotten: list[object] = []
+    monkeypatch.setattr(client_module, "_reply", _answering_all_but(forgotten))
+
+    async def call(*command: str | int) -> object:
+        return await client.run(command)
+
+    try:
+        await asyncio.gather(*(call("PING") for _ in range(4)))
+        forgotten += [_socket_of(connection) for connection in client._idle]
+        assert len(forgotten) == 4
+        monkeypatch.setattr(client, "_timeout_s", 0.1)
+        first = asyncio.create_task(call("PING"))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(client, "_timeout_s", 2.0)
+        second = asyncio.create_task(call("PING"))
+        with pytest.raises(StoreUnavailableError):
+            await first
+        assert client.healthy_since is None
+        assert await call("ECHO", "there") == b"there"
+        healthy_since = client.healthy_since
+        with pytest.raises(StoreUnavailableError):
+            await second
+        assert client.healthy_since == healthy_since
+    finally:
+        await client.aclose()
+
+
+def _socket_of(connection: AbstractConnection) -> object:
+    return connection._writer
+
+
+def _answering_all_but(
+    forgotten: list[object],
+) -> Callable[[AbstractConnection], Awaitable[object]]:
+    reply = client_module._reply
+
+    async def answer(connection: AbstractConnection) -> object:
+        if _socket_of(connection) in forgotten:
+            await asyncio.Event().wait()
+        return await reply(connection)
+
+    return answer
 
 
 async def test_cancelled_calls_leave_no_reply_to_others(redis_url: str) -> None:
