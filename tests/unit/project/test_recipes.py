@@ -32,6 +32,14 @@ def recipe(title: str) -> str:
     return found[0]
 
 
+def section(title: str) -> str:
+    """Return the text of a recipe that has a section of its own."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    found = re.search(rf"^### {title}\n.*?(?=^#|\Z)", page, re.M | re.S)
+    assert found is not None, title
+    return found[0]
+
+
 def sources_named_in(text: str) -> set[str]:
     """Return the files of the source that a recipe names."""
     return {name for name in re.findall(r"`([\w/.]+\.py)`", text) if not name.startswith("tests/")}
@@ -220,3 +228,59 @@ def test_every_chunk_type_is_in_the_tables_that_need_every_one() -> None:
         if isinstance(kind, type) and issubclass(kind, Chunk)
     }
     assert kinds - set(TURNS) <= written
+
+
+# -- a record -----------------------------------------------------------------------------
+
+RECORD: Edits = {
+    "gateway/store/records.py": [
+        (
+            "    id: MessageId | None\n",
+            "\n\nclass PinnedRecord(Struct, frozen=True, gc=False, kw_only=True):\n"
+            '    """A message was pinned."""\n\n    id: MessageId\n',
+        ),
+        ("    | DeletedRecord\n", "    | PinnedRecord\n"),
+    ],
+    "gateway/store/codec.py": [
+        ("from midstream.store.records import (\n", "    PinnedRecord,\n"),
+        (
+            "def _decode_known(kind: bytes, data: bytes) -> Record:\n",
+            '    if kind == b"n":\n        return PinnedRecord(id=MessageId(data[2:].decode()))\n',
+        ),
+    ],
+    "gateway/sessions/log/readers.py": [
+        ("from midstream.store.records import ChunksRecord, ", "PinnedRecord, "),
+        (
+            "    record = entry.record\n    if isinstance(record, ChunksRecord):\n",
+            "        pass\n    if isinstance(record, PinnedRecord):\n"
+            '        return FeedEvent("pinned", msgspec.json.encode(record), position)\n'
+            "    if isinstance(record, ChunksRecord):\n",
+        ),
+    ],
+}
+FATE_OF_A_PIN = """
+import json
+from midstream.protocol.position import Position
+from midstream.sessions.log.readers import feed_event
+from midstream.store.codec import decode_published
+
+entry = decode_published(b"1-0\\n2-0\\nn\\nu1")
+event = feed_event(entry, Position("e", "2-0"))
+print(json.dumps({
+    "record": type(entry.record).__name__,
+    "event": event and [event.event, event.data.decode()],
+}))
+"""
+
+
+def test_record_that_is_added_by_the_recipe_reaches_followers(copy: Copy) -> None:
+    """A gateway without it passes over it."""
+    assert sources_named_in(section("Add a record")) == set(RECORD)
+    assert copy.ask(FATE_OF_A_PIN) == {"record": "UnknownRecord", "event": None}
+
+    copy.edit(RECORD)
+
+    assert copy.ask(FATE_OF_A_PIN) == {
+        "record": "PinnedRecord",
+        "event": ["pinned", '{"id":"u1"}'],
+    }
