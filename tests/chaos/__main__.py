@@ -1,9 +1,9 @@
-"""Break three gateways and their Redis in every way, with people at them: `make chaos`.
+"""Breaks three gateways and their Redis in every way, under simulated people: `make chaos`.
 
 python -m tests.chaos [--seconds 300] [--faults 0] [--seed NUMBER] [--people 12] [--folder PATH]
 
-No answer may be lost or come twice, no reader wait for longer than 15 s after all is well, no
-process die or log a traceback. Progress is printed; what is wrong at once, with the seed.
+No answer may be lost or doubled, no reader may wait longer than 15 s after all faults have ended,
+no process may die or log a traceback. Prints progress, and each violation at once, with the seed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def _run(options: argparse.Namespace, folder: Path) -> int:
 
 
 def main() -> None:
-    """Drive until told enough; exit 1 if anything was wrong."""
+    """Drive for the given time; exit 1 after any violation."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300, help="how long things are broken")
     parser.add_argument("--faults", type=int, default=0, help="go on until there were so many")

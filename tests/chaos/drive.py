@@ -1,4 +1,4 @@
-"""Storms of faults, and calms in which everything must come right."""
+"""Alternates storms of faults with calms, in which everything must recover."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 STORM_S: Final = 25.0
 CALM_LIMIT_S: Final = 90.0
-"""For the turns of a storm to be over: each fails by itself long before."""
+"""Limit for the turns of a storm to end; each fails by itself long before."""
 
 PROGRESS_S: Final = 10.0
 HELD: Final = 20
-"""Clients that never read what they asked for, or never finish asking."""
+"""Clients that never read their answer, or never complete their request."""
 
 
 async def drive(
@@ -38,13 +38,13 @@ async def drive(
     least: int = 0,
     every_kind: bool = False,
 ) -> None:
-    """Break things for `seconds`, and then see that all is well.
+    """Do faults for `seconds`, then check that everything recovers.
 
     Args:
-        longest: how many tokens an answer may have.
-        scale: how long outages last, of what they do in `make chaos`.
-        least: go on until there were so many faults.
-        every_kind: one fault of each, one after the other, in place of storms of `seconds`.
+        longest: the largest number of tokens of an answer.
+        scale: the length of outages, relative to `make chaos`.
+        least: continue until this many faults were done.
+        every_kind: do one fault of each kind, in sequence, instead of storms for `seconds`.
     """
     choose = random.Random(seed)  # noqa: S311 - no secret
     breaker = Breaker(world, ledger, choose, scale=scale)
@@ -77,7 +77,7 @@ async def drive(
 
 
 async def _storm(breaker: Breaker, choose: random.Random, seconds: float) -> None:
-    """Mostly one fault at a time, sometimes two."""
+    """Do faults, mostly one at a time, sometimes two."""
     until = time.monotonic() + seconds
     async with asyncio.TaskGroup() as faults:
         while time.monotonic() < until:
@@ -88,7 +88,7 @@ async def _storm(breaker: Breaker, choose: random.Random, seconds: float) -> Non
 
 
 async def _calm(crowd: list[Person]) -> None:
-    """Wait until everybody has had a turn to its end, and begun one in peace."""
+    """Wait until every person has completed a turn, and begun one without faults."""
     before = [person.turns for person in crowd]
     with suppress(TimeoutError):
         async with asyncio.timeout(CALM_LIMIT_S):
@@ -103,7 +103,7 @@ async def _tell(ledger: Ledger) -> None:
 
 
 async def _nuisance(world: World, ledger: Ledger, choose: random.Random) -> None:
-    """Connect and never read, or never finish asking."""
+    """Connect and never read, or never complete a request."""
     held: list[asyncio.StreamWriter] = []
     try:
         while True:
@@ -131,7 +131,7 @@ async def _nuisance(world: World, ledger: Ledger, choose: random.Random) -> None
 
 
 async def _all_is_well(world: World, ledger: Ledger) -> None:
-    """Nothing is left of it: no run, no reader, no key for ever, no process that failed."""
+    """Check that nothing is left: no run, no reader, no key without TTL, no failed process."""
     deadline = time.monotonic() + LIMIT_S
     left = await _left(world)
     while left and time.monotonic() < deadline:
@@ -145,7 +145,7 @@ async def _all_is_well(world: World, ledger: Ledger) -> None:
 
 
 async def _left(world: World) -> list[str]:
-    """Say what goes on though nobody is there."""
+    """Return the runs and readers that are left after all people have gone."""
     left = []
     for gateway in world.gateways:
         name = gateway.process.folder.name

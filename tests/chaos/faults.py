@@ -1,7 +1,7 @@
-"""What is done to gateways, to Redis and to what is between them.
+"""Faults of gateways, of Redis and of the connections between them.
 
-Each fault ends with what it broke working again, or is one moment. FAULTS is the table; their kinds
-are chosen by weight, by a seeded generator.
+A fault is one moment, or repairs at its end what it broke. FAULTS is the table; a seeded generator
+chooses the kinds by weight.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ CLUSTER_SAYS: Final = (
     "MOVED 7 127.0.0.1:1",
     "ASK 7 127.0.0.1:1",
 )
-"""What no single server can be made to say; the connection says it in its place."""
+"""Errors that a single server cannot be made to send; the proxy sends them in its place."""
 
 EXIT_LIMIT_S: Final = 40.0
-"""For a gateway that is told to end: it drains for 6 s, and closes for 10."""
+"""Limit for a gateway to end: it drains for 6 s, and closes for 10."""
 
 
 class Breaker:
     """Does faults.
 
     Args:
-        scale: how long outages last, of what they do in `make chaos`.
+        scale: the length of outages, relative to `make chaos`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Breaker:
             self._ledger.fault(fault.kind)
 
     async def each_once(self) -> None:
-        """Do one of every kind, in an order of the seed's."""
+        """Do one fault of every kind, in an order chosen by the seed."""
         faults = faults_of(self._world)
         for fault in self._choose.sample(faults, len(faults)):
             await fault.do(self)
@@ -81,7 +81,7 @@ class Breaker:
 
     @contextmanager
     def _one_gateway(self) -> Iterator[Gateway | None]:
-        """Take a gateway that nobody is at, if another stays; people go to the others."""
+        """Take a gateway that no other fault holds, if another stays up for the people."""
         free = [gateway for gateway in self._world.gateways if not gateway.busy]
         if len(free) < 2:
             yield None
@@ -95,7 +95,7 @@ class Breaker:
             gateway.busy = False
 
     async def kill_gateway(self) -> None:
-        """All of its processes at once."""
+        """Kill all processes of a gateway at once."""
         with self._one_gateway() as gateway:
             if gateway is not None:
                 gateway.process.process.kill()
@@ -103,7 +103,7 @@ class Breaker:
                 await self._world.revive(gateway)
 
     async def kill_worker(self) -> None:
-        """The process that serves; its parent starts another."""
+        """Kill the worker process; its parent starts another."""
         with self._one_gateway() as gateway:
             if gateway is not None:
                 for pid in gateway.workers:
@@ -114,7 +114,7 @@ class Breaker:
                 await self._world.revive(gateway)
 
     async def kill_parent(self) -> None:
-        """Workers must not outlive it."""
+        """Kill the parent process; its workers must not outlive it."""
         with self._one_gateway() as gateway:
             if gateway is not None:
                 gateway.process.process.send_signal(signal.SIGKILL)
@@ -122,7 +122,7 @@ class Breaker:
                 await self._world.revive(gateway)
 
     async def terminate_gateway(self) -> None:
-        """A deploy: it drains, and another takes its place."""
+        """Stop a gateway as a deployment does: it drains, and a new one replaces it."""
         with self._one_gateway() as gateway:
             if gateway is not None:
                 gateway.process.terminate()
@@ -132,7 +132,7 @@ class Breaker:
                 await self._world.revive(gateway)
 
     async def freeze_gateway(self) -> None:
-        """Longer than a lease, too: it wakes up fenced off."""
+        """Freeze a gateway, sometimes for longer than a lease: then it wakes up fenced."""
         with self._one_gateway() as gateway:
             if gateway is not None:
                 gateway.process.process.freeze()
@@ -148,7 +148,7 @@ class Breaker:
         return await asyncio.to_thread(client.execute_command, *command)
 
     async def _insist(self, *command: object) -> None:
-        """Ask until it is done: what was broken must not stay so."""
+        """Repeat a command until it succeeds, so that no fault stays."""
         while True:
             try:
                 await self._ask(*command)
@@ -158,7 +158,7 @@ class Breaker:
                 return
 
     async def kill_redis(self) -> None:
-        """It comes back with all that it has acknowledged."""
+        """Kill Redis; it returns with all acknowledged writes."""
         async with self._at_redis:
             with self._ledger.unwell():
                 await asyncio.to_thread(self._world.redis.kill)
@@ -166,7 +166,7 @@ class Breaker:
                 await asyncio.to_thread(self._world.redis.start)
 
     async def freeze_redis(self) -> None:
-        """Every connection stays open, and nothing comes."""
+        """Freeze Redis: every connection stays open, without answers."""
         async with self._at_redis:
             with self._ledger.unwell():
                 self._world.redis.freeze()
@@ -176,7 +176,7 @@ class Breaker:
                     self._world.redis.thaw()
 
     async def pause_redis(self) -> None:
-        """Writes alone are held back, or all."""
+        """Pause only writes, or all commands."""
         kind = self._choose.choice(["WRITE", "ALL"])
         async with self._at_redis, self._by_clock:  # set back, its clock would prolong the pause
             with self._ledger.unwell():
@@ -187,7 +187,7 @@ class Breaker:
                     await asyncio.sleep(for_s)  # it may have been taken, too, if no answer came
 
     async def drop_clients(self) -> None:
-        """Connections for commands, or subscriptions."""
+        """Kill all connections for commands, or all subscriptions."""
         async with self._at_redis:
             await self._ask(
                 "CLIENT KILL", "TYPE", self._choose.choice(["normal", "pubsub"]), "SKIPME", "yes"
@@ -195,12 +195,12 @@ class Breaker:
             self._ledger.shaken()
 
     async def forget_scripts(self) -> None:
-        """As after a failover."""
+        """Flush the scripts, as after a failover."""
         async with self._at_redis:
             await self._ask("SCRIPT FLUSH")
 
     async def rewrite_file(self) -> None:
-        """A fork, and a new append-only file."""
+        """Rewrite the append-only file, in a fork."""
         async with self._at_redis:
             with suppress(redis.ResponseError):  # one is under way
                 await self._ask("BGREWRITEAOF")
@@ -214,24 +214,24 @@ class Breaker:
                 await self._insist("CONFIG SET", name, well)
 
     async def refuse_for_replicas(self) -> None:
-        """NOREPLICAS: a replica that it must have is away."""
+        """NOREPLICAS: a required replica is away."""
         async with self._at_redis:
             await self._configured("min-replicas-to-write", 1, 0, 0.5, 3, 6)
 
     async def refuse_for_memory(self) -> None:
-        """OOM: it is full, at any point of what it is doing."""
+        """OOM: memory is full, at any point of its work."""
         async with self._at_redis:
             memory = await asyncio.to_thread(self._world.redis.client.info, "memory")
             full = int(memory["used_memory"]) + self._choose.choice([0, 2_000, 20_000])
             await self._configured("maxmemory", full, 0, 0.5, 3, 6)
 
     async def refuse_clients(self) -> None:
-        """ "max number of clients reached", to whoever connects."""
+        """Answer new connections with "max number of clients reached"."""
         async with self._at_redis:
             await self._configured("maxclients", 1, 10_000, 0.5, 3)
 
     async def refuse_as_replica(self) -> None:
-        """READONLY: it was demoted; and then it is what it was."""
+        """READONLY: Redis is demoted, and then promoted again."""
         async with self._at_redis:
             with self._ledger.unwell():
                 await self._ask("REPLICAOF", "127.0.0.1", 1)
@@ -241,7 +241,7 @@ class Breaker:
                     await self._insist("REPLICAOF", "NO", "ONE")
 
     async def refuse_as_lost_replica(self) -> None:
-        """MASTERDOWN: it was demoted, its primary is away, and it shows nothing that is old."""
+        """MASTERDOWN: Redis is demoted, its primary is away, and it serves no stale data."""
         async with self._at_redis:
             await self._ask("CONFIG SET", "replica-serve-stale-data", "no")
             with self._ledger.unwell():
@@ -253,13 +253,13 @@ class Breaker:
             await self._insist("CONFIG SET", "replica-serve-stale-data", "yes")
 
     async def refuse_for_disk(self) -> None:
-        """MISCONF: it could not write a snapshot."""
+        """MISCONF: Redis could not write a snapshot."""
         async with self._at_redis:
             await asyncio.to_thread(self._world.redis.fail_to_save)
             await self._configured("save", "3600 1000000", "", 0.5, 3, 6)
 
     async def refuse_without_password(self) -> None:
-        """NOAUTH: an operator has set one, and takes it back."""
+        """NOAUTH: an operator sets a password, and removes it."""
         async with self._at_redis:
             port = self._world.redis.port
             with redis.Redis(port=port, single_connection_client=True) as client:
@@ -275,7 +275,7 @@ class Breaker:
                     await ask("CONFIG SET", "requirepass", "")
 
     async def refuse_permission(self) -> None:
-        """NOPERM: an operator takes a right away, and gives it back."""
+        """NOPERM: an operator removes a permission, and restores it."""
         async with self._at_redis:
             with self._ledger.unwell():
                 right = self._choose.choice(
@@ -286,7 +286,7 @@ class Breaker:
                 await self._insist("ACL SETUSER", "default", "+@all")
 
     async def refuse_while_loading(self) -> None:
-        """LOADING: it reads its file again, as after a restart."""
+        """LOADING: Redis reads its file again, as after a restart."""
         async with self._at_redis:
             with self._ledger.unwell():
                 await self._ask("CONFIG SET", "key-load-delay", self._choose.choice([20, 200]))
@@ -296,7 +296,7 @@ class Breaker:
                 await loading
 
     async def refuse_while_busy(self) -> None:
-        """BUSY: somebody's script does not end."""
+        """BUSY: a foreign script does not end."""
         async with self._at_redis:
             with self._ledger.unwell():
                 await self._ask("CONFIG SET", "lua-time-limit", 50)
@@ -314,7 +314,7 @@ class Breaker:
             client.eval("while true do end", 0)
 
     async def slow_disk(self) -> None:
-        """It stands still at every write, as with `appendfsync always` on a slow disk."""
+        """Block Redis at every write, as with `appendfsync always` on a slow disk."""
         async with self._at_redis:
             with self._ledger.unwell():
                 for _ in range(self._choose.choice([3, 10, 20])):
@@ -326,13 +326,13 @@ class Breaker:
                     await asyncio.sleep(0.02)
 
     async def lose_hints(self) -> None:
-        """It evicts the hints of all leases."""
+        """Evict the hints of all leases."""
         async with self._at_redis:
             with suppress(redis.RedisError):
                 await self._ask("DEL", "ms:leases")
 
     async def set_clock(self) -> None:
-        """Forward or back, by minutes."""
+        """Set Redis's clock forward or back, by minutes."""
         if self._world.clock is not None:
             async with self._by_clock:
                 self._world.clock.set(self._choose.choice([-900, -30, 0, 30, 900]))
@@ -345,7 +345,7 @@ class Breaker:
         return ways if self._choose.random() < 0.5 else [self._choose.choice(ways)]
 
     async def cut_network(self) -> None:
-        """No connection stays, and none can be made."""
+        """Cut all connections, and refuse new ones."""
         ways = self._some_ways()
         with self._ledger.unwell():
             for way in ways:
@@ -356,13 +356,13 @@ class Breaker:
                 way.refusing = False
 
     async def drop_connections(self) -> None:
-        """All connections, which can be made again at once."""
+        """Cut all connections once."""
         for way in self._some_ways():
             way.cut_all()
         self._ledger.shaken()
 
     async def half_open(self) -> None:
-        """What Redis says gets lost, or comes late; commands arrive."""
+        """Lose or delay Redis's answers; commands still arrive."""
         ways = self._some_ways()
         with self._ledger.unwell():
             for way in ways:
@@ -375,7 +375,7 @@ class Breaker:
                 way.release()
 
     async def answer_as_cluster(self) -> None:
-        """What a name leads to is one node of a cluster, for a while."""
+        """Answer like one node of a cluster, for a while."""
         word = self._choose.choice(CLUSTER_SAYS)
         ways = self._some_ways()
         with self._ledger.unwell():
@@ -388,7 +388,7 @@ class Breaker:
                 way.cut_all()
 
     async def slow_network(self) -> None:
-        """Every answer takes its time."""
+        """Delay every answer."""
         ways = self._some_ways()
         with self._ledger.unwell():
             for way in ways:
@@ -406,7 +406,7 @@ async def _exit_of(gateway: Gateway) -> int:
 
 
 class Fault(NamedTuple):
-    """One kind, and how often it is chosen."""
+    """One kind of fault, with its weight."""
 
     kind: str
     do: Callable[[Breaker], Awaitable[None]]
@@ -448,5 +448,5 @@ FAULTS: Final = (
 
 
 def faults_of(world: World) -> Sequence[Fault]:
-    """Return what can be done to it."""
+    """Return the faults that are possible in a world."""
     return FAULTS if world.clock is None else (*FAULTS, SET_CLOCK)

@@ -1,4 +1,4 @@
-"""Tabs that follow a session, and sockets: the other two ways of seeing an answer."""
+"""Tabs that follow a session's feed, and tabs with a WebSocket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Follower:
     """Follows a session from position to position, through cuts; `follow` is its task.
 
     Attributes:
-        lost: it was told that there is no such session (yet, or any more).
+        lost: it was told that the session does not exist (yet, or any more).
     """
 
     def __init__(self, place: Place, ledger: Ledger, choose: random.Random, session: str) -> None:
@@ -41,7 +41,7 @@ class Follower:
         self._newest: str | None = None
 
     def is_past(self, run: str) -> bool:
-        """Whether it has heard of the end of a run, or of another run after it."""
+        """Whether the feed has reported the end of a run, or a later run."""
         state = self._states.get(run)
         return state == "ended" or (state is None and self._newest not in (None, run))
 
@@ -49,7 +49,7 @@ class Follower:
         """Follow until cancelled.
 
         Raises:
-            WrongError: what came does not follow what came before.
+            WrongError: an event does not follow the one before.
         """
         while True:
             path = f"/api/chat/{self._session}/events"
@@ -69,7 +69,7 @@ class Follower:
             await asyncio.sleep(self._choose.uniform(0.05, 0.5))
 
     async def _follow(self, response: Response) -> None:
-        """Take events until the connection ends, or says nothing for too long."""
+        """Take events until the connection ends, or is silent for too long."""
         pieces = response.pieces()
         parser = SseParser()
         while True:

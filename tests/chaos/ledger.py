@@ -1,4 +1,4 @@
-"""What a run of the driver counts: faults, what people saw, and what must never be."""
+"""Counts a driver's faults, people's observations, and violations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LIMIT_S: Final = 15.0
-"""How long the readers of an answer may wait for its end, once it is due and all is well."""
+"""Time that readers may wait for an answer's end, once it is due and all faults have ended."""
 
 
 class Ledger:
-    """The books of one run.
+    """The counts of one run of the driver.
 
     Args:
-        say: told at once what is wrong, and now and again how it stands.
+        say: prints each violation at once, and the counts from time to time.
 
     Attributes:
-        faults: how many of each kind were done.
-        seen: what people met: outcomes, refusals, broken connections.
-        wrongs: what must not be, in words; each is a failure.
-        late_s: how long after health readers got their end, of those that did.
+        faults: the number of faults of each kind.
+        seen: people's observations: outcomes, refusals, broken connections.
+        wrongs: the violations, in words; each fails the run.
+        late_s: for each answer that ended, the wait of its readers after all faults had ended.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
@@ -39,7 +39,7 @@ class Ledger:
 
     @contextmanager
     def unwell(self) -> Iterator[None]:
-        """Something is broken for the length of the block."""
+        """Count the block's time as broken."""
         self._unwell += 1
         try:
             yield
@@ -48,11 +48,11 @@ class Ledger:
             self.shaken()
 
     def shaken(self) -> None:
-        """Something was broken for a moment: what follows counts from now."""
+        """Note a momentary fault: waits count from now."""
         self._well_since = time.monotonic()
 
     def overdue_s(self, due: float) -> float:
-        """Return for how long all has been well since `due`; negative while it is not."""
+        """Return the time without faults since `due`; negative during a fault."""
         return -1.0 if self._unwell else time.monotonic() - max(due, self._well_since)
 
     def fault(self, kind: str) -> None:
@@ -60,24 +60,24 @@ class Ledger:
         self.faults[kind] += 1
 
     def saw(self, what: str) -> None:
-        """Count what somebody met."""
+        """Count a person's observation."""
         self.seen[what] += 1
 
     def wrong(self, kind: str, **details: object) -> None:
-        """Note, and tell, what must never be."""
+        """Note and print a violation."""
         told = " ".join(f"{name}={value!r}" for name, value in details.items())
         self.wrongs.append(f"{kind} {told}"[:1_500])
         self._say(f"\nWRONG at {time.monotonic() - self._began:.1f} s: {self.wrongs[-1]}")
 
     def tell(self) -> None:
-        """Say in one line how it stands."""
+        """Print the counts in one line."""
         self._say(
             f"{time.monotonic() - self._began:5.0f} s  {sum(self.faults.values())} faults, "
             f"{self.seen['answer read whole']} answers read whole, {len(self.wrongs)} wrong"
         )
 
     def report(self) -> str:
-        """Say all of it."""
+        """Return all counts as text."""
         late = sorted(self.late_s)
         slowest = f"{late[-1]:.1f} s (of {len(late)})" if late else "none"
         rows = [

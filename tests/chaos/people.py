@@ -1,4 +1,4 @@
-"""People who talk to the gateways while these are broken, and hold them to what they promise."""
+"""Simulated people who use the gateways during faults, and check their promises."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ FAILURES: Final = ("[[error=overloaded after=8]]", "[[cut after=9]]", "[[malform
 SOCKET_OFTEN: Final = 0.4
 TWICE_OFTEN: Final = 0.3
 MARGIN_S: Final = 3.0
-"""Beyond what an answer takes by itself: a busy machine, a retry of a provider."""
+"""Time beyond an answer's own length: for a busy machine, and a provider's retry."""
 
 
 class LostSessionError(Exception):
-    """The session is gone, because the driver has had a part of it evicted."""
+    """The session is gone, because the driver evicted a part of it."""
 
 
 class Conversation:
-    """One session, from its first message on."""
+    """One session, from its first message."""
 
     def __init__(self, name: str) -> None:
         self.id = name
@@ -52,10 +52,10 @@ class Conversation:
 
 
 class Person:
-    """Talks, in one session after the other, until told to leave.
+    """Has conversations, one session after the other, until `leave`.
 
     Attributes:
-        turns: how many are behind them.
+        turns: the number of completed turns.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Person:
         self._turned = asyncio.Event()
 
     async def until_turn(self, number: int) -> None:
-        """Wait until so many turns are behind them."""
+        """Wait until `number` turns are completed."""
         while self.turns < number:
             self._turned.clear()
             await self._turned.wait()
 
     def leave(self) -> None:
-        """End after the turn under way."""
+        """End after the present turn."""
         self._leaving = True
 
     async def talk(self) -> None:
@@ -115,7 +115,7 @@ class Person:
             self._ledger.wrong(str(wrong), session=talk.id)
 
     async def _close(self, talk: Conversation) -> None:
-        """Let the followers go; what was wrong for one is told here."""
+        """End the followers, and raise their errors."""
         for task in talk.followers.values():
             task.cancel()
         for ended in await asyncio.gather(*talk.followers.values(), return_exceptions=True):
@@ -155,7 +155,7 @@ class Person:
     async def _read(
         self, talk: Conversation, kind: str, body: dict[str, Any], run: str, due: float
     ) -> str | None:
-        """Read an answer in some tabs, and hold what they got to what is kept.
+        """Read an answer in some tabs, and compare their chunks with the stored message.
 
         Returns:
             A run that this turn has begun meanwhile.
@@ -177,7 +177,7 @@ class Person:
         return later
 
     async def _ask_again(self, talk: Conversation, body: dict[str, Any], takes_s: float) -> None:
-        """Have the answer given anew: it takes the place of the one before."""
+        """Regenerate the answer, which replaces the one before."""
         session = await self._say(talk, "GET", f"/api/chat/{talk.id}", None, {200})
         before = session["messages"][-1]
         if before["role"] != "assistant":
@@ -199,7 +199,7 @@ class Person:
     async def _meanwhile(
         self, talk: Conversation, kind: str, body: dict[str, Any], run: str, takes_s: float
     ) -> str | None:
-        """Do what this turn is about while the answer comes; return a run that it began."""
+        """Do the turn's action during the answer; return a run that it began."""
         if kind not in ("stop", "evict", "other tab", "interrupt"):
             return None
         await asyncio.sleep(self._choose.uniform(0, takes_s * 0.6))
@@ -221,7 +221,7 @@ class Person:
         return None
 
     async def _evict(self, talk: Conversation) -> None:
-        """Have Redis lose some keys of the session, as an eviction policy does."""
+        """Delete some keys of the session in Redis, as an eviction policy does."""
         parts = self._choose.sample(PARTS, self._choose.randint(1, len(PARTS)))
         talk.may_be_torn = True
         client = self._world.redis.client
@@ -246,7 +246,7 @@ class Person:
     # -- asking -------------------------------------------------------------------------------
 
     async def _post_once(self, body: dict[str, Any]) -> tuple[int, str]:
-        """Send once; return the status, and the run or what was said instead."""
+        """Send once; return the status, and the run's id or the error's text."""
         at = self._world.endpoint(self._choose)
         async with asyncio.timeout(SILENCE_S), at.request("POST", "/api/chat", body) as response:
             if response.status == 200:
@@ -276,7 +276,7 @@ class Person:
         return runs.pop()
 
     def _judge(self, talk: Conversation, status: int, said: str, since: float) -> None:
-        """Take a refused send: it is sent again, unless it must not have been refused."""
+        """Judge a refused send: note a refusal that is not allowed, otherwise let it be retried."""
         self._ledger.saw(f"send refused: {status}")
         late = self._ledger.overdue_s(since)
         if status in (502, 503) or (status == 409 and "run_active" in said):
@@ -292,7 +292,7 @@ class Person:
     async def _say(
         self, talk: Conversation, method: str, path: str, body: object, right: set[int]
     ) -> Any:
-        """Ask until it is answered."""
+        """Repeat a request until it is answered."""
         since = asyncio.get_running_loop().time()
         while True:
             status, said = 0, None
@@ -306,7 +306,7 @@ class Person:
             if status in right:
                 return json.loads(said) if said else None
             if status == 404 and method == "DELETE":
-                return None  # a try whose answer was lost has done it
+                return None  # an attempt whose answer was lost has done it
             if status == 404 and talk.may_be_torn:
                 raise LostSessionError
             late = self._ledger.overdue_s(since)
@@ -316,12 +316,12 @@ class Person:
                 )
             await asyncio.sleep(0.2)
 
-    # -- holding them to it -------------------------------------------------------------------
+    # -- checks -------------------------------------------------------------------------------
 
     async def _in_time(
         self, talk: Conversation, task: asyncio.Task[bool], due: float, what: str
     ) -> None:
-        """Wait for a reader's end; it must come in time."""
+        """Wait for a reader's end, which must arrive in time."""
         while not task.done():
             await asyncio.wait({task}, timeout=0.2)
             late = self._ledger.overdue_s(due)
@@ -340,7 +340,7 @@ class Person:
         self._ledger.saw("answer read whole" if whole else "answer that had ended")
 
     async def _ended(self, talk: Conversation, run: str, due: float) -> Any:
-        """Wait for a run's end, as the session says it; return the session."""
+        """Wait until the session's snapshot shows a run's end; return the snapshot."""
         while True:
             session = await self._say(talk, "GET", f"/api/chat/{talk.id}", None, {200})
             newest = session["runs"][-1]
@@ -352,7 +352,7 @@ class Person:
             await asyncio.sleep(0.2)
 
     async def _followed(self, talk: Conversation, run: str, due: float) -> None:
-        """Who follows hears of the end too, or that the session is lost."""
+        """Check that the followers see the end, too, or that the session is lost."""
         for follower in talk.followers:
             while not (follower.is_past(run) or talk.followers[follower].done()):
                 if talk.may_be_torn and follower.lost:
@@ -363,7 +363,7 @@ class Person:
                 await asyncio.sleep(0.1)
 
     async def _compare(self, talk: Conversation, answer: Answer, run: str, due: float) -> None:
-        """What was read is what is kept."""
+        """Check that the text that was read equals the stored text."""
         session = await self._ended(talk, run, due)
         newest = session["runs"][-1]
         if newest["id"] != run:
@@ -380,7 +380,7 @@ class Person:
     async def _look(
         self, talk: Conversation, body: dict[str, Any], due: float, *, is_alone: bool
     ) -> None:
-        """Nothing is lost, nothing is there twice; and a torn session is not shown."""
+        """Check that no message is lost or doubled, and that a torn session is not shown."""
         session = await self._say(talk, "GET", f"/api/chat/{talk.id}", None, {200})
         if talk.is_torn and session["epoch"] == talk.epoch:
             raise WrongError(f"a torn session is shown: {len(session['messages'])} messages")

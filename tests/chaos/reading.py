@@ -1,4 +1,4 @@
-"""One tab's way through one answer: cut off again and again, and always back."""
+"""One tab that reads one answer: it resumes after every cut."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 CUT_OFTEN: Final = 0.6
 EXACT_OFTEN: Final = 0.5
 SILENCE_S: Final = 12.0
-"""With heartbeats every 3 s, a connection that says nothing for so long is dead."""
+"""Silence after which a connection is dead; heartbeats arrive every 3 s."""
 GONE_ON_WITHOUT: Final = "the answer may continue without you"
 
 
 class WrongError(Exception):
-    """Something came that must never come."""
+    """A chunk or an event that must never arrive."""
 
 
 class Answer:
-    """What a tab holds of an answer: its text, as a client folds it, and where it stands."""
+    """A tab's state of an answer: its text, as a client assembles it, and its position."""
 
     def __init__(self) -> None:
         self.begin_again()
 
     def begin_again(self) -> None:
-        """Hold nothing: the state so far comes anew."""
+        """Forget all text: the whole state is sent again."""
         self.last = -1
         self.is_over = False
         self.error: str | None = None
@@ -41,11 +41,11 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """All of it so far."""
+        """The whole text so far."""
         return "".join("".join(pieces) for _, pieces in self._parts)
 
     def take(self, chunk: dict[str, Any]) -> None:
-        """Take the next chunk; raises WrongError where a client would fail."""
+        """Take the next chunk; raise WrongError where a client would fail."""
         kind = chunk["type"]
         if self.is_over:
             raise WrongError(f"{kind} after finish")
@@ -68,7 +68,7 @@ class Answer:
 
 
 class Place(Protocol):
-    """Where tabs connect."""
+    """The gateways that tabs may connect to."""
 
     def endpoint(self, choose: random.Random) -> Endpoint:
         """Return a gateway."""
@@ -79,7 +79,7 @@ class Tab:
     """Reads one run to its end.
 
     Attributes:
-        answer: what it holds.
+        answer: its state.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Tab:
         self._is_exact = choose.random() < EXACT_OFTEN
 
     async def read(self, first: Response | None = None) -> bool:
-        """Read until the end; False if the answer had ended before it could be read whole.
+        """Read until the end; return False if the answer had ended before it was read whole.
 
         Args:
             first: the answer to the send, which begins with the first chunk.
@@ -130,7 +130,7 @@ class Tab:
                 self._ledger.saw("a connection lost")
 
     async def _connected(self, response: Response) -> bool:
-        """Read a response as far as it goes; return whether that is to the end."""
+        """Read a response until it breaks off; return whether it reached the end."""
         events = response.events()
         try:
             while True:

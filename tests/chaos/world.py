@@ -34,25 +34,25 @@ SETTINGS: Final[Settings] = {
     "agents.assistant": {"on_interruption": "restart"},
     "agents.responses.provider_options": {"background": True},
 }
-"""`assistant` begins a cut step again, `responses` answers in the background, `completions` is
-closed by whoever takes it over."""
+"""`assistant` runs a cut step again, `responses` answers in the background, and runs of
+`completions` are closed by the gateway that takes them over."""
 
 TRACEBACK: Final = "Traceback (most recent call last)"
 
 
 def _end_of(logged: str) -> str:
-    """Return what a traceback comes to, of a line that has it; addresses left out."""
+    """Return the last line of a traceback in a log line, without addresses."""
     return re.sub(r"0x[0-9a-f]+", "0x", logged.split("\\n")[-1])[:300]
 
 
 class Gateway:
-    """One gateway, which the driver may kill and start again."""
+    """One gateway, which the driver may kill and restart."""
 
     def __init__(self, process: GatewayProcess, way: FaultyProxy) -> None:
         self.process = process
         self.way = way
         self.busy = False
-        """Whether the driver is at it: it may be down."""
+        """Whether a fault holds it: it may be down."""
         self.deaths_caused = 0
 
     @property
@@ -61,7 +61,7 @@ class Gateway:
         return children(self.process.process.pid)
 
     def look_at_log(self) -> list[str]:
-        """Return what it logged and must not have."""
+        """Return the log lines that must not occur."""
         log = self.process.process.output()
         ends = Counter(_end_of(line) for line in log.split("\n") if TRACEBACK in line)
         wrongs = [f"{count} tracebacks end with {end}" for end, count in ends.items()]
@@ -75,7 +75,7 @@ class Gateway:
 
 
 class BreakableRedis(RedisServer):
-    """A server that can be told to fail."""
+    """A server that can be made to fail."""
 
     def options(self) -> list[str]:
         """See RedisServer."""
@@ -83,7 +83,7 @@ class BreakableRedis(RedisServer):
         return [*super().options(), *debugging]
 
     def fail_to_save(self) -> None:
-        """Have a snapshot fail, if none has: from then on it refuses writes while it is to save."""
+        """Make a snapshot fail, if none has: then it refuses writes while snapshots are on."""
         info: Any = self.client.info("persistence")
         if info["rdb_last_bgsave_status"] == "err":
             return
@@ -103,13 +103,13 @@ class BreakableRedis(RedisServer):
         return bool(info["rdb_last_bgsave_status"] == "err")
 
     def load_again(self) -> None:
-        """Have it read its file; returns when that is done."""
+        """Make it read its file; return once it has."""
         with redis.Redis(port=self.port, socket_timeout=None) as client:
             client.execute_command("DEBUG LOADAOF")
 
 
 class Clock:
-    """What Redis takes for the time, by libfaketime: ours, and so much more."""
+    """Redis's clock, set by libfaketime relative to ours."""
 
     def __init__(self, folder: Path, library: str) -> None:
         self._file = folder / "clock"
@@ -122,7 +122,7 @@ class Clock:
         }
 
     def set(self, ahead_s: int) -> None:
-        """Set it."""
+        """Set it `ahead_s` seconds ahead of ours."""
         self._file.write_text(f"{ahead_s:+d}")
 
 
@@ -133,7 +133,7 @@ def libfaketime() -> str | None:
 
 
 class World:
-    """What the driver breaks.
+    """The gateways and the Redis that the driver breaks.
 
     Attributes:
         clock: Redis's; None if it cannot be set.
@@ -155,7 +155,7 @@ class World:
         self._settings = merged(SETTINGS, DEFAULT_LEASE if lease is None else lease)
 
     def add(self, way: FaultyProxy) -> GatewayProcess:
-        """Begin to start a gateway that reaches Redis by `way`."""
+        """Start a gateway that reaches Redis through `way`; returns before it is ready."""
         process = self._start(f"gateway-{len(self.gateways)}", way)
         self.gateways.append(Gateway(process, way))
         return process
@@ -166,7 +166,7 @@ class World:
         return GatewayProcess(folder, url, simulator, self._settings, wait=False)
 
     async def revive(self, gateway: Gateway) -> None:
-        """Have a gateway serve again, started anew if it has ended; Redis may not be there yet."""
+        """Wait until a gateway serves again, and restart it if it has ended; Redis may be down."""
         deadline = time.monotonic() + START_LIMIT_S
         while not await asyncio.to_thread(gateway.process.is_ready):
             name = gateway.process.folder.name
@@ -176,12 +176,12 @@ class World:
             await asyncio.sleep(0.1)
 
     def endpoint(self, choose: random.Random) -> Endpoint:
-        """Return one of those that are up, as a load balancer would."""
+        """Return a gateway that is up, as a load balancer would."""
         up = [gateway for gateway in self.gateways if not gateway.busy]
         return choose.choice(up or self.gateways).process.at
 
     def end(self) -> None:
-        """Kill what is left."""
+        """Kill all remaining processes."""
         for gateway in self.gateways:
             gateway.process.end()
         self.redis.end()
@@ -194,15 +194,15 @@ async def world(
     """Run all of it for the length of a block.
 
     Args:
-        lease: other than what everybody has.
-        library: libfaketime, to set Redis's clock by.
+        lease: settings of another lease than the default.
+        library: the path of libfaketime, which sets Redis's clock.
     """
     clock = None if library is None else Clock(folder, library)
     server = BreakableRedis(folder, None if clock is None else clock.environment)
     made = World(folder, server, simulator, lease, clock)
     try:
         server.start()
-        server.write_through()  # so that a kill loses nothing that it has acknowledged
+        server.write_through()  # so that a kill loses no acknowledged write
         async with AsyncExitStack() as ways:
             for _ in range(GATEWAYS):
                 made.add(await ways.enter_async_context(faulty_proxy(server.port)))

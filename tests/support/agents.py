@@ -94,7 +94,7 @@ REST: Sequence[AnyChunk] = (
 
 
 async def everything(run: Run) -> AsyncIterator[Sequence[AnyChunk]]:
-    """Yield each type of chunk that an agent can, in two steps."""
+    """Yield every type of chunk that an agent can write, in two steps."""
     yield [StartStepChunk(), *THOUGHT]
     yield [*CALLS, FinishStepChunk()]
     yield [StartStepChunk(), *REST, FinishStepChunk()]
@@ -102,6 +102,6 @@ async def everything(run: Run) -> AsyncIterator[Sequence[AnyChunk]]:
 
 
 async def answered(run: Run) -> AsyncIterator[Sequence[AnyChunk]]:
-    """Yield one step, whose calls all have their results; nothing is said of them."""
+    """Yield one step without text, whose calls all have results."""
     yield [StartStepChunk(), *CALLS, FinishStepChunk()]
     yield [FinishChunk(finish_reason="stop")]

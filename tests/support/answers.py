@@ -1,4 +1,4 @@
-"""Agents with tools, and what people and clients answer to the calls of a message."""
+"""Agents with tools, and the answers of people and clients to a message's calls."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _NAMES: Final = (
 
 
 def settings_with_tools() -> Settings:
-    """Return every agent's tools: Python ones, one that asks, and one of the client's.
+    """Return agents with tools in Python, one with an approval, and one of the client's.
 
-    Besides, an agent whose model there is not, and one without tools.
+    Besides, an agent whose model does not exist, and one without tools.
     """
     settings: Settings = {}
     for agent in ("assistant", "responses", "completions"):
@@ -58,7 +58,7 @@ FIVE_STEPS: Final = " ".join(
         '[[tool=count {"to": 3} step=4]]',
     )
 )
-"""Parallel calls, one that a person must allow, one that the client answers, one that streams."""
+"""Parallel calls, one with an approval, one that the client answers, one that streams."""
 
 
 async def go_on(
@@ -85,21 +85,21 @@ async def last_message(session: Session) -> dict[str, Any]:
 
 
 def waiting(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the one part that waits for an answer."""
+    """Return the only part that waits for an answer."""
     states = ("input-available", "approval-requested")
     [part] = [part for part in message["parts"] if part.get("state") in states]
     return dict(part)
 
 
 def with_part(message: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """Return a message in which a call's part is another one."""
+    """Return a message with a call's part replaced by `part`."""
     call_id = part["toolCallId"]
     parts = [part if p.get("toolCallId") == call_id else p for p in message["parts"]]
     return {**message, "parts": parts}
 
 
 def allow(message: dict[str, Any], *, approved: bool = True) -> dict[str, Any]:
-    """Return a message with its question answered, as addToolApprovalResponse leaves it."""
+    """Return a message with its approval answered, as addToolApprovalResponse leaves it."""
     part = waiting(message)
     approval = {**part["approval"], "approved": approved, "reason": "I say so"}
     return with_part(message, {**part, "state": "approval-responded", "approval": approval})
@@ -120,7 +120,7 @@ def outputs(message: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def finish_of(transcript: Transcript) -> Chunk:
-    """Return the last chunk of a run that ended as it should."""
+    """Return the last chunk of a run, which must be a proper `finish`."""
     assert transcript.done
     assert transcript.types[-1] == "finish"
     return transcript.chunks[-1]

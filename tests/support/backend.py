@@ -1,4 +1,4 @@
-"""Backends that answer the AI SDK's request, each a process of its own."""
+"""Backends that answer the AI SDK's request, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """One, ready when made; its address is `url`."""
+    """One backend, ready when constructed; its address is `url`."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class Backend:
         self.process.wait_ready(lambda: _listens(port))
 
     def end(self) -> None:
-        """End it. At once: what answers to `node` may be a wrapper, and the program its child."""
+        """Kill it with its children: `node` may be a wrapper around the real program."""
         self.process.kill()
 
 
 def node_route(module: Path, simulator: Simulator, log: Path) -> Backend:
-    """Serve a JavaScript module's `POST`, whose model the simulator is."""
+    """Serve a JavaScript module's `POST`, with the simulator as its model."""
     port = free_port()
     command = [node_binary(), str(FOLDER / "serve_route.mjs"), str(port), str(module)]
     environment = {

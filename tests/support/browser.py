@@ -23,34 +23,34 @@ PROGRAMS: Final[dict[Engine, tuple[str, ...]]] = {
     "firefox": OTHER_ENGINES["Firefox"]["firefox-esr"],
     "webkit": OTHER_ENGINES["WebKit"]["webkit2gtk-driver"],
 }
-"""Any of these is enough; of WebKit its driver, which brings a browser."""
+"""Engine -> programs, any of which is enough; for WebKit its driver, which brings a browser."""
 LOOK: Final = "() => window.chat.look()"
 LOOK_LATER: Final = "() => new Promise(done => setTimeout(done, 10)).then(() => window.chat.look())"
-"""After the timer, set already, with which the session makes an idle chat equal to its own."""
+"""Looks after the timer, set already, by which the session updates an idle chat."""
 
 Transport = Literal["midstream", "stock", "chatbot"]
 
 
 class Browser:
-    """Headless, without profiles to begin with; `browser.mjs` beside the tests drives it."""
+    """A headless browser, at first without profiles; `browser.mjs` beside the tests drives it."""
 
     def __init__(self, host: NodeHost, engine: Engine) -> None:
         self.host = host
         self.engine = engine
 
     def profile(self) -> Profile:
-        """Return a new one: storage, locks and connections of its own, as on another device."""
+        """Return a new profile: storage, locks and connections of its own, as on another device."""
         return Profile(self)
 
     async def profile_without_cookies(self) -> Profile:
-        """Return one whose person has blocked cookies, and with them all storage."""
+        """Return a profile whose person has blocked cookies, and so all storage."""
         profile = self.profile()
         await self.host.command("newProfile", profile=profile.name, cookies=False)
         return profile
 
 
 class Profile:
-    """Tabs that know each other."""
+    """Tabs that share storage, locks and connections."""
 
     def __init__(self, browser: Browser) -> None:
         self.name = secrets.token_hex(4)
@@ -74,9 +74,9 @@ class Profile:
             chat: the session.
             ai: major version of the AI SDK.
             transport: ours with `useSession`, or the SDK's own with `resume: true`.
-            clock: let the tab's time be moved by `sleep`.
+            clock: let `sleep` move the tab's time.
             answers: send a message again once all of its calls are answered.
-            sandboxed: as in a frame that may run scripts and nothing else.
+            sandboxed: in a frame that may only run scripts.
         """
         query = {"api": f"{gateway}/api/chat", "chat": chat, "transport": transport}
         query |= {"answers": ""} if answers else {}
@@ -84,7 +84,7 @@ class Profile:
         return await self._open(ai=ai, query=query, clock=clock)
 
     async def visit(self, url: str, *, width: int, height: int, dark: bool = False) -> Tab:
-        """Open any page in a new tab of that size, for somebody who wants nothing to move."""
+        """Open any page in a new tab of that size, with reduced motion."""
         viewport = {"width": width, "height": height}
         return await self._open(url=url, viewport=viewport, dark=dark, still=True)
 
@@ -93,7 +93,7 @@ class Profile:
         return await self._open(url=url)
 
     async def offline(self, offline: bool) -> None:
-        """Take the network away, or give it back; what is open stays open."""
+        """Take the network away, or give it back; open connections stay open."""
         await self.browser.host.command("offline", profile=self.name, offline=offline)
 
     async def close(self) -> None:
@@ -107,7 +107,7 @@ class Profile:
 
 
 class Tab:
-    """One page. What it shows is awaited: `until` an expression about `chat` is true."""
+    """One page. Tests wait for its state with `until`, an expression about `chat`."""
 
     def __init__(self, host: NodeHost, name: str) -> None:
         self.name = name
@@ -122,7 +122,7 @@ class Tab:
         return await self.command("evaluate", source=source, argument=argument)
 
     async def look(self) -> Any:
-        """Return what the chat and its session show now; see `look` in the page."""
+        """Return the present state of the chat and its session; see `look` in the page."""
         return await self.run(LOOK)
 
     async def until(self, condition: str, argument: object = None) -> None:
@@ -130,7 +130,7 @@ class Tab:
         last message) and `argument`.
 
         Raises:
-            AssertionError: not within half a minute; shows the chat.
+            AssertionError: the condition was not true within half a minute; shows the chat.
         """
         source = (
             "argument => { const chat = window.chat?.look(); if (!chat) return false;"
@@ -141,14 +141,14 @@ class Tab:
         await self.command("wait", source=source, argument=argument, describe=LOOK)
 
     async def reads(self, length: int = 1) -> None:
-        """Wait until an answer streams, and has so much text.
+        """Wait until an answer streams, with at least `length` characters of text.
 
-        Of an answer that is held, or far longer than a test: one that ends meanwhile is missed.
+        Use it with an answer that is held, or far longer than a test: one that ends is missed.
         """
         await self.until("chat.status === 'streaming' && text.length >= argument", length)
 
     async def settles(self, *, messages: int | None = None) -> Any:
-        """Wait until nothing is under way, and the session is known; look."""
+        """Wait until no answer is under way and the session is loaded; then look."""
         condition = "chat.status === 'ready' && (chat.session?.phase ?? 'idle') === 'idle'"
         if messages is not None:
             condition += f" && chat.messages.length === {messages}"
@@ -180,7 +180,7 @@ class Tab:
         await self.command("goBack")
 
     async def sleep(self, seconds: float) -> None:
-        """Close the laptop, and open it so much later; its timers fire once."""
+        """Let the laptop sleep for `seconds`; its timers fire once."""
         await self.command("sleep", ms=seconds * 1000)
 
     async def close(self) -> None:
@@ -188,11 +188,11 @@ class Tab:
         await self.command("close")
 
     async def violations(self) -> list[Any]:
-        """Return the serious and critical violations that axe-core finds, and where."""
+        """Return the serious and critical violations that axe-core finds, with their places."""
         return list(await self.command("violations"))
 
     async def screenshot(self, path: Path) -> None:
-        """Write what is seen now to a PNG file."""
+        """Write the visible page to a PNG file."""
         await self.command("screenshot", path=str(path))
 
     async def finds(self, source: str) -> None:
@@ -200,12 +200,12 @@ class Tab:
         await self.command("wait", source=source, describe="() => document.body.innerText")
 
     async def complaints(self) -> list[str]:
-        """Return what has been thrown in the page and not caught."""
+        """Return the page's uncaught exceptions."""
         return list(await self.command("complaints"))
 
 
 def program_of(engine: Engine) -> str | None:
-    """Return the path of the distribution's browser, or of what drives it; None without."""
+    """Return the path of the distribution's browser, or of its driver; None without one."""
     return next((path for name in PROGRAMS[engine] if (path := shutil.which(name))), None)
 
 

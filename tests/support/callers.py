@@ -48,7 +48,7 @@ class Person(Struct, frozen=True):
     granted: bool = False
 
     def headers(self, session: str = "") -> dict[str, str]:
-        """Return what they send, to a session."""
+        """Return their headers for a session."""
         claims: dict[str, object] = {"sub": self.user, "exp": time.time() + 600, "role": self.role}
         if self.tenant:
             claims["tenant"] = self.tenant
@@ -72,7 +72,7 @@ class Worker(Struct, frozen=True):
     user: str | None
 
     def headers(self, session: str = "") -> dict[str, str]:
-        """Return what it sends."""
+        """Return its headers."""
         named = {} if self.user is None else {"x-midstream-user": self.user}
         return {"x-midstream-key": f"key-{self.key}-of-these-tests", **named}
 
@@ -90,20 +90,20 @@ class Worker(Struct, frozen=True):
 
 
 def environment() -> Iterator[tuple[str, str]]:
-    """Yield the variables that the settings name."""
+    """Yield the environment variables that the settings name, with values."""
     yield "MIDSTREAM_AUTH_SECRET", SECRET
     for name, key in KEYS.items():
         yield key.key_env, f"key-{name}-of-these-tests"
 
 
 def guarded_settings(redis_url: str, folder: Path) -> Settings:
-    """Return the settings of a gateway with everything that may be switched on."""
+    """Return the settings of a gateway with every optional feature."""
     return Settings(
         server=ServerSettings(demo=True, drain_limit_s=0.1),
         redis=RedisSettings(url=redis_url, data_dir=str(folder)),
         auth=AuthSettings(mode="jwt"),
         agent_keys=KEYS,
-        # They ask for everything, as often as there are rules.
+        # The tests send many requests, one for each rule.
         limits=LimitSettings(sends_per_minute=0, open_runs=0, open_streams=0),
         agents={"assistant": AgentSettings(provider="simulator", model="sim-instant")},
     )

@@ -1,4 +1,4 @@
-"""The demo's page in a real browser, as a visitor uses it."""
+"""Drives the demo's page in a real browser, as a visitor does."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SIMULATED: Final[Settings] = {
     },
     "agents.assistant.provider_options": {"background": True},
 }
-"""The agent that `make run` has, quicker; and a death that is noticed sooner."""
+"""The agent of `make run`, but quicker, and with a shorter lease."""
 
 
 class Demo:
     """One tab with the demo.
 
     Args:
-        tab: where it is open.
+        tab: the tab.
         at: the gateway that serves it.
     """
 
@@ -48,11 +48,11 @@ class Demo:
         await self.tab.command("press", key="Enter")
 
     async def press(self, button: str) -> None:
-        """Press the button of this name."""
+        """Press the button with this name."""
         await self.tab.command("click", button=button)
 
     async def choose(self, model: str) -> None:
-        """Have the next answers from `AGENT/MODEL`."""
+        """Choose `AGENT/MODEL` for the next answers."""
         await self.tab.finds(
             f"() => document.querySelector('[aria-label=Model] option[value=\"{model}\"]')"
         )
@@ -82,7 +82,7 @@ class Demo:
         )
 
     async def reads(self, length: int = 1) -> None:
-        """Wait until an answer is being written, and has so much text."""
+        """Wait until an answer is being written, with at least `length` characters of text."""
         await self.tab.command(
             "wait",
             source="length => document.querySelector('[aria-label^=\"Stop the answer\"]') !== null"
@@ -92,14 +92,14 @@ class Demo:
         )
 
     async def finishes(self) -> None:
-        """Wait until there is an answer, and nothing is being written."""
+        """Wait until there is an answer, and none is being written."""
         await self.tab.finds(
             "() => document.querySelector('article[aria-label=Answer]') !== null"
             " && document.querySelector('[aria-label^=\"Stop the answer\"]') === null"
         )
 
     async def answer(self) -> str:
-        """Return the text of the newest answer, as it is shown once its layout has come."""
+        """Return the text of the newest answer as shown, once it is laid out."""
         await self.tab.finds("() => document.querySelector('[data-plain]') === null")
         return str(await self.tab.run(ANSWER))
 
@@ -108,12 +108,12 @@ class Demo:
         return int(await self.tab.run("s => document.querySelectorAll(s).length", selector))
 
     async def session(self) -> Any:
-        """Return the gateway's snapshot of the session that is open."""
+        """Return the gateway's snapshot of the open session."""
         chat = await self.tab.run("() => location.pathname.split('/').at(-1)")
         return await Session(self._at, chat).snapshot()
 
     async def session_after(self, earlier: Any) -> Any:
-        """Wait until a run has ended that an earlier snapshot does not have; return the newest."""
+        """Wait until a run that an earlier snapshot lacks has ended; return the new snapshot."""
         known = [run["id"] for run in earlier["runs"]]
         snapshot = earlier
 

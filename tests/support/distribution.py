@@ -1,4 +1,4 @@
-"""The wheel, and environments that hold nothing but what its metadata asks for."""
+"""Builds wheels, and environments that hold only the packages of their metadata."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SOURCES: Final = (
     *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "MANIFEST.in"),
     *("midstream.example.toml", "scripts", "src", "gateway", "protocol"),
 )
-"""What a distribution is made of, once the demo is built."""
+"""The sources of a distribution, once the demo is built."""
 
 
 def copy_source(folder: Path) -> Path:
-    """Copy what a distribution is made of into a folder that does not exist, and return it."""
+    """Copy the sources of a distribution into a folder that does not exist yet; return it."""
     folder.mkdir(parents=True)
     for name in _SOURCES:
         if (REPOSITORY / name).is_dir():
@@ -54,7 +54,7 @@ def build(source: Path, kind: Literal["sdist", "wheel", "editable"], out: Path) 
 
 
 def requirements_of(wheel: Path) -> list[Requirement]:
-    """Return what the wheel's metadata asks for, extras included."""
+    """Return the requirements in the wheel's metadata, extras included."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         message = metadata.email.message_from_bytes(archive.read(name))  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ def requirements_of(wheel: Path) -> list[Requirement]:
 def closure(requirements: Iterable[Requirement], extra: str) -> set[str]:
     """Return the distributions that an installation with this extra brings, by name.
 
-    What pip would resolve, from the metadata of what is installed here.
+    Resolved from the metadata of the packages that are installed here, as pip would do.
     """
     found: set[str] = set()
     waiting = [(requirement, extra) for requirement in requirements]
@@ -82,7 +82,7 @@ def closure(requirements: Iterable[Requirement], extra: str) -> set[str]:
 
 
 def install(wheel: Path, distributions: Iterable[str], environment: Path) -> Path:
-    """Make an environment of these alone, and return its Python. Needs no network."""
+    """Make an environment of only these, and return its Python. Needs no network."""
     subprocess.run(  # noqa: S603
         [sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True
     )

@@ -1,4 +1,4 @@
-"""A provider's far end as raw TCP: what it is sent is kept, what it answers is the test's."""
+"""A provider's far end as raw TCP: it keeps requests, and the test writes the answers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Arrived:
-    """One request, as it came; the test answers it.
+    """One request, unchanged; the test answers it.
 
     Attributes:
-        head: up to the blank line, without it.
-        received: of the body, so far, as framed on the wire.
+        head: its head, without the blank line.
+        received: the body so far, as framed on the wire.
     """
 
     def __init__(
@@ -33,18 +33,18 @@ class Arrived:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """In their order, names in lower case."""
+        """The headers in their order, names in lower case."""
         pairs = (line.split(b": ", 1) for line in self.head.split(b"\r\n")[1:])
         return [(name.decode().lower(), value.decode()) for name, value in pairs]
 
     def header(self, name: str) -> str | None:
-        """The value of a header, if it is there once."""
+        """The value of a header that occurs once; else None."""
         values = [value for each, value in self.headers if each == name]
         assert len(values) < 2, values
         return values[0] if values else None
 
     async def receive(self, until: bytes) -> None:
-        """Read the body until it ends in something."""
+        """Read the body until it ends with these bytes."""
         while not self.received.endswith(until):
             piece = await self._reader.read(65536)
             assert piece, self.received
@@ -65,16 +65,16 @@ class Arrived:
             return
 
     def close(self) -> None:
-        """Close the connection, whatever was sent."""
+        """Close the connection at any point of the answer."""
         self._writer.close()
 
     def reset(self) -> None:
-        """Reset it."""
+        """Reset the connection."""
         self._writer.transport.abort()
 
 
 class FarEnd:
-    """Listens; each request is handed to the test."""
+    """Listens, and hands each request to the test."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -83,15 +83,15 @@ class FarEnd:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The address, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
     async def next(self) -> Arrived:
-        """Return the next request, once its head is there."""
+        """Return the next request, once its head is complete."""
         return await asyncio.wait_for(self.arrived.get(), 20)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read a request's head. One a connection: answers say how they end."""
+        """Read a request's head; one request a connection."""
         self._writers.append(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -100,7 +100,7 @@ class FarEnd:
         self.arrived.put_nowait(Arrived(head.removesuffix(b"\r\n\r\n"), reader, writer))
 
     def close(self) -> None:
-        """Reset what is still connected."""
+        """Reset all open connections."""
         for writer in self._writers:
             writer.transport.abort()
 

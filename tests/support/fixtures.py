@@ -35,7 +35,7 @@ class Deployment:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> GatewayProcess:
-        """Start one more, ready when this returns."""
+        """Start another gateway, ready when this returns."""
         (gateway,) = self.add_gateways(1, settings, arguments, environment)
         return gateway
 
@@ -46,7 +46,7 @@ class Deployment:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> list[GatewayProcess]:
-        """Start several at the same time, ready when this returns."""
+        """Start several gateways at the same time, ready when this returns."""
         added: list[GatewayProcess] = []
         for _ in range(count):
             folder = self.folder / f"gateway-{len(self.gateways)}"
@@ -70,7 +70,7 @@ class Deployment:
         return Session(self.gateways[gateway].at)
 
     def end(self) -> None:
-        """End the gateways and the Redis; the simulator is not ours."""
+        """End the gateways and the Redis; the simulator belongs to another fixture."""
         for gateway in self.gateways:
             gateway.end()
         self.redis.end()
@@ -94,7 +94,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 def deployment(
     simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """Two gateways over one Redis. Shared: break nothing of it."""
+    """Two gateways over one Redis, shared by tests: do not break them."""
     with ExitStack() as stack:
         made = start_deployment(simulator, tmp_path_factory.mktemp("deployment"), stack)
         made.add_gateways(2)
@@ -103,13 +103,13 @@ def deployment(
 
 @pytest.fixture
 def own_deployment(simulator: Simulator, tmp_path: Path) -> Iterator[Deployment]:
-    """A Redis of the test's own, without gateways yet. Break what you like."""
+    """A Redis for one test, without gateways yet; the test may break it."""
     with ExitStack() as stack:
         yield start_deployment(simulator, tmp_path, stack)
 
 
 def start_deployment(simulator: Simulator, folder: Path, stack: ExitStack) -> Deployment:
-    """Start a Redis for gateways to come; the stack ends it and them."""
+    """Start a Redis for later gateways; the stack ends all of them."""
     redis = RedisServer(folder)
     made = Deployment(folder, redis, simulator)
     stack.callback(made.end)
@@ -130,7 +130,7 @@ async def node(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the processes said beside a failure."""
+    """Show the processes' output beside a failure."""
     report = yield
     if report.failed:
         for process in living:

@@ -1,8 +1,8 @@
-"""The template: a process that has imported everything, and forks whatever Python a test starts.
+"""The template: a process that has imported everything, and forks the Python programs of tests.
 
-`python -m tests.support.fork_server SOCKET` takes orders on a socket until that ends. What it
-forks is `python -m MODULE ARGUMENTS` in every respect but two: what the template has imported is
-not imported again, and its command line reads as the template's. `forked.py` is the other side.
+`python -m tests.support.fork_server SOCKET` takes orders on a socket until its end. A fork equals
+`python -m MODULE ARGUMENTS` except in two respects: modules that the template has imported are not
+imported again, and its command line reads as the template's. `forked.py` is the other side.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Template:
-    """Forks on demand, and says how what it forked ended.
+    """Forks on demand, and reports how each fork ended.
 
     Args:
-        control: where orders come from, each one message.
+        control: the socket with the orders, each one message.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -63,10 +63,10 @@ class Template:
         self._selector.register(control, selectors.EVENT_READ)
 
     def serve(self) -> Order | None:
-        """Take orders until there will be no more.
+        """Take orders until the socket ends.
 
         Returns:
-            In each process that it forks: its order. In the template: None.
+            In each fork: its order. In the template: None.
         """
         while True:
             for key, _ in self._selector.select():
@@ -107,7 +107,7 @@ class Template:
         self._selector.unregister(key.fd)
         os.close(key.fd)
         _, code = os.waitpid(pid, 0)
-        with contextlib.suppress(BrokenPipeError):  # Nobody wants to know any more.
+        with contextlib.suppress(BrokenPipeError):  # The process that waited has gone.
             os.write(status, b"%d\n" % os.waitstatus_to_exitcode(code))
         os.close(status)
 
@@ -119,7 +119,7 @@ def _end_with(template: int) -> None:
 
 
 def preload() -> None:
-    """Import what takes the time, and keep the garbage collector from ever touching it."""
+    """Import the slow modules, and exempt them from garbage collection."""
     for module in PRELOADED:
         importlib.import_module(module)
     midstream.process.serve.start_worker = fork_worker
@@ -129,7 +129,7 @@ def preload() -> None:
 
 
 def run(order: Order) -> None:
-    """Do in this process what `python -m` would do in one of its own."""
+    """Do in this process what `python -m` would do in a new one."""
     os.chdir(order.where)
     added = order.environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[0] = order.where
@@ -142,7 +142,7 @@ def run(order: Order) -> None:
 
 
 def main() -> None:
-    """Serve as the template, or be what it has forked."""
+    """Serve as the template; run the order in its forks."""
     preload()
     order = Template(socket.socket(fileno=int(sys.argv[1]))).serve()
     if order is not None:

@@ -1,7 +1,6 @@
-"""`python -m MODULE` as a fork of a process that has imported everything, for the many starts.
+"""Starts `python -m MODULE` quickly, as a fork of a process that has imported everything.
 
-The template (`fork_server.py`) is started with the first of them, and lives as long as this
-process.
+The first start also starts the template (`fork_server.py`), which lives as long as this process.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CAN_FORK: Final = sys.platform == "linux"
-"""Elsewhere nobody tells a process that its parent has died, or another's end by a descriptor."""
+"""Only Linux tells a process that its parent has died, and reports an end by a descriptor."""
 
 START_LIMIT_S: Final = 60.0
-"""For the template to fork: the first time, its imports take seconds while the cores are busy."""
+"""Limit for the template to fork; at first its imports take seconds on busy cores."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
@@ -36,7 +35,9 @@ _ordering: Final = threading.Lock()
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to fork. Two descriptors come with it: for its output, and for its pid and exit code."""
+    """An order to fork. Two descriptors come with it: one for the fork's output, and one for
+    its pid and exit code.
+    """
 
     module: str
     arguments: list[str]
@@ -45,14 +46,14 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class ForkedProcess:
-    """One process, as `subprocess.Popen` shows one. Its parent is the template.
+    """One process, with the interface of `subprocess.Popen`. Its parent is the template.
 
     Args:
-        module: what `python -m` would run.
-        arguments: for it.
-        environment: all of it.
-        where: its working directory.
-        output: where its output goes.
+        module: the module for `python -m`.
+        arguments: the module's arguments.
+        environment: the complete environment.
+        where: the working directory.
+        output: the file for its output.
     """
 
     def __init__(
@@ -88,11 +89,11 @@ class ForkedProcess:
         """Return its exit code once it has ended.
 
         Raises:
-            subprocess.TimeoutExpired: it has not in time.
+            subprocess.TimeoutExpired: it has not ended in time.
         """
         if self._code is None:
             code = self._next_number(timeout)
-            # Without the template nobody knows; what it has forked dies with it.
+            # Without the template the code is unknown; its forks die with it.
             self._code = -signal.SIGKILL if code is None else code
             os.close(self._status)
         return self._code
@@ -104,7 +105,7 @@ class ForkedProcess:
                 os.kill(self.pid, number)
 
     def _next_number(self, limit_s: float | None) -> int | None:
-        """Return the next line that the template says about it; None if it has ended."""
+        """Return the next line from the template about the fork; None at the end."""
         poll = select.poll()
         poll.register(self._status, select.POLLIN)
         while b"\n" not in self._said:
@@ -118,10 +119,10 @@ class ForkedProcess:
 
 
 class Template:
-    """The process that forks, started when made.
+    """The process that forks, started when constructed.
 
     Attributes:
-        orders: where it takes them.
+        orders: the socket for orders.
     """
 
     def __init__(self) -> None:
@@ -138,7 +139,7 @@ class Template:
             )
 
     def end(self) -> None:
-        """Let it end, and wait for that: it has coverage to keep."""
+        """Let it end, and wait: it writes its coverage."""
         self.orders.close()
         self._process.wait()
 

@@ -1,4 +1,4 @@
-"""A gateway's worker as a fork of its parent, which has imported all that a worker needs."""
+"""Starts a gateway's worker as a fork of its parent, which has imported the worker's modules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class ForkedWorker:
-    """A worker as its parent sees it: what `asyncio.subprocess.Process` is for a real one.
+    """A worker in its parent's view, in place of `asyncio.subprocess.Process`.
 
     Args:
-        pid: of a child of this process.
-        stdin: where it is told what to do; kept open while it lives.
+        pid: the pid of a child of this process.
+        stdin: the descriptor for its instructions; kept open while it lives.
     """
 
     def __init__(self, pid: int, stdin: int) -> None:
@@ -69,7 +69,7 @@ async def fork_worker(launch: Launch) -> WorkerProcess:
         # Metrics learn at their import whether several processes keep them together.
         return await start_worker(launch)
     read, write = os.pipe()
-    # Until it has left the parent's event loop behind, a signal to it would wake the parent.
+    # Until it has dropped the parent's event loop, a signal to it would wake the parent.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
@@ -94,7 +94,7 @@ def _leave_loop() -> None:
 
 
 def _take_descriptors(stdin: int, inherited: Iterable[int]) -> None:
-    """Keep these, output and nothing else, as an executed program would."""
+    """Keep only these descriptors and the output, as an executed program would."""
     os.dup2(stdin, 0)
     kept = sorted(inherited)
     for after, before in zip([2, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
@@ -103,7 +103,7 @@ def _take_descriptors(stdin: int, inherited: Iterable[int]) -> None:
 
 
 def _run() -> NoReturn:
-    """Work, and end the process here: what called this is the parent's."""
+    """Work, and end the process here: the code that called this belongs to the parent."""
     code: object = 1
     try:
         worker.main()

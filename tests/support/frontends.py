@@ -1,4 +1,4 @@
-"""Fresh projects with the package installed, made of the pages that the documentation shows."""
+"""Makes fresh projects of the documentation's pages, with the package installed."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 PAGES: Final = ("docs/frontend.md", "README.md", "demo-ui/transport/README.md")
 TEMPLATES: Final = REPOSITORY / "tests" / "e2e" / "frontends"
-"""A project for each framework but for its pages; `scripts/bootstrap.py` installs their lock."""
+"""A project for each framework, without pages; `scripts/bootstrap.py` installs their lock."""
 PROJECTS: Final = ("react", "next", "vue", "svelte", "assistant-ui")
 FRONTEND: Final = REPOSITORY / "scripts" / "frontend.py"
 PACKAGE: Final = REPOSITORY / "demo-ui" / "transport"
 LEFT_OUT: Final = frozenset({"node_modules", "dist", "tests"})
-"""What is made of sources, and what nothing is made of."""
+"""Built files, and files that no build uses."""
 ANY_GATEWAY: Final = "http://gateway.invalid"
-"""Stands in what Next.js builds until a gateway's address does."""
+"""A placeholder in Next.js's build, replaced by a gateway's address."""
 
 DOCUMENTED_GATEWAY: Final = "http://127.0.0.1:8000"
-"""Where the documentation's pages look for it."""
+"""The gateway's address in the documentation's pages."""
 
 CODE: Final = frozenset({"ts", "tsx", "vue", "svelte"})
 BACKEND: Final = "// app/api/"
-"""How a block begins that is a route: the tests of agents run it."""
+"""The beginning of a block that is a route: the tests of agents run it."""
 _BLOCK: Final = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.M | re.S)
 TARBALL: Final = "midstream-chat.tgz"
-"""What the documentation installs from a gateway."""
+"""The file that the documentation installs from a gateway."""
 LIMIT_S: Final = 240
-"""For one program: `next build` takes half a minute of two free cores."""
+"""Limit of one program: `next build` takes half a minute on two free cores."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Snippet:
     """A block of code in a page.
 
     Attributes:
-        file: where it is put, below the projects' folder.
-        is_named: whether the page says so; otherwise the name is made up.
+        file: its path below the projects' folder.
+        is_named: whether the page names the file; otherwise the name is invented.
     """
 
     page: str
@@ -64,7 +64,7 @@ class Snippet:
 
 
 def snippets() -> Iterator[Snippet]:
-    """Yield every block of the pages that is a frontend's code."""
+    """Yield every block of frontend code in the pages."""
     for page in PAGES:
         text = (REPOSITORY / page).read_text()
         for number, found in enumerate(_BLOCK.finditer(text)):
@@ -79,8 +79,8 @@ class Projects:
     """A folder with a project for each framework, the package installed in each.
 
     Attributes:
-        store: where what takes long to build is kept, from run to run.
-        sources: a fingerprint of each project before anything was installed or built.
+        store: the cache of slow builds, kept from run to run.
+        sources: a fingerprint of each project before any installation or build.
     """
 
     folder: Path
@@ -98,8 +98,8 @@ class Projects:
     def build(self, project: str, gateway: str) -> None:
         """Build a project for production, with its gateway's address.
 
-        Next.js takes half a minute, and writes the address into what it builds: it builds
-        once for the same sources, with an address that is replaced.
+        Next.js takes half a minute, and writes the address into its build. So it builds once
+        for the same sources, with a placeholder that is then replaced.
         """
         if project != "next":
             self.run(project, "vite", "build", MIDSTREAM_URL=gateway)
@@ -151,9 +151,9 @@ def run(programs: Path, command: Sequence[str], where: Path, more: Mapping[str, 
 
 
 def pack(folder: Path, store: Path) -> bytes:
-    """Build the package and pack it, unless its sources are as they were; return the tarball.
+    """Build and pack the package, unless its sources are unchanged; return the tarball.
 
-    Elsewhere than the build of the repository does, and of files with other times and modes.
+    In another place than the repository's build, from files with other times and modes.
     """
     modules = REPOSITORY / "demo-ui" / "node_modules"
     lock = REPOSITORY / "demo-ui" / "package-lock.json"
@@ -178,7 +178,7 @@ def _copy_privately(source: str, target: str) -> None:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files below a folder of which something is made."""
+    """Return the source files below a folder."""
     return [
         file
         for file in folder.rglob("*")
@@ -220,13 +220,13 @@ def make_projects(folder: Path, gateway: str, store: Path) -> Projects:
             npm_config_cache=str(folder / "npm-cache"),
             no_proxy="*",
         )
-    # A lock is believed: whether the package finds its peers is asked of what is there.
+    # npm trusts a lock, so check the installed packages for missing peers.
     projects.run(".", "npm", "ls", "--all")
     return projects
 
 
 def link(source: str, target: str) -> None:
-    """Link what is only read, in no time and no space; copy what tools write to in place."""
+    """Hard-link files that are only read; copy those that tools change in place."""
     if "/node_modules/" in source and not source.endswith("/.package-lock.json"):
         with contextlib.suppress(OSError):  # another file system
             os.link(source, target)
@@ -235,7 +235,7 @@ def link(source: str, target: str) -> None:
 
 
 def path_of(project: str, chat: str) -> str:
-    """Return where a project's page shows a session."""
+    """Return the path of a project's page for a session."""
     return f"/chat/{chat}" if project == "next" else f"/{chat}"
 
 

@@ -1,4 +1,4 @@
-"""Real gateway processes: `python -m midstream serve` over a Redis and a simulator of ours."""
+"""Real gateway processes: `python -m midstream serve` over the test's Redis and simulator."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Settings = dict[str, dict[str, object]]
 SHORT_LEASE: Final[Settings] = {
     "runs": {"lease_s": 2.0, "renew_interval_s": 0.5, "reaper_tick_s": 0.5}
 }
-"""What gateways of tests have: who waits for a lease to expire does not wait long."""
+"""The leases of gateways under test, so that waits for a lease's end are short."""
 
 UNLIMITED: Final[Settings] = {
     "limits": {"sends_per_minute": 0, "open_runs": 0, "open_streams": 0},
 }
-"""What gateways of tests have: one address sends for all of them."""
+"""The limits of gateways under test: all tests send from one address."""
 
 DEFAULT_LEASE: Final[Settings] = {
     "runs": {name: getattr(RunSettings(), name) for name in SHORT_LEASE["runs"]}
 }
-"""What gateways of everybody else have."""
+"""The leases of gateways by default."""
 
 
 def write_settings(path: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
@@ -54,22 +54,22 @@ def merged(*layers: Mapping[str, Mapping[str, object]]) -> Settings:
 
 
 NEWEST_CLIENT: Final = {"x-ai-sdk-version": "7"}
-"""Sees every chunk of the log, so that its sequences have no holes."""
+"""Gets every chunk of the log, so that its sequences have no gaps."""
 
 
 class GatewayProcess:
-    """One `serve`, ready when made.
+    """One `serve`, ready when constructed.
 
     Args:
-        folder: for its settings, data and log; of its own.
+        folder: its own folder, for settings, data and log.
         redis_url: None for the embedded Redis.
-        simulator_url: where its models are.
-        settings: over the defaults, which are short leases and simulated agents.
-        arguments: more for the command.
-        environment: more for the process.
-        wait: return when it is ready; otherwise `wait_ready` does.
+        simulator_url: the address of its models.
+        settings: override the defaults, which are short leases and simulated agents.
+        arguments: further arguments of the command.
+        environment: further variables.
+        wait: return when it is ready; otherwise call `wait_ready`.
         forked: see ChildProcess; otherwise it is started as a person starts it.
-        source: the tree whose gateway it is (`versions.py`); another one than this is started.
+        source: the tree of its gateway (`versions.py`); another tree is never forked.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class GatewayProcess:
         self.at = Endpoint(free_port(), NEWEST_CLIENT)
         config = folder / "midstream.toml"
         defaults = merged(agents_at(simulator_url), SHORT_LEASE, UNLIMITED)
-        if source != REPOSITORY:  # an earlier version, which refuses what it does not know
+        if source != REPOSITORY:  # an earlier version, which refuses unknown settings
             defaults["providers.openai-chat"].pop("compatible")
             for table in UNLIMITED:
                 del defaults[table]
@@ -117,11 +117,11 @@ class GatewayProcess:
             self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until it serves; fails with what it said when it ends instead."""
+        """Wait until it serves; if it ends instead, fail with its output."""
         self.process.wait_ready(self.is_ready)
 
     def is_ready(self) -> bool:
-        """Whether /readyz says so."""
+        """Whether /readyz answers 200."""
         try:
             with urllib.request.urlopen(f"{self.at.url}/readyz", timeout=2) as answer:  # noqa: S310
                 return bool(answer.status == 200)
@@ -133,7 +133,7 @@ class GatewayProcess:
         self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """End it, and all of its children, with nothing said: how it ends is not in question."""
+        """Kill it and all of its children: its end is not under test."""
         if MEASURES_COVERAGE:
             self.process.end()
         else:
@@ -144,7 +144,7 @@ API_KEYS: Final = {
     "ANTHROPIC_API_KEY": "sk-test-anthropic-2f6c1d",
     "OPENAI_API_KEY": "sk-test-openai-9b83e0",
 }
-"""What the gateways are given as keys; none of it may ever be seen again."""
+"""The gateways' keys; tests check that none of them appears anywhere."""
 
 
 def agents_at(simulator_url: str) -> Settings:

@@ -1,6 +1,6 @@
 """A whole gateway in the test's own process, over a real Redis: requests cost milliseconds.
 
-A request can be left after its first event, as a reader does that has seen enough.
+A test may leave a request after its first event, as a reader does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _json(body: object) -> bytes:
 
 
 class InProcess:
-    """A gateway that is open."""
+    """An open gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -46,7 +46,7 @@ class InProcess:
         *,
         whole: bool = False,
     ) -> Answer:
-        """Make a request; leave one that is a stream after its first event, unless `whole`."""
+        """Make a request; unless `whole`, leave a stream after its first event."""
         payload = b"" if body is None else body if isinstance(body, bytes) else _json(body)
         answer, left = Answer(), asyncio.Event()
         pending = [{"type": "http.request", "body": payload, "more_body": False}]
@@ -73,7 +73,7 @@ class InProcess:
         return answer
 
     async def follow(self, target: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """Yield what a GET is answered with, until left."""
+        """Yield the body of a GET's answer, until left."""
         pieces: asyncio.Queue[bytes] = asyncio.Queue()
         left = asyncio.Event()
 

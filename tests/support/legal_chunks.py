@@ -168,7 +168,7 @@ CONTENT: tuple[SearchStrategy[AnyChunk], ...] = (
 any_chunk: SearchStrategy[AnyChunk] = st.one_of(CONTENT)
 
 _story = st.lists(any_chunk, max_size=60) | st.lists(any_chunk, min_size=25, max_size=60)
-"""Short ones, and some in which calls have the time to be asked about and answered."""
+"""Short ones, and some long enough for calls to be approved and answered."""
 
 
 @st.composite
@@ -178,7 +178,7 @@ def runs(
     """Return the chunks of a run that has not ended, and the writer that took them.
 
     Args:
-        draw: Hypothesis's.
+        draw: Hypothesis's draw function.
         base: the message that the run continues.
         mixed: whether chunks of one call disagree on whether its tool is dynamic.
     """

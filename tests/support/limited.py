@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from tests.unit.gateway.api.fakes import Answer
 
 PROXY = ConnectionSettings(trusted_proxies=("127.0.0.1/32",))
-"""As which the requests of these tests come."""
+"""Trusts the address from which the tests send."""
 
 
 class Answers:
-    """An agent whose answers end when they are let.
+    """An agent whose answers wait until the test lets them end.
 
     Attributes:
-        text: what it says.
-        metadata: what the message says of itself then.
+        text: the text of its answers.
+        metadata: their metadata.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Answers:
 
 
 class Gateways:
-    """Three over one Redis; each request goes to the next."""
+    """Three gateways over one Redis; each request goes to the next one."""
 
     def __init__(self, settings: Settings) -> None:
         self.agent = Answers()
@@ -86,7 +86,7 @@ class Gateways:
 
 
 def settings_of(redis_url: str, folder: Path, limits: LimitSettings) -> Settings:
-    """Return settings with these limits, under which the address of a proxy's header counts."""
+    """Return settings with these limits, in which the address in a proxy's header counts."""
     redis = RedisSettings(url=redis_url, data_dir=str(folder))
     return Settings(redis=redis, connections=PROXY, limits=limits)
 
@@ -98,13 +98,13 @@ def sent(chat: str, text: str = "Hi", **more: object) -> dict[str, object]:
 
 
 def told(answer: Answer) -> dict[str, Any]:
-    """Return the error that a request was answered with."""
+    """Return the error in an answer."""
     error: dict[str, Any] = msgspec.json.decode(answer.body)["error"]
     return error
 
 
 def limits(**over: Any) -> LimitSettings:
-    """Return limits of which only the given ones are any."""
+    """Return limits of which only the given ones are set."""
     return msgspec.structs.replace(
         LimitSettings(sends_per_minute=0, send_burst=0, open_runs=0, open_streams=0), **over
     )

@@ -1,4 +1,4 @@
-"""The real llama.cpp server, with a model that says a script."""
+"""The real llama.cpp server, with a model that repeats scripts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.processes import ChildProcess, free_port
 from tests.support.scripted_model import END, START, opener, write_scripted_model
 
 PROGRAM: Final = Path(sys.executable).with_name("llama-server-vulkan")
-"""As its wheel installs it; without a graphics card it computes on the CPU."""
+"""The program of its wheel; without a graphics card it computes on the CPU."""
 
 LEFT_OUT: Final = (
     ""
     if has_llama_server()
     else f"there is no llama-server in a wheel for {platform.platform()}: left out"
 )
-"""Why there are no tests with it; empty where there are."""
+"""The reason why its tests are left out here; empty if they are not."""
 
 SCRIPTS: Final = {
     "greet": "<think>\nThe person greets me.\n</think>\n\nGood morning.",
@@ -32,8 +32,8 @@ SCRIPTS: Final = {
     "recall": "<think>\nI still know my thoughts.\n</think>\n\nAs I thought before.",
     "forget": "What did I think?",
 }
-"""What the model says: to a first message, with tools, with a result, later. The last one, if the
-server was not given back what the model thought."""
+"""The model's answers: to a first message, with tools, with a result, later. The last one answers
+a request that does not bring the model's thinking back."""
 
 _TEMPLATE: Final = """
 {%- if tools %}
@@ -73,7 +73,7 @@ _TEMPLATE: Final = """
 {%- endif %}
 {%- endif %}
 """
-"""Shaped as Qwen's, so that the server finds thinking and calls in what is said."""
+"""Has the shape of Qwen's, so that the server recognizes thinking and calls in answers."""
 
 
 def _template() -> str:
@@ -84,10 +84,10 @@ def _template() -> str:
 
 
 class LlamaServer:
-    """One server, ready when made.
+    """One server, ready when constructed.
 
     Attributes:
-        url: without the `/v1` of OpenAI's APIs.
+        url: its address, without the `/v1` of OpenAI's APIs.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What takes long to make, kept from run to run for as long as its sources stay the same."""
+"""Caches slow builds from run to run, as long as their sources stay the same."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def made_once(store: Path, made_from: str, make: Callable[[Path], None], into: Path) -> None:
-    """Copy a folder that is made unless it was made already, by whatever process.
+    """Copy a folder from the cache; make it first if no process has made it.
 
     Args:
-        store: keeps the newest; of one name for one kind of thing.
-        made_from: a fingerprint of all that shapes what is made.
+        store: the cache's folder, which keeps the newest version of one kind of build.
+        made_from: a fingerprint of all inputs.
         make: makes the folder, which does not exist yet.
         into: the copy, which does not exist yet.
     """
     store.mkdir(parents=True, exist_ok=True)
-    # Another process may be at work on the same, or need an older one: until it has its copy.
+    # Another process may make the same, or need an older version until it has its copy.
     with (store / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept, unfinished = store / made_from, store / "unfinished"
@@ -36,7 +36,7 @@ def made_once(store: Path, made_from: str, make: Callable[[Path], None], into: P
 
 
 def fingerprint(root: Path, files: Iterable[Path], *more: str) -> str:
-    """Hash files, with their names below a folder, and words."""
+    """Hash files, with their names below a folder, and further strings."""
     digest = hashlib.sha256("\0".join(more).encode())
     for file in sorted(files):
         content = file.read_bytes()

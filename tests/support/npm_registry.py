@@ -1,4 +1,4 @@
-"""A registry for npm that knows what is installed already: npm asks about peers even of those."""
+"""A registry for npm with the installed packages: npm asks for the peers of these, too."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def registry_of(lock: Path, modules: Path) -> Iterator[str]:
-    """Serve what a lock names for the length of a block; yields the registry's address.
+    """Serve a lock's packages for the length of a block; yields the registry's address.
 
-    It tells about packages, and has none to give: an installation that would fetch one fails.
+    It serves metadata without tarballs: an installation that would fetch a package fails.
 
     Args:
         modules: the lock's packages, installed.

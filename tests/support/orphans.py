@@ -34,7 +34,7 @@ RESTARTING: Final[Settings] = {
     },
     "agents.assistant.client_tools.where": {"description": "Where the person is."},
 }
-"""The agent `assistant` begins a step again that was cut."""
+"""The agent `assistant` runs a cut step again."""
 
 
 def body_of(session: Session, text: str, agent: str) -> dict[str, Any]:
@@ -43,20 +43,20 @@ def body_of(session: Session, text: str, agent: str) -> dict[str, Any]:
 
 
 async def begin(session: Session, text: str, agent: str) -> str:
-    """Send to an agent, let go at once; return the run's id."""
+    """Send to an agent, disconnect at once; return the run's id."""
     async with session.sending(text, extra={"agent": agent}) as response:
         assert response.status == 200, await response.body()
         return response.headers["x-midstream-run-id"]
 
 
 async def control(deployment: Deployment, text: str, agent: str) -> Transcript:
-    """Return what a run shows that nothing happens to; the same prompt has the same answer."""
+    """Return the transcript of an undisturbed run; the same prompt gets the same answer."""
     return await deployment.session(-1).send(text, extra={"agent": agent})
 
 
 @asynccontextmanager
 async def reading(session: Session) -> AsyncIterator[tuple[Transcript, asyncio.Task[Transcript]]]:
-    """Read the run under way, chunk by chunk, beside the block."""
+    """Read the open run, chunk by chunk, during the block."""
     seen = Transcript()
 
     async def read() -> Transcript:
@@ -72,14 +72,14 @@ async def reading(session: Session) -> AsyncIterator[tuple[Transcript, asyncio.T
 
 
 async def until(seen: Transcript, holds: Callable[[Transcript], bool]) -> None:
-    """Wait until a reader has seen something."""
+    """Wait until a condition holds for a reader's transcript."""
     async with asyncio.timeout(30):
-        while not holds(seen):  # noqa: ASYNC110 - what is awaited is in another process
+        while not holds(seen):  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.01)
 
 
 def has_text(length: int) -> Callable[[Transcript], bool]:
-    """Whether so much text has come."""
+    """Return the condition that a reader has `length` characters of text."""
     return lambda seen: len(seen.text) >= length
 
 
@@ -89,7 +89,7 @@ def reasoning_of(seen: Transcript) -> str:
 
 
 async def assert_seamless(session: Session, seen: Transcript, uncut: Transcript) -> None:
-    """A reader and the log hold what they would without the death; the types, too."""
+    """Check that a reader and the log have the chunks of an uncut run, types included."""
     assert seen.done
     assert seen.types == uncut.types
     assert (seen.text, reasoning_of(seen)) == (uncut.text, reasoning_of(uncut))

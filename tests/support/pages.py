@@ -25,12 +25,12 @@ async def reads(tab: Tab, question: str) -> None:
 
 
 async def settles(tab: Tab) -> None:
-    """Wait until nothing is under way."""
+    """Wait until no answer is under way."""
     await tab.finds("() => /live, idle/.test(document.body.innerText)")
 
 
 async def shows(tab: Tab, messages: list[str]) -> None:
-    """Wait until a page shows these messages, and no others."""
+    """Wait until a page shows exactly these messages."""
     texts = "[...document.querySelectorAll('p:not([role])')].map(p => p.textContent)"
     await tab.command(
         "wait",

@@ -1,4 +1,4 @@
-"""Agents that tests play, sends, and readers that tests look at."""
+"""Agents that tests play, sends, and readers whose chunks tests can see."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FAST = Limits(
 
 
 class Played:
-    """One run of a `Script`: the test says what the agent yields, and sees how it ended."""
+    """One run of a `Script`: the test chooses the chunks, and sees how the run ended."""
 
     def __init__(self, request: AgentRequest) -> None:
         self.request = request
@@ -56,7 +56,7 @@ class Played:
         self._chunks: asyncio.Queue[Sequence[AnyChunk] | Exception | None] = asyncio.Queue()
 
     def say(self, *chunks: AnyChunk) -> None:
-        """Yield these."""
+        """Yield these chunks."""
         self._chunks.put_nowait(chunks)
 
     def tell(self, *texts: str) -> None:
@@ -74,16 +74,16 @@ class Played:
         self._chunks.put_nowait(None)
 
     def finish(self) -> None:
-        """Finish, with nothing open."""
+        """Finish, with no open part."""
         self.say(FinishChunk(finish_reason="stop"))
         self._chunks.put_nowait(None)
 
     def fail(self, error: Exception) -> None:
-        """Raise."""
+        """Raise the error in the agent."""
         self._chunks.put_nowait(error)
 
     async def stream(self) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield what the test says."""
+        """Yield the test's chunks."""
         try:
             while (chunks := await self._chunks.get()) is not None:
                 if isinstance(chunks, Exception):
@@ -106,11 +106,11 @@ class Script:
         self.runs: asyncio.Queue[Played] = asyncio.Queue()
 
     def find(self, name: str | None, model: str | None) -> AnyAgent:
-        """Any name is this one."""
+        """Return this agent, for any name."""
         return self
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Hand the run to the test, and yield what it says."""
+        """Hand the run to the test, and yield the test's chunks."""
         run = Played(request)
         self.runs.put_nowait(run)
         async for chunks in run.stream():
@@ -143,7 +143,7 @@ def send(
 
 
 class Reading:
-    """Reads a run in a task, so that tests can look at what has come so far."""
+    """Reads a run in a task, so that tests can see the chunks so far."""
 
     def __init__(self, reader: LogReader) -> None:
         self.reader = reader
@@ -166,12 +166,12 @@ class Reading:
 
     @property
     def chunks(self) -> list[dict[str, object]]:
-        """What has come so far."""
+        """The chunks so far."""
         return [msgspec.json.decode(line) for line in self.lines]
 
     @property
     def text(self) -> str:
-        """The text that has come so far."""
+        """The text so far."""
         return "".join(str(c["delta"]) for c in self.chunks if c["type"] == "text-delta")
 
     async def until(self, condition: Callable[[Reading], bool]) -> None:

@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 START_LIMIT_S: Final = 30.0
-"""For a process to answer; imports take seconds while two cores are busy."""
+"""Limit for a process to answer; imports take seconds while two cores are busy."""
 
 MEASURES_COVERAGE: Final = "COVERAGE_PROCESS_CONFIG" in os.environ
-"""Whether processes keep what of the source they ran, which they do when they end by themselves."""
+"""Whether processes record coverage, which they write when they end by themselves."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
 
 living: Final[list[ChildProcess]] = []
-"""What runs now, so that a failed test can show what each of them said."""
+"""The running processes, so that a failed test can show their output."""
 
 
 _PORTS: Final = range(12_000, 32_000)
-"""Below the ports that systems give to outgoing connections: one of those could be taken by
-another test's client before the server that it is meant for has started."""
+"""Ports below those of outgoing connections: another test's client could take one of those
+before its server has started."""
 
 _WORKERS: Final = 8
 
@@ -45,8 +45,8 @@ _WORKERS: Final = 8
 def _own_ports() -> Iterator[int]:
     """Yield ports that no other process of this test run uses, each again only after all others.
 
-    A port is free until its server has started: two processes that choose from the same ones would
-    now and then choose the same, and one of them talk to the other's server.
+    A port is free until its server has started. Two processes that choose from the same ports
+    would sometimes choose the same one, and one of them would talk to the other's server.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     own = _PORTS[worker % _WORKERS :: _WORKERS]
@@ -58,7 +58,7 @@ _ports: Final = _own_ports()
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on, and nobody else here is about to."""
+    """Return a loopback port without a listener, which no other test is about to use."""
     while True:
         port = next(_ports)
         with socket.socket() as listener, contextlib.suppress(OSError):
@@ -123,16 +123,16 @@ def _fork(
 
 
 class ChildProcess:
-    """One process in a session of its own, gone when this one is.
+    """One process in a session of its own, which ends with this one.
 
     Args:
-        name: for messages.
-        command: what to run.
-        log: where its output goes, appended.
+        name: its name in messages.
+        command: the program and its arguments.
+        log: the file to which its output is appended.
         environment: added to this process's, without its REDIS_URL and API keys.
         where: its working directory.
         forked: `command` is `sys.executable -m MODULE ...`, and a template that has imported
-            everything forks it. What it shows is the same, except for its command line.
+            everything forks it. Only its command line then differs.
     """
 
     def __init__(
@@ -160,20 +160,20 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id, and its group's."""
+        """The id of the process and of its group."""
         return self._popen.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative for a signal."""
+        """The exit code; None while it runs, negative for a signal."""
         return self._popen.poll()
 
     def output(self) -> str:
-        """Everything that it and its children have printed."""
+        """The whole output of it and its children."""
         return self.log.read_text(errors="replace")
 
     def wait_ready(self, answers: Callable[[], bool]) -> None:
-        """Wait until `answers`; fails with its output when it ends instead."""
+        """Wait until `answers()`; if the process ends instead, fail with its output."""
 
         def ready() -> bool:
             assert self.exit_code is None, f"{self.name} ended: {self.output()[-4000:]}"
@@ -186,15 +186,15 @@ class ChildProcess:
             raise AssertionError(f"{error}\n{self.output()[-4000:]}") from None
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the leader alone."""
+        """Send a signal only to the leader."""
         self._popen.send_signal(number)
 
     def freeze(self) -> None:
-        """Stop it and its descendants where they stand (SIGSTOP)."""
+        """Stop it and its descendants (SIGSTOP)."""
         self._signal_family(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let what is frozen go on."""
+        """Let frozen processes continue (SIGCONT)."""
         self._signal_family(signal.SIGCONT)
 
     def kill(self) -> None:
@@ -213,7 +213,7 @@ class ChildProcess:
         return code
 
     def end(self) -> None:
-        """Ask it to end, and see to it: of what it has started too, which a script may leave."""
+        """Ask it to end, then kill it and its descendants, which a script may leave."""
         if self.exit_code is None:
             family = descendants(self.pid)
             self.send_signal(signal.SIGTERM)
@@ -254,7 +254,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """Return a process's command line (Linux); empty for one that is gone."""
+    """Return a process's command line (Linux); empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except (FileNotFoundError, ProcessLookupError):

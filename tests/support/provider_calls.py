@@ -1,4 +1,4 @@
-"""The same question to each of the three APIs, and what their SDKs make of an answer's bytes."""
+"""One question in each of the three APIs, and answers as their SDKs parse them."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class _Canned(httpx2.MockTransport):
 
 
 def final_of(api: str, data: bytes) -> Any:
-    """Return what the SDK's own stream helper takes for the whole answer.
+    """Return the whole answer as the SDK's own stream helper parses it.
 
-    Raises what the helper raises for a stream that has no proper end.
+    Raises the helper's errors for a stream without a proper end.
     """
     return _FINAL[api](httpx2.Client(transport=_Canned(data)))
 

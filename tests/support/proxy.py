@@ -1,4 +1,4 @@
-"""A loopback TCP proxy that cuts, stalls, delays and holds back what passes through it."""
+"""A loopback TCP proxy that cuts, stalls and delays the traffic through it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class FaultyProxy:
     """Forwards connections to one port.
 
     Attributes:
-        port: where it listens.
-        cuts: for each connection to come, in order, after how many bytes from the server it
-            is reset; None, or no entry, leaves a connection whole.
-        refusing: reset connections to come at once.
-        answers: what Redis would say to every command of connections to come, if it refused it;
-            None, and it is asked.
-        latency_s: how long what comes from the server is on its way.
-        connections: how many there have been.
-        most_open: how many there were at once.
+        port: the port that it listens on.
+        cuts: for each new connection, in order, the number of bytes from the server after
+            which it is reset; None, or no entry, leaves it whole.
+        refusing: reset new connections at once.
+        answers: the error that every command of new connections gets, in Redis's place; None:
+            commands reach Redis.
+        latency_s: the delay of the server's bytes.
+        connections: the number of connections so far.
+        most_open: the largest number of connections at once.
     """
 
     def __init__(self, target_port: int, cuts: Sequence[int | None] = ()) -> None:
@@ -45,26 +45,26 @@ class FaultyProxy:
         self._serving: set[asyncio.Task[None]] = set()
 
     def move_to(self, port: int) -> None:
-        """Take connections to come to another port."""
+        """Forward new connections to another port."""
         self._target_port = port
 
     def delay(self, start: bytes) -> None:
-        """Keep requests to come that begin so, whoever sent them stays or goes, until `arrive`."""
+        """Delay new requests that begin with `start`, until `arrive`; their sender may leave."""
         self._delayed = start
         self._delaying.clear()
         self._arriving.clear()
 
     async def delays(self) -> None:
-        """Wait until there is one."""
+        """Wait until a request is delayed."""
         await self._delaying.wait()
 
     def arrive(self) -> None:
-        """Let what was delayed through, and delay nothing more."""
+        """Let delayed requests through, and stop delaying."""
         self._delayed = None
         self._arriving.set()
 
     def hold(self) -> None:
-        """Let nothing more through from the server, with every connection open."""
+        """Hold back the server's bytes, with every connection open."""
         self._flowing.clear()
 
     def release(self) -> None:
@@ -152,7 +152,7 @@ class FaultyProxy:
                 writer.write(data)
                 await writer.drain()
         if not late:
-            # Else whoever sent it may be gone: it is to be read before the end is.
+            # Otherwise the sender may have left: the server must read the request before the end.
             _reset(writer)
 
 

@@ -27,7 +27,7 @@ def client_of(deployment: Deployment, **options: Any) -> Midstream:
 
 
 async def answer_of(session: Session) -> dict[str, Any]:
-    """Return the last message of a session, as it is kept."""
+    """Return the last stored message of a session."""
     message: dict[str, Any] = (await session.snapshot())["messages"][-1]
     return message
 
@@ -36,7 +36,7 @@ class PushWorker:
     """A worker in a process of its own; see `push_worker.py`.
 
     Args:
-        log: of this attempt alone.
+        log: the file for this attempt's output.
     """
 
     def __init__(self, deployment: Deployment, session: str, log: Path, *options: str) -> None:
@@ -49,11 +49,11 @@ class PushWorker:
 
     @property
     def told(self) -> list[str]:
-        """What it has printed."""
+        """The lines that it has printed."""
         return [line.strip() for line in self.process.output().splitlines()]
 
     async def has_told(self, what: str) -> None:
-        """Wait until it has printed a line; fails with what it said when it ends instead."""
+        """Wait until it has printed a line; if it ends instead, fail with its output."""
 
         def told() -> bool:
             assert self.process.exit_code is None or what in self.told, self.process.output()
@@ -62,7 +62,7 @@ class PushWorker:
         await eventually(told, f"the worker says {what}", 30)
 
     async def has_ended(self) -> str:
-        """Wait for its end, and return how its run has ended, as it says."""
+        """Wait for its end, and return the outcome of its run that it printed."""
         await eventually(lambda: self.process.exit_code is not None, "the worker ends", 40)
         assert self.process.exit_code == 0, self.process.output()
         return self.told[-1].removeprefix("outcome ")

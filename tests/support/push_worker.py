@@ -1,8 +1,8 @@
 """A worker in a process of its own: `python -m tests.support.push_worker OPTIONS`.
 
-It answers with the words of `whole_answer`, tells each on stdout when it has been said, and at
-the end how the run ended. With `--from-message` it goes on after what the message has. With
-`--silent-after` it says no more once the answer has so many words, and does not end.
+It answers with the words of `whole_answer`, prints each one after it was written, and at the end
+the run's outcome. With `--from-message` it resumes after the message's text. With
+`--silent-after` it falls silent once the answer has that many words, and does not end.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ WORDS = 150
 
 
 def whole_answer() -> list[str]:
-    """Return what every attempt says in the end."""
+    """Return the complete answer of every attempt."""
     return [f"word-{number} " for number in range(WORDS)]
 
 
 async def answer(run: Run, *, silent_after: int | None, pace_s: float) -> None:
-    """Say what is missing: a tool's result first, then the words."""
+    """Write the missing parts: first a tool's result, then the words."""
     tools = [part for part in run.message["parts"] if part["type"] == "tool-look"]
     if not tools:
         await run.tool("look", {"at": "rivers"}, call_id="call-1").output("long")

@@ -1,4 +1,4 @@
-"""The README as somebody follows it: piece by piece, in its order, and not one forgotten."""
+"""Reads the README as a newcomer follows it: piece by piece, in order, without omissions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PIECE: Final = re.compile(
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Yield what there is to follow: each block, and each command.
+    """Yield the pieces to follow: each block, and each command.
 
-    A shell's block of whole lines is so many commands; one that goes on from line to line is a
-    script. What is installed within a sentence is a command, too.
+    In a shell's block each line is a command, unless a command spans lines: then the block is one
+    script. An installation inside a sentence is a command, too.
     """
     for found in _PIECE.finditer(text):
         if found["inline"]:
@@ -42,12 +42,12 @@ def _commands(block: str) -> list[str]:
 
 
 class Reader:
-    """Somebody who reads the README from its beginning, and passes over nothing.
+    """Reads the README from its beginning, without omissions.
 
     Args:
-        left_out: why a piece is not followed, by how it begins.
-        gateway: stands where the README has an address that may be taken on this machine.
-        text: another text than the README's.
+        left_out: the beginning of a piece that is not followed -> the reason.
+        gateway: replaces the README's address, which may be in use on this machine.
+        text: replaces the README's text.
     """
 
     def __init__(self, left_out: Mapping[str, str], gateway: str, text: str | None = None) -> None:
@@ -60,7 +60,7 @@ class Reader:
         """Return the next piece that is followed.
 
         Raises:
-            AssertionError: it begins otherwise: something has been added, or moved.
+            AssertionError: it begins otherwise, because a piece was added or moved.
         """
         self._pass_over()
         assert self._coming, f"the README ends before {beginning!r}"
@@ -69,10 +69,10 @@ class Reader:
         return piece.replace(DOCUMENTED_GATEWAY, self._gateway)
 
     def finish(self) -> None:
-        """Come to the end.
+        """Check that the end is reached.
 
         Raises:
-            AssertionError: there is more than was followed, or less than is left out.
+            AssertionError: a piece was not followed, or one in `left_out` does not exist.
         """
         self._pass_over()
         assert self._coming == [], f"neither followed nor left out: {self._coming[0]}"
@@ -88,9 +88,7 @@ class Reader:
 
 
 def changed(source: str, diff: str) -> str:
-    """Return a source with a diff made to it: what goes is there once, and what comes is in its
-    place.
-    """
+    """Apply a diff to a source, in which each removed text must occur once."""
     for change in diff.strip("\n").split("\n\n"):
         lines = change.splitlines()
         old = "".join(f"{line[1:]}\n" for line in lines if line.startswith("-"))

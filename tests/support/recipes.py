@@ -1,4 +1,4 @@
-"""The recipes of docs/agents.md and the README, as the modules that they are."""
+"""The recipes of docs/agents.md and the README, as Python modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODULE: Final = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<source>.*?)^`
 
 
 def recipes() -> dict[str, str]:
-    """Return the source of each block of Python that names its module in its first line."""
+    """Return, by module, the source of each Python block that names one in its first line."""
     return {
         block["name"]: block["source"]
         for page in PAGES
@@ -26,7 +26,7 @@ def recipes() -> dict[str, str]:
 
 
 def write_recipes(folder: Path) -> Path:
-    """Write all of them into a folder, for PYTHONPATH; return it."""
+    """Write all recipes into a folder, for PYTHONPATH; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, source in recipes().items():
         (folder / name).write_text(source)

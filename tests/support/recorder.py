@@ -1,4 +1,4 @@
-"""A provider's far end that keeps each request, and answers as its API does: in turn, by path."""
+"""A provider's far end that keeps each request, and answers like the API of its path."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Recorder:
     """Answers the requests of any of the APIs.
 
     Attributes:
-        requests: as they came.
-        calls: tools to be called, each by one answer, before answers are text.
+        requests: the requests, in order.
+        calls: tools to call, each in one answer, before answers are text.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Recorder:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The address, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

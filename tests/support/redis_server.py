@@ -1,4 +1,4 @@
-"""A real Redis of a test's own, that can be frozen, killed, and started again on its file."""
+"""A real Redis for one test, which can be frozen, killed, and restarted on its file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def redis_binary() -> str:
 
 
 class RedisServer:
-    """A primary with an append-only file, on a loopback port that stays the same.
+    """A primary with an append-only file, on a fixed loopback port.
 
     Args:
-        environment: more for its process.
+        environment: further variables of its process.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -45,7 +45,7 @@ class RedisServer:
         self._appendfsync = "everysec"
 
     def start(self) -> None:
-        """Start, or start again on what the file holds."""
+        """Start, or restart on its file."""
         command = [
             *(redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self.folder), "--daemonize", "no", "--loglevel", "warning"),
@@ -55,72 +55,69 @@ class RedisServer:
         self.process.wait_ready(self.answers)
 
     def options(self) -> list[str]:
-        """Return how it keeps its data, and what else is its own."""
+        """Return its options: how it keeps its data, and those of a subclass."""
         return ["--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""]
 
     def answers(self) -> bool:
-        """Whether it is up and has loaded its file."""
+        """Whether the server is up and has loaded its file."""
         try:
             return bool(self.client.ping())
         except redis.RedisError:
             return False
 
     def write_through(self) -> None:
-        """From now on let it acknowledge only what is in its file: a kill loses nothing of that.
+        """From now on acknowledge only writes that are in the file, so that a kill loses none.
 
-        By default it holds writes back, acknowledged ones too, while the disk is slow.
+        By default a slow disk delays writes that are acknowledged already.
         """
         self._appendfsync = "always"
         self.client.config_set("appendfsync", self._appendfsync)
 
     def wait_written(self) -> None:
-        """Wait until all that it has acknowledged so far is in its file."""
+        """Wait until all acknowledged writes are in its file."""
         self.client.set("probe", 1, ex=60)
         (written, _) = self.client.waitaof(1, 0, 20_000)
         assert written == 1
 
     def kill(self) -> None:
-        """Kill it (SIGKILL), as the kernel would for want of memory."""
+        """Kill it (SIGKILL), as the kernel does when memory is full."""
         self._running().kill()
         self.client.close()
 
     def freeze(self) -> None:
-        """Let it answer nothing from now on, with every connection open."""
+        """Stop its answers, and keep every connection open."""
         self._running().freeze()
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         self._running().thaw()
 
     def dump(self, session: str) -> Mapping[bytes, bytes]:
-        """Return every key of a session and, serialised, what it holds.
-
-        Who has it open or reads it is no part of it.
-        """
+        """Return every key of a session with its serialised value, except presence."""
         found = self.client.scan_iter(match=f"*{{{session}}}*", count=1000)
         keys = sorted(key for key in found if not key.endswith((b":here", b":own")))
         return {key: self.client.dump(key) or b"" for key in keys}
 
     def dump_all(self) -> Mapping[bytes, bytes]:
-        """Return every key and, serialised, what it holds."""
+        """Return every key with its serialised value."""
         keys = sorted(self.client.scan_iter(count=1000))
         return {key: self.client.dump(key) or b"" for key in keys}
 
     def log_payload(self, session: str) -> bytes:
-        """Return all that the session's log holds, as one text to search in."""
+        """Return the session's whole log as one text to search in."""
         entries: Any = self.client.xrange(f"ms:{{{session}}}:log")
         return b"\n".join(b"\n".join(fields.values()) for _, fields in entries)
 
     def pause_writes(self, duration_ms: int) -> None:
-        """Let it hold back every write, its scripts too, for so long (CLIENT PAUSE)."""
+        """Delay every write, scripts included, for `duration_ms` (CLIENT PAUSE)."""
         self.client.client_pause(duration_ms, all=False)
 
     def resume_writes(self) -> None:
-        """Let it go on with what it has held back."""
+        """End a pause of writes early."""
         self.client.client_unpause()
 
     def end(self) -> None:
-        """Kill it and forget it."""
+        """Kill it for good."""
         if self.process is not None:
             self.process.kill()
         self.client.close()

@@ -1,4 +1,4 @@
-"""A real Redis that is made to refuse, in each way in which one does, and to serve again."""
+"""Makes a real Redis refuse commands, in each way that Redis can, and serve again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILLERS: Final = 2_000
 class RefusingRedis(RedisServer):
     """A server whose refusals a test switches on and off.
 
-    It keeps snapshots, so that a full disk can be played by a folder that is gone.
+    It keeps snapshots, so that a missing folder can simulate a full disk.
     """
 
     def __init__(self, folder: Path, *, cluster: bool = False) -> None:
@@ -43,11 +43,11 @@ class RefusingRedis(RedisServer):
         ]
 
     def do(self, *command: str | int) -> Any:
-        """Run a command on the connection that no refusal holds for."""
+        """Run a command on the connection that is exempt from refusals."""
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def cut(self) -> None:
-        """Close all other connections: what holds for new ones holds for all."""
+        """Close all other connections, so that a change for new ones holds for all."""
         for kind in ("normal", "pubsub"):
             self.do("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
@@ -83,7 +83,7 @@ class RefusingRedis(RedisServer):
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Have it load its data anew, slowly, as after a restart."""
+        """Make it reload its data slowly, as after a restart."""
         with self.client.pipeline(transaction=False) as pipeline:
             for number in range(FILLERS):
                 pipeline.set(f"filler-{number}", "x" * 1_500, ex=600)
@@ -104,7 +104,7 @@ class RefusingRedis(RedisServer):
 
     @contextmanager
     def _apart(self, command: str) -> Iterator[None]:
-        """Run a command that takes long, and wait for its answer at the end of the block."""
+        """Run a slow command, and wait for its answer at the end of the block."""
         with socket.create_connection(("127.0.0.1", self.port)) as apart:
             apart.sendall(f"{command}\r\n".encode())
             answered = threading.Thread(target=apart.recv, args=(1024,))
@@ -116,7 +116,7 @@ class RefusingRedis(RedisServer):
 
 
 def _set(*settings: tuple[str, str | int, str | int], cut: bool = False) -> Refuse:
-    """Return a refusal that settings make: (name, while refusing, otherwise)."""
+    """Return a refusal made by settings: (name, value while refusing, value otherwise)."""
 
     @contextmanager
     def refuse(server: RefusingRedis) -> Iterator[None]:
@@ -169,4 +169,4 @@ REFUSALS: Final[dict[str, Refuse]] = {
     "BUSY": RefusingRedis.busy,
     "LOADING": RefusingRedis.loading,
 }
-"""By the word that Redis begins them with."""
+"""First word of Redis's error -> the refusal."""

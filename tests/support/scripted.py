@@ -1,4 +1,4 @@
-"""A provider's far end that plays scripts: bytes on a socket, with real gaps between them."""
+"""A provider's far end that plays scripts: bytes on a socket, with real pauses between them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 EOF: Final = "eof"
-"""The body ends as HTTP wants it, and the connection serves the next request."""
+"""The body ends properly, and the connection serves the next request."""
 
 OPEN: Final = "open"
-"""Nothing more comes, and the connection stays."""
+"""No more bytes are sent, and the connection stays open."""
 
 COMMENTS: Final = "comments"
-"""A comment every few milliseconds, for as long as anybody reads."""
+"""Comments are sent every few milliseconds, as long as the client reads."""
 
 RESET: Final = "reset"
 
 SILENCE: Final = "silence"
-"""In place of a head: nothing is answered, and the connection stays."""
+"""In place of a head: no answer is sent, and the connection stays open."""
 
 Act = bytes | float | str
 Script = list[Act]
-"""Bytes are written, numbers are seconds of silence, the last word says how the body ends."""
+"""Bytes to write, numbers as seconds of silence, and last the way in which the body ends."""
 
 
 def sse(*events: Any) -> list[bytes]:
-    """Return events as frames, one each; text is passed as it is."""
+    """Return events as frames, one each; text is used unchanged."""
     return [
         b"data: "
         + (event.encode() if isinstance(event, str) else json.dumps(event).encode())
@@ -48,12 +48,12 @@ def named(*events: dict[str, Any]) -> list[bytes]:
 
 
 class Scripted:
-    """Answers each request with the script whose name stands in its body, in order.
+    """Answers each request with the script whose name is in its body, in order.
 
     Attributes:
-        requests: the bodies, as they came.
-        connections: how many there have been.
-        ended: how many bodies came to their end.
+        requests: the bodies, in order.
+        connections: the number of connections so far.
+        ended: the number of answers that ended.
     """
 
     def __init__(self) -> None:
@@ -66,22 +66,22 @@ class Scripted:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The address, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
     def play(self, name: str, *scripts: Sequence[Act], head: str = "") -> None:
-        """Answer requests that hold `name`; the last script is played again and again.
+        """Answer requests that hold `name` with the scripts in turn, then the last one for ever.
 
         Args:
-            head: status line and headers, if not those of a stream; with a `content-length`
-                of the script's bytes.
+            head: status line and headers, by default those of a stream; gets a
+                `content-length` of the script's bytes.
         """
         played = [(head, list(script)) for script in scripts]
         with self._scripts_lock:
             self._scripts[name.encode()] = played
 
     async def until_ended(self, bodies: int) -> None:
-        """Wait until so many bodies have come to their end."""
+        """Wait until `bodies` answers have ended."""
         await eventually(lambda: self.ended >= bodies, "the provider's body has its end")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,10 +1,10 @@
-"""A model file that says a script: a GGUF of some megabytes, for a real inference server.
+"""Writes a model file that repeats scripts: a GGUF of some megabytes, for a real inference server.
 
 The model is a Markov chain over tokens. Embeddings are one-hot, attention and feed-forward
-are zero, and the output matrix sends each token to the next of its script: what is said next
-depends on the last token alone, at any temperature. Each script is opened by a control token of
-its own, and the chat template decides which one a prompt ends with. So the template says what
-the server made of the request: that there are tools, a result, an earlier thought.
+are zero, and the output matrix maps each token to the next of its script: the next token depends
+only on the last one, at any temperature. Each script begins with a control token of its own, and
+the chat template chooses the one that ends a prompt. So the script shows how the server read the
+request: with tools, with a result, with an earlier thought.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -29,7 +29,7 @@ _ALIGNMENT: Final = 32
 _HEAD: Final = 32
 _CONTEXT: Final = 8192
 _CERTAIN: Final = 3.0
-"""Of the next token's weight: times the norm's factor of about 20, no other has a chance."""
+"""Weight of the next token; times the norm's factor of about 20 it excludes all others."""
 
 _NORMAL, _CONTROL = 1, 3
 _TYPES: Final = {bool: 7, str: 8}
@@ -37,7 +37,7 @@ _UINT32, _INT32, _FLOAT32, _STRING, _ARRAY = 4, 5, 6, 8, 9
 
 
 def opener(name: str) -> str:
-    """Return the token that a prompt ends with when the script of this name is to be said."""
+    """Return the token at a prompt's end that starts the script of this name."""
     return f"<|{name}|>"
 
 
@@ -45,8 +45,8 @@ def write_scripted_model(path: Path, scripts: Mapping[str, str], template: str) 
     """Write a model.
 
     Args:
-        path: of the file.
-        scripts: what is said, by name; see `opener`.
+        path: the file's path.
+        scripts: the scripts by name; see `opener`.
         template: the chat template, in Jinja.
     """
     vocabulary = _Vocabulary([END, START, *map(opener, scripts)])
@@ -76,7 +76,7 @@ class _Vocabulary:
             length = 2
             while _encoded(text[begin : begin + length]) in self.ids:
                 length += 1
-            # A rest of one letter has no token of its own.
+            # A single remaining letter gets no token of its own.
             if len(text) - begin - length < 2:
                 length = len(text) - begin
             token = _encoded(text[begin : begin + length])

@@ -1,4 +1,4 @@
-"""The providers' own SDKs for Python, awaited or not, as a backend uses them through the proxy."""
+"""The providers' own Python SDKs, with and without `await`, as a backend uses the proxy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BROKEN_OFF: Final = (anthropic.APIConnectionError, openai.APIConnectionError)
 
 
 class Sdk(NamedTuple):
-    """One of the three APIs, by its SDK with or without `await`."""
+    """One of the three APIs through its SDK, with or without `await`."""
 
     api: str
     awaited: bool

@@ -1,4 +1,4 @@
-"""A program that says what a process finds, as JSON, and ends with the code that it is given.
+"""A program that prints its environment as JSON, and exits with the given code.
 
 With `--wait` it does not end.
 """
@@ -15,7 +15,7 @@ _PR_GET_PDEATHSIG = 2
 
 
 def report() -> dict[str, object]:
-    """Return what whoever starts a process decides for it."""
+    """Return the facts that the starter of a process decides."""
     dies_with_parent = ctypes.c_int()
     ctypes.CDLL(None).prctl(_PR_GET_PDEATHSIG, ctypes.byref(dies_with_parent))
     listed = set(os.listdir("/proc/self/fd"))

@@ -1,4 +1,4 @@
-"""What a client says to the gateway, and what it makes of the answer."""
+"""A client's requests to the gateway, and its reading of the answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def user_message(text: str, message_id: str | None = None) -> dict[str, Any]:
 
 @dataclass
 class Transcript:
-    """What one reader has seen of one run.
+    """The chunks that one reader has seen of one run.
 
     Attributes:
         chunks: in the order of arrival.
@@ -48,7 +48,7 @@ class Transcript:
 
     @property
     def types(self) -> list[str]:
-        """Each chunk's type."""
+        """The chunks' types."""
         return [str(chunk["type"]) for chunk in self.chunks]
 
     @property
@@ -58,17 +58,17 @@ class Transcript:
 
     @property
     def last_id(self) -> int | None:
-        """The last id seen, as a browser would send it back."""
+        """The last id, as a browser would send it back."""
         return next((n for n in reversed(self.sequences) if n is not None), None)
 
     async def read(self, response: Response) -> Transcript:
-        """Read to the response's end; raises ConnectionLost with what came kept."""
+        """Read to the response's end; after a ConnectionLost the chunks so far are kept."""
         async for _ in self.follow(response):
             pass
         return self
 
     async def follow(self, response: Response) -> AsyncIterator[Chunk]:
-        """Read on, chunk by chunk."""
+        """Read further, chunk by chunk."""
         assert response.status == 200, await response.body()
         async for event in response.events():
             if event.data == "[DONE]":
@@ -132,7 +132,7 @@ class Session:
             return await Transcript().read(response)
 
     async def begin(self, text: str, *, message_id: str | None = None) -> str:
-        """POST a message, wait for its run to exist, let go; return the run's id."""
+        """POST a message, wait for its run to exist, disconnect; return the run's id."""
         async with self.sending(text, message_id=message_id) as response:
             assert response.status == 200, await response.body()
             return response.headers["x-midstream-run-id"]
@@ -149,7 +149,7 @@ class Session:
             yield response
 
     async def resume(self, *, after: int | None = None, query: str = "") -> Transcript | None:
-        """Follow the run under way to its end; None if the gateway says that none is."""
+        """Follow the open run to its end; None if the gateway has none."""
         async with self.resuming(after=after, query=query) as response:
             if response.status == 204:
                 return None
@@ -157,7 +157,7 @@ class Session:
             return await Transcript().read(response)
 
     async def whole_run(self, run_id: str, query: str = "?v=7") -> Transcript:
-        """Return every chunk of a run as it is in the log, also of an ended one."""
+        """Return every chunk of a run in the log, also of an ended one."""
         # The id that WorkflowChatTransport is given for a run.
         reader = Session(self.at, f"{self.id}~{run_id}")
         seen = await reader.resume(query=f"{query}&startIndex=0")
@@ -181,9 +181,9 @@ class Session:
         return bool((await self.snapshot())["runs"][-1]["state"] == "ended")
 
     async def read_through_cuts(self, text: str, cuts: Sequence[int], query: str) -> Transcript:
-        """Send, lose the connection after each of `cuts` bytes, and go on where it was.
+        """Send, lose the connection after each of `cuts` bytes, and resume.
 
-        A client that has seen nothing sends again; one that has comes back with the last id.
+        A client without a chunk sends again; one with chunks resumes after the last id.
         """
         seen = Transcript()
         remaining = iter([*cuts, None])
@@ -202,7 +202,7 @@ class Session:
         return seen
 
     async def read_by_index(self, text: str, cuts: Sequence[int], query: str) -> Transcript:
-        """The same, as WorkflowChatTransport does: it counts what it has seen."""
+        """Do the same as WorkflowChatTransport does, which counts its chunks."""
         seen = Transcript()
         run_id = await self.begin(text)
         for cut in [*cuts, None]:
@@ -218,7 +218,7 @@ class Session:
 
 
 def as_ai5_holds(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return messages of a snapshot without the parts whose chunks ai 5 is not sent.
+    """Return a snapshot's messages without the parts whose chunks ai 5 does not get.
 
     The log keeps the richest form; a stream is filtered for its client, a snapshot is not.
     """

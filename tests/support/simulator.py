@@ -1,4 +1,4 @@
-"""The simulated providers, as a process of their own, and what their far end saw."""
+"""The simulated providers, as a process of their own, and the requests that they got."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class HeldAnswer:
-    """An answer that stops half-way until it is let go on.
+    """An answer that pauses half-way until the test releases it.
 
-    What is seen of it meanwhile can be waited for however slow the machine is.
+    So a test can wait for a state in the middle of an answer on a machine of any speed.
 
     Attributes:
-        question: what to send to get it. Answers to the same question are released together.
-        directive: the part of it that holds; of several in one question, each holds.
+        question: the text to send. Answers to the same question are released together.
+        directive: the part of the question that holds; several in one question each hold.
     """
 
     def __init__(self, simulator: Simulator, tokens: int, after: int, size: int | None) -> None:
@@ -33,7 +33,7 @@ class HeldAnswer:
         self.question = f"How do rivers move? [[tokens={tokens} rate=50{pieces}]] {self.directive}"
 
     async def release(self) -> None:
-        """Let it go on, now and whenever it is asked for again."""
+        """Let it continue, now and at each later request."""
         path = f"/sim/release/{self._name}"
         status, _ = await Endpoint(self._simulator.port).call("POST", path)
         assert status == 200
@@ -59,7 +59,7 @@ class Simulator:
     def held(
         self, *, tokens: int = 60, after: int | None = None, size: int | None = None
     ) -> HeldAnswer:
-        """Return an answer that stops after some of its tokens, by default two thirds."""
+        """Return an answer that pauses after some of its tokens, by default two thirds."""
         return HeldAnswer(self, tokens, tokens * 2 // 3 if after is None else after, size)
 
     def end(self) -> None:

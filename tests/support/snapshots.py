@@ -1,4 +1,4 @@
-"""A session as the gateway tells of it, once its run has ended."""
+"""The gateway's snapshot of a session, once its run has ended."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def refuse() -> None:
 
 
 def crash() -> None:
-    """Fail in words that nobody should read."""
+    """Fail with words that must stay in the log."""
     raise ValueError("swordfish")
 
 
@@ -72,7 +72,7 @@ def page(length: int) -> str:
 
 
 def work(file: str, wait_s: float) -> str:
-    """Note in a file that it was executed, and take its time."""
+    """Record its execution in a file, then take `wait_s`."""
     with Path(file).open("a") as lines:
         lines.write("executed\n")
     time.sleep(wait_s)
@@ -85,19 +85,19 @@ async def hang() -> None:
 
 
 def unreadable() -> object:
-    """Return what is no JSON."""
+    """Return a value that is not JSON."""
     return object()
 
 
 async def dig(folder: str, context: ToolContext) -> AsyncIterator[str]:
-    """Leave a mark in a folder, say so, and never end."""
+    """Leave a mark in a folder, yield, and never end."""
     with (Path(folder) / f"{context.tool_call_id} {context.run_id}").open("x"):
         yield "began"
     await asyncio.Event().wait()
 
 
 async def delve(folder: str, context: ToolContext) -> AsyncIterator[str]:
-    """Do as `dig` does, without being asked about."""
+    """Do the same as `dig`, without an approval."""
     async for said in dig(folder, context):
         yield said
 

@@ -1,6 +1,6 @@
-"""A gateway of a version to come, as far as a session's keys can tell: its records, fields, format.
+"""Simulates a newer gateway by its effects on a session's keys: records, fields, format.
 
-Its scripts are made of this version's parts, as those of a next version would be.
+Its scripts are made of this version's parts, as a next version's would be.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ NEXT_FORMAT: Final = WRITE_FORMAT + 1
 
 
 def script(body: str) -> str:
-    """Return a script of the version to come, over the parts that every script may have."""
+    """Return a script of the newer version, over the parts that every script may have."""
     parts = [(LUA / f"{part}.lua").read_text("utf-8") for part in ("format", "common", "messages")]
     return "\n".join((f"local WRITE_FORMAT = {NEXT_FORMAT}", *parts, body))
 
 
 class VersionToCome:
-    """What a newer gateway writes into one session, beside the gateway under test."""
+    """Writes into one session as a newer gateway does, beside the gateway under test."""
 
     def __init__(self, client: redis.Redis, session_id: SessionId, prefix: str = "ms") -> None:
         self._client = client
@@ -48,7 +48,7 @@ class VersionToCome:
         self.run("return commit(ARGV[1])", record)
 
     def add_field(self) -> None:
-        """Put fields that nobody knows beside those of the session, and of its log's entries."""
+        """Add unknown fields to the session's, and to its log's entries."""
         self.run("redis.call('HSET', KEYS[1], 'tomorrow', ARGV[1], 'lane', 'side')", "x\ny")
 
     def raise_format(self) -> None:
@@ -57,7 +57,7 @@ class VersionToCome:
                  "raise_format(ARGV[1] + 0)", NEXT_FORMAT)  # fmt: skip
 
     def set_run(self, state: str, **info: str) -> None:
-        """Put the newest run into a state, and more fields into what never changes of it."""
+        """Set the newest run's state, and add fields to its constant facts."""
         more = "".join(f',"{name}":"{value}"' for name, value in info.items())
         self.run(
             "local info = redis.call('HGET', KEYS[1], 'info'):sub(1, -2) .. ARGV[2] .. '}' "
@@ -68,7 +68,7 @@ class VersionToCome:
         )
 
     def dump(self) -> dict[bytes, bytes | None]:
-        """Return all that the session's keys hold."""
+        """Return the session's keys with their values."""
         keys = [key for key in self.keys if key != self.keys.feed]
         return {key: self._client.dump(key) for key in keys}
 
@@ -86,7 +86,7 @@ class StoreToCome(RedisStore):
     async def load(
         self, session_id: SessionId, *, leaf: MessageId | None = None
     ) -> SessionState | None:
-        """What is newer for the gateway under test is not so for this one."""
+        """Load a session of the next format, which this store knows."""
         state = await super().load(session_id, leaf=leaf)
         return None if state is None else replace(state, meta=replace(state.meta, format=1))
 

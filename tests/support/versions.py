@@ -1,6 +1,6 @@
-"""An earlier version of the gateway beside the one of the working tree, over one Redis.
+"""Runs an earlier version of the gateway beside the working tree's, over one Redis.
 
-The earlier one is built from a commit of this repository, and run by the same environment.
+The earlier version is unpacked from a commit of this repository, and runs in the same environment.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
 
 EARLIER: Final = "050f06f87f55b3c26989d5e9d7ebf00c343ce605"
-"""The commit that this version must run beside: the newest release, or while there is none, the
-commit before the newest change of what sessions hold. Whoever adds a record, a field or a key sets
-it to the commit before; docs/operations.md says from which versions an upgrade may be rolling."""
+"""The commit that this version must run beside: the newest release, or, while there is none, the
+commit before the newest change of sessions' data. A change that adds a record, a field or a key
+sets this to the commit before it. docs/operations.md lists the versions of rolling upgrades."""
 
 BEFORE_DELETIONS: Final = "d46d0c88ab6800b0dcb7cf7068a3f6e299699a18"
 """The commit before messages could be deleted."""
@@ -40,11 +40,10 @@ PACKAGES: Final = ("gateway", "protocol")
 
 
 def source_of(commit: str, folder: Path) -> Path:
-    """Unpack the gateway's source as it was at a commit into a folder, and return that.
+    """Unpack the gateway's source of a commit into a folder, and return the folder.
 
-    Needs a full clone, of which `git` is asked. Without any repository (an unpacked archive) the
-    test is skipped, as nothing of it is there; in a clone that lacks the commit it fails, and says
-    how to fetch it.
+    Needs `git` and a full clone. In an unpacked archive, without a repository, the test is
+    skipped. In a clone that lacks the commit it fails, and says how to fetch it.
     """
     if not (REPOSITORY / ".git").exists():
         pytest.skip("needs the repository's history: run it in a clone, not in an archive of it")
@@ -76,13 +75,13 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 @dataclass
 class TwoVersions:
-    """Two gateways over one Redis: `earlier` of a commit, `later` of the working tree."""
+    """Two gateways over one Redis: `earlier` from a commit, `later` from the working tree."""
 
     deployment: Deployment
     earlier: GatewayProcess
     later: GatewayProcess
     kept: dict[str, list[Any]] = field(default_factory=dict)
-    """By session, its messages when `mixed_operation` left it."""
+    """Session -> its messages at the end of `mixed_operation`."""
     erased: list[str] = field(default_factory=list)
 
     def session(self) -> tuple[Session, Session]:
@@ -116,7 +115,7 @@ def start_two_versions(
     return versions
 
 
-# -- what both must do together -----------------------------------------------------------------
+# -- checks of both together ---------------------------------------------------------------------
 
 
 async def mixed_operation(versions: TwoVersions) -> None:
@@ -133,7 +132,7 @@ async def mixed_operation(versions: TwoVersions) -> None:
 
 
 async def later_dies(versions: TwoVersions) -> None:
-    """Kill the later version in the middle of a run: the earlier one has all, and ends the run."""
+    """Kill the later version in the middle of a run: the earlier one closes the run whole."""
     here, there = versions.session()
     answer = versions.deployment.simulator.held()
     await there.begin(answer.question)
@@ -149,7 +148,7 @@ async def later_dies(versions: TwoVersions) -> None:
 
 
 async def assert_nothing_lost(versions: TwoVersions, gateway: GatewayProcess) -> None:
-    """A gateway shows every session as it was left, and nothing of what was erased."""
+    """Check that a gateway shows every session unchanged, and nothing erased."""
     assert versions.kept
     assert versions.erased
     for session_id, messages in versions.kept.items():
@@ -161,7 +160,7 @@ async def assert_nothing_lost(versions: TwoVersions, gateway: GatewayProcess) ->
 
 
 async def _answered_on_both(versions: TwoVersions, here: Session, there: Session) -> None:
-    """One answers while the other reads along; then the other answers. Feeds say it all."""
+    """Let one answer while the other reads, then swap; check the feeds of both."""
     answer = versions.deployment.simulator.held()
     sent = asyncio.create_task(here.send(answer.question))
     await eventually(lambda: _has_run(there), "the other gateway sees the run")
@@ -203,7 +202,7 @@ async def _stopped_by_the_other(versions: TwoVersions, here: Session, there: Ses
 
 
 async def _erased_by_the_other(versions: TwoVersions, here: Session, there: Session) -> None:
-    """While it runs; its followers are told."""
+    """Erase a session at the other gateway during a run; check that followers are told."""
     answer = versions.deployment.simulator.held()
     await here.send("A secret [[tokens=5]]")
     await here.begin(answer.question)
@@ -220,13 +219,13 @@ async def _erased_by_the_other(versions: TwoVersions, here: Session, there: Sess
 
 
 def _epoch(data: str) -> str:
-    """Return the epoch that a snapshot tells; empty for one of nothing."""
+    """Return a snapshot's epoch; empty for a session that does not exist."""
     return str(json.loads(data)["epoch"])
 
 
 @asynccontextmanager
 async def _following(session: Session) -> AsyncIterator[list[tuple[str | None, str]]]:
-    """Collect what a feed says beside the block, but for chunks, presence and the snapshot."""
+    """Collect a feed's events during the block, except chunks, presence and the snapshot."""
     said: list[tuple[str | None, str]] = []
 
     async def follow() -> None:
@@ -256,7 +255,7 @@ async def _has_run(session: Session) -> bool:
 
 
 async def _keep(versions: TwoVersions, here: Session, there: Session) -> None:
-    """Both show the same; what that is must be so later."""
+    """Check that both show the same, and remember it for later checks."""
     await eventually(here.is_ended, "the run has ended")
     messages = (await here.snapshot())["messages"]
     assert (await there.snapshot())["messages"] == messages

@@ -24,7 +24,7 @@ Frame = dict[str, Any]
 
 @dataclass
 class Socket:
-    """An open connection; frames are kept by the request that they answer."""
+    """An open connection; frames are kept by their request."""
 
     connection: ClientConnection
     _kept: dict[str, list[Frame]] = field(default_factory=lambda: defaultdict(list))
@@ -54,14 +54,14 @@ class Socket:
         return await self.send("send", **(fields | more))
 
     async def resume(self, chat_id: str, last_sequence: int | None = None) -> str:
-        """Ask for the run under way."""
+        """Resume the open run."""
         fields: dict[str, object] = {"id": chat_id, "headers": {}, "body": {}}
         if last_sequence is not None:
             fields["lastSequence"] = last_sequence
         return await self.send("resume", **fields)
 
     async def next_frame(self, request_id: str) -> Frame:
-        """Return the next frame that answers a request; others' are kept for them."""
+        """Return the next frame of a request; frames of other requests are kept."""
         kept = self._kept[request_id]
         while not kept:
             async with asyncio.timeout(READ_LIMIT_S):
@@ -70,7 +70,7 @@ class Socket:
         return kept.pop(0)
 
     async def frames(self, request_id: str) -> AsyncIterator[Frame]:
-        """Yield a request's frames, up to the one that ends it, inclusive."""
+        """Yield a request's frames, up to and with the one that ends it."""
         while True:
             frame = await self.next_frame(request_id)
             yield frame
@@ -99,7 +99,7 @@ class Socket:
 async def open_socket(
     endpoint: Endpoint, query: str = "", headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[Socket]:
-    """Connect for the length of a block; raises what `websockets` raises."""
+    """Connect for the length of a block; raises the errors of `websockets`."""
     async with connect(
         f"ws://127.0.0.1:{endpoint.port}/api/chat{query}",
         additional_headers={**endpoint.headers, **(headers or {})},

@@ -1,4 +1,4 @@
-"""A small HTTP client that sees every byte, and can let go of a response after any of them."""
+"""A small HTTP client that sees every byte, and can drop a response after any of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 READ_LIMIT_S: Final = 30.0
-"""For the next byte: twice the longest promise (an orphan's end), and the heartbeat."""
+"""Limit for the next byte: twice the longest promised wait (an orphan's end), and a heartbeat."""
 
 
 class ConnectionLost(Exception):
-    """The response broke off: reset, or ended before its framing said so."""
+    """The response broke off: it was reset, or ended before its framing allows."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class SseEvent:
 
 
 class SseParser:
-    """Server-sent events out of bytes, however they are split."""
+    """Parses server-sent events from bytes that are cut anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -61,12 +61,12 @@ class SseParser:
 
 
 class Response:
-    """A response under way.
+    """A response that is being read.
 
     Attributes:
-        status: of the answer.
-        headers: in lower case.
-        received: bytes of the body so far.
+        status: the HTTP status.
+        headers: the headers, names in lower case.
+        received: the number of body bytes so far.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class Response:
         self.headers = {name.decode(): value.decode() for name, value in head.headers}
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes.
+        """Yield the body's pieces as they arrive.
 
         Raises:
-            ConnectionLost: it broke off, or `cut_after` bytes have been read.
+            ConnectionLost: the body broke off, or `cut_after` bytes have been read.
         """
         while isinstance(event := await self._next_event(), h11.Data):
             piece = bytes(event.data)
@@ -116,7 +116,7 @@ class Response:
     async def events(self) -> AsyncIterator[SseEvent]:
         """Yield server-sent events, `[DONE]` among them, until the response ends.
 
-        Who has left the iteration goes on, with another, after the last event that it took.
+        A second iteration continues after the last event of the first.
         """
         while self._untaken:
             yield self._untaken.popleft()
@@ -127,16 +127,16 @@ class Response:
                 yield self._untaken.popleft()
 
     async def body(self) -> bytes:
-        """Return what is left of the body."""
+        """Return the rest of the body."""
         return b"".join([piece async for piece in self.pieces()])
 
     async def json(self) -> Any:
-        """Return what is left of the body, decoded."""
+        """Return the rest of the body, decoded."""
         return json.loads(await self.body())
 
     @property
     def local_port(self) -> int:
-        """Of our end of the connection."""
+        """The port of our end of the connection."""
         return int(self._writer.get_extra_info("sockname")[1])
 
     def cut(self) -> None:
@@ -158,9 +158,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a gateway (or a proxy before one) listens, and as whom to ask.
+    """The address of a gateway (or of a proxy before one), and the caller's headers.
 
-    `root`: the path that it is mounted at.
+    `root`: the path at which the gateway is mounted.
     """
 
     port: int
@@ -169,11 +169,11 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The address, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}{self.root}"
 
     def asking_as(self, token: str) -> Endpoint:
-        """Return the same place, asked with a bearer token."""
+        """Return the same endpoint with a bearer token."""
         return Endpoint(self.port, {**self.headers, "authorization": f"Bearer {token}"}, self.root)
 
     @asynccontextmanager
@@ -190,15 +190,15 @@ class Endpoint:
         """Make a request on a connection of its own; the block's end drops it.
 
         Args:
-            method: of the request.
-            path: with its query.
-            body: bytes as they are, anything else as JSON.
-            headers: besides the endpoint's.
-            cut_after: reset the connection after so many bytes of the body.
-            receive_buffer: how much is read before somebody asks for it, in bytes.
+            method: the method.
+            path: the path with its query.
+            body: bytes are sent unchanged, other values as JSON.
+            headers: added to the endpoint's.
+            cut_after: reset the connection after this many bytes of the body.
+            receive_buffer: the size of the receive buffer in bytes.
 
         Raises:
-            ConnectionLost: before the answer's head.
+            ConnectionLost: the connection ended before the answer's head.
         """
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         payload = b"" if body is None else payload
