@@ -1,4 +1,4 @@
-"""What there is to say to a model, as the AI SDK's messages: the cases of the request tests."""
+"""Cases of the request tests: conversations as messages of the AI SDK."""
 
 from __future__ import annotations
 
@@ -447,4 +447,4 @@ CASES: Final[dict[str, Json]] = {
         },
     },
 }
-"""What there is to say -> a case of `anthropic_request.mjs`, and `body`: our provider options."""
+"""Name -> a case of `anthropic_request.mjs`, with our provider options as `body`."""

@@ -1,4 +1,4 @@
-"""Schemas of answers in JSON: what Anthropic takes of them, and which only a tool can ask for."""
+"""Cases of JSON answers: schemas that Anthropic accepts in part, or only as a tool's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Json = dict[str, Any]
 
 
 def an_object(properties: Json, **more: Any) -> Json:
-    """The schema of an object that has these properties, and no others."""
+    """The schema of an object with exactly these properties."""
     return {"type": "object", "properties": properties, "additionalProperties": False, **more}
 
 
 def some(count: int) -> Json:
-    """That many properties."""
+    """Return `count` properties."""
     return {f"p{number}": {"type": "string"} for number in range(count)}
 
 
@@ -84,4 +84,4 @@ SCHEMA_CASES: Final[dict[str, Json]] = {
     for name, schema in _SCHEMAS.items()
     for suffix, model in _MODELS.items()
 }
-"""What there is to say -> a case, as in `anthropic_cases`."""
+"""Name -> a case, as in `anthropic_cases`."""

@@ -1,4 +1,4 @@
-"""The AI SDK, to be asked what it makes of a case."""
+"""The AI SDK in Node, which processes the tests' cases."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def ai_sdk() -> Iterator[AiSdk]:
-    """One process for all that this worker asks."""
+    """One process for all tests of this worker."""
     with node_program("oracle.mjs") as program:
         yield AiSdk(program)

@@ -1,7 +1,7 @@
-"""The table of docs/compatibility.md: where we differ from the AI SDK, and mean to.
+"""The table of docs/compatibility.md: our intended differences from the AI SDK.
 
-A test that expects such a difference names it with `deviates`. Tests beside this module see to
-it that every name is in the table, and that every row of the table is shown by a test.
+A test that expects such a difference names it with `deviates`. `test_deviations.py` checks that
+the table has every name, and that a test shows every row.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _LISTED: Final = frozenset(listed())
 
 
 def deviates(deviation: str) -> Callable[[T], T]:
-    """Say that a test, or what it expects, differs from the AI SDK as a row of the table says.
+    """Mark a test, or an expectation, as different from the AI SDK by a row of the table.
 
-    As a decorator, or called where the difference is taken into account.
+    Use it as a decorator, or call it where a test allows for the difference.
 
     Raises:
         KeyError: the table has no such row.
@@ -44,7 +44,7 @@ def deviates(deviation: str) -> Callable[[T], T]:
 
 
 def used() -> Iterator[tuple[str, Path]]:
-    """Yield each deviation that a conformance test names, and where."""
+    """Yield each deviation that a conformance test names, with the test's file."""
     for path in sorted(FOLDER.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if (

@@ -1,4 +1,4 @@
-"""Made-up conversations: any parts that a gateway may have stored, in any state and order."""
+"""Generates conversations: any parts that a gateway may have stored, in any state and order."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _said(draw: DrawFn, ids: itertools.count[int], *, reasoning: bool) -> Json:
 
 @st.composite
 def _call(draw: DrawFn, ids: itertools.count[int]) -> Json:
-    """A call of a function, in every state that a run may leave it in."""
+    """A call of a function, in any state in which a run may leave it."""
     state = draw(
         st.sampled_from(
             [
@@ -146,10 +146,10 @@ def _answer(draw: DrawFn, ids: itertools.count[int], hosted: SearchStrategy[Json
 
 @st.composite
 def histories(draw: DrawFn, hosted: SearchStrategy[Json] | None) -> list[Json]:
-    """Conversations of up to five messages, that begin and end with a person's.
+    """Conversations of up to five messages that begin and end with a person's.
 
     Args:
-        hosted: calls of tools that the provider executes, without their ids.
+        hosted: calls of tools that the provider executes, without ids.
     """
     ids = itertools.count()
     messages: list[Json] = []

@@ -1,6 +1,6 @@
-"""The AI SDK as an oracle: asked about a case, and what we make of the same, made comparable.
+"""The AI SDK as an oracle: runs a case in the AI SDK and here, and makes the results comparable.
 
-`node/oracle.mjs` says what a case is. To add a provider, add an entry to `PROVIDERS` here and to
+`node/oracle.mjs` describes a case. To add a provider, add an entry to `PROVIDERS` here and to
 `providers` in `node/providers.mjs`.
 """
 
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SHARED_CORPUS: Final = REPOSITORY.parent / "shared" / "aisdk"
-"""Recordings of the providers' real APIs, where they lie beside the repository."""
+"""Recordings of the providers' real APIs, if they are beside the repository."""
 
 OPTIONS: Final = {
     "store": "store",
     "conversation": "conversation",
     "previousResponseId": "previous_response_id",
 }
-"""The AI SDK's options of a case, and what OpenAI's API calls them."""
+"""The AI SDK's option -> its name in OpenAI's API."""
 
 ACME: Final = Dialect(name="acme")
-"""A compatible server, called as in `node/providers.mjs`."""
+"""A compatible server, with its name in `node/providers.mjs`."""
 
 _DELTAS: Final = {
     "text-delta": ("id", "delta"),
@@ -72,11 +72,11 @@ class AiSdk:
         self._program = program
 
     def requests(self, cases: Iterable[Mapping[str, Any]]) -> list[Json]:
-        """Return what it sends in each case: `body` and `betas`, or `@error` instead of both."""
+        """Return its request in each case: `body` and `betas`, or only `@error`."""
         return self._program.ask_all({"ask": "request", **case} for case in cases)
 
     def streams(self, cases: Iterable[Mapping[str, Any]]) -> list[Json]:
-        """Return what it makes of each case's events: `chunks`, `finishReason`, `usage` …."""
+        """Return its result for each case's events: `chunks`, `finishReason`, `usage` …."""
         return self._program.ask_all({"ask": "stream", **case} for case in cases)
 
     def run(self, provider: str, url: str, prompt: str, **options: object) -> list[Json]:
@@ -88,11 +88,11 @@ class AiSdk:
 
 @dataclass(frozen=True)
 class Provider:
-    """What is particular to a provider.
+    """The parts of the oracle for one provider.
 
     Attributes:
-        model: of a case that names none.
-        translator: makes ours, for the tools and the settings of a case.
+        model: the model of a case that names none.
+        translator: makes our translator, for a case's tools and settings.
         request: makes our request: `body` and `betas`.
     """
 
@@ -102,7 +102,7 @@ class Provider:
 
 
 def ids() -> Callable[[], str]:
-    """Return what makes ids that no provider makes."""
+    """Return a function that makes ids which no provider makes."""
     numbers = itertools.count()
     return lambda: f"made-up-{next(numbers)}"
 
@@ -166,7 +166,7 @@ def events_of(file: Path) -> list[bytes]:
 
 
 def as_bytes(events: Iterable[Any]) -> list[bytes]:
-    """Return a case's events as they are sent; those that are no JSON stand there as text."""
+    """Return a case's events as they are sent; a text is an event that is not JSON."""
     return [
         event.encode() if isinstance(event, str) else json.dumps(event).encode() for event in events
     ]
@@ -178,7 +178,7 @@ def snake(name: str) -> str:
 
 
 def snake_case(value: Any) -> Any:
-    """Return settings or arguments with all their names in an API's spelling."""
+    """Return settings or arguments with all names in an API's spelling."""
     if not isinstance(value, dict):
         return value
     return {snake(key): snake_case(each) for key, each in value.items()}
@@ -227,7 +227,7 @@ def translate(
     """Run a case's events through our translator, up to a failure; chunks as JSON objects.
 
     Args:
-        full: with sources, as the AI SDK is asked for them.
+        full: with sources, for a comparison with an AI SDK that sends them.
     """
     specs = tool_specs(case.get("tools", ()))
     translator = PROVIDERS[provider].translator(specs, case, full)
@@ -261,13 +261,13 @@ def step_request(provider: str, case: Mapping[str, Any]) -> StepRequest:
 
 
 def our_request(provider: str, case: Mapping[str, Any]) -> Json:
-    """Return what we send in a case: `body` and `betas`."""
+    """Return our request in a case: `body` and `betas`."""
     return PROVIDERS[provider].request(step_request(provider, case))
 
 
 @deviates("denied-hosted-calls")
 def without_orphans(request: Json) -> Json:
-    """Leave out outputs of calls that are not in a request; the API refuses them."""
+    """Remove outputs whose calls are not in the request; the API refuses them."""
     body = request.get("body", {})
     if "input" not in body:
         return request
@@ -281,10 +281,10 @@ def without_orphans(request: Json) -> Json:
 
 
 def comparable(chunks: Iterable[Json], events: Iterable[bytes] = ()) -> list[Json]:
-    """Merge deltas, drop the run's envelope, and number the ids that were made up.
+    """Merge deltas, drop the run's envelope, and number the generated ids.
 
     Args:
-        events: of the provider, where the ids stand that were not.
+        events: the provider's events; their ids are not generated.
     """
     kept: list[Json] = []
     for chunk in chunks:
@@ -308,7 +308,7 @@ def comparable(chunks: Iterable[Json], events: Iterable[bytes] = ()) -> list[Jso
                 chunk[key] = made_up.setdefault(chunk[key], f"made up {len(made_up)}")
         if chunk["type"] == "tool-input-error":
             deviates("parser-words")
-            # What follows is the JSON parser's own words, and what stands before is JavaScript's.
+            # The text after this is the JSON parser's own, and the text before is JavaScript's.
             words = chunk["errorText"].partition("\nError message:")[0]
             chunk["errorText"] = words.replace("AI_JSONParseError: ", "")
     return kept
@@ -316,4 +316,4 @@ def comparable(chunks: Iterable[Json], events: Iterable[bytes] = ()) -> list[Jso
 
 _IDS: Final = ("id", "sourceId", "toolCallId", "approvalId")
 _MADE_UP: Final = re.compile(r"(made-up|gen|aitxt)-|[A-Za-z0-9]{16}(_\d)?$")
-"""As we make ids here, and as the AI SDK does; calls inside of a wrapper are numbered."""
+"""Ids generated here or by the AI SDK; calls inside a wrapper are numbered."""

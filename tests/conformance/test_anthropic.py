@@ -1,4 +1,4 @@
-"""Anthropic's streams and requests, against what the AI SDK makes of the same."""
+"""Compares our translation of Anthropic's streams with the AI SDK's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIXTURES: Final[dict[str, dict[str, Any]]] = (
     if SHARED_CORPUS.exists()
     else {}
 )
-# What was refused or aborted is no stream to translate: `test_shared_failures` has it.
+# Refused and aborted recordings have no stream to translate; see `test_shared_failures`.
 STREAMS: Final = [
     name for name, config in FIXTURES.items() if not {"status", "abortAfter"} & config.keys()
 ]
@@ -32,7 +32,7 @@ STREAMS: Final = [
 
 @pytest.fixture(scope="module")
 def sdk_streams(ai_sdk: AiSdk) -> dict[str, Any]:
-    """What the AI SDK makes of each transcript."""
+    """The AI SDK's chunks of each transcript."""
     cases = [
         {
             **CASES.get(name, {}),
@@ -73,7 +73,7 @@ def test_translator_makes_the_chunks_that_the_ai_sdk_makes(
 @pytest.mark.parametrize("name", STREAMS or ["absent"])
 @pytest.mark.parametrize("full", [True, False], ids=["full", "default"])
 def test_translator_makes_the_recorded_chunks_of_the_shared_corpus(name: str, full: bool) -> None:
-    """The same for recordings of the real API, where they are at hand."""
+    """The same holds for recordings of the real API, if they are at hand."""
     if not FIXTURES:
         pytest.skip(f"the recordings are not beside the repository, at {SHARED_CORPUS.name}/")
     config = FIXTURES[name]
@@ -98,7 +98,7 @@ def test_translator_makes_the_recorded_chunks_of_the_shared_corpus(name: str, fu
 
 
 def _pruned(value: Any) -> Any:
-    """Leave out what is unknown; numbers stay."""
+    """Remove unknown values; numbers stay."""
     if isinstance(value, dict):
         return {key: _pruned(each) for key, each in value.items() if each not in (None, {})}
     return [_pruned(each) for each in value] if isinstance(value, list) else value

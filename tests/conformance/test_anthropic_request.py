@@ -1,4 +1,4 @@
-"""The requests that we make of histories, against those that the AI SDK makes."""
+"""Compares our requests for histories with the AI SDK's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ claude-sonnet-4-6 claude-opus-4-6 claude-sonnet-4-5 claude-opus-4-5 claude-haiku
 claude-opus-4-1 claude-sonnet-4-20250514 claude-opus-4@20250514 claude-3-haiku-20240307
 claude-3-5-sonnet-20241022 claude-2.1 claude-instant-1 claude-next other
 """
-"""One of each rule, to see its limits."""
+"""One model for each rule, to test its limits."""
 
 LIMITS: Final[dict[str, Json]] = {
     f"the limits of {model}": {
@@ -160,20 +160,20 @@ ALL_CASES: Final = {
 
 @pytest.fixture(scope="module")
 def sdk_requests(ai_sdk: AiSdk) -> dict[str, Any]:
-    """What the AI SDK sends in each case."""
+    """The AI SDK's request in each case."""
     cases = [{**case, "provider": "anthropic"} for case in ALL_CASES.values()]
     return dict(zip(ALL_CASES, ai_sdk.requests(cases), strict=True))
 
 
 @pytest.mark.parametrize("name", ALL_CASES)
 def test_request_is_the_ai_sdks(name: str, sdk_requests: dict[str, Any]) -> None:
-    """Body and betas are what the AI SDK sends for the same history and settings."""
+    """Body and betas equal the AI SDK's for the same history and settings."""
     assert our_request("anthropic", ALL_CASES[name]) == sdk_requests[name]
 
 
 @pytest.mark.parametrize("name", [*FIXTURES] or ["absent"])
 def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
-    """The same for the requests that were recorded with the streams, where they are at hand."""
+    """The same holds for requests recorded with the streams, if they are at hand."""
     if not FIXTURES:
         pytest.skip(f"the recordings are not beside the repository, at {SHARED_CORPUS.name}/")
     config = FIXTURES[name]
@@ -194,7 +194,7 @@ def test_request_is_the_recorded_one_of_the_shared_corpus(name: str) -> None:
 
 @deviates("speed-with-its-beta")
 def test_any_speed_is_sent_with_its_beta(ai_sdk: AiSdk) -> None:
-    """There, `fast` alone."""
+    """The AI SDK sends it only with `fast`."""
     speed = {"speed": "standard"}
     case = {"messages": [user("a")], "providerOptions": {"anthropic": speed}, "body": speed}
     (theirs,) = ai_sdk.requests([{**case, "provider": "anthropic"}])

@@ -123,7 +123,7 @@ def test_late_client_ends_with_the_same_message(reader: MessageReader, data: Dat
 def test_client_of_any_version_accepts_what_it_is_sent(
     reader: MessageReader, level: int, data: DataObject
 ) -> None:
-    """What the filter lets through is known to that version, whatever the log holds."""
+    """The filter passes only chunks that the version knows, for any log."""
     reason = data.draw(st.sampled_from(REASONS))
     chunks, writer = data.draw(runs())
     everything = [*chunks, *writer.finish(reason)]
@@ -138,7 +138,7 @@ def test_client_of_any_version_accepts_what_it_is_sent(
 def test_client_of_any_version_accepts_a_replay(
     reader: MessageReader, level: int, data: DataObject
 ) -> None:
-    """A replay is made of chunks that are in an order which every version takes."""
+    """A replay's chunks are in an order that every version accepts."""
     base = data.draw(bases)
     chunks, _ = data.draw(runs(base))
     assembler = Assembler(MESSAGE_ID, base)
@@ -154,7 +154,7 @@ def test_client_of_any_version_accepts_a_replay(
 def test_stopped_run_leaves_nothing_streaming_in_a_client(
     reader: MessageReader, level: int, data: DataObject
 ) -> None:
-    """After a stop no part of a client's message still streams, whatever was under way."""
+    """After a stop no part of a client's message still streams, at any point of a run."""
     chunks, writer = data.draw(runs())
     assume(not any(isinstance(chunk, ResetStepChunk) for chunk in chunks))
     sent = [new for chunk in chunks if (new := accept(chunk, level)) is not None]
@@ -183,12 +183,12 @@ needs_recorded = pytest.mark.skipif(
 
 @needs_recorded
 def test_assembler_makes_the_message_of_every_recorded_answer() -> None:
-    """What ai 7 made of recorded provider streams, the assembler makes of their chunks."""
+    """From the chunks of recorded provider streams the assembler makes ai 7's messages."""
     for path, chunks, message in recorded():
         assembler = Assembler("")
         assembler.apply_all(chunks)
         if assembler.is_empty:
-            # A client that was shown nothing has no message, or one without parts.
+            # A client without content has no message, or one without parts.
             assert message is None or message["parts"] == [], path
         else:
             assert json.loads(assembler.message()) == message, path
@@ -196,7 +196,7 @@ def test_assembler_makes_the_message_of_every_recorded_answer() -> None:
 
 @needs_recorded
 def test_writer_admits_every_recorded_answer() -> None:
-    """What the AI SDK itself writes is legal, but for the ends that it leaves out."""
+    """The AI SDK's own chunks are legal, except for the ends that it leaves out."""
     for path, chunks, _ in recorded():
         writer = ChunkWriter(MESSAGE_ID)
         for chunk in chunks:

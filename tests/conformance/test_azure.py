@@ -35,7 +35,7 @@ def _cases(path: str) -> list[Json]:
 
 @pytest.mark.parametrize("named", ["azure", "openai"])
 def test_history_is_sent_to_azure_as_the_ai_sdk_does(named: str, ai_sdk: AiSdk) -> None:
-    """What Azure has stored is referred to; what OpenAI has stored is not."""
+    """Items stored by Azure are sent as references; those stored by OpenAI are not."""
     cases = [
         json.loads(json.dumps(case).replace('"openai":', f'"{named}":'))
         for case in _cases("openai-requests/openai-responses.json")
@@ -65,7 +65,7 @@ def test_history_is_sent_to_azure_as_the_ai_sdk_does(named: str, ai_sdk: AiSdk) 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_answer_of_azure_is_the_ai_sdks(name: str, ai_sdk: AiSdk) -> None:
-    """Chunk by chunk."""
+    """The chunks are equal."""
     cases = _cases(f"openai-responses/{name}.json")
     answers = ai_sdk.streams(
         {

@@ -1,4 +1,4 @@
-"""Streams whose events come in any order, broken, doubled or not at all; and very many at once."""
+"""Streams with disordered, broken, doubled or missing events; and with very many at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def translate(provider: str, events: list[bytes]) -> list[Json]:
 def write(chunks: list[Json]) -> Json:
     """Write a run of chunks, as a producer does, to its end; return its message.
 
-    What is out of order is dropped, and nothing else.
+    Only chunks that are out of order are dropped.
     """
     writer, assembler = ChunkWriter("m"), Assembler("m")
     run = [decode(b'{"type":"start","messageId":"m"}')]
@@ -71,7 +71,7 @@ def write(chunks: list[Json]) -> Json:
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_disordered_events_make_a_legal_run(provider: str, data: st.DataObject) -> None:
-    """Moved, doubled, cut or lost: what comes of it can be written, closed and assembled."""
+    """After events were moved, doubled, cut or lost, the run can be written and assembled."""
     events = list(data.draw(st.sampled_from(STREAMS[provider])))
     others = data.draw(st.sampled_from(STREAMS[provider]))
     for _ in range(data.draw(st.integers(1, 6))):
@@ -99,7 +99,7 @@ def test_disordered_events_make_a_legal_run(provider: str, data: st.DataObject) 
 
 
 def parallel(provider: str) -> list[bytes]:
-    """Return a stream in which calls receive their inputs side by side, a piece at a time."""
+    """Return a stream in which parallel calls receive their inputs, a piece at a time."""
     pieces = ['{"text":"', *["x"] * (ROUNDS - 2), '"}']
     if provider == "anthropic":
         events = [_anthropic_start()]
@@ -174,7 +174,7 @@ def _item(index: int, kind: str, arguments: str) -> Json:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_ten_thousand_parallel_deltas_are_the_ai_sdks(provider: str, ai_sdk: AiSdk) -> None:
-    """A hundred calls at once, each with a hundred pieces: nothing is lost, or mixed up."""
+    """A hundred calls at once, each with a hundred pieces: none is lost or mixed up."""
     events = parallel(provider)
     texts = [event.decode() for event in events]
     (theirs,) = ai_sdk.streams([{"provider": provider, "events": texts, "tools": [ADD]}])

@@ -1,4 +1,4 @@
-"""Requests for made-up conversations and settings: ours are the AI SDK's."""
+"""Compares our requests for generated conversations and settings with the AI SDK's."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ SETTINGS: Final = st.fixed_dictionaries(
 
 @st.composite
 def cases(draw: st.DrawFn, provider: str) -> Json:
-    """A conversation, the tools that are declared, and settings."""
+    """A conversation, declared tools, and settings."""
     hosted = st.sampled_from(HOSTED[provider]) if HOSTED[provider] else None
     messages = draw(histories(hosted))
     if provider == "openai-responses":
@@ -110,7 +110,7 @@ def cases(draw: st.DrawFn, provider: str) -> Json:
         "model": draw(st.sampled_from(MODELS[provider])),
         "messages": messages,
         "settings": draw(SETTINGS),
-        # All or a function: a hosted tool that is not declared any more has a test of its own.
+        # All tools or a function: an undeclared hosted tool has a test of its own.
         "tools": draw(st.sampled_from([TOOLS[provider], TOOLS[provider], [ADD], []])),
     }
     if draw(st.booleans()):
@@ -125,7 +125,7 @@ def cases(draw: st.DrawFn, provider: str) -> Json:
 
 @deviates("nothing-said-left-out")
 def _said(provider: str, request: Json) -> Json:
-    """Leave out what says nothing, and join what then stands side by side."""
+    """Remove empty content, and join the neighbours that this leaves."""
     body = request["body"]
     field = "input" if "input" in body else "messages"
     has_blocks = provider == "anthropic"
@@ -142,13 +142,13 @@ def _said(provider: str, request: Json) -> Json:
         for block in messages[-1]["content"][-1:]:
             block |= {"text": block["text"].strip()} if "text" in block else {}
     body[field] = messages
-    # JavaScript writes large floats as whole numbers: the same to whoever reads floats.
+    # JavaScript writes large floats as whole numbers; as floats they are equal.
     whole: Json = json.loads(json.dumps(request), parse_int=float)
     return whole
 
 
 def _joined(messages: list[Json], *, join: bool) -> list[Json]:
-    """Leave out messages without content, and join neighbours of one role."""
+    """Remove messages without content, and join neighbours of one role."""
     kept: list[Json] = []
     for message in messages:
         if not message.get("content", "") and {"role"} < message.keys() <= _MESSAGE:
@@ -170,7 +170,7 @@ def _says_nothing(block: Json) -> bool:
 
 @deviates("nothing-said-left-out")
 def _say_something_behind_thoughts(messages: list[Json]) -> None:
-    """No step ends in a thought: it would be one that was cut."""
+    """Add text to steps that end in a thought, because such a step would count as cut."""
     for message in messages:
         if message["role"] == "user":
             continue
@@ -192,7 +192,7 @@ def _say_something_behind_thoughts(messages: list[Json]) -> None:
 def test_request_for_any_history_is_the_ai_sdks(
     ai_sdk: AiSdk, provider: str, data: st.DataObject
 ) -> None:
-    """The same body and betas, where the AI SDK sends any."""
+    """Body and betas are equal, wherever the AI SDK sends a request."""
     case = data.draw(cases(provider))
     (theirs,) = ai_sdk.requests([case])
     ours = our_request(provider, case)

@@ -1,4 +1,4 @@
-"""Requests and streams at which the AI SDK fails, and we do not."""
+"""Requests and streams that fail in the AI SDK, but not here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def said(text: str, *parts: Json) -> Json:
 
 
 def ai_sdks_failure(ai_sdk: AiSdk, provider: str, messages: list[Json]) -> str:
-    """Return what the AI SDK says instead of sending a request."""
+    """Return the AI SDK's error, which takes the place of a request."""
     case = {
         "provider": provider,
         "messages": messages,
@@ -46,7 +46,7 @@ def ai_sdks_failure(ai_sdk: AiSdk, provider: str, messages: list[Json]) -> str:
 
 
 def our_messages(provider: str, messages: list[Json]) -> str:
-    """Return the messages of the request that we send."""
+    """Return the messages of our request."""
     body = our_request(provider, {"messages": messages, "tools": [ADD]})["body"]
     return json.dumps(body["input" if provider == "openai-responses" else "messages"])
 
@@ -77,7 +77,7 @@ def test_call_without_a_result_is_left_out(provider: str, ai_sdk: AiSdk) -> None
 
 @deviates("not-open-not-written")
 def test_delta_of_nothing_makes_no_chunk(ai_sdk: AiSdk) -> None:
-    """The AI SDK makes an error of it, at which the client stops reading."""
+    """In the AI SDK it becomes an error, at which the client stops reading."""
     events: list[Json] = [
         {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}},
         {
@@ -109,7 +109,7 @@ def chat(delta: Json, finish_reason: str | None = None) -> Json:
 
 
 def response(*items: Json) -> list[Json]:
-    """Return a response that is made of one event for each of the items."""
+    """Return a response with one event for each item."""
     created = {"type": "response.created", "response": {"id": "r", "created_at": 1, "model": "m"}}
     return [created, *items, {"type": "response.completed", "response": {"id": "r"}}]
 
@@ -117,7 +117,7 @@ def response(*items: Json) -> list[Json]:
 def both(
     ai_sdk: AiSdk, provider: str, events: Sequence[Json | str]
 ) -> tuple[list[Json], Json, list[Json], StepResult]:
-    """Return the AI SDK's chunks and its whole answer, then our chunks and our result."""
+    """Return the AI SDK's chunks and whole answer, then our chunks and result."""
     texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
     case = {"provider": provider, "model": "m", "events": texts, "tools": [ADD]}
     (theirs,) = ai_sdk.streams([case])
@@ -150,7 +150,7 @@ def both(
     ],
 )
 def test_event_that_says_enough_is_read(loose: Json, strict: Json, ai_sdk: AiSdk) -> None:
-    """As if it were complete; the AI SDK makes an error of it."""
+    """It is read as if it were complete; in the AI SDK it becomes an error."""
     end = chat({}, "stop")
     failed, _, chunks, result = both(ai_sdk, "openai-chat", [loose, end])
     assert "error" in [chunk["type"] for chunk in failed]
@@ -171,7 +171,7 @@ def test_error_beside_null_choices_is_an_error(before: list[Json], ai_sdk: AiSdk
 
 @deviates("hosted-calls-elsewhere")
 def test_call_that_another_provider_has_executed_is_left_out_of_a_chat_completion() -> None:
-    """It has no result that the API would take; what was said with it stays."""
+    """It has no result that the API accepts; the text beside it stays."""
     parts = [
         {
             "type": "tool-web_search",
@@ -196,7 +196,7 @@ def test_call_that_another_provider_has_executed_is_left_out_of_a_chat_completio
 @deviates("call-names-fit")
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_call_with_an_id_that_the_api_refuses_is_sent_with_another(provider: str) -> None:
-    """The same for its result; and a name in the same way."""
+    """Its result gets the same id; names are changed in the same way."""
     part = {
         "type": "dynamic-tool",
         "toolName": "geo.weather",
@@ -240,7 +240,7 @@ def test_call_with_an_id_that_the_api_refuses_is_sent_with_another(provider: str
     ],
 )
 def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json, ai_sdk: AiSdk) -> None:
-    """What was cut short is not executed; the AI SDK says so at once, and we at the end."""
+    """A call that was cut short is not executed; the AI SDK says so at once, we at the end."""
     event = {"type": "response.output_item.done", "output_index": 0, "item": item}
     theirs, answer, chunks, result = both(ai_sdk, "openai-responses", response(event))
     assert [chunk["type"] for chunk in theirs if chunk["type"].startswith("tool")] == []
@@ -253,7 +253,7 @@ def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json, ai_sdk:
 
 @deviates("cut-response-marked")
 def test_finished_items_of_a_response_that_was_cut_are_followed_by_a_mark(ai_sdk: AiSdk) -> None:
-    """Else a later request would refer to what the provider has never stored."""
+    """Otherwise a later request would refer to items that the provider never stored."""
     item = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
     at = {"output_index": 0, "item": item}
     events = response(
@@ -267,7 +267,7 @@ def test_finished_items_of_a_response_that_was_cut_are_followed_by_a_mark(ai_sdk
 
 @deviates("mark-is-an-end")
 def test_answer_that_ends_in_its_mark_is_finished_without_a_reason(ai_sdk: AiSdk) -> None:
-    """The AI SDK passes the mark over."""
+    """The AI SDK ignores the mark."""
     said = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
     _, answer, _, result = both(ai_sdk, "openai-chat", [said, "[DONE]"])
     assert answer["finishReason"] == "interrupted"

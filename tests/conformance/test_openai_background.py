@@ -1,4 +1,4 @@
-"""A response that another process goes on with: from every event, the same as without a cut."""
+"""Background responses that another process resumes: after every event, as without a cut."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CASES = {
 
 
 def begin(case: dict[str, Any]) -> FollowedResponse:
-    """Make what follows a case's response; two of them make the same ids."""
+    """Follow a case's response; two followers make the same ids."""
     tools = tool_specs(case["tools"])
     return FollowedResponse(
         OpenAIResponsesTranslator(
@@ -39,22 +39,22 @@ def begin(case: dict[str, Any]) -> FollowedResponse:
 
 
 def whole(followed: FollowedResponse, events: list[bytes]) -> list[list[bytes]]:
-    """Return the chunks of each event, and of the end."""
+    """Return the chunks of each event, and those of the end."""
     lists = [[encode(chunk) for chunk in followed.receive(event)] for event in events]
     return [*lists, [encode(chunk) for chunk in followed.finish()]]
 
 
 def said(followed: FollowedResponse) -> bytes:
-    """Return what a response came to, to be compared."""
+    """Return a response's result in a form that can be compared."""
     result = msgspec.structs.asdict(followed.result)
     return msgspec.json.encode({**result, "failure": str(result["failure"])})
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_response_goes_on_after_any_event_as_if_it_had_not_been_cut(name: str) -> None:
-    """What was remembered after an event is all that the rest needs: chunks and result.
+    """The state stored after an event is enough for the rest: chunks and result are equal.
 
-    Guards `TRACELESS`: an event that shapes what comes after it must not be forgotten.
+    Guards `TRACELESS`: an event that changes later chunks must leave a trace in the state.
     """
     case = CASES[name]
     events = as_bytes(case["events"])
@@ -74,7 +74,7 @@ def test_response_goes_on_after_any_event_as_if_it_had_not_been_cut(name: str) -
 
 
 def test_events_that_come_again_are_known() -> None:
-    """A connection that begins too early repeats nothing."""
+    """A connection that begins too early repeats no chunk."""
     case = CASES["text/deltas"]
     events = as_bytes(case["events"])
     followed = begin(case)

@@ -1,4 +1,4 @@
-"""What we do with a compatible server's thinking and answers, and the AI SDK does not."""
+"""Thinking and answers of compatible servers that we treat differently from the AI SDK."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def _texts(events: tuple[Json, ...]) -> list[str]:
 
 
 def without_metadata(chunks: list[Json]) -> list[Json]:
-    """Return chunks as they would be without `reasoning_details`."""
+    """Return chunks without the metadata of `reasoning_details`."""
     return [{k: v for k, v in chunk.items() if k != "providerMetadata"} for chunk in chunks]
 
 
 def kept_details(chunks: list[Json]) -> list[list[Json]]:
-    """Return the details that chunks carry."""
+    """Return the details in chunks."""
     metadata = [chunk["providerMetadata"] for chunk in chunks if "providerMetadata" in chunk]
     return [each["acme"]["reasoning_details"] for each in metadata]
 
 
 @deviates("reasoning-details")
 def test_details_beside_plain_thinking_are_kept_with_it(ai_sdk: AiSdk) -> None:
-    """Shown once; the pieces of one detail are put together, its signature with them."""
+    """Thinking is shown once; the pieces of one detail are joined, with its signature."""
     ours, theirs = both(
         ai_sdk,
         delta(content="", reasoning="Be ", reasoning_details=[detail("text", text="Be ")]),
@@ -90,7 +90,7 @@ def test_details_alone_are_shown(kind: str, field: str, ai_sdk: AiSdk) -> None:
 
 @deviates("reasoning-details")
 def test_encrypted_details_have_a_part_of_their_own(ai_sdk: AiSdk) -> None:
-    """They come when the text is over, and nothing of them can be read."""
+    """They arrive after the text, and have no readable content."""
     secret = {"type": "reasoning.encrypted", "data": "gAAAA", "id": "rs_1", "index": 0}
     ours, theirs = both(ai_sdk, delta(content="Hello."), delta(reasoning_details=[secret]), STOP)
     assert kept_details(ours) == [[secret]]
@@ -99,7 +99,7 @@ def test_encrypted_details_have_a_part_of_their_own(ai_sdk: AiSdk) -> None:
 
 @deviates("compatible-sources")
 def test_cited_pages_are_sources(ai_sdk: AiSdk) -> None:
-    """The AI SDK's package passes them over."""
+    """The AI SDK's package ignores them."""
     page = {"type": "url_citation", "url_citation": {"url": "https://a.example/", "title": "A"}}
     ours, theirs = both(ai_sdk, delta(content="As A says.", annotations=[page]), STOP)
     sources = [chunk for chunk in ours if chunk["type"] == "source-url"]
@@ -109,7 +109,7 @@ def test_cited_pages_are_sources(ai_sdk: AiSdk) -> None:
 
 @deviates("cut-is-no-failure")
 def test_stream_without_a_finish_reason_is_interrupted(ai_sdk: AiSdk) -> None:
-    """The AI SDK's `error` would end the client's reading of what was said."""
+    """The AI SDK's `error` would end the client's reading of the answer."""
     events = [delta(content="Half a")]
     (theirs,) = ai_sdk.streams([{"provider": PROVIDER, "events": _texts(tuple(events))}])
     ours, result = translate(PROVIDER, as_bytes(events), {})
@@ -152,7 +152,7 @@ HISTORY: Final[list[Json]] = [
 def test_thinking_goes_back_to_where_the_server_has_it(
     field: ThinkingField, sent: Json, ai_sdk: AiSdk
 ) -> None:
-    """The AI SDK's package knows of one field, which some servers refuse."""
+    """The AI SDK's package knows one field, which some servers refuse."""
     case = {"provider": PROVIDER, "messages": HISTORY}
     (theirs,) = ai_sdk.requests([case])
     dialect = msgspec.structs.replace(ACME, thinking=field)
@@ -164,7 +164,7 @@ def test_thinking_goes_back_to_where_the_server_has_it(
 
 @deviates("reasoning-details")
 def test_details_go_back_as_they_were(ai_sdk: AiSdk) -> None:
-    """Those of all thoughts of a step, beside the thinking."""
+    """The details of all thoughts of a step are sent, beside the thinking."""
     details = [detail("text", text="Greet.", signature="c2ln")]
     step, thought, text = HISTORY[1]["parts"]
     thought = {**thought, "providerMetadata": {"acme": {"reasoning_details": details}}}
@@ -217,7 +217,7 @@ STORED: Final[Json] = {"providerMetadata": {"openai": {"itemId": "msg_1"}}}
 
 @deviates("plain-items")
 def test_server_that_keeps_nothing_is_sent_everything(ai_sdk: AiSdk) -> None:
-    """The AI SDK refers to what it takes to be stored."""
+    """The AI SDK refers to items as if they were stored."""
     step, _, text = HISTORY[1]["parts"]
     answer = {**HISTORY[1], "parts": [step, {**text, **STORED}]}
     case = {"provider": "openai-responses", "messages": [HISTORY[0], answer, HISTORY[2]]}
@@ -230,7 +230,7 @@ def test_server_that_keeps_nothing_is_sent_everything(ai_sdk: AiSdk) -> None:
 
 @deviates("unsigned-thinking")
 def test_thought_without_a_signature_goes_to_a_server_that_signs_none(ai_sdk: AiSdk) -> None:
-    """The AI SDK leaves it out, as Anthropic's own API wants."""
+    """The AI SDK leaves it out, as Anthropic's own API requires."""
     case = {"provider": "anthropic", "messages": HISTORY}
     (theirs,) = ai_sdk.requests([case])
     sent = build_request(step_request("anthropic", case), unsigned_thinking=True).body["messages"]

@@ -1,4 +1,4 @@
-"""Our requests to a compatible server are those of the AI SDK's package for such servers."""
+"""Our requests to a compatible server equal those of the AI SDK's package for such servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNSENT: Final = {
 
 def _cases(corpus: str) -> list[dict[str, Any]]:
     cases = json.loads((HISTORIES / f"{corpus}.json").read_bytes())
-    # OpenAI's models are no names here.
+    # Names of OpenAI's models mean nothing here.
     own = corpus == PROVIDER
     return [
         {**{k: v for k, v in case.items() if own or k != "model"}, "provider": PROVIDER}
@@ -37,7 +37,7 @@ def _cases(corpus: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("corpus", ["both", "openai-chat", PROVIDER])
 def test_request_is_what_the_ai_sdk_sends(corpus: str, ai_sdk: AiSdk) -> None:
-    """For each history, with its tools and settings: the same body, field by field."""
+    """For each history, with its tools and settings, the bodies are equal field by field."""
     cases = _cases(corpus)
     differences = {
         case["name"]: (ours, theirs)
@@ -51,7 +51,7 @@ def test_request_is_what_the_ai_sdk_sends(corpus: str, ai_sdk: AiSdk) -> None:
 
 @deviates("inputs-are-objects")
 def test_input_that_did_not_parse_is_sent_as_an_empty_object(ai_sdk: AiSdk) -> None:
-    """Servers that read the arguments of earlier calls refuse whatever else it is."""
+    """Servers that parse the arguments of earlier calls refuse any other value."""
     (case,) = [case for case in _cases("both") if case["name"] == RAW_INPUT]
     (theirs,) = ai_sdk.requests([case])
     ours = our_request(PROVIDER, case)["body"]
@@ -63,7 +63,7 @@ def test_input_that_did_not_parse_is_sent_as_an_empty_object(ai_sdk: AiSdk) -> N
 
 @deviates("file-address-sent")
 def test_address_of_a_file_is_sent_as_it_is(ai_sdk: AiSdk) -> None:
-    """The AI SDK downloads it first; a gateway asks no address that a stranger names."""
+    """The AI SDK downloads it first; a gateway never fetches an address from a request."""
     (case,) = [case for case in _cases("both") if case["name"] == "image-url"]
     (theirs,) = ai_sdk.requests([case])
     assert "Failed to download" in theirs["@error"]

@@ -1,6 +1,6 @@
-"""Our chunks for a compatible server's stream are those of the AI SDK's package for such servers.
+"""Our chunks for a compatible server's stream equal those of the AI SDK's package for such servers.
 
-The corpus has each server's own form, and under `kinds` what no server has alone.
+The corpus has each server's own form, and under `kinds` forms that several servers have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SERVERS: Final = sorted(file.stem for file in CORPUS.glob("*.json"))
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_translator_emits_what_the_ai_sdk_does(server: str, ai_sdk: AiSdk) -> None:
-    """For each stream: the same chunks, finish reason and usage."""
+    """For each stream the chunks, finish reason and usage are equal."""
     cases: list[dict[str, Any]] = json.loads((CORPUS / f"{server}.json").read_bytes())
     answers = ai_sdk.streams(
         {
@@ -40,7 +40,7 @@ def test_translator_emits_what_the_ai_sdk_does(server: str, ai_sdk: AiSdk) -> No
         chunks, result = translate("openai-compatible", events, case)
         expected = answer["chunks"]
         if result.failure is not None:
-            # The agent writes it, and closes what is open.
+            # The agent writes it, and closes open parts.
             deviates("error-ends-the-run")
             expected = list(itertools.takewhile(lambda chunk: chunk["type"] != "error", expected))
         assert comparable(chunks, events) == comparable(expected, events), case["name"]

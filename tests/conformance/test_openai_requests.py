@@ -1,4 +1,4 @@
-"""Our requests to OpenAI for a history are those of the AI SDK."""
+"""Our requests to OpenAI for a history equal the AI SDK's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODELS: Final = """
 gpt-4o o1 o4-mini gpt-5 gpt-5-mini gpt-5-chat-latest gpt-5-pro gpt-5-2025-08-07 gpt-5.1 gpt-5.2
 gpt-5.2-pro gpt-5.5 gpt-5.6 gpt-5.6-luna gpt-5.1-codex-max gpt-6 gpt-6-luna gpt-6.1-terra other
 """
-"""One of each rule, to see how much it can be asked to reason."""
+"""One model for each rule, to test its levels of reasoning."""
 
 LEVELS: Final = "none minimal low medium high xhigh max provider-default"
 
@@ -61,7 +61,7 @@ def test_reasoning_is_asked_for_as_the_ai_sdk_does(provider: str, ai_sdk: AiSdk)
 
 @pytest.mark.parametrize(("provider", "corpus"), CORPORA)
 def test_request_is_what_the_ai_sdk_sends(provider: str, corpus: str, ai_sdk: AiSdk) -> None:
-    """For each history, with its tools and settings: the same body, field by field."""
+    """For each history, with its tools and settings, the bodies are equal field by field."""
     cases = _cases(corpus)
     answers = ai_sdk.requests(
         {

@@ -1,4 +1,4 @@
-"""Our chunks for recorded provider streams, where the shared corpus lies beside the project."""
+"""Our chunks for recorded provider streams, if the shared corpus is beside the project."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def test_translator_emits_what_the_ai_sdk_did(provider: str, name: str) -> None:
     elif "abortAfter" in settings:
         expected, actual = expected[:2], actual[:2]
     elif "steps" in settings:
-        # What a tool came to, and the steps after, are the agent's.
+        # A tool's result, and the steps after it, are the agent's.
         expected = expected[: len(actual)]
     assert actual == expected
 
 
 def _text(chunks: list[dict[str, Any]]) -> str:
-    """Return the text of the chunks, whatever their number: an error had split it."""
+    """Return the text of the chunks, joined, because an error had split it."""
     return "".join(chunk.get("delta", "") for chunk in chunks)

@@ -1,4 +1,4 @@
-"""Our chunks for a provider stream are those of the AI SDK, over transcripts of our own."""
+"""Our chunks for a provider stream equal the AI SDK's, over transcripts of our own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _cases(feature: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_translator_emits_what_the_ai_sdk_does(feature: str, ai_sdk: AiSdk) -> None:
-    """For each transcript: the same chunks, finish reason and usage as ai 7 gives."""
+    """For each transcript the chunks, finish reason and usage equal those of ai 7."""
     provider = feature.partition("/")[0]
     cases = _cases(feature)
     answers = ai_sdk.streams(

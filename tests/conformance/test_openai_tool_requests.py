@@ -1,4 +1,4 @@
-"""Tools with options, and calls that came wrapped, are asked of OpenAI as the AI SDK does."""
+"""Tools with options, and wrapped calls, are sent to OpenAI as the AI SDK sends them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _differences(ai_sdk: AiSdk, cases: list[Json]) -> list[Any]:
 
 @pytest.mark.parametrize("provider", ["openai-responses", "openai-chat", "openai-compatible"])
 def test_tool_with_options_is_declared_as_the_ai_sdk_does(provider: str, ai_sdk: AiSdk) -> None:
-    """Each option that the API has a field for."""
+    """Every option is sent for which the API has a field."""
     cases = [
         {"provider": provider, "messages": [user("a")], "tools": [tool]} for tool in TOOLS.values()
     ]
@@ -103,7 +103,7 @@ def test_tool_with_options_is_declared_as_the_ai_sdk_does(provider: str, ai_sdk:
 
 
 def test_wrapped_calls_are_one_again_where_the_server_keeps_the_history(ai_sdk: AiSdk) -> None:
-    """And stay apart where the request holds it, or where they are not whole."""
+    """They stay apart where the request holds the history, or where they are not complete."""
     cases = [
         {
             "provider": "openai-responses",
@@ -121,7 +121,7 @@ def test_wrapped_calls_are_one_again_where_the_server_keeps_the_history(ai_sdk: 
 
 @deviates("wrapper-by-its-full-name")
 def test_wrapper_in_chat_completions_is_opened_here_alone(ai_sdk: AiSdk) -> None:
-    """There, it is a call of a tool that nobody declared."""
+    """In the AI SDK it is a call of an undeclared tool."""
     uses = [{"recipient_name": "functions.add", "parameters": {"a": 1}}]
     function = {"name": "multi_tool_use.parallel", "arguments": json.dumps({"tool_uses": uses})}
     delta = {"tool_calls": [{"index": 0, "id": "call", "function": function}]}

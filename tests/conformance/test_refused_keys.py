@@ -1,4 +1,4 @@
-"""Keys for which the AI SDK's clients refuse to read JSON, against those clients."""
+"""Compares our list of refused keys with the AI SDK's clients, which refuse such JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TEXTS: Final = [
 
 
 def written(dice: random.Random, depth: int = 0) -> str:
-    """Write JSON at random, of names that matter."""
+    """Write random JSON with the names that matter."""
     kind = dice.randrange(3 if depth < 4 else 1)
     if kind == 0:
         return dice.choice(("1", "null", '"__proto__"', r'"\"constructor\":{\"prototype\":1}"'))
@@ -67,7 +67,7 @@ def generated() -> Iterator[str]:
 
 @deviates("refused-keys-left-out")
 def test_texts_that_clients_refuse_are_known_and_what_is_left_of_them_is_read() -> None:
-    """By every version, whatever the keys' spelling and depth; other texts stay as they are."""
+    """Every version reads the rest, for any spelling and depth; other texts stay unchanged."""
     texts = [*TEXTS, *generated()]
     cleaned = [without_refused_keys(text.encode()).decode() for text in texts]
     with node_program("refused_keys.mjs") as clients:
@@ -81,7 +81,7 @@ def test_texts_that_clients_refuse_are_known_and_what_is_left_of_them_is_read() 
 
 
 def test_numbers_stay_as_they_were_written() -> None:
-    """What is left is not read and written again."""
+    """The remaining values keep their spelling."""
     left = without_refused_keys(TEXTS[-1].encode())
     assert left == b'{"n":[1e999,123456789012345678901234567890,1.0,-0]}'
     value: Any = json.loads(without_refused_keys(rb'{"__proto__":1,"a":"\ud83d"}'))

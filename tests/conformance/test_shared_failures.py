@@ -1,4 +1,4 @@
-"""Recorded refusals and aborts, through the whole gateway: what has no stream to translate."""
+"""Recorded refusals and aborts, which have no stream to translate, through the whole gateway."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PROVIDERS: Final = {
     "openai-responses": ("openai", "/v1"),
     "openai-chat": ("openai-chat", "/v1"),
 }
-"""Our name of the folder's provider, and its path below the server."""
+"""The folder's provider -> our name of it, and its path below the server."""
 
 
 def _recordings(setting: str) -> list[tuple[str, str]]:
@@ -66,8 +66,8 @@ ABORTED: Final = _recordings("abortAfter")
 
 
 class Far:
-    """A provider that answers every request the same: a status and a body, or the beginning
-    of a stream and then nothing more.
+    """A provider with one answer for every request: a status and a body, or the beginning of a
+    stream and then silence.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Far:
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request, and wait for the client to go."""
+        """Answer one request, and wait until the client leaves."""
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.decode().lower().split("\r\n")
         length = next(int(line.split(":")[1]) for line in lines if line.startswith("content-len"))
@@ -125,7 +125,7 @@ async def deployment(
 
 
 def golden(provider: str, name: str) -> tuple[list[Any], Any, Any]:
-    """Return the recorded chunks, the message that a client has of them, and the request."""
+    """Return the recorded chunks, the client's message of them, and the request."""
     folder = SHARED_CORPUS / "golden" / provider
     *chunks, last = map(json.loads, (folder / f"{name}.jsonl").read_text().splitlines())
     meta = json.loads((folder / f"{name}.meta.json").read_text())
@@ -133,7 +133,7 @@ def golden(provider: str, name: str) -> tuple[list[Any], Any, Any]:
 
 
 def prefix(provider: str, events: Sequence[bytes], text: str) -> list[bytes]:
-    """Return the events that say no more than the text."""
+    """Return the events up to the end of `text`."""
     for count in range(1, len(events) + 1):
         some = events[:count]
         chunks, _ = translate(provider, some, {})
@@ -146,7 +146,7 @@ def prefix(provider: str, events: Sequence[bytes], text: str) -> list[bytes]:
 async def test_refused_request_is_what_was_recorded(
     provider: str, name: str, far: Far, deployment: Deployment
 ) -> None:
-    """The request, and of its answer the error, in a sentence that leaks nothing of it."""
+    """The request is equal, and the answer is an error whose sentence leaks nothing."""
     settings = json.loads((SHARED_CORPUS / "fixtures.json").read_bytes())[provider][name]
     far.status, far.content = settings["status"], (SHARED_CORPUS / settings["file"]).read_bytes()
     chunks, _, body = golden(provider, name)
@@ -165,7 +165,7 @@ async def test_refused_request_is_what_was_recorded(
 async def test_aborted_run_is_what_was_recorded(
     provider: str, name: str, far: Far, deployment: Deployment
 ) -> None:
-    """Stopped after the same words: the same chunks and the same message, their ends aside."""
+    """Stopped after the same text, chunks and message are equal, except at their ends."""
     settings = json.loads((SHARED_CORPUS / "fixtures.json").read_bytes())[provider][name]
     chunks, message, _ = golden(provider, name)
     text = "".join(chunk.get("delta", "") for chunk in chunks)

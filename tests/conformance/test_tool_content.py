@@ -1,4 +1,4 @@
-"""Results with texts and files, as `toModelOutput` gives them, are sent as the AI SDK does."""
+"""Results with texts and files, in the form of `toModelOutput`, are sent as by the AI SDK."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def _case(provider: str, value: list[Json], **case: Any) -> Json:
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai-responses", "openai-chat"])
 def test_content_is_sent_as_the_ai_sdk_does(provider: str, ai_sdk: AiSdk) -> None:
-    """Texts, and files by content, address and id, in each of the wires."""
+    """Texts, and files by content, address and id, are equal in each API."""
     cases = {name: _case(provider, value) for name, value in CONTENTS.items()}
     answers = ai_sdk.requests(cases.values())
     differences = {
         name: (ours, theirs)
         for (name, case), theirs in zip(cases.items(), answers, strict=True)
-        # Chat Completions take no address: the AI SDK fetches a document, which is not there.
+        # Chat Completions has no addresses: the AI SDK fetches the document, which does not exist.
         if "@error" not in theirs and (ours := our_request(provider, case)) != theirs
     }
     assert sum("@error" in theirs for theirs in answers) == (provider == "openai-chat")
