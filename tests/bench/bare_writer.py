@@ -1,4 +1,4 @@
-"""The floor of a fan-out: `transport.write` of the same bytes to every socket, nothing else.
+"""The least work of a fan-out: only `transport.write` of the same bytes to every socket.
 
 python -m tests.bench.bare_writer --port 9997 --rate 20
 """
@@ -19,7 +19,7 @@ _EVENT: Final = b'id: %d\ndata: {"type":"text-delta","id":"0","delta":"@%016d...
 
 
 class BareWriter(asyncio.Protocol):
-    """One reader, whatever it asks for."""
+    """One reader, with any request."""
 
     open: Final[set[asyncio.Transport]] = set()
 
@@ -30,7 +30,7 @@ class BareWriter(asyncio.Protocol):
         self.open.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Write no more to it."""
+        """Stop writing to this reader."""
         self.open.discard(self._transport)
 
 

@@ -1,4 +1,4 @@
-"""The peer that does the least: an ASGI proxy that copies bytes without looking at them.
+"""The peer with the least work: an ASGI proxy that copies bytes without parsing them.
 
 python -m tests.bench.byte_proxy --port 9998 --upstream http://127.0.0.1:9999
 """
@@ -20,7 +20,7 @@ class ByteProxy:
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Copy a request's body up and its answer's body down, as they come."""
+        """Copy a request's body up and its answer's body down, piece by piece."""
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)

@@ -1,6 +1,6 @@
-"""The load: connections that ask once, and count what they get as soon as it is there.
+"""The load: connections that send one request, and count the deltas as they arrive.
 
-They do not parse HTTP: every delta that the far end wrote is an `@` somewhere in the bytes.
+They do not parse HTTP: every delta of the far end has an `@` in its bytes.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 _WRITTEN_AT: Final = re.compile(rb"@(\d{16})")
 _ENDINGS: Final = (b"[DONE]", b"message_stop", b"\r\n0\r\n\r\n")
 _CONNECT_PACE_S: Final = 0.002
-"""Between connections: a burst would measure the accept queue, and starve what has begun."""
+"""Delay between connections: a burst would measure the accept queue, and starve open streams."""
 
 
 def now_us() -> int:
-    """Return the clock that the far end stamps its deltas with."""
+    """Return the time of the clock with which the far end stamps its deltas."""
     return time.monotonic_ns() // 1000
 
 
 @dataclass
 class Tally:
-    """What some clients have received since `restart`.
+    """Counts the deltas of clients since `restart`.
 
     Attributes:
-        latencies_us: of each delta, from the far end's write to our read.
+        latencies_us: of each delta, the time from the far end's write to our read.
     """
 
     chunks: int = 0
@@ -42,7 +42,7 @@ class Tally:
     latencies_us: list[int] = field(default_factory=list)
 
     def restart(self) -> None:
-        """Count from here on."""
+        """Count from zero."""
         self.chunks = self.received = 0
         self.latencies_us = []
 
@@ -51,9 +51,9 @@ class Client(asyncio.Protocol):
     """One connection, one request.
 
     Attributes:
-        first_at_us: when its first byte came; 0 before.
-        streaming: whether it has had a delta.
-        ended: done once its answer is complete, or its connection lost.
+        first_at_us: the time of its first byte; 0 before.
+        streaming: whether a delta has arrived.
+        ended: done once its answer is complete, or its connection is lost.
     """
 
     def __init__(self, request: bytes, tally: Tally, *, reads: bool = True) -> None:
@@ -66,14 +66,14 @@ class Client(asyncio.Protocol):
         self._reads = reads
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask."""
+        """Send the request."""
         self.transport = cast("asyncio.Transport", transport)
         if not self._reads:
             self.transport.pause_reading()
         self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Count."""
+        """Count the deltas in the data."""
         now = now_us()
         tally = self._tally
         self.first_at_us = self.first_at_us or now
@@ -86,7 +86,7 @@ class Client(asyncio.Protocol):
             self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more will come."""
+        """Mark the client as ended."""
         self._end()
 
     def _end(self) -> None:
@@ -107,13 +107,13 @@ def get(path: str) -> bytes:
 
 
 def send_message(chat_id: str, plan: str) -> bytes:
-    """Return what a frontend sends: the far end answers as `plan` says (far_end.py)."""
+    """Return a frontend's send; the far end answers by `plan` (far_end.py)."""
     message = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": f"plan {plan}"}]}
     return post("/api/chat", {"id": chat_id, "messages": [message], "trigger": "submit-message"})
 
 
 def resume(chat_id: str) -> bytes:
-    """Return what a frontend that comes back sends."""
+    """Return a frontend's request to resume."""
     return get(f"/api/chat/{chat_id}/stream")
 
 
@@ -133,7 +133,7 @@ async def connect(port: int, requests: Sequence[bytes], tally: Tally) -> list[Cl
 
 
 async def connect_deaf(port: int, request: bytes, receive_buffer: int) -> Client:
-    """Open a connection that asks and then reads nothing, with a small buffer at our end."""
+    """Open a connection that never reads its answer, with a small buffer at our end."""
     loop = asyncio.get_running_loop()
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -146,10 +146,10 @@ async def connect_deaf(port: int, request: bytes, receive_buffer: int) -> Client
 
 
 async def all_streaming(clients: Sequence[Client], limit_s: float = 60.0) -> None:
-    """Wait until each has had a delta.
+    """Wait until each client has received a delta.
 
     Raises:
-        AssertionError: one of them has not.
+        AssertionError: a client has received none in time.
     """
     await eventually(lambda: all(client.streaming for client in clients), "all stream", limit_s)
 

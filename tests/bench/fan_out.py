@@ -1,4 +1,4 @@
-"""One answer and many readers: what a delivery costs, and what a deaf reader does."""
+"""Measures the delivery of one answer to many readers, also beside a deaf reader."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DEAF_BUFFER: Final = 4_096
 
 
 async def measure_fan_out(servers: Servers) -> list[Row]:
-    """Return a delivery's CPU beside the floor, and the rest's latency beside a deaf reader."""
+    """Return a delivery's CPU beside the least possible, and the latency beside a deaf reader."""
     ours, floor, alone, beside = [], [], [], []
     with servers.gateway() as gateway, servers.bare_writer(_RATE) as bare:
         for _ in range(ROUNDS):
@@ -81,7 +81,7 @@ async def measure_fan_out(servers: Servers) -> list[Row]:
 async def _one_run(
     servers: Servers, gateway: Server, readers: int, plan: str, *, deaf: bool = False
 ) -> Window:
-    """Watch readers of one run; a deaf one, if any, is the last to come."""
+    """Watch readers of one run; a deaf one, if any, connects last."""
     chat, tally = new_chat(), Tally()
     clients = await connect(gateway.port, [send_message(chat, plan)], Tally())
     await all_streaming(clients)

@@ -2,12 +2,12 @@
 
     python -m tests.bench.far_end --port 9999
 
-A request says what it wants somewhere in its body: `plan rate=50 deltas=0 size=20`. `rate` is
-deltas a second, `deltas` how many (0: until the end is asked for), `size` the bytes of one.
-After the last delta a stream stays open. `POST /finish` ends all of them properly.
+A request's body holds its plan: `plan rate=50 deltas=0 size=20`. `rate` is deltas a second,
+`deltas` their number (0: until `POST /finish`), `size` the bytes of one. After the last delta a
+stream stays open. `POST /finish` ends all streams properly.
 
-Each delta carries the moment at which it was written, `@` and sixteen digits: microseconds of
-the machine's monotonic clock, which all of its processes share. The last of a plan says LAST.
+Each delta carries the time of its write, `@` and sixteen digits: microseconds of the machine's
+monotonic clock, which all of its processes share. The last delta of a plan says LAST.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _framed(body: bytes) -> bytes:
 
 
 class Stream:
-    """One answer under way."""
+    """One answer that is being written."""
 
     def __init__(self, transport: asyncio.Transport, plan: Mapping[str, int], phase: float) -> None:
         self._transport = transport
@@ -99,7 +99,7 @@ class Stream:
         self._transport.write(_framed(_CLOSING) + _LAST_CHUNK)
 
     def drop(self) -> None:
-        """Write nothing more."""
+        """Stop writing."""
         self._timer.cancel()
 
 
@@ -146,7 +146,7 @@ class FarEnd(asyncio.Protocol):
         self.open.discard(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody reads any more."""
+        """Drop the stream."""
         if self._stream is not None:
             self._stream.drop()
         self.open.discard(self)

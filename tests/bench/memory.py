@@ -1,4 +1,4 @@
-"""What a reader that waits and a run under way hold in memory."""
+"""Measures the memory of an idle reader and of an open run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RUNS: Final = 100
 _CHUNKS: Final = 400
 """An answer of usual length, nearly done."""
 _FEW: Final = 30
-"""So many come first: the first of anything brings much else into memory."""
+"""Readers or runs before the measurement, because the first ones bring other things into memory."""
 _SETTLE_S: Final = 1.0
 
 
@@ -30,7 +30,7 @@ async def measure_memory(servers: Servers) -> list[Row]:
         ("memory of an idle reader", _idle_reader, 20),
         (f"memory of a run after {_CHUNKS} chunks", _active_run, 100),
     ):
-        # A program each: what one measurement has left free, the next would use.
+        # A new process for each: otherwise a measurement would use memory that the last one freed.
         with servers.gateway() as gateway:
             ours = await measure(servers, gateway)
         with servers.node() as node:
@@ -41,7 +41,7 @@ async def measure_memory(servers: Servers) -> list[Row]:
 
 
 async def _idle_reader(servers: Servers, server: Server) -> float:
-    """Return the bytes that each of many readers adds to those of a few."""
+    """Return the bytes that each further reader adds when a few are there."""
     chat = new_chat()
     clients = await connect(server.port, [send_message(chat, "rate=50 deltas=20")], Tally())
     await all_streaming(clients)
@@ -69,7 +69,7 @@ async def _active_run(servers: Servers, server: Server) -> float:
 
 
 async def _runs(server: Server, runs: int) -> list[Client]:
-    """Start runs; returns once all that the far end says has arrived, and they are open."""
+    """Start runs; return once all their deltas have arrived, with the runs still open."""
     tally = Tally()
     plan = f"rate={RATE} deltas={_CHUNKS}"
     requests = [send_message(new_chat(), plan) for _ in range(runs)]

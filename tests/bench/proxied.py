@@ -1,4 +1,4 @@
-"""Calls through `/proxy`: how much later a delta arrives, and what a session costs besides."""
+"""Measures calls through `/proxy`: a delta's added latency, and the cost of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses the wire to Redis, seen by a proxy that counts."""
+"""Counts the commands to Redis, by a proxy on the way."""
 
 from __future__ import annotations
 

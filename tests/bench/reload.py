@@ -1,4 +1,4 @@
-"""Coming back in a browser: from the reload of a page to the last of what has been said."""
+"""Measures a reload in a browser, until the page has the whole answer so far."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CAUGHT_UP: Final = (
     "last => window.chat?.look().messages.at(-1)?.parts"
     ".some(part => part.type === 'text' && part.text.endsWith(last))"
 )
-"""Whether the page's chat has the whole answer. It shows nothing, so that nothing else counts."""
+"""Whether the page's chat has the whole answer. The page shows nothing: no layout counts."""
 
 
 async def measure_reload(servers: Servers) -> list[Row]:
-    """Return how long a page takes to catch up, with each transport, and the package's size."""
+    """Return a page's time to catch up, with each transport, and the package's size."""
     with tempfile.TemporaryDirectory() as folder:
         async with running_browser(Path(folder) / "stderr") as browser:
             with servers.gateway() as gateway:

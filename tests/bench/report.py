@@ -33,8 +33,8 @@ class Row:
     """One figure.
 
     Attributes:
-        value: as measured, in `unit`.
-        peer, peer_value: the same of another program; None where there is none to compare.
+        value: the measured value, in `unit`.
+        peer, peer_value: another program and its value; None if there is no peer.
         ratio: the median of the rounds' ratios; of the values if None.
         target: None for a figure that only explains another.
     """
@@ -49,14 +49,14 @@ class Row:
 
     @property
     def compared(self) -> float | None:
-        """How many times the peer's value ours is."""
+        """Our value divided by the peer's; None without a peer."""
         if self.ratio is not None or not self.peer_value:
             return self.ratio
         return self.value / self.peer_value
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None if there is none."""
+        """Whether the target is met; None without a target."""
         if self.target is None:
             return None
         reached = self.value if self.target.of == "value" else self.compared
@@ -72,7 +72,7 @@ def compared_rounds(
     target: Target | None = None,
 ) -> Row:
     """Return the row of a figure measured in rounds: medians, and the median ratio."""
-    # A peer that hardly uses a thing may have used none of it in a window.
+    # A peer's use may be zero in one window.
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True) if other]
     return Row(
         figure,
@@ -86,7 +86,7 @@ def compared_rounds(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table, aligned to be read as it is."""
+    """Return the rows as a Markdown table that is aligned as plain text, too."""
     cells = [_COLUMNS, *map(_cells, rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
     lines = [
@@ -122,14 +122,14 @@ def _measured(value: float, unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, at most two decimals: more would be noise."""
+    """Format with three significant digits and at most two decimals: more would be noise."""
     if value >= 100 or value == int(value):
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def machine() -> str:
-    """Return what the figures were measured on, in one sentence."""
+    """Return the date, the machine and the versions, in one sentence."""
     model = next(
         (
             line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""Coming back to a long answer: how fast the whole state is there, and how large it is."""
+"""Measures the resume of a long answer: the time until the whole state is there, and its size."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 CHUNKS: Final = 10_000
 _RATE: Final = 1_500
-"""So that nearly every chunk is a record of its own, and the answer ready in seven seconds."""
+"""Deltas a second: nearly every chunk gets a record of its own, and the answer takes 7 s."""
 _TIMES: Final = 9
 LAST: Final = b" LAST"
 _PAUSE_S: Final = 0.2
-"""Between two resumes: on the other gateway the session is let go of, and the next is cold."""
+"""Pause between resumes, in which the other gateway drops the session, so that each is cold."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Resumed:
     """One resume.
 
     Attributes:
-        took_ms: from the request to the last delta. Longer than from the first byte, which
-            says little: a heartbeat may come before anything is read.
-        received: bytes, HTTP's included.
+        took_ms: time from the request to the last delta. The first byte says little: it may be
+            a heartbeat before anything is read.
+        received: bytes, those of HTTP included.
     """
 
     took_ms: float
@@ -52,7 +52,7 @@ class Resumed:
 
 
 async def measure_resume(servers: Servers) -> list[Row]:
-    """Return how fast and how large a resume is, here, elsewhere, and of the peer."""
+    """Return a resume's time and size, at the producer, at another gateway, and at the peer."""
     chat = new_chat()
     with servers.gateway() as gateway, servers.gateway() as other_gateway:
         writer = await long_answer(gateway, chat)
@@ -86,7 +86,7 @@ def _row(figure: str, ours_ms: float, peer_ms: float, limit_ms: float) -> Row:
 
 
 async def long_answer(server: Server, chat: str) -> list[Client]:
-    """Start a long answer; returns once all of it has arrived, and it is still open."""
+    """Start a long answer; return once all of it has arrived, with the run still open."""
     tally = Tally()
     request = send_message(chat, f"rate={_RATE} deltas={CHUNKS}")
     clients = await connect(server.port, [request], tally)

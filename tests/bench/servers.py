@@ -1,4 +1,4 @@
-"""What is measured, and what it is measured against: processes on loopback ports."""
+"""Runs the gateway and its peers as processes on loopback ports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Server:
-    """One program under load: its port, and what it costs, children included."""
+    """One program under load: its port, its CPU and its memory, children included."""
 
     name: str
     port: int
@@ -67,12 +67,12 @@ class Servers:
         self._numbers = itertools.count()
 
     async def finish_answers(self) -> None:
-        """Let the far end end all that it streams."""
+        """Let the far end finish all its streams."""
         await ask(self._far_end_port, post("/finish", {}))
 
     @contextmanager
     def gateway(self, redis_port: int | None = None) -> Iterator[Server]:
-        """Run `midstream serve` as it comes, but for where its models and its Redis are."""
+        """Run `midstream serve` with its defaults, except the addresses of models and Redis."""
         folder = self._folder / f"gateway-{next(self._numbers)}"
         redis_url = f"redis://127.0.0.1:{redis_port}/0" if redis_port else self._redis_url
         gateway = GatewayProcess(folder, redis_url, self._far_end, DEFAULT_LEASE, forked=False)
@@ -83,7 +83,7 @@ class Servers:
 
     @contextmanager
     def node(self) -> Iterator[Server]:
-        """Run what a team would build otherwise."""
+        """Run the peer in Node: ai 7 with resumable-stream."""
         port = free_port()
         command = [node_binary(), str(_PEER_PROGRAM), str(port), self._far_end]
         environment = {"REDIS_URL": self._redis_url, "NODE_ENV": "production"}

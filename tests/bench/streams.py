@@ -1,4 +1,4 @@
-"""Many answers at once: what a chunk costs, and how late it arrives."""
+"""Measures many answers at once: the CPU of a chunk, and its latency."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _chat_numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Window:
-    """What was seen in one window. CPU in microseconds a chunk, latency in milliseconds."""
+    """The figures of one window: CPU in microseconds a chunk, latency in milliseconds."""
 
     chunks: int
     cpu_us: float
@@ -52,10 +52,10 @@ async def stream(
     rate: int = RATE,
     request_of: Callable[[str, str], bytes] = send_message,
 ) -> Window:
-    """Have `server` answer so many chats at once, and watch a window of it.
+    """Let `server` answer `streams` chats at once, and measure one window.
 
     Args:
-        request_of: makes a request of a chat's id and a plan.
+        request_of: makes a request from a chat's id and a plan.
     """
     tally = Tally()
     requests = [request_of(new_chat(), f"rate={rate}") for _ in range(streams)]
@@ -71,7 +71,7 @@ async def stream(
 async def watch(
     servers: Servers, server: Server, tally: Tally, window_s: float = WINDOW_S
 ) -> Window:
-    """Return what the next seconds bring."""
+    """Return the figures of the next `window_s` seconds."""
     tally.restart()
     cpu_s, redis_cpu_s = server.cpu_seconds(), servers.redis.cpu_seconds()
     await asyncio.sleep(window_s)
@@ -89,11 +89,11 @@ async def watch(
 
 
 async def measure_streams(servers: Servers) -> list[Row]:
-    """Return what a chunk costs at 150 streams, and how late it is at 50."""
+    """Return a chunk's CPU at 150 streams, and its latency at 50."""
     with servers.gateway() as gateway, servers.node() as node, servers.proxy() as proxy:
         programs = (gateway, node, proxy)
         for program in programs:
-            # Imports, connections, a just-in-time compiler: what only the first ones pay for.
+            # Imports, connections, a just-in-time compiler: costs of only the first streams.
             await stream(servers, program, WARM_STREAMS)
         many = [await _round(servers, programs, MANY_STREAMS) for _ in range(ROUNDS)]
         few = [await _round(servers, programs, FEW_STREAMS) for _ in range(ROUNDS)]
