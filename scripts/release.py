@@ -81,7 +81,7 @@ def run(stages: Sequence[Stage], passed: Path) -> int:
         took = f"{time.monotonic() - begun:.0f} s"
         if code != 0:
             print(f"{place}: failed after {took} with exit code {code}.", flush=True)
-            print("Mended, `make all` goes on with it.", flush=True)
+            print("After a repair, `make all` continues with it.", flush=True)
             return 1
         done.write_text(took)
         print(f"{place}: passed in {took}", flush=True)

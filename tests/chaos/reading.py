@@ -151,7 +151,7 @@ class Tab:
             self._ledger.saw("a connection lost")
             return False
         if self.answer.error is not None and GONE_ON_WITHOUT in self.answer.error:
-            self._ledger.saw("an answer that goes on without its reader")
+            self._ledger.saw("an answer that continues without its reader")
             self.answer.begin_again()
             return False
         if not self.answer.is_over:

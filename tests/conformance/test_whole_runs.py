@@ -1,6 +1,6 @@
-"""Whole answers: what a route of the AI SDK sends, and what the gateway sends for the same.
+"""Compares whole answers of the gateway with those of a route of the AI SDK.
 
-Both ask the same simulated provider.
+Both call the same simulated provider.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ CHANGES_NOTHING: Final = {("openai-chat", "[[eof after=3]]", close_open_parts)}
 
 @pytest.fixture(scope="module")
 def strict(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A gateway that asks its providers once."""
+    """A gateway that calls its providers without retries."""
     with ExitStack() as stack:
         made = start_deployment(simulator, tmp_path_factory.mktemp("strict"), stack)
         made.add_gateway(NO_RETRIES)
@@ -97,7 +97,7 @@ def strict(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> It
 async def test_run_is_the_ai_sdks_but_for_the_deviations(
     provider: str, prompt: str, strict: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """Chunk by chunk, the run's beginning and end included."""
+    """All chunks are equal, the run's beginning and end included."""
     deviations = [
         deviation
         for deviation in RUNS[prompt]
@@ -112,7 +112,7 @@ async def test_run_is_the_ai_sdks_but_for_the_deviations(
 async def test_stopped_run_is_the_ai_sdks_but_for_the_deviations(
     provider: str, strict: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """How much was said before a stop is chance."""
+    """The chunks are equal, except for the amount of text before the stop, which is chance."""
     prompt = "[[tokens=3000 rate=100]]"
     theirs = comparable(ai_sdk.run(ORACLES[provider], strict.simulator.url, prompt, stopAfter=2))
     session, seen = strict.session(), Transcript()

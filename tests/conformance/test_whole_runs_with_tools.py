@@ -1,4 +1,4 @@
-"""Whole answers with tools: the AI SDK's and ours, and where they differ."""
+"""Compares whole answers with tools with the AI SDK's, by the listed deviations."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def validation_words(chunks: list[Chunk]) -> list[Chunk]:
 
 @deviates("validation-words")
 def words_to_the_model(chunks: list[Chunk]) -> list[Chunk]:
-    """Forget how many tokens the model was told why its input does not fit in."""
+    """Drop the number of tokens of the sentence that tells the model why an input is invalid."""
     return [
         {**chunk, "providerMetadata": "given"} if chunk["type"] == "custom" else chunk
         for chunk in chunks
@@ -130,7 +130,7 @@ def with_tools(
 async def test_run_is_the_ai_sdks_but_for_the_deviations(
     provider: str, prompt: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """Chunk by chunk, each step, call and result included."""
+    """All chunks are equal, each step, call and result included."""
     deviations = [
         deviation
         for deviation in RUNS[prompt]
@@ -148,7 +148,7 @@ async def test_run_is_the_ai_sdks_but_for_the_deviations(
 async def test_agent_without_tools_takes_no_step_after_a_call(
     provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """There is nothing that it could call instead."""
+    """It has no other tool to call."""
     prompt = f'[[tool=nobody {{"a":1}}]] {BRIEF}'
     theirs = comparable(ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt))
     ours = await with_tools.session().send(prompt, extra={"agent": f"{provider}-without"})
@@ -159,7 +159,7 @@ async def test_agent_without_tools_takes_no_step_after_a_call(
 async def test_call_that_a_stop_cut_is_the_ai_sdks_and_closed(
     provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """There it stays without a result; here it has one that says what happened."""
+    """In the AI SDK it stays without a result; here its result says what happened."""
     prompt = f"{ADD} [[tool=hang]]"
     theirs = comparable(ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt, tools=True))
     session, seen = with_tools.session(), Transcript()
@@ -188,7 +188,7 @@ def closed_in_words(chunks: list[Chunk]) -> list[Chunk]:
 async def test_message_with_a_call_that_was_cut_goes_on(
     provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """The AI SDK cannot go on with what it leaves; with what we leave, it can."""
+    """The AI SDK cannot continue the message that it leaves; it can continue ours."""
     session, seen = with_tools.session(), Transcript()
     prompt, agent = f"[[tool=where step=1]] [[tool=hang step=1]] {BRIEF}", AGENTS[provider]
     async with session.sending(prompt, extra={"agent": agent}) as response:

@@ -1,7 +1,7 @@
-"""Whole answers, made comparable: what a route of the AI SDK sends, and what the gateway does.
+"""Makes whole answers of the AI SDK and of the gateway comparable.
 
-Where they differ, a deviation says how: it rewrites what the AI SDK sent, and what comes out has
-to be what the gateway sent.
+A deviation is a function for one difference: it rewrites the AI SDK's chunks, and its result must
+equal the gateway's chunks.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ AGENTS: Final = {
     "openai": "responses",
     "openai-chat": "completions",
 }
-"""By provider, as the gateway's settings name it, an agent of the tests."""
+"""Provider, by its name in the gateway's settings -> an agent of the tests."""
 ORACLES: Final = {
     "anthropic": "anthropic",
     "openai": "openai-responses",
     "openai-chat": "openai-chat",
 }
-"""What the oracle calls each."""
+"""Provider -> its name in the oracle."""
 _DELTAS: Final = {
     "text-delta": "delta",
     "reasoning-delta": "delta",
@@ -46,7 +46,7 @@ def message_id(chunks: list[Chunk]) -> list[Chunk]:
 
 @deviates("answer-metadata")
 def answer_metadata(chunks: list[Chunk]) -> list[Chunk]:
-    """Say what the run came to."""
+    """Add the run's metadata."""
     return [*chunks[:-1], {**chunks[-1], "messageMetadata": "given"}]
 
 
@@ -58,7 +58,7 @@ def finish_after_abort(chunks: list[Chunk]) -> list[Chunk]:
 
 @deviates("error-ends-the-run")
 def error_ends_the_run(chunks: list[Chunk]) -> list[Chunk]:
-    """End behind the error."""
+    """End after the error."""
     index = next(i for i, chunk in enumerate(chunks) if chunk["type"] == "error")
     return [*chunks[: index + 1], FINISH]
 
@@ -72,29 +72,29 @@ def lost_connection(chunks: list[Chunk]) -> list[Chunk]:
 
 @deviates("unreadable-event-is-said-last")
 def unreadable_last(chunks: list[Chunk]) -> list[Chunk]:
-    """Say at the end what could not be read."""
+    """Move the error of an unreadable event to the end."""
     (error,) = [chunk for chunk in chunks if chunk["type"] == "error"]
     *rest, finish_step, _ = [chunk for chunk in chunks if chunk["type"] != "error"]
     assert finish_step["type"] == "finish-step"
-    # The error had split what the provider said into two deltas.
+    # The error had split the provider's text into two deltas.
     return [*comparable(rest), error, FINISH]
 
 
 @deviates("error-sentences")
 def error_sentences(chunks: list[Chunk]) -> list[Chunk]:
-    """Say it in a sentence of ours."""
+    """Replace the error's text by our sentence."""
     return [{**c, "errorText": "a sentence"} if c["type"] == "error" else c for c in chunks]
 
 
 @deviates("metadata-before-error")
 def metadata_before_error(chunks: list[Chunk]) -> list[Chunk]:
-    """Say before the error what the run came to."""
+    """Add the run's metadata before the error."""
     return _before_the_end(chunks, {"type": "message-metadata", "messageMetadata": "given"})
 
 
 @deviates("open-parts-closed")
 def close_open_parts(chunks: list[Chunk]) -> list[Chunk]:
-    """Close what is open."""
+    """Close open parts."""
     opened = {c["type"].removesuffix("-start") for c in chunks if "-start" in c["type"]}
     ended = {c["type"].removesuffix("-end") for c in chunks if c["type"].endswith("-end")}
     for part in sorted((opened - ended) & {"text", "reasoning"}):
@@ -105,7 +105,7 @@ def close_open_parts(chunks: list[Chunk]) -> list[Chunk]:
 
 @deviates("interrupted-is-other")
 def interrupted_is_other(chunks: list[Chunk]) -> list[Chunk]:
-    """Say `other`."""
+    """Replace the reason by `other`."""
     assert chunks[-1]["finishReason"] == "interrupted"
     return [*chunks[:-1], {**chunks[-1], "finishReason": "other"}]
 
@@ -117,7 +117,7 @@ def _before_the_end(chunks: list[Chunk], new: Chunk) -> list[Chunk]:
 
 
 def comparable(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Merge deltas; forget ids and what differs from run to run."""
+    """Merge deltas; drop ids and values that differ from run to run."""
     merged: list[Chunk] = []
     for chunk in chunks:
         text = _DELTAS.get(chunk["type"])
@@ -143,7 +143,7 @@ def _without_chance(chunk: Chunk) -> Chunk:
 
 
 def rewritten(chunks: list[Chunk], *deviations: Callable[[list[Chunk]], list[Chunk]]) -> Any:
-    """Return what the AI SDK sent, with each deviation applied; none may change nothing."""
+    """Return the AI SDK's chunks with each deviation applied; each must change something."""
     for deviation in deviations:
         before, chunks = chunks, deviation(chunks)
         assert chunks != before, f"{deviation.__name__} is no deviation here"

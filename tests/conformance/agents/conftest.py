@@ -35,7 +35,7 @@ AGENTS: Final = ("story", "weather", "route", "backend")
 
 
 class Backends:
-    """What runs outside of the gateways, and what the gateways are told of it."""
+    """The processes outside of the gateways, and the gateways' settings for them."""
 
     def __init__(self, folder: Path, simulator: Simulator, stack: ExitStack) -> None:
         modules = write_recipes(folder / "recipes")

@@ -1,4 +1,4 @@
-"""What a stock client shows whole of a backend's stream, every client shows of ours."""
+"""Streams of a backend that a stock client shows completely: every client shows ours so."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ STREAMS: Final[dict[str, list[Json]]] = {
         text("delta", "a", "y"), text("end", "a"), FINISH,
     ],
 }  # fmt: skip
-"""What ai 7 at least shows whole."""
+"""Streams that at least ai 7 shows completely."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def reader() -> Iterator[MessageReader]:
 
 
 def ours(stream: Sequence[Json]) -> list[AnyChunk]:
-    """Return the run that a backend's answer comes to, as the producer writes it."""
+    """Return the run of a backend's answer, as the producer writes it."""
     answer = BackendAnswer("m", None, max_bytes=1 << 20)
     frames = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in stream)
     taken = answer.receive_data(frames + b"data: [DONE]\n\n")
@@ -150,7 +150,7 @@ def test_result_before_the_whole_input_is_not_lost(
 
 
 def test_input_that_goes_on_in_a_later_step_is_shown_there(reader: MessageReader) -> None:
-    """Where clients look for its call."""
+    """Clients look for its call in that step."""
     run = ours([*BEGUN, END, STEP, MORE, WHOLE, OUTPUT, END, FINISH])
     for version in ("ai5", "ai6", "ai7"):
         message, errors = reader.read(version, run)

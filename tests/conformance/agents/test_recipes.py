@@ -32,7 +32,7 @@ def test_recipe_is_short(name: str) -> None:
 
 
 async def test_graph_streams_into_the_run(with_agents: Deployment) -> None:
-    """What its nodes write is the answer, and the status that comes before it."""
+    """Its nodes write the answer, and the status before it."""
     session = with_agents.session()
     seen = await session.send("How is it?", extra={"agent": "graph", "city": "Rome"})
     assert seen.text == "Rome is sunny."

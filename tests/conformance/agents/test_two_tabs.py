@@ -79,7 +79,7 @@ async def test_second_turn_knows_the_first(
 async def test_stop_from_the_other_tab_ends_both_and_the_providers_work(
     agent: str, node: NodeHost, with_agents: Deployment
 ) -> None:
-    """What was said is kept, both are ready, and nobody goes on to generate."""
+    """The text so far is kept, both are ready, and the provider stops generating."""
     session = with_agents.session()
     elsewhere = session.through(with_agents.gateways[1].at)
     mark = secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""Where sends of unchanged clients go, and the recipe that sends the last message alone."""
+"""The place of an unchanged client's send, and the recipe that sends only the last message."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ EVERYTHING = "[[tokens=60 rate=100 first=0 reasoning=20]] with some thought"
 async def test_chat_ends_with_the_servers_message_after_a_send(
     ai: int, node: NodeHost, deployment: Deployment
 ) -> None:
-    """What the chat assembled from the stream equals what the server keeps."""
+    """The message that the chat assembled from the stream equals the server's."""
     session = deployment.session()
     chat = await node.chat(session.at.url + API, session.id, ai=ai)
 

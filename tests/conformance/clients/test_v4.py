@@ -146,7 +146,7 @@ async def test_v4_chat_takes_up_a_stopped_conversation(
 
 
 async def test_v4_message_is_what_other_clients_see(node: NodeHost, deployment: Deployment) -> None:
-    """What ai 4 sent is a message like any other, and an ai 7 chat goes on with it."""
+    """A message of ai 4 is like any other, and an ai 7 chat continues after it."""
     session = deployment.session()
     chat = await open_chat(node, session)
     await chat.send("first [[tokens=5]]")

@@ -69,7 +69,7 @@ def comparable(came: Any) -> Any:
 
 
 async def in_python(base: str, api: str, case: Case, body: dict[str, Any]) -> Any:
-    """What the Python SDK makes of the call."""
+    """The Python SDK's result of the call."""
     kind = anthropic.AsyncAnthropic if api == "messages" else openai.AsyncOpenAI
     path = "anthropic" if api == "messages" else "openai/v1"
     came: dict[str, Any] = {"events": []}
@@ -103,20 +103,20 @@ async def in_python(base: str, api: str, case: Case, body: dict[str, Any]) -> An
 
 
 class InNode:
-    """What the Node SDKs make of calls, in one process."""
+    """The Node SDKs' results of calls, in one process."""
 
     def __init__(self, program: NodeProgram) -> None:
         self._program = program
 
     async def __call__(self, base: str, api: str, case: Case, body: dict[str, Any]) -> Any:
-        """What the SDK makes of the call."""
+        """The SDK's result of the call."""
         wanted = {"api": api, "base": base, "key": case.key, "body": body}
         return self._program.ask({**wanted, "leaveAfter": case.leave_after})
 
 
 @pytest.fixture(params=["python", "node"])
 def sdk(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """What makes a call with one of the SDKs."""
+    """A function that makes a call with one of the SDKs."""
     if request.param == "python":
         yield in_python
         return
