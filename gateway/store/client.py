@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from midstream.errors import StoreError
-    from midstream.store.scripts import Command
+    from midstream.store.script import Command
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class RedisClient:
     """Commands to one Redis. `healthy_since` is as in SessionStore."""
 
     def __init__(self, url: str, settings: StoreSettings) -> None:
-        self.scripts: Final = Scripts(sharded=settings.sharded)
+        self.scripts = Scripts(sharded=settings.sharded)
         self.healthy_since: float | None = None
         self._timeout_s = settings.command_timeout_s
         self._complain_at = 0.0

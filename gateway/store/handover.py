@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
-    from midstream.store.scripts import Command
+    from midstream.store.script import Command
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,11 @@ class RunHandover(SessionReader):
         session_id, run_id = run
         return self._scripts.take_over.call(
             self._keys.session(session_id),
-            *(run_id, lease_ms, self._ttl_s, int(force)),
-            b"" if ended is None else ended.mark,
+            run=run_id,
+            lease_ms=lease_ms,
+            ttl_s=self._ttl_s,
+            force=int(force),
+            ended_mark=b"" if ended is None else ended.mark,
         )
 
     def _see(self, run: tuple[SessionId, RunId], reply: Reply, sent_at: float) -> None:
@@ -150,9 +153,9 @@ class RunHandover(SessionReader):
 
     async def remember(self, key: RunKey, point: bytes) -> bool:
         """See SessionStore."""
-        meta = self._keys.session(key.session_id)[:1]
+        names = self._keys.session(key.session_id)
         kept = await self._client.run(
-            self._scripts.remember.call(meta, key.run_id, key.fence, point)
+            self._scripts.remember.call(names, run=key.run_id, fence=key.fence, point=point)
         )
         if kept == NEWER:
             raise upgrade_needed(key.session_id)
@@ -160,14 +163,18 @@ class RunHandover(SessionReader):
 
     async def recall(self, key: RunKey) -> Recalled | None:
         """See SessionStore."""
-        meta = self._keys.session(key.session_id)[:1]
-        reply = await self._client.run(self._scripts.recall.call(meta, key.run_id, key.fence))
+        names = self._keys.session(key.session_id)
+        reply = await self._client.run(
+            self._scripts.recall.call(names, run=key.run_id, fence=key.fence)
+        )
         return None if reply is None else Recalled(facts=reply[0], point=reply[1])
 
     async def release(self, key: RunKey) -> bool:
         """See SessionStore."""
-        meta = self._keys.session(key.session_id)[:1]
-        released = await self._client.run(self._scripts.release.call(meta, key.run_id, key.fence))
+        names = self._keys.session(key.session_id)
+        released = await self._client.run(
+            self._scripts.release.call(names, run=key.run_id, fence=key.fence)
+        )
         if released == NEWER:
             raise upgrade_needed(key.session_id)
         if released:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from midstream.ids import TenantId, UserId
     from midstream.store.client import RedisClient
-    from midstream.store.keys import Keys
-    from midstream.store.scripts import Command
+    from midstream.store.keys import HintName, Keys
+    from midstream.store.script import Command
 
 LATE_HINT_MS: Final = 1_000
 """No hint is noted further ahead of its lease's end than this."""
@@ -45,7 +45,7 @@ class Hints:
 
     def forget_lease(self, runs: Iterable[tuple[SessionId, RunId]]) -> Command:
         """Remove leases' hints."""
-        return ("ZREM", self._keys.leases, *(f"{session}|{run}" for session, run in runs))
+        return ("ZREM", *self._keys.leases, *(f"{session}|{run}" for session, run in runs))
 
     def activity(self, user: UserId, tenant: TenantId, session_id: SessionId) -> Command:
         """Note that a user's session was active now."""
@@ -59,11 +59,11 @@ class Hints:
         self, user: UserId, tenant: TenantId, session_ids: Iterable[SessionId]
     ) -> Command:
         """Remove sessions from a user's list."""
-        return ("ZREM", self._keys.user(user, tenant), *session_ids)
+        return ("ZREM", *self._keys.user(user, tenant), *session_ids)
 
     def forget_trim(self, session_ids: Iterable[SessionId]) -> Command:
         """Remove trims' hints."""
-        return ("ZREM", self._keys.trim, *session_ids)
+        return ("ZREM", *self._keys.trim, *session_ids)
 
     async def due_leases(
         self, limit: int, longest_ms: int | None
@@ -80,7 +80,7 @@ class Hints:
             ahead_ms, early_ms = longest_ms + LATE_HINT_MS, int(longest_ms * WATCHED)
         script = self._client.scripts.due
         now_ms, due = await self._client.run(
-            script.call((self._keys.leases,), limit, ahead_ms, early_ms)
+            script.call(self._keys.leases, limit=limit, ahead_ms=ahead_ms, early_ms=early_ms)
         )
         pairs = (member.decode().partition("|") for member in due)
         return now_ms, [(SessionId(session), RunId(run)) for session, _, run in pairs]
@@ -88,7 +88,9 @@ class Hints:
     async def due_trims(self, limit: int) -> list[SessionId]:
         """Return sessions whose reconnect window has passed."""
         script = self._client.scripts.due
-        _, due = await self._client.run(script.call((self._keys.trim,), limit, "", 0))
+        _, due = await self._client.run(
+            script.call(self._keys.trim, limit=limit, ahead_ms="", early_ms=0)
+        )
         return [SessionId(member.decode()) for member in due]
 
     async def sessions(
@@ -97,7 +99,7 @@ class Hints:
         """Return a page of a user's sessions with their last activity, newest first."""
         newest = "+inf" if before_ms is None else f"({before_ms}"
         pairs = await self._client.run(
-            ("ZREVRANGEBYSCORE", self._keys.user(user, tenant), newest, "-inf", "WITHSCORES",
+            ("ZREVRANGEBYSCORE", *self._keys.user(user, tenant), newest, "-inf", "WITHSCORES",
              "LIMIT", start, limit)
         )  # fmt: skip
         return [
@@ -105,5 +107,6 @@ class Hints:
             for member, score in zip(pairs[::2], pairs[1::2], strict=True)
         ]
 
-    def _note(self, key: bytes, delay_ms: int, members: Iterable[str]) -> Command:
-        return self._client.scripts.hint.call((key,), delay_ms, self._ttl_s, *members)
+    def _note(self, name: HintName, delay_ms: int, members: Iterable[str]) -> Command:
+        script = self._client.scripts.hint
+        return script.call(name, *members, delay_ms=delay_ms, ttl_s=self._ttl_s)

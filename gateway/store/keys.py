@@ -39,16 +39,63 @@ CACHED_SESSIONS: Final = 4_096
 """Names kept at hand, about 1 KB a session: more than one process has active runs."""
 
 
-class SessionKeys(NamedTuple):
-    """A session's names, in the order in which every script takes its KEYS."""
+class SessionNames(NamedTuple):
+    """A session's keys, and its channel."""
 
     meta: bytes
     log: bytes
-    feed: bytes
     runs: bytes
     messages: bytes
     requests: bytes
     stops: bytes
+    feed: bytes
+
+
+class PresenceNames(NamedTuple):
+    """Who has a session open, and its channel."""
+
+    here: bytes
+    feed: bytes
+
+
+class HintName(NamedTuple):
+    """One of the hints."""
+
+    hint: bytes
+
+
+class ScopeNames(NamedTuple):
+    """What callers of one scope have taken (`limits.py`)."""
+
+    sends: bytes
+    seen: bytes
+    runs: bytes
+    streams: bytes
+    held_bytes: bytes
+    stored: bytes
+    sizes: bytes
+    held_tokens: bytes
+    used: bytes
+
+
+class StoredNames(NamedTuple):
+    """The entries that are stored in a scope, and their bytes (`stored_bytes.py`)."""
+
+    stored: bytes
+    sizes: bytes
+
+
+class SpentNames(NamedTuple):
+    """The tokens that were used in a scope, and the runs that were counted."""
+
+    used: bytes
+    counted: bytes
+
+
+class HeldName(NamedTuple):
+    """One kind of what callers hold."""
+
+    held: bytes
 
 
 class Keys:
@@ -56,45 +103,65 @@ class Keys:
 
     def __init__(self, prefix: str = "ms") -> None:
         self._prefix = prefix
-        self.leases: Final = f"{prefix}:leases".encode()
-        self.trim: Final = f"{prefix}:trim".encode()
-        self.probe: Final = f"{prefix}:probe".encode()
+        self.leases: Final = HintName(f"{prefix}:leases".encode())
+        self.trim: Final = HintName(f"{prefix}:trim".encode())
+        self.probe: Final = HintName(f"{prefix}:probe".encode())
         self.any_here: Final = f"{prefix}:{{*}}:here".encode()
         self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)
 
-    def _session(self, session_id: SessionId) -> SessionKeys:
-        tagged = f"{self._prefix}:{{{session_id}}}:"
-        return SessionKeys(
-            *(
-                (tagged + name).encode()
-                for name in ("meta", "log", "feed", "runs", "msg", "req", "stop")
-            )
+    def _session(self, session_id: SessionId) -> SessionNames:
+        return SessionNames(
+            meta=self._tagged(session_id, "meta"),
+            log=self._tagged(session_id, "log"),
+            runs=self._tagged(session_id, "runs"),
+            messages=self._tagged(session_id, "msg"),
+            requests=self._tagged(session_id, "req"),
+            stops=self._tagged(session_id, "stop"),
+            feed=self._tagged(session_id, "feed"),
         )
 
-    def here(self, session_id: SessionId) -> tuple[bytes, bytes]:
-        """Name a session's channel and the hash of who has it open."""
-        return self.session(session_id).feed, f"{self._prefix}:{{{session_id}}}:here".encode()
+    def presence(self, session_id: SessionId) -> PresenceNames:
+        """Name the hash of who has a session open, and its channel."""
+        return PresenceNames(
+            here=self._tagged(session_id, "here"), feed=self.session(session_id).feed
+        )
 
     def own(self, session_id: SessionId) -> bytes:
         """Name the hash of those who read the response of their own send."""
-        return f"{self._prefix}:{{{session_id}}}:own".encode()
+        return self._tagged(session_id, "own")
 
     def paid(self, session_id: SessionId) -> bytes:
         """Name whose limits a session's bytes are counted in."""
-        return f"{self._prefix}:{{{session_id}}}:paid".encode()
+        return self._tagged(session_id, "paid")
+
+    def scope(self, scope: str) -> ScopeNames:
+        """Name all that a scope has taken."""
+        names = (field.removeprefix("held_") for field in ScopeNames._fields)
+        return ScopeNames(*(self.limit(scope, name) for name in names))
 
     def limit(self, scope: str, name: str) -> bytes:
         """Name what a scope has taken of a limit."""
         return f"{self._prefix}:limit:{{{scope}}}:{name}".encode()
 
-    def gateways(self) -> bytes:
-        """Name the processes that count in the limits."""
-        return f"{self._prefix}:limit:gateways".encode()
+    def stored(self, scope: str) -> StoredNames:
+        """Name the bytes that are stored in a scope."""
+        return StoredNames(stored=self.limit(scope, "stored"), sizes=self.limit(scope, "sizes"))
 
-    def user(self, user: UserId, tenant: TenantId) -> bytes:
+    def spent(self, scope: str) -> SpentNames:
+        """Name the tokens that were used in a scope."""
+        return SpentNames(used=self.limit(scope, "used"), counted=self.limit(scope, "counted"))
+
+    def gateways(self) -> HeldName:
+        """Name the processes that count in the limits."""
+        return HeldName(f"{self._prefix}:limit:gateways".encode())
+
+    def user(self, user: UserId, tenant: TenantId) -> HintName:
         """Name the hint that lists a user's sessions. No id from a token has a slash."""
         name = f"{tenant}/{user}" if tenant else user
-        return f"{self._prefix}:user:{{{name}}}".encode()
+        return HintName(f"{self._prefix}:user:{{{name}}}".encode())
+
+    def _tagged(self, session_id: SessionId, name: str) -> bytes:
+        return f"{self._prefix}:{{{session_id}}}:{name}".encode()
 
     def session_of(self, name: bytes) -> str:
         """Return the session of one of its names."""

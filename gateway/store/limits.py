@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
+from midstream.store.keys import HeldName
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from midstream.store.client import RedisClient, Reply
     from midstream.store.keys import Keys
-    from midstream.store.scripts import Command
+    from midstream.store.script import Command
     from midstream.store.stored_bytes import StoredBytes
 
 Held = Literal["runs", "streams", "bytes", "tokens"]
 """What is held for as long as it lasts. A token of the last two is `RUN AMOUNT`."""
-
-NAMES: Final = ("sends", "seen", "runs", "streams", "bytes", "stored", "sizes", "tokens", "used")
-"""Of a scope's keys, as limit_take.lua takes them."""
 
 REMEMBER_SEND_MS: Final = 600_000
 """How long a send is known again: longer than clients repeat one."""
@@ -107,10 +106,20 @@ class LimitCounts:
             await self._client.run_all(
                 [
                     scripts.limit_take.call(
-                        self._keys(take.scope),
-                        *(take.send, take.stream, take.run, take.between_us, take.burst_us),
-                        *(take.open_runs, take.open_streams, lease_ms, REMEMBER_SEND_MS),
-                        *(take.size, take.stored_bytes, take.tokens, take.tokens_per_day),
+                        self._names.scope(take.scope),
+                        send=take.send,
+                        stream=take.stream,
+                        run=take.run,
+                        between_us=take.between_us,
+                        burst_us=take.burst_us,
+                        most_runs=take.open_runs,
+                        most_streams=take.open_streams,
+                        lease_ms=lease_ms,
+                        remember_ms=REMEMBER_SEND_MS,
+                        size=take.size,
+                        most_bytes=take.stored_bytes,
+                        budget=take.tokens,
+                        most_tokens=take.tokens_per_day,
                     )
                     for wanted in requests
                     for take in wanted
@@ -120,8 +129,13 @@ class LimitCounts:
         answers = [[_taken(next(replies)) for _ in wanted] for wanted in requests]
         undo = [
             scripts.limit_undo.call(
-                self._keys(take.scope),
-                *(take.send, take.stream, take.run, take.between_us, take.size, take.tokens),
+                self._names.scope(take.scope),
+                send=take.send,
+                stream=take.stream,
+                run=take.run,
+                between_us=take.between_us,
+                size=take.size,
+                budget=take.tokens,
             )
             for wanted, taken in zip(requests, answers, strict=True)
             if any(each.reached for each in taken)
@@ -141,13 +155,16 @@ class LimitCounts:
             StoreError.
         """
         call = self._client.scripts.limit_hold.call
-        gateways = (self._names.gateways(),)
         commands: list[Command] = [
-            call((self._names.limit(scope, kind),), lease_ms, *tokens[start : start + BATCH])
+            call(
+                HeldName(self._names.limit(scope, kind)),
+                *tokens[start : start + BATCH],
+                lease_ms=lease_ms,
+            )
             for scope, kind, tokens in held
             for start in range(0, len(tokens), BATCH)
         ]
-        commands.append(call(gateways, lease_ms, process))
+        commands.append(call(self._names.gateways(), process, lease_ms=lease_ms))
         count = 0
         for start in range(0, len(commands), BATCH):
             replies = await self._client.run_all(commands[start : start + BATCH])
@@ -172,20 +189,19 @@ class LimitCounts:
         Raises:
             StoreError: what was counted is unknown; say it again.
         """
-        limit, call = self._names.limit, self._client.scripts.limit_spend.call
+        call = self._client.scripts.limit_spend.call
         for start in range(0, len(spent), BATCH):
             await self._client.run_all(
                 [
                     call(
-                        (limit(each.scope, "used"), limit(each.scope, "counted")),
-                        *(each.run, each.tokens, REMEMBER_RUN_MS),
+                        self._names.spent(each.scope),
+                        run=each.run,
+                        tokens=each.tokens,
+                        remember_ms=REMEMBER_RUN_MS,
                     )
                     for each in spent[start : start + BATCH]
                 ]
             )
-
-    def _keys(self, scope: str) -> tuple[bytes, ...]:
-        return tuple(self._names.limit(scope, name) for name in NAMES)
 
 
 def _taken(reply: Reply) -> Taken:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
     from midstream.store.records import LogEntry
-    from midstream.store.scripts import Command
+    from midstream.store.script import Command
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class SessionReader:
         """See SessionStore."""
         keys = self._keys.session(session_id)
         reply = await self._client.run(
-            self._scripts.read.call(keys, after.epoch, after.offset, count)
+            self._scripts.read.call(keys, epoch=after.epoch, offset=after.offset, count=count)
         )
         if reply == LOST:
             report_lost(session_id)
@@ -93,7 +93,7 @@ class SessionReader:
     ) -> SessionState | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
-        reply = await self._client.run(self._scripts.load.call(keys, leaf or ""))
+        reply = await self._client.run(self._scripts.load.call(keys, leaf=leaf or ""))
         if reply == LOST:
             report_lost(session_id)
             return None
@@ -125,7 +125,7 @@ class SessionReader:
     ) -> tuple[RunInfo, int, str] | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
-        reply = await self._client.run(self._scripts.load_run.call(keys, run_id))
+        reply = await self._client.run(self._scripts.load_run.call(keys, run=run_id))
         if reply == LOST:
             report_lost(session_id)
             return None

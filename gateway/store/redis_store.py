@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from msgspec import Raw
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId
     from midstream.store.records import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
-    from midstream.store.scripts import Command
+    from midstream.store.script import Command
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class RedisStore(RunHandover):
     async def probe(self) -> None:
         """See SessionStore."""
         await self._client.run(
-            self._scripts.hint.call((self._keys.probe,), 0, PROBE_TTL_S, "ready")
+            self._scripts.hint.call(self._keys.probe, "ready", delay_ms=0, ttl_s=PROBE_TTL_S)
         )
 
     async def describe(self) -> ServerFacts:
@@ -127,26 +127,24 @@ class RedisStore(RunHandover):
     async def open_run(self, request: OpenRun) -> Opened:
         """See SessionStore."""
         session_id, run = request.session_id, request.run
-        keys = self._keys.session(session_id)
-        message = request.user_message or request.replaced_message
         opening = self._scripts.open.call(
-            keys,
-            request.expected_owner,
-            request.new_epoch,
-            request.title,
-            self._ttl_s,
-            request.lease_ms,
-            run.id,
-            encode_info(run),
-            run.user_message_id,
-            run.message_id,
-            request.request_key or "",
-            request.content_hash,
-            *_message_arguments(message),
-            int(request.user_message is not None),
-            request.expected_offset or "",
-            request.facts,
-            request.expected_tenant,
+            self._keys.session(session_id),
+            expected_owner=request.expected_owner,
+            expected_tenant=request.expected_tenant,
+            expected_offset=request.expected_offset or "",
+            new_epoch=request.new_epoch,
+            title=request.title,
+            ttl_s=self._ttl_s,
+            lease_ms=request.lease_ms,
+            run=run.id,
+            info=encode_info(run),
+            answers=run.user_message_id,
+            writes=run.message_id,
+            request_key=request.request_key or "",
+            content_hash=request.content_hash,
+            facts=request.facts,
+            is_user_message=int(request.user_message is not None),
+            **_message_arguments(request.user_message or request.replaced_message),
         )
         hints = [
             self._hints.lease([(session_id, run.id)], request.lease_ms),
@@ -171,13 +169,13 @@ class RedisStore(RunHandover):
         replies = await self._client.run_all(
             [
                 script.call(
-                    session(batch.key.session_id)[:4],
-                    batch.key.run_id,
-                    batch.key.fence,
-                    batch.chunks.first,
-                    batch.chunks.count,
-                    batch.chunks.level,
-                    batch.chunks.payload,
+                    session(batch.key.session_id),
+                    run=batch.key.run_id,
+                    fence=batch.key.fence,
+                    first=batch.chunks.first,
+                    count=batch.chunks.count,
+                    level=batch.chunks.level,
+                    payload=batch.chunks.payload,
                 )
                 for batch in batches
             ]
@@ -191,10 +189,10 @@ class RedisStore(RunHandover):
         renewals = [
             self._scripts.renew.call(
                 self._keys.session(key.session_id),
-                key.run_id,
-                key.fence,
-                lease_ms,
-                self._ttl_s,
+                run=key.run_id,
+                fence=key.fence,
+                lease_ms=lease_ms,
+                ttl_s=self._ttl_s,
             )
             for key in keys
         ]
@@ -231,13 +229,13 @@ class RedisStore(RunHandover):
         status, run = await self._client.run(
             self._scripts.request_stop.call(
                 self._keys.session(session_id),
-                run_id or "",
-                message_id or "",
-                encode_by(by),
-                tombstone_ms,
-                self._ttl_s,
-                request_key or "",
-                reach,
+                run=run_id or "",
+                message=message_id or "",
+                by=encode_by(by),
+                tombstone_ms=tombstone_ms,
+                ttl_s=self._ttl_s,
+                request_key=request_key or "",
+                reach=reach,
             )
         )
         if status == NEWER:
@@ -248,20 +246,20 @@ class RedisStore(RunHandover):
 
     async def close_run(self, request: CloseRun) -> Appended:
         """See SessionStore."""
-        key, chunks, message = request.key, request.chunks, request.message
+        key, chunks = request.key, request.chunks
         reply = await self._client.run(
             self._scripts.close.call(
                 self._keys.session(key.session_id),
-                key.run_id,
-                key.fence,
-                chunks.first,
-                chunks.count,
-                chunks.level,
-                chunks.payload,
-                request.outcome,
-                request.trim_before_ms,
-                self._ttl_s,
-                *_message_arguments(message),
+                run=key.run_id,
+                fence=key.fence,
+                first=chunks.first,
+                count=chunks.count,
+                level=chunks.level,
+                payload=chunks.payload,
+                outcome=request.outcome,
+                trim_before_ms=request.trim_before_ms,
+                ttl_s=self._ttl_s,
+                **_message_arguments(request.message),
             )
         )
         appended = _appended(reply[:4])
@@ -286,7 +284,12 @@ class RedisStore(RunHandover):
         """See SessionStore."""
         await self._client.run(
             self._scripts.presence.call(
-                self._keys.here(session_id), process, lifetime_ms, user, tabs, ""
+                self._keys.presence(session_id),
+                process=process,
+                lifetime_ms=lifetime_ms,
+                user=user,
+                tabs=tabs,
+                dead="",
             )
         )
 
@@ -297,10 +300,15 @@ class RedisStore(RunHandover):
 
     async def presence(self, session_id: SessionId, *, lifetime_ms: int) -> Raw:
         """See SessionStore."""
-        here = self._keys.here(session_id)
-        return Raw(
-            await self._client.run(self._scripts.presence.call(here, "", lifetime_ms, "", 0, ""))
+        look = self._scripts.presence.call(
+            self._keys.presence(session_id),
+            process="",
+            lifetime_ms=lifetime_ms,
+            user="",
+            tabs=0,
+            dead="",
         )
+        return Raw(await self._client.run(look))
 
     # -- own sends ----------------------------------------------------------------------
 
@@ -328,7 +336,9 @@ class RedisStore(RunHandover):
         """See SessionStore."""
         keys = self._keys.session(session_id)
         status, run = await self._client.run(
-            self._scripts.delete.call(keys, epoch, message_id or "", self._ttl_s)
+            self._scripts.delete.call(
+                keys, epoch=epoch, message=message_id or "", ttl_s=self._ttl_s
+            )
         )
         if status == NEWER:
             raise upgrade_needed(session_id)
@@ -339,7 +349,7 @@ class RedisStore(RunHandover):
     async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
         """See SessionStore."""
         reply = await self._client.run(
-            self._scripts.erase.call(self._keys.session(session_id), reach)
+            self._scripts.erase.call(self._keys.session(session_id), reach=reach)
         )
         if reply is None:
             return None
@@ -362,7 +372,7 @@ class RedisStore(RunHandover):
             return 0
         trim = self._scripts.trim
         commands = [
-            trim.call(self._keys.session(id_)[:2], self._reconnect_window_ms) for id_ in due
+            trim.call(self._keys.session(id_), window_ms=self._reconnect_window_ms) for id_ in due
         ]
         replies = await self._client.run_all(commands)
         # A newer gateway trims what it alone may write; those must not hold up the others here.
@@ -395,10 +405,22 @@ def _owner(owner: bytes, tenant: bytes) -> tuple[UserId, TenantId]:
     return UserId(owner.decode()), TenantId(tenant.decode())
 
 
-def _message_arguments(message: NewMessage | None) -> tuple[str | bytes, str, str, bytes]:
+class _MessageArguments(TypedDict):
+    message: MessageId | str
+    message_parent: MessageId | str
+    message_hash: str
+    message_json: bytes
+
+
+def _message_arguments(message: NewMessage | None) -> _MessageArguments:
     if message is None:
-        return "", "", "", b""
-    return message.id, message.parent_id or "", message.content_hash, bytes(message.message)
+        return {"message": "", "message_parent": "", "message_hash": "", "message_json": b""}
+    return {
+        "message": message.id,
+        "message_parent": message.parent_id or "",
+        "message_hash": message.content_hash,
+        "message_json": bytes(message.message),
+    }
 
 
 def _appended(reply: Reply) -> Appended:

@@ -1,117 +1,305 @@
-"""The Lua scripts, as commands.
+"""The Lua scripts, by what they are given. What each does and answers stands in its file.
 
-Scripts are called by their hash; `client.py` loads one that the server does not know.
+Values are bytes, text, or integers (decimal text in Lua); what is absent is the empty string.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from importlib.resources import files
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from midstream.store.format import WRITE_FORMAT
+from midstream.store.keys import (
+    HeldName,
+    HintName,
+    PresenceNames,
+    ScopeNames,
+    SessionNames,
+    SpentNames,
+    StoredNames,
+)
+from midstream.store.script import Description, Script, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Argument: TypeAlias = str | bytes | int
-Command: TypeAlias = tuple[Argument, ...]
+    from midstream.ids import MessageId, Reach, RunId, TenantId, UserId
+    from midstream.store.records import RunOutcome
+    from midstream.store.script import Command
 
-# Each script, and what is prepended to it: first WRITE_FORMAT, which whatever writes compares, and
-# COMMANDS, which rights.lua asks for.
-PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "append": (),
-    "close": ("rights", "format", "common", "whole", "messages"),
-    "delete": ("rights", "format", "common", "whole", "lease"),
-    "due": ("common",),
-    "erase": ("rights", "format", "common", "whole"),
-    "hint": ("rights", "common"),
-    "limit_hold": ("rights", "common"),
-    "limit_spend": ("rights", "common", "limit_budgets"),
-    "limit_store": ("rights", "common", "limit_budgets"),
-    "limit_take": ("rights", "limit_budgets", "limit_places"),
-    "limit_undo": ("rights",),
-    "load": ("common", "whole", "lease"),
-    "load_run": ("whole",),
-    "open": ("rights", "format", "common", "whole", "lease", "messages"),
-    "presence": ("rights", "common"),
-    "read": ("common", "whole", "lease"),
-    "recall": (),
-    "release": ("format", "common"),
-    "remember": ("format",),
-    "renew": ("format", "common", "whole", "lease"),
-    "request_stop": ("rights", "format", "common", "whole", "lease"),
-    "take_over": ("rights", "format", "common", "whole", "lease"),
-    "trim": ("format", "common"),
-}
+_Names = TypeVar("_Names", bound=tuple[bytes, ...])
+_Arguments = ParamSpec("_Arguments")
+
+_ALL = ("meta", "log", "runs", "messages", "requests", "stops")
+_META = ("meta",)
+_FEED = ("feed",)
+
+# -- a run's life -----------------------------------------------------------------------------
 
 
-def _source(name: str) -> str:
-    parts = [(LUA / f"{part}.lua").read_text("utf-8") for part in (*PARTS[name], name)]
-    given = [f"local WRITE_FORMAT = {WRITE_FORMAT}"]
-    if "rights" in PARTS[name]:
-        called = sorted(set(CALLS.findall("\n".join(parts))))
-        pairs = (f"{{'{command}', KEYS[{key or 1}]}}" for command, key in called)
-        given.append(f"local COMMANDS = {{{', '.join(pairs)}}}")
-    return "\n".join((*given, *parts))
+@script(
+    SessionNames,
+    "rights",
+    "format",
+    "common",
+    "whole",
+    "lease",
+    "messages",
+    keys=_ALL,
+    channels=_FEED,
+)
+def open(
+    *,
+    expected_owner: UserId,
+    expected_tenant: TenantId,
+    expected_offset: str,
+    new_epoch: str,
+    title: str,
+    ttl_s: int,
+    lease_ms: int,
+    run: RunId,
+    info: bytes,
+    answers: MessageId,
+    writes: MessageId,
+    request_key: str,
+    content_hash: str,
+    facts: bytes,
+    is_user_message: int,
+    message: MessageId | str,
+    message_parent: MessageId | str,
+    message_hash: str,
+    message_json: bytes,
+) -> None:
+    """Accept a message, and open a run.
+
+    `expected_offset`: '' for any. `message`: '' for none to put; `is_user_message`: 1 or 0.
+    """
 
 
-LUA: Final = files("midstream.store") / "lua"
-CALLS: Final = re.compile(r"redis\.p?call\('(\w+)'(?:, KEYS\[(\d)\])?")
-"""What a script calls, and for which of its keys, if that is said."""
-
-# Read on import: reading a file would stall an event loop.
-_SOURCES: Final = {name: _source(name) for name in PARTS}
+@script(SessionNames, keys=("meta", "log", "runs"), channels=_FEED)
+def append(*, run: RunId, fence: int, first: int, count: int, level: int, payload: bytes) -> None:
+    """Append one batch of a run's chunks. `count`: at least 1."""
 
 
-class Script:
-    """One script. `sharded`: publish by SPUBLISH, for a cluster."""
+@script(SessionNames, "rights", "format", "common", "whole", "messages", keys=_ALL, channels=_FEED)
+def close(
+    *,
+    run: RunId,
+    fence: int,
+    first: int,
+    count: int,
+    level: int,
+    payload: bytes,
+    outcome: RunOutcome,
+    trim_before_ms: int,
+    ttl_s: int,
+    message: MessageId | str,
+    message_parent: MessageId | str,
+    message_hash: str,
+    message_json: bytes,
+) -> None:
+    """Write a run's terminal. `message`: '' for none to put."""
 
-    def __init__(self, name: str, *, sharded: bool) -> None:
-        source = _SOURCES[name]
-        if sharded:
-            source = source.replace("'PUBLISH'", "'SPUBLISH'")
-        self.name: Final = name
-        self.source: Final = source
-        # Redis names scripts by their SHA-1; nothing is protected by it.
-        self.sha: Final = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    def call(self, keys: tuple[bytes, ...], *args: Argument) -> Command:
-        """Return the command that runs it."""
-        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+@script(SessionNames, "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+def renew(*, run: RunId, fence: int, lease_ms: int, ttl_s: int) -> None:
+    """Extend a run's lease, and the session's time to live."""
+
+
+@script(SessionNames, "rights", "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+def request_stop(
+    *,
+    run: RunId | str,
+    message: MessageId | str,
+    by: bytes,
+    tombstone_ms: int,
+    ttl_s: int,
+    request_key: str,
+    reach: Reach,
+) -> None:
+    """Record a stop. `by`: a JSON string. `reach`: of who asks."""
+
+
+# -- from one producer to the next -------------------------------------------------------------
+
+
+@script(SessionNames, "rights", "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+def take_over(
+    *,
+    run: RunId,
+    lease_ms: int,
+    ttl_s: int,
+    force: int,
+    ended_mark: bytes,
+) -> None:
+    """Raise the fence of a run, or look at its lease.
+
+    `force`: 1 or 0. `ended_mark`: of the lease that has ended; '' for none.
+    """
+
+
+@script(SessionNames, keys=_META)
+def recall(*, run: RunId, fence: int) -> None:
+    """Read what is kept for going on with a run."""
+
+
+@script(SessionNames, "format", "common", keys=_META)
+def release(*, run: RunId, fence: int) -> None:
+    """End a lease before its time."""
+
+
+@script(SessionNames, "format", keys=_META)
+def remember(*, run: RunId, fence: int, point: bytes) -> None:
+    """Keep where a run stands."""
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+@script(SessionNames, "common", "whole", "lease", keys=_ALL, channels=_FEED)
+def read(*, epoch: str, offset: str, count: int) -> None:
+    """Read the log after a position."""
+
+
+@script(SessionNames, "common", "whole", "lease", keys=_ALL, channels=_FEED)
+def load(*, leaf: MessageId | str) -> None:
+    """Read a session. `leaf`: the last message of the path, '' for the head."""
+
+
+@script(SessionNames, "whole", keys=_ALL, channels=_FEED)
+def load_run(*, run: RunId) -> None:
+    """Read one run."""
+
+
+# -- housekeeping ------------------------------------------------------------------------------
+
+
+@script(SessionNames, "rights", "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+def delete(*, epoch: str, message: MessageId | str, ttl_s: int) -> None:
+    """Delete a message, or all. `message`: '' for all."""
+
+
+@script(SessionNames, "rights", "format", "common", "whole", keys=_ALL, channels=_FEED)
+def erase(*, reach: Reach) -> None:
+    """Delete a session. `reach`: of who asks."""
+
+
+@script(SessionNames, "format", "common", keys=("meta", "log"))
+def trim(*, window_ms: int) -> None:
+    """Trim what is older than the reconnect window."""
+
+
+# -- hints, presence, limits -------------------------------------------------------------------
+
+
+@script(HintName, "rights", "common")
+def hint(*members: str, delay_ms: int, ttl_s: int) -> None:
+    """Note members of a hint."""
+
+
+@script(HintName, "common")
+def due(*, limit: int, ahead_ms: int | str, early_ms: int) -> None:
+    """Read members of a hint whose time has come.
+
+    `ahead_ms`: how far ahead members are noted; '' if that is not known. `early_ms`: how long
+    before its time a member is due.
+    """
+
+
+@script(PresenceNames, "rights", "common", keys=("here",), channels=_FEED)
+def presence(*, process: str, lifetime_ms: int, user: UserId | str, tabs: int, dead: str) -> None:
+    """Say who has a session open, and read it.
+
+    `process`: '' to look only. `dead`: how the names of ended processes begin; '' for none.
+    """
+
+
+@script(ScopeNames, "rights", "limit_stored", "limit_used", "limit_places")
+def limit_take(
+    *,
+    send: str,
+    stream: str,
+    run: str,
+    between_us: int,
+    burst_us: int,
+    most_runs: int,
+    most_streams: int,
+    lease_ms: int,
+    remember_ms: int,
+    size: str,
+    most_bytes: int,
+    budget: str,
+    most_tokens: int,
+) -> None:
+    """Take what a request needs of a scope's limits.
+
+    `send`, `stream`: '' for none. `run`: of the send. `size`, `budget`: tokens of the bytes and of
+    the tokens that it may come to; '' for none. A limit of 0 is none.
+    """
+
+
+@script(ScopeNames, "rights")
+def limit_undo(
+    *, send: str, stream: str, run: str, between_us: int, size: str, budget: str
+) -> None:
+    """Give it back."""
+
+
+@script(SpentNames, "rights", "common", "limit_used")
+def limit_spend(*, run: str, tokens: int, remember_ms: int) -> None:
+    """Count the tokens that a run has used."""
+
+
+@script(StoredNames, "rights", "common", "limit_stored")
+def limit_store(*entries: str | int, longest_ms: int) -> None:
+    """Say how many bytes there are of entries. Of each: its name, bytes, for how many ms."""
+
+
+@script(HeldName, "rights", "common")
+def limit_hold(*tokens: str, lease_ms: int) -> None:
+    """Go on holding places."""
+
+
+DESCRIPTIONS: Final = (
+    *(open, append, close, renew, request_stop, take_over, recall, release, remember),
+    *(read, load, load_run, delete, erase, trim),
+    *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
+)
 
 
 class Scripts:
-    """All scripts: `scripts.open.call(keys, ...)`."""
+    """All scripts, as they are sent: `scripts.open.call(names, ...)`. See `Script`."""
 
-    def __init__(self, *, sharded: bool = False) -> None:
-        made = {name: Script(name, sharded=sharded) for name in PARTS}
-        self.append = made["append"]
-        self.close = made["close"]
-        self.delete = made["delete"]
-        self.due = made["due"]
-        self.erase = made["erase"]
-        self.hint = made["hint"]
-        self.limit_hold = made["limit_hold"]
-        self.limit_spend = made["limit_spend"]
-        self.limit_store = made["limit_store"]
-        self.limit_take = made["limit_take"]
-        self.limit_undo = made["limit_undo"]
-        self.load = made["load"]
-        self.load_run = made["load_run"]
-        self.open = made["open"]
-        self.presence = made["presence"]
-        self.read = made["read"]
-        self.recall = made["recall"]
-        self.release = made["release"]
-        self.remember = made["remember"]
-        self.renew = made["renew"]
-        self.request_stop = made["request_stop"]
-        self.take_over = made["take_over"]
-        self.trim = made["trim"]
-        self._by_sha = {script.sha: script for script in made.values()}
+    def __init__(self, *, sharded: bool = False, write_format: int = WRITE_FORMAT) -> None:
+        def made(described: Description[_Names, _Arguments]) -> Script[_Names, _Arguments]:
+            script = Script(described, sharded=sharded, write_format=write_format)
+            self._sources[script.sha] = script.source
+            return script
+
+        self._sources: dict[str, str] = {}
+        self.open = made(open)
+        self.append = made(append)
+        self.close = made(close)
+        self.renew = made(renew)
+        self.request_stop = made(request_stop)
+        self.take_over = made(take_over)
+        self.recall = made(recall)
+        self.release = made(release)
+        self.remember = made(remember)
+        self.read = made(read)
+        self.load = made(load)
+        self.load_run = made(load_run)
+        self.delete = made(delete)
+        self.erase = made(erase)
+        self.trim = made(trim)
+        self.hint = made(hint)
+        self.due = made(due)
+        self.presence = made(presence)
+        self.limit_take = made(limit_take)
+        self.limit_undo = made(limit_undo)
+        self.limit_spend = made(limit_spend)
+        self.limit_store = made(limit_store)
+        self.limit_hold = made(limit_hold)
 
     def sources(self, commands: Iterable[Command]) -> set[str]:
         """Return the sources of the scripts that these commands call."""
-        return {self._by_sha[str(command[1])].source for command in commands}
+        return {self._sources[str(command[1])] for command in commands}

@@ -20,7 +20,7 @@ from midstream.ids import SessionId
 if TYPE_CHECKING:
     from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
-    from midstream.store.scripts import Command
+    from midstream.store.script import Command
 
 LOG: Final = " log"
 """Suffix of a session's id, which has no blank: the entry of its log."""
@@ -94,14 +94,14 @@ class StoredBytes:
         )
 
     async def _write(self, stored: Stored) -> None:
-        call, limit = self._client.scripts.limit_store.call, self._keys.limit
+        call = self._client.scripts.limit_store.call
         await self._client.run_all(
             [
                 call(
-                    (limit(scope, "stored"), limit(scope, "sizes")),
-                    self._ttl_ms,
+                    self._keys.stored(scope),
                     *(stored.session_id, stored.lasting, self._ttl_ms),
                     *(stored.session_id + LOG, stored.log, self._window_ms),
+                    longest_ms=self._ttl_ms,
                 )
                 for scope in stored.scopes
             ]

@@ -45,8 +45,12 @@ class Withdrawal:
             )
             calls = [
                 self._scripts.presence.call(
-                    self._keys.here(SessionId(self._keys.session_of(name))),
-                    *(processes, self._lifetime_ms, "", 0, processes),
+                    self._keys.presence(SessionId(self._keys.session_of(name))),
+                    process=processes,
+                    lifetime_ms=self._lifetime_ms,
+                    user="",
+                    tabs=0,
+                    dead=processes,
                 )
                 for name in names
             ]

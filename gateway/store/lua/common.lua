@@ -1,8 +1,9 @@
 -- Prepended to every script but append.lua, which is too hot for it (scripts.py).
 --
--- All scripts: KEYS 1 meta  2 log  3 feed (channel)  4 runs  5 msg  6 req  7 stop
--- (a script that needs fewer is given the first ones). Integers are decimal text, absent
--- values are the empty string, and `by` is a JSON string, so that no value has a newline.
+-- Names in capitals are names in Redis (keys.py), others what the script is called with; both are
+-- locals that are put before all else (script.py). A part may use what every script of its has.
+-- Integers are decimal text, absent values are the empty string, and `by` is a JSON string, so
+-- that no value has a newline.
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -16,45 +17,43 @@ end
 
 -- Append one record and publish it. Returns its stream id.
 local function commit(record)
-  local previous = redis.call('HGET', KEYS[1], 'offset')
-  local id = redis.call('XADD', KEYS[2], '*', 'p', previous, 'r', record)
-  redis.call('HSET', KEYS[1], 'offset', id)
-  redis.call('PUBLISH', KEYS[3], previous .. '\n' .. id .. '\n' .. record)
+  local previous = redis.call('HGET', META, 'offset')
+  local id = redis.call('XADD', LOG, '*', 'p', previous, 'r', record)
+  redis.call('HSET', META, 'offset', id)
+  redis.call('PUBLISH', FEED, previous .. '\n' .. id .. '\n' .. record)
   return id
 end
 
 -- Commit the newest run as it is now, and keep it as `fence next opened record` by its id.
 local function commit_run()
-  local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'next', 'opened',
+  local m = redis.call('HMGET', META, 'run', 'fence', 'next', 'opened',
     'state', 'outcome', 'stop', 'started', 'ended', 'info')
   local record = 'r\n' .. table.concat(m, '\n', 5)
   local id = commit(record)
   if m[4] == '' then
     m[4] = id
-    redis.call('HSET', KEYS[1], 'opened', id)
+    redis.call('HSET', META, 'opened', id)
   end
-  redis.call('HSET', KEYS[4], m[1], table.concat({m[2], m[3], m[4], record}, '\n'))
+  redis.call('HSET', RUNS, m[1], table.concat({m[2], m[3], m[4], record}, '\n'))
   return id
 end
 
 local function commit_stop(by)
-  redis.call('HSET', KEYS[1], 'state', 'stopping', 'stop', by)
+  redis.call('HSET', META, 'state', 'stopping', 'stop', by)
   commit_run()
 end
 
 -- Raise the session's format, when a feature of that format is first used in it: gateways that do
 -- not write it are refused from then on. See format.py.
 local function raise_format(format)
-  if format > tonumber(redis.call('HGET', KEYS[1], 'format') or 1) then
-    redis.call('HSET', KEYS[1], 'format', format)
+  if format > tonumber(redis.call('HGET', META, 'format') or 1) then
+    redis.call('HSET', META, 'format', format)
   end
 end
 
 -- One deadline for all of a session, so that it expires as a whole.
 local function refresh(ttl_s)
-  for i = 1, #KEYS do
-    if i ~= 3 then
-      redis.call('EXPIRE', KEYS[i], ttl_s)
-    end
+  for _, key in ipairs({META, LOG, RUNS, MESSAGES, REQUESTS, STOPS}) do
+    redis.call('EXPIRE', key, ttl_s)
   end
 end

@@ -1,56 +1,55 @@
 -- Delete one message, or all; its children hang on its parent then. See SessionStore.delete.
--- ARGV: 1 epoch  2 message, or '' for all  3 ttl: s
 -- Returns {status, run under way or ''}
 is_lost() -- and then the session is gone
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'run', 'state', 'lease', 'answers',
+local m = redis.call('HMGET', META, 'epoch', 'format', 'run', 'state', 'lease', 'answers',
   'writes', 'head', 'opened', 'term')
-if m[1] ~= ARGV[1] then
+if m[1] ~= epoch then
   return {'gone', ''}
 end
 if is_newer(m[2]) then
   return {'newer', ''}
 end
-local one, busy = ARGV[2], m[4] and m[4] ~= 'ended'
+local one, busy = message, m[4] and m[4] ~= 'ended'
 if busy and (one == '' or one == m[6] or one == m[7]) then
   return {has_ended(m[5], m[10], now_ms()) and 'orphan' or 'active', m[3]}
 end
 
 local function header_of(id)
-  return redis.call('HGET', KEYS[5], id .. '|') or ''
+  return redis.call('HGET', MESSAGES, id .. '|') or ''
 end
 local function overwrite(id)
-  redis.call('HSET', KEYS[5], id, '', id .. '|', '\n\n', id .. '||', 'deleted')
+  redis.call('HSET', MESSAGES, id, '', id .. '|', '\n\n', id .. '||', 'deleted')
 end
 -- Hang a message where the one was that it followed.
 local function hang(id, header, parent)
-  redis.call('HSET', KEYS[5], id .. '|', parent .. header:match('\n.*'))
-  local mark = redis.call('HGET', KEYS[5], id .. '||') or ''
+  redis.call('HSET', MESSAGES, id .. '|', parent .. header:match('\n.*'))
+  local mark = redis.call('HGET', MESSAGES, id .. '||') or ''
   if not mark:find(' ', 1, true) then
-    redis.call('HSET', KEYS[5], id .. '||', mark .. ' unasked')
+    redis.call('HSET', MESSAGES, id .. '||', mark .. ' unasked')
   end
 end
 
 local parent = one ~= '' and header_of(one):match('(.-)\n') or ''
 if one ~= '' then
-  local mark = redis.call('HGET', KEYS[5], one .. '||')
+  local mark = redis.call('HGET', MESSAGES, one .. '||')
   if mark == 'deleted' or header_of(one) == '' then
     return {mark == 'deleted' and 'deleted' or 'absent', ''}
   end
 end
-for _, id in ipairs(redis.call('HKEYS', KEYS[5])) do
+for _, id in ipairs(redis.call('HKEYS', MESSAGES)) do
   if id == one or one == '' and not id:find('|', 1, true) then
     overwrite(id)
   elseif not id:find('|', 1, true) and header_of(id):match('(.-)\n') == one then
     hang(id, header_of(id), parent)
   end
 end
-if one == '' or m[8] == one then redis.call('HSET', KEYS[1], 'head', parent) end
-if parent == '' then redis.call('HSET', KEYS[1], 'title', '') end
+if one == '' or m[8] == one then redis.call('HSET', META, 'head', parent) end
+if parent == '' then redis.call('HSET', META, 'title', '') end
 -- Older gateways would send models what answers a deleted question; their runs are left to them.
 if not busy then raise_format(2) end
 -- It follows nothing: whoever reads on from before it begins again from the session's state.
-redis.call('HSET', KEYS[1], 'offset', '', 'updated', now_ms())
+redis.call('HSET', META, 'offset', '', 'updated', now_ms())
 local id = commit('d\n' .. one)
-redis.call('XTRIM', KEYS[2], 'MINID', '=', busy and m[9] or id)
-refresh(ARGV[3])
+redis.call('XTRIM', LOG, 'MINID', '=', busy and m[9] or id)
+refresh(ttl_s)
 return {'deleted', ''}

@@ -1,9 +1,7 @@
 -- Note members of a hint, scored by Redis's clock so that processes agree.
--- KEYS: 1 the hint
--- ARGV: 1 delay: ms  2 ttl: s  3.. members
-local score = now_ms() + ARGV[1]
-for i = 3, #ARGV do
-  redis.call('ZADD', KEYS[1], score, ARGV[i])
+local score = now_ms() + delay_ms
+for _, member in ipairs(members) do
+  redis.call('ZADD', HINT, score, member)
 end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', HINT, ttl_s)
 return score

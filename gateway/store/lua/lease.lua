@@ -5,12 +5,12 @@
 local CLOCK_SLACK_MS = 1000
 
 local function set_lease(ms)
-  redis.call('HSET', KEYS[1], 'lease', now_ms() + ms, 'term', ms)
-  redis.call('HINCRBY', KEYS[1], 'renewals', 1)
+  redis.call('HSET', META, 'lease', now_ms() + ms, 'term', ms)
+  redis.call('HINCRBY', META, 'renewals', 1)
 end
 
--- Whether a lease seems to have ended; leases.py decides. One that ends later than its term allows was given before the clock
--- went back, and was not renewed since: who looks waits for a full lease after that (clock.py).
+-- Whether a lease seems to have ended; leases.py decides. One that ends later than its term allows
+-- was given before the clock went back, and was not renewed since.
 local function has_ended(lease, term, now)
   local left = (tonumber(lease) or 0) - now
   return left <= 0 or (tonumber(term) ~= nil and left > math.max(term, 0) + CLOCK_SLACK_MS)

@@ -1,20 +1,19 @@
 -- Read a session: its facts, its newest run, and its messages from the first to one of them.
--- ARGV: 1 the last message of the path, '' for the head
 -- Returns {facts, kept run, {id, header, mark, JSON} of each message of the path, newest first,
 --   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}; nil if the
 --   session does not exist, or `lost`; headers and marks are in keys.py
 if is_lost() then
   return 'lost'
 end
-local facts = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'title', 'created', 'updated',
+local facts = redis.call('HMGET', META, 'epoch', 'owner', 'title', 'created', 'updated',
   'offset', 'head', 'run', 'state', 'next', 'format', 'lease', 'tenant', 'term')
 if not facts[1] then
   return nil
 end
-local path, seen, id = {}, {}, ARGV[1] ~= '' and ARGV[1] or facts[7] or ''
+local path, seen, id = {}, {}, leaf ~= '' and leaf or facts[7] or ''
 while id ~= '' and not seen[id] do
   seen[id] = true
-  local message = redis.call('HMGET', KEYS[5], id .. '|', id .. '||', id)
+  local message = redis.call('HMGET', MESSAGES, id .. '|', id .. '||', id)
   if not message[1] or message[2] == 'deleted' then
     break
   end
@@ -24,9 +23,9 @@ while id ~= '' and not seen[id] do
   id = message[1]:match('(.-)\n')
 end
 local others = {}
-for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
+for _, field in ipairs(redis.call('HKEYS', MESSAGES)) do
   if not (field:find('|', 1, true) or seen[field]) then
-    local message = redis.call('HMGET', KEYS[5], field .. '|', field .. '||')
+    local message = redis.call('HMGET', MESSAGES, field .. '|', field .. '||')
     for _, value in ipairs({field, message[1] or '\n\n', message[2] or ''}) do
       others[#others + 1] = value
     end
@@ -35,4 +34,4 @@ end
 -- A run in a state of a version to come is not ours to judge, and no orphan.
 local produced = facts[9] == 'open' or facts[9] == 'stopping'
 local expired = produced and has_ended(facts[12], facts[14], now_ms())
-return {facts, redis.call('HGET', KEYS[4], facts[8] or ''), path, others, expired and 1 or 0}
+return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired and 1 or 0}

@@ -1,22 +1,21 @@
 -- Read the log after a position, if nothing after it is missing.
--- ARGV: 1 epoch  2 offset  3 count: int
 -- Returns {epoch or nil, head or nil, recovered: 1 or 0, entries, a run whose lease has expired or
 --   ''}, or `lost`
 if is_lost() then
   return 'lost'
 end
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'offset', 'run', 'state', 'lease', 'term')
+local m = redis.call('HMGET', META, 'epoch', 'offset', 'run', 'state', 'lease', 'term')
 local produced = m[4] == 'open' or m[4] == 'stopping'
 local expired = produced and has_ended(m[5], m[6], now_ms()) and m[3] or ''
-if m[1] ~= ARGV[1] then
+if m[1] ~= epoch then
   return {m[1], m[2], 0, {}, expired}
 end
-if m[2] == ARGV[2] then
+if m[2] == offset then
   return {m[1], m[2], 1, {}, expired}
 end
 -- pcall: an offset from outside may be no stream id at all.
-local entries = redis.pcall('XRANGE', KEYS[2], '(' .. ARGV[2], '+', 'COUNT', ARGV[3])
-if entries.err or not entries[1] or entries[1][2][2] ~= ARGV[2] then
+local entries = redis.pcall('XRANGE', LOG, '(' .. offset, '+', 'COUNT', count)
+if entries.err or not entries[1] or entries[1][2][2] ~= offset then
   return {m[1], m[2], 0, {}, expired}
 end
 return {m[1], m[2], 1, entries, expired}

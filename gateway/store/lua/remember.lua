@@ -1,13 +1,11 @@
 -- Keep where a run stands, for whoever goes on with it should its producer die.
--- KEYS: meta
--- ARGV: 1 run  2 fence  3 point: bytes
 -- Returns 1, 0 if the run is not the caller's any more, or `newer`
-local m = redis.call('HMGET', KEYS[1], 'run', 'fence', 'state', 'format')
+local m = redis.call('HMGET', META, 'run', 'fence', 'state', 'format')
 if is_newer(m[4]) then
   return 'newer'
 end
-if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] or m[3] == 'ended' then
+if m[1] ~= run or m[2] ~= fence or m[3] == 'ended' then
   return 0
 end
-redis.call('HSET', KEYS[1], 'point', ARGV[3])
+redis.call('HSET', META, 'point', point)
 return 1

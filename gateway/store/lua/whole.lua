@@ -6,25 +6,25 @@
 -- Whether Redis has lost a part of the session. Its meta, log, runs and msg are there together from
 -- the first record on, and meta names no run and no message that the others lack.
 local function is_torn(run, head)
-  local there = redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[4], KEYS[5])
+  local there = redis.call('EXISTS', META, LOG, RUNS, MESSAGES)
   if there ~= 4 then
     return there > 0
   end
-  return (run or '') ~= '' and redis.call('HEXISTS', KEYS[4], run) == 0
-    or (head or '') ~= '' and redis.call('HEXISTS', KEYS[5], head .. '|') == 0
+  return (run or '') ~= '' and redis.call('HEXISTS', RUNS, run) == 0
+    or (head or '') ~= '' and redis.call('HEXISTS', MESSAGES, head .. '|') == 0
 end
 
 -- Whether the session is lost. What is left of it is removed, unless a newer gateway alone may do
 -- that; its stops stay, as they may be for the send that begins it again.
 local function is_lost()
-  local m = redis.call('HMGET', KEYS[1], 'run', 'head', 'format')
+  local m = redis.call('HMGET', META, 'run', 'head', 'format')
   if not is_torn(m[1], m[2]) then
     return false
   end
   if (tonumber(m[3]) or 1) <= WRITE_FORMAT then
-    redis.call('UNLINK', KEYS[1], KEYS[2], unpack(KEYS, 4, math.min(#KEYS, 6)))
+    redis.call('UNLINK', META, LOG, RUNS, MESSAGES, REQUESTS)
     -- It follows nothing, and is ahead of every head: who hears it compares with the log.
-    redis.call('PUBLISH', KEYS[3], '\n18446744073709551615-0\nl')
+    redis.call('PUBLISH', FEED, '\n18446744073709551615-0\nl')
   end
   return true
 end

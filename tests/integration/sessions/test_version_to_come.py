@@ -406,7 +406,7 @@ async def test_orphans_of_newer_sessions_do_not_hide_ours_from_the_reaper(
     by each gateway, and left to newer ones."""
     monkeypatch.setattr(reaper, "ORPHANS_A_TICK", 1)
     await gateways()
-    newer.run("redis.call('HSET', KEYS[1], 'run', 'old', 'state', 'open', 'lease', 1)")
+    newer.run("redis.call('HSET', META, 'run', 'old', 'state', 'open', 'lease', 1)")
     newer.raise_format()
     raw_redis.expire(newer.keys.meta, 60)
     broken = VersionToCome(raw_redis, SessionId("broken")).keys

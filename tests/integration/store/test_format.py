@@ -21,7 +21,8 @@ from midstream.store.records import (
     UnknownRecord,
 )
 from midstream.store.redis_store import RedisStore
-from midstream.store.scripts import LUA, PARTS
+from midstream.store.script import LUA
+from midstream.store.scripts import DESCRIPTIONS
 from tests.support.version_to_come import NEXT_FORMAT, StoreToCome, VersionToCome
 
 from .scenario import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+SCRIPTS = {each.name for each in DESCRIPTIONS}
 READ_ONLY = {"due", "load", "load_run", "read", "recall"}
 OUTSIDE_SESSIONS = {"hint", "presence"} | {
     f"limit_{name}" for name in ("hold", "spend", "store", "take", "undo")
@@ -63,10 +65,10 @@ def newer(raw_redis: redis.Redis) -> VersionToCome:
 
 def test_each_script_that_writes_a_session_compares_its_format() -> None:
     """A new script joins one of the lists, or asks."""
-    own = {name: (LUA / f"{name}.lua").read_text("utf-8") for name in PARTS}
+    own = {name: (LUA / f"{name}.lua").read_text("utf-8") for name in SCRIPTS}
     comparing = {name for name, source in own.items() if COMPARES.search(source)}
 
-    assert comparing == set(PARTS) - READ_ONLY - OUTSIDE_SESSIONS
+    assert comparing == SCRIPTS - READ_ONLY - OUTSIDE_SESSIONS
     assert not any(WRITES.search(own[name]) for name in READ_ONLY)
 
 
@@ -97,7 +99,7 @@ async def test_format_of_a_session_is_read(
 async def test_raised_format_never_falls(raw_redis: redis.Redis, newer: VersionToCome) -> None:
     """Its first use in a session raises it; later uses, and other features, leave it."""
     for raised, expected in ((2, b"2"), (5, b"5"), (3, b"5")):
-        newer.run("raise_format(ARGV[1] + 0)", raised)
+        newer.run("raise_format(raised + 0)", raised=raised)
         assert raw_redis.hget(newer.keys.meta, "format") == expected
     raw_redis.delete(newer.keys.meta)
 
@@ -232,7 +234,7 @@ async def test_session_without_a_run_is_read(store: RedisStore, newer: VersionTo
     """A version to come may keep messages that nobody has answered yet."""
     await answered(store, outcome=RunOutcome.FINISHED)
     newer.raise_format()
-    newer.run("redis.call('HDEL', KEYS[1], 'run', 'state', 'lease', 'next', 'head')")
+    newer.run("redis.call('HDEL', META, 'run', 'state', 'lease', 'next', 'head')")
 
     state = await store.load(SESSION)
     assert state is not None

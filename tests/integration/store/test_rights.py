@@ -10,7 +10,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.ids import MessageId
 from midstream.store.records import ChunksRecord
 from midstream.store.redis_store import RedisStore
-from midstream.store.scripts import CALLS, Scripts
+from midstream.store.scripts import Scripts
 
 from .scenario import (
     EPOCH,
@@ -134,7 +134,7 @@ async def test_refused_write_has_written_nothing_and_is_done_when_it_comes_again
 ) -> None:
     """Whichever of its script's commands is refused: that is Redis being away, for whoever asks."""
     script = getattr(Scripts(), write.script)
-    for command in sorted({"EVALSHA", *(called for called, _ in CALLS.findall(script.source))}):
+    for command in sorted({"EVALSHA", *(called for called, _ in script.commands)}):
         if (write.script, command) in NOT_MET:
             continue
         with subtests.test(command):

@@ -1,27 +1,93 @@
-"""What a cluster asks of the scripts: all that they touch is declared, and in one slot."""
+"""What the scripts are given, by name; and that a cluster finds it declared, and in one slot."""
 
 from __future__ import annotations
 
 import re
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from redis.crc import key_slot
 
 from midstream.ids import SessionId
 from midstream.store.keys import Keys
-from midstream.store.scripts import PARTS, Scripts
+from midstream.store.script import LUA, Description, Script, script
+from midstream.store.scripts import DESCRIPTIONS, Scripts
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, answered, batch, close, key, opened, submit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import redis
 
     from midstream.store.redis_store import RedisStore
 
-LUA = files("midstream.store") / "lua"
 SCRIPTS = Scripts()
+
+
+class Two(NamedTuple):
+    """Names in Redis, of a script that says what it is given."""
+
+    one: bytes
+    other: bytes
+    channel: bytes
+
+
+def described(lua: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Description[Two, ...]:
+    """Describe a script of that text, which takes `number`, `text`, and any number of `more`."""
+    (tmp_path / "example.lua").write_text(lua, "utf-8")
+    monkeypatch.setattr("midstream.store.script.LUA", tmp_path)
+
+    def example(*more: str, number: int, text: str) -> None:
+        """Nothing."""
+
+    made: Description[Two, ...] = script(Two, keys=("other", "one"), channels=("channel",))(example)
+    return made
+
+
+@pytest.mark.parametrize("said", [("number", "text"), ("text", "number")])
+def test_script_gets_each_value_under_its_name_in_whatever_order_they_are_said(
+    raw_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: tuple[str, ...]
+) -> None:
+    """Both sides take their positions from the description."""
+    lua = "return {ONE, OTHER, CHANNEL, number, text, unpack(more)}"
+    made: Script[Two, ...] = Script(described(lua, monkeypatch, tmp_path), sharded=False)
+    values: dict[str, Any] = {"number": 7, "text": "seven"}
+
+    _, sha, keys, *words = made.call(
+        Two(b"1", b"2", b"c"), "x", "y", **{name: values[name] for name in said}
+    )
+    assert str(raw_redis.script_load(made.source)) == sha
+    assert raw_redis.evalsha(str(sha), int(keys), *words) == (
+        [b"1", b"2", b"c", b"7", b"seven", b"x", b"y"]
+    )
+
+
+@pytest.mark.parametrize("wrong", ["text", "texts"])
+def test_call_that_lacks_an_argument_or_has_another_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: str
+) -> None:
+    made: Script[Two, ...] = Script(
+        described("return {number, text, more}", monkeypatch, tmp_path), sharded=False
+    )
+    with pytest.raises(TypeError, match=wrong):
+        made.call(Two(b"1", b"2", b"c"), number=7, **({} if wrong == "text" else {wrong: "x"}))
+
+
+@pytest.mark.parametrize(
+    ("lua", "fault"),
+    [
+        ("return {number, text, more, ARGV[1]}", "takes ARGV by position"),
+        ("return {number, text, more, KEYS[1]}", "takes KEYS by position"),
+        ("return {number, more} -- text", "does not use text"),
+        ("local a, text = 1, more\nreturn {number, text}", "hides text"),
+    ],
+)
+def test_script_that_does_not_fit_its_description_is_refused_when_it_is_loaded(
+    lua: str, fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        described(lua, monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("session", ["chat-1", "a:b@c", "~", "+" * 128])
@@ -35,23 +101,26 @@ def test_all_keys_of_a_session_are_in_one_slot(session: str, prefix: str) -> Non
     assert Keys(prefix).session_of(keys.feed) == session
 
 
-@pytest.mark.parametrize("name", sorted(PARTS))
-def test_script_touches_declared_keys_only(name: str) -> None:
-    """Every command names its key as KEYS: an undeclared one tears in a cluster."""
-    source = getattr(SCRIPTS, name).source
-    calls = re.findall(r"redis\.p?call\('(\w+)'(?:,\s*([^,)]+))?", source)
+@pytest.mark.parametrize("described", DESCRIPTIONS, ids=lambda each: each.name)
+def test_script_touches_declared_keys_only(described: Description[Any, ...]) -> None:
+    """Every command names its key: an undeclared one tears in a cluster. A channel is no key."""
+    own = (LUA / f"{described.name}.lua").read_text("utf-8")
+    calls = re.findall(r"redis\.p?call\('(\w+)'(?:,\s*([^,)]+))?", own)
+    keys = {name.upper() for name in described.keys}
+    channels = {name.upper() for name in described.channels}
 
-    assert calls
-    assert {target for command, target in calls if command != "TIME"} <= {
-        f"KEYS[{i}]" for i in (*range(1, 10), "i", "i + 1")
-    }
+    assert {target for command, target in calls if command not in {"TIME", "PUBLISH"}} <= (
+        keys | {"key"}  # of a function, or of a list of keys
+    )
+    assert {target for command, target in calls if command == "PUBLISH"} <= channels
+    assert not keys & channels
 
 
 def test_every_lua_file_is_loaded_and_short() -> None:
     """A file is a script or a part of one, and fits on a screen."""
     on_disk = {entry.name.removesuffix(".lua"): entry for entry in LUA.iterdir()}
 
-    assert set(on_disk) == set(PARTS) | {part for parts in PARTS.values() for part in parts}
+    assert set(on_disk) == {name for each in DESCRIPTIONS for name in (each.name, *each.parts)}
     for entry in on_disk.values():
         assert len(entry.read_text("utf-8").splitlines()) <= 60
 
