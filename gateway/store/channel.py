@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 from midstream.errors import StoreError
 from midstream.store.codec import decode_published
 from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
+from midstream.store.records import Arrived, Reconnected, Resubscribed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.ids import SessionId
     from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
-    from midstream.store.records import LogEntry
+    from midstream.store.records import ChannelEvent
 
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 1.0
@@ -103,7 +104,7 @@ class RedisChannel:
             self._leaving[feed] += 1
             await self._send(self._unsubscribe, feed)
 
-    async def __aiter__(self) -> AsyncIterator[tuple[SessionId | None, LogEntry | None]]:
+    async def __aiter__(self) -> AsyncIterator[ChannelEvent]:
         """See Channel."""
         backoff_s, lost = FIRST_BACKOFF_S, False
         while True:
@@ -111,7 +112,7 @@ class RedisChannel:
             try:
                 async with self._connected() as connection:
                     if lost and not self._rejoining:
-                        yield None, None
+                        yield Reconnected()
                         lost = False
                     while True:
                         reply = await self._read(connection)
@@ -120,14 +121,14 @@ class RedisChannel:
                         if reply[0] == self._message:
                             session_id = self._wanted.get(reply[1])
                             if session_id is not None:
-                                yield session_id, decode_published(reply[2])
+                                yield Arrived(session_id, decode_published(reply[2]))
                             continue
                         rejoined = await self._acknowledge(connection, reply)
                         if lost and not self._rejoining:
-                            yield None, None
+                            yield Reconnected()
                             lost = False
                         elif rejoined is not None and not lost:
-                            yield rejoined, None
+                            yield Resubscribed(rejoined)
             except Exception as error:
                 failure = translated(error)
                 if failure is None:

@@ -14,10 +14,10 @@ from midstream.protocol.position import Position
 from midstream.store.codec import decode_entry, decode_kept_run
 from midstream.store.hints import STALE_AFTER_MS, Hints
 from midstream.store.records import (
+    LoadedRun,
     LogOrder,
     LogPage,
     OffPath,
-    RunInfo,
     RunState,
     SessionMeta,
     SessionState,
@@ -120,9 +120,7 @@ class SessionReader:
             await self.load(session_id)  # it is lost: what is left is removed
         return _session_meta(session_id, facts) if parts == PARTS else None
 
-    async def load_run(
-        self, session_id: SessionId, run_id: RunId
-    ) -> tuple[RunInfo, int, str] | None:
+    async def load_run(self, session_id: SessionId, run_id: RunId) -> LoadedRun | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
         reply = await self._client.run(self._scripts.load_run.call(keys, run=run_id))
@@ -132,7 +130,7 @@ class SessionReader:
         if reply is None:
             return None
         kept = decode_kept_run(reply[0])
-        return kept.run, int(reply[1]), kept.opened
+        return LoadedRun(run=kept.run, next=int(reply[1]), opened=kept.opened)
 
     async def run_of_request(self, session_id: SessionId, request_key: str) -> RunId | None:
         """See SessionStore."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self, TypeAlias
 
-import msgspec
 from msgspec import Raw, Struct
 
 from midstream.ids import MessageId, RunId, SessionId, TenantId, UserId
@@ -168,6 +167,26 @@ class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
     record: Record
 
 
+class Arrived(Struct, frozen=True, gc=False):
+    """A record of a session has come over the channel."""
+
+    session_id: SessionId
+    entry: LogEntry
+
+
+class Resubscribed(Struct, frozen=True, gc=False):
+    """The subscription of a session was lost and made again: compare heads."""
+
+    session_id: SessionId
+
+
+class Reconnected(Struct, frozen=True, gc=False):
+    """The channel's connection was lost, and all sessions are joined again: compare all heads."""
+
+
+ChannelEvent: TypeAlias = Arrived | Resubscribed | Reconnected
+
+
 class LogPage(Struct, frozen=True, kw_only=True):
     """What `read_log` found, oldest first.
 
@@ -248,6 +267,17 @@ class SessionState(Struct, frozen=True, kw_only=True):
     run_expired: bool = False
     off_path: Mapping[MessageId, OffPath] = {}
     deleted: frozenset[MessageId] = frozenset()
+
+
+class LoadedRun(Struct, frozen=True, kw_only=True):
+    """A run as `load_run` found it.
+
+    `next`: its next sequence; `opened`: the offset of its opening record.
+    """
+
+    run: RunInfo
+    next: int
+    opened: str
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):
@@ -458,8 +488,3 @@ class Recalled(Struct, frozen=True, kw_only=True):
 
     facts: bytes
     point: bytes
-
-
-def encode_json(value: object) -> bytes:
-    """Encode our own records; one line."""
-    return msgspec.json.encode(value)

@@ -34,15 +34,16 @@ if TYPE_CHECKING:
     from midstream.store.records import (
         AppendBatch,
         Appended,
+        ChannelEvent,
         CloseRun,
         Deletion,
+        LoadedRun,
         LogEntry,
         LogPage,
         Opened,
         OpenRun,
         Recalled,
         Renewed,
-        RunInfo,
         RunKey,
         SessionMeta,
         SessionState,
@@ -68,13 +69,8 @@ class Channel(Protocol):
         """Unsubscribe; late entries may still arrive."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[tuple[SessionId | None, LogEntry | None]]:
-        """Yield, without end, what arrives.
-
-        `(session, entry)`: a record. `(session, None)`: the subscription of that session
-        was lost and made again (reconnect, slot move): compare heads. `(None, None)`: the
-        connection was lost and all sessions are joined again.
-        """
+    def __aiter__(self) -> AsyncIterator[ChannelEvent]:
+        """Yield, without end, what arrives."""
         ...
 
 
@@ -228,10 +224,8 @@ class SessionStore(Protocol):
         """Read a session without its messages; None if it does not exist."""
         ...
 
-    async def load_run(
-        self, session_id: SessionId, run_id: RunId
-    ) -> tuple[RunInfo, int, str] | None:
-        """Read one run: info, next sequence, offset of its opening record."""
+    async def load_run(self, session_id: SessionId, run_id: RunId) -> LoadedRun | None:
+        """Read one run; None if the session does not have it."""
         ...
 
     async def run_of_request(self, session_id: SessionId, request_key: str) -> RunId | None:

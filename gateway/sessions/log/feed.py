@@ -281,8 +281,7 @@ class Feed:
             return view
         if found is None:
             raise run_not_found()
-        info, next_sequence, opened = found
-        view = self._view(info, next_sequence, opened)
+        view = self._view(found.run, found.next, found.opened)
         if not view.ended:
             self._add(view)  # met before the feed has heard of it: what comes fills it
             self.check()

@@ -12,6 +12,7 @@ from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
 from midstream.sessions.containment import Quarantine, keep_running
 from midstream.sessions.log.feed import Feed
+from midstream.store.records import Arrived, Resubscribed
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from midstream.ids import SessionId
     from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
-    from midstream.store.records import LogEntry
+    from midstream.store.records import ChannelEvent, LogEntry
     from midstream.store.store import Channel, SessionStore
 
 logger = logging.getLogger(__name__)
@@ -183,28 +184,32 @@ class Hub:
                     self._connected.set()
                     for attached in list(self._attached):
                         await channel.join(attached)
-                        self._receive(attached, None)
-                    async for session_id, entry in channel:
-                        self._receive(session_id, entry)
+                        self._receive(Resubscribed(attached))
+                    async for event in channel:
+                        self._receive(event)
             except StoreUnavailableError as error:
                 logger.warning("channel_lost reason=%s", error)
             finally:
                 self._channel = None
             await asyncio.sleep(CHANNEL_RETRY_S)
 
-    def _receive(self, session_id: SessionId | None, entry: LogEntry | None) -> None:
-        if session_id is None:
+    def _receive(self, event: ChannelEvent) -> None:
+        if isinstance(event, Arrived):
+            self._deliver(event.session_id, event.entry)
+        elif isinstance(event, Resubscribed):
+            attached = self._attached.get(event.session_id)
+            if attached is not None:
+                attached.feed.check()
+        else:
             for attachment in self._attached.values():
                 attachment.feed.check()
-            return
+
+    def _deliver(self, session_id: SessionId, entry: LogEntry) -> None:
         attached = self._attached.get(session_id)
         if attached is None:
             return
         try:
-            if entry is None:
-                attached.feed.check()
-            else:
-                attached.feed.receive(entry)
+            attached.feed.receive(entry)
         except Exception as error:
             self._failing.failed(session_id, error, session=session_id)
             attached.feed.check()

@@ -181,9 +181,8 @@ class RunView:
         found = await self._store.load_run(self.session_id, self.info.id)
         if found is None:
             return False
-        info, next_sequence, _ = found
-        self.skip_to(next_sequence)
-        self.update(info)
+        self.skip_to(found.next)
+        self.update(found.run)
         return True
 
     async def until_ended(self, limit_s: float) -> bool:

@@ -310,7 +310,7 @@ class ProxiedRuns:
             found = await self._store.load_run(key.session_id, key.run_id)
         except StoreUnavailableError:
             return False
-        return found is not None and found[0].outcome is not RunOutcome.INTERRUPTED
+        return found is not None and found.run.outcome is not RunOutcome.INTERRUPTED
 
     def _forget(self, call: CallRequest, proxied: ProxiedRun) -> None:
         place = call.session_id, call.run_key or ""

@@ -141,7 +141,7 @@ class RunCache:
         found = await self._store.load_run(key.session_id, key.run_id)
         if found is None:
             raise run_not_found()
-        return found[0]
+        return found.run
 
     async def _read(self, caller: Caller, key: RunKey) -> CachedRun:
         meta = await self._meta(key)
@@ -150,12 +150,12 @@ class RunCache:
             found = await self._store.load_run(key.session_id, key.run_id)
             if found is None:
                 raise run_not_found()
-            run, until, opened = found
+            run = found.run
             if run.state is RunState.ENDED:
-                raise run_ended(run, until)
+                raise run_ended(run, found.next)
             continued = await message_before(self._store, key.session_id, run)
             chunks = await all_chunks(
-                self._store, key.session_id, key.run_id, opened=opened, until=until
+                self._store, key.session_id, key.run_id, opened=found.opened, until=found.next
             )
             cached = CachedRun(meta, key, run, chunks, continued)
             if not cached.writer.ended:  # between the two readings

@@ -208,9 +208,8 @@ class PushedRuns:
         found = await self._store.load_run(key.session_id, key.run_id)
         if found is None:
             raise run_not_found()
-        run, after, _ = found
-        if run.state is RunState.ENDED:
-            raise run_ended(run, after)
+        if found.run.state is RunState.ENDED:
+            raise run_ended(found.run, found.next)
         raise FencedError("unable to write this run; a later attempt has claimed it")
 
     # -- renew ---------------------------------------------------------------------------------

@@ -99,8 +99,9 @@ class RunCloser:
         """Write the terminal of a run whose producer, in this process, has failed itself."""
         found = await self._store.load_run(key.session_id, key.run_id)
         if found is not None:
-            _, after, opened = found
-            taken = TakenOver(key=key, run=run, next=after, opened=opened, stopped_by=None)
+            taken = TakenOver(
+                key=key, run=run, next=found.next, opened=found.opened, stopped_by=None
+            )
             await self._close(taken, RunOutcome.FAILED, sentence)
 
     async def _close(self, taken: TakenOver, outcome: RunOutcome, sentence: str) -> bool:

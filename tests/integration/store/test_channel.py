@@ -16,6 +16,7 @@ from midstream.protocol.position import Position
 from midstream.store import channel as channel_module
 from midstream.store.client import StoreSettings
 from midstream.store.embedded import EmbeddedRedis
+from midstream.store.records import Arrived, Reconnected, Resubscribed
 from midstream.store.redis_store import RedisStore
 from tests.support.refusals import REFUSALS, RefusingRedis
 
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.store.channel import RedisChannel
-    from midstream.store.records import LogEntry
+    from midstream.store.records import ChannelEvent, LogEntry
 
-    Arrivals: TypeAlias = asyncio.Queue[tuple[SessionId | None, LogEntry | None]]
+    Arrivals: TypeAlias = asyncio.Queue[ChannelEvent]
 
 pytestmark = pytest.mark.anyio
 
 OTHER = SessionId("chat-2")
-LOST = (None, None)
+LOST = Reconnected()
 
 
 @asynccontextmanager
@@ -57,8 +58,15 @@ async def listening(store: RedisStore) -> AsyncIterator[tuple[RedisChannel, Arri
 
 
 async def entries(arrivals: Arrivals, count: int) -> list[LogEntry]:
-    found = [(await arrivals.get())[1] for _ in range(count)]
-    return [entry for entry in found if entry is not None]
+    found = [await arrivals.get() for _ in range(count)]
+    return [event.entry for event in found if isinstance(event, Arrived)]
+
+
+async def sessions_of(arrivals: Arrivals, count: int) -> list[SessionId]:
+    """Wait for so many records; return whose they are."""
+    found = [await arrivals.get() for _ in range(count)]
+    assert all(isinstance(event, Arrived) for event in found)
+    return [event.session_id for event in found if isinstance(event, Arrived)]
 
 
 async def test_channel_delivers_what_the_log_holds_in_its_order(store: RedisStore) -> None:
@@ -82,9 +90,9 @@ async def test_channel_delivers_the_sessions_that_were_joined(store: RedisStore)
             await opened(store, submit(session=session))
         await channel.join(OTHER)
         await store.append([batch(0, session=OTHER)])
-        arrived = [await arrivals.get() for _ in range(3)]
+        arrived = await sessions_of(arrivals, 3)
 
-    assert [session for session, _ in arrived] == [SESSION, SESSION, OTHER]
+    assert arrived == [SESSION, SESSION, OTHER]
     assert arrivals.empty()
 
 
@@ -108,7 +116,7 @@ async def test_leave_then_join_at_once_stays_joined(store: RedisStore) -> None:
         await opened(store)
         first = await arrivals.get()
 
-    assert first[1] is not None
+    assert isinstance(first, Arrived)
 
 
 async def test_cancelled_join_leaves_others_waiting(store: RedisStore) -> None:
@@ -132,9 +140,9 @@ async def test_channel_joins_again_after_its_connection_was_killed(
         assert await arrivals.get() == LOST
         for session in (OTHER, SESSION):
             await opened(store, submit(session=session))
-        arrived = [await arrivals.get() for _ in range(4)]
+        arrived = await sessions_of(arrivals, 4)
 
-    assert [session for session, _ in arrived] == [OTHER, OTHER, SESSION, SESSION]
+    assert arrived == [OTHER, OTHER, SESSION, SESSION]
 
 
 async def test_lost_connection_is_told_after_all_are_joined_again(
@@ -176,9 +184,9 @@ async def test_subscription_that_redis_ended_is_made_again(
         assert channel._connection is not None
         await channel._connection.send_command("UNSUBSCRIBE", feed)
 
-        assert await arrivals.get() == (SESSION, None)
+        assert await arrivals.get() == Resubscribed(SESSION)
         await opened(store)
-        assert (await arrivals.get())[0] == SESSION
+        assert await sessions_of(arrivals, 1) == [SESSION]
 
 
 async def test_join_fails_while_redis_is_away(tmp_path: Path) -> None:
@@ -208,11 +216,11 @@ def test_channel_survives_a_restart_of_redis(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailableError):
             await channel.join(OTHER)
 
-    async def after(store: RedisStore, arrivals: Arrivals) -> list[SessionId | None]:
+    async def after(store: RedisStore, arrivals: Arrivals) -> list[SessionId]:
         assert await arrivals.get() == LOST
         await store.append([batch(0)])
         await opened(store, submit(session=OTHER))
-        return [(await arrivals.get())[0] for _ in range(3)]
+        return await sessions_of(arrivals, 3)
 
     # Starting a server blocks, so the loop stands still while it is started and stopped.
     with asyncio.Runner() as runner:

@@ -227,7 +227,7 @@ async def test_newer_session_is_read_on(store: RedisStore, newer: VersionToCome)
     assert [m.id for m in state.path] == ["u1"]
     found = await store.load_run(SESSION, key().run_id)
     assert found is not None
-    assert found[0] == state.run
+    assert found.run == state.run
 
 
 async def test_session_without_a_run_is_read(store: RedisStore, newer: VersionToCome) -> None:

@@ -8,7 +8,7 @@ import pytest
 from midstream.ids import ANONYMOUS, NO_TENANT, MessageId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.client import StoreSettings
-from midstream.store.records import ErasedRecord
+from midstream.store.records import Arrived, ErasedRecord
 from midstream.store.redis_store import RedisStore
 
 from .scenario import (
@@ -145,10 +145,11 @@ async def test_erase_tells_readers_with_a_record_that_follows_the_head(
         first = asyncio.ensure_future(anext(arrivals))
         await channel.join(SESSION)
         await store.erase(SESSION)
-        session, entry = await first
+        event = await first
 
-    assert session == SESSION
-    assert entry is not None
+    assert isinstance(event, Arrived)
+    assert event.session_id == SESSION
+    entry = event.entry
     assert entry.record == ErasedRecord()
     assert entry.previous == meta.position.offset
     assert entry.offset > entry.previous

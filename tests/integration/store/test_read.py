@@ -7,7 +7,7 @@ import pytest
 from midstream.ids import MessageId
 from midstream.protocol.position import Position
 from midstream.store.keys import Keys
-from midstream.store.records import RunRecord, RunState
+from midstream.store.records import LoadedRun, RunRecord, RunState
 
 from .scenario import (
     EPOCH,
@@ -162,8 +162,9 @@ async def test_load_run_reads_any_run(store: RedisStore) -> None:
     new = await store.load_run(SESSION, key("r2").run_id)
 
     assert old is not None
-    assert (old[0].state, old[1:]) == (RunState.ENDED, (3, first.opened))
-    assert new == (second.run, 2, second.opened)
+    assert (old.run.state, old.next, old.opened) == (RunState.ENDED, 3, first.opened)
+    assert second.run is not None
+    assert new == LoadedRun(run=second.run, next=2, opened=second.opened)
     assert await store.load_run(SESSION, key("r3").run_id) is None
 
 
