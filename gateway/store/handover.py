@@ -11,15 +11,14 @@ from midstream.store.codec import decode_kept_run
 from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.hints import WATCHED
 from midstream.store.leases import Lease, LeaseWatch
-from midstream.store.reader import SessionReader
 from midstream.store.records import Recalled, RunKey, TakenOver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import RunId, SessionId
-    from midstream.store.client import RedisClient, Reply, StoreSettings
-    from midstream.store.keys import Keys
+    from midstream.store.client import Reply
+    from midstream.store.redis_access import RedisAccess
     from midstream.store.script import Command
 
 logger = logging.getLogger(__name__)
@@ -30,11 +29,15 @@ HELD: Final = b"held"
 NO_LEASE: Final = Lease(b"none", 0, 0)
 
 
-class RunHandover(SessionReader):
-    """The part of `RedisStore` by which one producer hands a run to the next."""
+class RunHandover:
+    """The part of the store by which one producer hands a run to the next."""
 
-    def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
-        super().__init__(client, keys, settings)
+    def __init__(self, redis: RedisAccess) -> None:
+        self._client = redis.client
+        self._scripts = redis.client.scripts
+        self._keys = redis.keys
+        self._hints = redis.hints
+        self._ttl_s = redis.ttl_s
         self._clock = RedisClock()
         self._leases = LeaseWatch(self._clock)
 

@@ -1,9 +1,8 @@
-"""The reading half of the store."""
+"""What reads logs, sessions and runs. The contract is in `store.py`."""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from msgspec import Raw
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.codec import decode_entry, decode_kept_run
-from midstream.store.hints import STALE_AFTER_MS, Hints
+from midstream.store.hints import STALE_AFTER_MS
 from midstream.store.records import (
     LoadedRun,
     LogOrder,
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import SessionId
-    from midstream.store.client import RedisClient, Reply, StoreSettings
-    from midstream.store.keys import Keys
+    from midstream.store.client import Reply
     from midstream.store.records import LogEntry
+    from midstream.store.redis_access import RedisAccess
     from midstream.store.script import Command
 
 logger = logging.getLogger(__name__)
@@ -52,16 +51,13 @@ DELETED: Final = b"deleted"
 
 
 class SessionReader:
-    """Reads logs, sessions and runs. `redis_store.RedisStore` adds what writes."""
+    """The part of the store that reads logs, sessions and runs."""
 
-    def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
-        self._client = client
-        self._scripts = client.scripts
-        self._keys = keys
-        self._settings = settings
-        self._ttl_s = math.ceil(settings.session_ttl_s)
-        self._reconnect_window_ms = round(settings.reconnect_window_s * 1_000)
-        self._hints = Hints(client, keys, self._ttl_s)
+    def __init__(self, redis: RedisAccess) -> None:
+        self._client = redis.client
+        self._scripts = redis.client.scripts
+        self._keys = redis.keys
+        self._hints = redis.hints
 
     async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
         """See SessionStore."""

@@ -80,13 +80,16 @@ class VersionToCome:
 class StoreToCome(RedisStore):
     """A store that writes the next format: the scripts of this version, with its number."""
 
-    def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
+    def __init__(self, client: RedisClient, aside: RedisClient, settings: StoreSettings) -> None:
         client.scripts = Scripts(write_format=NEXT_FORMAT)
-        super().__init__(client, keys, settings)
+        super().__init__(client, aside, settings)
+        load = self.load
 
-    async def load(
-        self, session_id: SessionId, *, leaf: MessageId | None = None
-    ) -> SessionState | None:
-        """Load a session of the next format, which this store knows."""
-        state = await super().load(session_id, leaf=leaf)
-        return None if state is None else replace(state, meta=replace(state.meta, format=1))
+        async def loaded(
+            session_id: SessionId, *, leaf: MessageId | None = None
+        ) -> SessionState | None:
+            """Load a session of the next format, which this store knows."""
+            state = await load(session_id, leaf=leaf)
+            return None if state is None else replace(state, meta=replace(state.meta, format=1))
+
+        self.load = loaded

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
 from midstream.ids import SessionId
 from midstream.sessions.log.feed import Feed
 from midstream.sessions.log.hub import AUDIT_SHARES, Hub
-from midstream.store.redis_store import RedisStore
+
+if TYPE_CHECKING:
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +26,7 @@ async def test_hub_that_ends_no_longer_reads_the_log(
     """Also for a reader that is still attached: the store is about to be closed."""
     reading = asyncio.Event()
 
-    async def load(_: RedisStore, __: SessionId) -> None:
+    async def load(_: SessionId) -> None:
         reading.set()
         await asyncio.Event().wait()
 
@@ -31,7 +34,7 @@ async def test_hub_that_ends_no_longer_reads_the_log(
     listening = asyncio.create_task(hub.run())
     await hub.ready()
     async with hub.attach(S) as feed:
-        monkeypatch.setattr(RedisStore, "load", load)
+        monkeypatch.setattr(store, "load", load)
         feed.check()
         await reading.wait()
         listening.cancel()

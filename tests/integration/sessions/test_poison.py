@@ -203,18 +203,21 @@ async def test_reaper_leaves_a_run_alone_that_cannot_be_closed(
     tries: list[RunId] = []
     ticks_after = asyncio.Semaphore(0)
 
-    class Watched(RedisStore):
-        async def take_over(self, session_id, run_id, lease_ms, *, force=False):  # type: ignore[no-untyped-def]
-            tries.append(run_id)
-            return await super().take_over(session_id, run_id, lease_ms, force=force)
+    async with RedisStore.connect(redis_url) as store:
+        take_over, expired_leases = store.take_over, store.expired_leases
 
-        async def expired_leases(self, limit, *, longest_ms=None):  # type: ignore[no-untyped-def]
+        async def take_over_watched(session_id, run_id, lease_ms, *, force=False):  # type: ignore[no-untyped-def]
+            tries.append(run_id)
+            return await take_over(session_id, run_id, lease_ms, force=force)
+
+        async def expired_leases_watched(limit, *, longest_ms=None):  # type: ignore[no-untyped-def]
             if len(tries) >= TRIES:
                 ticks_after.release()
-            return await super().expired_leases(limit, longest_ms=longest_ms)
+            return await expired_leases(limit, longest_ms=longest_ms)
 
-    async with Watched.connect(redis_url) as store, open_sessions(store, script, FAST):
-        async with asyncio.timeout(30):
+        monkeypatch.setattr(store, "take_over", take_over_watched)
+        monkeypatch.setattr(store, "expired_leases", expired_leases_watched)
+        async with open_sessions(store, script, FAST), asyncio.timeout(30):
             for _ in range(3):
                 await ticks_after.acquire()
 

@@ -23,7 +23,6 @@ from midstream.protocol.chunks import StartChunk
 from midstream.sessions.pushed import run_cache
 from midstream.sessions.types import PushedEnd, PushedRun
 from midstream.store.records import RunKey, RunOutcome, Trigger
-from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from midstream.sessions.service import Sessions
+    from midstream.store.redis_store import RedisStore
 
 pytestmark = pytest.mark.anyio
 
@@ -254,13 +254,14 @@ async def test_renewals_do_not_read_the_session_again_and_again(
     """Its feed stays attached between two of them, and not for ever after the last."""
     _, key = await claim(sessions)
     loads: list[object] = []
-    load = RedisStore.load
+    store = sessions.store
+    load = store.load
 
-    async def counted(store: RedisStore, session_id: SessionId) -> object:
+    async def counted(session_id: SessionId) -> object:
         loads.append(session_id)
-        return await load(store, session_id)
+        return await load(session_id)
 
-    monkeypatch.setattr(RedisStore, "load", counted)
+    monkeypatch.setattr(store, "load", counted)
     for _ in range(3):
         await sessions.pushed.renew(ALICE, key, 0.01)
         await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
 import pytest
@@ -21,39 +21,38 @@ from tests.support.played import ALICE, FAST, Reading, Script, send, types, user
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from midstream.sessions.service import Sessions
-    from midstream.store.records import AppendBatch, Appended, CloseRun, Renewed, RunKey
+    from midstream.store.client import RedisClient, StoreSettings
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
 HELLO = user_message("u1", "hello")
 
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
 
 class DyingStore(RedisStore):
     """A store whose process can seem to die: what it writes no longer arrives."""
 
-    dead = False
+    def __init__(self, client: RedisClient, aside: RedisClient, settings: StoreSettings) -> None:
+        super().__init__(client, aside, settings)
+        self.dead = False
+        self.append = self._unless_dead(self.append)
+        self.renew = self._unless_dead(self.renew)
+        self.close_run = self._unless_dead(self.close_run)
 
-    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
-        """Fail once dead."""
-        self._check()
-        return await super().append(batches)
+    def _unless_dead(
+        self, call: Callable[_Asked, Coroutine[Any, Any, _Answer]]
+    ) -> Callable[_Asked, Coroutine[Any, Any, _Answer]]:
+        async def called(*args: _Asked.args, **named: _Asked.kwargs) -> _Answer:
+            if self.dead:
+                raise StoreUnavailableError("played dead")
+            return await call(*args, **named)
 
-    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
-        """Fail once dead."""
-        self._check()
-        return await super().renew(keys, lease_ms)
-
-    async def close_run(self, request: CloseRun) -> Appended:
-        """Fail once dead."""
-        self._check()
-        return await super().close_run(request)
-
-    def _check(self) -> None:
-        if self.dead:
-            raise StoreUnavailableError("played dead")
+        return called
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import pytest
 
 from midstream.errors import StoreUnavailableError
 from midstream.ids import MessageId
+from midstream.store.hints import Hints
 from midstream.store.records import ChunksRecord
 from midstream.store.redis_store import RedisStore
 from midstream.store.scripts import Scripts
@@ -62,6 +63,11 @@ async def begun(store: RedisStore) -> None:
     await store.append([batch(0)])
 
 
+async def note_trim(store: RedisStore) -> None:
+    """Note when a log is to be trimmed."""
+    await store._client.run(Hints(store._client, store._keys, 1).trim(SESSION, 1))
+
+
 WRITES: Final = {
     "first send": Write("open", nothing, opened),
     "later send": Write(
@@ -89,7 +95,7 @@ WRITES: Final = {
         nothing,
         lambda store: store.announce(SESSION, "p", OWNER, tabs=1, lifetime_ms=MINUTES_MS),
     ),
-    "hint": Write("hint", nothing, lambda store: store._client.run(store._hints.trim(SESSION, 1))),
+    "hint": Write("hint", nothing, note_trim),
     "deletion": Write("erase", answered, lambda store: store.erase(SESSION)),
 }
 

@@ -1,0 +1,51 @@
+"""What every part of the store in Redis works with."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
+
+from midstream.ids import TenantId, UserId
+from midstream.store.client import RedisClient
+from midstream.store.hints import Hints
+from midstream.store.keys import Keys
+
+if TYPE_CHECKING:
+    from midstream.store.client import StoreSettings
+
+
+class RedisAccess(Struct, frozen=True, kw_only=True):
+    """Round trips, names, and times, shared by the parts of a store.
+
+    Attributes:
+        ttl_s: a session that was not written for so long expires.
+        reconnect_window_ms: an ended run's chunks can be read again for so long.
+        sharded: hints are on other nodes than the sessions that they are of.
+    """
+
+    client: RedisClient
+    keys: Keys
+    hints: Hints
+    ttl_s: int
+    reconnect_window_ms: int
+    sharded: bool
+
+    @classmethod
+    def of(cls, client: RedisClient, keys: Keys, settings: StoreSettings) -> Self:
+        """Make what the settings say."""
+        ttl_s = math.ceil(settings.session_ttl_s)
+        return cls(
+            client=client,
+            keys=keys,
+            hints=Hints(client, keys, ttl_s),
+            ttl_s=ttl_s,
+            reconnect_window_ms=round(settings.reconnect_window_s * 1_000),
+            sharded=settings.sharded,
+        )
+
+
+def owner_of(owner: bytes, tenant: bytes) -> tuple[UserId, TenantId]:
+    """Decode whose a session is."""
+    return UserId(owner.decode()), TenantId(tenant.decode())

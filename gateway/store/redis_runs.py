@@ -1,0 +1,248 @@
+"""A run's life, from its opening to its terminal. The contract is in `store.py`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypedDict
+
+from midstream.errors import StoreError, StoreUnavailableError
+from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
+from midstream.protocol.position import Position
+from midstream.store.codec import decode_by, decode_kept_run, encode_by, encode_info
+from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.reader import LOST
+from midstream.store.records import (
+    Appended,
+    AppendStatus,
+    Opened,
+    OpenStatus,
+    Renewed,
+    StopRequested,
+    StopStatus,
+)
+from midstream.store.redis_access import owner_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from midstream.ids import MessageId
+    from midstream.store.client import Reply
+    from midstream.store.records import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
+    from midstream.store.redis_access import RedisAccess
+    from midstream.store.script import Command
+
+logger = logging.getLogger(__name__)
+
+_APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
+
+
+class RunWrites:
+    """The part of the store by which a producer writes its run, and others stop it."""
+
+    def __init__(self, redis: RedisAccess) -> None:
+        self._client = redis.client
+        self._scripts = redis.client.scripts
+        self._keys = redis.keys
+        self._hints = redis.hints
+        self._ttl_s = redis.ttl_s
+        self._reconnect_window_ms = redis.reconnect_window_ms
+        self._sharded = redis.sharded
+
+    async def open_run(self, request: OpenRun) -> Opened:
+        """See SessionStore."""
+        session_id, run = request.session_id, request.run
+        opening = self._scripts.open.call(
+            self._keys.session(session_id),
+            expected_owner=request.expected_owner,
+            expected_tenant=request.expected_tenant,
+            expected_offset=request.expected_offset or "",
+            new_epoch=request.new_epoch,
+            title=request.title,
+            ttl_s=self._ttl_s,
+            lease_ms=request.lease_ms,
+            run=run.id,
+            info=encode_info(run),
+            answers=run.user_message_id,
+            writes=run.message_id,
+            request_key=request.request_key or "",
+            content_hash=request.content_hash,
+            facts=request.facts,
+            is_user_message=int(request.user_message is not None),
+            **_message_arguments(request.user_message or request.replaced_message),
+        )
+        hints = [
+            self._hints.lease([(session_id, run.id)], request.lease_ms),
+            self._hints.activity(request.expected_owner, request.expected_tenant, session_id),
+        ]
+        status, kept, epoch, offset = await self._after_hints(hints, opening)
+        if status == NEWER:
+            raise upgrade_needed(session_id)
+        found = decode_kept_run(kept) if kept else None
+        return Opened(
+            status=OpenStatus(status.decode()),
+            run=found.run if found else None,
+            fence=found.fence if found else 0,
+            position=Position(epoch.decode(), offset.decode()) if epoch else None,
+            opened=found.opened if found else "0-0",
+            stop_requested=found is not None and found.run.stopped_by is not None,
+        )
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        """See SessionStore."""
+        session, script = self._keys.session, self._scripts.append
+        replies = await self._client.run_all(
+            [
+                script.call(
+                    session(batch.key.session_id),
+                    run=batch.key.run_id,
+                    fence=batch.key.fence,
+                    first=batch.chunks.first,
+                    count=batch.chunks.count,
+                    level=batch.chunks.level,
+                    payload=batch.chunks.payload,
+                )
+                for batch in batches
+            ]
+        )
+        return list(map(_appended, replies))
+
+    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
+        """See SessionStore."""
+        if not keys:
+            return []
+        renewals = [
+            self._scripts.renew.call(
+                self._keys.session(key.session_id),
+                run=key.run_id,
+                fence=key.fence,
+                lease_ms=lease_ms,
+                ttl_s=self._ttl_s,
+            )
+            for key in keys
+        ]
+        hint = self._hints.lease([(key.session_id, key.run_id) for key in keys], lease_ms)
+        # A hint that is refused must not hide what became of the leases: the next one notes it.
+        _, *replies = await self._client.run_each([hint, *renewals])
+        for reply in replies:
+            if isinstance(reply, StoreError):
+                raise reply
+        lost = [
+            (key.session_id, key.run_id)
+            for key, (held, _) in zip(keys, replies, strict=True)
+            if held in {0, LOST}  # the hint of a newer one leads a newer gateway to it
+        ]
+        if lost:
+            await self._client.run_each([self._hints.forget_lease(lost)])
+        return [
+            Renewed(held=held == 1, newer=held == NEWER, stopped_by=decode_by(by))
+            for held, by in replies
+        ]
+
+    async def request_stop(
+        self,
+        session_id: SessionId,
+        *,
+        run_id: RunId | None,
+        message_id: MessageId | None,
+        by: str,
+        tombstone_ms: int,
+        request_key: str | None = None,
+        reach: Reach = EVERYWHERE,
+    ) -> StopRequested:
+        """See SessionStore."""
+        status, run = await self._client.run(
+            self._scripts.request_stop.call(
+                self._keys.session(session_id),
+                run=run_id or "",
+                message=message_id or "",
+                by=encode_by(by),
+                tombstone_ms=tombstone_ms,
+                ttl_s=self._ttl_s,
+                request_key=request_key or "",
+                reach=reach,
+            )
+        )
+        if status == NEWER:
+            raise upgrade_needed(session_id)
+        return StopRequested(
+            status=StopStatus(status.decode()), run_id=RunId(run.decode()) if run else None
+        )
+
+    async def close_run(self, request: CloseRun) -> Appended:
+        """See SessionStore."""
+        key, chunks = request.key, request.chunks
+        reply = await self._client.run(
+            self._scripts.close.call(
+                self._keys.session(key.session_id),
+                run=key.run_id,
+                fence=key.fence,
+                first=chunks.first,
+                count=chunks.count,
+                level=chunks.level,
+                payload=chunks.payload,
+                outcome=request.outcome,
+                trim_before_ms=request.trim_before_ms,
+                ttl_s=self._ttl_s,
+                **_message_arguments(request.message),
+            )
+        )
+        appended = _appended(reply[:4])
+        if appended.status in {AppendStatus.APPENDED, AppendStatus.DUPLICATE}:
+            replies = await self._client.run_each(
+                [
+                    self._hints.forget_lease([(key.session_id, key.run_id)]),
+                    self._hints.trim(key.session_id, self._reconnect_window_ms),
+                    self._hints.activity(*owner_of(*reply[4:]), key.session_id),
+                ]
+            )
+            for refusal in replies:
+                if isinstance(refusal, StoreUnavailableError):
+                    raise refusal  # full, for a moment: its log would never be trimmed
+        return appended
+
+    async def _after_hints(self, hints: list[Command], command: Command) -> Reply:
+        """Run hints, then a command: one round trip where Redis keeps their order.
+
+        A hint that Redis refuses, for want of memory say, is no reason to leave what the command
+        did: the lease's is noted again with each renewal, and whoever meets its run looks at the
+        lease itself.
+        """
+        if self._sharded:
+            replies = await self._client.run_each(hints)
+            replies.append(await self._client.run(command))
+        else:
+            replies = await self._client.run_each([*hints, command])
+        for refusal in replies[:-1]:
+            if isinstance(refusal, StoreError):
+                logger.warning("hint_refused reason=%s", refusal)
+        if isinstance(replies[-1], StoreError):
+            raise replies[-1]
+        return replies[-1]
+
+
+class _MessageArguments(TypedDict):
+    message: MessageId | str
+    message_parent: MessageId | str
+    message_hash: str
+    message_json: bytes
+
+
+def _message_arguments(message: NewMessage | None) -> _MessageArguments:
+    if message is None:
+        return {"message": "", "message_parent": "", "message_hash": "", "message_json": b""}
+    return {
+        "message": message.id,
+        "message_parent": message.parent_id or "",
+        "message_hash": message.content_hash,
+        "message_json": bytes(message.message),
+    }
+
+
+def _appended(reply: Reply) -> Appended:
+    status, after, offset, by = reply
+    return Appended(
+        status=_APPEND_STATUS[status],
+        next=after,
+        offset=offset.decode(),
+        stopped_by=decode_by(by),
+    )
