@@ -30,7 +30,7 @@ from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
 from midstream.sessions.spending import cost_of
 from midstream.sessions.types import MAX_PUSHED_CHUNKS, PushedEnd
-from midstream.store.records import RunKey
+from midstream.store.calls import RunKey
 
 if TYPE_CHECKING:
     from midstream.sessions.types import Pushed, PushedRun, StartRequest

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
         Snapshot,
         StartRequest,
     )
-    from midstream.store.records import RunInfo, RunKey, SessionMeta
+    from midstream.store.calls import RunKey
+    from midstream.store.records import RunInfo, SessionMeta
 
 
 class PushedService(Protocol):

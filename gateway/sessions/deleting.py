@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from midstream.errors import MessageNotFoundError, RunActiveError, StoreUnavailableError
 from midstream.sessions.access import check_write, not_found
-from midstream.store.records import DeleteStatus
+from midstream.store.calls import DeleteStatus
 
 if TYPE_CHECKING:
     from midstream.ids import MessageId, SessionId

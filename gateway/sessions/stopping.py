@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.errors import StoreUnavailableError
 from midstream.ids import EVERYWHERE
 from midstream.sessions.access import check_write
-from midstream.store.records import StopStatus
+from midstream.store.calls import StopStatus
 from midstream.telemetry import STOPS
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.types import SessionLimits
-    from midstream.store.records import RunInfo, StopRequested
+    from midstream.store.calls import StopRequested
+    from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 
 BY_A_NEW_SEND: Final = "interrupt"

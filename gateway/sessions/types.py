@@ -16,7 +16,8 @@ from midstream.protocol.chunks import AnyChunk, FinishReason
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
 from midstream.providers.passthrough.content import ToolResult
-from midstream.store.records import NewMessage, RunInfo, RunKey, Trigger
+from midstream.store.calls import NewMessage, RunKey
+from midstream.store.records import RunInfo, Trigger
 
 if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch

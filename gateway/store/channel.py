@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Final, Self
 from midstream.errors import StoreError
 from midstream.store.codec import decode_published
 from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
-from midstream.store.records import Arrived, Reconnected, Resubscribed
+from midstream.store.records import (
+    Arrived,
+    Reconnected,
+    Resubscribed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,12 +6,16 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from midstream.store.calls import (
+    Recalled,
+    RunKey,
+    TakenOver,
+)
 from midstream.store.clock import RedisClock
 from midstream.store.codec import decode_kept_run
 from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.hints import WATCHED
 from midstream.store.leases import Lease, LeaseWatch
-from midstream.store.records import Recalled, RunKey, TakenOver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

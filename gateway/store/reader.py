@@ -10,10 +10,10 @@ from msgspec import Raw
 
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
+from midstream.store.calls import LoadedRun
 from midstream.store.codec import decode_entry, decode_kept_run
 from midstream.store.hints import STALE_AFTER_MS
 from midstream.store.records import (
-    LoadedRun,
     LogOrder,
     LogPage,
     OffPath,

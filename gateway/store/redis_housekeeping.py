@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
+from midstream.store.calls import DeleteStatus, Deletion
 from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.records import DeleteStatus, Deletion
 from midstream.store.redis_access import owner_of
 
 if TYPE_CHECKING:

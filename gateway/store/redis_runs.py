@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
 from midstream.protocol.position import Position
-from midstream.store.codec import decode_by, decode_kept_run, encode_by, encode_info
-from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.reader import LOST
-from midstream.store.records import (
+from midstream.store.calls import (
     Appended,
     AppendStatus,
     Opened,
@@ -20,14 +17,23 @@ from midstream.store.records import (
     StopRequested,
     StopStatus,
 )
+from midstream.store.codec import decode_by, decode_kept_run, encode_by, encode_info
+from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.reader import LOST
 from midstream.store.redis_access import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import MessageId
+    from midstream.store.calls import (
+        AppendBatch,
+        CloseRun,
+        NewMessage,
+        OpenRun,
+        RunKey,
+    )
     from midstream.store.client import Reply
-    from midstream.store.records import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
     from midstream.store.redis_access import RedisAccess
     from midstream.store.script import Command
 

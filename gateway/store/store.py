@@ -31,24 +31,26 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId, Reach, RunId, SessionId, TenantId, UserId
     from midstream.protocol.position import Position
-    from midstream.store.records import (
+    from midstream.store.calls import (
         AppendBatch,
         Appended,
-        ChannelEvent,
         CloseRun,
         Deletion,
         LoadedRun,
-        LogEntry,
-        LogPage,
         Opened,
         OpenRun,
         Recalled,
         Renewed,
         RunKey,
-        SessionMeta,
-        SessionState,
         StopRequested,
         TakenOver,
+    )
+    from midstream.store.records import (
+        ChannelEvent,
+        LogEntry,
+        LogPage,
+        SessionMeta,
+        SessionState,
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.producer import Producer
-    from midstream.store.records import TakenOver
+    from midstream.store.calls import TakenOver
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

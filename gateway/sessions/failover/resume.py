@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import RunHold, StartRequest
-    from midstream.store.records import TakenOver
+    from midstream.store.calls import TakenOver
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId, RunId, SessionId
     from midstream.protocol.chunks import AnyChunk
-    from midstream.store.records import RunInfo, StoredMessage, TakenOver
+    from midstream.store.calls import TakenOver
+    from midstream.store.records import RunInfo, StoredMessage
     from midstream.store.store import SessionStore
 
 PAGE_RECORDS: Final = 200

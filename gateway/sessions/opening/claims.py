@@ -19,7 +19,8 @@ from midstream.sessions.access import check_agent
 from midstream.sessions.log.stored_run import message_before, stored_chunks
 from midstream.sessions.sentences import run_active
 from midstream.sessions.types import Plan
-from midstream.store.records import RunInfo, RunKey, RunState
+from midstream.store.calls import RunKey
+from midstream.store.records import RunInfo, RunState
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId

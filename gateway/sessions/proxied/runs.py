@@ -29,7 +29,7 @@ from midstream.sessions.proxied.call_requests import continuation, submission
 from midstream.sessions.proxied.run import ProxiedLimits, ProxiedRun
 from midstream.sessions.runs.idle import is_at_rest
 from midstream.sessions.sentences import PARALLEL, STOPPED
-from midstream.store.records import RunKey, RunOutcome, RunState
+from midstream.store.records import RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from midstream.sessions.opening.claims import Claimed, Claims
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import CallRequest, RunHold, StartRequest
+    from midstream.store.calls import RunKey
     from midstream.store.records import SessionState
     from midstream.store.store import SessionStore
 

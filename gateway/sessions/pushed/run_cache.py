@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
-    from midstream.store.records import RunInfo, RunKey, SessionMeta
+    from midstream.store.calls import RunKey
+    from midstream.store.records import RunInfo, SessionMeta
     from midstream.store.store import SessionStore
 
 MAX_RUNS: Final = 1_000

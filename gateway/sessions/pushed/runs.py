@@ -37,13 +37,15 @@ from midstream.sessions.pushed.run_cache import CachedRun, RunCache
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal
 from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
 from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
-from midstream.store.format import upgrade_needed
-from midstream.store.records import (
+from midstream.store.calls import (
     AppendBatch,
     Appended,
     AppendStatus,
-    ChunksRecord,
     RunKey,
+)
+from midstream.store.format import upgrade_needed
+from midstream.store.records import (
+    ChunksRecord,
     RunOutcome,
     RunState,
 )
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.opening.claims import Claims
     from midstream.sessions.types import StartRequest
-    from midstream.store.records import Renewed
+    from midstream.store.calls import Renewed
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

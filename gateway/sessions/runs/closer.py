@@ -20,7 +20,8 @@ from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.stored_run import message_before, readable_chunks
 from midstream.sessions.runs.terminal import close_request, write_terminal_within
 from midstream.sessions.sentences import ORPHAN_SENTENCE, UNREADABLE_SENTENCE
-from midstream.store.records import AppendStatus, RunOutcome, TakenOver
+from midstream.store.calls import AppendStatus, TakenOver
+from midstream.store.records import RunOutcome
 from midstream.telemetry import ORPHANS_CLOSED
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AgentTraits
     from midstream.protocol.chunks import AnyChunk
-    from midstream.store.records import CloseRun, RunInfo, RunKey
+    from midstream.store.calls import CloseRun, RunKey
+    from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.sessions.runs.lane import Lane
-    from midstream.store.records import (
-        AppendBatch,
-        Appended,
-    )
+    from midstream.store.calls import AppendBatch, Appended
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from midstream.aio.backoff import DELAYS_S
 from midstream.aio.pulse import Pulse
-from midstream.store.records import (
+from midstream.store.calls import (
     AppendBatch,
     Appended,
     AppendStatus,
-    ChunksRecord,
     RunKey,
 )
+from midstream.store.records import ChunksRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

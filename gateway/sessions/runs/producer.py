@@ -33,7 +33,12 @@ from midstream.sessions.runs.run_end import Cause, RunEnd
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
 from midstream.sessions.sentences import DIVERGED_SENTENCE, OUTAGE_SENTENCE, RESTART_SENTENCE
 from midstream.sessions.spending import tokens_used
-from midstream.store.records import Appended, AppendStatus, Renewed, RunInfo, RunKey
+from midstream.store.calls import (
+    Appended,
+    AppendStatus,
+    Renewed,
+    RunKey,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.runs.committer import Committer
+    from midstream.store.records import RunInfo
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committer
     from midstream.sessions.types import NewRun, RunHold, StartRequest
-    from midstream.store.records import RunKey, TakenOver
+    from midstream.store.calls import RunKey, TakenOver
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededErr
 from midstream.protocol.codec import encode
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.sentences import DIVERGED_SENTENCE
-from midstream.store.records import AppendStatus
+from midstream.store.calls import AppendStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

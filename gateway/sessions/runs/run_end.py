@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentTraits
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.writer import ChunkWriter
-    from midstream.store.records import RunKey
+    from midstream.store.calls import RunKey
 
 logger = logging.getLogger(__name__)
 

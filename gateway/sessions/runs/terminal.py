@@ -19,14 +19,20 @@ from midstream.errors import StoreUnavailableError
 from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
-from midstream.store.records import AppendStatus, ChunksRecord, CloseRun, NewMessage
+from midstream.store.calls import (
+    AppendStatus,
+    CloseRun,
+    NewMessage,
+)
+from midstream.store.records import ChunksRecord
 from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.store.records import Appended, RunInfo, RunKey, RunOutcome
+    from midstream.store.calls import Appended, RunKey
+    from midstream.store.records import RunInfo, RunOutcome
     from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,12 @@ from midstream.protocol.cut_calls import INTERRUPTED_CALL, UNCALLED
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.opening.plan import accept
 from midstream.sessions.types import StartRequest
-from midstream.store.records import OpenRun, OpenStatus, RunInfo, RunState, Trigger
+from midstream.store.calls import OpenRun, OpenStatus
+from midstream.store.records import (
+    RunInfo,
+    RunState,
+    Trigger,
+)
 from midstream.store.redis_store import RedisStore
 from tests.support.answers import (
     allow,

@@ -23,9 +23,8 @@ from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.terminal import close_request, write_terminal
 from midstream.sessions.stopping import Stopping
 from midstream.sessions.types import SessionLimits
+from midstream.store.calls import AppendBatch, AppendStatus
 from midstream.store.records import (
-    AppendBatch,
-    AppendStatus,
     ChunksRecord,
     RunOutcome,
     RunState,

@@ -19,7 +19,8 @@ from midstream.protocol.chunks import (
 )
 from midstream.sessions import open_sessions
 from midstream.sessions.containment import TRIES
-from midstream.store.records import AppendBatch, ChunksRecord, RunOutcome
+from midstream.store.calls import AppendBatch
+from midstream.store.records import ChunksRecord, RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.support.played import ALICE, FAST, Played, Reading, Script, send, types, user_message
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import DurableRuns
     from midstream.sessions.service import Sessions
     from midstream.sessions.types import Snapshot
-    from midstream.store.records import RunKey
+    from midstream.store.calls import RunKey
 
 pytestmark = pytest.mark.anyio
 

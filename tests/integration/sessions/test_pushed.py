@@ -22,7 +22,8 @@ from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import StartChunk
 from midstream.sessions.pushed import run_cache
 from midstream.sessions.types import PushedEnd, PushedRun
-from midstream.store.records import RunKey, RunOutcome, Trigger
+from midstream.store.calls import RunKey
+from midstream.store.records import RunOutcome, Trigger
 from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 

@@ -15,7 +15,8 @@ from midstream.ids import MessageId, SessionId
 from midstream.sessions import open_sessions
 from midstream.sessions.failover import reaper
 from midstream.sessions.types import FeedEvent, PushedEnd
-from midstream.store.records import RunKey, RunOutcome
+from midstream.store.calls import RunKey
+from midstream.store.records import RunOutcome
 from midstream.store.redis_store import RedisStore
 from tests.integration.sessions.test_resume import DurableScript
 from tests.integration.sessions.test_several_gateways import mortal

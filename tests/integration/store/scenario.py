@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, TenantId, UserId
-from midstream.store.records import (
+from midstream.store.calls import (
     AppendBatch,
-    ChunksRecord,
     CloseRun,
     NewMessage,
     Opened,
     OpenRun,
     OpenStatus,
-    RunInfo,
     RunKey,
+)
+from midstream.store.records import (
+    ChunksRecord,
+    RunInfo,
     RunOutcome,
     RunState,
     Trigger,

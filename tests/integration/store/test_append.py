@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midstream.ids import SessionId
-from midstream.store.records import AppendStatus, ChunksRecord
+from midstream.store.calls import AppendStatus
+from midstream.store.records import ChunksRecord
 from midstream.store.redis_store import RedisStore
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, batch, chunks, close, key, opened, submit
 
 if TYPE_CHECKING:
-    from midstream.store.records import Appended
+    from midstream.store.calls import Appended
 
 pytestmark = pytest.mark.anyio
 

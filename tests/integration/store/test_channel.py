@@ -16,7 +16,11 @@ from midstream.protocol.position import Position
 from midstream.store import channel as channel_module
 from midstream.store.client import StoreSettings
 from midstream.store.embedded import EmbeddedRedis
-from midstream.store.records import Arrived, Reconnected, Resubscribed
+from midstream.store.records import (
+    Arrived,
+    Reconnected,
+    Resubscribed,
+)
 from midstream.store.redis_store import RedisStore
 from tests.support.refusals import REFUSALS, RefusingRedis
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.protocol.position import Position
+from midstream.store.calls import AppendStatus
 from midstream.store.records import (
-    AppendStatus,
     MessageRecord,
     RunOutcome,
     RunRecord,

@@ -8,8 +8,9 @@ import pytest
 
 from midstream.ids import MessageId
 from midstream.protocol.position import Position
+from midstream.store.calls import DeleteStatus
 from midstream.store.keys import Keys
-from midstream.store.records import DeletedRecord, DeleteStatus, RunOutcome
+from midstream.store.records import DeletedRecord, RunOutcome
 
 from .scenario import (
     EPOCH,

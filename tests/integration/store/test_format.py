@@ -10,16 +10,15 @@ import pytest
 from midstream.errors import UpgradeNeededError
 from midstream.ids import MessageId, SessionId, UserId
 from midstream.protocol.position import Position
-from midstream.store.client import StoreSettings
-from midstream.store.format import WRITE_FORMAT
-from midstream.store.records import (
+from midstream.store.calls import (
     AppendStatus,
     OpenStatus,
     Renewed,
-    RunOutcome,
     StopStatus,
-    UnknownRecord,
 )
+from midstream.store.client import StoreSettings
+from midstream.store.format import WRITE_FORMAT
+from midstream.store.records import RunOutcome, UnknownRecord
 from midstream.store.redis_store import RedisStore
 from midstream.store.script import LUA
 from midstream.store.scripts import DESCRIPTIONS

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from midstream.ids import RunId
-from midstream.store.records import Recalled
+from midstream.store.calls import Recalled
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, close, key, opened, submit
 

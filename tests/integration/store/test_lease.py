@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from midstream.ids import RunId, SessionId
-from midstream.store.records import AppendStatus, Renewed, RunOutcome, RunState
+from midstream.store.calls import AppendStatus, Renewed
+from midstream.store.records import RunOutcome, RunState
 
 from .scenario import (
     EXPIRED,

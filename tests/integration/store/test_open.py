@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from midstream.errors import StoreUnavailableError
 from midstream.ids import MessageId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
+from midstream.store.calls import OpenStatus
 from midstream.store.records import (
     MessageRecord,
-    OpenStatus,
     RunOutcome,
     RunRecord,
     RunState,

@@ -6,8 +6,9 @@ import pytest
 
 from midstream.ids import MessageId
 from midstream.protocol.position import Position
+from midstream.store.calls import LoadedRun
 from midstream.store.keys import Keys
-from midstream.store.records import LoadedRun, RunRecord, RunState
+from midstream.store.records import RunRecord, RunState
 
 from .scenario import (
     EPOCH,

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.ids import MessageId, Reach, RunId
-from midstream.store.records import (
+from midstream.store.calls import (
     OpenStatus,
+    StopRequested,
+    StopStatus,
+)
+from midstream.store.records import (
     RunOutcome,
     RunRecord,
     RunState,
-    StopRequested,
-    StopStatus,
 )
 
 from .scenario import (

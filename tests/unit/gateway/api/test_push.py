@@ -14,7 +14,8 @@ from midstream.protocol.chunks import StartChunk
 from midstream.sessions.access import Caller
 from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
 from midstream.settings.sections import ServerSettings
-from midstream.store.records import RunKey, RunOutcome, RunState
+from midstream.store.calls import RunKey
+from midstream.store.records import RunOutcome, RunState
 from tests.unit.gateway.api.fakes import RUN, Answer, FakeSessions, make_app, request
 
 pytestmark = pytest.mark.anyio

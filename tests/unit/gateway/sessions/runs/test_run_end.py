@@ -21,7 +21,8 @@ from midstream.protocol.chunks import (
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.run_end import Cause, RunEnd
 from midstream.sessions.sentences import INTERNAL_SENTENCE
-from midstream.store.records import RunKey, RunOutcome
+from midstream.store.calls import RunKey
+from midstream.store.records import RunOutcome
 
 KEY = RunKey(session_id=SessionId("chat-1"), run_id=RunId("run_1"), fence=1)
 

@@ -15,11 +15,13 @@ from midstream.sessions.runs.terminal import (
     write_terminal,
     write_terminal_within,
 )
-from midstream.store.records import (
+from midstream.store.calls import (
     Appended,
     AppendStatus,
-    RunInfo,
     RunKey,
+)
+from midstream.store.records import (
+    RunInfo,
     RunOutcome,
     RunState,
     Trigger,
@@ -29,7 +31,7 @@ from midstream.telemetry import RUNS_ENDED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.store.records import CloseRun
+    from midstream.store.calls import CloseRun
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,236 @@
+"""What the store is asked, and what it answers: frozen data, no behaviour. See `store.py`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Raw, Struct
+
+from midstream.ids import MessageId, RunId, SessionId, TenantId, UserId
+from midstream.protocol.position import Position
+from midstream.store.records import (
+    ChunksRecord,
+    RunInfo,
+    RunOutcome,
+)
+
+
+class LoadedRun(Struct, frozen=True, kw_only=True):
+    """A run as `load_run` found it.
+
+    `next`: its next sequence; `opened`: the offset of its opening record.
+    """
+
+    run: RunInfo
+    next: int
+    opened: str
+
+
+class NewMessage(Struct, frozen=True, kw_only=True):
+    """A message to store. `message` is a UIMessage as JSON on one line."""
+
+    id: MessageId
+    parent_id: MessageId | None
+    content_hash: str
+    message: Raw
+
+
+class OpenRun(Struct, frozen=True, kw_only=True):
+    """Arguments of `open_run`.
+
+    Args:
+        expected_owner, expected_tenant: who owns the session, and whose people they are one
+            of, as the caller just read it; for a session that does not exist, as it will be.
+        run: state OPEN; `started_at_ms` is set by the script.
+        user_message: the message to add, or None when the run answers or continues a
+            message that is stored.
+        content_hash: of the user message (or of the tool results, for a continuation).
+        replaced_message: for a continuation, the assistant message with the results in it.
+        new_epoch: used if the session does not exist.
+        request_key: the client's key for this send; a send with a known key never starts
+            a second run.
+        expected_offset: the log's head when the caller read it (`0-0` if there was no
+            session): what it decided holds only while nothing has changed since. None: open
+            whatever the log holds.
+        facts: what another process would need to go on with the run (`recall`); no client
+            is ever shown it. Gone when the run ends.
+    """
+
+    session_id: SessionId
+    expected_owner: UserId
+    expected_tenant: TenantId
+    run: RunInfo
+    user_message: NewMessage | None
+    replaced_message: NewMessage | None
+    content_hash: str
+    new_epoch: str
+    title: str
+    request_key: str | None = None
+    expected_offset: str | None = None
+    lease_ms: int = 8_000
+    facts: bytes = b""
+
+
+class OpenStatus(StrEnum):
+    """What `open_run` did. Only OPENED changed anything."""
+
+    OPENED = "opened"
+    KNOWN = "known"
+    """The same send arrived before: `run` is that one, active or ended."""
+    ACTIVE = "active"
+    """Another run is under way: `run` is that one."""
+    ORPHAN = "orphan"
+    """The active run's lease has expired: take it over, close it, and open again."""
+    STALE = "stale"
+    """The log's head is not `expected_offset`, and none of the above: load and decide again."""
+    DENIED = "denied"
+    """The session's owner is not `expected_owner`, or its tenant not `expected_tenant`."""
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """Answer of `open_run`.
+
+    `stop_requested`: a stop for this message came first; the run is open, and must end as
+    stopped without calling the provider.
+    """
+
+    status: OpenStatus
+    run: RunInfo | None = None
+    fence: int = 0
+    position: Position | None = None
+    opened: str = "0-0"
+    stop_requested: bool = False
+
+
+class RunKey(Struct, frozen=True, kw_only=True):
+    """A producer's right to write a run: hashable, and stale once another has taken over."""
+
+    session_id: SessionId
+    run_id: RunId
+    fence: int
+
+
+class AppendBatch(Struct, frozen=True, kw_only=True):
+    """A frozen batch. Sent again unchanged until its outcome is known."""
+
+    key: RunKey
+    chunks: ChunksRecord
+
+
+class AppendStatus(StrEnum):
+    """What one append did."""
+
+    APPENDED = "appended"
+    DUPLICATE = "duplicate"
+    """Stored before: success."""
+    FENCED = "fenced"
+    """Taken over, or ended."""
+    GAP = "gap"
+    """`next` is what the log expects: it lost what it had acknowledged, or we skipped."""
+    GONE = "gone"
+    """The run is not in Redis any more: erased, or the log was lost."""
+    NEWER = "newer"
+    """The session's format is above ours: newer gateways alone may write it (`format.py`)."""
+
+
+class Appended(Struct, frozen=True, gc=False, kw_only=True):
+    """Answer to one append. `stopped_by`: a stop is recorded for the run."""
+
+    status: AppendStatus
+    next: int = 0
+    offset: str = ""
+    stopped_by: str | None = None
+
+
+class Renewed(Struct, frozen=True, gc=False, kw_only=True):
+    """Answer to one renewal. `held` False: fenced, ended or gone, or `newer`.
+
+    `newer`: the session's format is above ours.
+    """
+
+    held: bool
+    newer: bool = False
+    stopped_by: str | None = None
+
+
+class CloseRun(Struct, frozen=True, kw_only=True):
+    """Arguments of `close_run`: the terminal, in one atomic step.
+
+    Args:
+        chunks: the last batch, `finish` at its end; same rules as an append.
+        message: the final assistant message, or None when nothing was said (no message is
+            stored then).
+        trim_before_ms: chunk records older than this are trimmed, this run's never.
+    """
+
+    key: RunKey
+    chunks: ChunksRecord
+    outcome: RunOutcome
+    message: NewMessage | None
+    trim_before_ms: int
+
+
+class DeleteStatus(StrEnum):
+    """What `delete` found."""
+
+    DELETED = "deleted"
+    """It is gone, now or before."""
+    ABSENT = "absent"
+    """There never was such a message."""
+    ACTIVE = "active"
+    """The run answers or writes it."""
+    ORPHAN = "orphan"
+    """The same, of a run whose lease has expired: take it over, close it, and delete again."""
+    GONE = "gone"
+    """The session is not of this epoch (any more)."""
+
+
+class Deletion(Struct, frozen=True, kw_only=True):
+    """Answer of `delete`. `run_id`: of the run that is in the way."""
+
+    status: DeleteStatus
+    run_id: RunId | None = None
+
+
+class StopStatus(StrEnum):
+    """What `request_stop` found."""
+
+    STOPPING = "stopping"
+    """Recorded, now or before; `run_id` will end."""
+    NOTHING = "nothing"
+    """No such run is under way."""
+    PREVENTED = "prevented"
+    """The named message has no run yet: its next send will be stopped at once."""
+    ORPHAN = "orphan"
+    """The run's lease has expired: take it over and close it (the stop is recorded)."""
+
+
+class StopRequested(Struct, frozen=True, kw_only=True):
+    """Answer of `request_stop`."""
+
+    status: StopStatus
+    run_id: RunId | None = None
+
+
+class TakenOver(Struct, frozen=True, kw_only=True):
+    """A run that is ours to close: its key with the new fence, and what it held.
+
+    `next`: its next sequence; `opened`: where its records begin; `stopped_by`: a stop was
+    recorded before its producer died.
+    """
+
+    key: RunKey
+    run: RunInfo
+    next: int
+    opened: str
+    stopped_by: str | None
+
+
+class Recalled(Struct, frozen=True, kw_only=True):
+    """What is kept for going on with a run: `OpenRun.facts`, and the last point remembered.
+
+    Either is empty if nothing was kept.
+    """
+
+    facts: bytes
+    point: bytes
