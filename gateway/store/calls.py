@@ -8,22 +8,7 @@ from msgspec import Raw, Struct
 
 from midstream.ids import MessageId, RunId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
-from midstream.store.records import (
-    ChunksRecord,
-    RunInfo,
-    RunOutcome,
-)
-
-
-class LoadedRun(Struct, frozen=True, kw_only=True):
-    """A run as `load_run` found it.
-
-    `next`: its next sequence; `opened`: the offset of its opening record.
-    """
-
-    run: RunInfo
-    next: int
-    opened: str
+from midstream.store.records import ChunksRecord, RunInfo, RunOutcome
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):
@@ -41,7 +26,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     Args:
         expected_owner, expected_tenant: who owns the session, and whose people they are one
             of, as the caller just read it; for a session that does not exist, as it will be.
-        run: state OPEN; `started_at_ms` is set by the script.
+        run: state OPEN; `started_at_ms` is set by the script. With `side`, it is opened beside the
+            main run.
         user_message: the message to add, or None when the run answers or continues a
             message that is stored.
         content_hash: of the user message (or of the tool results, for a continuation).
@@ -52,6 +38,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
         expected_offset: the log's head when the caller read it (`0-0` if there was no
             session): what it decided holds only while nothing has changed since. None: open
             whatever the log holds.
+        wait_ms: the run waits for so long, until somebody claims it, in place of having a lease.
         facts: what another process would need to go on with the run (`recall`); no client
             is ever shown it. Gone when the run ends.
     """
@@ -68,6 +55,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     request_key: str | None = None
     expected_offset: str | None = None
     lease_ms: int = 8_000
+    wait_ms: int | None = None
     facts: bytes = b""
 
 
@@ -83,6 +71,8 @@ class OpenStatus(StrEnum):
     """The active run's lease has expired: take it over, close it, and open again."""
     STALE = "stale"
     """The log's head is not `expected_offset`, and none of the above: load and decide again."""
+    FULL = "full"
+    """As many side runs are under way as may be."""
     DENIED = "denied"
     """The session's owner is not `expected_owner`, or its tenant not `expected_tenant`."""
 
@@ -206,14 +196,28 @@ class StopStatus(StrEnum):
 
 
 class StopRequested(Struct, frozen=True, kw_only=True):
-    """Answer of `request_stop`."""
+    """Answer of `request_stop`. `beside`: of the side runs that are stopped with the main one."""
 
     status: StopStatus
     run_id: RunId | None = None
+    beside: tuple[StopRequested, ...] = ()
+
+
+class WaitStatus(StrEnum):
+    """What `wait` did."""
+
+    WAITING = "waiting"
+    """The run waits, now or before; its key is stale."""
+    STOPPING = "stopping"
+    """A stop came first: the run is still ours, to close."""
+    FENCED = "fenced"
+    """Taken over, or ended."""
+    GONE = "gone"
+    """The run is not in Redis any more."""
 
 
 class TakenOver(Struct, frozen=True, kw_only=True):
-    """A run that is ours to close: its key with the new fence, and what it held.
+    """A run that is ours: its key with the new fence, and what it held.
 
     `next`: its next sequence; `opened`: where its records begin; `stopped_by`: a stop was
     recorded before its producer died.

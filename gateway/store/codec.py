@@ -8,6 +8,7 @@ so that older ones read on, a listed kind never gets other header lines (`format
     c NL run NL first NL count NL level NL payload
     m NL id NL parent NL run NL message JSON
     r NL state NL outcome NL by NL started NL ended NL info JSON
+    sm, sr: as m and r, of a run beside the main one
     d NL id (empty: all)
     e
 
@@ -95,15 +96,16 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
             level=int(level),
             payload=payload,
         )
-    if kind == b"m":
+    if kind in {b"m", b"sm"}:
         _, message_id, parent, run, message = data.split(b"\n", 4)
         return MessageRecord(
             id=MessageId(message_id.decode()),
             parent_id=MessageId(parent.decode()) if parent else None,
             run_id=RunId(run.decode()) if run else None,
             message=Raw(message),
+            side=kind == b"sm",
         )
-    if kind == b"r":
+    if kind in {b"r", b"sr"}:
         return RunRecord(run=decode_run(data))
     if kind == b"p":
         return PresenceRecord(here=Raw(data[2:]))

@@ -18,6 +18,8 @@ How a version adds to what sessions hold:
     1   the first. A session without `format` is of this one.
     2   messages were deleted: what answers a deleted question is not sent to models. Not raised
         while a run is under way, which may be an older gateway's.
+    3   a run was opened beside the main one, or has waited: an older gateway would trim the side
+        run's chunks, leave its live fields behind, and take a run that waits for an orphan.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WRITE_FORMAT: Final = 2
+WRITE_FORMAT: Final = 3
 """The highest format that the scripts of this version write."""
 
 NEWER: Final = b"newer"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from midstream.store.calls import (
-    Recalled,
-    RunKey,
-    TakenOver,
-)
+from midstream.store.calls import Recalled, RunKey, TakenOver, WaitStatus
 from midstream.store.clock import RedisClock
 from midstream.store.codec import decode_kept_run
 from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.hints import WATCHED
 from midstream.store.leases import Lease, LeaseWatch
+from midstream.store.records import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What take_over.lua answers: with the lease, and with the ms that a wait still runs.
+TAKEN: Final = b"taken"
 HELD: Final = b"held"
-"""What take_over.lua answers of a run that is not the caller's to take, with its lease."""
+WAITING: Final = b"waiting"
+GONE: Final = b"gone"
 
 NO_LEASE: Final = Lease(b"none", 0, 0)
 
@@ -61,17 +61,22 @@ class RunHandover:
     ) -> None:
         """See the leases of these runs, and put right the hints of those that are not due."""
         sent_at = time.monotonic()
-        replies = await self._client.run_each([self._take(run) for run in due])
+        replies = await self._client.run_each([self._take(run, "look") for run in due])
+        stale: list[Command] = []
         for run, reply in zip(due, replies, strict=True):
-            if isinstance(reply, list):
-                self._see(run, reply, sent_at)
+            answer = reply[0] if isinstance(reply, list) else None
+            if answer == WAITING:
+                self._leases.forget(run)
+                stale += self._moved_to_waits(run, reply[1])
+            elif answer == HELD:
+                self._see(run, reply[1:], sent_at)
+                if (left_s := self._left_s(run)) > watched_s:
+                    stale.append(self._hint(run, left_s))
             else:
                 # Gone, a newer gateway's, or nothing that can be read: `take_over` says which.
                 self._leases.see(run, NO_LEASE, now_ms, sent_at)
-        left = ((run, self._left_s(run)) for run in due)
-        stale = [(run, left_s) for run, left_s in left if left_s > watched_s]
         if stale:
-            await self._client.run_each([self._hint(run, left_s) for run, left_s in stale])
+            await self._client.run_each(stale)
 
     async def take_over(
         self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
@@ -79,71 +84,70 @@ class RunHandover:
         """See SessionStore."""
         run = session_id, run_id
         watched = self._leases.sight(run)
-        reply = await self._attempt(run, lease_ms, force=force)
-        if _is_held(reply) and self._left_s(run) <= 0:
+        answer, *found = await self._attempt(run, "force" if force else "take", lease_ms)
+        if answer == HELD and self._left_s(run) <= 0:
             # Another lease than was seen, or none was; it has ended, too.
-            reply = await self._attempt(run, lease_ms)
-        if reply is None:
-            self._leases.forget(run)
-            await self._client.run_each([self._hints.forget_lease([run])])
-            return None
-        if _is_held(reply):
+            answer, *found = await self._attempt(run, "take", lease_ms)
+        if answer == HELD:
             # Its hint comes back with the time that is left.
             await self._client.run_each([self._hint(run, self._left_s(run))])
             if watched is not None and watched != self._leases.sight(run):
                 self._leases.forget(run)  # it was renewed
             return None
         self._leases.forget(run)
-        _, *found = reply
-        kept = decode_kept_run(found[0])
+        if answer == GONE:
+            await self._client.run_each(
+                [self._hints.forget_lease([run]), self._hints.forget_wait(*run)]
+            )
+            return None
+        if answer == WAITING:
+            await self._client.run_each(self._moved_to_waits(run, found[0]))
+            return None
+        taken = _taken_over(session_id, run_id, found)
         # Refused or not, the run is ours now: it is hinted again by renewals.
-        await self._client.run_each([self._hints.lease([run], lease_ms)])
-        return TakenOver(
-            key=RunKey(session_id=session_id, run_id=run_id, fence=found[1]),
-            run=kept.run,
-            next=found[2],
-            opened=kept.opened,
-            stopped_by=kept.run.stopped_by,
-        )
+        if taken.run.state is RunState.WAITING:
+            await self._client.run_each(self._moved_to_waits(run, lease_ms))
+        else:
+            await self._client.run_each([self._hints.lease([run], lease_ms)])
+        return taken
 
     async def _attempt(
-        self, run: tuple[SessionId, RunId], lease_ms: int, *, force: bool = False
-    ) -> Reply:
+        self, run: tuple[SessionId, RunId], how: Literal["take", "force"], lease_ms: int
+    ) -> Sequence[Reply]:
         """Take a run whose lease is still the one that was seen to end; look at it otherwise."""
         sent_at = time.monotonic()
         sight = self._leases.sight(run)
         ended = None if sight is None or sight.ends_at > sent_at else sight.lease
-        reply = await self._client.run(self._take(run, ended, lease_ms, force=force))
-        if reply == NEWER:
+        answer, *found = await self._client.run(self._take(run, how, ended, lease_ms))
+        if answer == NEWER:
             raise upgrade_needed(run[0])
-        if _is_held(reply):
-            self._see(run, reply, sent_at)
-        return reply
+        if answer == HELD:
+            self._see(run, found, sent_at)
+        return [answer, *found]
 
     def _take(
         self,
         run: tuple[SessionId, RunId],
+        how: Literal["look", "take", "force"],
         ended: Lease | None = None,
         lease_ms: int = 0,
-        *,
-        force: bool = False,
     ) -> Command:
-        """Take a run if its lease is the one that has ended; with none, look at it."""
+        """Take a run if its lease is the one that has ended, or its wait has."""
         session_id, run_id = run
         return self._scripts.take_over.call(
             self._keys.session(session_id),
             run=run_id,
             lease_ms=lease_ms,
             ttl_s=self._ttl_s,
-            force=int(force),
+            how=how,
             ended_mark=b"" if ended is None else ended.mark,
         )
 
-    def _see(self, run: tuple[SessionId, RunId], reply: Reply, sent_at: float) -> None:
+    def _see(self, run: tuple[SessionId, RunId], found: Sequence[Reply], sent_at: float) -> None:
         """Take a lease as take_over.lua has told it."""
-        _, mark, ends_ms, term_ms, now_ms = reply
+        mark, ends_ms, term_ms, now_ms = found
         self._observe(now_ms, sent_at)
-        lease = Lease(mark, int(ends_ms), int(term_ms or 0))
+        lease = Lease(mark, int(ends_ms or 0), int(term_ms or 0))
         self._leases.see(run, lease, now_ms, time.monotonic())
 
     def _left_s(self, run: tuple[SessionId, RunId]) -> float:
@@ -154,9 +158,58 @@ class RunHandover:
     def _hint(self, run: tuple[SessionId, RunId], left_s: float) -> Command:
         return self._hints.lease([run], max(0, int(left_s * 1000)))
 
+    def _moved_to_waits(self, run: tuple[SessionId, RunId], left_ms: int) -> list[Command]:
+        """Note a run that waits where its end is looked for; it has no lease."""
+        return [self._hints.wait(*run, left_ms), self._hints.forget_lease([run])]
+
     def _observe(self, now_ms: int, sent_at: float) -> None:
         if self._clock.observe(now_ms, sent_at, time.monotonic()):
             logger.warning("clock_jumped: leases that were not watched yet count from now")
+
+    async def wait(self, key: RunKey, wait_ms: int) -> WaitStatus:
+        """See SessionStore."""
+        session_id, run_id = key.session_id, key.run_id
+        waiting = self._scripts.wait.call(
+            self._keys.session(session_id),
+            run=run_id,
+            fence=key.fence,
+            wait_ms=wait_ms,
+            ttl_s=self._ttl_s,
+        )
+        # The hint first: a run that waits and is in none would wait for ever.
+        await self._client.run(self._hints.wait(session_id, run_id, wait_ms))
+        answer = await self._client.run(waiting)
+        if answer == NEWER:
+            raise upgrade_needed(session_id)
+        status = WaitStatus(answer.decode())
+        if status is WaitStatus.WAITING:
+            self._leases.forget((session_id, run_id))
+            await self._client.run_each([self._hints.forget_lease([(session_id, run_id)])])
+        return status
+
+    async def claim(
+        self, session_id: SessionId, run_id: RunId, claimant: str, lease_ms: int
+    ) -> TakenOver | None:
+        """See SessionStore."""
+        claiming = self._scripts.claim.call(
+            self._keys.session(session_id),
+            run=run_id,
+            claimant=claimant,
+            lease_ms=lease_ms,
+            ttl_s=self._ttl_s,
+        )
+        await self._client.run(self._hints.lease([(session_id, run_id)], lease_ms))
+        answer, *found = await self._client.run(claiming)
+        if answer == NEWER:
+            raise upgrade_needed(session_id)
+        if answer == GONE:
+            return None
+        await self._client.run_each([self._hints.forget_wait(session_id, run_id)])
+        return _taken_over(session_id, run_id, found)
+
+    async def expired_waits(self, limit: int) -> list[tuple[SessionId, RunId]]:
+        """See SessionStore."""
+        return await self._hints.due_waits(limit)
 
     async def remember(self, key: RunKey, point: bytes) -> bool:
         """See SessionStore."""
@@ -189,5 +242,12 @@ class RunHandover:
         return bool(released)
 
 
-def _is_held(reply: Reply) -> bool:
-    return isinstance(reply, list) and reply[0] == HELD
+def _taken_over(session_id: SessionId, run_id: RunId, found: list[Reply]) -> TakenOver:
+    kept, fence, after = decode_kept_run(found[0]), found[1], found[2]
+    return TakenOver(
+        key=RunKey(session_id=session_id, run_id=run_id, fence=fence),
+        run=kept.run,
+        next=after,
+        opened=kept.opened,
+        stopped_by=kept.run.stopped_by,
+    )

@@ -43,6 +43,14 @@ class Hints:
         members = [f"{session}|{run}" for session, run in runs]
         return self._note(self._keys.leases, lease_ms, members)
 
+    def wait(self, session_id: SessionId, run_id: RunId, wait_ms: int) -> Command:
+        """Note when a run's wait ends."""
+        return self._note(self._keys.waits, wait_ms, [f"{session_id}|{run_id}"])
+
+    def forget_wait(self, session_id: SessionId, run_id: RunId) -> Command:
+        """Remove a wait's hint."""
+        return ("ZREM", *self._keys.waits, f"{session_id}|{run_id}")
+
     def forget_lease(self, runs: Iterable[tuple[SessionId, RunId]]) -> Command:
         """Remove leases' hints."""
         return ("ZREM", *self._keys.leases, *(f"{session}|{run}" for session, run in runs))
@@ -82,8 +90,15 @@ class Hints:
         now_ms, due = await self._client.run(
             script.call(self._keys.leases, limit=limit, ahead_ms=ahead_ms, early_ms=early_ms)
         )
-        pairs = (member.decode().partition("|") for member in due)
-        return now_ms, [(SessionId(session), RunId(run)) for session, _, run in pairs]
+        return now_ms, _runs(due)
+
+    async def due_waits(self, limit: int) -> list[tuple[SessionId, RunId]]:
+        """Return runs whose wait seems to have ended, the longest ago first."""
+        script = self._client.scripts.due
+        _, due = await self._client.run(
+            script.call(self._keys.waits, limit=limit, ahead_ms="", early_ms=0)
+        )
+        return _runs(due)
 
     async def due_trims(self, limit: int) -> list[SessionId]:
         """Return sessions whose reconnect window has passed."""
@@ -110,3 +125,8 @@ class Hints:
     def _note(self, name: HintName, delay_ms: int, members: Iterable[str]) -> Command:
         script = self._client.scripts.hint
         return script.call(name, *members, delay_ms=delay_ms, ttl_s=self._ttl_s)
+
+
+def _runs(members: Iterable[bytes]) -> list[tuple[SessionId, RunId]]:
+    pairs = (member.decode().partition("|") for member in members)
+    return [(SessionId(session), RunId(run)) for session, _, run in pairs]

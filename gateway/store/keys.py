@@ -4,10 +4,11 @@ All of a session is tagged `{session}`, so that it lives in one cluster slot and
 may touch it. No key is named by a run or a message: a script can only be given the keys
 that its caller knows, and which run is active is known inside.
 
-    ms:{s}:meta   hash      the session's facts, its log's head, and its newest run
+    ms:{s}:meta   hash      the session's facts, its log's head, and its newest main run
     ms:{s}:log    stream    p: the predecessor's id, r: the record (codec.py)
     ms:{s}:feed   channel   `previous NL id NL record`
     ms:{s}:runs   hash      run -> `fence NL next NL opened NL record` when it last changed
+    ms:{s}:side   hash      `RUN|field` -> what `meta` holds of the main run, of each open side run
     ms:{s}:msg    hash      message -> its JSON, message| -> its header, message|| -> its mark
     ms:{s}:req    hash      request key -> run
     ms:{s}:stop   hash      message, or NL request key -> `deadline NL by`: stops that came first;
@@ -16,13 +17,15 @@ that its caller knows, and which run is active is known inside.
     ms:{s}:own    hash      run NL client -> 1: who reads the response of their own send
     ms:{s}:paid   string    whose limits its bytes are counted in (stored_bytes.py)
     ms:leases     zset      session|run -> when its lease ends: a hint
+    ms:waits      zset      session|run -> when its wait ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
     ms:probe      zset      written to see whether a write is taken; nobody reads it
 
 What callers have taken of their limits is named in limits.py: ms:limit:{scope}:NAME.
 
-A message's header is `parent NL content hash NL run`. Its mark is the offset of its first record,
+A message's header is `parent NL content hash NL run`; `NL side` behind it says that it is of a side
+run, and never the head. Its mark is the offset of its first record,
 or empty for one that was stored before there were marks; ` unasked` behind it says that the message
 that it followed was deleted. The mark `deleted` is of an id whose message is gone, all but the id.
 """
@@ -45,6 +48,7 @@ class SessionNames(NamedTuple):
     meta: bytes
     log: bytes
     runs: bytes
+    side: bytes
     messages: bytes
     requests: bytes
     stops: bytes
@@ -104,6 +108,7 @@ class Keys:
     def __init__(self, prefix: str = "ms") -> None:
         self._prefix = prefix
         self.leases: Final = HintName(f"{prefix}:leases".encode())
+        self.waits: Final = HintName(f"{prefix}:waits".encode())
         self.trim: Final = HintName(f"{prefix}:trim".encode())
         self.probe: Final = HintName(f"{prefix}:probe".encode())
         self.any_here: Final = f"{prefix}:{{*}}:here".encode()
@@ -114,6 +119,7 @@ class Keys:
             meta=self._tagged(session_id, "meta"),
             log=self._tagged(session_id, "log"),
             runs=self._tagged(session_id, "runs"),
+            side=self._tagged(session_id, "side"),
             messages=self._tagged(session_id, "msg"),
             requests=self._tagged(session_id, "req"),
             stops=self._tagged(session_id, "stop"),

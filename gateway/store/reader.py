@@ -10,10 +10,10 @@ from msgspec import Raw
 
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
-from midstream.store.calls import LoadedRun
 from midstream.store.codec import decode_entry, decode_kept_run
 from midstream.store.hints import STALE_AFTER_MS
 from midstream.store.records import (
+    LoadedRun,
     LogOrder,
     LogPage,
     OffPath,
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 # The order in which load.lua answers.
 FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
-    "format", "lease", "tenant", "term",
+    "format", "tenant",
 )  # fmt: skip
 
 LOST: Final = b"lost"
@@ -48,6 +48,8 @@ PARTS: Final = 4
 
 UNASKED: Final = b" unasked"
 DELETED: Final = b"deleted"
+SIDE: Final = "side"
+"""Of a message's header: it is of a side run."""
 
 
 class SessionReader:
@@ -95,7 +97,7 @@ class SessionReader:
             return None
         if reply is None:
             return None
-        facts, kept, path, others, expired = reply
+        facts, kept, path, others, expired, beside = reply
         run = decode_kept_run(kept) if kept else None
         off_path, deleted = _off_path(others)
         return SessionState(
@@ -105,6 +107,7 @@ class SessionReader:
             run_next=int(facts[9] or 0),
             run_opened=run.opened if run else "0-0",
             run_expired=bool(expired),
+            beside=tuple(_loaded(*found) for found in beside),
             off_path=off_path,
             deleted=deleted,
         )
@@ -187,11 +190,16 @@ def report_lost(session_id: SessionId) -> None:
     )
 
 
+def _loaded(kept: bytes, after: int, expired: int) -> LoadedRun:
+    found = decode_kept_run(kept)
+    return LoadedRun(run=found.run, next=after, opened=found.opened, expired=bool(expired))
+
+
 def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
     epoch, owner, title, created, updated, offset, head, run, state, *others = facts
-    _, format_, _, tenant, _ = others
+    _, format_, tenant = others
     run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,
@@ -218,7 +226,7 @@ def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:
     messages = []
     for i in range(len(flat) - 4, -1, -4):
         message_id, header, mark, message = flat[i : i + 4]
-        parent, content_hash, run, *_ = header.decode().split("\n")
+        parent, content_hash, run, *more = header.decode().split("\n")
         messages.append(
             StoredMessage(
                 id=MessageId(message_id.decode()),
@@ -228,6 +236,7 @@ def _path(flat: Sequence[Reply]) -> tuple[StoredMessage, ...]:
                 message=Raw(message),
                 order=_order(mark),
                 unasked=mark.endswith(UNASKED),
+                side=SIDE in more,
             )
         )
     return tuple(messages)
@@ -244,8 +253,10 @@ def _off_path(
         if mark == DELETED:
             deleted.add(message_id)
             continue
-        parent = header.partition(b"\n")[0].decode()
-        messages[message_id] = OffPath(MessageId(parent) if parent else None, _order(mark))
+        parent, _, _, *more = header.decode().split("\n")
+        messages[message_id] = OffPath(
+            MessageId(parent) if parent else None, _order(mark), SIDE in more
+        )
     return messages, frozenset(deleted)
 
 

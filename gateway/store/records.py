@@ -32,11 +32,15 @@ class OpenEnum(StrEnum):
 class RunState(OpenEnum):
     """Where a run is. `stopping`: a stop is recorded, its terminal is not yet.
 
+    `waiting`: as `open`, but without producer, lease or process. It is no orphan, outlives every
+    gateway, and ends by an answer, a stop, a hand-back, or when its time does.
+
     A run in a state that is not known here has not ended; it is no orphan, and not ours to
     write. Clients are told the state as it is.
     """
 
     OPEN = "open"
+    WAITING = "waiting"
     STOPPING = "stopping"
     ENDED = "ended"
 
@@ -66,7 +70,8 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     `message_id` is the assistant message that the run writes; `user_message_id` the user
     message it answers. `continues`: the message existed before the run (tool results came
     in), so the run's own chunks are only its tail. `proxied`: its words come from calls of a
-    model that pass through; it may wait for the next one.
+    model that pass through; it may wait for the next one. `side`: it runs beside the main run; its
+    message hangs under the one that its parent run answers, and is never the session's head.
     """
 
     id: RunId
@@ -77,6 +82,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     agent: str = ""
     continues: bool = False
     proxied: bool = False
+    side: bool = False
     outcome: RunOutcome | None = None
     stopped_by: str | None = None
     started_at_ms: int = 0
@@ -99,12 +105,16 @@ class ChunksRecord(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class MessageRecord(Struct, frozen=True, gc=False, kw_only=True):
-    """A message was added or replaced. `message`: the UIMessage as JSON, on one line."""
+    """A message was added or replaced. `message`: the UIMessage as JSON, on one line.
+
+    `side`: a side run wrote it, or was asked by it.
+    """
 
     id: MessageId
     parent_id: MessageId | None
     run_id: RunId | None
     message: Raw
+    side: bool = False
 
 
 class RunRecord(Struct, frozen=True, gc=False, kw_only=True):
@@ -191,8 +201,8 @@ class LogPage(Struct, frozen=True, kw_only=True):
     """What `read_log` found, oldest first.
 
     `recovered` False: the position is of another epoch, trimmed, unknown or ahead of the
-    log; `entries` is empty then. `head`: the log's last position now. `expired_run`: the run under
-    way, if its lease has expired.
+    log; `entries` is empty then. `head`: the log's last position now. `expired_run`: a run under
+    way whose lease, or wait, has ended.
     """
 
     recovered: bool
@@ -218,6 +228,8 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
     order: LogOrder = (0, 0)
     unasked: bool = False
     """The message that it followed was deleted."""
+    side: bool = False
+    """It is of a side run."""
 
 
 class OffPath(Struct, frozen=True, gc=False):
@@ -225,6 +237,7 @@ class OffPath(Struct, frozen=True, gc=False):
 
     parent_id: MessageId | None
     order: LogOrder = (0, 0)
+    side: bool = False
 
 
 class SessionMeta(Struct, frozen=True, kw_only=True):
@@ -248,13 +261,26 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
         return self.format > WRITE_FORMAT
 
 
+class LoadedRun(Struct, frozen=True, kw_only=True):
+    """A run as it was found.
+
+    `next`: its next sequence; `opened`: the offset of its opening record; `expired`: it is a side
+    run under way whose lease, or wait, has ended.
+    """
+
+    run: RunInfo
+    next: int
+    opened: str
+    expired: bool = False
+
+
 class SessionState(Struct, frozen=True, kw_only=True):
     """Everything a session is, read in one atomic step.
 
     `path`: the messages from the first to the head (or to the one that `load` was asked for),
-    by parent. `run`: the active run, or the last one, or None. `run_next`: that run's next
+    by parent. `run`: the active main run, or the last one, or None. `run_next`: that run's next
     sequence; `run_opened`: the offset of its opening record; `run_expired`: it is under way and
-    its lease has expired.
+    its lease, or its wait, has ended. `beside`: the side runs under way, oldest first.
     `off_path`: all other messages of the tree (older branches), by id. `deleted`: the ids of
     those that were deleted, in neither.
     """
@@ -265,5 +291,6 @@ class SessionState(Struct, frozen=True, kw_only=True):
     run_next: int = 0
     run_opened: str = "0-0"
     run_expired: bool = False
+    beside: tuple[LoadedRun, ...] = ()
     off_path: Mapping[MessageId, OffPath] = {}
     deleted: frozenset[MessageId] = frozenset()

@@ -41,24 +41,26 @@ class Housekeeping:
             status=DeleteStatus(status.decode()), run_id=RunId(run.decode()) if run else None
         )
 
-    async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
+    async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> list[RunId]:
         """See SessionStore."""
         reply = await self._client.run(
             self._scripts.erase.call(self._keys.session(session_id), reach=reach)
         )
         if reply is None:
-            return None
+            return []
         if reply == NEWER:
             raise upgrade_needed(session_id)
-        owner, run, tenant = reply
+        owner, tenant, runs = reply
+        open_runs = [RunId(run.decode()) for run in runs]
         stale = [
             self._hints.forget_session(*owner_of(owner, tenant), [session_id]),
             self._hints.forget_trim([session_id]),
         ]
-        if run:
-            stale.append(self._hints.forget_lease([(session_id, RunId(run.decode()))]))
+        if open_runs:
+            stale.append(self._hints.forget_lease((session_id, run) for run in open_runs))
+            stale += [self._hints.forget_wait(session_id, run) for run in open_runs]
         await self._client.run_all(stale)
-        return RunId(run.decode()) if run else None
+        return open_runs
 
     async def trim_due(self, limit: int) -> int:
         """See SessionStore."""

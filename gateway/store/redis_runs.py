@@ -57,30 +57,16 @@ class RunWrites:
     async def open_run(self, request: OpenRun) -> Opened:
         """See SessionStore."""
         session_id, run = request.session_id, request.run
-        opening = self._scripts.open.call(
-            self._keys.session(session_id),
-            expected_owner=request.expected_owner,
-            expected_tenant=request.expected_tenant,
-            expected_offset=request.expected_offset or "",
-            new_epoch=request.new_epoch,
-            title=request.title,
-            ttl_s=self._ttl_s,
-            lease_ms=request.lease_ms,
-            run=run.id,
-            info=encode_info(run),
-            answers=run.user_message_id,
-            writes=run.message_id,
-            request_key=request.request_key or "",
-            content_hash=request.content_hash,
-            facts=request.facts,
-            is_user_message=int(request.user_message is not None),
-            **_message_arguments(request.user_message or request.replaced_message),
-        )
+        wait_ms = request.wait_ms
         hints = [
-            self._hints.lease([(session_id, run.id)], request.lease_ms),
+            self._hints.lease([(session_id, run.id)], request.lease_ms)
+            if wait_ms is None
+            else self._hints.wait(session_id, run.id, wait_ms),
             self._hints.activity(request.expected_owner, request.expected_tenant, session_id),
         ]
-        status, kept, epoch, offset = await self._after_hints(hints, opening)
+        status, kept, epoch, offset = await self._after_hints(
+            hints, self._open_side(request) if run.side else self._open(request)
+        )
         if status == NEWER:
             raise upgrade_needed(session_id)
         found = decode_kept_run(kept) if kept else None
@@ -91,6 +77,48 @@ class RunWrites:
             position=Position(epoch.decode(), offset.decode()) if epoch else None,
             opened=found.opened if found else "0-0",
             stop_requested=found is not None and found.run.stopped_by is not None,
+        )
+
+    def _open(self, request: OpenRun) -> Command:
+        run = request.run
+        return self._scripts.open.call(
+            self._keys.session(request.session_id),
+            expected_owner=request.expected_owner,
+            expected_tenant=request.expected_tenant,
+            expected_offset=request.expected_offset or "",
+            new_epoch=request.new_epoch,
+            title=request.title,
+            ttl_s=self._ttl_s,
+            lease_ms=request.lease_ms,
+            wait_ms="" if request.wait_ms is None else request.wait_ms,
+            run=run.id,
+            info=encode_info(run),
+            answers=run.user_message_id,
+            writes=run.message_id,
+            request_key=request.request_key or "",
+            content_hash=request.content_hash,
+            facts=request.facts,
+            is_user_message=int(request.user_message is not None),
+            **_message_arguments(request.user_message or request.replaced_message),
+        )
+
+    def _open_side(self, request: OpenRun) -> Command:
+        run = request.run
+        return self._scripts.open_side.call(
+            self._keys.session(request.session_id),
+            expected_owner=request.expected_owner,
+            expected_tenant=request.expected_tenant,
+            expected_offset=request.expected_offset or "",
+            ttl_s=self._ttl_s,
+            lease_ms=request.lease_ms,
+            wait_ms="" if request.wait_ms is None else request.wait_ms,
+            run=run.id,
+            info=encode_info(run),
+            answers=run.user_message_id,
+            writes=run.message_id,
+            request_key=request.request_key or "",
+            facts=request.facts,
+            **_message_arguments(request.user_message or request.replaced_message),
         )
 
     async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
@@ -156,7 +184,7 @@ class RunWrites:
         reach: Reach = EVERYWHERE,
     ) -> StopRequested:
         """See SessionStore."""
-        status, run = await self._client.run(
+        status, run, *beside = await self._client.run(
             self._scripts.request_stop.call(
                 self._keys.session(session_id),
                 run=run_id or "",
@@ -170,9 +198,8 @@ class RunWrites:
         )
         if status == NEWER:
             raise upgrade_needed(session_id)
-        return StopRequested(
-            status=StopStatus(status.decode()), run_id=RunId(run.decode()) if run else None
-        )
+        others = tuple(map(_stop, beside[::2], beside[1::2]))
+        return _stop(status, run, others)
 
     async def close_run(self, request: CloseRun) -> Appended:
         """See SessionStore."""
@@ -242,6 +269,14 @@ def _message_arguments(message: NewMessage | None) -> _MessageArguments:
         "message_hash": message.content_hash,
         "message_json": bytes(message.message),
     }
+
+
+def _stop(status: bytes, run: bytes, beside: tuple[StopRequested, ...] = ()) -> StopRequested:
+    return StopRequested(
+        status=StopStatus(status.decode()),
+        run_id=RunId(run.decode()) if run else None,
+        beside=beside,
+    )
 
 
 def _appended(reply: Reply) -> Appended:

@@ -66,6 +66,9 @@ class RedisStore:
 
         handover = RunHandover(redis)
         self.take_over = handover.take_over
+        self.wait = handover.wait
+        self.claim = handover.claim
+        self.expired_waits = handover.expired_waits
         self.remember = handover.remember
         self.recall = handover.recall
         self.release = handover.release

@@ -164,10 +164,12 @@ class Script(Generic[_Names, _Arguments]):
 def _commands(described: Description[Any, ...], text: str) -> list[tuple[str, tuple[str, ...]]]:
     """Find what a script calls, and for which names.
 
-    A function's `key` stands for each key of the script: whoever calls it says which.
+    A function's `key` stands for each key of the script: whoever calls it says which. A run's
+    lane is in one of two (lanes.lua).
     """
     stands_for = {name.upper(): [name.upper()] for name in (*described.keys, *described.channels)}
     stands_for["key"] = [name.upper() for name in described.keys]
+    stands_for["lane.key"] = ["META", "SIDE"]
     commands: set[tuple[str, tuple[str, ...]]] = set()
     for command, arguments in CALLS.findall(re.sub(r"--.*", "", text)):
         said = [name for each in NAMES.findall(arguments) for name in stands_for.get(each, ())]

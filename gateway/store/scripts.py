@@ -5,7 +5,7 @@ Values are bytes, text, or integers (decimal text in Lua); what is absent is the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.keys import (
@@ -29,24 +29,17 @@ if TYPE_CHECKING:
 _Names = TypeVar("_Names", bound=tuple[bytes, ...])
 _Arguments = ParamSpec("_Arguments")
 
-_ALL = ("meta", "log", "runs", "messages", "requests", "stops")
-_META = ("meta",)
+_ALL = ("meta", "log", "runs", "side", "messages", "requests", "stops")
+_LIVE = ("meta", "side")
 _FEED = ("feed",)
+
+_WRITES = ("rights", "format", "common", "whole", "lanes", "lease", "records")
+_OPENS = (*_WRITES, "messages", "tombstones", "opening")
 
 # -- a run's life -----------------------------------------------------------------------------
 
 
-@script(
-    SessionNames,
-    "rights",
-    "format",
-    "common",
-    "whole",
-    "lease",
-    "messages",
-    keys=_ALL,
-    channels=_FEED,
-)
+@script(SessionNames, *_OPENS, keys=_ALL, channels=_FEED)
 def open(
     *,
     expected_owner: UserId,
@@ -56,6 +49,7 @@ def open(
     title: str,
     ttl_s: int,
     lease_ms: int,
+    wait_ms: int | str,
     run: RunId,
     info: bytes,
     answers: MessageId,
@@ -71,16 +65,51 @@ def open(
 ) -> None:
     """Accept a message, and open a run.
 
-    `expected_offset`: '' for any. `message`: '' for none to put; `is_user_message`: 1 or 0.
+    `expected_offset`: '' for any. `wait_ms`: for how long it waits; '' if it has a producer.
+    `message`: '' for none to put; `is_user_message`: 1 or 0.
     """
 
 
-@script(SessionNames, keys=("meta", "log", "runs"), channels=_FEED)
+@script(SessionNames, *_OPENS, keys=_ALL, channels=_FEED)
+def open_side(
+    *,
+    expected_owner: UserId,
+    expected_tenant: TenantId,
+    expected_offset: str,
+    ttl_s: int,
+    lease_ms: int,
+    wait_ms: int | str,
+    run: RunId,
+    info: bytes,
+    answers: MessageId,
+    writes: MessageId,
+    request_key: str,
+    facts: bytes,
+    message: MessageId | str,
+    message_parent: MessageId | str,
+    message_hash: str,
+    message_json: bytes,
+) -> None:
+    """Open a run beside the main one. As of `open`."""
+
+
+@script(SessionNames, keys=("meta", "log", "runs", "side"), channels=_FEED)
 def append(*, run: RunId, fence: int, first: int, count: int, level: int, payload: bytes) -> None:
     """Append one batch of a run's chunks. `count`: at least 1."""
 
 
-@script(SessionNames, "rights", "format", "common", "whole", "messages", keys=_ALL, channels=_FEED)
+@script(
+    SessionNames,
+    "rights",
+    "format",
+    "common",
+    "whole",
+    "lanes",
+    "records",
+    "messages",
+    keys=_ALL,
+    channels=_FEED,
+)
 def close(
     *,
     run: RunId,
@@ -100,12 +129,12 @@ def close(
     """Write a run's terminal. `message`: '' for none to put."""
 
 
-@script(SessionNames, "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+@script(SessionNames, "format", "common", "whole", "lanes", "lease", keys=_ALL, channels=_FEED)
 def renew(*, run: RunId, fence: int, lease_ms: int, ttl_s: int) -> None:
     """Extend a run's lease, and the session's time to live."""
 
 
-@script(SessionNames, "rights", "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+@script(SessionNames, *_WRITES, "tombstones", keys=_ALL, channels=_FEED)
 def request_stop(
     *,
     run: RunId | str,
@@ -122,32 +151,52 @@ def request_stop(
 # -- from one producer to the next -------------------------------------------------------------
 
 
-@script(SessionNames, "rights", "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+@script(
+    SessionNames,
+    "rights",
+    "format",
+    "common",
+    "whole",
+    "lanes",
+    "lease",
+    keys=_ALL,
+    channels=_FEED,
+)
 def take_over(
     *,
     run: RunId,
     lease_ms: int,
     ttl_s: int,
-    force: int,
+    how: Literal["look", "take", "force"],
     ended_mark: bytes,
 ) -> None:
     """Raise the fence of a run, or look at its lease.
 
-    `force`: 1 or 0. `ended_mark`: of the lease that has ended; '' for none.
+    `ended_mark`: of the lease that has ended; '' for none.
     """
 
 
-@script(SessionNames, keys=_META)
+@script(SessionNames, *_WRITES, keys=_ALL, channels=_FEED)
+def wait(*, run: RunId, fence: int, wait_ms: int, ttl_s: int) -> None:
+    """Let a run wait, without a producer."""
+
+
+@script(SessionNames, *_WRITES, keys=_ALL, channels=_FEED)
+def claim(*, run: RunId, claimant: str, lease_ms: int, ttl_s: int) -> None:
+    """Give a run that waits a producer. `claimant`: who asks again with the same gets the same."""
+
+
+@script(SessionNames, "lanes", keys=_LIVE)
 def recall(*, run: RunId, fence: int) -> None:
     """Read what is kept for going on with a run."""
 
 
-@script(SessionNames, "format", "common", keys=_META)
+@script(SessionNames, "format", "common", "lanes", keys=_LIVE)
 def release(*, run: RunId, fence: int) -> None:
     """End a lease before its time."""
 
 
-@script(SessionNames, "format", keys=_META)
+@script(SessionNames, "format", "lanes", keys=_LIVE)
 def remember(*, run: RunId, fence: int, point: bytes) -> None:
     """Keep where a run stands."""
 
@@ -155,17 +204,17 @@ def remember(*, run: RunId, fence: int, point: bytes) -> None:
 # -- reading -----------------------------------------------------------------------------------
 
 
-@script(SessionNames, "common", "whole", "lease", keys=_ALL, channels=_FEED)
+@script(SessionNames, "common", "whole", "lanes", "lease", keys=_ALL, channels=_FEED)
 def read(*, epoch: str, offset: str, count: int) -> None:
     """Read the log after a position."""
 
 
-@script(SessionNames, "common", "whole", "lease", keys=_ALL, channels=_FEED)
+@script(SessionNames, "common", "whole", "lanes", "lease", keys=_ALL, channels=_FEED)
 def load(*, leaf: MessageId | str) -> None:
     """Read a session. `leaf`: the last message of the path, '' for the head."""
 
 
-@script(SessionNames, "whole", keys=_ALL, channels=_FEED)
+@script(SessionNames, "whole", "lanes", keys=_ALL, channels=_FEED)
 def load_run(*, run: RunId) -> None:
     """Read one run."""
 
@@ -173,17 +222,17 @@ def load_run(*, run: RunId) -> None:
 # -- housekeeping ------------------------------------------------------------------------------
 
 
-@script(SessionNames, "rights", "format", "common", "whole", "lease", keys=_ALL, channels=_FEED)
+@script(SessionNames, *_WRITES, keys=_ALL, channels=_FEED)
 def delete(*, epoch: str, message: MessageId | str, ttl_s: int) -> None:
     """Delete a message, or all. `message`: '' for all."""
 
 
-@script(SessionNames, "rights", "format", "common", "whole", keys=_ALL, channels=_FEED)
+@script(SessionNames, "rights", "format", "common", "whole", "lanes", keys=_ALL, channels=_FEED)
 def erase(*, reach: Reach) -> None:
     """Delete a session. `reach`: of who asks."""
 
 
-@script(SessionNames, "format", "common", keys=("meta", "log"))
+@script(SessionNames, "format", "common", "lanes", "records", keys=("meta", "log", "side"))
 def trim(*, window_ms: int) -> None:
     """Trim what is older than the reconnect window."""
 
@@ -260,7 +309,8 @@ def limit_hold(*tokens: str, lease_ms: int) -> None:
 
 
 DESCRIPTIONS: Final = (
-    *(open, append, close, renew, request_stop, take_over, recall, release, remember),
+    *(open, open_side, append, close, renew, request_stop),
+    *(take_over, wait, claim, recall, release, remember),
     *(read, load, load_run, delete, erase, trim),
     *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
 )
@@ -277,11 +327,14 @@ class Scripts:
 
         self._sources: dict[str, str] = {}
         self.open = made(open)
+        self.open_side = made(open_side)
         self.append = made(append)
         self.close = made(close)
         self.renew = made(renew)
         self.request_stop = made(request_stop)
         self.take_over = made(take_over)
+        self.wait = made(wait)
+        self.claim = made(claim)
         self.recall = made(recall)
         self.release = made(release)
         self.remember = made(remember)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         Appended,
         CloseRun,
         Deletion,
-        LoadedRun,
         Opened,
         OpenRun,
         Recalled,
@@ -44,9 +43,11 @@ if TYPE_CHECKING:
         RunKey,
         StopRequested,
         TakenOver,
+        WaitStatus,
     )
     from midstream.store.records import (
         ChannelEvent,
+        LoadedRun,
         LogEntry,
         LogPage,
         SessionMeta,
@@ -88,7 +89,14 @@ class SessionStore(Protocol):
         the same user message with the same `content_hash` whose run is active or finished
         well (`KNOWN`; after a stop or a failure the same send is a retry and opens a new
         run); another active run (`ACTIVE`, `ORPHAN`); a head that is not `expected_offset`
-        (`STALE`); then opens. One run at a time.
+        (`STALE`); then opens. One main run at a time.
+
+        A side run (`run.side`) is opened beside the main one, whatever that does. Decides: owner
+        and tenant; a known `request_key`; a session or a message that it answers that are not
+        there, or a head that is not `expected_offset` (`STALE`); eight side runs under way
+        (`FULL`); a tombstone. It moves no head, and gives the session no title.
+
+        With `wait_ms` the run waits from the first (see `wait`).
 
         A regenerate, or a continuation (`replaced_message`), is KNOWN only by its key.
         The hints (`ms:leases`, `ms:user:*`) are written before.
@@ -130,8 +138,9 @@ class SessionStore(Protocol):
         `tombstone_ms` that the next `open_run` for it consumes, also one that begins the
         session. With `request_key`: the run of that send, which a `run_id` overrules and a
         `message_id` helps to find; if the send is not accepted yet, a tombstone for it
-        alone: the same message sent again is not stopped. With none: the active run. A stop
-        for another run than the active one changes nothing.
+        alone: the same message sent again is not stopped. With none: all runs under way, the main
+        one and side runs. A stop for a run that has ended changes nothing. A run that waits has
+        nobody to end it: `ORPHAN`.
 
         `reach`: a session beyond it is as one that does not exist. A tombstone that is left
         before the session begins counts only if the session turns out to be within.
@@ -152,14 +161,47 @@ class SessionStore(Protocol):
 
         That is judged by our own clock (`leases.py`), and holds if the lease is the same still.
 
+        Also of one that waits, when its time has ended: it still waits, for `lease_ms`, in which
+        the caller closes it, or claims it for whom it gives the turn back to.
+
         Args:
             force: of a run whose lease has not expired too. For who has the run's own key,
-                and is its next producer whether or not the last one lives.
+                and is its next producer whether or not the last one lives. Not of one that
+                waits, which is claimed.
 
         Returns:
             None if it is not ours to take: renewed, ended, gone, or not known for long enough
             to have expired. A stale hint is put right or removed.
         """
+        ...
+
+    async def wait(self, key: RunKey, wait_ms: int) -> WaitStatus:
+        """Let our run wait for somebody: without producer, lease or process.
+
+        It stays under way until it is claimed, stopped, or `wait_ms` are over; then whoever asks
+        `expired_waits` may take it over. Its key is stale: nothing more is appended by it.
+
+        Raises:
+            UpgradeNeededError, StoreUnavailableError: ask again; the second answer is the first's.
+        """
+        ...
+
+    async def claim(
+        self, session_id: SessionId, run_id: RunId, claimant: str, lease_ms: int
+    ) -> TakenOver | None:
+        """Become the producer of a run that waits: the first claimant does.
+
+        Args:
+            claimant: the same one may ask again, and gets the same answer, until another producer
+                has the run or it waits again.
+
+        Returns:
+            None if it does not wait for us: claimed, taken over, ended or gone.
+        """
+        ...
+
+    async def expired_waits(self, limit: int) -> list[tuple[SessionId, RunId]]:
+        """Runs whose hint says that their wait has ended; verify with `take_over`."""
         ...
 
     async def remember(self, key: RunKey, point: bytes) -> bool:
@@ -302,8 +344,8 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> RunId | None:
-        """Delete a session and publish an ErasedRecord; returns a run that was active.
+    async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> list[RunId]:
+        """Delete a session and publish an ErasedRecord; returns the runs that were under way.
 
         `reach`: a session beyond it is as one that does not exist.
         """

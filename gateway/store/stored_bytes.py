@@ -74,7 +74,7 @@ class StoredBytes:
     async def _measure(self, session_id: SessionId, scopes: Sequence[str]) -> Stored:
         """Ask Redis for a session's size, and for the scopes in which it counts."""
         keys, paid = self._keys.session(session_id), self._keys.paid(session_id)
-        lasting = (keys.meta, keys.runs, keys.messages, keys.requests)
+        lasting = (keys.meta, keys.runs, keys.side, keys.messages, keys.requests)
         commands: list[Command] = [("MEMORY", "USAGE", key, "SAMPLES", 0) for key in lasting]
         # Nodes of a stream are all about as long: a few samples are enough.
         commands.append(("MEMORY", "USAGE", keys.log))
@@ -85,12 +85,12 @@ class StoredBytes:
             commands.append(("PEXPIRE", paid, self._ttl_ms))
         replies: list[Reply] = await self._client.run_all(commands)
         measured = replies[1:] if scopes else replies
-        payers = measured[5]
+        payers = measured[6]
         return Stored(
             session_id,
             () if payers is None else _scopes.decode(payers),
-            sum(size or 0 for size in measured[:4]),
-            measured[4] or 0,
+            sum(size or 0 for size in measured[:5]),
+            measured[5] or 0,
         )
 
     async def _write(self, stored: Stored) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _STREAMS: Final = 50
 _WINDOW_S: Final = 4.0
 
-# An append is `EVALSHA sha 3 meta log runs feed RUN fence first count level payload`.
-_APPEND_LENGTH: Final = 13
-_RUN_ARGUMENT: Final = 7
+# An append is `EVALSHA sha 4 meta log runs side feed RUN fence first count level payload`.
+_APPEND_LENGTH: Final = 14
+_RUN_ARGUMENT: Final = 8
 
 
 class CountingProxy:

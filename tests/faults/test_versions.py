@@ -15,6 +15,7 @@ from tests.support.versions import (
     BEFORE_DELETIONS,
     later_dies,
     mixed_operation,
+    side_run_and_wait,
     source_of,
     start_two_versions,
 )
@@ -34,6 +35,7 @@ async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: 
     nothing is shown that was deleted."""
     versions = start_two_versions(own_deployment)
     await mixed_operation(versions)
+    await side_run_and_wait(versions)
     await later_dies(versions)
 
 

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from midstream.store.records import SessionState
 
 NEXT_FORMAT: Final = WRITE_FORMAT + 1
+PARTS: Final = ("format", "common", "lanes", "records", "messages")
 
 
 def script(body: str, arguments: Sequence[str]) -> str:
     """Return a script of the newer version, over the parts that every script may have."""
-    parts = [(LUA / f"{part}.lua").read_text("utf-8") for part in ("format", "common", "messages")]
+    parts = [(LUA / f"{part}.lua").read_text("utf-8") for part in PARTS]
     named = naming(renew.keys, (*(name.upper() for name in renew.channels), *arguments))
     return "\n".join((f"local WRITE_FORMAT = {NEXT_FORMAT}", named, *parts, body))
 
@@ -66,7 +67,7 @@ class VersionToCome:
         self.run(
             "local info = redis.call('HGET', META, 'info'):sub(1, -2) .. more .. '}' "
             "redis.call('HSET', META, 'state', state, 'info', info, 'lease', '') "
-            "return commit_run()",
+            "return commit_run(main_lane())",
             state=state,
             more=more,
         )

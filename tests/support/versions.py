@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from midstream.ids import MessageId, RunId, SessionId
+from midstream.store.calls import OpenRun, OpenStatus
+from midstream.store.records import RunInfo, RunState, Trigger
+from midstream.store.redis_store import RedisStore
 from tests.support.gateway import SHORT_LEASE, GatewayProcess, Settings, merged
 from tests.support.orphans import has_text, reading, until
 from tests.support.processes import REPOSITORY, eventually
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures import Deployment
 
-EARLIER: Final = "050f06f87f55b3c26989d5e9d7ebf00c343ce605"
+EARLIER: Final = "3a73a8ff4e620d74d5ec3188c7a7c59ee42eb0f4"
 """The commit that this version must run beside: the newest release, or, while there is none, the
 commit before the newest change of sessions' data. A change that adds a record, a field or a key
 sets this to the commit before it. docs/operations.md lists the versions of rolling upgrades."""
@@ -36,7 +40,7 @@ sets this to the commit before it. docs/operations.md lists the versions of roll
 BEFORE_DELETIONS: Final = "d46d0c88ab6800b0dcb7cf7068a3f6e299699a18"
 """The commit before messages could be deleted."""
 
-PACKAGES: Final = ("gateway", "protocol")
+PACKAGES: Final = ("gateway", "protocol", "src")
 
 
 def source_of(commit: str, folder: Path) -> Path:
@@ -53,14 +57,16 @@ def source_of(commit: str, folder: Path) -> Path:
             f"the history has no commit {commit[:12]}, which this test runs beside the working "
             "tree: fetch it by `git fetch --unshallow`, or clone without --depth"
         )
-    archive = _git("archive", "--format=tar", commit, *PACKAGES)
+    there = _git("ls-tree", "--name-only", commit, "--", *PACKAGES).stdout.decode().split()
+    archive = _git("archive", "--format=tar", commit, *there)
     assert archive.returncode == 0, archive.stderr.decode()
     folder.mkdir()
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
         tar.extractall(folder, filter="data")
-    where = subprocess.run(
-        [sys.executable, "-c", "import gateway; print(gateway.__file__)"],
-        cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
+    modules, package = (folder / "src", "midstream") if "src" in there else (folder, "gateway")
+    where = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", f"import {package}; print({package}.__file__)"],
+        cwd=folder, env={"PYTHONPATH": str(modules)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(folder)), "another gateway than the commit's is imported"
     return folder
@@ -156,7 +162,58 @@ async def assert_nothing_lost(versions: TwoVersions, gateway: GatewayProcess) ->
     for session_id in versions.erased:
         status, _ = await gateway.at.call("GET", f"/api/chat/{session_id}")
         assert status == 404
-        assert await Session(gateway.at, session_id).resume(after=0) is None
+        status, told = await gateway.at.call("GET", f"/api/chat/{session_id}/stream?after=0")
+        assert status == 204 or told["error"]["code"] == "not_recovered"
+
+
+async def side_run_and_wait(versions: TwoVersions) -> None:
+    """Open a side run and a run that waits, as a later version would: the earlier one shows what it
+    did, and changes nothing. The session is kept."""
+    here, there = versions.session()
+    await here.send("One [[tokens=2]]")
+    shown = (await here.snapshot())["messages"]
+    session_id = SessionId(here.id)
+    async with RedisStore.connect(versions.deployment.redis.url) as store:
+        state = await store.load(session_id)
+        assert state is not None
+        assert state.run is not None
+        for run_id, side in (("run_side", True), ("run_waits", False)):
+            run = RunInfo(
+                id=RunId(run_id),
+                state=RunState.OPEN,
+                message_id=MessageId(f"answer_{run_id}"),
+                user_message_id=state.run.user_message_id,
+                trigger=Trigger.REGENERATE,
+                side=side,
+            )
+            opened = await store.open_run(
+                OpenRun(
+                    session_id=session_id,
+                    expected_owner=state.meta.owner,
+                    expected_tenant=state.meta.tenant,
+                    run=run,
+                    user_message=None,
+                    replaced_message=None,
+                    content_hash="",
+                    new_epoch="unused",
+                    title="unused",
+                    wait_ms=3_600_000,
+                )
+            )
+            assert opened.status is OpenStatus.OPENED
+    path = f"/api/chat/{here.id}"
+    for method, place, body in (
+        ("POST", "/api/chat", here.body("And more")),
+        ("POST", f"{path}/stop", None),
+        ("DELETE", path, None),
+    ):
+        status, refused = await here.at.call(method, place, body)
+        assert (status, refused["error"]["code"]) == (503, "upgrade_needed")
+    snapshot = await here.snapshot()
+    assert snapshot["messages"] == shown[:1]
+    assert snapshot["runs"][-1]["state"] == "waiting"
+    assert (await there.snapshot())["messages"] == shown[:1]
+    versions.kept[here.id] = shown[:1]
 
 
 async def _answered_on_both(versions: TwoVersions, here: Session, there: Session) -> None:

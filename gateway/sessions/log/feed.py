@@ -289,9 +289,9 @@ class Feed:
 
     @property
     def active(self) -> RunView | None:
-        """The run under way, as far as this process has heard."""
+        """The main run under way, as far as this process has heard."""
         for run in self.runs.values():
-            if run.info.state is not RunState.ENDED:
+            if run.info.state is not RunState.ENDED and not run.info.side:
                 return run
         return None
 

@@ -24,25 +24,6 @@ local function commit(record)
   return id
 end
 
--- Commit the newest run as it is now, and keep it as `fence next opened record` by its id.
-local function commit_run()
-  local m = redis.call('HMGET', META, 'run', 'fence', 'next', 'opened',
-    'state', 'outcome', 'stop', 'started', 'ended', 'info')
-  local record = 'r\n' .. table.concat(m, '\n', 5)
-  local id = commit(record)
-  if m[4] == '' then
-    m[4] = id
-    redis.call('HSET', META, 'opened', id)
-  end
-  redis.call('HSET', RUNS, m[1], table.concat({m[2], m[3], m[4], record}, '\n'))
-  return id
-end
-
-local function commit_stop(by)
-  redis.call('HSET', META, 'state', 'stopping', 'stop', by)
-  commit_run()
-end
-
 -- Raise the session's format, when a feature of that format is first used in it: gateways that do
 -- not write it are refused from then on. See format.py.
 local function raise_format(format)
@@ -53,7 +34,7 @@ end
 
 -- One deadline for all of a session, so that it expires as a whole.
 local function refresh(ttl_s)
-  for _, key in ipairs({META, LOG, RUNS, MESSAGES, REQUESTS, STOPS}) do
+  for _, key in ipairs({META, LOG, RUNS, SIDE, MESSAGES, REQUESTS, STOPS}) do
     redis.call('EXPIRE', key, ttl_s)
   end
 end

@@ -1,17 +1,19 @@
 -- Delete one message, or all; its children hang on its parent then. See SessionStore.delete.
--- Returns {status, run under way or ''}
+-- Returns {status, a run that is in the way or ''}
 is_lost() -- and then the session is gone
-local m = redis.call('HMGET', META, 'epoch', 'format', 'run', 'state', 'lease', 'answers',
-  'writes', 'head', 'opened', 'term')
+local m = redis.call('HMGET', META, 'epoch', 'format', 'head')
 if m[1] ~= epoch then
   return {'gone', ''}
 end
 if is_newer(m[2]) then
   return {'newer', ''}
 end
-local one, busy = message, m[4] and m[4] ~= 'ended'
-if busy and (one == '' or one == m[6] or one == m[7]) then
-  return {has_ended(m[5], m[10], now_ms()) and 'orphan' or 'active', m[3]}
+local one, lanes = message, open_lanes()
+for _, lane in ipairs(lanes) do
+  local its = get(lane, 'answers', 'writes')
+  if one == '' or one == its[1] or one == its[2] then
+    return {is_due(lane, now_ms()) and 'orphan' or 'active', lane.run}
+  end
 end
 
 local function header_of(id)
@@ -43,13 +45,12 @@ for _, id in ipairs(redis.call('HKEYS', MESSAGES)) do
     hang(id, header_of(id), parent)
   end
 end
-if one == '' or m[8] == one then redis.call('HSET', META, 'head', parent) end
+if one == '' or m[3] == one then redis.call('HSET', META, 'head', parent) end
 if parent == '' then redis.call('HSET', META, 'title', '') end
 -- Older gateways would send models what answers a deleted question; their runs are left to them.
-if not busy then raise_format(2) end
+if not lanes[1] then raise_format(2) end
 -- It follows nothing: whoever reads on from before it begins again from the session's state.
 redis.call('HSET', META, 'offset', '', 'updated', now_ms())
-local id = commit('d\n' .. one)
-redis.call('XTRIM', LOG, 'MINID', '=', busy and m[9] or id)
+trim_to(commit('d\n' .. one), lanes)
 refresh(ttl_s)
 return {'deleted', ''}

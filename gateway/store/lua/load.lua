@@ -6,7 +6,7 @@ if is_lost() then
   return 'lost'
 end
 local facts = redis.call('HMGET', META, 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'format', 'lease', 'tenant', 'term')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant')
 if not facts[1] then
   return nil
 end
@@ -31,7 +31,10 @@ for _, field in ipairs(redis.call('HKEYS', MESSAGES)) do
     end
   end
 end
--- A run in a state of a version to come is not ours to judge, and no orphan.
-local produced = facts[9] == 'open' or facts[9] == 'stopping'
-local expired = produced and has_ended(facts[12], facts[14], now_ms())
-return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired and 1 or 0}
+local now, beside = now_ms(), {}
+for i, lane in ipairs(side_lanes()) do
+  local due = is_due(lane, now) and 1 or 0
+  beside[i] = {redis.call('HGET', RUNS, lane.run), tonumber(get(lane, 'next')[1]), due}
+end
+local expired = is_due(main_lane(), now) and 1 or 0
+return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired, beside}

@@ -7,5 +7,5 @@ local kept = redis.call('HGET', RUNS, run)
 if not kept then
   return nil
 end
-local m = redis.call('HMGET', META, 'run', 'next')
-return {kept, tonumber(m[1] == run and m[2] or kept:match('\n(.-)\n'))}
+local lane = lane_of(run)
+return {kept, tonumber(lane and get(lane, 'next')[1] or kept:match('\n(.-)\n'))}

@@ -1,12 +1,14 @@
 -- Read the log after a position, if nothing after it is missing.
--- Returns {epoch or nil, head or nil, recovered: 1 or 0, entries, a run whose lease has expired or
---   ''}, or `lost`
+-- Returns {epoch or nil, head or nil, recovered: 1 or 0, entries, a run whose lease or wait has
+--   ended, or ''}, or `lost`
 if is_lost() then
   return 'lost'
 end
-local m = redis.call('HMGET', META, 'epoch', 'offset', 'run', 'state', 'lease', 'term')
-local produced = m[4] == 'open' or m[4] == 'stopping'
-local expired = produced and has_ended(m[5], m[6], now_ms()) and m[3] or ''
+local m = redis.call('HMGET', META, 'epoch', 'offset')
+local now, expired = now_ms(), ''
+for _, lane in ipairs(open_lanes()) do
+  expired = expired == '' and is_due(lane, now) and lane.run or expired
+end
 if m[1] ~= epoch then
   return {m[1], m[2], 0, {}, expired}
 end

@@ -1,7 +1,8 @@
 -- Read what is kept for going on with a run: for its producer, new or old, alone.
 -- Returns {facts, point}, or nil if the run is not the caller's any more
-local m = redis.call('HMGET', META, 'run', 'fence', 'state', 'facts', 'point')
-if m[1] ~= run or m[2] ~= fence or m[3] == 'ended' then
+local lane = lane_of(run)
+local m = lane and get(lane, 'fence', 'state', 'facts', 'point')
+if not m or m[1] ~= fence or m[2] == 'ended' then
   return nil
 end
-return {m[4] or '', m[5] or ''}
+return {m[3] or '', m[4] or ''}

@@ -1,11 +1,12 @@
 -- End a lease before its time: another process may take the run over now.
 -- Returns 1, 0 if the run is not the caller's any more, or `newer`
-local m = redis.call('HMGET', META, 'run', 'fence', 'state', 'format')
-if is_newer(m[4]) then
+if is_newer(redis.call('HGET', META, 'format')) then
   return 'newer'
 end
-if m[1] ~= run or m[2] ~= fence or m[3] == 'ended' then
+local lane = lane_of(run)
+local m = lane and get(lane, 'fence', 'state')
+if not m or m[1] ~= fence or m[2] == 'ended' or m[2] == 'waiting' then
   return 0
 end
-redis.call('HSET', META, 'lease', now_ms(), 'term', 0)
+set(lane, 'lease', now_ms(), 'term', 0)
 return 1

@@ -3,13 +3,14 @@
 if is_lost() then
   return {'lost', ''}
 end
-local m = redis.call('HMGET', META, 'run', 'fence', 'state', 'stop', 'format')
-if is_newer(m[5]) then
+if is_newer(redis.call('HGET', META, 'format')) then
   return {'newer', ''}
 end
-if m[1] ~= run or m[2] ~= fence or m[3] == 'ended' then
+local lane = lane_of(run)
+local m = lane and get(lane, 'fence', 'state', 'stop')
+if not m or m[1] ~= fence or m[2] == 'ended' or m[2] == 'waiting' then
   return {0, ''}
 end
-set_lease(lease_ms)
+set_lease(lane, lease_ms)
 refresh(ttl_s)
-return {1, m[4]}
+return {1, m[3]}

@@ -1,22 +1,39 @@
--- Raise the fence of a run whose lease has ended; or, by force, of any that is under way; or look.
--- The caller says by its mark which lease has ended: one that was given since has another. Clocks
--- decide nothing here.
--- Returns {`taken`, kept run, fence: int, next: int}; or if it is not the caller's to take:
--- {`held`, the lease's mark, its end: ms, its term: ms or '', the clock: ms}, nil if the run has
--- ended or is gone, or `newer`
+-- Raise the fence of a run whose lease or wait has ended; or, by force, of any with a producer; or
+-- look. The caller says by its mark which lease has ended: one that was given since has another.
+-- Clocks decide nothing about a lease here. Nobody watches a wait: the clock decides about that.
+-- Returns {'taken', kept run, fence: int, next: int}; {'held', the lease's mark, its end: ms, its term:
+-- ms or '', the clock: ms} or {'waiting', ms that are left} if it is not the caller's to take; {'gone'}
+-- if it has ended or is gone; {'newer'}
 is_lost() -- and then it is gone
-local m = redis.call('HMGET', META, 'run', 'state', 'lease', 'next', 'format', 'term', 'renewals')
-if is_newer(m[5]) then
-  return 'newer'
+if is_newer(redis.call('HGET', META, 'format')) then
+  return {'newer'}
 end
-if m[1] ~= run or m[2] == 'ended' then
-  return nil
+local now, lane = now_ms(), lane_of(run)
+local m = lane and get(lane, 'state', 'lease', 'next', 'term', 'until', 'renewals')
+if not m or m[1] == 'ended' then
+  return {'gone'}
 end
-local mark = (m[3] or '') .. ' ' .. (m[7] or '')
-if force == '0' and mark ~= ended_mark then
-  return {'held', mark, m[3] or 0, m[6] or '', now_ms()}
+local waits = m[1] == 'waiting'
+if waits then
+  local left = (tonumber(m[5]) or now) - now
+  if is_before_jump(left, m[4]) then
+    left = tonumber(m[4])
+    set_wait(lane, left)
+  end
+  if how ~= 'take' or left > 0 then -- by force, it is claimed, not taken
+    return {'waiting', math.max(left, 0)}
+  end
+else
+  -- One that was stopped while it waited has no lease: nobody holds it.
+  local lease, known = m[2] or '', m[1] == 'open' or m[1] == 'stopping'
+  local mark = lease .. ' ' .. (m[6] or '')
+  local free = how == 'take' and known and (lease == '' or mark == ended_mark)
+  if how ~= 'force' and not free then
+    return {'held', mark, lease, lease ~= '' and m[4] or '', now}
+  end
 end
-local fence = redis.call('HINCRBY', META, 'fence', 1)
-set_lease(lease_ms)
+local fence = redis.call('HINCRBY', lane.key, lane.at .. 'fence', 1)
+if waits then set_wait(lane, lease_ms) else set_lease(lane, lease_ms) end
+set(lane, 'claimant', '')
 refresh(ttl_s)
-return {'taken', redis.call('HGET', RUNS, run), fence, tonumber(m[4])}
+return {'taken', redis.call('HGET', RUNS, run), fence, tonumber(m[3])}

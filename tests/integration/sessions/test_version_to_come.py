@@ -232,7 +232,7 @@ async def test_run_in_an_unknown_state_is_shown_as_it_is_and_left_alone(
     await reading.until(lambda r: bool(r.chunks))
     async with following(sessions, S) as feed:
         newer.raise_format()
-        newer.set_run("waiting", waitsFor="approval")
+        newer.set_run("pondering", waitsFor="approval")
         await feed.until("run")
         await asyncio.wait_for(run.ended.wait(), 10)
         before = newer.dump()
@@ -241,7 +241,7 @@ async def test_run_in_an_unknown_state_is_shown_as_it_is_and_left_alone(
         (shown,) = (await sessions.snapshot(ALICE, S)).runs
         joined = await resumed(sessions)
         await joined.until(lambda r: r.heartbeats > 3)
-        assert (told[-1]["state"], shown.state) == ("waiting", "waiting")
+        assert (told[-1]["state"], shown.state) == ("pondering", "pondering")
         assert newer.dump() == before
     newer.set_run("ended")
     assert types(await reading.end()) == types(await joined.end()) == ["start"]

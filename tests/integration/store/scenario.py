@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, TenantId, UserId
 from midstream.store.calls import (
@@ -109,6 +110,12 @@ def regenerate(name: str, run: str, *, request_key: str | None = None) -> OpenRu
         request_key=request_key,
         lease_ms=HOUR_MS,
     )
+
+
+def side(run: str, *, lease_ms: int = HOUR_MS, request_key: str | None = None) -> OpenRun:
+    """A run beside the main one, which answers u1."""
+    request = regenerate("u1", run, request_key=request_key)
+    return replace(request, run=replace(request.run, side=True), lease_ms=lease_ms)
 
 
 def chunks(first: int, count: int = 1, *, run: str = "r1") -> ChunksRecord:

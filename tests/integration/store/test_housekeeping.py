@@ -121,7 +121,7 @@ async def test_erase_leaves_nothing(store: RedisStore, raw_redis: redis.Redis) -
         SESSION, run_id=None, message_id=MessageId("u3"), by="ada", tombstone_ms=HOUR_MS
     )
 
-    assert await store.erase(SESSION) == "r2"
+    assert await store.erase(SESSION) == ["r2"]
     assert list(raw_redis.scan_iter()) == []
 
 
@@ -129,8 +129,8 @@ async def test_erase_returns_no_run_when_none_is_active(store: RedisStore) -> No
     """There is nothing to stop; and erasing twice is erasing once."""
     await answered(store)
 
-    assert await store.erase(SESSION) is None
-    assert await store.erase(SESSION) is None
+    assert await store.erase(SESSION) == []
+    assert await store.erase(SESSION) == []
 
 
 async def test_erase_tells_readers_with_a_record_that_follows_the_head(
@@ -204,7 +204,7 @@ async def test_list_sessions_of_one_tenants_user(store: RedisStore) -> None:
     for tenant in tenants:
         (meta,) = await store.list_sessions(OWNER, tenant=tenant, limit=10, before_ms=None)
         assert (meta.id, meta.tenant) == (f"of-{tenant}", tenant)
-        assert await store.erase(meta.id) is None
+        assert await store.erase(meta.id) == []
         assert await store.list_sessions(OWNER, tenant=tenant, limit=10, before_ms=None) == []
 
 

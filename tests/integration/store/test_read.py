@@ -6,9 +6,8 @@ import pytest
 
 from midstream.ids import MessageId
 from midstream.protocol.position import Position
-from midstream.store.calls import LoadedRun
 from midstream.store.keys import Keys
-from midstream.store.records import RunRecord, RunState
+from midstream.store.records import LoadedRun, RunRecord, RunState
 
 from .scenario import (
     EPOCH,

@@ -26,6 +26,7 @@ from .scenario import (
     key,
     message,
     opened,
+    side,
     submit,
 )
 
@@ -157,17 +158,20 @@ async def test_refused_write_has_written_nothing_and_is_done_when_it_comes_again
             assert kept(raw_redis) != before
 
 
+@pytest.mark.parametrize("run", ["r1", "s1"])
 async def test_batch_that_was_refused_is_in_the_log_once(
-    store: RedisStore, limited: RedisStore, raw_redis: redis.Redis
+    store: RedisStore, limited: RedisStore, raw_redis: redis.Redis, run: str
 ) -> None:
     """Whoever writes it tries again and again, and followers read what is in the log."""
-    await begun(store)
+    await opened(store)
+    await opened(store, side("s1"))
+    await store.append([batch(0, run=run)])
     give(raw_redis, "-hset")
     for _ in range(3):
         with pytest.raises(StoreUnavailableError):
-            await limited.append([batch(1)])
+            await limited.append([batch(1, run=run)])
     give(raw_redis, "+@all")
-    await limited.append([batch(1)])
+    await limited.append([batch(1, run=run)])
 
     entries = await store.read_run(SESSION, "0-0", count=10)
     records = [entry.record for entry in entries]

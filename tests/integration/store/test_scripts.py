@@ -9,7 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from midstream.ids import SessionId
-from midstream.store.keys import Keys
+from midstream.store.keys import Keys, ScopeNames, SessionNames
 from midstream.store.script import LUA, Description, Script, script
 from midstream.store.scripts import DESCRIPTIONS, Scripts
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from midstream.store.redis_store import RedisStore
 
 SCRIPTS = Scripts()
+CALL = r"redis\.p?call\('(\w+)'(?:,\s*([^,)]+))?"
+VARIABLES = {"key", "lane.key"}
+"""Of a function, a list of keys, or a lane: META or SIDE."""
 
 
 class Two(NamedTuple):
@@ -105,15 +108,27 @@ def test_all_keys_of_a_session_are_in_one_slot(session: str, prefix: str) -> Non
 def test_script_touches_declared_keys_only(described: Description[Any, ...]) -> None:
     """Every command names its key: an undeclared one tears in a cluster. A channel is no key."""
     own = (LUA / f"{described.name}.lua").read_text("utf-8")
-    calls = re.findall(r"redis\.p?call\('(\w+)'(?:,\s*([^,)]+))?", own)
+    calls = re.findall(CALL, own)
     keys = {name.upper() for name in described.keys}
     channels = {name.upper() for name in described.channels}
 
     assert {target for command, target in calls if command not in {"TIME", "PUBLISH"}} <= (
-        keys | {"key"}  # of a function, or of a list of keys
+        keys | VARIABLES
     )
     assert {target for command, target in calls if command == "PUBLISH"} <= channels
     assert not keys & channels
+
+
+@pytest.mark.parametrize("part", sorted({part for each in DESCRIPTIONS for part in each.parts}))
+def test_part_touches_keys_of_a_session_or_of_a_scope_only(part: str) -> None:
+    calls = re.findall(CALL, (LUA / f"{part}.lua").read_text("utf-8"))
+    fields = ScopeNames._fields if part.startswith("limit_") else SessionNames._fields
+    names = {name.upper() for name in fields} - {"FEED"}
+
+    assert {target for command, target in calls if command not in {"TIME", "PUBLISH"}} <= (
+        names | VARIABLES
+    )
+    assert {target for command, target in calls if command == "PUBLISH"} <= {"FEED"}
 
 
 def test_every_lua_file_is_loaded_and_short() -> None:
