@@ -47,9 +47,9 @@ from midstream.sessions import (
     open_sessions,
 )
 from midstream.settings.source import load_settings
-from midstream.store.client import StoreSettings
-from midstream.store.redis_store import RedisStore
-from midstream.store.server import KnownServer, log_server
+from midstream.store.redis.client import StoreSettings
+from midstream.store.redis.store import RedisStore
+from midstream.store.server.facts import KnownServer, log_server
 from midstream.version import VERSION
 from midstream.wiring import forwarded_headers, open_agents
 

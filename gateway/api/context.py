@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midstream.providers.passthrough.upstreams import Upstreams
     from midstream.sessions.contract import SessionService
     from midstream.settings.sections import ServerSettings
-    from midstream.store.server import KnownServer
+    from midstream.store.server.facts import KnownServer
 
 JSON: Final = "application/json"
 

@@ -12,7 +12,7 @@ from midstream.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.store.limits import LimitCounts, Take, Taken
+    from midstream.store.redis.limits import LimitCounts, Take, Taken
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from midstream.errors import StoreError
 from midstream.limits.settling import Settling
-from midstream.store.limits import Held
+from midstream.store.redis.limits import Held
 
 if TYPE_CHECKING:
     from midstream.sessions.types import EndedRun
-    from midstream.store.limits import LimitCounts
+    from midstream.store.redis.limits import LimitCounts
 
 logger = logging.getLogger(__name__)
 

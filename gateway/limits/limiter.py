@@ -18,7 +18,7 @@ from midstream.limits.asking import Asking
 from midstream.limits.holds import LEASE_MS, Hold, Holds, Kept, Place
 from midstream.limits.policy import Policy, said
 from midstream.sessions.containment import keep_running
-from midstream.store.limits import Take
+from midstream.store.redis.limits import Take
 from midstream.telemetry import LIMITS_UNCHECKED
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.limits.policy import Quota, Scope
     from midstream.sessions.access import Caller
     from midstream.sessions.types import RunCost, RunHold
-    from midstream.store.limits import Held, LimitCounts
+    from midstream.store.redis.limits import Held, LimitCounts
 
 logger = logging.getLogger(__name__)
 

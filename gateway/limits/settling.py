@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.sessions.containment import contained
-from midstream.store.limits import Spent
+from midstream.store.redis.limits import Spent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import SessionId
     from midstream.sessions.types import EndedRun
-    from midstream.store.limits import LimitCounts
+    from midstream.store.redis.limits import LimitCounts
 
 logger = logging.getLogger(__name__)
 

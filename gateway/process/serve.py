@@ -23,9 +23,9 @@ import msgspec
 from midstream.errors import GatewayError, SettingsError, StoreError
 from midstream.process.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
 from midstream.process.simulated import SimulatedProviders, has_simulated_agents
-from midstream.store.embedded import EmbeddedRedis
 from midstream.store.errors import UNREACHABLE
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
+from midstream.store.server.embedded import EmbeddedRedis
 from midstream.telemetry import quoted, redact_url
 
 if TYPE_CHECKING:

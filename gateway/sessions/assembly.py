@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from midstream.agents.base import AgentFinder, AgentTraits
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 __all__ = [
     "LeaseLimits",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.stopping import Stopping
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

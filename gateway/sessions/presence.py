@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from midstream.ids import SessionId, UserId
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

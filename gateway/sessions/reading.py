@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.presence import Presence
     from midstream.sessions.types import Probe
+    from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
-    from midstream.store.store import SessionStore
 
 
 class Reading:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.stopping import Stopping
     from midstream.sessions.types import Probe, RunCost, RunHold, Snapshot, StartRequest
+    from midstream.store.contract import SessionStore
     from midstream.store.records import SessionMeta
-    from midstream.store.store import SessionStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.types import SessionLimits
     from midstream.store.calls import StopRequested
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
-    from midstream.store.store import SessionStore
 
 BY_A_NEW_SEND: Final = "interrupt"
 """Recorded as who stopped a run that gave way to a new message."""

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from midstream.store.embedded import EmbeddedRedis
+from midstream.store.server.embedded import EmbeddedRedis
 from tests.fuzz.gateway import FailedError, fuzzed_gateway
 
 PROGRESS_S: Final = 10.0

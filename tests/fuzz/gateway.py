@@ -22,7 +22,7 @@ from midstream.protocol.refused_keys import is_refused
 from midstream.sessions import Limits, open_sessions
 from midstream.sessions.access import Caller
 from midstream.sessions.types import Idle
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.fuzz.corpus import CHUNKS, PARTS, WIRES, cases
 from tests.fuzz.far_end import GOOD_TEXT, FarEnd
 from tests.fuzz.mutations import mutated, pieces, stream_of, text_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from midstream.store.embedded import EmbeddedRedis
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
+from midstream.store.server.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.keys import Keys
-from midstream.store.redis_store import RedisStore
-from midstream.store.script import LUA, naming
-from midstream.store.scripts import Scripts, renew
+from midstream.store.redis.store import RedisStore
+from midstream.store.scripts.catalog import Scripts, renew
+from midstream.store.scripts.script import LUA, naming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.ids import MessageId, SessionId
-    from midstream.store.client import RedisClient, StoreSettings
     from midstream.store.records import SessionState
+    from midstream.store.redis.client import RedisClient, StoreSettings
 
 NEXT_FORMAT: Final = WRITE_FORMAT + 1
 PARTS: Final = ("format", "common", "lanes", "records", "messages")

@@ -20,7 +20,7 @@ import pytest
 from midstream.ids import MessageId, RunId, SessionId
 from midstream.store.calls import OpenRun, OpenStatus
 from midstream.store.records import RunInfo, RunState, Trigger
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.gateway import SHORT_LEASE, GatewayProcess, Settings, merged
 from tests.support.orphans import has_text, reading, until
 from tests.support.processes import REPOSITORY, eventually

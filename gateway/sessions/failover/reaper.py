@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.producer import Producer
     from midstream.store.calls import TakenOver
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

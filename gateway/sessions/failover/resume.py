@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import RunHold, StartRequest
     from midstream.store.calls import TakenOver
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

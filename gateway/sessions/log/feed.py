@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
-    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from midstream.ids import SessionId
     from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
+    from midstream.store.contract import Channel, SessionStore
     from midstream.store.records import ChannelEvent, LogEntry
-    from midstream.store.store import Channel, SessionStore
 
 logger = logging.getLogger(__name__)
 

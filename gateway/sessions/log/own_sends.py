@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.types import Probe
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 WAIT_S: Final = 10.0
 """For the calls to be complete: shorter than proxies wait for a response to begin."""

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunView
+    from midstream.store.contract import SessionStore
     from midstream.store.records import LogEntry, RunInfo
-    from midstream.store.store import SessionStore
 
 ERASED: Final = FeedEvent("erased", b"{}", None)
 """Sent to clients that have seen the session, before an empty snapshot."""

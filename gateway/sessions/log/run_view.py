@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.log.live_runs import LiveRun, LiveRuns
+    from midstream.store.contract import SessionStore
     from midstream.store.records import LogEntry
-    from midstream.store.store import SessionStore
 
 PAGE_BYTES: Final = 64 * 1024
 """A catch-up joins small records into batches of about this size: one send each."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from midstream.ids import MessageId, RunId, SessionId
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.calls import TakenOver
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo, StoredMessage
-    from midstream.store.store import SessionStore
 
 PAGE_RECORDS: Final = 200
 """Records that one read of the log asks for: about 10 ms of Redis and of us."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening.open_run import Opening
     from midstream.sessions.types import StartRequest
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5
 """Attempts of a claim: the run may end, or be claimed by another, in between."""

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.stopping import Stopping
     from midstream.sessions.types import Plan, SessionLimits, StartRequest
+    from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
-    from midstream.store.store import SessionStore
 
 OPEN_ATTEMPTS: Final = 12
 """Attempts of a send: another tab may be quicker."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.proxied.runs import ProxiedRuns
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
-    from midstream.store.store import SessionStore
 
 END_WAIT_S: Final = 15.0
 """Longest wait of the request for the terminal."""

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import CallRequest, RunHold, StartRequest
     from midstream.store.calls import RunKey
+    from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
-    from midstream.store.store import SessionStore
 
 ACTIVE_GRACE_S: Final = 1.0
 """Longest wait of a call for a run that is about to end: a backend makes its next call as soon as

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.types import RunHold
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
-    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

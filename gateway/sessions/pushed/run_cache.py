@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.access import Caller
     from midstream.store.calls import RunKey
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo, SessionMeta
-    from midstream.store.store import SessionStore
 
 MAX_RUNS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024

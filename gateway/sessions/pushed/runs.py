@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from midstream.sessions.opening.claims import Claims
     from midstream.sessions.types import StartRequest
     from midstream.store.calls import Renewed
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

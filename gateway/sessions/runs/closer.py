@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentTraits
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.calls import CloseRun, RunKey
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
-    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from midstream.sessions.runs.lane import Lane
     from midstream.store.calls import AppendBatch, Appended
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.runs.committer import Committer
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
-    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.committer import Committer
     from midstream.sessions.types import NewRun, RunHold, StartRequest
     from midstream.store.calls import RunKey, TakenOver
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.runs.lane import Lane
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 logger = logging.getLogger(__name__)
 

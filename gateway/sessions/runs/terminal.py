@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.calls import Appended, RunKey
+    from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo, RunOutcome
-    from midstream.store.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from midstream.store.records import (
     RunState,
     Trigger,
 )
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.answers import (
     allow,
     answer,

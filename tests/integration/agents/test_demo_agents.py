@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AnyAgent
     from midstream.protocol.chunks import AnyChunk
     from midstream.sessions.service import Sessions
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

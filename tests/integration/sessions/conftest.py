@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.sessions import open_sessions
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.played import FAST, Script
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from midstream.store.records import (
     RunOutcome,
     RunState,
 )
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.played import ALICE, BOB, send, user_message
 
 if TYPE_CHECKING:

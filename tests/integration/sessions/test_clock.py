@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.ids import RunId, SessionId
-from midstream.store import scripts
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
+from midstream.store.scripts import catalog as scripts
 from tests.integration.sessions.test_several_gateways import mortal
 from tests.integration.store.scenario import EXPIRED, HOUR_MS, SESSION, key, opened, submit
 from tests.support.played import ALICE, FAST, Reading, send, types, user_message

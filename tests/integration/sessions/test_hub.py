@@ -13,7 +13,7 @@ from midstream.sessions.log.feed import Feed
 from midstream.sessions.log.hub import AUDIT_SHARES, Hub
 
 if TYPE_CHECKING:
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from midstream.limits.limiter import Limiter, open_limiter
 from midstream.limits.policy import Policy, Quota
 from midstream.sessions import Sessions, open_sessions
 from midstream.sessions.types import RunCost
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.integration.sessions.test_resume import DurableScript
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.support.played import ALICE, FAST, Reading, send, user_message

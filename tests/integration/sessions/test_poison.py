@@ -21,7 +21,7 @@ from midstream.sessions import open_sessions
 from midstream.sessions.containment import TRIES
 from midstream.store.calls import AppendBatch
 from midstream.store.records import ChunksRecord, RunOutcome
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.played import ALICE, FAST, Played, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from midstream.sessions.service import Sessions
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from midstream.ids import SessionId
 from midstream.protocol.chunks import FinishStepChunk, TextEndChunk
 from midstream.sessions import open_sessions
 from midstream.sessions.log import hub
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 from tests.support.refusals import REFUSALS, RefusingRedis

@@ -16,7 +16,7 @@ from midstream.protocol.chunks import FinishChunk, TextEndChunk
 from midstream.sessions import open_sessions
 from midstream.sessions.sentences import DIVERGED_SENTENCE
 from midstream.store.records import RunOutcome
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.integration.sessions.test_several_gateways import DyingStore
 from tests.support.played import ALICE, FAST, Played, Reading, Script, send, types, user_message
 from tests.support.processes import eventually

@@ -16,7 +16,7 @@ from midstream.ids import SessionId
 from midstream.sessions import open_sessions
 from midstream.sessions.types import FeedEvent
 from midstream.store.records import RunOutcome
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from midstream.sessions.service import Sessions
-    from midstream.store.client import RedisClient, StoreSettings
+    from midstream.store.redis.client import RedisClient, StoreSettings
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
@@ -329,7 +329,7 @@ async def test_presence_of_a_process_that_was_killed_is_withdrawn(
 ) -> None:
     """Whoever has killed it says so: its tabs, which connect again, are not counted twice, in the
     session that it wrote for nor in any other."""
-    monkeypatch.setattr("midstream.store.withdrawal.PAGE", 1)
+    monkeypatch.setattr("midstream.store.redis.withdrawal.PAGE", 1)
     here = await gateways()
     with monkeypatch.context() as patch:
         patch.setattr("midstream.sessions.presence.os.getpid", lambda: 77)

@@ -17,7 +17,7 @@ from midstream.sessions.failover import reaper
 from midstream.sessions.types import FeedEvent, PushedEnd
 from midstream.store.calls import RunKey
 from midstream.store.records import RunOutcome
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.integration.sessions.test_resume import DurableScript
 from tests.integration.sessions.test_several_gateways import mortal
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message

@@ -30,7 +30,7 @@ from midstream.store.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 SESSION = SessionId("chat-1")
 OWNER = UserId("ada")

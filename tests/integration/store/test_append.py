@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from midstream.ids import SessionId
 from midstream.store.calls import AppendStatus
 from midstream.store.records import ChunksRecord
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, batch, chunks, close, key, opened, submit
 

@@ -13,15 +13,15 @@ import pytest
 from midstream.errors import StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.protocol.position import Position
-from midstream.store import channel as channel_module
-from midstream.store.client import StoreSettings
-from midstream.store.embedded import EmbeddedRedis
 from midstream.store.records import (
     Arrived,
     Reconnected,
     Resubscribed,
 )
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis import channel as channel_module
+from midstream.store.redis.client import StoreSettings
+from midstream.store.redis.store import RedisStore
+from midstream.store.server.embedded import EmbeddedRedis
 from tests.support.refusals import REFUSALS, RefusingRedis
 
 from .scenario import EPOCH, SESSION, answered, batch, opened, submit, wait_until
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.store.channel import RedisChannel
     from midstream.store.records import ChannelEvent, LogEntry
+    from midstream.store.redis.channel import RedisChannel
 
     Arrivals: TypeAlias = asyncio.Queue[ChannelEvent]
 

@@ -9,10 +9,10 @@ import pytest
 
 from midstream.errors import SettingsError, StoreError, StoreUnavailableError
 from midstream.ids import SessionId
-from midstream.store import client as client_module
 from midstream.store.calls import AppendStatus
-from midstream.store.client import MAX_CONNECTIONS, RedisClient, StoreSettings
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis import client as client_module
+from midstream.store.redis.client import MAX_CONNECTIONS, RedisClient, StoreSettings
+from midstream.store.redis.store import RedisStore
 
 from .scenario import SESSION, batch, opened, submit, wait_until
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.store.records import SessionState
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

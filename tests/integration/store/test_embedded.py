@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from midstream.errors import SettingsError, StoreError
-from midstream.store import embedded
-from midstream.store.embedded import EmbeddedRedis
+from midstream.store.server import embedded
+from midstream.store.server.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 OWNER = """
 import sys, time
 from pathlib import Path
-from midstream.store.embedded import EmbeddedRedis
+from midstream.store.server.embedded import EmbeddedRedis
 with EmbeddedRedis(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     time.sleep(600)

@@ -16,12 +16,12 @@ from midstream.store.calls import (
     Renewed,
     StopStatus,
 )
-from midstream.store.client import StoreSettings
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.records import RunOutcome, UnknownRecord
-from midstream.store.redis_store import RedisStore
-from midstream.store.script import LUA
-from midstream.store.scripts import DESCRIPTIONS
+from midstream.store.redis.client import StoreSettings
+from midstream.store.redis.store import RedisStore
+from midstream.store.scripts.catalog import DESCRIPTIONS
+from midstream.store.scripts.script import LUA
 from tests.support.version_to_come import NEXT_FORMAT, StoreToCome, VersionToCome
 
 from .scenario import (

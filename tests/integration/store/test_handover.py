@@ -13,7 +13,7 @@ from midstream.store.calls import Recalled
 from .scenario import EXPIRED, HOUR_MS, SESSION, close, key, opened, submit
 
 if TYPE_CHECKING:
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

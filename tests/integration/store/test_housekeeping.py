@@ -7,9 +7,9 @@ import pytest
 
 from midstream.ids import ANONYMOUS, NO_TENANT, MessageId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
-from midstream.store.client import StoreSettings
 from midstream.store.records import Arrived, ErasedRecord
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.client import StoreSettings
+from midstream.store.redis.store import RedisStore
 
 from .scenario import (
     EPOCH,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from midstream.store.limits import Held, LimitCounts, Spent, Take, Taken
+from midstream.store.redis.limits import Held, LimitCounts, Spent, Take, Taken
 
 if TYPE_CHECKING:
     import redis as redis_py
 
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,7 @@ from midstream.ids import MessageId, RunId, SessionId
 from midstream.store.calls import AppendStatus, OpenStatus, StopStatus
 from midstream.store.keys import Keys
 from midstream.store.records import ChunksRecord, RunOutcome, RunState
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 
 from .scenario import EXPIRED, HOUR_MS, batch, close, key, message, now_ms, submit
 from .session_model import ModelRun, ModelSession

@@ -34,7 +34,7 @@ from .scenario import (
 if TYPE_CHECKING:
     import redis
 
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

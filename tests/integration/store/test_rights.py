@@ -8,10 +8,10 @@ import pytest
 
 from midstream.errors import StoreUnavailableError
 from midstream.ids import MessageId
-from midstream.store.hints import Hints
 from midstream.store.records import ChunksRecord
-from midstream.store.redis_store import RedisStore
-from midstream.store.scripts import Scripts
+from midstream.store.redis.hints import Hints
+from midstream.store.redis.store import RedisStore
+from midstream.store.scripts.catalog import Scripts
 
 from .scenario import (
     EPOCH,

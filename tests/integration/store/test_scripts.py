@@ -10,8 +10,8 @@ from redis.crc import key_slot
 
 from midstream.ids import SessionId
 from midstream.store.keys import Keys, ScopeNames, SessionNames
-from midstream.store.script import LUA, Description, Script, script
-from midstream.store.scripts import DESCRIPTIONS, Scripts
+from midstream.store.scripts.catalog import DESCRIPTIONS, Scripts
+from midstream.store.scripts.script import LUA, Description, Script, script
 
 from .scenario import EXPIRED, HOUR_MS, SESSION, answered, batch, close, key, opened, submit
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 SCRIPTS = Scripts()
 CALL = r"redis\.p?call\('(\w+)'(?:,\s*([^,)]+))?"
@@ -39,7 +39,7 @@ class Two(NamedTuple):
 def described(lua: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Description[Two, ...]:
     """Describe a script of that text, which takes `number`, `text`, and any number of `more`."""
     (tmp_path / "example.lua").write_text(lua, "utf-8")
-    monkeypatch.setattr("midstream.store.script.LUA", tmp_path)
+    monkeypatch.setattr("midstream.store.scripts.script.LUA", tmp_path)
 
     def example(*more: str, number: int, text: str) -> None:
         """Nothing."""

@@ -15,7 +15,7 @@ from .scenario import EXPIRED, HOUR_MS, SESSION, batch, close, key, opened, subm
 if TYPE_CHECKING:
     import redis
 
-    from midstream.store.redis_store import RedisStore
+    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 

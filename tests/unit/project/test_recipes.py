@@ -241,7 +241,7 @@ RECORD: Edits = {
         ),
         ("    | DeletedRecord\n", "    | PinnedRecord\n"),
     ],
-    "gateway/store/codec.py": [
+    "gateway/store/record_codec.py": [
         ("from midstream.store.records import (\n", "    PinnedRecord,\n"),
         (
             "def _decode_known(kind: bytes, data: bytes) -> Record:\n",
@@ -262,7 +262,7 @@ FATE_OF_A_PIN = """
 import json
 from midstream.protocol.position import Position
 from midstream.sessions.log.readers import feed_event
-from midstream.store.codec import decode_published
+from midstream.store.record_codec import decode_published
 
 entry = decode_published(b"1-0\\n2-0\\nn\\nu1")
 event = feed_event(entry, Position("e", "2-0"))

@@ -32,7 +32,7 @@ from midstream.store.records import (
     RunState,
     Trigger,
 )
-from midstream.store.server import UNKNOWN, KnownServer, ServerFacts
+from midstream.store.server.facts import UNKNOWN, KnownServer, ServerFacts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -9,7 +9,7 @@ from midstream.ids import SessionId, UserId
 from midstream.sessions.presence import Presence
 
 if TYPE_CHECKING:
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 HOUR_S = 3600.0
 CHAT, ADA = SessionId("chat"), UserId("ada")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from midstream.ids import RunId, SessionId
 from midstream.store.clock import TOLERANCE_S, RedisClock
-from midstream.store.hints import LATE_HINT_MS, WATCHED
 from midstream.store.leases import MAX_WATCHED, Lease, LeaseWatch
+from midstream.store.redis.hints import LATE_HINT_MS, WATCHED
 
 if TYPE_CHECKING:
     import pytest

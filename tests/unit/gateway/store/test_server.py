@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from midstream.store.server import FRESH_S, UNKNOWN, KnownServer, ServerFacts, read_info
+from midstream.store.server.facts import FRESH_S, UNKNOWN, KnownServer, ServerFacts, read_info
 
 pytestmark = pytest.mark.anyio
 

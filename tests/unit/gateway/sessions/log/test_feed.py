@@ -32,7 +32,7 @@ from midstream.store.records import (
 )
 
 if TYPE_CHECKING:
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 SESSION = SessionId("s")
 RUN = RunInfo(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 
 def deliver(log: RunView, *chunks: AnyChunk) -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import SessionId
+    from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
-    from midstream.store.store import SessionStore
 
 
 class MixedLog(Log):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.store.store import SessionStore
+    from midstream.store.contract import SessionStore
 
 KEY = RunKey(session_id=SessionId("s"), run_id=RunId("r"), fence=1)
 

@@ -7,7 +7,7 @@ import logging
 import msgspec
 import pytest
 
-from midstream.store.codec import decode_entry, decode_published, decode_record
+from midstream.store.record_codec import decode_entry, decode_published, decode_record
 from midstream.store.records import (
     ChunksRecord,
     ErasedRecord,

@@ -21,18 +21,18 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self
 
-from midstream.store.channel import RedisChannel
-from midstream.store.client import RedisClient, StoreSettings
-from midstream.store.handover import RunHandover
 from midstream.store.keys import Keys
-from midstream.store.limits import LimitCounts
-from midstream.store.reader import SessionReader
-from midstream.store.redis_access import RedisAccess
-from midstream.store.redis_housekeeping import Housekeeping
-from midstream.store.redis_presence import Presence
-from midstream.store.redis_runs import RunWrites
-from midstream.store.server import UNKNOWN, ServerFacts, read_info
-from midstream.store.stored_bytes import StoredBytes
+from midstream.store.redis.access import RedisAccess
+from midstream.store.redis.channel import RedisChannel
+from midstream.store.redis.client import RedisClient, StoreSettings
+from midstream.store.redis.handover import RunHandover
+from midstream.store.redis.housekeeping import Housekeeping
+from midstream.store.redis.limits import LimitCounts
+from midstream.store.redis.presence import Presence
+from midstream.store.redis.reads import SessionReader
+from midstream.store.redis.runs import RunWrites
+from midstream.store.redis.stored_bytes import StoredBytes
+from midstream.store.server.facts import UNKNOWN, ServerFacts, read_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,14 +17,14 @@ from midstream.store.keys import (
     SpentNames,
     StoredNames,
 )
-from midstream.store.script import Description, Script, script
+from midstream.store.scripts.script import Description, Script, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midstream.ids import MessageId, Reach, RunId, TenantId, UserId
     from midstream.store.records import RunOutcome
-    from midstream.store.script import Command
+    from midstream.store.scripts.script import Command
 
 _Names = TypeVar("_Names", bound=tuple[bytes, ...])
 _Arguments = ParamSpec("_Arguments")

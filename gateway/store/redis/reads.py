@@ -10,8 +10,7 @@ from msgspec import Raw
 
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
-from midstream.store.codec import decode_entry, decode_kept_run
-from midstream.store.hints import STALE_AFTER_MS
+from midstream.store.record_codec import decode_entry, decode_kept_run
 from midstream.store.records import (
     LoadedRun,
     LogOrder,
@@ -22,15 +21,16 @@ from midstream.store.records import (
     SessionState,
     StoredMessage,
 )
+from midstream.store.redis.hints import STALE_AFTER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import SessionId
-    from midstream.store.client import Reply
     from midstream.store.records import LogEntry
-    from midstream.store.redis_access import RedisAccess
-    from midstream.store.script import Command
+    from midstream.store.redis.access import RedisAccess
+    from midstream.store.redis.client import Reply
+    from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from midstream.store.withdrawal import Withdrawal
+from midstream.store.redis.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId, UserId
-    from midstream.store.redis_access import RedisAccess
+    from midstream.store.redis.access import RedisAccess
 
 
 class Presence:

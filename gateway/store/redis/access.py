@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from midstream.ids import TenantId, UserId
-from midstream.store.client import RedisClient
-from midstream.store.hints import Hints
 from midstream.store.keys import Keys
+from midstream.store.redis.client import RedisClient
+from midstream.store.redis.hints import Hints
 
 if TYPE_CHECKING:
-    from midstream.store.client import StoreSettings
+    from midstream.store.redis.client import StoreSettings
 
 
 class RedisAccess(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from midstream.errors import SettingsError, StoreUnavailableError
 from midstream.store.errors import map_redis_errors, refusal_of, translated
-from midstream.store.scripts import Scripts
+from midstream.store.scripts.catalog import Scripts
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from midstream.errors import StoreError
-    from midstream.store.script import Command
+    from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from midstream.store.keys import HeldName
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from midstream.store.client import RedisClient, Reply
     from midstream.store.keys import Keys
-    from midstream.store.script import Command
-    from midstream.store.stored_bytes import StoredBytes
+    from midstream.store.redis.client import RedisClient, Reply
+    from midstream.store.redis.stored_bytes import StoredBytes
+    from midstream.store.scripts.script import Command
 
 Held = Literal["runs", "streams", "bytes", "tokens"]
 """What is held for as long as it lasts. A token of the last two is `RUN AMOUNT`."""

@@ -17,10 +17,10 @@ from midstream.store.calls import (
     StopRequested,
     StopStatus,
 )
-from midstream.store.codec import decode_by, decode_kept_run, encode_by, encode_info
 from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.reader import LOST
-from midstream.store.redis_access import owner_of
+from midstream.store.record_codec import decode_by, decode_kept_run, encode_by, encode_info
+from midstream.store.redis.access import owner_of
+from midstream.store.redis.reads import LOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         OpenRun,
         RunKey,
     )
-    from midstream.store.client import Reply
-    from midstream.store.redis_access import RedisAccess
-    from midstream.store.script import Command
+    from midstream.store.redis.access import RedisAccess
+    from midstream.store.redis.client import Reply
+    from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
 

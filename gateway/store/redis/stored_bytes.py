@@ -18,9 +18,9 @@ from msgspec import Struct
 from midstream.ids import SessionId
 
 if TYPE_CHECKING:
-    from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
-    from midstream.store.script import Command
+    from midstream.store.redis.client import RedisClient, Reply, StoreSettings
+    from midstream.store.scripts.script import Command
 
 LOG: Final = " log"
 """Suffix of a session's id, which has no blank: the entry of its log."""

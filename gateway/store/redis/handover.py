@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from midstream.store.calls import Recalled, RunKey, TakenOver, WaitStatus
 from midstream.store.clock import RedisClock
-from midstream.store.codec import decode_kept_run
 from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.hints import WATCHED
 from midstream.store.leases import Lease, LeaseWatch
+from midstream.store.record_codec import decode_kept_run
 from midstream.store.records import RunState
+from midstream.store.redis.hints import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import RunId, SessionId
-    from midstream.store.client import Reply
-    from midstream.store.redis_access import RedisAccess
-    from midstream.store.script import Command
+    from midstream.store.redis.access import RedisAccess
+    from midstream.store.redis.client import Reply
+    from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
 from midstream.store.calls import DeleteStatus, Deletion
 from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.redis_access import owner_of
+from midstream.store.redis.access import owner_of
 
 if TYPE_CHECKING:
     from midstream.ids import MessageId
-    from midstream.store.redis_access import RedisAccess
+    from midstream.store.redis.access import RedisAccess
 
 
 class Housekeeping:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midstream.ids import TenantId, UserId
-    from midstream.store.client import RedisClient
     from midstream.store.keys import HintName, Keys
-    from midstream.store.script import Command
+    from midstream.store.redis.client import RedisClient
+    from midstream.store.scripts.script import Command
 
 LATE_HINT_MS: Final = 1_000
 """No hint is noted further ahead of its lease's end than this."""

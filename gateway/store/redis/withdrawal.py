@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from midstream.ids import SessionId
 
 if TYPE_CHECKING:
-    from midstream.store.client import RedisClient
     from midstream.store.keys import Keys
-    from midstream.store.scripts import Scripts
+    from midstream.store.redis.client import RedisClient
+    from midstream.store.scripts.catalog import Scripts
 
 PAGE: Final = 1_000
 """Keys that Redis looks at in a step: less than a millisecond."""

@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from midstream.errors import StoreError
-from midstream.store.codec import decode_published
 from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
+from midstream.store.record_codec import decode_published
 from midstream.store.records import (
     Arrived,
     Reconnected,
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from midstream.ids import SessionId
-    from midstream.store.client import RedisClient, Reply, StoreSettings
     from midstream.store.keys import Keys
     from midstream.store.records import ChannelEvent
+    from midstream.store.redis.client import RedisClient, Reply, StoreSettings
 
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 1.0

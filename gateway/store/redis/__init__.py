@@ -1,0 +1,1 @@
+"""The store as it stands in Redis."""

@@ -1,0 +1,1 @@
+"""The Redis server: the embedded one, and what is known of any."""
