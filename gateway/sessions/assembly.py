@@ -31,7 +31,7 @@ from midstream.sessions.pushed.runs import PushedRuns
 from midstream.sessions.reading import Reading
 from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.committer import Committer
-from midstream.sessions.runs.producer import ProducerLimits
+from midstream.sessions.runs.limits import ProducerLimits
 from midstream.sessions.runs.registry import Runs
 from midstream.sessions.service import Sessions, Shutdown
 from midstream.sessions.stopping import Stopping

@@ -1,4 +1,4 @@
-"""What the store is asked, and what it answers: frozen data, no behaviour. See `store.py`."""
+"""What the store is asked, and what it answers: frozen data, no behaviour. See `contract.py`."""
 
 from __future__ import annotations
 

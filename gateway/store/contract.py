@@ -1,4 +1,4 @@
-"""The session log's contract. `redis_store.py` keeps it; everything above relies on it.
+"""The session log's contract. `redis/store.py` keeps it; everything above relies on it.
 
 Rules that hold for every method:
 

@@ -5,7 +5,7 @@ may touch it. No key is named by a run or a message: a script can only be given 
 that its caller knows, and which run is active is known inside.
 
     ms:{s}:meta   hash      the session's facts, its log's head, and its newest main run
-    ms:{s}:log    stream    p: the predecessor's id, r: the record (codec.py)
+    ms:{s}:log    stream    p: the predecessor's id, r: the record (record_codec.py)
     ms:{s}:feed   channel   `previous NL id NL record`
     ms:{s}:runs   hash      run -> `fence NL next NL opened NL record` when it last changed
     ms:{s}:side   hash      `RUN|field` -> what `meta` holds of the main run, of each open side run

@@ -18,12 +18,7 @@ from midstream.protocol.position import Position
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.sentences import LOG_LOST, LOG_UNREADABLE
 from midstream.sessions.types import FeedEvent, Idle
-from midstream.store.records import (
-    ChunksRecord,
-    DeletedRecord,
-    MessageRecord,
-    RunRecord,
-)
+from midstream.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -14,7 +14,6 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from midstream.aio.pulse import Pulse
@@ -33,12 +32,7 @@ from midstream.sessions.runs.run_end import Cause, RunEnd
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
 from midstream.sessions.sentences import DIVERGED_SENTENCE, OUTAGE_SENTENCE, RESTART_SENTENCE
 from midstream.sessions.spending import tokens_used
-from midstream.store.calls import (
-    Appended,
-    AppendStatus,
-    Renewed,
-    RunKey,
-)
+from midstream.store.calls import Appended, AppendStatus, Renewed, RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +41,7 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.runs.committer import Committer
+    from midstream.sessions.runs.limits import ProducerLimits
     from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
 
@@ -56,23 +51,6 @@ _STORED: Final = (AppendStatus.APPENDED, AppendStatus.DUPLICATE)
 
 AGENT_GRACE_S: Final = 5.0
 """Time for a cancelled agent to let go, before its run is closed without it."""
-
-
-class ProducerLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of one run.
-
-    Attributes:
-        max_pending_bytes: chunks held while Redis is away; the agent waits beyond it.
-        outage_limit_s: how long the agent may wait so before the run is given up.
-        close_limit_s: how long what is left, and then the terminal, is tried; after it the
-            lease runs out, and a reaper closes the run.
-        reconnect_window_s: how long chunks of ended runs are kept.
-    """
-
-    max_pending_bytes: int = 4 * 1024 * 1024
-    outage_limit_s: float = 60.0
-    close_limit_s: float = 600.0
-    reconnect_window_s: float = 3600.0
 
 
 class Producer:

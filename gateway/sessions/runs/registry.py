@@ -10,7 +10,7 @@ from midstream.agents.base import AgentRequest
 from midstream.errors import GatewayError, StoreUnavailableError
 from midstream.ids import part_id
 from midstream.sessions.containment import contained
-from midstream.sessions.runs.producer import Producer, ProducerLimits
+from midstream.sessions.runs.producer import Producer
 from midstream.sessions.sentences import INTERNAL_SENTENCE
 from midstream.sessions.types import EndedRun
 from midstream.telemetry import RUNS_ACTIVE
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committer
+    from midstream.sessions.runs.limits import ProducerLimits
     from midstream.sessions.types import NewRun, RunHold, StartRequest
     from midstream.store.calls import RunKey, TakenOver
     from midstream.store.contract import SessionStore

@@ -1,4 +1,4 @@
--- Prepended to every script but append.lua, which is too hot for it (scripts.py).
+-- Prepended to every script but append.lua, which is too hot for it (scripts/catalog.py).
 --
 -- Names in capitals are names in Redis (keys.py), others what the script is called with; both are
 -- locals that are put before all else (script.py). A part may use what every script of its has.

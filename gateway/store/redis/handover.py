@@ -1,4 +1,4 @@
-"""What is kept of a run for the process that goes on with it. The contract is in `store.py`."""
+"""The state kept of a run for the next process that produces it. See `store/contract.py`."""
 
 from __future__ import annotations
 

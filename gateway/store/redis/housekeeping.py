@@ -1,4 +1,4 @@
-"""Deleting, erasing and trimming. The contract is in `store.py`."""
+"""Deleting, erasing and trimming. The contract is in `store/contract.py`."""
 
 from __future__ import annotations
 

@@ -102,30 +102,8 @@ class LimitCounts:
             StoreError: what was taken is unknown; places expire.
         """
         scripts = self._client.scripts
-        replies = iter(
-            await self._client.run_all(
-                [
-                    scripts.limit_take.call(
-                        self._names.scope(take.scope),
-                        send=take.send,
-                        stream=take.stream,
-                        run=take.run,
-                        between_us=take.between_us,
-                        burst_us=take.burst_us,
-                        most_runs=take.open_runs,
-                        most_streams=take.open_streams,
-                        lease_ms=lease_ms,
-                        remember_ms=REMEMBER_SEND_MS,
-                        size=take.size,
-                        most_bytes=take.stored_bytes,
-                        budget=take.tokens,
-                        most_tokens=take.tokens_per_day,
-                    )
-                    for wanted in requests
-                    for take in wanted
-                ]
-            )
-        )
+        commands = [self._taking(take, lease_ms) for wanted in requests for take in wanted]
+        replies = iter(await self._client.run_all(commands))
         answers = [[_taken(next(replies)) for _ in wanted] for wanted in requests]
         undo = [
             scripts.limit_undo.call(
@@ -145,6 +123,24 @@ class LimitCounts:
         if undo:
             await self._client.run_all(undo)
         return answers
+
+    def _taking(self, take: Take, lease_ms: int) -> Command:
+        return self._client.scripts.limit_take.call(
+            self._names.scope(take.scope),
+            send=take.send,
+            stream=take.stream,
+            run=take.run,
+            between_us=take.between_us,
+            burst_us=take.burst_us,
+            most_runs=take.open_runs,
+            most_streams=take.open_streams,
+            lease_ms=lease_ms,
+            remember_ms=REMEMBER_SEND_MS,
+            size=take.size,
+            most_bytes=take.stored_bytes,
+            budget=take.tokens,
+            most_tokens=take.tokens_per_day,
+        )
 
     async def hold(
         self, process: str, held: Iterable[tuple[str, Held, Sequence[str]]], lease_ms: int

@@ -1,4 +1,4 @@
-"""Who has a session open, and who reads their own send. The contract is in `store.py`."""
+"""Who has a session open, and who reads their own send. The contract is in `store/contract.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from midstream.store.redis.access import RedisAccess
 
 
-class Presence:
+class StoredPresence:
     """The part of the store that tells processes of each other's readers."""
 
     def __init__(self, redis: RedisAccess) -> None:

@@ -1,4 +1,4 @@
-"""What reads logs, sessions and runs. The contract is in `store.py`."""
+"""What reads logs, sessions and runs. The contract is in `store/contract.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's life, from its opening to its terminal. The contract is in `store.py`."""
+"""A run's life, from its opening to its terminal. The contract is in `store/contract.py`."""
 
 from __future__ import annotations
 

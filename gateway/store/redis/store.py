@@ -1,19 +1,19 @@
 """The session log in Redis: `SessionStore` as commands and scripts (`lua/`).
 
     RedisStore          puts the parts together: this file
-      RunWrites         a run's life: redis_runs.py
+      RunWrites         a run's life: runs.py
       RunHandover       what the next producer of a run needs: handover.py
-      SessionReader     what reads: reader.py
-      Presence          who has a session open: redis_presence.py
-      Housekeeping      what removes: redis_housekeeping.py
-    RedisAccess         what each of these works with: redis_access.py
+      SessionReader     what reads: reads.py
+      StoredPresence    who has a session open: presence.py
+      Housekeeping      what removes: housekeeping.py
+    RedisAccess         what each of these works with: access.py
       Hints             the indexes in other slots: hints.py
       RedisClient       round trips, time limit, errors, health: client.py
-      Keys, Scripts     names, and what is called on them: keys.py, scripts.py
+      Keys, Scripts     names, and what is called on them: keys.py, scripts/catalog.py
     RedisChannel        the subscription: channel.py
 
 Decisions are taken in the scripts, each of which is one atomic step; in the parts arguments are
-encoded and answers decoded (`codec.py`).
+encoded and answers decoded (`record_codec.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from midstream.store.redis.client import RedisClient, StoreSettings
 from midstream.store.redis.handover import RunHandover
 from midstream.store.redis.housekeeping import Housekeeping
 from midstream.store.redis.limits import LimitCounts
-from midstream.store.redis.presence import Presence
+from midstream.store.redis.presence import StoredPresence
 from midstream.store.redis.reads import SessionReader
 from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.stored_bytes import StoredBytes
@@ -83,7 +83,7 @@ class RedisStore:
         self.run_of_request = reads.run_of_request
         self.list_sessions = reads.list_sessions
 
-        presence = Presence(redis)
+        presence = StoredPresence(redis)
         self.announce = presence.announce
         self.withdraw = presence.withdraw
         self.presence = presence.presence
