@@ -105,6 +105,27 @@ class Spending(Struct):
             self.tokens = usage.tokens
 
 
+class Emission(Protocol):
+    """A way for an agent to give its run's chunks by call, between two lists that it yields."""
+
+    def take(self, chunks: Sequence[AnyChunk]) -> bool:
+        """Take chunks as if they had been yielded.
+
+        Also outside of the task that asks the agent for its next list, as long as that waits.
+
+        Returns:
+            Whether no more may come before `room` has returned.
+
+        Raises:
+            Whatever ends the run: the agent lets it through, and gives nothing more.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Wait until more may come."""
+        ...
+
+
 class AgentRequest(Struct, frozen=True, kw_only=True):
     """One run, as the agent sees it.
 
@@ -123,6 +144,8 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         begun: ids of the calls whose tools were started. An agent that executes tools adds to
             it, so that an interrupted run can tell whether each may have taken effect.
         spent: tokens that the run has used; an agent that knows them notes them here.
+        emission: takes chunks by call, which costs less than yielding them. An agent need not
+            use it. One that changes another agent's chunks passes the request on without it.
     """
 
     session_id: SessionId
@@ -140,6 +163,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     memory: RunMemory | None = None
     begun: set[str] = msgspec.field(default_factory=set)
     spent: Spending = msgspec.field(default_factory=Spending)
+    emission: Emission | None = None
 
     def as_sent(self) -> bytes:
         """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.

@@ -7,7 +7,7 @@ the provider's SDK, reads its bytes, and feeds the translator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
@@ -250,8 +250,15 @@ class Translator(Protocol):
         ...
 
 
+Take: TypeAlias = Callable[[list[AnyChunk]], bool]
+"""Takes a step's chunks; returns whether no more may come until there is `Room`."""
+
+Room: TypeAlias = Callable[[], Awaitable[None]]
+"""Waits for it."""
+
+
 class StepStream(Protocol):
-    """A step under way. Iterate it, then read `result`."""
+    """A step under way. Iterate it, or have it `pump`; then read `result`."""
 
     @property
     def result(self) -> StepResult:
@@ -260,6 +267,17 @@ class StepStream(Protocol):
 
     def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
         """Yield chunks, one list a network read, never empty."""
+        ...
+
+    async def pump(self, take: Take, room: Room) -> None:
+        """Call `take` with each list that iterating would yield, and return after the last.
+
+        It may be called outside of the task that waits here; never after `room` was asked for
+        and before that has returned, and never after this was cancelled.
+
+        Raises:
+            What the iterator raises, and what `take` and `room` raise.
+        """
         ...
 
 

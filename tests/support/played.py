@@ -49,8 +49,9 @@ FAST = Limits(
 class Played:
     """One run of a `Script`: the test chooses the chunks, and sees how the run ended."""
 
-    def __init__(self, request: AgentRequest) -> None:
+    def __init__(self, request: AgentRequest, *, by_call: bool = False) -> None:
         self.request = request
+        self._emission = request.emission if by_call else None
         self.ended = asyncio.Event()
         self.cancelled = False
         self._chunks: asyncio.Queue[Sequence[AnyChunk] | Exception | None] = asyncio.Queue()
@@ -82,13 +83,21 @@ class Played:
         """Raise the error in the agent."""
         self._chunks.put_nowait(error)
 
+    @property
+    def left(self) -> int:
+        """How many lists of chunks the run has not been asked for yet."""
+        return self._chunks.qsize()
+
     async def stream(self) -> AsyncIterator[Sequence[AnyChunk]]:
-        """Yield the test's chunks."""
+        """Yield the test's chunks, or give them by call."""
         try:
             while (chunks := await self._chunks.get()) is not None:
                 if isinstance(chunks, Exception):
                     raise chunks
-                yield chunks
+                if self._emission is None:
+                    yield chunks
+                elif self._emission.take(chunks):
+                    await self._emission.room()
         except asyncio.CancelledError:
             self.cancelled = True
             raise
@@ -97,12 +106,17 @@ class Played:
 
 
 class Script:
-    """An agent that tests play, and the finder of it."""
+    """An agent that tests play, and the finder of it.
+
+    Args:
+        by_call: its runs' chunks are not yielded, but given by call.
+    """
 
     name = "played"
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_call: bool = False) -> None:
         self.traits = AgentTraits()
+        self._by_call = by_call
         self.runs: asyncio.Queue[Played] = asyncio.Queue()
 
     def find(self, name: str | None, model: str | None) -> AnyAgent:
@@ -111,7 +125,7 @@ class Script:
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Hand the run to the test, and yield the test's chunks."""
-        run = Played(request)
+        run = Played(request, by_call=self._by_call)
         self.runs.put_nowait(run)
         async for chunks in run.stream():
             yield chunks

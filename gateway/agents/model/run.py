@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentRequest, Interrupted
     from midstream.agents.model.config import ModelAgentConfig
     from midstream.agents.tools.executor import Tools
-    from midstream.providers.base import PendingCall, Provider
+    from midstream.providers.base import PendingCall, Provider, StepResult
 
 
 logger = logging.getLogger(__name__)
@@ -231,24 +231,38 @@ class ModelRun:
             await self._keep(begins=self._progress.next, attempt=attempt)
         else:
             step.look_at(interrupted.chunks[point.begins : interrupted.next])
-        begun = self._progress.point.attempt > 0
+        async with aclosing(self._read_answer(step)) as answer:
+            async for chunks in answer:
+                yield chunks
+
+    async def _read_answer(self, step: ModelStep) -> AsyncGenerator[Sequence[AnyChunk]]:
+        """Send the request of a step; the answer goes out by call, where somebody takes it so."""
+        again, emission = self._progress.point.attempt > 0, self._request.emission
+
+        def fresh(chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
+            if self._first_chunk_s is None:
+                self._first_chunk_s = time.monotonic()
+            step.look_at(chunks)
+            self._note_owed(chunks)
+            if again:
+                chunks = [chunk for chunk in chunks if not isinstance(chunk, StartStepChunk)]
+            return self._seen(chunks)
+
         async with AsyncExitStack() as resources:
             opening = StepOpening(self._provider.open_step(self._step_request()), resources)
             async with aclosing(opening.retries()) as retries:
                 async for status in retries:
                     yield self._seen([status])
-            stream = opening.stream
-            async for chunks in stream:
-                if self._first_chunk_s is None:
-                    self._first_chunk_s = time.monotonic()
-                step.look_at(chunks)
-                self._note_owed(chunks)
-                fresh = (
-                    [c for c in chunks if not isinstance(c, StartStepChunk)] if begun else chunks
-                )
-                if fresh:
-                    yield self._seen(fresh)
-        result = stream.result
+            if emission is not None:
+                take = emission.take
+                await opening.stream.pump(lambda chunks: take(fresh(chunks)), emission.room)
+            else:
+                async for chunks in opening.stream:
+                    yield fresh(chunks)
+        self._note_result(opening.stream.result)
+        step.calls = opening.stream.result.tool_calls
+
+    def _note_result(self, result: StepResult) -> None:
         if result.model is not None:
             self._model = result.model
         self._usage = add_usage(self._usage, result.usage)
@@ -258,7 +272,6 @@ class ModelRun:
             raise result.failure
         if result.warning is not None:
             raise ProviderUnavailableError(result.warning)
-        step.calls = result.tool_calls
 
     def _begin_again(self, interrupted: Interrupted) -> Iterator[Sequence[AnyChunk]]:
         """Repeat the chunks of an interrupted attempt, then reset the step."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.base import StepRequest, StepResult, StepStream
+    from midstream.providers.base import Room, StepRequest, StepResult, StepStream, Take
     from midstream.providers.sdk_client import ClientOptions
     from midstream.settings.providers import ProviderSettings
 
@@ -181,6 +181,10 @@ class _AzureStep:
         """Yield chunks, one list a network read, never empty."""
         async for chunks in self._step:
             yield [as_azure(chunk) for chunk in chunks]
+
+    async def pump(self, take: Take, room: Room) -> None:
+        """See StepStream."""
+        await self._step.pump(lambda chunks: take([as_azure(chunk) for chunk in chunks]), room)
 
 
 def as_azure(chunk: AnyChunk) -> AnyChunk:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.base import StepMemory, StepResult, Translator
+    from midstream.providers.base import Room, StepMemory, StepResult, Take, Translator
     from midstream.providers.openai.client import OpenAIClient
 
 logger = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class BackgroundStep:
         """See StepStream."""
         return self._followed.result
 
-    async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
+    async def __aiter__(self) -> AsyncGenerator[list[AnyChunk]]:
         """Yield chunks, never an empty list, over as many connections as it takes.
 
         Raises:
@@ -223,6 +223,13 @@ class BackgroundStep:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         if followed.result.failure is None and (chunks := followed.finish()):
             yield chunks
+
+    async def pump(self, take: Take, room: Room) -> None:
+        """See StepStream. Its place is kept between one read and the next: it is iterated."""
+        async with aclosing(aiter(self)) as chunk_lists:
+            async for chunks in chunk_lists:
+                if take(chunks):
+                    await room()
 
     async def _connection(self) -> AsyncGenerator[list[AnyChunk]]:
         """Read one connection to its end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from midstream.protocol.chunks import StartStepChunk
@@ -23,11 +23,18 @@ from midstream.providers.openai_responses.stream.translator import OpenAIRespons
 from midstream.providers.sdk_client import ClientOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.base import DurableResponses, StepRequest, StepResult, StepStream
+    from midstream.providers.base import (
+        DurableResponses,
+        Room,
+        StepRequest,
+        StepResult,
+        StepStream,
+        Take,
+    )
     from midstream.providers.stream.sse_step import SseStep
     from midstream.settings.providers import ProviderSettings
 
@@ -138,23 +145,44 @@ class OpenAIResponsesProvider:
 class _AcceptedStep:
     """A step whose start is not shown before it is clear that it did not fail at once."""
 
-    def __init__(self, step: StepStream) -> None:
+    def __init__(self, step: SseStep) -> None:
         """Take the step as it comes from the wire."""
         self._step = step
+        self._is_over = False
 
     @property
     def result(self) -> StepResult:
         """See StepStream."""
         return self._step.result
 
-    async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
+    async def __aiter__(self) -> AsyncGenerator[list[AnyChunk]]:
         """Yield chunks, one list a network read, never empty."""
-        chunks = aiter(self._step)
-        async for first in chunks:
-            if len(first) > 1 or not isinstance(first[0], StartStepChunk):
-                yield first
-                break
-            following = asyncio.ensure_future(anext(chunks, None))
+        async with aclosing(self._begin()) as beginning:
+            async for chunks in beginning:
+                yield chunks
+        if not self._is_over:
+            async for chunks in self._step:
+                yield chunks
+
+    async def pump(self, take: Take, room: Room) -> None:
+        """See StepStream."""
+        async with aclosing(self._begin()) as beginning:
+            async for chunks in beginning:
+                if take(chunks):
+                    await room()
+        if not self._is_over:
+            await self._step.pump(take, room)
+
+    async def _begin(self) -> AsyncGenerator[list[AnyChunk]]:
+        """Yield the first list, and if that is a start alone, the second."""
+        async with aclosing(aiter(self._step)) as step:
+            first: list[AnyChunk] = await anext(step, [])
+            if len(first) != 1 or not isinstance(first[0], StartStepChunk):
+                self._is_over = not first
+                if first:
+                    yield first
+                return
+            following = asyncio.ensure_future(anext(step, []))
             try:
                 await asyncio.wait((following,), timeout=_GRACE_S)
                 if not following.done():
@@ -165,10 +193,8 @@ class _AcceptedStep:
                 following.cancel()
                 with suppress(asyncio.CancelledError):
                     await following
-            if more is None and self.result.failure is not None:
+            self._is_over = not more
+            if self._is_over and self.result.failure is not None:
                 return
-            if together := [*first, *(more or ())]:
+            if together := [*first, *more]:
                 yield together
-            break
-        async for later in chunks:
-            yield later

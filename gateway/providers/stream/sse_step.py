@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
@@ -23,6 +24,7 @@ from midstream.providers.failures.errors import map_provider_errors
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import note_request
 from midstream.providers.stream.drains import CLOSING_S
+from midstream.providers.stream.tap import read_by_call, reader_of
 from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.sse import Event
-    from midstream.providers.base import StepResult, Translator
+    from midstream.providers.base import Room, StepResult, Take, Translator
     from midstream.providers.stream.drains import Drains
+    from midstream.providers.stream.tap import Reader
     from midstream.providers.stream.unstreamed import EventsOf
 
 logger = logging.getLogger(__name__)
@@ -89,46 +92,80 @@ class SseStep:
         self._translator = translator
         self._events_of = events_of
         self._silence = IdleTimeout(limits.between_bytes_s).waiter()
+        self._lost: ProviderError | None = None
 
     @property
     def result(self) -> StepResult:
         """See StepStream."""
         return self._translator.result
 
-    async def __aiter__(self) -> AsyncIterator[list[AnyChunk]]:
+    async def pump(self, take: Take, room: Room) -> None:
+        """Give `take` what iterating would yield. See `StepStream.pump`.
+
+        As long as there is nothing to a body but its events, it is read by call. How it ends, in
+        whatever way, is for the iterator to see.
+        """
+        reader = reader_of(self._response)
+        while reader is not None and await self._is_full(reader, take):
+            await room()
+        async with aclosing(aiter(self)) as rest:
+            async for chunks in rest:
+                if take(chunks):
+                    await room()
+
+    async def _is_full(self, reader: Reader, take: Take) -> bool:
+        """Read by call; return whether that stopped because `take` wants no more for now."""
+        translator, silence = self._translator, self._silence
+        full = False
+
+        def receive(data: bytes) -> bool:
+            nonlocal full
+            silence.since = time.monotonic()
+            if chunks := self._chunks_of(data):
+                full = take(chunks)
+            return not (full or translator.closing)
+
+        if translator.closing:
+            return False
+        try:
+            with map_provider_errors(), silence:
+                raised = await read_by_call(reader, receive)
+            if raised is not None:
+                raise raised
+        except ProviderError as error:
+            self._lost = error
+        return full
+
+    async def __aiter__(self) -> AsyncGenerator[list[AnyChunk]]:
         """Yield chunks, one list a network read, never empty.
 
         Ends with the protocol's last event, whatever the connection does then; without one, at
         the end of the response. A failure that the provider reports (`result.failure`) ends
-        it, too.
+        it, too. An iterator that is closed before that leaves the rest to another, or to `pump`.
 
         Raises:
             ProviderUnavailableError: the connection was lost, silent for too long, or not
                 an event stream.
         """
-        translator, receive = self._translator, self._translator.receive
+        translator = self._translator
         try:
             with map_provider_errors():
+                if self._lost is not None:
+                    raise self._lost
                 while True:
-                    try:
-                        with self._silence:
-                            data = await anext(self._body)
-                    except StopAsyncIteration:
-                        break
-                    chunks: list[AnyChunk] = []
-                    for event in self._events(data):
-                        if event.name == ERROR_NAME:
-                            chunks += translator.receive_error(event.data)
-                        else:
-                            chunks += receive(event.data)
-                    if chunks:
-                        yield chunks
                     if translator.closing:
                         async with aclosing(self._closing()) as last:
                             async for chunks in last:
                                 yield chunks
                         if translator.closing:
                             break
+                    try:
+                        with self._silence:
+                            data = await anext(self._body)
+                    except StopAsyncIteration:
+                        break
+                    if chunks := self._chunks_of(data):
+                        yield chunks
             if not translator.ended and (chunks := self._take_rest()):
                 yield chunks
         except ProviderError:
@@ -155,11 +192,7 @@ class SseStep:
                 return
             if not data:
                 return
-            chunks: list[AnyChunk] = []
-            for event in self._events(data):
-                named = event.name == ERROR_NAME
-                chunks += (translator.receive_error if named else translator.receive)(event.data)
-            if chunks:
+            if chunks := self._chunks_of(data):
                 yield chunks
 
     def _last_chunks(self) -> list[AnyChunk]:
@@ -204,6 +237,17 @@ class SseStep:
             await drains.let_go(self._body, self._response.aclose)
         else:
             await self._response.aclose()
+
+    def _chunks_of(self, data: bytes) -> list[AnyChunk]:
+        """Return the chunks of the events that `data` completes."""
+        translator = self._translator
+        chunks: list[AnyChunk] = []
+        for event in self._events(data):
+            if event.name == ERROR_NAME:
+                chunks += translator.receive_error(event.data)
+            else:
+                chunks += translator.receive(event.data)
+        return chunks
 
     def _events(self, data: bytes) -> list[Event]:
         try:

@@ -102,7 +102,8 @@ class Producer:
             limit_s=limits.outage_limit_s,
             lost=self.lost,
         )
-        self._request = replace(request, memory=self._memory if self._traits.durable else None)
+        memory = self._memory if self._traits.durable else None
+        self._request = replace(request, memory=memory, emission=self)
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
         self._committed = len(stored) - 1
@@ -256,16 +257,14 @@ class Producer:
             await self._lane.drained()
         async with aclosing(self._agent.stream(self._request)) as stream:  # type: ignore[type-var]
             async for chunks in stream:
-                self._emit(chunks)
-                if self._lane.pending_bytes > self._limits.max_pending_bytes:
-                    await self._wait_for_room()
+                if self.take(chunks):
+                    await self.room()
 
-    def _emit(self, chunks: Sequence[AnyChunk]) -> None:
-        """Check, encode and hand to the committer; how the run ends is kept for the close.
+    def take(self, chunks: Sequence[AnyChunk]) -> bool:
+        """Check, encode and hand to the committer (`Emission`); an end is kept for the close.
 
         Raises:
-            IllegalChunkError: a chunk is not allowed where it stands.
-            AgentError: a chunk says that the agent failed.
+            IllegalChunkError, AgentError: a chunk is out of place, or says that the agent failed.
         """
         if self._end.cause is not Cause.AGENT and self._pump is not None:
             raise asyncio.CancelledError  # an agent that took no notice of its cancellation
@@ -277,9 +276,9 @@ class Producer:
                 else:
                     admitted += self._admitted(chunk)
         finally:
-            # Also before a bad chunk: the writer knows of these, and will close them.
-            if admitted:
+            if admitted:  # also before a bad chunk: the writer knows of these, and will close them
                 self._put(admitted)
+        return self._lane.pending_bytes > self._limits.max_pending_bytes
 
     def _admitted(self, chunk: AnyChunk) -> list[AnyChunk]:
         try:
@@ -306,7 +305,8 @@ class Producer:
     def _next_sequence(self) -> int:
         return self._next if self._replay is None else self._replay.next
 
-    async def _wait_for_room(self) -> None:
+    async def room(self) -> None:
+        """Wait until little is pending (`Emission`); a run that waits too long is interrupted."""
         try:
             async with asyncio.timeout(self._limits.outage_limit_s):
                 await self._lane.below(self._limits.max_pending_bytes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from midstream.agents.base import AgentTraits
 from midstream.errors import (
@@ -27,17 +28,29 @@ from midstream.protocol.chunks import (
     TextStartChunk,
 )
 from midstream.protocol.messages import UIMessage
+from midstream.sessions import ProducerLimits, open_sessions
 from midstream.store.records import RunOutcome, Trigger
-from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
+from midstream.store.redis_store import RedisStore
+from tests.support.parsed_body import turns
+from tests.support.played import ALICE, BOB, FAST, Reading, Script, send, types, user_message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import redis
 
     from midstream.sessions.service import Sessions
+    from midstream.store.records import AppendBatch, Appended
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
 HELLO = user_message("u1", "hello")
+
+
+@pytest.fixture(params=[False, True], ids=["yielded", "by call"])
+def script(request: pytest.FixtureRequest) -> Script:
+    """The agent, whose chunks come in either way."""
+    return Script(by_call=request.param)
 
 
 async def answer(sessions: Sessions, script: Script, *texts: str) -> list[dict[str, object]]:
@@ -338,6 +351,36 @@ async def test_run_goes_on_without_readers(sessions: Sessions, script: Script) -
     await Reading(reader).end()
 
     assert b'"ab"' in bytes((await sessions.snapshot(ALICE, S)).messages[1])
+
+
+async def test_agent_waits_while_too_much_is_not_in_the_log(
+    redis_url: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not asked for more; then it goes on where it was."""
+    limits = structs.replace(FAST, producers=ProducerLimits(max_pending_bytes=1))
+    reachable = asyncio.Event()
+    append = RedisStore.append
+
+    async def appended(store: RedisStore, batches: Sequence[AppendBatch]) -> list[Appended]:
+        await reachable.wait()
+        return await append(store, batches)
+
+    monkeypatch.setattr(RedisStore, "append", appended)
+    async with (
+        RedisStore.connect(redis_url) as store,
+        open_sessions(store, script, limits) as sessions,
+    ):
+        reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
+        run = await script.next()
+        run.open()
+        run.tell("a", "b")
+        run.end()
+        held_back = run.left - 1
+        await turns(50)
+        assert run.left == held_back
+        reachable.set()
+        await reading.end()
+        assert reading.text == "ab"
 
 
 async def test_silent_run_sends_heartbeats(sessions: Sessions, script: Script) -> None:

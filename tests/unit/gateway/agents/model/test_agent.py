@@ -41,7 +41,7 @@ from midstream.providers.failures.errors import Fault
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from midstream.providers.base import StepRequest
+    from midstream.providers.base import Room, StepRequest, Take
 
 TEXT: list[AnyChunk] = [
     StartStepChunk(),
@@ -74,6 +74,11 @@ class Step:
             if isinstance(chunk, Exception):
                 raise chunk
             yield [chunk]
+
+    async def pump(self, take: Take, room: Room) -> None:
+        async for chunks in self:
+            if take(chunks):
+                await room()
 
 
 class Provider:

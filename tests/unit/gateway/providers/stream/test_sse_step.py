@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
@@ -19,6 +20,8 @@ from midstream.providers.failures.errors import Fault
 from midstream.providers.openai_chat.proxied import events_of_chat
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import SseStep, TimeLimits, open_sse
+from midstream.providers.stream.tap import reader_of
+from tests.support.parsed_body import ParsedBody, turns
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
@@ -75,58 +78,125 @@ class Body(httpx2.AsyncByteStream):
         self.closed = True
 
 
-async def read(
-    body: Body, limits: TimeLimits | None = None, headers: dict[str, str] | None = None
-) -> list[list[str]]:
-    async def send() -> httpx2.Response:
-        return httpx2.Response(200, headers=headers, stream=body)
+WAYS = ("iterated", "pumped", "by call")
+"""Iterated; pumped from a body that is not aiohttp's; and from one that is."""
 
-    drains = Drains()
+each_way = pytest.mark.parametrize("way", WAYS)
+
+
+@asynccontextmanager
+async def response_of(
+    body: Body, way: str, headers: dict[str, str] | None = None
+) -> AsyncIterator[httpx2.Response]:
+    """A response with this body: as it is, or as aiohttp has it, read by read."""
+    if way != "by call":
+        yield httpx2.Response(200, headers=headers, stream=body)
+        return
+    parsed = ParsedBody()
+    assert reader_of(parsed.response) is parsed.reader
+    parsed.response.headers.update(headers or {})
+    playing = asyncio.create_task(play(body, parsed))
     try:
-        async with open_sse(send, Echo(), limits or TimeLimits(), events_of_chat, drains) as step:
-            return [[cast("Any", chunk).delta for chunk in chunks] async for chunks in step]
+        yield parsed.response
     finally:
-        await drains.close()
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
 
 
-@given(st.lists(st.integers(0, sum(map(len, EVENTS))), max_size=8))
-def test_cuts_of_the_bytes_do_not_show(cuts: list[int]) -> None:
+async def play(body: Body, parsed: ParsedBody) -> None:
+    try:
+        async for piece in body:
+            parsed.receive(piece)
+            await turns()
+    except httpx2.ReadError:
+        parsed.lose()
+    else:
+        parsed.end()
+
+
+async def read(
+    body: Body,
+    limits: TimeLimits | None = None,
+    headers: dict[str, str] | None = None,
+    way: str = "iterated",
+) -> list[list[str]]:
+    drains = Drains()
+    got: list[list[AnyChunk]] = []
+
+    async with response_of(body, way, headers) as response:
+
+        async def send() -> httpx2.Response:
+            return response
+
+        try:
+            async with open_sse(
+                send, Echo(), limits or TimeLimits(), events_of_chat, drains
+            ) as step:
+                await read_step(step, got, way)
+        finally:
+            await drains.close()
+            body.closed = body.closed or response.is_closed
+    return [[cast("Any", chunk).delta for chunk in chunks] for chunks in got]
+
+
+async def read_step(step: SseStep, got: list[list[AnyChunk]], way: str) -> None:
+    """Read a step, and wait after every other list as if there were no room for more."""
+    if way == "iterated":
+        got += [chunks async for chunks in step]
+        return
+
+    def take(chunks: list[AnyChunk]) -> bool:
+        got.append(chunks)
+        return len(got) % 2 == 0
+
+    await step.pump(take, turns)
+
+
+@each_way
+@given(cuts=st.lists(st.integers(0, sum(map(len, EVENTS))), max_size=8))
+def test_cuts_of_the_bytes_do_not_show(way: str, cuts: list[int]) -> None:
     """Any split of the bytes gives the same chunks in the same order."""
     data = b"".join(EVENTS)
     edges = [0, *sorted(cuts), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
-    lists = asyncio.run(read(Body(pieces)))
+    lists = asyncio.run(read(Body(pieces), way=way))
     assert [delta for chunks in lists for delta in chunks] == [
         *(f"{n} é" for n in range(5)),
         "eof",
     ]
 
 
-def test_one_network_read_is_one_list() -> None:
+@each_way
+def test_one_network_read_is_one_list(way: str) -> None:
     """What arrives together is handed on together, and never an empty list."""
     pieces = [EVENTS[0] + EVENTS[1], b"data: nothing\n\n", b"dat", b"a: x\n\n"]
-    assert asyncio.run(read(Body(pieces))) == [["0 é", "1 é"], ["x"], ["eof"]]
+    assert asyncio.run(read(Body(pieces), way=way)) == [["0 é", "1 é"], ["x"], ["eof"]]
 
 
-def test_encoded_answer_is_decoded() -> None:
+@each_way
+def test_encoded_answer_is_decoded(way: str) -> None:
     """We ask for none, but a proxy on the way may compress."""
     data = gzip.compress(EVENTS[0] + EVENTS[1])
     headers = {"content-encoding": "gzip"}
-    lists = asyncio.run(read(Body([data[:20], data[20:]]), headers=headers))
+    lists = asyncio.run(read(Body([data[:20], data[20:]]), headers=headers, way=way))
     assert [delta for chunks in lists for delta in chunks] == ["0 é", "1 é", "eof"]
 
 
-def test_failure_of_the_provider_ends_the_step() -> None:
+@each_way
+def test_failure_of_the_provider_ends_the_step(way: str) -> None:
     """After a failure nothing is read or translated any more."""
     pieces = [b"data: a\n\ndata: fail\n\ndata: b\n\n", b"data: c\n\n"]
-    assert asyncio.run(read(Body(pieces))) == [["a"]]
+    assert asyncio.run(read(Body(pieces), way=way)) == [["a"]]
 
 
-def test_event_that_is_too_large_is_a_broken_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_way
+def test_event_that_is_too_large_is_a_broken_answer(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     """A provider that never ends its event does not fill the memory."""
     monkeypatch.setattr("midstream.providers.stream.sse_step.SseDecoder.receive_data", _refuse)
     with pytest.raises(ProviderUnavailableError, match="understand"):
-        asyncio.run(read(Body([b"data: x"])))
+        asyncio.run(read(Body([b"data: x"]), way=way))
 
 
 def _refuse(*_: object) -> None:
@@ -135,11 +205,12 @@ def _refuse(*_: object) -> None:
     raise MalformedFrameError("too large")
 
 
-def test_silence_within_the_response_ends_at_its_limit() -> None:
+@each_way
+def test_silence_within_the_response_ends_at_its_limit(way: str) -> None:
     """The wait for the next byte is bounded."""
     body = Body([EVENTS[0], None])
     with pytest.raises(ProviderUnavailableError, match="wait"):
-        asyncio.run(read(body, TimeLimits(between_bytes_s=0.01)))
+        asyncio.run(read(body, TimeLimits(between_bytes_s=0.01), way=way))
     assert body.closed
 
 
@@ -189,15 +260,19 @@ def test_sdk_is_given_the_connection_limit_only() -> None:
     assert timeout.as_dict() == {"connect": 3.0, "read": None, "write": None, "pool": None}
 
 
+@each_way
 @pytest.mark.parametrize("after", [[], [b": c\n\n"] * 3, [None], [b"data: more\n\n", None]])
-def test_step_ends_with_the_last_event_whatever_follows_it(after: list[bytes | None]) -> None:
+def test_step_ends_with_the_last_event_whatever_follows_it(
+    after: list[bytes | None], way: str
+) -> None:
     """Nothing that comes behind it is translated, or waited for; the response is closed."""
     body = Body([b"data: a\n\ndata: last\n\n", *after])
-    assert asyncio.run(read(body)) == [["a"], ["eof"]]
+    assert asyncio.run(read(body, way=way)) == [["a"], ["eof"]]
     assert body.closed
 
 
-def test_loss_behind_the_end_of_what_is_said_is_the_end() -> None:
+@each_way
+def test_loss_behind_the_end_of_what_is_said_is_the_end(way: str) -> None:
     """Only usage could still come; a step fails only if content is missing."""
 
     class Lost(Body):
@@ -205,10 +280,13 @@ def test_loss_behind_the_end_of_what_is_said_is_the_end() -> None:
             yield b"data: a\n\ndata: closing\n\n"
             raise httpx2.ReadError("reset")
 
-    assert asyncio.run(read(Lost([]))) == [["a"], ["eof"]]
+    assert asyncio.run(read(Lost([]), way=way)) == [["a"], ["eof"]]
 
 
-def test_wait_behind_the_end_of_what_is_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_way
+def test_wait_behind_the_end_of_what_is_said_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     """Also while comments come."""
     monkeypatch.setattr("midstream.providers.stream.sse_step.CLOSING_S", 0.05)
 
@@ -219,13 +297,15 @@ def test_wait_behind_the_end_of_what_is_said_is_bounded(monkeypatch: pytest.Monk
                 await asyncio.sleep(0)
                 yield b": c\n\n"
 
-    assert asyncio.run(read(Commenting([]))) == [["a"], ["eof"]]
+    assert asyncio.run(read(Commenting([]), way=way)) == [["a"], ["eof"]]
 
 
-def test_last_event_without_its_blank_line_is_one() -> None:
+@each_way
+def test_last_event_without_its_blank_line_is_one(way: str) -> None:
     """And half an event is none."""
-    assert asyncio.run(read(Body([b'data: a\n\ndata: {"b":1}']))) == [["a"], ['{"b":1}'], ["eof"]]
-    assert asyncio.run(read(Body([b'data: a\n\ndata: {"b":']))) == [["a"], ["eof"]]
+    whole, half = Body([b'data: a\n\ndata: {"b":1}']), Body([b'data: a\n\ndata: {"b":'])
+    assert asyncio.run(read(whole, way=way)) == [["a"], ['{"b":1}'], ["eof"]]
+    assert asyncio.run(read(half, way=way)) == [["a"], ["eof"]]
 
 
 def test_response_is_drained_for_a_moment_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
