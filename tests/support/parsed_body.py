@@ -11,11 +11,14 @@ from aiohttp.client_proto import ResponseHandler
 if TYPE_CHECKING:
     from aiohttp import StreamReader
 
-_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
 
 class ParsedBody:
     """A body that aiohttp parses as it comes, in the response that an SDK makes of it.
+
+    Args:
+        framing: the header that says where it ends; none: where the connection does.
 
     Attributes:
         reader: where it lies.
@@ -24,12 +27,12 @@ class ParsedBody:
         paused: whether aiohttp wants no more for now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, framing: bytes = b"transfer-encoding: chunked\r\n") -> None:
         self.paused = False
         self._aiohttp = ResponseHandler(asyncio.get_running_loop())
         self._aiohttp.connection_made(_Transport(self))
-        self._aiohttp.set_response_params()
-        self._aiohttp.data_received(_HEAD)
+        self._aiohttp.set_response_params(read_until_eof=True)
+        self._aiohttp.data_received(_HEAD + framing + b"\r\n")
         (_, self.reader), _ = self._aiohttp._buffer[0]
         self.stream = stream_over(self.reader)
         self.response = httpx2.Response(200, stream=self.stream)
@@ -45,6 +48,10 @@ class ParsedBody:
     def end(self) -> None:
         """Have the body end as HTTP wants it."""
         self.receive_raw(b"0\r\n\r\n")
+
+    def close(self) -> None:
+        """Have the connection end."""
+        self._aiohttp.connection_lost(None)
 
     def lose(self) -> None:
         """Have the connection reset."""

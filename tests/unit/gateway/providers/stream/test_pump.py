@@ -49,6 +49,7 @@ class Coming(NamedTuple):
         chunks: of HTTP's.
         cuts: between two network reads, in what goes over the wire.
         gaps: turns of the loop after each read, again and again.
+        framed: HTTP says where it ends; else it ends with the connection.
         lost: the connection is reset at the end.
         full: after how many lists there is no room, again and again.
     """
@@ -56,12 +57,16 @@ class Coming(NamedTuple):
     chunks: Sequence[bytes]
     cuts: Sequence[int]
     gaps: Sequence[int]
+    framed: bool
     lost: bool
     full: int
 
     def reads(self) -> list[bytes]:
         """Return what each network read brings."""
-        wire = b"".join(map(chunked, self.chunks)) + (b"" if self.lost else b"0\r\n\r\n")
+        if self.framed:
+            wire = b"".join(map(chunked, self.chunks)) + (b"" if self.lost else b"0\r\n\r\n")
+        else:
+            wire = b"".join(self.chunks)
         edges = sorted({0, len(wire), *(cut % (len(wire) + 1) for cut in self.cuts)})
         return [wire[begin:end] for begin, end in itertools.pairwise(edges)]
 
@@ -75,6 +80,7 @@ def comings(draw: st.DrawFn) -> Coming:
         chunks=[data[begin:end] for begin, end in itertools.pairwise(edges)],
         cuts=draw(st.lists(st.integers(0, 2000), max_size=10)),
         gaps=draw(st.lists(st.integers(0, 6), min_size=1, max_size=4)),
+        framed=draw(st.booleans()),
         lost=draw(st.booleans()),
         full=draw(st.integers(1, 4)),
     )
@@ -82,7 +88,7 @@ def comings(draw: st.DrawFn) -> Coming:
 
 async def outcome(coming: Coming, *, pumped: bool) -> tuple[str, str]:
     """Return what a step says in all, and how it ends."""
-    body = ParsedBody()
+    body = ParsedBody() if coming.framed else ParsedBody(b"")
     said: list[AnyChunk] = []
     lists = itertools.count(1)
 
@@ -122,6 +128,8 @@ async def play(coming: Coming, body: ParsedBody) -> None:
     if coming.lost:
         await turns(ENOUGH)  # aiohttp forgets what nobody has read when a connection is lost
         body.lose()
+    elif not coming.framed:
+        body.close()
 
 
 @given(comings())
@@ -133,8 +141,8 @@ def test_pumped_step_says_and_ends_as_the_iterated_one(coming: Coming) -> None:
 
 async def pump(
     take: Callable[[list[AnyChunk]], bool], *, before: Callable[[ParsedBody], None]
-) -> ParsedBody:
-    """Pump a step that `before` gives something, until it fails."""
+) -> None:
+    """Pump a step to its end, once `before` has given it something."""
     body = ParsedBody()
 
     async def send() -> httpx2.Response:
@@ -145,7 +153,6 @@ async def pump(
         await turns()
         before(body)
         await pumping
-    return body
 
 
 RAISED: Final = [ValueError("a bug"), TimeoutError("of theirs"), asyncio.CancelledError()]
@@ -212,3 +219,57 @@ def test_nothing_is_taken_before_there_is_room() -> None:
 
 async def _until(event: asyncio.Event) -> None:
     await event.wait()
+
+
+def test_last_event_is_not_waited_for_longer_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said has ended with the list after which there was none."""
+    monkeypatch.setattr("midstream.providers.stream.sse_step.CLOSING_S", 0.02)
+    said: list[str] = []
+
+    def take(chunks: list[AnyChunk]) -> bool:
+        said.extend(cast("Any", chunk).delta for chunk in chunks)
+        return True
+
+    def before(body: ParsedBody) -> None:
+        body.receive(b"data: a\n\ndata: closing\n\n")
+
+    asyncio.run(asyncio.wait_for(pump(take, before=before), 5))
+    assert said == ["a", "eof"]
+
+
+class Clock:
+    """In place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_silence_is_counted_from_the_last_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever: an answer that takes longer than that is none that is silent."""
+    clock, limit_s = Clock(), 0.02
+    monkeypatch.setattr("midstream.aio.idle_timeout.time", clock)
+    monkeypatch.setattr("midstream.providers.stream.sse_step.time", clock)
+
+    async def run() -> None:
+        body = ParsedBody()
+
+        async def send() -> httpx2.Response:
+            return body.response
+
+        limits = TimeLimits(between_bytes_s=limit_s)
+        async with open_sse(send, Echo(), limits, events_of_chat, Drains()) as step:
+            pumping = asyncio.create_task(step.pump(lambda _: False, turns))
+            await turns()
+            for _ in range(4):
+                clock.now += 0.75 * limit_s
+                body.receive(b": still here\n\n")
+                await asyncio.sleep(1.5 * limit_s)  # so that the limit has looked at the clock
+                assert not pumping.done()
+            clock.now += 1.25 * limit_s
+            with pytest.raises(ProviderError, match="wait"):
+                await pumping
+
+    asyncio.run(run())
