@@ -78,8 +78,7 @@ class Producer:
     ) -> None:
         self.key = key
         self.run_info = run
-        self._agent = agent
-        self._traits = agent.traits
+        self._agent, self._traits = agent, agent.traits
         self._store = store
         self._limits = limits
         self._committer = committer

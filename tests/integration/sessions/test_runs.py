@@ -30,7 +30,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.messages import UIMessage
 from midstream.sessions import ProducerLimits, open_sessions
 from midstream.store.records import RunOutcome, Trigger
-from midstream.store.redis_store import RedisStore
+from midstream.store.redis.store import RedisStore
 from tests.support.parsed_body import turns
 from tests.support.played import ALICE, BOB, FAST, Reading, Script, send, types, user_message
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.sessions.service import Sessions
-    from midstream.store.records import AppendBatch, Appended
+    from midstream.store.calls import AppendBatch, Appended
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
@@ -359,17 +359,18 @@ async def test_agent_waits_while_too_much_is_not_in_the_log(
     """It is not asked for more; then it goes on where it was."""
     limits = structs.replace(FAST, producers=ProducerLimits(max_pending_bytes=1))
     reachable = asyncio.Event()
-    append = RedisStore.append
 
-    async def appended(store: RedisStore, batches: Sequence[AppendBatch]) -> list[Appended]:
-        await reachable.wait()
-        return await append(store, batches)
-
-    monkeypatch.setattr(RedisStore, "append", appended)
     async with (
         RedisStore.connect(redis_url) as store,
         open_sessions(store, script, limits) as sessions,
     ):
+        append = store.append
+
+        async def appended(batches: Sequence[AppendBatch]) -> list[Appended]:
+            await reachable.wait()
+            return await append(batches)
+
+        monkeypatch.setattr(store, "append", appended)
         reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
         run = await script.next()
         run.open()
