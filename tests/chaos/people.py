@@ -147,7 +147,9 @@ class Person:
             await self._compare(talk, by_socket, run, due)
         if later is not None:
             tab = self._tab(talk, later)
-            await self._in_time(talk, asyncio.create_task(tab.read()), due, "a reader waits on")
+            await self._in_time(
+                talk, tab, asyncio.create_task(tab.read()), due, "a reader waits on"
+            )
         await self._look(talk, body, due, is_alone=kind not in ("interrupt", "other tab"))
         if kind == "again":
             await self._ask_again(talk, body, takes_s)
@@ -166,9 +168,10 @@ class Person:
             takes_s = due - asyncio.get_running_loop().time()
             later = await self._meanwhile(talk, kind, body, run, takes_s)
             for tab, task in zip(tabs, reading, strict=True):
-                await self._in_time(talk, task, due, f"a reader of {run} waits on")
+                await self._in_time(talk, tab, task, due, f"a reader of {run} waits on")
                 if not talk.may_be_torn and task.result():
                     await self._compare(talk, tab.answer, run, due)
+            due = max(tab.answer.due(due) for tab in tabs)
             await self._followed(talk, run, due)
         finally:
             for task in reading:
@@ -319,12 +322,12 @@ class Person:
     # -- checks -------------------------------------------------------------------------------
 
     async def _in_time(
-        self, talk: Conversation, task: asyncio.Task[bool], due: float, what: str
+        self, talk: Conversation, tab: Tab, task: asyncio.Task[bool], due: float, what: str
     ) -> None:
         """Wait for a reader's end, which must arrive in time."""
         while not task.done():
             await asyncio.wait({task}, timeout=0.2)
-            late = self._ledger.overdue_s(due)
+            late = self._ledger.overdue_s(tab.answer.due(due))
             if late > LIMIT_S and not task.done():
                 task.cancel()
                 raise WrongError(f"{what}, {late:.1f} s after all was well")

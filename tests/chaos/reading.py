@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.support.wire import ConnectionLost
@@ -29,7 +30,23 @@ class Answer:
     """A tab's state of an answer: its text, as a client assembles it, and its position."""
 
     def __init__(self) -> None:
+        self.heard_at = 0.0  # of the last chunk that the log had not had, by `time.monotonic()`
+        self._furthest = -1
         self.begin_again()
+
+    def due(self, due: float) -> float:
+        """Return when its end is due, if that was `due` without faults.
+
+        A gateway that resumes the answer of a dead one has the model say it again, at the model's
+        pace: it is late while words come, and its end is due once they do not.
+        """
+        return max(due, self.heard_at)
+
+    def reach(self, sequence: int) -> None:
+        """Note how far the answer is. A state that is sent again after a cut is nothing new."""
+        self.last = sequence
+        if sequence > self._furthest:
+            self._furthest, self.heard_at = sequence, time.monotonic()
 
     def begin_again(self) -> None:
         """Forget all text: the whole state is sent again."""
@@ -141,7 +158,7 @@ class Tab:
                 if event.id is not None:
                     if int(event.id) <= self.answer.last:
                         raise WrongError(f"chunk {event.id} after {self.answer.last}")
-                    self.answer.last = int(event.id)
+                    self.answer.reach(int(event.id))
                 self.answer.take(json.loads(event.data))
         except StopAsyncIteration:
             pass

@@ -56,11 +56,11 @@ describe.each(CHATS)('a chat of %s', (_, Chat) => {
     const opened = await tab({ Chat });
     await until(() => opened.session.getState().loaded);
     gateway.refuse(413, 'too_large');
-    void opened.chat.sendMessage({ text: 'big' });
+    void opened.chat.sendMessage({ text: 'much too long' });
     await until(() => opened.session.getState().unsent.length);
     await until(() => opened.chat.status === 'ready' && texts(opened) === '');
     await ask(opened, 'small', ['fine']);
-    expect(JSON.stringify(gateway.posts().at(-1))).not.toContain('big');
+    expect(JSON.stringify(gateway.posts().at(-1))).not.toContain('much too long');
     expect(texts(opened)).toBe('small,fine');
     expect(opened.session.getState().unsent).toMatchObject([{ error: { code: 'too_large' } }]);
   });
