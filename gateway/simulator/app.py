@@ -20,12 +20,7 @@ from midstream.simulator.connection import (
     Send,
     serve_lifespan,
 )
-from midstream.simulator.directives import (
-    MISSING_MODEL,
-    AnswerScript,
-    DirectiveError,
-    script_for,
-)
+from midstream.simulator.directives import MISSING_MODEL, AnswerScript, DirectiveError, script_for
 from midstream.simulator.failures import RequestError, kind_of_status
 from midstream.simulator.holds import AnswerHolds
 from midstream.simulator.journal import Ended, Journal, Observer, RequestRecord

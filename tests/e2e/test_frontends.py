@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.frontends import (
-    PROJECTS,
-    TARBALL,
-    Projects,
-    pack,
-    path_of,
-    serving,
-    snippets,
-)
+from tests.support.frontends import PROJECTS, TARBALL, Projects, pack, path_of, serving, snippets
 from tests.support.pages import reads, say, settles, shows
 from tests.support.processes import eventually
 from tests.support.sessions import Session, new_chat_id, text_of

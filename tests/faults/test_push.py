@@ -10,13 +10,7 @@ import pytest
 
 from tests.support.gateway import merged
 from tests.support.processes import eventually
-from tests.support.push import (
-    PUSH_ENVIRONMENT,
-    PUSH_SETTINGS,
-    PushWorker,
-    answer_of,
-    client_of,
-)
+from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS, PushWorker, answer_of, client_of
 from tests.support.push_worker import WORDS, whole_answer
 from tests.support.sessions import Transcript, text_of
 

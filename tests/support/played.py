@@ -19,12 +19,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.vocabulary import HIGHEST_LEVEL
-from midstream.sessions import (
-    LeaseLimits,
-    Limits,
-    ReaderLimits,
-    SessionLimits,
-)
+from midstream.sessions import LeaseLimits, Limits, ReaderLimits, SessionLimits
 from midstream.sessions.access import Caller
 from midstream.sessions.types import Idle, StartRequest
 from midstream.store.records import Trigger

@@ -15,11 +15,7 @@ from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotation
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.context import (  # noqa: TC001 (Litestar reads the annotations)
-    AnyRequest,
-    ApiDependency,
-    CallerDependency,
-)
+from midstream.api.context import AnyRequest, ApiDependency, CallerDependency  # noqa: TC001 (Litestar reads the annotations)
 from midstream.api.stream_response import FEED_EVENTS, StreamResponse
 from midstream.errors import DrainingError, InvalidRequestError
 from midstream.ids import SessionId

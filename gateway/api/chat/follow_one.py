@@ -9,11 +9,7 @@ from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotati
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 
 from midstream.api import parameters
-from midstream.api.context import (  # noqa: TC001 (Litestar reads the annotations)
-    AnyRequest,
-    ApiDependency,
-    CallerDependency,
-)
+from midstream.api.context import AnyRequest, ApiDependency, CallerDependency  # noqa: TC001 (Litestar reads the annotations)
 from midstream.api.stream_response import FEED_EVENTS, StreamResponse
 
 if TYPE_CHECKING:

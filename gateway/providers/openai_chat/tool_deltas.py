@@ -17,10 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 from midstream.protocol.chunks import AnyChunk, Json, ToolInputDeltaChunk
-from midstream.providers.openai.parallel_calls import (
-    is_parallel_wrapper,
-    wrapped_calls,
-)
+from midstream.providers.openai.parallel_calls import is_parallel_wrapper, wrapped_calls
 from midstream.providers.stream.loose import Side
 
 if TYPE_CHECKING:

@@ -36,11 +36,7 @@ from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.ring import Ring
 from midstream.sessions.log.stored_run import PAGE_RECORDS
-from midstream.store.records import (
-    ChunksRecord,
-    RunInfo,
-    RunState,
-)
+from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence

@@ -28,12 +28,7 @@ from midstream.sessions.places import End, needed
 from midstream.sessions.runs.idle import is_idle
 from midstream.sessions.sentences import run_active
 from midstream.sessions.types import NewRun
-from midstream.store.calls import (
-    Opened,
-    OpenRun,
-    OpenStatus,
-    RunKey,
-)
+from midstream.store.calls import Opened, OpenRun, OpenStatus, RunKey
 from midstream.store.format import upgrade_needed
 from midstream.store.records import RunInfo, RunState
 

@@ -21,11 +21,7 @@ from midstream.sessions.log.stored_run import model_history, run_history
 from midstream.sessions.places import END, Place, has, parent_of_new
 from midstream.sessions.types import Plan
 from midstream.store.calls import NewMessage
-from midstream.store.records import (
-    RunOutcome,
-    StoredMessage,
-    Trigger,
-)
+from midstream.store.records import RunOutcome, StoredMessage, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

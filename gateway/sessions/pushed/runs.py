@@ -16,16 +16,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from midstream.errors import (
-    FencedError,
-    IllegalChunkPushedError,
-    RunEndedError,
-    SequenceGapError,
-)
-from midstream.protocol.chunks import (
-    AnyChunk,
-    StartChunk,
-)
+from midstream.errors import FencedError, IllegalChunkPushedError, RunEndedError, SequenceGapError
+from midstream.protocol.chunks import AnyChunk, StartChunk
 from midstream.protocol.codec import decode
 from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
 from midstream.protocol.refused_keys import encode_readable
@@ -37,18 +29,9 @@ from midstream.sessions.pushed.run_cache import CachedRun, RunCache
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal
 from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
 from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
-from midstream.store.calls import (
-    AppendBatch,
-    Appended,
-    AppendStatus,
-    RunKey,
-)
+from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.format import upgrade_needed
-from midstream.store.records import (
-    ChunksRecord,
-    RunOutcome,
-    RunState,
-)
+from midstream.store.records import ChunksRecord, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,12 +11,7 @@ from msgspec.structs import replace
 
 from midstream.aio.backoff import DELAYS_S
 from midstream.aio.pulse import Pulse
-from midstream.store.calls import (
-    AppendBatch,
-    Appended,
-    AppendStatus,
-    RunKey,
-)
+from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.records import ChunksRecord
 
 if TYPE_CHECKING:

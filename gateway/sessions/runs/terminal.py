@@ -19,11 +19,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
-from midstream.store.calls import (
-    AppendStatus,
-    CloseRun,
-    NewMessage,
-)
+from midstream.store.calls import AppendStatus, CloseRun, NewMessage
 from midstream.store.records import ChunksRecord
 from midstream.telemetry import RUNS_ENDED
 

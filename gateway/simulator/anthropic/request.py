@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Raw, Struct
 
 from midstream.simulator.failures import RequestError
-from midstream.simulator.turn import (
-    DeclaredTool,
-    Line,
-    ModelRequest,
-    ToolOutcome,
-    count_tokens,
-)
+from midstream.simulator.turn import DeclaredTool, Line, ModelRequest, ToolOutcome, count_tokens
 from midstream.simulator.wire import decode_request, encode_json, seal
 
 if TYPE_CHECKING:

@@ -18,14 +18,7 @@ from midstream.simulator.turn import (
     Text,
     Thoughts,
 )
-from midstream.simulator.wire import (
-    Asked,
-    FramedEvent,
-    encode_json,
-    opaque_text,
-    seal,
-    sse,
-)
+from midstream.simulator.wire import Asked, FramedEvent, encode_json, opaque_text, seal, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

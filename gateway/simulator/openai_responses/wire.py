@@ -9,23 +9,11 @@ from msgspec import Raw
 
 from midstream.simulator.api import SimulatedApi
 from midstream.simulator.failures import RequestError
-from midstream.simulator.openai_responses.background import (
-    BackgroundResponse,
-    BackgroundResponses,
-)
-from midstream.simulator.openai_responses.request import (
-    read_responses_request,
-    sealed_reasoning,
-)
+from midstream.simulator.openai_responses.background import BackgroundResponse, BackgroundResponses
+from midstream.simulator.openai_responses.request import read_responses_request, sealed_reasoning
 from midstream.simulator.openai_responses.store import ResponseStore
 from midstream.simulator.turn import Call, ModelRequest, PlannedAnswer, Search, Text, Thoughts
-from midstream.simulator.wire import (
-    Asked,
-    FramedEvent,
-    encode_json,
-    openai_error,
-    sse,
-)
+from midstream.simulator.wire import Asked, FramedEvent, encode_json, openai_error, sse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

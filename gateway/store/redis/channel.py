@@ -18,11 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 from midstream.errors import StoreError
 from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
 from midstream.store.record_codec import decode_published
-from midstream.store.records import (
-    Arrived,
-    Reconnected,
-    Resubscribed,
-)
+from midstream.store.records import Arrived, Reconnected, Resubscribed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

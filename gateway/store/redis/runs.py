@@ -26,13 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import MessageId
-    from midstream.store.calls import (
-        AppendBatch,
-        CloseRun,
-        NewMessage,
-        OpenRun,
-        RunKey,
-    )
+    from midstream.store.calls import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
     from midstream.store.redis.access import RedisAccess
     from midstream.store.redis.client import Reply
     from midstream.store.scripts.script import Command

@@ -13,11 +13,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.sessions.opening.plan import accept
 from midstream.sessions.types import StartRequest
 from midstream.store.calls import OpenRun, OpenStatus
-from midstream.store.records import (
-    RunInfo,
-    RunState,
-    Trigger,
-)
+from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.redis.store import RedisStore
 from tests.support.answers import (
     allow,

@@ -24,11 +24,7 @@ from midstream.sessions.runs.terminal import close_request, write_terminal
 from midstream.sessions.stopping import Stopping
 from midstream.sessions.types import SessionLimits
 from midstream.store.calls import AppendBatch, AppendStatus
-from midstream.store.records import (
-    ChunksRecord,
-    RunOutcome,
-    RunState,
-)
+from midstream.store.records import ChunksRecord, RunOutcome, RunState
 from midstream.store.redis.store import RedisStore
 from tests.support.played import ALICE, BOB, send, user_message
 

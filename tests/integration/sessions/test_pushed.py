@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from midstream.errors import (
     FencedError,
@@ -20,18 +21,19 @@ from midstream.errors import (
 )
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import StartChunk
+from midstream.sessions import LeaseLimits, SessionLimits, open_sessions
 from midstream.sessions.pushed import run_cache
 from midstream.sessions.types import PushedEnd, PushedRun
 from midstream.store.calls import RunKey
 from midstream.store.records import RunOutcome, Trigger
-from tests.support.played import ALICE, BOB, Reading, Script, send, types, user_message
+from midstream.store.redis.store import RedisStore
+from tests.support.played import ALICE, BOB, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from midstream.sessions.service import Sessions
-    from midstream.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 
@@ -362,21 +364,28 @@ async def test_worker_regenerates_and_goes_on(sessions: Sessions) -> None:
 
 
 async def test_runs_that_are_no_longer_kept_are_read_again(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded, by number and by bytes; the log has them."""
     monkeypatch.setattr(run_cache, "MAX_BYTES", 2_000)
-    jobs = [send(f"chat-{n}", HELLO, request_key="job") for n in range(4)]
-    runs = [await sessions.pushed.claim(ALICE, job, "worker") for job in jobs]
-    keys = [
-        RunKey(session_id=job.session_id, run_id=run.run.id, fence=1)
-        for job, run in zip(jobs, runs, strict=True)
-    ]
-    for first in (1, 4, 5):
+    lasting = structs.replace(
+        FAST, sessions=SessionLimits(lease_ms=60_000), leases=LeaseLimits(lease_s=60)
+    )
+    async with (
+        RedisStore.connect(redis_url) as store,
+        open_sessions(store, script, lasting) as sessions,
+    ):
+        jobs = [send(f"chat-{n}", HELLO, request_key="job") for n in range(4)]
+        runs = [await sessions.pushed.claim(ALICE, job, "worker") for job in jobs]
+        keys = [
+            RunKey(session_id=job.session_id, run_id=run.run.id, fence=1)
+            for job, run in zip(jobs, runs, strict=True)
+        ]
+        for first in (1, 4, 5):
+            for key in keys:
+                lines = [delta("x" * 900)] if first > 1 else [STEP, OPEN, delta("y")]
+                await sessions.pushed.append(ALICE, key, first, lines)
+                assert sum(w.size for w in sessions.pushed._cache._kept.values()) < 4_000
         for key in keys:
-            lines = [delta("x" * 900)] if first > 1 else [STEP, OPEN, delta("y")]
-            await sessions.pushed.append(ALICE, key, first, lines)
-            assert sum(w.size for w in sessions.pushed._cache._kept.values()) < 4_000
-    for key in keys:
-        await sessions.pushed.end(ALICE, key, finished(6))
-    assert not sessions.pushed._cache._kept
+            await sessions.pushed.end(ALICE, key, finished(6))
+        assert not sessions.pushed._cache._kept

@@ -19,13 +19,7 @@ from midstream.store.calls import (
     OpenStatus,
     RunKey,
 )
-from midstream.store.records import (
-    ChunksRecord,
-    RunInfo,
-    RunOutcome,
-    RunState,
-    Trigger,
-)
+from midstream.store.records import ChunksRecord, RunInfo, RunOutcome, RunState, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

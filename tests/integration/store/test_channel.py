@@ -13,11 +13,7 @@ import pytest
 from midstream.errors import StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.protocol.position import Position
-from midstream.store.records import (
-    Arrived,
-    Reconnected,
-    Resubscribed,
-)
+from midstream.store.records import Arrived, Reconnected, Resubscribed
 from midstream.store.redis import channel as channel_module
 from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore

@@ -6,12 +6,7 @@ import pytest
 
 from midstream.protocol.position import Position
 from midstream.store.calls import AppendStatus
-from midstream.store.records import (
-    MessageRecord,
-    RunOutcome,
-    RunRecord,
-    RunState,
-)
+from midstream.store.records import MessageRecord, RunOutcome, RunRecord, RunState
 
 from .scenario import (
     EPOCH,

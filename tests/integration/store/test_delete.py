@@ -12,17 +12,7 @@ from midstream.store.calls import DeleteStatus
 from midstream.store.keys import Keys
 from midstream.store.records import DeletedRecord, RunOutcome
 
-from .scenario import (
-    EPOCH,
-    EXPIRED,
-    SESSION,
-    answered,
-    batch,
-    close,
-    message,
-    opened,
-    submit,
-)
+from .scenario import EPOCH, EXPIRED, SESSION, answered, batch, close, message, opened, submit
 
 if TYPE_CHECKING:
     import redis

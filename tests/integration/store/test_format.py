@@ -10,12 +10,7 @@ import pytest
 from midstream.errors import UpgradeNeededError
 from midstream.ids import MessageId, SessionId, UserId
 from midstream.protocol.position import Position
-from midstream.store.calls import (
-    AppendStatus,
-    OpenStatus,
-    Renewed,
-    StopStatus,
-)
+from midstream.store.calls import AppendStatus, OpenStatus, Renewed, StopStatus
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.records import RunOutcome, UnknownRecord
 from midstream.store.redis.client import StoreSettings

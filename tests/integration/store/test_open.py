@@ -10,12 +10,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.ids import MessageId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.calls import OpenStatus
-from midstream.store.records import (
-    MessageRecord,
-    RunOutcome,
-    RunRecord,
-    RunState,
-)
+from midstream.store.records import MessageRecord, RunOutcome, RunRecord, RunState
 
 from .scenario import (
     EPOCH,

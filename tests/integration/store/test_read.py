@@ -9,18 +9,7 @@ from midstream.protocol.position import Position
 from midstream.store.keys import Keys
 from midstream.store.records import LoadedRun, RunRecord, RunState
 
-from .scenario import (
-    EPOCH,
-    SESSION,
-    answered,
-    batch,
-    close,
-    key,
-    message,
-    now_ms,
-    opened,
-    submit,
-)
+from .scenario import EPOCH, SESSION, answered, batch, close, key, message, now_ms, opened, submit
 
 if TYPE_CHECKING:
     import redis

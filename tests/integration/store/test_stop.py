@@ -5,16 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.ids import MessageId, Reach, RunId
-from midstream.store.calls import (
-    OpenStatus,
-    StopRequested,
-    StopStatus,
-)
-from midstream.store.records import (
-    RunOutcome,
-    RunRecord,
-    RunState,
-)
+from midstream.store.calls import OpenStatus, StopRequested, StopStatus
+from midstream.store.records import RunOutcome, RunRecord, RunState
 
 from .scenario import (
     EXPIRED,

@@ -9,9 +9,7 @@ import pytest
 from midstream import Agent, Run
 from midstream.errors import AgentNotFoundError, SettingsError
 from midstream.live_demo.agents import outliving_workers
-from midstream.settings.agents import (
-    AgentSettings,
-)
+from midstream.settings.agents import AgentSettings
 from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import Settings
 from midstream.wiring import default_agents, open_agents

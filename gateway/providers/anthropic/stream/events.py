@@ -11,12 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.protocol.codec import UNREADABLE
-from midstream.providers.anthropic.stream.blocks import (
-    NO_JSON,
-    ContentBlock,
-    ToolUseBlock,
-    Wire,
-)
+from midstream.providers.anthropic.stream.blocks import NO_JSON, ContentBlock, ToolUseBlock, Wire
 from midstream.providers.stream.loose import Side, read_loosely
 
 # --- citations ------------------------------------------------------------------------------

@@ -27,11 +27,7 @@ from midstream.providers.passthrough.upstreams import Upstreams
 from midstream.sessions.types import RunCost
 from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import ServerSettings, Settings
-from midstream.store.records import (
-    RunInfo,
-    RunState,
-    Trigger,
-)
+from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.server.facts import UNKNOWN, KnownServer, ServerFacts
 
 if TYPE_CHECKING:

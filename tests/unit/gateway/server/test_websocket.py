@@ -11,11 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from midstream.server.websocket import (
-    MAX_FRAGMENTS,
-    MAX_UNREAD_PONGS,
-    GuardedWebSocketProtocol,
-)
+from midstream.server.websocket import MAX_FRAGMENTS, MAX_UNREAD_PONGS, GuardedWebSocketProtocol
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import LIMIT_S, WHOLE, refusal_of, serving
 

@@ -16,12 +16,7 @@ from midstream.sessions.log.feed import Feed
 from midstream.sessions.log.readers import FeedFollower, ReaderLimits
 from midstream.sessions.log.stored_run import all_chunks
 from midstream.sessions.types import FeedEvent
-from midstream.store.records import (
-    ChunksRecord,
-    ErasedRecord,
-    LogEntry,
-    UnknownRecord,
-)
+from midstream.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
 from tests.unit.gateway.sessions.log.test_feed import (
     RUN,
     SESSION,

@@ -13,12 +13,7 @@ from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.codec import encode_lines
 from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.lane import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Lane
-from midstream.store.calls import (
-    AppendBatch,
-    Appended,
-    AppendStatus,
-    RunKey,
-)
+from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

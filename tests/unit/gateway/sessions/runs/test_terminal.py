@@ -10,22 +10,9 @@ import pytest
 from midstream.errors import StoreUnavailableError
 from midstream.ids import MessageId, RunId, SessionId
 from midstream.protocol.chunks import FinishChunk
-from midstream.sessions.runs.terminal import (
-    close_request,
-    write_terminal,
-    write_terminal_within,
-)
-from midstream.store.calls import (
-    Appended,
-    AppendStatus,
-    RunKey,
-)
-from midstream.store.records import (
-    RunInfo,
-    RunOutcome,
-    RunState,
-    Trigger,
-)
+from midstream.sessions.runs.terminal import close_request, write_terminal, write_terminal_within
+from midstream.store.calls import Appended, AppendStatus, RunKey
+from midstream.store.records import RunInfo, RunOutcome, RunState, Trigger
 from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
