@@ -252,3 +252,15 @@ def test_half_a_character_anywhere_else_is_replaced() -> None:
     chunks += made.chunk({"type": "data-e", "data": half})
     told = json.dumps(objects(chunks), ensure_ascii=False)
     assert told.count("x\ufffd") == 9
+
+
+def test_half_a_character_waits_for_its_other_half() -> None:
+    """In a call's input and in reasoning; one that stays alone is U+FFFD."""
+    run = composer()
+    run.call_begins("search", "call")
+    assert run.call_input("call", "\ud83d") == []
+    assert objects(run.call_input("call", "\ude00"))[0]["inputTextDelta"] == "\U0001f600"
+
+    alone = composer()
+    alone.reasoning("so\ud83d")
+    assert objects(alone.end())[0]["delta"] == "\N{REPLACEMENT CHARACTER}"

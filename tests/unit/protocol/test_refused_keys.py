@@ -94,3 +94,15 @@ def test_what_is_nested_too_deep_to_be_looked_through_is_refused() -> None:
         without_refused_keys(deep)
     with pytest.raises(MalformedFrameError):
         is_refused(deep)
+
+
+def test_bytes_that_are_not_utf8_reach_no_client() -> None:
+    """JSON of others may hold any byte in its strings, and half a character."""
+    broken = data_chunk("x", Raw(b'{"word":"\xff"}'))
+    payload, (cleaned,) = encode_readable([broken])
+    assert json.loads(payload)["data"] == {"word": "\N{REPLACEMENT CHARACTER}"}
+    assert payload == encode_lines([cleaned])
+    legible = data_chunk("x", Raw('{"word":"é"}'.encode()))
+    assert encode_readable([legible]) == (encode_lines([legible]), [legible])
+    half = b'{"__proto__":1,"word":"\\ud83d"}'
+    assert json.loads(without_refused_keys(half)) == {"word": "\N{REPLACEMENT CHARACTER}"}

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midstream.protocol import DONE, HEARTBEAT, Event, MalformedFrameError, SseDecoder
+from midstream.protocol.sse import ERROR_NAME
 
 STREAM = (
     b"\xef\xbb\xbf: hello\nretry: 10\n\n"
@@ -99,3 +100,10 @@ def test_decoder_takes_many_events_of_any_total_size() -> None:
 def test_our_own_constants_are_events_of_the_right_kind() -> None:
     """A heartbeat is nothing to a client; the end is one event."""
     assert SseDecoder().receive_data(HEARTBEAT + DONE) == [Event(b"[DONE]")]
+
+
+def test_error_line_is_an_error_where_a_server_writes_those() -> None:
+    """Its name is none that an event can have."""
+    (event,) = SseDecoder(error_lines=True).receive_data(b'error: {"code":500}\n\n')
+    assert (event.name, event.data) == (ERROR_NAME, b'{"code":500}')
+    assert SseDecoder().receive_data(b'error: {"code":500}\n\n') == []
