@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
-LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 2, "send_burst": 2}}
+LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 3, "send_burst": 3}}
 TABLE: Final = "() => document.querySelectorAll('article table tr').length >= 3"
 FITS: Final = """() => [...document.querySelectorAll('body, header, main, article, form')]
   .every(each => each.getBoundingClientRect().right <= innerWidth + 0.5)
@@ -47,7 +47,7 @@ class Visit:
 async def there(
     request: pytest.FixtureRequest, own_deployment: Deployment, laptop: Profile
 ) -> AsyncIterator[Visit]:
-    """A visitor of a gateway that takes two sends a minute."""
+    """A visitor of a gateway that takes three sends a minute."""
     PICTURES.mkdir(exist_ok=True)
     gateway = own_deployment.add_gateway(SIMULATED | LIMITED, arguments=["--demo"])
     name = "desktop" if request.param == DESKTOP else "phone"
@@ -59,7 +59,10 @@ async def there(
 async def test_states_of_a_busy_visit_are_sound(there: Visit) -> None:
     """A provider that refuses once, then a table, half and whole; then the limit is reached."""
     page = there.page
-    await page.ask("Answer when you can. [[http=429 times=1 retry=2s tokens=60]]")
+    # A passing state is told to who follows the session: the page does, once it has an answer.
+    await page.ask("Hello [[tokens=5]]")
+    await page.finishes()
+    await page.ask("Answer when you can. [[http=429 times=1 retry=10s tokens=60]]")
     await page.shows("The provider is busy (429)")
     await there.is_sound("busy")
     await page.finishes()
