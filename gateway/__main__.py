@@ -9,7 +9,7 @@ from typing import Final
 EXIT_INCOMPLETE: Final = 1
 
 SERVER_MODULES: Final = ("anthropic", "click", "jwt", "litestar", "openai", "redis", "uvicorn")
-"""What only the extra `server` brings. The client is installed without."""
+"""Packages that only the extra `server` brings. The client is installed without."""
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ class DurableRuns(Protocol):
 
 
 class Spending(Struct):
-    """What a run has used so far, for the limits of its caller. None: its agent does not say."""
+    """Usage of a run so far, for the limits of its caller. None: its agent does not report it."""
 
     tokens: int | None = None
 

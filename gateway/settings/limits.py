@@ -15,7 +15,7 @@ Amount: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)]
 
 
 class CallerLimitSettings(Section, frozen=True, kw_only=True):
-    """What one caller may take, over all gateways: a user, or an address without tokens."""
+    """Limits of one caller over all gateways: a user, or an address without tokens."""
 
     sends_per_minute: Annotated[
         Limit,
@@ -53,7 +53,7 @@ class CallerLimitSettings(Section, frozen=True, kw_only=True):
 
 
 class LimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
-    """What one caller may take, over all gateways: a user, or an address without tokens."""
+    """Limits of one caller over all gateways: a user, or an address without tokens."""
 
     strict: Annotated[
         bool,
@@ -65,7 +65,7 @@ class LimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
 
 
 class TenantLimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
-    """What all people and agents of one tenant may take together."""
+    """Limits of all people and agents of one tenant together."""
 
     sends_per_minute: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
     send_burst: Annotated[Limit, Meta(description="As in `[limits]`.")] = 0
@@ -76,4 +76,4 @@ class TenantLimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
 
 
 class AgentKeyLimitSettings(TenantLimitSettings, frozen=True, kw_only=True):
-    """What all requests with one agent key may take together."""
+    """Limits of all requests with one agent key together."""

@@ -1,4 +1,4 @@
-"""What the store is asked, and what it answers: frozen data, no behaviour. See `contract.py`."""
+"""Requests to the store, and its answers: frozen data, no behaviour. See `contract.py`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
             session): what it decided holds only while nothing has changed since. None: open
             whatever the log holds.
         wait_ms: the run waits for so long, until somebody claims it, in place of having a lease.
-        facts: what another process would need to go on with the run (`recall`); no client
+        facts: what another process would need to resume the run (`recall`); no client
             is ever shown it. Gone when the run ends.
     """
 
@@ -60,7 +60,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
 
 
 class OpenStatus(StrEnum):
-    """What `open_run` did. Only OPENED changed anything."""
+    """Outcome of `open_run`. Only OPENED changed anything."""
 
     OPENED = "opened"
     KNOWN = "known"
@@ -108,7 +108,7 @@ class AppendBatch(Struct, frozen=True, kw_only=True):
 
 
 class AppendStatus(StrEnum):
-    """What one append did."""
+    """Outcome of one append."""
 
     APPENDED = "appended"
     DUPLICATE = "duplicate"
@@ -161,7 +161,7 @@ class CloseRun(Struct, frozen=True, kw_only=True):
 
 
 class DeleteStatus(StrEnum):
-    """What `delete` found."""
+    """Outcome of `delete`."""
 
     DELETED = "deleted"
     """It is gone, now or before."""
@@ -183,7 +183,7 @@ class Deletion(Struct, frozen=True, kw_only=True):
 
 
 class StopStatus(StrEnum):
-    """What `request_stop` found."""
+    """Outcome of `request_stop`."""
 
     STOPPING = "stopping"
     """Recorded, now or before; `run_id` will end."""
@@ -204,7 +204,7 @@ class StopRequested(Struct, frozen=True, kw_only=True):
 
 
 class WaitStatus(StrEnum):
-    """What `wait` did."""
+    """Outcome of `wait`."""
 
     WAITING = "waiting"
     """The run waits, now or before; its key is stale."""
@@ -231,7 +231,7 @@ class TakenOver(Struct, frozen=True, kw_only=True):
 
 
 class Recalled(Struct, frozen=True, kw_only=True):
-    """What is kept for going on with a run: `OpenRun.facts`, and the last point remembered.
+    """State kept for resuming a run: `OpenRun.facts`, and the last point remembered.
 
     Either is empty if nothing was kept.
     """

@@ -213,7 +213,7 @@ class SessionStore(Protocol):
         ...
 
     async def recall(self, key: RunKey) -> Recalled | None:
-        """Read what is kept for going on with a run; None if it is not ours (any more)."""
+        """Read what is kept for resuming a run; None if it is not ours (any more)."""
         ...
 
     async def release(self, key: RunKey) -> bool:

@@ -69,7 +69,7 @@ REDIS_ERRORS: Final[dict[type[Exception], type[StoreError]]] = {
 
 
 class Refusal(Struct, frozen=True):
-    """What a refusal of Redis means.
+    """Meaning of a refusal by Redis.
 
     Attributes:
         why: the public sentence's second half.
@@ -135,7 +135,7 @@ _IN_SCRIPT: Final = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")
 """Redis 6 puts what refused a script's call into the script's own `ERR`."""
 
 _CLOSED_TRANSPORT: Final = "the handler is closed"
-"""What uvloop says, in a RuntimeError, of a write on a connection that was just lost."""
+"""Text of uvloop's RuntimeError for a write on a connection that was just lost."""
 
 UNREACHABLE: Final = "unable to reach Redis; try again in a moment"
 UNUSABLE: Final = "unable to use Redis; {why}"

@@ -38,7 +38,7 @@ WRITE_FORMAT: Final = 3
 """The highest format that the scripts of this version write."""
 
 NEWER: Final = b"newer"
-"""What a script answers that met a higher one."""
+"""Answer of a script that met a higher one."""
 
 
 def upgrade_needed(session_id: SessionId) -> UpgradeNeededError:

@@ -56,7 +56,7 @@ class SessionNames(NamedTuple):
 
 
 class PresenceNames(NamedTuple):
-    """Who has a session open, and its channel."""
+    """Names of a session's presence and of its channel."""
 
     here: bytes
     feed: bytes
@@ -69,7 +69,7 @@ class HintName(NamedTuple):
 
 
 class ScopeNames(NamedTuple):
-    """What callers of one scope have taken (`limits.py`)."""
+    """Names of what callers of one scope have taken (`redis/limits.py`)."""
 
     sends: bytes
     seen: bytes

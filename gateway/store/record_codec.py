@@ -1,4 +1,4 @@
-"""How records are written in the log and on the channel.
+"""Encoding of records in the log and on the channel.
 
 A record is a kind, header lines, and a payload that may be of any size; the log and the
 channel hold the same bytes. Chunks are the hot path, so a header is split, never parsed.

@@ -1,4 +1,4 @@
-"""What a session's log holds, and what the scripts answer: frozen data, no behaviour.
+"""Records of a session's log, and what readers get of it: frozen data, no behaviour.
 
 A log is one Redis Stream. Each entry is one record; each names its predecessor, so that a
 reader can tell a hole from an end.
@@ -30,7 +30,7 @@ class OpenEnum(StrEnum):
 
 
 class RunState(OpenEnum):
-    """Where a run is. `stopping`: a stop is recorded, its terminal is not yet.
+    """State of a run. `stopping`: a stop is recorded, its terminal is not yet.
 
     `waiting`: as `open`, but without producer, lease or process. It is no orphan, outlives every
     gateway, and ends by an answer, a stop, a hand-back, or when its time does.
@@ -46,7 +46,7 @@ class RunState(OpenEnum):
 
 
 class RunOutcome(OpenEnum):
-    """How a run ended. One that is not known here is neither a success nor a person's stop."""
+    """Outcome of an ended run. An unknown one is neither a success nor a person's stop."""
 
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -58,7 +58,7 @@ class RunOutcome(OpenEnum):
 
 
 class Trigger(OpenEnum):
-    """What a client asks for; the AI SDK's own words."""
+    """Request of a client, in the AI SDK's own words."""
 
     SUBMIT = "submit-message"
     REGENERATE = "regenerate-message"
@@ -146,7 +146,7 @@ class UnknownRecord(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class PresenceRecord(Struct, frozen=True, gc=False, kw_only=True):
-    """Who has the session open changed. Only on the channel, outside its order.
+    """A change of who has the session open. Only on the channel, outside its order.
 
     `here`: `[{user, tabs, lastSeenMs}]` as JSON.
     """
@@ -198,7 +198,7 @@ ChannelEvent: TypeAlias = Arrived | Resubscribed | Reconnected
 
 
 class LogPage(Struct, frozen=True, kw_only=True):
-    """What `read_log` found, oldest first.
+    """A page of the log, oldest record first.
 
     `recovered` False: the position is of another epoch, trimmed, unknown or ahead of the
     log; `entries` is empty then. `head`: the log's last position now. `expired_run`: a run under
@@ -212,7 +212,7 @@ class LogPage(Struct, frozen=True, kw_only=True):
 
 
 LogOrder: TypeAlias = tuple[int, int]
-"""Where a message's first record stands in the log, to compare by; (0, 0) if that is not known."""
+"""Place of a message's first record in the log, to compare by; (0, 0): unknown."""
 
 
 class StoredMessage(Struct, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ async def read_by_call(reader: Reader, receive: Callable[[bytes], bool]) -> Base
 
 
 class _Tap:
-    """What the reader takes for the future of somebody who waits.
+    """Stand-in for the future that the reader wakes.
 
     It reads a turn of the loop after it is told: then the parser, which tells it, has returned,
     and all that came with one network read is there.

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 KEPT_S: Final = 0.5
 KEPT_BYTES: Final = 256 * 1024
-"""What is kept. A reader further behind reads from Redis; few are, for a socket's buffers come
-before that. Time, and not a number: after a pause of this process much comes at once."""
+"""Bounds of what is kept, in time and in bytes. A reader further behind reads from Redis; few are,
+because a socket's buffers fill first. Not in a number of batches: after a pause of this process
+much comes at once."""
 
 RECENT: Final = 2
 """So many are kept as they came: nearly all readers are there, and share their frames."""

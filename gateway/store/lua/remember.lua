@@ -1,4 +1,4 @@
--- Keep where a run stands, for whoever goes on with it should its producer die.
+-- Keep a run's checkpoint, for the process that resumes the run if its producer dies.
 -- Returns 1, 0 if the run is not the caller's any more, or `newer`
 if is_newer(redis.call('HGET', META, 'format')) then
   return 'newer'

@@ -1,4 +1,4 @@
-"""What every part of the store in Redis works with."""
+"""The client, names, scripts and times that every part of the store in Redis shares."""
 
 from __future__ import annotations
 

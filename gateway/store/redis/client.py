@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Reply: TypeAlias = Any
-"""What Redis answers: bytes, int, None, or lists of these."""
+"""Answer of Redis: bytes, int, None, or lists of these."""
 
 MAX_CONNECTIONS: Final = 32
 """A process's connections for commands. Calls are short and wait for one; more would only
 queue inside Redis."""
 
 COMPLAIN_EVERY_S: Final = 10.0
-"""How often a process logs what Redis says while it is away."""
+"""Shortest time between two log lines about a Redis that is away."""
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
-    """How the store uses Redis.
+    """Settings of the store's use of Redis.
 
     Attributes:
         key_prefix: of every key and channel, so that two deployments can share a Redis.

@@ -1,6 +1,6 @@
-"""What callers have taken of their limits, counted in Redis for all gateways.
+"""Usage of callers' limits, counted in Redis for all gateways.
 
-A scope is whoever shares a limit: a user, an address, a tenant, an agent key. All keys of one
+A scope shares a limit: a user, an address, a tenant, an agent key. All keys of one
 are tagged `{scope}`, so that one script decides about it in one step. Every key has a TTL, and
 what a process holds and does not hold again expires, so that the dead give their places back.
 """
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from midstream.store.scripts.script import Command
 
 Held = Literal["runs", "streams", "bytes", "tokens"]
-"""What is held for as long as it lasts. A token of the last two is `RUN AMOUNT`."""
+"""Holds that last as long as what they count. A token of the last two is `RUN AMOUNT`."""
 
 REMEMBER_SEND_MS: Final = 600_000
-"""How long a send is known again: longer than clients repeat one."""
+"""Time in which a repeated send is recognised: longer than clients repeat one."""
 
 REMEMBER_RUN_MS: Final = 600_000
-"""How long a run that was counted is known again: another gateway may have ended it too."""
+"""Time in which a counted run is recognised: another gateway may have ended it too."""
 
 BATCH: Final = 200
 """Commands of a pipeline, and tokens of a command."""
 
 
 class Take(Struct, frozen=True, kw_only=True):
-    """What a request needs of one scope; a limit of 0 is none.
+    """Need of a request in one scope; a limit of 0 is none.
 
     Attributes:
         send, stream: tokens of what it begins; empty if it begins none.
@@ -74,7 +74,7 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 class Spent(Struct, frozen=True):
-    """What a run has used of a scope's tokens."""
+    """Use of a scope's tokens by a run."""
 
     scope: str
     run: str

@@ -1,4 +1,4 @@
-"""Who has a session open, and who reads their own send. The contract is in `store/contract.py`."""
+"""Presence in sessions, and readers of their own send. The contract is in `store/contract.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reads logs, sessions and runs. The contract is in `store/contract.py`."""
+"""Reads of logs, sessions and runs. The contract is in `store/contract.py`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FACTS: Final = (
 )  # fmt: skip
 
 LOST: Final = b"lost"
-"""What a script answers that has met a session of which Redis lost a part, and removed the rest."""
+"""Answer of a script that found a session torn by Redis, and removed the rest of it."""
 
 PARTS: Final = 4
 """The keys that every session has: meta, log, runs and msg (whole.lua)."""

@@ -188,7 +188,7 @@ def claim(*, run: RunId, claimant: str, lease_ms: int, ttl_s: int) -> None:
 
 @script(SessionNames, "lanes", keys=_LIVE)
 def recall(*, run: RunId, fence: int) -> None:
-    """Read what is kept for going on with a run."""
+    """Read what is kept for resuming a run."""
 
 
 @script(SessionNames, "format", "common", "lanes", keys=_LIVE)

@@ -1,4 +1,4 @@
-"""How a Lua script is described, and called by the names of its description.
+"""Description of a Lua script, and its call by the names of that description.
 
 A description is the signature of a function: `@script(SessionNames, ...)` over it reads the names
 of what the script takes. Python calls the script by these names, which mypy checks; Lua reads the
@@ -39,7 +39,7 @@ _Arguments = ParamSpec("_Arguments")
 
 
 class Description(Generic[_Names, _Arguments]):
-    """What a script is given, by name, and the parts that are prepended to its file.
+    """The keys and arguments of a script by name, and the parts that are prepended to its file.
 
     Attributes:
         name: of its file.
@@ -147,7 +147,7 @@ class Script(Generic[_Names, _Arguments]):
     ) -> None:
         text = described.text.replace("'PUBLISH'", "'SPUBLISH'") if sharded else described.text
         self.commands: Final = _commands(described, text)
-        """What it calls, each with a name that it is called for, if that is said."""
+        """Commands that the script calls, each with a key or channel that it names."""
         given = [f"local WRITE_FORMAT = {write_format}", described.prelude()]
         if "rights" in described.parts:
             pairs = (f"{{{', '.join((repr(command), *on))}}}" for command, on in self.commands)

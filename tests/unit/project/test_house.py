@@ -1,9 +1,8 @@
-"""The shape of the source: sizes of files, functions, folders; names of classes; paths in docs."""
+"""The shape of the source: sizes of files, functions and folders, and the names of classes."""
 
 from __future__ import annotations
 
 import ast
-import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -103,26 +102,3 @@ def test_public_classes_have_names_of_their_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[world, node.name].append(str(path))
     assert {name: found for (_, name), found in places.items() if len(found) > 1} == {}
-
-
-def test_docs_name_files_that_exist() -> None:
-    """A path in a page, `gateway/store/keys.py` or `sessions/log/hub.py`, leads somewhere."""
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    named = {
-        (str(page.relative_to(ROOT)), name)
-        for page in pages
-        if page.name != "CHANGELOG.md"  # it tells of files that were
-        for name in re.findall(
-            r"`((?:[\w.-]+/)+[\w.-]*\.(?:py|lua|ts|tsx|sh|toml|yml|mjs))`", page.read_text()
-        )
-    }
-    rooms = {path.name for path in ROOT.iterdir()}
-    below = {path.name for path in (ROOT / "gateway").iterdir()}
-    lost = {
-        (page, name)
-        for page, name in named
-        if (name.split("/")[0] in rooms and not (ROOT / name).exists())
-        or (name.split("/")[0] in below - rooms and not (ROOT / "gateway" / name).exists())
-    }
-    assert lost == set()
-    assert named
