@@ -6,11 +6,14 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (parsing)
 from __future__ import annotations
 
 import codecs
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from midstream.protocol.errors import MalformedFrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HEARTBEAT: Final = b":\n\n"
 """A comment, which clients ignore; it keeps proxies from closing a silent connection."""
@@ -28,6 +31,8 @@ DEFAULT_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Above the size of any provider's event (an image as base64 is a few MB)."""
 
 _BLANK_LINE: Final = b"\n\n"
+_DATA: Final = b"data: "
+_EVENT: Final = b"event: "
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -94,6 +99,11 @@ class SseDecoder:
         if self._at_start or self._skip_lf or b"\r" in data:
             data = self._normalized(data)
         pending = self._pending
+        if not pending and len(data) <= self._max_event_bytes:
+            end = len(data) - len(_BLANK_LINE)
+            if end > 0 and data.find(_BLANK_LINE) == end:  # one whole event, as nearly always
+                event = self._event(data[:end])
+                return [] if event is None else [event]
         if pending and data:
             # The blank line may be cut in two: its first half then ends the bytes before.
             if _BLANK_LINE not in data and pending[-1][-1:] + data[:1] != _BLANK_LINE:
@@ -138,18 +148,20 @@ class SseDecoder:
 
     def _event(self, block: bytes) -> Event | None:
         """Read the lines of one event; None if they hold no data."""
-        first, newline, rest = block.partition(b"\n")
+        lines = block.split(b"\n")
         # Fast path: `data`, or `event` and `data`, as providers send.
-        if not newline and first.startswith(b"data: "):
-            return Event(first[6:], "message", self._id)
-        if first.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
-            return Event(rest[6:], first[7:].decode("utf-8", "replace"), self._id)
-        return self._any_event(block)
+        last = lines[-1]
+        if last.startswith(_DATA):
+            if len(lines) == 1:
+                return Event(last[6:], "message", self._id)
+            if len(lines) == 2 and lines[0].startswith(_EVENT):
+                return Event(last[6:], lines[0][7:].decode("utf-8", "replace"), self._id)
+        return self._any_event(lines)
 
-    def _any_event(self, block: bytes) -> Event | None:
+    def _any_event(self, lines: Sequence[bytes]) -> Event | None:
         name = ""
         data: list[bytes] = []
-        for line in block.split(b"\n"):
+        for line in lines:
             field, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
             if field == b"data":

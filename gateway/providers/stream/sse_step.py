@@ -240,14 +240,18 @@ class SseStep:
 
     def _chunks_of(self, data: bytes) -> list[AnyChunk]:
         """Return the chunks of the events that `data` completes."""
-        translator = self._translator
+        events = self._events(data)
+        if len(events) == 1:
+            return self._chunks_of_event(events[0])
         chunks: list[AnyChunk] = []
-        for event in self._events(data):
-            if event.name == ERROR_NAME:
-                chunks += translator.receive_error(event.data)
-            else:
-                chunks += translator.receive(event.data)
+        for event in events:
+            chunks += self._chunks_of_event(event)
         return chunks
+
+    def _chunks_of_event(self, event: Event) -> list[AnyChunk]:
+        if event.name == ERROR_NAME:
+            return self._translator.receive_error(event.data)
+        return self._translator.receive(event.data)
 
     def _events(self, data: bytes) -> list[Event]:
         try:

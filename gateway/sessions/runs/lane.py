@@ -123,14 +123,18 @@ class Lane:
         return self._flying.append
 
     def _take(self) -> _Batch:
-        payloads, chunks, levels = zip(*self._first_pieces(), strict=True)
-        together = chunks[0] if len(chunks) == 1 else list(chain.from_iterable(chunks))
+        pieces = self._first_pieces()
+        if len(pieces) == 1:
+            payload, together, level = pieces[0]
+        else:
+            payloads, chunks, levels = zip(*pieces, strict=True)
+            payload, together, level = b"".join(payloads), [*chain(*chunks)], max(levels)
         record = ChunksRecord(
             run_id=self.key.run_id,
             first=self._next,
             count=len(together),
-            level=max(levels),
-            payload=b"".join(payloads),
+            level=level,
+            payload=payload,
         )
         self._next += record.count
         return _Batch(AppendBatch(key=self.key, chunks=record), together)
@@ -138,12 +142,13 @@ class Lane:
     def _first_pieces(self) -> list[_Piece]:
         """Take what is pending, as far as one batch may hold it."""
         pieces, size = self._pending, 0
-        for index, (payload, _, _) in enumerate(pieces):
-            size += len(payload)
-            if index and size > MAX_BATCH_BYTES:
-                self._pending = pieces[index:]
-                return pieces[:index]
         self._pending = []
+        if self.pending_bytes > MAX_BATCH_BYTES:
+            for index, (payload, _, _) in enumerate(pieces):
+                size += len(payload)
+                if index and size > MAX_BATCH_BYTES:
+                    self._pending = pieces[index:]
+                    return pieces[:index]
         return pieces
 
     def acknowledge(self, answer: Appended) -> None:
