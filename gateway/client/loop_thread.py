@@ -39,6 +39,7 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
         self._closed = False
+        self._last: Callable[[], Coroutine[Any, Any, None]] | None = None
         tell_at_fork(self)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
@@ -78,22 +79,24 @@ class LoopThread:
             raise RuntimeError("unable to go on; the client was closed by another thread")
         return task.result()
 
-    @property
-    def begun(self) -> bool:
-        """Whether the thread has started."""
-        return self._loop is not None
-
     def after_fork(self) -> None:
         """Leave the thread to the parent."""
         self.inherited = True
         leave_to_parent(self)
 
-    def stop(self) -> None:
-        """Cancel all running coroutines, and end the thread."""
+    def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Take no more calls, run `last`, cancel what still runs, and end the thread.
+
+        Args:
+            last: releases what the calls have opened. It is not run in a thread that has not
+                started, or that belongs to another process.
+        """
         with self._lock:
-            self._closed = True
+            if self._closed:
+                return
+            self._closed, self._last = True, last
             loop, stopping = self._loop, self._stopping
-            if loop is None or stopping is None:
+            if self.inherited or loop is None or stopping is None:
                 return
             loop.call_soon_threadsafe(stopping.set)
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -129,6 +132,8 @@ class LoopThread:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         begun.set()
         await self._stopping.wait()
+        if self._last is not None:
+            await self._last()
 
 
 class Inherited(Protocol):

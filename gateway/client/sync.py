@@ -75,13 +75,8 @@ class MidstreamSync:
         with self._lock:
             thread, client = self._thread, self._client
             self._thread = None
-        if thread is None:
-            return
-        try:
-            if thread.begun:
-                thread.call(client.close())
-        finally:
-            thread.stop()
+        if thread is not None:
+            thread.stop(client.close)
 
     def __enter__(self) -> Self:
         return self.open()

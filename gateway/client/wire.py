@@ -37,6 +37,8 @@ DELAYS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 END_LIMIT_S: Final = 5.0
 """Limit for the requests that a cancelled task must still send, so that its caller can end."""
 
+_NOT_OPEN: Final = "the client is not open; use it as `async with Midstream(...)`"
+
 
 class Claim(Struct, kw_only=True, rename="camel"):
     """Answer to a claim; see docs/http-api.md."""
@@ -78,6 +80,7 @@ class Gateways:
         self._http: httpx2.AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._late: set[asyncio.Task[None]] = set()
+        self._asked: set[asyncio.Task[tuple[Head, bytes]]] = set()
 
     def _connect(self) -> httpx2.AsyncClient:
         import httpx2
@@ -95,16 +98,31 @@ class Gateways:
                 self._http = await asyncio.to_thread(self._connect)
 
     async def close(self) -> None:
-        """Close every connection, once the work of `see_through` has ended."""
+        """Cancel every request and close every connection, once `see_through` has ended."""
         try:
             if self._late:
                 await asyncio.wait(self._late, timeout=END_LIMIT_S)
         finally:
             for task in self._late:
                 task.cancel()
-            http, self._http = self._http, None
+            async with self._opening:
+                http, self._http = self._http, None
             if http is not None:
-                await http.aclose()
+                try:
+                    await self._cancel_requests()
+                finally:
+                    await http.aclose()
+
+    async def _cancel_requests(self) -> None:
+        """End the requests before their pool.
+
+        A pool that is closed forgets the connections that are still being made. Their
+        requests would be answered, and nothing would close them.
+        """
+        for request in self._asked:
+            request.cancel()
+        if self._asked:
+            await asyncio.wait(self._asked, timeout=END_LIMIT_S)
 
     async def see_through(self, work: Coroutine[None, None, None]) -> None:
         """Do work that must be done even if its task is cancelled.
@@ -191,21 +209,25 @@ class Gateways:
     async def _send(
         self, url: str, content: bytes, user: str | None, held_s: float
     ) -> tuple[Head, bytes]:
-        """Send once; the body is read only if a gateway may have sent it."""
-        import httpx2
+        """Send once, in a task that `close` can cancel.
 
-        if self._http is None:
-            raise RuntimeError("the client is not open; use it as `async with Midstream(...)`")
-        headers = {} if user is None else {b"x-midstream-user": user.encode()}
-        limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
-        async with self._http.stream(
-            "POST", url, content=content, headers=headers, timeout=limits
-        ) as answer:
-            head = Head(answer.status_code, answer.headers)
-            try:
-                return head, await answer.aread() if head.is_json else b""
-            except httpx2.TransportError as error:
-                raise _AwayError("the answer broke off") from error
+        Raises:
+            RuntimeError: the client is closed, or was closed meanwhile.
+        """
+        http = self._http
+        if http is None:
+            raise RuntimeError(_NOT_OPEN)
+        request = asyncio.create_task(_exchange(http, url, content, user, held_s))
+        self._asked.add(request)
+        request.add_done_callback(self._asked.discard)
+        caller = asyncio.current_task()
+        cancels = 0 if caller is None else caller.cancelling()
+        try:
+            return await request
+        except asyncio.CancelledError:
+            if caller is not None and caller.cancelling() > cancels:
+                raise
+            raise RuntimeError(_NOT_OPEN) from None
 
     def _answer(self, at: int, head: Head, body: bytes, kind: type[T]) -> T:
         """Return a gateway's answer, or raise the error that it means.
@@ -230,6 +252,22 @@ class Gateways:
         if head.is_away(known=known):
             raise _AwayError(f"the address answered with {head}")
         raise refusal_of_none(head) if known else not_a_gateway(self._urls[at], head)
+
+
+async def _exchange(
+    http: httpx2.AsyncClient, url: str, content: bytes, user: str | None, held_s: float
+) -> tuple[Head, bytes]:
+    """Send a request; the body of its answer is read only if a gateway may have sent it."""
+    import httpx2
+
+    headers = {} if user is None else {b"x-midstream-user": user.encode()}
+    limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
+    async with http.stream("POST", url, content=content, headers=headers, timeout=limits) as answer:
+        head = Head(answer.status_code, answer.headers)
+        try:
+            return head, await answer.aread() if head.is_json else b""
+        except httpx2.TransportError as error:
+            raise _AwayError("the answer broke off") from error
 
 
 class _AwayError(Exception):
