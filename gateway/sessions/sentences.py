@@ -32,6 +32,8 @@ LEFT_SENTENCE: Final = (
     "The answer was interrupted because the program that wrote it stopped. Send it again."
 )
 
+UNANSWERED_SENTENCE: Final = "Nobody answered in time. Send it again."
+
 # -- ends of a reader, whose run may continue ----------------------------------------------------
 
 LOG_UNREADABLE: Final = (

@@ -161,8 +161,8 @@ class SessionStore(Protocol):
 
         That is judged by our own clock (`leases.py`), and holds if the lease is the same still.
 
-        Also of one that waits, when its time has ended: it still waits, for `lease_ms`, in which
-        the caller closes it, or claims it for whom it gives the turn back to.
+        Also raises the fence of a run whose wait has expired. That run still waits, for
+        `lease_ms`; meanwhile the caller closes it, or claims it for the one who takes the turn.
 
         Args:
             force: of a run whose lease has not expired too. For who has the run's own key,
@@ -178,8 +178,8 @@ class SessionStore(Protocol):
     async def wait(self, key: RunKey, wait_ms: int) -> WaitStatus:
         """Let our run wait for somebody: without producer, lease or process.
 
-        It stays under way until it is claimed, stopped, or `wait_ms` are over; then whoever asks
-        `expired_waits` may take it over. Its key is stale: nothing more is appended by it.
+        It stays under way until it is claimed or stopped, or until `wait_ms` are over; then the
+        reaper of any gateway closes it. Its key is stale: nothing more is appended by it.
 
         Raises:
             UpgradeNeededError, StoreUnavailableError: ask again; the second answer is the first's.
@@ -201,7 +201,7 @@ class SessionStore(Protocol):
         ...
 
     async def expired_waits(self, limit: int) -> list[tuple[SessionId, RunId]]:
-        """Runs whose hint says that their wait has ended; verify with `take_over`."""
+        """Return runs whose wait has expired by their hint; verify with `take_over`."""
         ...
 
     async def remember(self, key: RunKey, point: bytes) -> bool:

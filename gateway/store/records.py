@@ -32,8 +32,8 @@ class OpenEnum(StrEnum):
 class RunState(OpenEnum):
     """State of a run. `stopping`: a stop is recorded, its terminal is not yet.
 
-    `waiting`: as `open`, but without producer, lease or process. It is no orphan, outlives every
-    gateway, and ends by an answer, a stop, a hand-back, or when its time does.
+    `waiting`: as `open`, but without producer, lease or process. It is no orphan and outlives every
+    gateway. It ends by an answer, a stop, a hand-back, or at the limit of its wait.
 
     A run in a state that is not known here has not ended; it is no orphan, and not ours to
     write. Clients are told the state as it is.
@@ -52,7 +52,7 @@ class RunOutcome(OpenEnum):
     STOPPED = "stopped"
     """By a person."""
     FAILED = "failed"
-    """The provider, the agent or the log failed."""
+    """The provider, the agent or the log failed, or nobody answered a run that waited."""
     INTERRUPTED = "interrupted"
     """Its producer died, or was shut down."""
 

@@ -1,9 +1,12 @@
-"""Leases: renewed for the runs of this process, and taken over where a producer died.
+"""Leases and waits: renewed for the runs of this process, and ended where their time is over.
 
 A run whose lease has expired is an orphan. A reaper's tick, a send, a stop, a reader or a snapshot
 finds it (`log/orphans.py`). The reaper takes it over, which raises its fence, and resumes it
 (`resume.py`) or writes its terminal: no client waits for ever. It takes nothing over before Redis
 has worked for one full lease: after an outage all leases have expired, and their producers live.
+
+A run that waits for somebody has no lease, and is no orphan. When its wait has expired, the reaper
+writes its terminal.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from msgspec import Struct
 
 from midstream.errors import GatewayError, StoreUnavailableError, UpgradeNeededError
 from midstream.sessions.containment import Quarantine, contained, keep_running
+from midstream.store.records import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -37,7 +41,7 @@ CLOSED_AT_ONCE: Final = 8
 of all their round trips. More at once would only delay the chunks of those that live."""
 
 MAX_PASSED_OVER: Final = 1_000
-"""Orphans that cannot be closed here, which a tick looks past to find others."""
+"""Orphans that cannot be closed here and that a tick skips to find others."""
 
 
 class LeaseLimits(Struct, frozen=True, kw_only=True):
@@ -63,9 +67,8 @@ class Reaper:
     Args:
         producers: the runs of this process, now.
         closer: writes the terminals of the others.
-        orphans: what readers and snapshots of this process meet.
-        go_on: produces a run on that was taken over; False if it is to be closed.
-            None: all are.
+        orphans: those that readers and snapshots of this process meet.
+        resume: resumes a run that was taken over; False if it is to be closed. None: all are.
     """
 
     def __init__(
@@ -109,6 +112,8 @@ class Reaper:
     async def close_orphan(self, session_id: SessionId, run_id: RunId) -> bool:
         """Take a run over, and resume it or write its terminal.
 
+        A run whose wait has expired is closed, too.
+
         Returns:
             False if it is not ours to take (now): it lives, has ended, or we may not yet.
 
@@ -124,6 +129,9 @@ class Reaper:
         if taken is None:
             return False
         self._taken += 1
+        if taken.run.state is RunState.WAITING:
+            logger.info("wait_expired run=%s session=%s", run_id, session_id)
+            return await self._closer.close_unanswered(taken)
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
         return await self._resumed(taken) or await self._closer.close_orphan(taken)
 
@@ -213,13 +221,17 @@ class Reaper:
         return left_s if 0 < left_s < tick_s else tick_s
 
     async def _close_orphans(self) -> bool:
-        """Close the orphans that are due, but for those that were found to be none of ours.
+        """Close the orphans that are due, and the runs whose wait has expired.
+
+        Those that were found to be none of ours are passed over.
 
         Returns:
             Whether there may be more, and closing them gets on.
         """
         limit = ORPHANS_A_TICK + len(self._passed_over)
-        due = await self._store.expired_leases(limit, longest_ms=self._limits.lease_ms)
+        leases = await self._store.expired_leases(limit, longest_ms=self._limits.lease_ms)
+        waits = await self._store.expired_waits(limit)
+        due = [*leases, *waits]
         if not self.may_take_over:
             return False
         self._passed_over.intersection_update(due)
@@ -233,7 +245,7 @@ class Reaper:
                 raise outcome
             if not outcome and len(self._passed_over) < MAX_PASSED_OVER:
                 self._passed_over.add(orphan)
-        return len(due) >= limit and self._taken > taken
+        return max(len(leases), len(waits)) >= limit and self._taken > taken
 
     def _reap_all(self, orphans: Sequence[tuple[SessionId, RunId]]) -> list[Awaitable[bool]]:
         """Close some at once; none is begun any more once Redis is away."""

@@ -19,7 +19,7 @@ from midstream.protocol.salvage import salvaged
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.stored_run import message_before, readable_chunks
 from midstream.sessions.runs.terminal import close_request, write_terminal_within
-from midstream.sessions.sentences import ORPHAN_SENTENCE, UNREADABLE_SENTENCE
+from midstream.sessions.sentences import ORPHAN_SENTENCE, UNANSWERED_SENTENCE, UNREADABLE_SENTENCE
 from midstream.store.calls import AppendStatus, TakenOver
 from midstream.store.records import RunOutcome
 from midstream.telemetry import ORPHANS_CLOSED
@@ -96,6 +96,17 @@ class RunCloser:
         if closed:
             ORPHANS_CLOSED.inc()
         return closed
+
+    async def close_unanswered(self, taken: TakenOver) -> bool:
+        """Write the terminal of a run whose wait has expired.
+
+        Returns:
+            False if that became impossible: a newer gateway has raised the session's format.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached; it is closed one lease later.
+        """
+        return await self._close(taken, RunOutcome.FAILED, UNANSWERED_SENTENCE)
 
     async def close_crashed(self, key: RunKey, run: RunInfo, sentence: str) -> None:
         """Write the terminal of a run whose producer, in this process, has failed itself."""

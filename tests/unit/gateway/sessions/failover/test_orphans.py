@@ -13,6 +13,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.ids import RunId, SessionId
 from midstream.sessions.failover.reaper import CLOSED_AT_ONCE, ORPHANS_A_TICK, LeaseLimits, Reaper
 from midstream.sessions.log.orphans import Orphans
+from midstream.store.records import RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,6 +49,10 @@ class Asked:
             raise StoreUnavailableError("away")
         return []
 
+    async def expired_waits(self, count: int) -> list[Any]:
+        """No run waits."""
+        return []
+
     async def trim_due(self, count: int) -> None:
         """Nothing is due."""
 
@@ -61,7 +66,7 @@ class Asked:
 
 
 class Left(Asked):
-    """A store with what a dead process has left; whoever takes a run over goes on with it."""
+    """A store with the runs that a dead process has left."""
 
     def __init__(self, count: int) -> None:
         super().__init__(is_away=False)
@@ -77,11 +82,11 @@ class Left(Asked):
         """Give it."""
         await super().take_over(session_id, run_id, lease_ms)
         self.left.remove(run_id)
-        return SimpleNamespace(next=0)
+        return SimpleNamespace(next=0, run=SimpleNamespace(state=RunState.OPEN))
 
 
-async def goes_on(_: object) -> bool:
-    """Produce it on."""
+async def resumes(_: object) -> bool:
+    """Resume it."""
     return True
 
 
@@ -89,7 +94,7 @@ async def goes_on(_: object) -> bool:
 async def reaping(store: Asked, orphans: Orphans) -> AsyncIterator[None]:
     """Run a reaper that looks by itself once an hour."""
     limits = LeaseLimits(tick_s=NEVER_S, renew_interval_s=NEVER_S)
-    reaper = Reaper(cast("Any", store), limits, lambda: (), cast("Any", None), orphans, goes_on)
+    reaper = Reaper(cast("Any", store), limits, lambda: (), cast("Any", None), orphans, resumes)
     task = asyncio.create_task(reaper.run())
     try:
         yield
