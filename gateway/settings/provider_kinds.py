@@ -1,6 +1,7 @@
-"""The settings' view of each kind of provider: all that is known of it without its code.
+"""The kinds of providers: a row each, and the only place that names them all.
 
-`providers/registry.py` has the code: a row for each.
+A new one is a folder in `gateway/providers`, and a row here: CONTRIBUTING.md has the recipe. A row
+names the module of its code and does not import it: settings are read where no provider is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class ProviderKind(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: in settings. A provider of this name exists without any.
+        code: the module that has its `ROW`; see `providers/row.py`.
         key_variable: the environment variable that usually holds its key.
         models: of its agent where none is configured, the default first; empty: it has none.
         simulator: the name of the simulated provider that speaks the same API, if there is one.
@@ -29,33 +31,49 @@ class ProviderKind(Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    code: str
     key_variable: str
     models: tuple[str, ...] = ()
     simulator: str | None = None
     check: CheckSettings | None = None
 
 
-ANTHROPIC: Final = ProviderKind(
-    name="anthropic",
-    key_variable="ANTHROPIC_API_KEY",
-    models=("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
-    simulator="simulator",
-)
-OPENAI_RESPONSES: Final = ProviderKind(
-    name="openai",
-    key_variable="OPENAI_API_KEY",
-    models=("gpt-5.4", "gpt-5.4-mini"),
-    simulator="simulator-openai",
-)
-OPENAI_CHAT: Final = ProviderKind(
-    name="openai-chat", key_variable="OPENAI_API_KEY", simulator="simulator-openai-chat"
-)
-AZURE_RESPONSES: Final = ProviderKind(name="azure", key_variable="AZURE_API_KEY", check=check_azure)
-AZURE_CHAT: Final = ProviderKind(name="azure-chat", key_variable="AZURE_API_KEY", check=check_azure)
-
 KINDS: Final = {
     kind.name: kind
-    for kind in (ANTHROPIC, OPENAI_RESPONSES, OPENAI_CHAT, AZURE_RESPONSES, AZURE_CHAT)
+    for kind in (
+        ProviderKind(
+            name="anthropic",
+            code="midstream.providers.anthropic.row",
+            key_variable="ANTHROPIC_API_KEY",
+            models=("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"),
+            simulator="simulator",
+        ),
+        ProviderKind(
+            name="openai",
+            code="midstream.providers.openai_responses.row",
+            key_variable="OPENAI_API_KEY",
+            models=("gpt-5.4", "gpt-5.4-mini"),
+            simulator="simulator-openai",
+        ),
+        ProviderKind(
+            name="openai-chat",
+            code="midstream.providers.openai_chat.row",
+            key_variable="OPENAI_API_KEY",
+            simulator="simulator-openai-chat",
+        ),
+        ProviderKind(
+            name="azure",
+            code="midstream.providers.azure.responses_row",
+            key_variable="AZURE_API_KEY",
+            check=check_azure,
+        ),
+        ProviderKind(
+            name="azure-chat",
+            code="midstream.providers.azure.chat_row",
+            key_variable="AZURE_API_KEY",
+            check=check_azure,
+        ),
+    )
 }
 """Kinds by name."""
 

@@ -10,11 +10,10 @@ import pytest
 
 from midstream import Agent, Run, create_app
 from midstream.errors import SettingsError
-from midstream.providers.registry import ROWS
-from midstream.settings.provider_kinds import KINDS
+from midstream.providers.registry import ROWS, row_of
+from midstream.settings.provider_kinds import KINDS, ProviderKind
 from midstream.settings.source import load_settings
 from tests.support.in_process import InProcess
-from tests.toy_provider.row import ROW
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -38,11 +37,20 @@ JSON: Final = {"content-type": "application/json", "x-api-key": "k"}
 HELD: Final = "[[tokens=8]] [[hold=door after=3]]"
 
 
+TOY: Final = ProviderKind(
+    name="toy",
+    code="tests.toy_provider.row",
+    key_variable="TOY_API_KEY",
+    models=("loud",),
+    simulator="simulator-toy",
+)
+
+
 @pytest.fixture
 def row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row outside its folder; its settings' half is where settings are read without code."""
-    monkeypatch.setitem(ROWS, ROW.kind.name, ROW)
-    monkeypatch.setitem(KINDS, ROW.kind.name, ROW.kind)
+    """Its row, and the registry as that row makes it."""
+    monkeypatch.setitem(KINDS, TOY.name, TOY)
+    monkeypatch.setitem(ROWS, TOY.name, row_of(TOY))
 
 
 @pytest.fixture

@@ -60,6 +60,14 @@ class Copy:
         (folder / "src").mkdir()
         (folder / "src" / "midstream").symlink_to("../gateway")
 
+    def add_folder(self, source: Path, target: str) -> None:
+        """Copy a package of the tests into the source, under its new name."""
+        old = ".".join(source.relative_to(ROOT).parts)
+        new = "midstream." + target.removeprefix("gateway/").replace("/", ".")
+        (self._folder / target).mkdir()
+        for path in source.glob("*.py"):
+            (self._folder / target / path.name).write_text(path.read_text().replace(old, new))
+
     def edit(self, edits: Edits) -> None:
         for name, additions in edits.items():
             path = self._folder / name
@@ -228,6 +236,59 @@ def test_every_chunk_type_is_in_the_tables_that_need_every_one() -> None:
         if isinstance(kind, type) and issubclass(kind, Chunk)
     }
     assert kinds - set(TURNS) <= written
+
+
+# -- a provider ---------------------------------------------------------------------------
+
+PROVIDER: Edits = {
+    "gateway/settings/provider_kinds.py": [
+        (
+            "    for kind in (\n",
+            "        ProviderKind(\n"
+            '            name="toy",\n'
+            '            code="midstream.providers.toy.row",\n'
+            '            key_variable="TOY_API_KEY",\n'
+            '            models=("loud",),\n'
+            '            simulator="simulator-toy",\n'
+            "        ),\n",
+        )
+    ]
+}
+FATE_OF_A_TOY = """
+import json
+from midstream.providers.configured import known_upstreams
+from midstream.providers.registry import ROWS, proxied_api, simulated_apis
+from midstream.providers.sdk_prompt import provider_prompt
+from midstream.settings.source import load_settings
+from midstream.wiring import default_agents
+
+settings = load_settings(None, {}, {"providers": {"loud": {"kind": "toy"}}})
+toy = proxied_api("speak")
+print(json.dumps({
+    "agents": [name for name in default_agents({"TOY_API_KEY": "k"}) if "toy" in name],
+    "prompt": "toy" in ROWS and provider_prompt("toy", [], system=None, model=""),
+    "upstreams": [name for name in known_upstreams(settings, {}) if name in ("toy", "loud")],
+    "paths": toy and toy.path,
+    "simulated": [api.__name__ for api in simulated_apis() if "Toy" in api.__name__],
+}))
+"""
+
+
+def test_provider_that_is_added_by_the_recipe_needs_its_folder_and_one_row(copy: Copy) -> None:
+    """Settings, default agents, prompts, the proxy and the simulator find it by that row."""
+    assert set(PROVIDER) <= {
+        f"gateway/{name}" for name in sources_named_in(section("Add a provider"))
+    }
+    copy.add_folder(ROOT / "tests" / "toy_provider", "gateway/providers/toy")
+    copy.edit(PROVIDER)
+
+    assert copy.ask(FATE_OF_A_TOY) == {
+        "agents": ["simulator-toy", "toy"],
+        "prompt": {"turns": []},
+        "upstreams": ["loud", "toy"],
+        "paths": "speak",
+        "simulated": ["SimulatedToy"],
+    }
 
 
 # -- a record -----------------------------------------------------------------------------

@@ -49,7 +49,10 @@ WALKS: Final = {
         ("sessions/failover/reaper.py", "take_over.lua", "sessions/runs/terminal.py"),
     ),
     "a new provider": Walk(
-        "CONTRIBUTING.md", "### Add a provider", 10, ("providers/registry.py", "providers/base.py")
+        "CONTRIBUTING.md",
+        "### Add a provider",
+        10,
+        ("settings/provider_kinds.py", "providers/base.py"),
     ),
     "a new record": Walk(
         "CONTRIBUTING.md",

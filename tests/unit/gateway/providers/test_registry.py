@@ -5,17 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from midstream.providers.registry import ROWS, proxied_api, simulated_apis
+from midstream.providers.registry import ROWS, proxied_api, row_of, simulated_apis
 from midstream.settings.provider_kinds import KINDS, simulators
 from midstream.simulator.app import APIS
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 
-def test_each_kind_that_settings_know_has_its_row() -> None:
-    """A kind without code would fail with its first message; a row without a kind is not found."""
-    assert {name: row.kind for name, row in ROWS.items()} == KINDS
+def test_each_kind_has_its_row_in_a_folder_of_the_providers() -> None:
+    """A module with a wrong name would fail when the gateway starts."""
+    assert list(ROWS) == list(KINDS)
+    folders = {kind.code.rpartition(".")[0] for kind in KINDS.values()}
+    assert {folder.rpartition(".")[0] for folder in folders} == {"midstream.providers"}
+
+
+def test_module_whose_row_is_none_is_refused() -> None:
+    """Its author reads which module it is."""
+    kind = structs.replace(KINDS["azure"], code="tests.unit.gateway.providers.no_row")
+    with pytest.raises(TypeError, match=r"no_row\.ROW must be a ProviderRow"):
+        row_of(kind)
 
 
 def test_page_of_the_settings_names_each_kind() -> None:

@@ -1,0 +1,3 @@
+"""A provider's module whose row is none."""
+
+ROW = None
