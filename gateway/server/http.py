@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from midstream.errors import DrainingError, GatewayError
 from midstream.server.guard import next_deadline
+from midstream.server.light import LightEvent, LightFlow, Pipeline
 from midstream.server.refusals import (
     HeadTooLargeError,
     RequestTimeoutError,
@@ -52,8 +53,27 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     is set while the client must send more.
     """
 
+    # With these in its dictionary, an instance could not share its keys with the others (1.2 KB).
+    __slots__ = (
+        "_active",
+        "_admitted",
+        "_complete",
+        "_deadline",
+        "_fields",
+        "_guard",
+        "_head_bytes",
+        "_head_has_begun",
+        "_heard",
+        "_in_head",
+        "_limits",
+        "_lingers",
+        "_refused",
+        "_unheard",
+    )
+
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self.pipeline = Pipeline()  # type: ignore[assignment]
         self._guard: Guard = self.config.guard  # type: ignore[attr-defined]
         self._limits = self._guard.limits
         self._admitted = False
@@ -79,6 +99,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it; over the limit, it is refused at its first bytes."""
         super().connection_made(transport)
+        self.flow = LightFlow(transport)
         self._admitted = self._guard.admit(self._address)
         if self._admitted:
             self._await(self._limits.idle_limit_s)
@@ -293,7 +314,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._stop(_head_too_large(f"{self._limits.max_head_fields} fields"))
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(pipelined_refused())
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.message_event = LightEvent()  # type: ignore[assignment]
         if not self.parser.should_upgrade() or not self._should_upgrade():
             self.headers = []  # the application has its own copy; further fields are trailers
         self._fields = len(self.headers)

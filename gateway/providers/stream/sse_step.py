@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from contextlib import aclosing, asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
@@ -266,6 +267,17 @@ class SseStep:
         return events
 
 
+@cache
+def _answered_request() -> httpx2.Request:
+    """Return what stands in an open response in the place of the request that it answers.
+
+    That one has the whole conversation in its body, for as long as the answer takes.
+    """
+    import httpx2
+
+    return httpx2.Request("POST", "")
+
+
 @asynccontextmanager
 async def open_sse(
     send: Callable[[], Awaitable[httpx2.Response]],
@@ -293,6 +305,7 @@ async def open_sse(
     with map_provider_errors(opening=True):
         async with asyncio.timeout(limits.first_byte_s):
             response = await send()
+    response.request = _answered_request()
     step = SseStep(response, translator, limits, events_of)
     try:
         yield step

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import itertools
+import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -252,6 +254,23 @@ def test_response_is_closed_however_the_block_ends(how: str) -> None:
     else:
         asyncio.run(run())
     assert body.closed
+
+
+def test_step_keeps_nothing_of_its_request() -> None:
+    """The whole conversation is in its body, and an answer takes minutes."""
+    sent: list[weakref.ref[httpx2.Request]] = []
+
+    async def send() -> httpx2.Response:
+        request = httpx2.Request("POST", "http://provider", content=b"a long conversation")
+        sent.append(weakref.ref(request))
+        return httpx2.Response(200, stream=Body(EVENTS), request=request)
+
+    async def run() -> None:
+        async with open_sse(send, Echo(), TimeLimits(), events_of_chat, Drains()):
+            gc.collect()
+            assert [request() for request in sent] == [None]
+
+    asyncio.run(run())
 
 
 def test_sdk_is_given_the_connection_limit_only() -> None:
