@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from midstream.ids import EVERYWHERE, NO_TENANT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from msgspec import Raw
@@ -113,6 +113,22 @@ class SessionStore(Protocol):
 
         Raises:
             StoreUnavailableError: outcome unknown for all; send the same batches again.
+        """
+        ...
+
+    def append_by_call(
+        self,
+        batches: Sequence[AppendBatch],
+        done: Callable[[list[Appended] | None], None],
+    ) -> bool:
+        """Append as `append` does, if all is as usual, without a task that waits for it.
+
+        Args:
+            done: called once, after this has returned: with the answers, or with None if anything
+                went wrong. Then the outcome is unknown for all; `append` the same batches.
+
+        Returns:
+            False if it cannot be done now: nothing is sent, and `done` not called. `append` them.
         """
         ...
 

@@ -4,13 +4,18 @@ Producers put chunks into their run's `Lane` and never wait. The committer takes
 every lane, freezes it, and sends one append a run in one round trip. Idle, a chunk costs one
 round trip; busy, batches grow by themselves. A frozen batch is sent again, unchanged,
 until Redis has said what became of it: `(run, fence, first)` makes that safe.
+
+As long as Redis stores what it is sent, a flush begins and ends by call, and wakes no task. What is
+unusual (a refusal, a lost connection, a Redis that is away) is left to the committer's task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from midstream.aio.backoff import Backoff
 from midstream.errors import StoreError, StoreUnavailableError
@@ -30,56 +35,110 @@ MAX_LANES_PER_FLUSH: Final = 100
 """A flush of 500 appends holds Redis for 20 ms, and with it every other reader."""
 
 
+_Flush: TypeAlias = "list[tuple[Lane, AppendBatch]]"
+"""What is sent in one round trip: a frozen batch of each lane."""
+
+
 class Committer:
     """Sends the batches of lanes. One for each process; `run` is its only task."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
         self._ready: dict[Lane, None] = {}
-        self._wake = asyncio.Event()
+        self._flushing = True  # or not running: then `run` begins with what is ready
+        self._left: asyncio.Future[_Flush] | None = None
 
     def notify(self, lane: Lane) -> None:
         """Queue a lane that has something to send."""
         self._ready[lane] = None
-        self._wake.set()
+        if not self._flushing:
+            self._flush_soon()
 
     async def run(self) -> None:
         """Flush until cancelled."""
-        while True:
-            await self._wake.wait()
-            lanes = self._choose()
-            if not lanes:
-                self._wake.clear()
-                continue
-            try:
-                await self._flush(lanes)
-            except Exception as error:
-                # What became of their batches is not known here any more; their runs are closed
-                # from the log, and the other lanes continue.
-                for lane in lanes:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._left = loop.create_future()
+                self._flush()
+                await self._insist(await self._left)
+        finally:
+            self._flushing, self._left = True, None
+
+    def _flush_soon(self) -> None:
+        """Flush a turn of the loop later: with what else has come by then."""
+        self._flushing = True
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send what is ready by call; leave it to the task if that is not possible."""
+        left = self._left
+        if left is None or left.done():
+            return  # nothing runs any more
+        flush: _Flush = []
+        try:
+            self._freeze(flush)
+            self._flushing = bool(flush)
+            if flush and not self._sends_by_call(flush):
+                left.set_result(flush)
+        except (Exception, asyncio.CancelledError) as error:
+            _fail(left, flush, error)
+
+    def _sends_by_call(self, flush: _Flush) -> bool:
+        done = partial(self._take, flush, time.perf_counter())
+        try:
+            return self._store.append_by_call([batch for _, batch in flush], done)
+        except Exception:
+            return False  # the task meets it again, with each batch alone
+
+    def _take(self, flush: _Flush, began: float, answers: Sequence[Appended] | None) -> None:
+        """Take the answers to a flush that was sent by call; without them, the task insists."""
+        left = self._left
+        if left is None or left.done():
+            return
+        try:
+            if answers is None:
+                left.set_result(flush)
+                return
+            APPEND_SECONDS.observe(time.perf_counter() - began)
+            self._acknowledge(flush, answers)
+            if self._ready:
+                self._flush_soon()
+            else:
+                self._flushing = False
+        except (Exception, asyncio.CancelledError) as error:
+            _fail(left, flush, error)
+
+    async def _insist(self, flush: _Flush) -> None:
+        """Append until the outcome is known, and take it."""
+        try:
+            self._acknowledge(flush, await self._append([batch for _, batch in flush]))
+        except Exception as error:
+            _give_up(flush, error)
+
+    def _freeze(self, flush: _Flush) -> None:
+        """Take one batch of each lane that is ready; a lane that fails by itself harms no other."""
+        while not flush and (lanes := self._choose()):
+            for lane in lanes:
+                try:
+                    flush.append((lane, lane.freeze()))
+                except Exception as error:
                     _break_down(lane, error)
 
-    async def _flush(self, lanes: Sequence[Lane]) -> None:
-        """Append one batch of each lane; a lane that fails by itself harms no other."""
-        frozen: list[tuple[Lane, AppendBatch]] = []
-        for lane in lanes:
-            try:
-                frozen.append((lane, lane.freeze()))
-            except Exception as error:
-                _break_down(lane, error)
-        if not frozen:
-            return
-        answers = await self._append([batch for _, batch in frozen])
-        for (lane, _), answer in zip(frozen, answers, strict=True):
+    def _acknowledge(self, flush: _Flush, answers: Sequence[Appended | None]) -> None:
+        chunks = 0
+        for (lane, batch), answer in zip(flush, answers, strict=True):
             try:
                 if answer is None:
                     self._rest(lane)
                 else:
+                    chunks += batch.chunks.count
                     lane.acknowledge(answer)
             except Exception as error:
                 _break_down(lane, error)
             if lane.busy:
                 self._ready[lane] = None
+        CHUNKS_APPENDED.inc(chunks)
 
     def _rest(self, lane: Lane) -> None:
         """Have a refused batch sent again later; the other lanes do not wait for it."""
@@ -131,8 +190,24 @@ class Committer:
                     logger.exception("append_failed run=%s session=%s", key.run_id, key.session_id)
                 return [None]
             else:
-                CHUNKS_APPENDED.inc(sum(batch.chunks.count for batch in batches))
                 return list(answers)
+
+
+def _fail(left: asyncio.Future[_Flush], flush: _Flush, error: BaseException) -> None:
+    """Have the task raise what a callback has; it is logged there, and the task begins anew."""
+    failure = RuntimeError("unable to flush by call")
+    failure.__cause__ = error
+    _give_up(flush, failure)
+    left.set_exception(failure)
+
+
+def _give_up(flush: _Flush, error: Exception) -> None:
+    """Give up the lanes of a flush: what became of their batches is not known here any more.
+
+    Their runs are closed from the log, and the other lanes continue.
+    """
+    for lane, _ in flush:
+        _break_down(lane, error)
 
 
 def _break_down(lane: Lane, error: Exception) -> None:

@@ -17,20 +17,21 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hiredis import pack_command
+from hiredis import ReplyError, pack_command
 from msgspec import Struct
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from midstream.errors import SettingsError, StoreUnavailableError
-from midstream.store.errors import map_redis_errors, refusal_of, translated
+from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
 from midstream.store.scripts.catalog import Scripts
+from midstream.store.wire import RedisWire, Replies
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -109,14 +110,22 @@ class RedisClient:
         self._factory.connection_class = type(kind.__name__, (_PackedInC, kind), {})
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
+        self._wire: RedisWire | None = None
+        self._on_replies: Callable[[list[Reply] | None], None] | None = None
+        self._forgotten = False  # whether the idle ones are of before a network's loss
         self._closed = False
 
     async def aclose(self) -> None:
         """Close the connections; one that is lent out is closed when it comes back."""
         self._closed = True
         await self._close_idle()
+        if self._wire is not None:
+            self._wire.close()
 
     async def _close_idle(self) -> None:
+        self._forgotten = False
+        if self._wire is not None and not self._wire.busy:
+            self._wire.close()
         while self._idle:
             await self._idle.pop().disconnect()
 
@@ -176,6 +185,8 @@ class RedisClient:
         One that is not answered, though a later one was, tells of its connection alone: a network
         that came back has forgotten those of before. The idle ones are of that time, too.
         """
+        if self._forgotten:
+            await self._close_idle()
         sent_at = time.monotonic()
         try:
             with map_redis_errors():
@@ -185,13 +196,66 @@ class RedisClient:
             unanswered = isinstance(error.__cause__, TimeoutError)
             if unanswered:
                 await self._close_idle()
-            if not (unanswered and sent_at < self._answered_at):
-                self.healthy_since = None
-            self.complain(error)
+            self._note_failure(error, sent_at, unanswered=unanswered)
             raise
+        self._note_answer(sent_at)
+
+    def _note_answer(self, sent_at: float) -> None:
         self._answered_at = max(self._answered_at, sent_at)
         if self.healthy_since is None:
             self.healthy_since = time.monotonic()
+
+    def _note_failure(self, error: StoreError, sent_at: float, *, unanswered: bool) -> None:
+        if not (unanswered and sent_at < self._answered_at):
+            self.healthy_since = None
+        self.complain(error)
+
+    # -- by call --------------------------------------------------------------------------------
+
+    def call(self, count: int, commands: bytes, done: Callable[[list[Reply] | None], None]) -> bool:
+        """Send so many packed commands in one round trip, without a task.
+
+        For when all is as it should be. If it is not, send the same by `run_all`: the outcome is
+        unknown, and what is to be made of it is decided there.
+
+        Args:
+            done: called with the replies; with None if one was refused, or if there are none.
+
+        Returns:
+            False if there is no connection for it: nothing is sent, and `done` not called.
+        """
+        wire = self._wire
+        if wire is None or wire.busy or wire.closed:
+            return False
+        self._on_replies = done
+        wire.call(count, commands, self._timeout_s)
+        return True
+
+    async def prepare_calls(self) -> None:
+        """Let `call` have one of the idle connections, if it has none."""
+        if self._closed or not self._idle or not (self._wire is None or self._wire.closed):
+            return
+        self._wire, connection = None, self._idle.pop()
+        try:
+            if not await connection.can_read():
+                self._wire = RedisWire.of(connection, self._take_replies)
+        except RedisError:
+            return  # it was lost meanwhile
+        finally:
+            if self._wire is None:
+                self._idle.append(connection)
+
+    def _take_replies(self, wire: RedisWire, replies: Replies | None) -> None:
+        if replies is None:
+            self._forgotten |= wire.timed_out
+            self._note_failure(unavailable(), wire.sent_at, unanswered=wire.timed_out)
+        elif any(isinstance(reply, ReplyError) for reply in replies):
+            replies = None
+        else:
+            self._note_answer(wire.sent_at)
+        done, self._on_replies = self._on_replies, None
+        if done is not None:
+            done(replies)
 
     def complain(self, error: StoreError) -> None:
         """Log why Redis cannot be used, now and then: callers wait, and log no each attempt."""

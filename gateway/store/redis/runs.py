@@ -21,9 +21,10 @@ from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.record_codec import decode_by, decode_kept_run, encode_by, encode_info
 from midstream.store.redis.access import owner_of
 from midstream.store.redis.reads import LOST
+from midstream.store.scripts.packed import AppendCommands
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from midstream.ids import MessageId
     from midstream.store.calls import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
@@ -43,6 +44,7 @@ class RunWrites:
         self._client = redis.client
         self._scripts = redis.client.scripts
         self._keys = redis.keys
+        self._appends = AppendCommands(redis.client.scripts, redis.keys.session)
         self._hints = redis.hints
         self._ttl_s = redis.ttl_s
         self._reconnect_window_ms = redis.reconnect_window_ms
@@ -117,22 +119,21 @@ class RunWrites:
 
     async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
         """See SessionStore."""
-        session, script = self._keys.session, self._scripts.append
-        replies = await self._client.run_all(
-            [
-                script.call(
-                    session(batch.key.session_id),
-                    run=batch.key.run_id,
-                    fence=batch.key.fence,
-                    first=batch.chunks.first,
-                    count=batch.chunks.count,
-                    level=batch.chunks.level,
-                    payload=batch.chunks.payload,
-                )
-                for batch in batches
-            ]
-        )
+        replies = await self._client.run_all(list(map(self._appends.command, batches)))
+        await self._client.prepare_calls()
         return list(map(_appended, replies))
+
+    def append_by_call(
+        self,
+        batches: Sequence[AppendBatch],
+        done: Callable[[list[Appended] | None], None],
+    ) -> bool:
+        """See SessionStore."""
+
+        def take(replies: list[Reply] | None) -> None:
+            done(None if replies is None else list(map(_appended, replies)))
+
+        return self._client.call(len(batches), b"".join(map(self._appends.packed, batches)), take)
 
     async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
         """See SessionStore."""
@@ -213,8 +214,8 @@ class RunWrites:
                 **_message_arguments(request.message),
             )
         )
-        appended = _appended(reply[:4])
-        if appended.status in {AppendStatus.APPENDED, AppendStatus.DUPLICATE}:
+        answer = _appended(reply[:4])
+        if answer.status in {AppendStatus.APPENDED, AppendStatus.DUPLICATE}:
             replies = await self._client.run_each(
                 [
                     self._hints.forget_lease([(key.session_id, key.run_id)]),
@@ -225,7 +226,7 @@ class RunWrites:
             for refusal in replies:
                 if isinstance(refusal, StoreUnavailableError):
                     raise refusal  # full, for a moment: its log would never be trimmed
-        return appended
+        return answer
 
     async def _after_hints(self, hints: list[Command], command: Command) -> Reply:
         """Run hints, then a command: one round trip where Redis keeps their order.

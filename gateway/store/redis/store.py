@@ -9,6 +9,7 @@
     RedisAccess         what each of these works with: access.py
       Hints             the indexes in other slots: hints.py
       RedisClient       round trips, time limit, errors, health: client.py
+      RedisWire         a connection for calls without a task: ../wire.py
       Keys, Scripts     names, and what is called on them: keys.py, scripts/catalog.py
     RedisChannel        the subscription: channel.py
 
@@ -60,6 +61,7 @@ class RedisStore:
         runs = RunWrites(redis)
         self.open_run = runs.open_run
         self.append = runs.append
+        self.append_by_call = runs.append_by_call
         self.renew = runs.renew
         self.request_stop = runs.request_stop
         self.close_run = runs.close_run

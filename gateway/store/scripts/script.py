@@ -155,6 +155,8 @@ class Script(Generic[_Names, _Arguments]):
         self.source: Final = "\n".join((*given, text))
         # Redis names scripts by their SHA-1; nothing is protected by it.
         self.sha: Final = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self.arguments: Final = described.arguments
+        """The names of its arguments, in the order in which a command has them, its last."""
         self.call: Final[Callable[Concatenate[_Names, _Arguments], Command]] = _caller(
             described, self.sha
         )

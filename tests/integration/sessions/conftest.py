@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.sessions import open_sessions
+from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.store import RedisStore
 from tests.support.played import FAST, Script
 
@@ -51,6 +52,10 @@ async def sessions(gateways: Callable[[], Awaitable[Sessions]]) -> Sessions:
 
 
 @pytest.fixture
-async def other(gateways: Callable[[], Awaitable[Sessions]]) -> Sessions:
-    """Another gateway's."""
-    return await gateways()
+async def other(
+    gateways: Callable[[], Awaitable[Sessions]], monkeypatch: pytest.MonkeyPatch
+) -> Sessions:
+    """Another gateway's, which appends by its task alone, as where no connection can be called."""
+    with monkeypatch.context() as opening:
+        opening.setattr(RunWrites, "append_by_call", lambda *_: False)
+        return await gateways()

@@ -67,6 +67,8 @@ class Gateway:
         self.met: set[str] = set()
         self.plays: Callable[[], Exception] | None = None
         self._send = store._client._send
+        self._call = store._client.call
+        store._client.call = self._calling  # type: ignore[method-assign, assignment]
         self._run_all = store._client.run_all
         store._client._send = self._sending  # type: ignore[method-assign]
         store._client.run_all = self._running  # type: ignore[method-assign]
@@ -81,6 +83,9 @@ class Gateway:
         if isinstance(error, RuntimeError):
             raise error
         return [error for _ in commands]
+
+    def _calling(self, *call: Any) -> bool:
+        return self.plays is None and self._call(*call)
 
     async def _running(self, commands: Sequence[Any]) -> list[Any]:
         try:

@@ -12,7 +12,18 @@ from midstream.store.calls import AppendStatus
 from midstream.store.records import ChunksRecord
 from midstream.store.redis.store import RedisStore
 
-from .scenario import EXPIRED, HOUR_MS, SESSION, batch, chunks, close, key, opened, submit
+from .scenario import (
+    EXPIRED,
+    HOUR_MS,
+    SESSION,
+    append_by_call,
+    batch,
+    chunks,
+    close,
+    key,
+    opened,
+    submit,
+)
 
 if TYPE_CHECKING:
     from midstream.store.calls import Appended
@@ -125,21 +136,23 @@ async def test_append_keeps_any_payload(store: RedisStore) -> None:
     assert await stored(store, run.opened) == [odd]
 
 
-@given(order=st.lists(st.integers(0, 5), max_size=20))
+@given(order=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20))
 def test_reordered_and_repeated_appends_leave_the_log_in_sequence(
-    redis_url: str, order: list[int]
+    redis_url: str, order: list[tuple[int, bool]]
 ) -> None:
-    """However often and in whatever order batches arrive, each is stored once, in order."""
+    """However often, in whatever order and by whichever way batches arrive, each is stored once,
+    in order."""
 
     async def main() -> None:
         async with RedisStore.connect(redis_url) as store:
             await store.erase(SESSION)
             run = await opened(store)
             answers: list[Appended] = []
-            for i in order:
-                answers += await store.append([batch(2 * i, 2)])
+            for i, by_call in order:
+                sent = [batch(2 * i, 2)]
+                answers += await (append_by_call(store, sent) if by_call else store.append(sent))
             expected = 0
-            for i, answer in zip(order, answers, strict=True):
+            for (i, _), answer in zip(order, answers, strict=True):
                 if i == expected:
                     assert answer.status is AppendStatus.APPENDED
                     expected += 1

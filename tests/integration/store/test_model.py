@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from midstream.ids import MessageId, RunId, SessionId
-from midstream.store.calls import AppendStatus, OpenStatus, StopStatus
+from midstream.store.calls import AppendBatch, Appended, AppendStatus, OpenStatus, StopStatus
 from midstream.store.keys import Keys
 from midstream.store.records import ChunksRecord, RunOutcome, RunState
 from midstream.store.redis.store import RedisStore
 
-from .scenario import EXPIRED, HOUR_MS, batch, close, key, message, now_ms, submit
+from .scenario import EXPIRED, HOUR_MS, append_by_call, batch, close, key, message, now_ms, submit
 from .session_model import ModelRun, ModelSession
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class TwoGateways(RuleBasedStateMachine):
     def do(self, call: Coroutine[Any, Any, _Answer]) -> _Answer:
         return self.runner.run(call)
 
+    async def appended(self, at: int, sent: AppendBatch) -> Appended:
+        store = self.stores[at]
+        return (await (append_by_call(store, [sent]) if at else store.append([sent])))[0]
+
     def some(self, pick: int) -> ModelRun:
         runs = list(self.model.runs.values())
         return runs[-1 - pick % len(runs)]
@@ -104,13 +108,14 @@ class TwoGateways(RuleBasedStateMachine):
     @precondition(lambda self: self.model.runs)
     @rule(at=GATEWAYS, pick=PICKS, fence=OFF_BY, first=OFF_BY, size=st.integers(1, 3))
     def append(self, at: int, pick: int, fence: int, first: int, size: int) -> None:
+        """One gateway appends by call, the other by a task."""
         run = self.some(pick)
         begin = max(run.next + first, 0)
         sent = batch(begin, size, run=run.id, fence=run.fence + fence, session=self.session)
         expected = self.model.append(run, run.fence + fence, begin, size)
-        assert self.do(self.stores[at].append([sent]))[0].status is expected
+        assert self.do(self.appended(at, sent)).status is expected
         if expected is AppendStatus.APPENDED:
-            again = self.do(self.stores[1 - at].append([sent]))[0]
+            again = self.do(self.appended(1 - at, sent))
             assert (again.status, again.next) == (AppendStatus.DUPLICATE, run.next)
 
     @precondition(lambda self: self.model.runs)

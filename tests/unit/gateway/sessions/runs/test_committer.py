@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from midstream.errors import StoreError
+from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import TextDeltaChunk
 from midstream.protocol.codec import encode_lines
@@ -16,7 +16,7 @@ from midstream.sessions.runs.lane import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S
 from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.contract import SessionStore
@@ -171,20 +171,67 @@ def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:
     assert owner.told == []
 
 
-class RefusingStore:
-    """A store whose Redis refuses one run's appends."""
+class FakeStore:
+    """A store that takes everything: by call as long as it can, else by its caller's task.
 
-    def __init__(self, refused: RunId) -> None:
-        self._refused = refused
+    Args:
+        by_call: whether it takes appends by call at all.
+    """
 
-    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
-        if any(batch.key.run_id == self._refused for batch in batches):
-            raise StoreError("unable to write; Redis refused")
+    def __init__(self, *, by_call: bool) -> None:
+        self.by_call = by_call
+        self.by_task: list[AppendBatch] = []
+        self.sent: list[list[AppendBatch]] = []
+
+    def answers(self, batches: Sequence[AppendBatch]) -> list[Appended]:
         return [stored(batch) for batch in batches]
 
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        self.by_task += batches
+        return self.answers(batches)
 
+    def append_by_call(
+        self, batches: Sequence[AppendBatch], done: Callable[[list[Appended] | None], None]
+    ) -> bool:
+        if not self.by_call:
+            return False
+        self.sent.append(list(batches))
+
+        def answer() -> None:
+            try:
+                answers = self.answers(batches)
+            except StoreError:
+                done(None)
+            else:
+                done(answers)
+
+        asyncio.get_running_loop().call_soon(answer)
+        return True
+
+
+class RefusingStore(FakeStore):
+    """A store whose Redis refuses one run's appends."""
+
+    def __init__(self, refused: RunId, *, by_call: bool) -> None:
+        super().__init__(by_call=by_call)
+        self._refused = refused
+
+    def answers(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        if any(batch.key.run_id == self._refused for batch in batches):
+            raise StoreError("unable to write; Redis refused")
+        return super().answers(batches)
+
+
+def committer_of(store: FakeStore) -> Committer:
+    return Committer(cast("SessionStore", store))
+
+
+both_ways = pytest.mark.parametrize("by_call", [True, False], ids=["by call", "by task"])
+
+
+@both_ways
 def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, by_call: bool
 ) -> None:
     """One run's bad key costs the runs that are flushed with it nothing but time."""
     monkeypatch.setattr("midstream.sessions.runs.lane.DELAYS_S", (0.0,) * 3)
@@ -195,7 +242,7 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
     ]
 
     async def scenario() -> None:
-        committer = Committer(cast("SessionStore", RefusingStore(KEY.run_id)))
+        committer = committer_of(RefusingStore(KEY.run_id, by_call=by_call))
         for lane in lanes:
             put(lane, "a")
             committer.notify(lane)
@@ -209,14 +256,8 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
     assert good.ended is None
 
 
-class AcceptingStore:
-    """A store that takes everything."""
-
-    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
-        return [stored(batch) for batch in batches]
-
-
-def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@both_ways
+def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch, by_call: bool) -> None:
     """While a refused batch rests, the other runs' chunks go on into the log."""
     monkeypatch.setattr("midstream.sessions.runs.lane.DELAYS_S", (3600.0,))
     bad, good = Owner(), Owner()
@@ -224,7 +265,7 @@ def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch) -> Non
     other = Lane(RunKey(session_id=SessionId("s"), run_id=RunId("r2"), fence=1), good)
 
     async def scenario() -> None:
-        committer = Committer(cast("SessionStore", RefusingStore(KEY.run_id)))
+        committer = committer_of(RefusingStore(KEY.run_id, by_call=by_call))
         running = asyncio.create_task(committer.run())
         for text in ("a", "b"):
             for lane in (refused, other):
@@ -252,7 +293,8 @@ class UnencodableLane(Lane):
         raise TypeError("sequence item 0: expected a bytes-like object, int found")
 
 
-def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other() -> None:
+@both_ways
+def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other(by_call: bool) -> None:
     """Wherever it fails, its owner is told, nobody waits for it, and the rest is stored."""
     owners = BrokenOwner(), Owner(), Owner()
     keys = [RunKey(session_id=SessionId("s"), run_id=RunId(f"r{i}"), fence=1) for i in range(3)]
@@ -260,7 +302,7 @@ def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other() -> None:
     lanes = [kind(key, owner) for kind, key, owner in zip(kinds, keys, owners, strict=True)]
 
     async def scenario() -> None:
-        committer = Committer(cast("SessionStore", AcceptingStore()))
+        committer = committer_of(FakeStore(by_call=by_call))
         running = asyncio.create_task(committer.run())
         for _ in range(2):
             for lane in lanes:
@@ -272,3 +314,93 @@ def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other() -> None:
     asyncio.run(scenario())
     assert [isinstance(owner.failure, TypeError) for owner in owners] == [True, True, False]
     assert len(owners[2].told) == 2
+
+
+def lane_of(number: int, owner: Owner) -> Lane:
+    return Lane(RunKey(session_id=SessionId("s"), run_id=RunId(f"r{number}"), fence=1), owner)
+
+
+def test_chunks_of_a_turn_go_together_by_call_and_no_task_wakes() -> None:
+    """What several runs say in one turn of the loop is one flush, and one flush is under way."""
+    store, owner = FakeStore(by_call=True), Owner()
+    lanes = [lane_of(number, owner) for number in range(3)]
+
+    async def scenario() -> None:
+        committer = committer_of(store)
+        running = asyncio.create_task(committer.run())
+        await asyncio.sleep(0)
+        for _ in range(2):
+            for lane in lanes:
+                put(lane, "a")
+                committer.notify(lane)
+            await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 5)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert [len(flush) for flush in store.sent] == [3, 3]
+    assert store.by_task == []
+    assert len(owner.told) == 6
+
+
+class LosingStore(FakeStore):
+    """A store whose connection is lost when it is first asked."""
+
+    lost = False
+
+    def answers(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        if not self.lost:
+            self.lost = True
+            raise StoreUnavailableError("unable to reach Redis; try again in a moment")
+        return super().answers(batches)
+
+
+def test_flush_that_has_no_answer_is_sent_again_unchanged_by_the_task() -> None:
+    """Lost, late, refused: whichever it was, the same batches are appended until it is known."""
+    store, owner = LosingStore(by_call=True), Owner()
+    lane = lane_of(0, owner)
+
+    async def scenario() -> None:
+        committer = committer_of(store)
+        running = asyncio.create_task(committer.run())
+        await asyncio.sleep(0)
+        put(lane, "a")
+        committer.notify(lane)
+        await asyncio.wait_for(lane.drained(), 5)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert [store.by_task] == store.sent
+    assert len(owner.told) == 1
+
+
+class ForgetfulStore(FakeStore):
+    """A store that answers less than it was asked: a fault of ours, not of Redis."""
+
+    forgets = True
+
+    def answers(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        return [] if self.forgets else super().answers(batches)
+
+
+def test_failure_in_a_callback_reaches_the_committers_task() -> None:
+    """It is raised there, the runs of that flush are told, and begun anew the others go on."""
+    store, broken, other = ForgetfulStore(by_call=True), Owner(), Owner()
+    lanes = lane_of(0, broken), lane_of(1, other)
+
+    async def scenario() -> None:
+        committer = committer_of(store)
+        put(lanes[0], "a")
+        committer.notify(lanes[0])
+        with pytest.raises(RuntimeError) as raised:
+            await asyncio.wait_for(committer.run(), 5)
+        assert isinstance(raised.value.__cause__, ValueError)
+        put(lanes[1], "b")
+        committer.notify(lanes[1])
+        store.forgets = False
+        again = asyncio.create_task(committer.run())
+        await asyncio.wait_for(lanes[1].drained(), 5)
+        again.cancel()
+
+    asyncio.run(scenario())
+    assert broken.failure is not None
+    assert len(other.told) == 1

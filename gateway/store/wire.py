@@ -1,0 +1,132 @@
+"""A connection to Redis whose replies are taken by call: no task has to wake for them.
+
+redis-py opens it (address, TLS, AUTH, SELECT) and has used it; then its transport gets the protocol
+that is here. What this takes of redis-py's connection is not public. A connection of another shape
+is left as it is, and a test of this module fails when redis-py's takes another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from hiredis import ProtocolError, Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis.asyncio.connection import AbstractConnection
+
+Replies: TypeAlias = "list[Any]"
+"""One a command, errors of Redis among them."""
+
+Done: TypeAlias = "Callable[[RedisWire, Replies | None], None]"
+"""Called once for each call: with its replies, or with None if there are none."""
+
+_MORE: Final = object()
+
+
+class RedisWire(asyncio.Protocol):
+    """One connection, and one call on it at a time.
+
+    Attributes:
+        sent_at: `time.monotonic()` of the latest call.
+        timed_out: whether it was closed because a call was not answered in time.
+        closed: whether no call can be made any more.
+    """
+
+    def __init__(
+        self, connection: AbstractConnection, transport: asyncio.Transport, done: Done
+    ) -> None:
+        self.sent_at = 0.0
+        self.timed_out = False
+        self.closed = False
+        self._done = done
+        self._connection = connection
+        self._transport = transport
+        self._opened_with = transport.get_protocol()
+        self._reader = Reader(notEnoughData=_MORE)
+        self._replies: Replies = []
+        self._awaited = 0
+        self._limit_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        transport.set_protocol(self)
+
+    @classmethod
+    def of(cls, connection: AbstractConnection, done: Done) -> RedisWire | None:
+        """Take over a connection that nobody uses; None if it has another shape, or is lost."""
+        transport = getattr(getattr(connection, "_writer", None), "transport", None)
+        if not (hasattr(transport, "set_protocol") and hasattr(connection, "_close")):
+            return None
+        wire = cast("asyncio.Transport", transport)
+        return None if wire.is_closing() else cls(connection, wire, done)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._awaited > 0
+
+    def call(self, count: int, commands: bytes, limit_s: float) -> None:
+        """Send so many packed commands. `done` is called later, within `limit_s`.
+
+        The wire must be neither busy nor closed.
+        """
+        self._transport.write(commands)
+        self.sent_at = time.monotonic()
+        self._awaited, self._limit_s = count, limit_s
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(limit_s, self._look_at_time)
+
+    def close(self) -> None:
+        """Close the connection, at once; a call under way has no replies."""
+        self.closed = True
+        self._transport.abort()
+        self._connection._close()  # type: ignore[no-untyped-call]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._end_call(None)
+
+    def _end_call(self, replies: Replies | None) -> None:
+        if self._awaited:
+            self._awaited, self._replies = 0, []
+            self._done(self, replies)
+
+    def _look_at_time(self) -> None:
+        """Close the wire if its call takes too long: one timer, however many calls there are."""
+        self._timer = None
+        if not self._awaited:
+            return
+        left_s = self.sent_at + self._limit_s - time.monotonic()
+        if left_s <= 0:
+            self.timed_out = True
+            self.close()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._look_at_time)
+
+    # -- what the transport calls ---------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; replies that nobody awaits close the wire."""
+        reader, replies = self._reader, self._replies
+        reader.feed(data)
+        try:
+            while (reply := reader.gets()) is not _MORE:
+                replies.append(reply)
+        except ProtocolError:
+            self.close()
+            return
+        if len(replies) == self._awaited:
+            self._end_call(replies)
+        elif len(replies) > self._awaited:
+            self.close()
+
+    def eof_received(self) -> None:
+        """Make no more calls: Redis has closed the connection."""
+        self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the call, and let redis-py's connection know."""
+        self._opened_with.connection_lost(exc)
+        self.close()
