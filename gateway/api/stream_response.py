@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from midstream.api.direct_write import direct_write
 from midstream.errors import GatewayError, TokenExpiredError
 from midstream.protocol.sse import DONE, HEARTBEAT
 from midstream.protocol.v4 import V4_HEARTBEAT
@@ -45,6 +46,10 @@ class Reader(Protocol[Item]):
     async def __aenter__(self) -> object: ...
     async def __aexit__(self, *exc: object) -> object: ...
     def __aiter__(self) -> AsyncIterator[Item | Idle]: ...
+
+    def write_to(self, sink: Callable[[Item], bool]) -> None:
+        """See RunReader."""
+        ...
 
 
 class StreamCutError(Exception):
@@ -198,6 +203,8 @@ class StreamResponse(Generic[T]):
         framing, encode = self._framing, self._encode
         if framing.heartbeat:
             await self._write(send, framing.heartbeat)
+        if (write := direct_write(send, encode)) is not None:
+            self._reader.write_to(write)
         async for item in self._reader:
             try:
                 data = framing.heartbeat if isinstance(item, Idle) else encode(item)

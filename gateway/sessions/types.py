@@ -139,7 +139,16 @@ class RunReader(Protocol):
 
     async def __aenter__(self) -> RunReader: ...
     async def __aexit__(self, *exc: object) -> None: ...
+
     def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]: ...
+
+    def write_to(self, sink: Callable[[ChunkBatch], bool]) -> None:
+        """Offer `sink` what arrives while the iterator waits; yield what it does not take.
+
+        Args:
+            sink: writes at once and returns True, or False: it has done nothing.
+        """
+        ...
 
 
 FeedEventKind: TypeAlias = Literal[
@@ -169,6 +178,10 @@ class FeedReader(Protocol):
     async def __aenter__(self) -> FeedReader: ...
     async def __aexit__(self, *exc: object) -> None: ...
     def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]: ...
+
+    def write_to(self, sink: Callable[[FeedEvent], bool]) -> None:
+        """See RunReader."""
+        ...
 
 
 class Versions(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from litestar import get
@@ -24,7 +25,7 @@ from midstream.sessions.containment import report
 from midstream.sessions.types import FeedEvent, FeedReader, Idle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 MAX_FEEDS: Final = 64
 """Most feeds of one response: more than the tabs that a person keeps open."""
@@ -41,7 +42,7 @@ class SessionEvent(Struct, frozen=True, gc=False):
 
 
 class Feeds:
-    """Several sessions' readers as one; each waits until its event is consumed.
+    """Several sessions' readers as one; each waits until its event is consumed, or written.
 
     Args:
         readers: entered already.
@@ -56,6 +57,7 @@ class Feeds:
         self._failed = 0
         self._resources = resources
         self._next: asyncio.Queue[SessionEvent | Idle | None] = asyncio.Queue(maxsize=1)
+        self._turn = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
         self._pumps: list[asyncio.Task[None]] = []
 
@@ -72,17 +74,25 @@ class Feeds:
         async with self._resources:
             await self._tasks.__aexit__(*exc)  # type: ignore[arg-type]
 
+    def write_to(self, sink: Callable[[SessionEvent], bool]) -> None:
+        """See RunReader."""
+        for session_id, reader in self._readers:
+            reader.write_to(partial(_write_of_session, sink, session_id))
+
     async def __aiter__(self) -> AsyncIterator[SessionEvent | Idle]:
         """Yield the events of all of them, in each one's order; end when all have ended."""
         while (item := await self._next.get()) is not None:
             yield item
+            self._next.task_done()
 
     async def _pump(self, session_id: SessionId, reader: FeedReader) -> None:
         try:
             async for item in reader:
-                await self._next.put(
-                    item if isinstance(item, Idle) else SessionEvent(session_id, item)
-                )
+                async with self._turn:
+                    await self._next.put(
+                        item if isinstance(item, Idle) else SessionEvent(session_id, item)
+                    )
+                    await self._next.join()  # what its reader writes next must not overtake it
         except DrainingError:
             raise
         except Exception as error:
@@ -125,6 +135,12 @@ async def follow_sessions(
             expires_at=caller.expires_at,
             hold=grant.stream,
         )
+
+
+def _write_of_session(
+    sink: Callable[[SessionEvent], bool], session_id: SessionId, event: FeedEvent
+) -> bool:
+    return sink(SessionEvent(session_id, event))
 
 
 def encode_session_event(item: SessionEvent) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response
@@ -166,7 +167,13 @@ def _encoder(view: View) -> Callable[[ChunkBatch], bytes]:
         return lambda batch: v4.encode(decode_lines(batch.payload))
     if view.from_index is not None:
         return _Tail(view.level, max(0, view.from_index))
-    return lambda batch: batch.frame(Encoding.SSE, view.level)
+    return _events_of(view.level)
+
+
+@cache
+def _events_of(level: int) -> Callable[[ChunkBatch], bytes]:
+    """Return the encoder that all readers of a level share."""
+    return lambda batch: batch.frame(Encoding.SSE, level)
 
 
 def _text(batch: ChunkBatch) -> bytes:

@@ -13,12 +13,12 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from midstream.aio.pulse import Pulse
 from midstream.errors import StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import PAGE_RECORDS
+from midstream.sessions.log.tail import Tail
 from midstream.sessions.places import has
 from midstream.sessions.sentences import run_not_found
 from midstream.store.records import (
@@ -77,7 +77,7 @@ class Feed:
         self.followers = 0
         self.present: Raw | None = None
         self.erased_at: int | None = None
-        self.pulse = Pulse()
+        self.pulse: Tail[LogEntry] = Tail()
         self._store = store
         self._behind = False
         self._catching_up: asyncio.Task[None] | None = None
@@ -207,7 +207,7 @@ class Feed:
             self._deliver_run(entry.offset, record)
         if self.entries is not None:
             self.entries.append(entry)
-            self.pulse.send()
+            self.pulse.hand(entry)
 
     def _deliver_run(self, offset: str, record: RunRecord) -> None:
         run = self.runs.get(record.run.id)

@@ -1,7 +1,8 @@
 """Readers of a run and of a session's feed: a cursor and a wait for each client.
 
 A reader holds no queue. It pulls what the run's ring has from its cursor on; what has left
-the ring it reads from Redis; and when it is at the end it waits for a pulse.
+the ring it reads from Redis. When it is at the end it waits, and what arrives goes to its sink;
+only what that refuses wakes it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class LogReader:
         hold: keeps the run's feed attached, and what else ends with the reader; entered already.
     """
 
+    __slots__ = (
+        "_cursor", "_draining", "_first", "_hold", "_hub", "_limits", "_offset", "_sent_at",
+        "_sink", "_view", "run",
+    )  # fmt: skip
+
     def __init__(
         self,
         view: RunView,
@@ -68,9 +74,11 @@ class LogReader:
         hold: AsyncExitStack,
     ) -> None:
         self.run: RunInfo = view.info
+        self._sink: Callable[[ChunkBatch], bool] = _takes_nothing
         self._view = view
         self._cursor = cursor
         self._offset = view.opened
+        self._sent_at = 0.0
         self._first = first
         self._hub = hub
         self._draining = draining
@@ -85,12 +93,16 @@ class LogReader:
         self._view.readers -= 1
         await self._hold.__aexit__(*exc)
 
+    def write_to(self, sink: Callable[[ChunkBatch], bool]) -> None:
+        """See RunReader."""
+        self._sink = sink
+
     async def __aiter__(self) -> AsyncIterator[ChunkBatch | Idle]:
         """Yield batches, heartbeats, and at last the batch with `finish`."""
         view = self._view
         if self._first is not None and self._first.count:
             yield self._first
-        sent_at = time.monotonic()
+        self._sent_at = time.monotonic()
         while True:
             try:
                 while self._cursor < view.next:
@@ -102,7 +114,6 @@ class LogReader:
                         offset, batch = view.after(self._cursor)
                         yield batch
                         self._move_after(batch, offset)
-                    sent_at = time.monotonic()
                 if view.ended and self._cursor >= view.next:
                     return
                 if view.lost:
@@ -118,10 +129,18 @@ class LogReader:
             if self._is_cut_off():
                 yield view.failure(self._cursor, LOG_UNREADABLE)
                 return
-            await view.pulse.wait()
-            if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
+            await view.pulse.wait_taking(self._take)
+            if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
-                sent_at = time.monotonic()
+                self._sent_at = time.monotonic()
+
+    def _take(self, arrived: tuple[str, ChunkBatch]) -> bool:
+        """Give the sink what has arrived while this waits at the end; False: go on by yourself."""
+        offset, batch = arrived
+        if batch.first != self._cursor or not self._sink(batch):
+            return False
+        self._move_after(batch, offset)
+        return True
 
     def _move_after(self, batch: ChunkBatch, offset: str) -> None:
         """Move the cursor behind a batch, whose last record is at `offset`.
@@ -129,6 +148,7 @@ class LogReader:
         Only then look for more: while it was sent, the ring may have dropped what comes next.
         """
         self._cursor, self._offset = batch.last + 1, offset
+        self._sent_at = time.monotonic()
 
     def _is_cut_off(self) -> bool:
         """Whether to stop waiting; raises DrainingError if another gateway can serve."""
@@ -172,6 +192,8 @@ class FeedFollower:
         self._limits = limits
         self._resources = resources
         self._told: Position | None = None
+        self._sent_at = 0.0
+        self._sink: Callable[[FeedEvent], bool] = _takes_nothing
         feed.follow()
 
     async def __aenter__(self) -> Self:
@@ -181,10 +203,14 @@ class FeedFollower:
         self._feed.unfollow()
         await self._resources.aclose()
 
+    def write_to(self, sink: Callable[[FeedEvent], bool]) -> None:
+        """See RunReader."""
+        self._sink = sink
+
     async def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]:
         """Yield events and heartbeats; ends only with the connection, or a shutdown."""
         feed = self._feed
-        sent_at = time.monotonic()
+        self._sent_at = time.monotonic()
         while True:
             try:
                 if self._generation != feed.generation:
@@ -192,20 +218,34 @@ class FeedFollower:
                         self._position = None
                         yield gone
                     yield await self._begin_again()
-                    sent_at = time.monotonic()
+                    self._sent_at = time.monotonic()
                 await self._announce_presence()
                 async for event in self._available():
                     yield event
-                    sent_at = time.monotonic()
+                    self._sent_at = time.monotonic()
                 if self._generation != feed.generation:
                     continue
             except StoreUnavailableError:
                 pass  # read on when it is back; the client sees heartbeats meanwhile
             self._draining.check()
-            await feed.pulse.wait()
-            if time.monotonic() - sent_at >= self._limits.heartbeat_interval_s:
+            await feed.pulse.wait_taking(self._take)
+            if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
-                sent_at = time.monotonic()
+                self._sent_at = time.monotonic()
+
+    def _take(self, entry: LogEntry) -> bool:
+        """As a `LogReader` does, with the record after its position."""
+        position = self._position
+        if position is None or position.offset != entry.previous:
+            return False
+        position = Position(position.epoch, entry.offset)
+        event = feed_event(entry, position)
+        if event is not None:
+            if not self._sink(event):
+                return False
+            self._sent_at = time.monotonic()
+        self._position = self._told = position
+        return True
 
     def _loss(self) -> FeedEvent | None:
         """Return the event for a client that has seen the session, if it is gone."""
@@ -271,6 +311,10 @@ class FeedFollower:
             self._generation = -1  # a snapshot comes first
             return ()
         return page.entries
+
+
+def _takes_nothing(_: object) -> bool:
+    return False
 
 
 def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:

@@ -1,7 +1,7 @@
 """One run as a process follows it: its newest batches, and the state for late joiners.
 
-Readers hold cursors into it and are woken by a pulse; what has left the ring they read
-from Redis. Everything is by (run, sequence), so that whatever the
+Readers hold cursors into it. At its end they are handed what arrives, or woken for it; what has
+left the ring they read from Redis. Everything is by (run, sequence), so that whatever the
 session's feed goes through, no reader sees a chunk twice or misses one.
 """
 
@@ -11,7 +11,6 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
-from midstream.aio.pulse import Pulse
 from midstream.errors import NotRecoveredError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
@@ -36,6 +35,7 @@ from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.ring import Ring
 from midstream.sessions.log.stored_run import PAGE_RECORDS
+from midstream.sessions.log.tail import Tail
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class RunView:
         self.session_id = session_id
         self.info = info
         self.opened = opened
-        self.pulse = Pulse()
+        self.pulse: Tail[tuple[str, ChunkBatch]] = Tail()
         self.readers = 0
         self.lost = False
         self._store = store
@@ -138,7 +138,7 @@ class RunView:
         for evicted in ring.append(offset, batch):
             if evicted.first <= self._assembled + 1 <= evicted.last:
                 self._apply(evicted)
-        self.pulse.send()
+        self.pulse.hand((offset, batch))
 
     def update(self, info: RunInfo) -> None:
         """Take the run's newest record."""

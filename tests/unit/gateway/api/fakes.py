@@ -80,6 +80,9 @@ class FakeReader:
     async def __aexit__(self, *_: object) -> None:
         self.exited = True
 
+    def write_to(self, _: object) -> None:
+        raise AssertionError("no server here writes directly")
+
     async def __aiter__(self) -> AsyncIterator[Any | Idle]:
         for item in self.items:
             if isinstance(item, Exception):

@@ -104,15 +104,18 @@ def refusal_of(answer: bytes) -> tuple[int, str]:
 class Served:
     """A server that listens on loopback.
 
+    Args:
+        app: in the place of its own.
+
     Attributes:
         state: uvicorn's own: connections and tasks.
     """
 
-    def __init__(self, limits: ConnectionSettings) -> None:
+    def __init__(self, limits: ConnectionSettings, app: Any = None) -> None:
         self.app = Application()
         self.guard = Guard(limits, tick_s=0.01)
         self.config = GuardedConfig(
-            self.app, self.guard, lifespan="off", log_config=None, access_log=False
+            app or self.app, self.guard, lifespan="off", log_config=None, access_log=False
         )
         self.config.load()
         self.state = uvicorn.server.ServerState()
@@ -148,9 +151,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(**limits: Any) -> AsyncIterator[Served]:
+async def serving(app: Any = None, **limits: Any) -> AsyncIterator[Served]:
     """Serve for the length of a block, with limits over the defaults."""
-    served = Served(ConnectionSettings(**limits))
+    served = Served(ConnectionSettings(**limits), app)
     server = await asyncio.get_running_loop().create_server(served.protocol, "127.0.0.1", 0)
     served.port = server.sockets[0].getsockname()[1]
     try:

@@ -1,0 +1,168 @@
+"""A reader of a run, whatever its sink takes and whenever its task runs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.codec import decode_lines, encode_lines
+from midstream.sessions.draining import Draining
+from midstream.sessions.log.readers import LogReader, ReaderLimits
+from midstream.sessions.log.run_view import RunView
+from midstream.sessions.types import Idle
+from midstream.store.records import ChunksRecord, LogEntry, RunState
+from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from midstream.protocol.batch import ChunkBatch
+    from midstream.sessions.log.hub import Hub
+    from midstream.store.contract import SessionStore
+
+TICK = 0
+
+
+class Run:
+    """A run with a store of its own. The text of each chunk is its number."""
+
+    def __init__(self) -> None:
+        self._entries: list[LogEntry] = []
+        store = cast("SessionStore", self)
+        self.view = RunView(store, SESSION, RUN, next_sequence=0, opened="0-0")
+        self.count = 0
+
+    async def read_run(self, _: object, offset: str, *, count: int) -> tuple[LogEntry, ...]:
+        """See SessionStore."""
+        await asyncio.sleep(0)
+        return tuple(self._entries[int(offset[:-2]) :][:count])
+
+    def arrive(self, count: int = 1, *, heard: bool = True) -> None:
+        """Store chunks; if they are not heard, readers have to fetch them."""
+        first, self.count = self.count, self.count + count
+        chunks = [TextDeltaChunk(id="t", delta=str(number)) for number in range(first, self.count)]
+        record = ChunksRecord(
+            run_id=RUN.id, first=first, count=count, level=5, payload=encode_lines(chunks)
+        )
+        offset = f"{len(self._entries)}-0"
+        self._entries.append(LogEntry(offset=offset, previous="", record=record))
+        if heard:
+            self.view.deliver(offset, record)
+        else:
+            self.view.skip_to(self.count)
+
+
+class Written:
+    """A client's response: what the sink wrote, and what the reader's task wrote, in order."""
+
+    def __init__(self, takes: Callable[[], bool]) -> None:
+        self.texts: list[str] = []
+        self.direct = 0
+        self.is_sending = False
+        self._takes = takes
+
+    def sink(self, batch: ChunkBatch) -> bool:
+        """Take a batch, unless the client is slow just now."""
+        assert not self.is_sending, "a direct write overtakes what the task sends"
+        if not self._takes():
+            return False
+        self.direct += 1
+        self._write(batch)
+        return True
+
+    async def send_all(self, reader: LogReader) -> None:
+        """Write what the reader yields; each write takes a moment."""
+        reader.write_to(self.sink)
+        async for item in reader:
+            self.is_sending = True
+            await asyncio.sleep(0)
+            if not isinstance(item, Idle):
+                self._write(item)
+            self.is_sending = False
+
+    def _write(self, batch: ChunkBatch) -> None:
+        self.texts += [cast("TextDeltaChunk", c).delta for c in decode_lines(batch.payload)]
+
+
+def reader_of(view: RunView, cursor: int, limits: ReaderLimits) -> LogReader:
+    return LogReader(
+        view,
+        cursor=cursor,
+        first=None,
+        hub=cast("Hub", SimpleNamespace(offline_since=None)),
+        draining=Draining(),
+        limits=limits,
+        hold=AsyncExitStack(),
+    )
+
+
+@given(
+    cursor=st.integers(0, 5),
+    events=st.lists(st.tuples(st.integers(TICK, 3), st.integers(0, 3)), max_size=40),
+    taking=st.lists(st.booleans(), min_size=1, max_size=8),
+    heartbeats=st.booleans(),
+    forgets=st.booleans(),
+)
+def test_reader_writes_each_chunk_once_in_order_whatever_its_sink_takes(
+    cursor: int,
+    events: Sequence[tuple[int, int]],
+    taking: list[bool],
+    heartbeats: bool,
+    forgets: bool,
+) -> None:
+    """Between any two turns of the event loop, chunks may come, or a tick, or a gap to catch up.
+
+    Args:
+        cursor: how many chunks the client had before.
+        events: chunks that come at once (none: a tick), and turns of the loop after that.
+        taking: whether the sink takes, over and over.
+        heartbeats: each tick makes the reader send one.
+        forgets: at each tick, a chunk comes that is not heard of, in its place.
+    """
+
+    async def scenario() -> tuple[list[str], int]:
+        run = Run()
+        run.arrive(5)
+        script = iter(taking * 100)
+        written = Written(lambda: next(script))
+        limits = ReaderLimits(heartbeat_interval_s=0 if heartbeats else 999)
+        task = asyncio.create_task(written.send_all(reader_of(run.view, cursor, limits)))
+        for count, turns in events:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if count != TICK:
+                run.arrive(count)
+            elif forgets:
+                run.arrive(heard=False)
+            else:
+                run.view.pulse.send()
+        run.view.update(replace(RUN, state=RunState.ENDED))
+        async with asyncio.timeout(10):
+            await task
+        return written.texts, run.count
+
+    texts, total = asyncio.run(scenario())
+    assert texts == [str(number) for number in range(cursor, total)]
+
+
+def test_reader_at_the_end_has_its_batches_written_without_a_turn_of_its_task() -> None:
+    """So one delivery costs a write a reader, and no more."""
+
+    async def scenario() -> Written:
+        run, written = Run(), Written(lambda: True)
+        task = asyncio.create_task(written.send_all(reader_of(run.view, 0, ReaderLimits())))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            run.arrive()
+        task.cancel()
+        return written
+
+    written = asyncio.run(scenario())
+    assert (written.texts, written.direct) == (["0", "1", "2"], 3)
