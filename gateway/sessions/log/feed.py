@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.errors import StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.containment import Quarantine
+from midstream.sessions.log.feed_events import feed_event
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.log.tail import Tail
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
+    from midstream.sessions.types import FeedEvent
     from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
 
@@ -77,7 +79,7 @@ class Feed:
         self.followers = 0
         self.present: Raw | None = None
         self.erased_at: int | None = None
-        self.pulse: Tail[LogEntry] = Tail()
+        self.pulse: Tail[FeedEvent, Position] = Tail()
         self._store = store
         self._behind = False
         self._catching_up: asyncio.Task[None] | None = None
@@ -207,7 +209,15 @@ class Feed:
             self._deliver_run(entry.offset, record)
         if self.entries is not None:
             self.entries.append(entry)
-            self.pulse.hand(entry)
+            self._tell(entry)
+
+    def _tell(self, entry: LogEntry) -> None:
+        at = self.head
+        event = None if at is None else feed_event(entry, at)
+        if at is None or event is None:
+            self.pulse.send()
+        else:
+            self.pulse.hand(event, at)
 
     def _deliver_run(self, offset: str, record: RunRecord) -> None:
         run = self.runs.get(record.run.id)

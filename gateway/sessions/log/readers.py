@@ -11,15 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
-from msgspec import Raw
 
 from midstream.errors import NotRecoveredError, StoreUnavailableError
-from midstream.ids import RunId
 from midstream.protocol.position import Position
+from midstream.sessions.log.feed_events import feed_event
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.sentences import LOG_LOST, LOG_UNREADABLE
 from midstream.sessions.types import FeedEvent, Idle
-from midstream.store.records import ChunksRecord, DeletedRecord, MessageRecord, RunRecord
+from midstream.store.records import DeletedRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -74,7 +73,7 @@ class LogReader:
         hold: AsyncExitStack,
     ) -> None:
         self.run: RunInfo = view.info
-        self._sink: Callable[[ChunkBatch], bool] = _takes_nothing
+        self._sink: Callable[[ChunkBatch], bool] | None = None
         self._view = view
         self._cursor = cursor
         self._offset = view.opened
@@ -129,18 +128,19 @@ class LogReader:
             if self._is_cut_off():
                 yield view.failure(self._cursor, LOG_UNREADABLE)
                 return
-            await view.pulse.wait_taking(self._take)
+            await self._wait()
             if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 self._sent_at = time.monotonic()
 
-    def _take(self, arrived: tuple[str, ChunkBatch]) -> bool:
-        """Give the sink what has arrived while this waits at the end; False: go on by yourself."""
-        offset, batch = arrived
-        if batch.first != self._cursor or not self._sink(batch):
-            return False
-        self._move_after(batch, offset)
-        return True
+    async def _wait(self) -> None:
+        """Wait for what the sink does not take, or a pulse."""
+        tail = self._view.pulse
+        if self._sink is None or self._cursor != self._view.next:
+            await tail.wait()
+        elif (at := await tail.wait_taking(self._sink)) is not None:
+            self._cursor, self._offset = at
+            self._sent_at = tail.handed_at
 
     def _move_after(self, batch: ChunkBatch, offset: str) -> None:
         """Move the cursor behind a batch, whose last record is at `offset`.
@@ -193,7 +193,7 @@ class FeedFollower:
         self._resources = resources
         self._told: Position | None = None
         self._sent_at = 0.0
-        self._sink: Callable[[FeedEvent], bool] = _takes_nothing
+        self._sink: Callable[[FeedEvent], bool] | None = None
         feed.follow()
 
     async def __aenter__(self) -> Self:
@@ -228,24 +228,19 @@ class FeedFollower:
             except StoreUnavailableError:
                 pass  # read on when it is back; the client sees heartbeats meanwhile
             self._draining.check()
-            await feed.pulse.wait_taking(self._take)
+            await self._wait()
             if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 self._sent_at = time.monotonic()
 
-    def _take(self, entry: LogEntry) -> bool:
-        """As a `LogReader` does, with the record after its position."""
-        position = self._position
-        if position is None or position.offset != entry.previous:
-            return False
-        position = Position(position.epoch, entry.offset)
-        event = feed_event(entry, position)
-        if event is not None:
-            if not self._sink(event):
-                return False
-            self._sent_at = time.monotonic()
-        self._position = self._told = position
-        return True
+    async def _wait(self) -> None:
+        """As a `LogReader` does."""
+        tail = self._feed.pulse
+        if self._sink is None or self._position is None or self._position != self._feed.head:
+            await tail.wait()
+        elif (at := await tail.wait_taking(self._sink)) is not None:
+            self._position = self._told = at
+            self._sent_at = tail.handed_at
 
     def _loss(self) -> FeedEvent | None:
         """Return the event for a client that has seen the session, if it is gone."""
@@ -311,36 +306,3 @@ class FeedFollower:
             self._generation = -1  # a snapshot comes first
             return ()
         return page.entries
-
-
-def _takes_nothing(_: object) -> bool:
-    return False
-
-
-def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
-    """Return the event of a record; None for a record that followers do not get."""
-    record = entry.record
-    if isinstance(record, ChunksRecord):
-        data = b'{"runId":"%b","first":%d,"chunks":[%b]}' % (
-            record.run_id.encode(),
-            record.first,
-            record.payload.rstrip(b"\n").replace(b"\n", b","),
-        )
-        return FeedEvent("chunks", data, position)
-    if isinstance(record, MessageRecord):
-        return FeedEvent("message", _encode_message(record), position)
-    if isinstance(record, RunRecord):
-        return FeedEvent("run", msgspec.json.encode(record.run), position)
-    return None
-
-
-class _MessageEvent(msgspec.Struct, rename="camel", omit_defaults=True):
-    message: Raw
-    parent_id: str | None
-    run_id: RunId | None = None
-
-
-def _encode_message(record: MessageRecord) -> bytes:
-    return msgspec.json.encode(
-        _MessageEvent(message=record.message, parent_id=record.parent_id, run_id=record.run_id)
-    )

@@ -90,7 +90,7 @@ class RunView:
         self.session_id = session_id
         self.info = info
         self.opened = opened
-        self.pulse: Tail[tuple[str, ChunkBatch]] = Tail()
+        self.pulse: Tail[ChunkBatch, tuple[int, str]] = Tail()
         self.readers = 0
         self.lost = False
         self._store = store
@@ -134,11 +134,11 @@ class RunView:
             batch = batch.since(ring.next)
         elif record.first > ring.next:
             # The feed fills holes before it delivers; this is a run that we met half-way.
-            ring.restart(record.first)
+            self.skip_to(record.first)
         for evicted in ring.append(offset, batch):
             if evicted.first <= self._assembled + 1 <= evicted.last:
                 self._apply(evicted)
-        self.pulse.hand((offset, batch))
+        self.pulse.hand(batch, (ring.next, offset))
 
     def update(self, info: RunInfo) -> None:
         """Take the run's newest record."""

@@ -309,7 +309,7 @@ RECORD: Edits = {
             '    if kind == b"n":\n        return PinnedRecord(id=MessageId(data[2:].decode()))\n',
         ),
     ],
-    "gateway/sessions/log/readers.py": [
+    "gateway/sessions/log/feed_events.py": [
         ("from midstream.store.records import ChunksRecord, ", "PinnedRecord, "),
         (
             "    record = entry.record\n    if isinstance(record, ChunksRecord):\n",
@@ -322,7 +322,7 @@ RECORD: Edits = {
 FATE_OF_A_PIN = """
 import json
 from midstream.protocol.position import Position
-from midstream.sessions.log.readers import feed_event
+from midstream.sessions.log.feed_events import feed_event
 from midstream.store.record_codec import decode_published
 
 entry = decode_published(b"1-0\\n2-0\\nn\\nu1")

@@ -1,0 +1,45 @@
+"""Events that a session's followers get of its records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw
+
+from midstream.ids import RunId
+from midstream.sessions.types import FeedEvent
+from midstream.store.records import ChunksRecord, MessageRecord, RunRecord
+
+if TYPE_CHECKING:
+    from midstream.protocol.position import Position
+    from midstream.store.records import LogEntry
+
+
+def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
+    """Return the event of a record; None for a record that followers do not get."""
+    record = entry.record
+    if isinstance(record, ChunksRecord):
+        data = b'{"runId":"%b","first":%d,"chunks":[%b]}' % (
+            record.run_id.encode(),
+            record.first,
+            record.payload.rstrip(b"\n").replace(b"\n", b","),
+        )
+        return FeedEvent("chunks", data, position)
+    if isinstance(record, MessageRecord):
+        return FeedEvent("message", _encode_message(record), position)
+    if isinstance(record, RunRecord):
+        return FeedEvent("run", msgspec.json.encode(record.run), position)
+    return None
+
+
+class _MessageEvent(msgspec.Struct, rename="camel", omit_defaults=True):
+    message: Raw
+    parent_id: str | None
+    run_id: RunId | None = None
+
+
+def _encode_message(record: MessageRecord) -> bytes:
+    return msgspec.json.encode(
+        _MessageEvent(message=record.message, parent_id=record.parent_id, run_id=record.run_id)
+    )
