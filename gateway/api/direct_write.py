@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+enabled: bool = True
+"""Tests clear it to have everything written by `send`, as behind another server."""
+
 
 def direct_write(send: Send, encode: Callable[[T], bytes]) -> Callable[[T], bool] | None:
     """Return what writes an item of a response's body at once, or None if only `send` can.
@@ -31,7 +34,9 @@ def direct_write(send: Send, encode: Callable[[T], bytes]) -> Callable[[T], bool
     `send`: the client does not read fast enough, or has left, or the item cannot be encoded.
     """
     cycle = getattr(send, "__self__", None)
-    if type(cycle) is not RequestResponseCycle or send != cycle.send or not cycle.chunked_encoding:
+    if type(cycle) is not RequestResponseCycle or send != cycle.send:
+        return None
+    if not (enabled and cycle.chunked_encoding):
         return None
     return _DirectWriter(cycle.transport, cycle.flow, encode).write
 

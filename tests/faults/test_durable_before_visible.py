@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fixtures import both_ways
 from tests.support.processes import eventually
 from tests.support.sessions import Session, Transcript, text_of
 
@@ -26,6 +27,7 @@ async def read_while_it_flows(reader: asyncio.Task[Transcript], seen: Transcript
     return count
 
 
+@both_ways
 @pytest.mark.parametrize("way", ["SIGSTOP", "CLIENT PAUSE"])
 async def test_chunk_reaches_no_client_before_redis_has_it(
     way: str, own_deployment: Deployment

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fixtures import both_ways
 from tests.support.processes import eventually, resident_bytes
 from tests.support.sessions import Session, Transcript, text_of
 from tests.support.wire import ConnectionLost
@@ -23,6 +24,7 @@ MANY = 50_000
 SPARE_BYTES = 20 * 2**20
 
 
+@both_ways
 @pytest.mark.timeout(180)
 async def test_reader_that_takes_nothing_costs_nobody(own_deployment: Deployment) -> None:
     """It holds no memory and no one up, and gets everything when it reads on."""
@@ -102,6 +104,7 @@ async def test_late_joiners_ids_let_it_go_on_where_it_was(deployment: Deployment
     assert seen.text + rest.text == text_of((await session.snapshot())["messages"][-1])
 
 
+@both_ways
 async def test_silent_run_sends_heartbeats_that_are_no_chunks(own_deployment: Deployment) -> None:
     """Comments keep a connection alive before the first token."""
     own_deployment.add_gateway({"server": {"heartbeat_interval_s": 0.2}})
@@ -115,6 +118,7 @@ async def test_silent_run_sends_heartbeats_that_are_no_chunks(own_deployment: De
     assert seen.done
 
 
+@both_ways
 async def test_reader_that_takes_nothing_is_let_go_after_the_deadline(
     own_deployment: Deployment,
 ) -> None:

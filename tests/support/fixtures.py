@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.support.forked import SWITCHED_OFF
 from tests.support.gateway import GatewayProcess, Settings
 from tests.support.node import NodeHost, node_host
 from tests.support.processes import living
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+NO_FAST_PATHS: Final = {SWITCHED_OFF: "midstream.api.direct_write"}
+"""The environment of gateways without the fast paths that a user's may lack, too."""
+
+both_ways: Final = pytest.mark.parametrize(
+    "own_deployment", [{}, NO_FAST_PATHS], indirect=True, ids=["fast paths", "none"]
+)
+"""Has a test run with gateways with the fast paths, and without."""
+
 
 @dataclass
 class Deployment:
@@ -28,6 +37,7 @@ class Deployment:
     redis: RedisServer
     simulator: Simulator
     gateways: list[GatewayProcess] = field(default_factory=list)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def add_gateway(
         self,
@@ -56,7 +66,7 @@ class Deployment:
                 self.simulator.url,
                 settings,
                 arguments,
-                environment,
+                {**self.environment, **(environment or {})},
                 wait=False,
             )
             self.gateways.append(gateway)
@@ -94,18 +104,26 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 def deployment(
     simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """Two gateways over one Redis, shared by tests: do not break them."""
+    """Two gateways over one Redis, shared by tests: do not break them.
+
+    The second one does without the fast paths.
+    """
     with ExitStack() as stack:
         made = start_deployment(simulator, tmp_path_factory.mktemp("deployment"), stack)
-        made.add_gateways(2)
+        made.add_gateway()
+        made.add_gateway(environment=NO_FAST_PATHS)
         yield made
 
 
 @pytest.fixture
-def own_deployment(simulator: Simulator, tmp_path: Path) -> Iterator[Deployment]:
-    """A Redis for one test, without gateways yet; the test may break it."""
+def own_deployment(
+    request: pytest.FixtureRequest, simulator: Simulator, tmp_path: Path
+) -> Iterator[Deployment]:
+    """A Redis for one test, without gateways yet; the test may break it. See `both_ways`."""
     with ExitStack() as stack:
-        yield start_deployment(simulator, tmp_path, stack)
+        made = start_deployment(simulator, tmp_path, stack)
+        made.environment = getattr(request, "param", {})
+        yield made
 
 
 def start_deployment(simulator: Simulator, folder: Path, stack: ExitStack) -> Deployment:

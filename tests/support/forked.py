@@ -29,6 +29,9 @@ CAN_FORK: Final = sys.platform == "linux"
 START_LIMIT_S: Final = 60.0
 """Limit for the template to fork; at first its imports take seconds on busy cores."""
 
+SWITCHED_OFF: Final = "TESTS_SWITCHED_OFF"
+"""Variable with the modules that a worker under test does without: their `enabled` is cleared."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
 _ordering: Final = threading.Lock()

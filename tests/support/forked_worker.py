@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import msgspec
 
 from midstream.process import worker
 from midstream.process.serve import start_worker
+from tests.support.forked import SWITCHED_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,6 +108,8 @@ def _run() -> NoReturn:
     """Work, and end the process here: the code that called this belongs to the parent."""
     code: object = 1
     try:
+        for module in os.environ.get(SWITCHED_OFF, "").split():
+            importlib.import_module(module).enabled = False  # type: ignore[attr-defined]
         worker.main()
         code = 0
     except SystemExit as ended:

@@ -178,6 +178,13 @@ async def test_body_that_is_not_chunked_has_no_direct_way(
         assert exchange.write is None
 
 
+async def test_direct_way_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of what happens without it hold for other servers, too."""
+    monkeypatch.setattr("midstream.api.direct_write.enabled", False)
+    async with streaming(asking()) as (exchange, _, _):
+        assert exchange.write is None
+
+
 class OtherCycle:
     """Another server's."""
 
