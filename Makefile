@@ -133,6 +133,7 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 	uv pip compile $(LOCK) --group build --output-file requirements/run.txt
 	uv pip compile $(RESOLVE) --group demo --output-file requirements/demo.txt
 	uv pip compile $(RESOLVE) --group servers --output-file requirements/servers.txt
+	uv pip compile $(RESOLVE) --no-deps --group other-servers --output-file requirements/other-servers.txt
 	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt \
 		--constraint requirements/demo.txt --overrides requirements/overrides.in \
 		--output-file requirements/dev.txt

@@ -34,6 +34,9 @@ NEWEST_PYTHON = "3.13"
 LLAMA_SERVER_GLIBC = (2, 35)
 """The glibc that its wheel needs: manylinux_2_35."""
 
+OTHER_SERVERS_GLIBC = (2, 28)
+"""The glibc that the wheels of other servers need: manylinux_2_28."""
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 OTHER_ENGINES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -120,6 +123,19 @@ def requirements(name: str) -> None:
 
     once(STAMPS / name, fingerprint(lock), install_packages)
     once(STAMPS / "midstream", fingerprint(ROOT / "pyproject.toml"), install_project)
+
+
+def unpacked(name: str) -> None:
+    """The locked wheels of `requirements/{name}.txt`, in a folder that nothing is imported from."""
+    lock, folder = ROOT / "requirements" / f"{name}.txt", VENV / name
+
+    def unpack() -> None:
+        say(f"unpacking requirements/{name}.txt")
+        shutil.rmtree(folder, ignore_errors=True)
+        pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        call([*pip, "install", "--no-deps", "--require-hashes", "--target", folder, "-r", lock])
+
+    once(STAMPS / name, fingerprint(lock), unpack)
 
 
 def node_packages(folder: str) -> None:
@@ -267,6 +283,17 @@ def servers() -> None:
     else:
         without = "there is no llama-server for this machine"
         say(f"leaving out tests/integration/servers/test_llama_cpp.py: {without}")
+    if not other_servers_left_out():
+        unpacked("other-servers")
+
+
+def other_servers_left_out() -> str:
+    """Return what a machine lacks for tests with other versions of Redis, Valkey and nginx."""
+    name, version = platform.libc_ver()
+    if (sys.platform, platform.machine(), name) != ("linux", "x86_64", "glibc"):
+        return "Linux on x86_64 with glibc"
+    newer = tuple(map(int, version.split("."))) >= OTHER_SERVERS_GLIBC
+    return "" if newer else f"glibc {'.'.join(map(str, OTHER_SERVERS_GLIBC))}"
 
 
 def set_up(target: str) -> None:

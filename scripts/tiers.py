@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from scripts.bootstrap import OTHER_ENGINES, engine_left_out
+from scripts.bootstrap import OTHER_ENGINES, engine_left_out, other_servers_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,12 @@ PARTS: Final = (
         "the AI SDK's own clients, every major version (tests/conformance)",
         "test",
         "they need Node, and start dozens of processes",
+    ),
+    Part(
+        "other versions of Redis and Valkey, and nginx (tests/integration/topologies, doctor)",
+        "test",
+        "they start clusters",
+        other_servers_left_out,
     ),
     Part(
         "what a person does, in a browser and by the README's commands (tests/e2e)",

@@ -40,11 +40,18 @@ class RedisServer:
 
     Args:
         environment: further variables of its process.
+        program: the server to run; None for `redis_binary()`.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        program: str | None = None,
+    ) -> None:
         self.folder = folder
         self._environment = environment
+        self._program = program or redis_binary()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client: redis.Redis = redis.Redis(
@@ -57,7 +64,7 @@ class RedisServer:
     def start(self) -> None:
         """Start, or restart on its file."""
         command = [
-            *(redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(self._program, "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self.folder), "--daemonize", "no", "--loglevel", "warning"),
             *self.options(),
         ]

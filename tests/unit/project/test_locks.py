@@ -38,10 +38,11 @@ def declared() -> dict[str, list[Requirement]]:
         "unit": [Requirement(item) for item in unit],
         "dev": [Requirement(item) for item in dev],
         "servers": [Requirement(item) for item in groups["servers"]],
+        "other-servers": [Requirement(item) for item in groups["other-servers"]],
     }
 
 
-@pytest.mark.parametrize("lock", ["run", "unit", "dev", "servers"])
+@pytest.mark.parametrize("lock", ["run", "unit", "dev", "servers", "other-servers"])
 def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> None:
     """A dependency that is added or raised in pyproject.toml is locked in the same change."""
     versions = pinned(lock)
