@@ -11,6 +11,7 @@ import click
 from midstream.errors import SettingsError, StoreError
 from midstream.process.launch import EXIT_REDIS, EXIT_SETTINGS
 from midstream.settings.docs import settings_markdown
+from midstream.settings.fields import is_http_url
 from midstream.settings.source import load_settings
 from midstream.telemetry import configure_logging
 from midstream.version import VERSION
@@ -105,6 +106,75 @@ def serve(
         _fail(error.message, EXIT_REDIS)
     except WorkersFailedError as error:
         _fail(error.message, error.exit_code)
+
+
+DOCTOR_HELP: Final = """Examine the Redis at URL, or the one of the settings.
+
+Says what is right, what is dangerous, and what to set: which server it is, the rights of its user,
+eviction, disk, replicas, its clock, and how long an append takes. It plays one session's life
+under a key prefix of its own, and removes it; other keys are not touched.
+
+With --through, also the way to a gateway: whether the proxy there passes streams without
+buffering, keeps silent ones, and takes long heads, large bodies and WebSockets. No model is asked.
+
+\b
+Exit codes:
+  0    nothing is dangerous or broken
+  1    something is
+  2    an option or a setting is wrong
+  130  interrupted; what was written is removed
+"""
+
+
+@main.command(help=DOCTOR_HELP)
+@click.argument("url", required=False)
+@click.option("--through", metavar="URL", default="", help="Address of a gateway's proxy.")
+@click.option("--token", envvar="DOCTOR_TOKEN", default="", help="For --through: a caller's token.")
+@click.option(
+    "--hold",
+    type=click.FloatRange(1, 600),
+    default=22.0,
+    help="For --through: seconds to hold a silent stream; 22 by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="MIDSTREAM_CONFIG",
+    help="Settings file; midstream.toml by default, if there is one.",
+)
+def doctor(
+    url: str | None, through: str, token: str, hold: float, as_json: bool, config: Path | None
+) -> None:
+    """Examine a Redis and a proxy; see DOCTOR_HELP."""
+    try:
+        settings = load_settings(config, overrides={"redis": {"url": url}} if url else None)
+        redis_url = settings.redis.url
+        if not redis_url and not through:
+            raise SettingsError(
+                "unable to examine a Redis; name one (midstream doctor redis://HOST), or set "
+                "REDIS_URL. Without it the gateway starts a Redis of its own"
+            )
+        if through and not is_http_url(through):
+            raise SettingsError(
+                "unable to use --through; it must begin with http:// or https:// and name a host"
+            )
+    except SettingsError as error:
+        _fail(error.message, EXIT_SETTINGS)
+    configure_logging("error")
+
+    from midstream.doctor.command import run
+
+    code = run(
+        settings,
+        click.echo,
+        redis_url=redis_url,
+        through=through,
+        token=token,
+        hold_s=hold,
+        as_json=as_json,
+    )
+    sys.exit(code)
 
 
 @main.command()

@@ -5,7 +5,7 @@ Values are bytes, text, or integers (decimal text in Lua); what is absent is the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.keys import (
@@ -20,7 +20,7 @@ from midstream.store.keys import (
 from midstream.store.scripts.script import Description, Script, script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from midstream.ids import MessageId, Reach, RunId, TenantId, UserId
     from midstream.store.records import RunOutcome
@@ -308,11 +308,20 @@ def limit_hold(*tokens: str, lease_ms: int) -> None:
     """Go on holding places."""
 
 
+@script(HintName)
+def missing(*needed: str | bytes) -> None:
+    """Ask which commands the user may not run. Of each: the command, and a name.
+
+    The hint is not touched: a call of a script names a key.
+    """
+
+
 DESCRIPTIONS: Final = (
     *(open, open_side, append, close, renew, request_stop),
     *(take_over, wait, claim, recall, release, remember),
     *(read, load, load_run, delete, erase, trim),
     *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
+    missing,
 )
 
 
@@ -323,9 +332,11 @@ class Scripts:
         def made(described: Description[_Names, _Arguments]) -> Script[_Names, _Arguments]:
             script = Script(described, sharded=sharded, write_format=write_format)
             self._sources[script.sha] = script.source
+            self._all.append(script)
             return script
 
         self._sources: dict[str, str] = {}
+        self._all: list[Script[Any, ...]] = []
         self.open = made(open)
         self.open_side = made(open_side)
         self.append = made(append)
@@ -352,6 +363,11 @@ class Scripts:
         self.limit_spend = made(limit_spend)
         self.limit_store = made(limit_store)
         self.limit_hold = made(limit_hold)
+        self.missing = made(missing)
+
+    def all(self) -> Sequence[Script[Any, ...]]:
+        """Return every script."""
+        return self._all
 
     def sources(self, commands: Iterable[Command]) -> set[str]:
         """Return the sources of the scripts that these commands call."""

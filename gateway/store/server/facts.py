@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, to_builtins
 
 from midstream.errors import StoreUnavailableError
+from midstream.store.server.verdict import Level, Verdict
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAFE_POLICY: Final = "noeviction"
+
+OLDEST_REDIS: Final = (6, 2)
+"""XRANGE after an id, and XTRIM before one."""
 
 FRESH_S: Final = 10.0
 """Time for which the facts are cached. Later the URL may lead to another server, or other
@@ -55,46 +59,116 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
         return {name: value for name, value in facts.items() if value}
 
     @property
+    def verdicts(self) -> list[Verdict]:
+        """What is said of each known property."""
+        judged = (rule(self) for rule in RULES)
+        return [verdict for verdict in judged if verdict is not None]
+
+    @property
     def refusal(self) -> str | None:
         """The reason why the gateway cannot use the server, and the setting to change; or None."""
-        instead = f", redis://{self.elsewhere}" if self.elsewhere else ""
-        if self.mode == "sentinel":
-            return (
-                f"it is a Sentinel. Set REDIS_URL to the primary that it watches{instead}, or to "
-                "a name that follows it"
-            )
-        if self.mode == "cluster":
-            return (
-                "it is one node of a cluster, and sessions are kept on one server. Set REDIS_URL "
-                "to a Redis whose cluster mode is off"
-            )
-        if self.role == "replica":
-            return (
-                f"it is a replica, which takes no writes. Set REDIS_URL to its primary{instead}, "
-                "or to a name that follows it"
-            )
-        return None
+        return next((v.text for v in self.verdicts if v.level is Level.FAULT), None)
 
     @property
     def warnings(self) -> list[str]:
         """Properties that may lose sessions, each with the setting to change."""
-        found = []
-        if self.maxmemory_policy not in ("", SAFE_POLICY):
-            found.append(
-                f"maxmemory-policy is {self.maxmemory_policy}: a Redis that is full deletes parts "
-                f"of sessions. Set it to {SAFE_POLICY}"
+        return [v.text for v in self.verdicts if v.level is Level.DANGER]
+
+
+def _kind(facts: ServerFacts) -> Verdict | None:
+    """Judge whether it is a server that can keep sessions."""
+    instead = f", redis://{facts.elsewhere}" if facts.elsewhere else ""
+    if facts.mode == "sentinel":
+        return Verdict(
+            "kind",
+            Level.FAULT,
+            "it is a Sentinel",
+            f"Set REDIS_URL to the primary that it watches{instead}, or to a name that follows it",
+        )
+    if facts.mode == "cluster":
+        return Verdict(
+            "kind",
+            Level.FAULT,
+            "it is one node of a cluster, and sessions are kept on one server",
+            "Set REDIS_URL to a Redis whose cluster mode is off",
+        )
+    if facts.role == "replica":
+        return Verdict(
+            "kind",
+            Level.FAULT,
+            "it is a replica, which takes no writes",
+            f"Set REDIS_URL to its primary{instead}, or to a name that follows it",
+        )
+    if not facts.version:
+        return None
+    return Verdict("kind", Level.OK, f"it is {facts.server} {facts.version}, a primary")
+
+
+def _version(facts: ServerFacts) -> Verdict | None:
+    """Judge whether it has the commands that the store calls."""
+    if facts.server != "redis" or not facts.version or _number(facts.version) >= OLDEST_REDIS:
+        return None
+    return Verdict(
+        "version",
+        Level.FAULT,
+        f"it is Redis {facts.version}, which lacks commands that the gateway needs",
+        f"Use Redis {'.'.join(map(str, OLDEST_REDIS))} or newer, or Valkey",
+    )
+
+
+def _eviction(facts: ServerFacts) -> Verdict | None:
+    """Judge which keys a full server deletes: every key of ours has a TTL."""
+    if not facts.maxmemory_policy:
+        return None
+    if facts.maxmemory_policy == SAFE_POLICY:
+        return Verdict(
+            "eviction",
+            Level.OK,
+            f"maxmemory-policy is {SAFE_POLICY}: a Redis that is full refuses writes, and deletes "
+            "nothing",
+        )
+    return Verdict(
+        "eviction",
+        Level.DANGER,
+        f"maxmemory-policy is {facts.maxmemory_policy}: a Redis that is full deletes parts of "
+        "sessions",
+        f"Set it to {SAFE_POLICY}",
+    )
+
+
+def _disk(facts: ServerFacts) -> Verdict | None:
+    """Judge what a restart costs."""
+    match facts.persistence:
+        case "aof":
+            return Verdict(
+                "persistence", Level.OK, "writes go to an append-only file, and outlive a restart"
             )
-        if self.persistence == "none":
-            found.append(
-                "nothing is written to disk: sessions end with a restart of Redis. Set "
-                "appendonly to yes"
+        case "none":
+            return Verdict(
+                "persistence",
+                Level.DANGER,
+                "nothing is written to disk: sessions end with a restart of Redis",
+                "Set appendonly to yes",
             )
-        elif self.persistence == "snapshots":
-            found.append(
+        case "snapshots":
+            return Verdict(
+                "persistence",
+                Level.DANGER,
                 "no append-only file is written: a crash of Redis costs what came after its last "
-                "snapshot. Set appendonly to yes"
+                "snapshot",
+                "Set appendonly to yes",
             )
-        return found
+    return None
+
+
+RULES: Final[tuple[Callable[[ServerFacts], Verdict | None], ...]] = (
+    _kind,
+    _version,
+    _eviction,
+    _disk,
+)
+"""The rules of the start, of `/readyz` and of `midstream doctor`. Each judges one property; None:
+there is nothing to say of it."""
 
 
 UNKNOWN: Final = ServerFacts()
@@ -151,8 +225,7 @@ def read_info(info: bytes, save: bytes | None = None) -> ServerFacts:
     Args:
         save: Redis's setting `save`, the times of snapshots; None where CONFIG is refused.
     """
-    lines = info.decode("utf-8", "replace").splitlines()
-    said = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    said = fields_of(info)
     mode = said.get("redis_mode", "")
     return ServerFacts(
         server="valkey" if "valkey_version" in said else said.get("server_name", "redis"),
@@ -163,6 +236,17 @@ def read_info(info: bytes, save: bytes | None = None) -> ServerFacts:
         persistence=_persistence(said, save),
         elsewhere=_elsewhere(said),
     )
+
+
+def fields_of(info: bytes) -> dict[str, str]:
+    """Return the fields of a reply to INFO."""
+    lines = info.decode("utf-8", "replace").splitlines()
+    return {name: value for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version; none of a text that has none."""
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def _role(mode: str, role: str) -> str:
