@@ -22,6 +22,7 @@ from midstream.ids import MAX_ID_LENGTH, escaped
 from midstream.settings.fields import is_http_url
 from midstream.settings.provider_kinds import KINDS, kind_name, simulators
 from midstream.settings.providers import ProviderSettings
+from midstream.settings.redis_url import ClusterUrl, SentinelUrl, parse_redis_url
 from midstream.settings.sections import (
     LOOPBACK,
     NAMED_TABLES,
@@ -180,12 +181,21 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
             "unable to use the setting `runs.renew_interval_s`; it must be at most half of "
             f"`runs.lease_s` ({runs.lease_s:g}), so that one late renewal loses no run"
         )
-    url = settings.redis.url
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingsError(
-            "unable to use the setting `redis.url`; it must begin with redis://, rediss:// or "
-            "unix://"
-        )
+    _check_redis_url(settings.redis.url)
+
+
+def _check_redis_url(url: str) -> None:
+    match parse_redis_url(url) if url else None:
+        case ClusterUrl():
+            what = "a cluster"
+        case SentinelUrl():
+            what = "a primary behind Sentinels"
+        case _:
+            return
+    raise SettingsError(
+        f"unable to use the setting `redis.url`; it names {what}, and this version keeps sessions "
+        "on one server: write redis://HOST:PORT of a primary, or of a name that follows it"
+    )
 
 
 def _check_exposure(settings: Settings) -> None:
