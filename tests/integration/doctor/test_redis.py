@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import midstream.store.redis.store as store
 from midstream.store.server.rights import acl_rules, needed
 from tests.support.processes import REPOSITORY
 from tests.support.redis_cluster import ClusterNode
@@ -16,7 +19,6 @@ from .conftest import bad, found_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.redis_kinds import Kind
 
@@ -129,7 +131,7 @@ async def test_each_missing_right_is_named(serve: Serve) -> None:
     assert found["session"].level == "fault"
 
     url = user(server, *rules, "resetkeys", "~other:*")
-    assert "EVALSHA (No permissions to access a key)" in (await found_at(url))["rights"].says
+    assert re.search(r"EVALSHA \(.* key", (await found_at(url))["rights"].says)
     url = user(server, *rules, "resetchannels", "&other:*")
     assert {"PUBLISH", "SUBSCRIBE"} <= set(
         (await found_at(url))["rights"].says.removeprefix("the user may not run ").split(", ")
@@ -169,11 +171,6 @@ def test_rules_stand_in_the_docs() -> None:
 
 def sent_without_a_script() -> set[str]:
     """Return the commands that stand in the store's source."""
-    import re
-    from pathlib import Path
-
-    import midstream.store.redis.store as store
-
     folder = Path(str(store.__file__)).parent
     text = "\n".join(path.read_text() for path in folder.glob("*.py"))
     found = re.findall(r'\(\s*"([A-Z]{3,})",\s*"?([A-Z]{4,})?', text)
