@@ -158,7 +158,7 @@ class Gateway:
             open_limiter(store.limits, policy_of(settings), strict=settings.limits.strict)
         )
         sessions = await stack.enter_async_context(
-            open_sessions(store, finder, session_limits(settings), take_up_hold=limits.take_up)
+            open_sessions(store, finder, session_limits(settings), adopt_hold=limits.adopt)
         )
         return Api(
             settings=settings.server,

@@ -54,7 +54,7 @@ STOPS: Final = Counter("midstream_stops_total", "Runs that a person stopped")
 ORPHANS_CLOSED: Final = Counter(
     "midstream_orphans_closed_total", "Runs closed after their producer died"
 )
-RUNS_TAKEN_UP: Final = Counter(
+RUNS_RESUMED: Final = Counter(
     "midstream_runs_taken_up_total", "Runs taken over and resumed after their producer died or left"
 )
 FAILURES_CONTAINED: Final = Counter(

@@ -87,13 +87,15 @@ def merge_results(
     return UIMessage.parse(one_line(raw))
 
 
-def can_go_on(message: UIMessage, executed_here: Callable[[str], bool] = lambda _: False) -> bool:
+def can_be_continued(
+    message: UIMessage, executed_here: Callable[[str], bool] = lambda _: False
+) -> bool:
     """Whether a message whose run was cut can be continued without new answers.
 
     It can if a person has approved a call that has not begun; or if it has calls in its last
     step, and none of them waits for a client or a person.
     """
-    if has_allowed(message):
+    if has_approved_call(message):
         return True
     calls = [part for part in _last_calls(message) if isinstance(part, ToolPart)]
     return bool(calls) and not any(
@@ -107,7 +109,7 @@ def can_go_on(message: UIMessage, executed_here: Callable[[str], bool] = lambda 
     )
 
 
-def has_allowed(message: UIMessage) -> bool:
+def has_approved_call(message: UIMessage) -> bool:
     """Whether a message holds a call of ours that a person has approved and that has not begun."""
     return any(
         isinstance(part, ToolPart) and is_allowed(part) for step in _steps(message) for part in step

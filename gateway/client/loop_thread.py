@@ -76,7 +76,7 @@ class LoopThread:
             raise
         (task,) = tasks
         if task.cancelled():
-            raise RuntimeError("unable to go on; the client was closed by another thread")
+            raise RuntimeError("unable to continue; the client was closed by another thread")
         return task.result()
 
     def after_fork(self) -> None:
@@ -106,7 +106,7 @@ class LoopThread:
         """Run a callback in the thread; one that is scheduled before the stop runs before it."""
         if self.inherited:
             raise RuntimeError(
-                "unable to go on here; this run belongs to the process that opened it. Open "
+                "unable to continue here; this run belongs to the process that opened it. Open "
                 "another one after a fork"
             )
         with self._lock:

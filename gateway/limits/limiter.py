@@ -105,7 +105,7 @@ class Limiter:
         except (StoreError, TimeoutError) as error:
             logger.info("limits_not_told reason=%r", error)
 
-    def take_up(self, told: bytes) -> RunHold | None:
+    def adopt(self, told: bytes) -> RunHold | None:
         """Take over another gateway's hold of a run that is resumed here; None if it had none.
 
         Args:

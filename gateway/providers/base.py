@@ -186,8 +186,8 @@ class StepResult(Struct, kw_only=True):
         tool_calls: for the agent to execute, or to leave to the client.
         failure: the provider failed mid-stream: the run ends with this. What was yielded
             before stays.
-        warning: something could not be read (an event that is not JSON); the step went on,
-            and the run ends with an error that says so.
+        warning: something could not be read (an event that is not JSON); the step
+            continued, and the run ends with an error that says so.
     """
 
     finish_reason: FinishReason = "other"

@@ -203,13 +203,13 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """End the connection if its time is up; see `Guard`."""
         if self._deadline is None:
             return
-        if self._refused is None and not self._in_head and self._is_ours_to_go_on():
+        if self._refused is None and not self._in_head and self._waits_for_us():
             self._deadline += elapsed_s
         elif now >= self._deadline:
             self._expire()
 
-    def _is_ours_to_go_on(self) -> bool:
-        """Whether the body waits for us: to read on, or to send `100 Continue`."""
+    def _waits_for_us(self) -> bool:
+        """Whether the body waits for this server: to read more, or to send `100 Continue`."""
         cycle = self.cycle
         return self.flow.read_paused or (
             cycle.waiting_for_100_continue and not cycle.response_complete

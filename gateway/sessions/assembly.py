@@ -70,18 +70,18 @@ async def open_sessions(
     agents: AgentFinder,
     limits: Limits,
     *,
-    take_up_hold: Callable[[bytes], RunHold | None] = lambda _: None,
+    adopt_hold: Callable[[bytes], RunHold | None] = lambda _: None,
 ) -> AsyncIterator[Sessions]:
     """Run this process's share of the sessions; leaving cancels what `drain` has left.
 
     Args:
-        take_up_hold: returns the place that a run's caller had for it in another process, from
-            what `RunHold.told` said there.
+        adopt_hold: takes over the hold of a resumed run's caller, from the `RunHold.told` of the
+            run's earlier process.
 
     Enters once the channel is open. The layer's own tasks outlive what goes wrong with one
     session or run (`containment`).
     """
-    engine = _engine(store, agents, limits, take_up_hold)
+    engine = _engine(store, agents, limits, adopt_hold)
     sessions = _sessions(store, agents, engine, limits)
     async with asyncio.TaskGroup() as tasks:
         own = [
@@ -117,7 +117,7 @@ def _engine(
     store: SessionStore,
     agents: AgentFinder,
     limits: Limits,
-    take_up_hold: Callable[[bytes], RunHold | None],
+    adopt_hold: Callable[[bytes], RunHold | None],
 ) -> _Engine:
     orphans = Orphans()
     live_runs = LiveRuns()
@@ -126,7 +126,7 @@ def _engine(
     committer = Committer(store)
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
     runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
-    resuming = Resuming(store, agents, runs, take_up_hold)
+    resuming = Resuming(store, agents, runs, adopt_hold)
     reaper = Reaper(store, limits.leases, runs.active, closer, orphans, resuming.resume)
     return _Engine(hub, orphans, committer, runs, reaper)
 

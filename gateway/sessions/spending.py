@@ -65,12 +65,12 @@ def tokens_used(
     """Return the tokens of a run: as its agent counts, else by the length of its message.
 
     Args:
-        message: that it has written, its metadata in it.
-        known: what its agent says itself.
-        before: the message as it was before, if the run went on with it: what its metadata says
-            may be of an earlier run.
-        whole: it ended by itself. Of one that was cut, the last step's tokens are not known:
-            a caller who stops each answer before its end would use none.
+        message: the message of the run, with its metadata.
+        known: the tokens that the agent has counted itself.
+        before: the message before the run, if the run continues it: its metadata may count the
+            tokens of an earlier run.
+        whole: the run ended by itself. The last step's tokens of a cut run are not known: a
+            caller who stops each answer before its end would use none.
     """
     if known is None and before is None:
         known = tokens_told(message)

@@ -13,7 +13,7 @@ How a version adds to what sessions hold:
   sessions stay writable for older gateways. Raise it in open.lua where that is possible: a run
   that an older gateway produces in the session ends for that gateway, as if its process had died.
 - Kinds of records keep their header lines, fields their meaning and type, and each run its entry
-  in `runs`: readers of every earlier version go on.
+  in `runs`: readers of every earlier version continue to work.
 
     1   the first. A session without `format` is of this one.
     2   messages were deleted: what answers a deleted question is not sent to models. Not raised

@@ -1,12 +1,12 @@
-"""The history as a model is told it: what the AI SDK calls model messages.
+"""The history in the form that models read: the AI SDK's model messages.
 
-An assistant message becomes, step by step, the model's words and calls, and then its calls'
-results. A call that is kept has its result, because providers refuse a request in
-which one is missing: what a stopped or crashed run left unfinished is left out, and so is a
-part that cannot be read. Except in the answer that goes on: a call that the provider itself
-executes may be waiting for that (`pause_turn`, or code that calls the client's tools), and its
-result comes in the next response. Values of others' shape stay JSON; each provider looks
-into the metadata that is its own.
+An assistant message becomes, step by step, the model's words and calls, and then the calls'
+results. Each call has its result, because providers refuse a request in which one is missing.
+Calls that a stopped or crashed run left unfinished are left out, and so are unreadable parts.
+The answer that is being continued is the exception: a call that the provider itself executes may
+wait for the continuation (`pause_turn`, or code that calls the client's tools), and its result
+comes in the next response. Values of foreign shapes stay JSON; each provider reads its own
+metadata.
 
 Source: ai 7.0.173, `ui/convert-to-model-messages.ts` (with `ignoreIncompleteToolCalls`) and
 `prompt/convert-to-language-model-prompt.ts`.

@@ -262,7 +262,7 @@ class ToolCallDeltas:
 
 
 def _choose(calls: Iterable[_OpenCall], begins: bool) -> _Found:
-    """Return the one call that can go on, or None if none of them can.
+    """Return the one call that the delta can continue, or None if there is none.
 
     Args:
         begins: the delta looks like the start of a call: it continues only a call whose

@@ -273,7 +273,7 @@ class BackgroundStep:
             await self._memory.remember(msgspec.json.encode(point), required=False)
 
     async def close(self) -> None:
-        """Close the connection; the response goes on."""
+        """Close the connection; the provider continues the response."""
         response, self._response = self._response, None
         connection, self._connected = self._connected, None
         if connection is not None:

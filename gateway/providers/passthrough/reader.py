@@ -1,8 +1,7 @@
 """Reads an answer along while it passes: events to the caller, chunks to the session.
 
-What goes to the caller are the bytes that came, cut at the ends of events only: an event
-means nothing before its blank line, and a stream that is stopped can then be ended well.
-Whatever cannot be read, the bytes go on.
+The caller gets the provider's bytes, cut at the ends of events only: an event means nothing before
+its blank line, and a stopped stream can then be ended well. Bytes that cannot be read pass, too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A body read by call: aiohttp's reader says when something has come, and no task has to wake.
+"""A body read by call: aiohttp's reader announces new bytes, and no task has to wake.
 
-Both SDKs answer through aiohttp, which keeps what has come of a body in a `StreamReader`, and
-wakes whoever waits there for more: a future, `_waiter`. A tap stands in that future's place. All
-else stays aiohttp's: proxies, TLS, the pool, the buffer, its flow control, the body's end and its
-loss. So the response's own iterator can go on wherever a tap has stopped.
+Both SDKs answer through aiohttp, which keeps the received bytes of a body in a `StreamReader`, and
+wakes its reader through a future, `_waiter`. A tap takes that future's place. Everything else stays
+aiohttp's: proxies, TLS, the pool, the buffer, its flow control, the body's end and its loss. So the
+response's own iterator can continue wherever a tap has stopped.
 
 None of these attributes is public. A body of another shape is not read by call, and a test of
 this module fails when aiohttp, or what the SDKs put around it, takes another one.

@@ -20,7 +20,7 @@ from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.errors import MalformedFrameError
 from midstream.sessions.log.stored_run import message_before, run_history, stored_chunks
 from midstream.sessions.runs.replay import read_kept
-from midstream.telemetry import RUNS_TAKEN_UP
+from midstream.telemetry import RUNS_RESUMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +82,10 @@ class Resuming:
         store: SessionStore,
         agents: AgentFinder,
         runs: Runs,
-        take_up_hold: Callable[[bytes], RunHold | None],
+        adopt_hold: Callable[[bytes], RunHold | None],
     ) -> None:
         self._store = store
-        self._take_up_hold = take_up_hold
+        self._adopt_hold = adopt_hold
         self._agents = agents
         self._runs = runs
 
@@ -151,7 +151,7 @@ class Resuming:
             body=facts.body,
             new_id=part_id,
         )
-        RUNS_TAKEN_UP.inc()
+        RUNS_RESUMED.inc()
         logger.info(
             "run_resumed run=%s session=%s agent=%s next=%d point=%d",
             run.id,
@@ -160,5 +160,5 @@ class Resuming:
             taken.next,
             interrupted.next,
         )
-        hold = self._take_up_hold(bytes(facts.hold))
+        hold = self._adopt_hold(bytes(facts.hold))
         self._runs.resume(taken, agent, request, continued, interrupted, hold)

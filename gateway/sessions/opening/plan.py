@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from midstream.errors import ConflictError, InvalidRequestError, MessageNotFoundError
 from midstream.ids import MessageId, check_id
-from midstream.protocol.continuation import can_go_on, merge_results
+from midstream.protocol.continuation import can_be_continued, merge_results
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import StepStartPart, TextPart, UIMessage
 from midstream.protocol.refused_keys import without_refused_keys
@@ -224,7 +224,7 @@ def _continue(
     message = UIMessage.parse(stored.message)
     merged = merge_results(message, client, executed_here)
     is_new = merged is not None
-    if merged is None and _was_cut(stored, run) and can_go_on(message, executed_here):
+    if merged is None and _was_cut(stored, run) and can_be_continued(message, executed_here):
         merged = message
     if index != len(path) - 1 or merged is None or stored.parent_id is None:
         raise ConflictError(

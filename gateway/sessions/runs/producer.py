@@ -21,7 +21,7 @@ from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededErr
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import StartChunk
 from midstream.protocol.codec import encode_lines
-from midstream.protocol.continuation import has_allowed
+from midstream.protocol.continuation import has_approved_call
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
@@ -85,7 +85,7 @@ class Producer:
         self._lane = Lane(key, self, first=len(stored))
         # What a person has allowed begins only after the run's `start` is in the log: then a
         # run that left none behind is known to have begun nothing, and may be tried again.
-        self._waits_for_start = continued is not None and has_allowed(continued)
+        self._waits_for_start = continued is not None and has_approved_call(continued)
         self._next = len(stored)
         self._replay: Replay | None = None
         if interrupted is not None and stored:

@@ -25,7 +25,7 @@ local function sum_held(key, now)
 end
 
 -- The limit of bytes or tokens that leaves nothing to a new run, and ms until that changes by
--- itself. A run that is under way goes on.
+-- itself. A run that is under way continues.
 local function budget_reached(now)
   local most = tonumber(most_bytes)
   if most > 0 and not redis.call('ZSCORE', HELD_BYTES, size)

@@ -141,10 +141,10 @@ class RedisChannel:
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
     async def _read(self, connection: AbstractConnection) -> Reply | None:
-        """Return what Redis says next; None for a refusal that is a sign of life alone.
+        """Return Redis's next reply; None for a refusal that is only a sign of life.
 
-        Redis refuses PING while it loads its data, or cannot write to its disk, and goes on
-        publishing to whoever is subscribed.
+        Redis refuses PING while it loads its data, or cannot write to its disk, and continues
+        to publish to its subscribers.
         """
         try:
             reply = await connection.read_response(disconnect_on_error=False)

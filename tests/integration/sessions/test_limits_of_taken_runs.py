@@ -52,7 +52,7 @@ async def opened(
     async with (
         kind.connect(redis_url) as store,
         open_limiter(store.limits, POLICY, strict=True) as limits,
-        open_sessions(store, script, FAST, take_up_hold=limits.take_up) as sessions,
+        open_sessions(store, script, FAST, adopt_hold=limits.adopt) as sessions,
     ):
         yield Gateway(store, sessions, limits)
 
@@ -115,7 +115,7 @@ async def test_run_counts_where_it_goes_on_and_is_given_back_once(
 async def test_hold_of_a_later_version_is_none_here(two: tuple[Gateway, Gateway]) -> None:
     """The run goes on all the same."""
     limits = two[0].limits
-    assert [limits.take_up(told) for told in (b"", b"null", b'{"places":7}')] == [None] * 3
+    assert [limits.adopt(told) for told in (b"", b"null", b'{"places":7}')] == [None] * 3
 
 
 async def try_to_send(gateway: Gateway) -> None:

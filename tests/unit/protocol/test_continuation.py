@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from midstream.protocol import UIMessage, merge_results
-from midstream.protocol.continuation import can_go_on, without_cut_step
+from midstream.protocol.continuation import can_be_continued, without_cut_step
 
 PENDING: dict[str, Any] = {
     "type": "tool-w",
@@ -135,7 +135,7 @@ HOSTED = PENDING | {"providerExecuted": True}
 
 
 @pytest.mark.parametrize(
-    ("parts", "goes_on"),
+    ("parts", "is_continued"),
     [
         ([STEP, TEXT], False),
         ([STEP, PENDING | OUTPUT], True),
@@ -151,9 +151,9 @@ HOSTED = PENDING | {"providerExecuted": True}
         ([{"type": 1}, STEP, PENDING | ERROR], True),
     ],
 )
-def test_cut_message_goes_on_if_nobody_is_waited_for(parts: list[Any], goes_on: bool) -> None:
+def test_cut_message_is_continued_if_no_call_waits(parts: list[Any], is_continued: bool) -> None:
     """Or if a person has allowed a call that nobody has begun."""
-    assert can_go_on(message(*parts), lambda name: name == "ours") is goes_on
+    assert can_be_continued(message(*parts), lambda name: name == "ours") is is_continued
 
 
 def test_only_a_last_step_of_words_is_left_out() -> None:

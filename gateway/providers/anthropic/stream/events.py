@@ -145,7 +145,7 @@ class ContentBlockStart(Wire, frozen=True, tag="content_block_start"):
 
 
 class ContentBlockDelta(Wire, frozen=True, gc=False, tag="content_block_delta"):
-    """A block goes on."""
+    """More of a block."""
 
     delta: Delta
     index: Side[int] = 0
