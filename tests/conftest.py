@@ -33,7 +33,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _event_loop_never_blocks() -> Iterator[None]:
-    """A blocking call of ours on the event loop raises where it was made."""
+    """A blocking call of ours on the event loop raises at its line."""
     with blockbuster_ctx(["midstream"]):
         yield
 

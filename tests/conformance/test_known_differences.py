@@ -65,7 +65,7 @@ def test_file_that_the_api_does_not_take_becomes_a_note(provider: str, ai_sdk: A
 @deviates("unfinished-calls-left-out")
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_call_without_a_result_is_left_out(provider: str, ai_sdk: AiSdk) -> None:
-    """The AI SDK refuses to send it, unless its route says otherwise."""
+    """The AI SDK refuses to send it, unless its route allows it."""
     call = {"type": "tool-add", "toolCallId": "c1", "state": "input-available", "input": {}}
     answer = {"id": "a", "role": "assistant", "parts": [{"type": "step-start"}, call]}
     messages = [said("add"), answer, said("go on")]
@@ -240,7 +240,7 @@ def test_call_with_an_id_that_the_api_refuses_is_sent_with_another(provider: str
     ],
 )
 def test_item_that_came_to_nothing_is_an_error_and_no_output(item: Json, ai_sdk: AiSdk) -> None:
-    """A call that was cut short is not executed; the AI SDK says so at once, we at the end."""
+    """A call that was cut is not executed; the AI SDK reports it at once, we at the end."""
     event = {"type": "response.output_item.done", "output_index": 0, "item": item}
     theirs, answer, chunks, result = both(ai_sdk, "openai-responses", response(event))
     assert [chunk["type"] for chunk in theirs if chunk["type"].startswith("tool")] == []

@@ -71,7 +71,7 @@ def validation_words(chunks: list[Chunk]) -> list[Chunk]:
 
 @deviates("validation-words")
 def words_to_the_model(chunks: list[Chunk]) -> list[Chunk]:
-    """Drop the number of tokens of the sentence that tells the model why an input is invalid."""
+    """Drop the number of tokens of the model's sentence about an invalid input."""
     return [
         {**chunk, "providerMetadata": "given"} if chunk["type"] == "custom" else chunk
         for chunk in chunks
@@ -159,7 +159,7 @@ async def test_agent_without_tools_takes_no_step_after_a_call(
 async def test_call_that_a_stop_cut_is_the_ai_sdks_and_closed(
     provider: str, with_tools: Deployment, ai_sdk: AiSdk
 ) -> None:
-    """In the AI SDK it stays without a result; here its result says what happened."""
+    """In the AI SDK it stays without a result; here its result tells that it was cut."""
     prompt = f"{ADD} [[tool=hang]]"
     theirs = comparable(ai_sdk.run(ORACLES[provider], with_tools.simulator.url, prompt, tools=True))
     session, seen = with_tools.session(), Transcript()

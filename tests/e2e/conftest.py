@@ -1,4 +1,4 @@
-"""What a person does, from outside."""
+"""Actions of a person, from outside."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def projects(
 async def engine(
     request: pytest.FixtureRequest, anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Browser]:
-    """A browser of each engine, in turn; Chromium is that of all other tests."""
+    """A browser of each engine, in turn; all other tests use Chromium."""
     if program_of(request.param) is None:
         pytest.skip(f"no {request.param} here: make says at its end what it left out")
     errors = tmp_path_factory.mktemp(request.param) / "stderr"

@@ -127,7 +127,7 @@ def session(tools: Deployment) -> Session:
 async def test_edits_and_reloads_are_branches_and_the_model_reads_what_is_shown(
     pages: str, laptop: Profile, session: Session
 ) -> None:
-    """Again and Edit make versions; from an older one a message is answered on what it follows."""
+    """Again and Edit make versions; a send from an older one is answered on that version's path."""
     page = await screen(laptop, pages, "recipe", session)
     await page.asks("one [[tokens=4]]")
     await page.press("Again")
@@ -159,7 +159,7 @@ async def test_edits_and_reloads_are_branches_and_the_model_reads_what_is_shown(
 async def test_two_tabs_reload_mid_stream_and_stop_from_either(
     pages: str, laptop: Profile, phone: Profile, session: Session, simulator: Simulator
 ) -> None:
-    """What one sends shows in the other, a reload goes on, and Stop in one ends it in both."""
+    """One tab's send shows in the other, a reload resumes, and Stop in one ends it in both."""
     held = simulator.held()
     here = await screen(laptop, pages, "recipe", session)
     there = await screen(phone, pages, "recipe", session)
@@ -203,7 +203,7 @@ async def test_approvals_and_attachments_reach_the_agent(
 async def test_chat_runtime_of_assistant_ui_goes_on_when_the_page_is_left(
     pages: str, laptop: Profile, session: Session, simulator: Simulator
 ) -> None:
-    """Leaving is no stop; who returns, or reloads, reads on in the same session; Stop stops."""
+    """Leaving is no stop: a reload, or a return, resumes in the same session; Stop stops."""
     held = simulator.held()
     page = await screen(laptop, pages, "runtime", session)
     await page.say(held.question)

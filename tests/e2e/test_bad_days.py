@@ -1,4 +1,4 @@
-"""What goes wrong, short of a lost connection: each leaves a chat that says so and recovers."""
+"""Failures short of a lost connection: each leaves a chat that reports it and recovers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def kept(session: Session) -> list[Any]:
 async def test_page_is_loaded_while_the_gateway_is_away(
     deployment: Deployment, laptop: Profile
 ) -> None:
-    """It says so; when the gateway is there the history is too, and sends are answered."""
+    """It reports that; when the gateway is back, the history is shown and sends are answered."""
     session = deployment.session()
     await session.send("[[tokens=5 rate=0]]")
     async with faulty_proxy(free_port()) as proxy:
@@ -118,8 +118,10 @@ async def test_session_is_deleted_in_another_tab(deployment: Deployment, laptop:
 async def test_answer_is_followed_through_a_rolling_restart(
     own_deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:
-    """Of two gateways behind a balancer each is drained and replaced while one of them writes
-    an answer: nobody notices.
+    """People notice nothing.
+
+    Each of two gateways behind a balancer is drained and replaced while one of them writes an
+    answer.
     """
     patient: Settings = {"server": {"drain_limit_s": 600.0}}
     writing, other = own_deployment.add_gateways(2, patient)

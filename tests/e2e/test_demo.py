@@ -76,7 +76,7 @@ PANES: Final = {
 async def test_demo_opens_a_pane_beside_the_chat(
     demo: GatewayProcess, laptop: Profile, pictures: Path, button: str
 ) -> None:
-    """The wire, or a second tab, with what the chat shows; as accessible as the rest."""
+    """The wire, or a second tab, with the content of the chat; as accessible as the rest."""
     page = await visit(laptop, demo)
     tab = page.tab
     await page.ask(QUESTION)

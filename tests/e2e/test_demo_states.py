@@ -59,7 +59,7 @@ async def there(
 async def test_states_of_a_busy_visit_are_sound(there: Visit) -> None:
     """A provider that refuses once, then a table, half and whole; then the limit is reached."""
     page = there.page
-    # A passing state is told to who follows the session: the page does, once it has an answer.
+    # Followers of the session get passing states: the page follows once it has an answer.
     await page.ask("Hello [[tokens=5]]")
     await page.finishes()
     await page.ask("Answer when you can. [[http=429 times=1 retry=10s tokens=60]]")

@@ -66,7 +66,7 @@ async def test_search_shows_its_sources(demo: Demo) -> None:
 
 
 async def test_visitor_is_the_tool(demo: Demo) -> None:
-    """The status says who is waited for, and the answer goes on with what they give."""
+    """The status names the person that it waits for, and the answer continues with their input."""
     await demo.pick("Call a tool")
     await demo.shows("Waiting for you: give the result of get_weather")
     await demo.photograph(PICTURES / "tool.png")
@@ -83,7 +83,7 @@ async def test_visitor_is_the_tool(demo: Demo) -> None:
 
 @pytest.mark.parametrize(("button", "state"), [("Allow", "done"), ("Refuse", "refused by you")])
 async def test_visitor_is_asked_before_a_tool_acts(demo: Demo, button: str, state: str) -> None:
-    """Nothing runs until they allow it; a refusal is told to the model, which goes on."""
+    """No tool runs until they allow it; the model gets a refusal, and continues."""
     await demo.pick("Ask before it acts")
     await demo.shows("Waiting for you: allow or refuse send_postcard")
     await demo.photograph(PICTURES / "approval.png")
@@ -119,7 +119,7 @@ async def test_failure_keeps_the_text_and_offers_retry(demo: Demo) -> None:
 
 
 async def test_silent_model_is_waited_for_in_words(demo: Demo) -> None:
-    """What is waited for, and since when; never writing before there is a word."""
+    """The status has the reason and the time of the wait; never writing before there is a word."""
     await demo.ask("Take your time. [[first=4s]]")
     await demo.shows("Waiting for the model")
     await demo.photograph(PICTURES / "waiting.png")
@@ -284,7 +284,7 @@ async def test_wire_shows_the_log_and_replays_it(demo: Demo) -> None:
 
 
 async def test_wire_is_not_one_more_tab(demo: Demo) -> None:
-    """Who looks at the log is not counted among those who have the session open."""
+    """A reader of the log does not count as one more tab of the session."""
     await demo.ask(LONG)
     await demo.reads()
     await demo.press("The wire")
@@ -299,7 +299,7 @@ async def test_wire_is_not_one_more_tab(demo: Demo) -> None:
 
 
 async def test_second_tab_writes_along_and_says_who_stopped(demo: Demo) -> None:
-    """Side by side, with connections of their own; Stop in one is told in the other."""
+    """Side by side, with connections of their own; Stop in one is shown in the other."""
     await demo.ask(LONG)
     await demo.reads()
     await demo.press("Second tab")
@@ -316,8 +316,8 @@ async def test_second_tab_writes_along_and_says_who_stopped(demo: Demo) -> None:
 
 
 async def test_cut_connection_and_a_reload_cost_no_word(demo: Demo, simulator: Simulator) -> None:
-    """With a slow network besides: in the end the page shows what the gateway keeps."""
-    # The gateway's own simulator, of the default agent, cannot be told to go on.
+    """With a slow network besides: in the end the page shows the gateway's history."""
+    # The default agent's simulator is the gateway's own: the test cannot release its hold.
     await demo.choose("responses/sim-instant")
     # Held after about 600, 1200 and 1800 characters: what is waited for has come since.
     first, second, third = (
@@ -348,7 +348,7 @@ async def test_cut_connection_and_a_reload_cost_no_word(demo: Demo, simulator: S
 
 @pytest.mark.timeout(90)
 async def test_ten_seconds_offline_are_made_up_for(demo: Demo) -> None:
-    """The page says that it is offline and since when, and then has what it missed."""
+    """The page reports the time offline, and then shows the missed part."""
     await demo.ask("How do rivers move? [[tokens=500 rate=60]]")
     await demo.reads(50)
     await demo.press("Offline for 10 s")
@@ -365,8 +365,10 @@ async def test_ten_seconds_offline_are_made_up_for(demo: Demo) -> None:
 
 @pytest.mark.timeout(90)
 async def test_another_worker_goes_on_after_one_is_killed(demo: Demo, phone: Profile) -> None:
-    """Every tab of the session says which one is dead, and which one goes on; none is counted
-    twice, and the note leaves when it is over. The answer is whole."""
+    """Every tab of the session names the dead one and its successor.
+
+    Neither is counted twice, the note leaves when it is over, and the answer is whole.
+    """
     await demo.ask("How do rivers move? [[tokens=700 rate=50]]")
     await demo.reads(50)
     tabs = [demo, await demo.also_open_in(phone)]
@@ -389,7 +391,7 @@ async def test_another_worker_goes_on_after_one_is_killed(demo: Demo, phone: Pro
 
 
 async def test_nobody_is_killed_where_nothing_is_written(demo: Demo) -> None:
-    """The page says so, and what to do; the note leaves with the first answer."""
+    """The page says so, with advice; the note leaves with the first answer."""
     await demo.press("Kill the worker")
     await demo.shows("No worker was killed: nothing is being written here. Start an answer first.")
     await demo.ask("Well? [[tokens=20]]")

@@ -51,7 +51,7 @@ async def all_live(tabs: Sequence[Tab]) -> None:
 
 
 async def all_count(tabs: Sequence[Tab], count: int) -> None:
-    """Wait until each tab says that one browser is here, with so many tabs."""
+    """Wait until each tab shows one browser with so many tabs."""
     for tab in tabs:
         await tab.until(
             "chat.session.here.length === 1 && chat.session.here[0].tabs === argument", count
@@ -59,7 +59,7 @@ async def all_count(tabs: Sequence[Tab], count: int) -> None:
 
 
 async def show_the_same(tabs: Sequence[Tab], session: Session, messages: int) -> list[Any]:
-    """Wait until each tab is idle and equal to the session; return what they show."""
+    """Wait until each tab is idle and equal to the session; return the shown messages."""
     shown = [await tab.settles(messages=messages) for tab in tabs]
     kept = (await session.snapshot())["messages"]
     assert [look["messages"] for look in shown] == [kept] * len(tabs)
@@ -107,7 +107,7 @@ async def test_person_reloads_mid_stream_and_gets_the_whole_answer(
 async def test_second_tab_streams_what_the_first_asked_and_stops_it(
     deployment: Deployment, profile: Profile
 ) -> None:
-    """The run ends on the server, and both show what was kept of it."""
+    """The run ends on the server, and both show the kept part."""
     session = deployment.session()
     first, second = await open_tabs(profile, session.at.url, session.id, 2)
     await first.send(LONG)
@@ -145,7 +145,7 @@ async def test_seven_tabs_that_reload_leave_one_feed_and_are_counted_as_seven(
 async def test_supported_versions_begin_with_none_newer_than_what_is_run(
     deployment: Deployment, engine: Browser, profile: Profile
 ) -> None:
-    """What the package calls supported has been tested."""
+    """The package supports only versions that were tested."""
     tab = await profile.open(deployment.gateways[0].at.url, new_chat_id())
     name, pattern = VERSIONS[engine.engine]
     found = re.search(pattern, await tab.run("() => navigator.userAgent"))
@@ -335,7 +335,7 @@ LOOKS = """() => {
 async def test_demo_looks_as_it_was_drawn(
     own_deployment: Deployment, engine: Browser, profile: Profile
 ) -> None:
-    """On a phone: what the engines draw by themselves is not seen. With a picture."""
+    """On a phone: the parts that engines draw by themselves are hidden. With a picture."""
     page = await visit(profile, own_deployment.add_gateway(arguments=["--demo"]), PHONE)
     await page.ask("What keeps a stream of tokens in order?")
     await page.finishes()

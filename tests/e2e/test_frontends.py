@@ -39,7 +39,7 @@ LONG: Final = "How do rivers move? [[tokens=3000 rate=50]]"
 
 @pytest.fixture(scope="module")
 def store(pytestconfig: pytest.Config) -> Path:
-    """Where what takes long to build is kept, from run to run."""
+    """The folder for slow builds, kept from run to run."""
     assert pytestconfig.cache is not None
     return pytestconfig.cache.mkdir("frontends")
 
@@ -79,19 +79,19 @@ def test_fresh_project_names_the_gateway_and_what_it_served(
 
 
 def fetch(url: str) -> bytes:
-    """Return what is at an address."""
+    """Return the content of an address."""
     with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
         return bytes(answer.read())
 
 
 @pytest.mark.parametrize("project", CHECKS)
 def test_package_type_checks_in_a_fresh_project(projects: Projects, project: str) -> None:
-    """What npm packs, under the code that the documentation shows, with the project's own tools."""
+    """npm's package under the documentation's code, with the project's own tools."""
     projects.run(project, *CHECKS[project])
 
 
 def test_every_snippet_of_the_frontend_page_belongs_to_a_project() -> None:
-    """None is left out of what is checked and run here."""
+    """Each one is checked and run here."""
     homeless = [
         (snippet.page, snippet.text[:60])
         for snippet in snippets()
@@ -106,8 +106,9 @@ def test_every_snippet_of_the_frontend_page_belongs_to_a_project() -> None:
 async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
     projects: Projects, deployment: Deployment, laptop: Profile, phone: Profile, project: str
 ) -> None:
-    """Built as for production, behind its framework's own proxy or rewrite: an answer is the
-    same on two devices as it is on the server, and Stop on one ends the other's.
+    """A production build behind its framework's own proxy or rewrite.
+
+    An answer is the same on two devices as on the server, and Stop on one ends the other's.
     """
     chat = new_chat_id()
     session = Session(deployment.gateways[0].at, chat)
@@ -140,8 +141,10 @@ async def test_documented_page_streams_in_two_browsers_and_stops_in_both(
 async def test_readme_page_goes_on_after_a_reload_stops_and_shows_its_history(
     projects: Projects, deployment: Deployment, laptop: Profile
 ) -> None:
-    """The AI SDK's own transport, as the README has it: reloaded in the middle of an answer, and
-    after its end, it shows what the session has, each message once.
+    """The AI SDK's own transport, as in the README.
+
+    Reloaded in the middle of an answer, and after its end, it shows the session's messages, each
+    once.
     """
     chat = new_chat_id()
     session = Session(deployment.gateways[0].at, chat)

@@ -51,7 +51,7 @@ async def snapshot(deployment: Deployment, chat: str) -> list[Any]:
 async def test_network_cut_ten_times_in_one_answer_costs_nothing(
     deployment: Deployment, laptop: Profile, phone: Profile, ai: int
 ) -> None:
-    """The one who sent and the one who watches have the exact text, and one `onFinish`."""
+    """Sender and watcher have the exact text, and one `onFinish`."""
     chat = new_chat_id()
     answer = deployment.simulator.held(tokens=TOKENS, after=HELD_AFTER, size=TOKEN_BYTES)
     async with faulty_proxy(deployment.gateways[0].at.port) as proxy:
@@ -75,7 +75,7 @@ async def test_network_cut_ten_times_in_one_answer_costs_nothing(
 
 
 async def test_browser_goes_offline_and_comes_back(deployment: Deployment, laptop: Profile) -> None:
-    """The page says so meanwhile, and then has everything."""
+    """The page reports it, and then shows everything."""
     chat, answer = new_chat_id(), deployment.simulator.held()
     async with faulty_proxy(deployment.gateways[0].at.port) as proxy:
         tab = await open_through(proxy, laptop, chat)
@@ -96,8 +96,9 @@ async def test_browser_goes_offline_and_comes_back(deployment: Deployment, lapto
 async def test_gateway_killed_mid_answer_is_told_and_retried(
     own_deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:
-    """The gateway that writes an answer dies, another one serves: each tab says that the
-    answer was interrupted, and a retry from either brings a whole one.
+    """The gateway that writes an answer dies, and another one serves.
+
+    Each tab shows that the answer was interrupted, and a retry from either brings a whole one.
     """
     dying, heir = own_deployment.add_gateways(2)
     chat = new_chat_id()

@@ -1,4 +1,4 @@
-"""Pages that ask for what they get already, or for what is not there yet, in a real browser."""
+"""Pages that resume a run that they read already, or one that is not there yet, in a browser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 ASKED: Final = "() => performance.getEntriesByType('resource')"
-"""What the page has asked for, and has an answer to."""
+"""Requests of the page that were answered."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ async def test_page_that_resumes_its_own_send_shows_the_answer_once(
 async def test_tabs_of_a_new_chat_meet_no_error_in_the_console(
     tools: Deployment, laptop: Profile
 ) -> None:
-    """A browser complains of each 404: a chat that nobody has written in yet is empty instead."""
+    """A browser logs each 404, so a chat without messages is empty instead."""
     session = Session(tools.gateways[0].at)
     tabs = [await laptop.open(session.at.url, session.id) for _ in range(2)]
     answers: list[tuple[int, str]] = []

@@ -1,4 +1,4 @@
-"""What people see of an answer that a worker pushes: the same as of any other."""
+"""People see a worker's pushed answer like any other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUESTION = "How do rivers move?"
 
 
 class Worker:
-    """Writes a run as the test says; goes on by itself with each word until told to be silent."""
+    """Writes a run for the test; continues by itself with each word until told to be silent."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -45,7 +45,7 @@ class Worker:
             await self._end.wait()
 
     def be_silent(self) -> None:
-        """Say nothing more, and go on."""
+        """Write nothing more, and stay alive."""
         self._silent.set()
 
     def end(self) -> None:
@@ -103,7 +103,7 @@ async def test_tabs_see_a_pushed_answer_live_and_a_reload_loses_nothing(
 async def test_stop_in_a_tab_ends_a_worker_that_is_silent(
     deployment: Deployment, laptop: Profile
 ) -> None:
-    """Both tabs are ready again, with what was said; the worker goes on after its block."""
+    """Both tabs are ready again, with the text; the worker continues after its block."""
     chat, first, second = await open_two(deployment, laptop)
     async with working(deployment, chat) as (worker, task):
         await asyncio.gather(first.reads(40), second.reads(40))

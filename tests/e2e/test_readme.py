@@ -1,4 +1,4 @@
-"""The README's commands, pasted into a shell, do what it says."""
+"""The README's commands, pasted into a shell, do as promised."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def chunks(output: str) -> list[dict[str, Any]]:
 
 
 def test_person_pastes_the_curl_lines_and_they_do_what_the_readme_says(served: str) -> None:
-    """Send and lose the connection, come back, stop, and read what was kept."""
+    """Send and lose the connection, come back, stop, and read the history."""
     commands = re.split(r"(?=^# )", curl_block(), flags=re.M)
     script = 'echo "=== next"\n'.join(commands)
 
@@ -119,7 +119,7 @@ def python_block(word: str) -> str:
 
 
 def test_person_pastes_the_push_program_and_its_answer_is_kept(deployment: Deployment) -> None:
-    """It prints how its run has ended; run again, it says nothing twice."""
+    """It prints its run's outcome; a second run repeats no word."""
     at = deployment.gateways[0].at
     for _ in range(2):
         done = subprocess.run(  # noqa: S603
@@ -141,7 +141,7 @@ def test_person_pastes_the_push_program_and_its_answer_is_kept(deployment: Deplo
 def test_person_runs_the_proxied_backend_and_the_session_has_its_answer(
     served: str, tmp_path: Path
 ) -> None:
-    """What it prints is what the session keeps."""
+    """It prints the answer that the session keeps."""
     done = subprocess.run(  # noqa: S603
         [sys.executable, write_recipes(tmp_path / "recipes") / "proxied.py"],
         env={**os.environ, "GATEWAY": served, "no_proxy": "*"},

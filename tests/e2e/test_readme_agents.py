@@ -98,7 +98,7 @@ def test_each_agent_is_short() -> None:
 
 
 async def test_person_pastes_the_agent_in_python_and_it_answers(served: Endpoint) -> None:
-    """A status for who is there, a call with its result, and text; kept but for the status."""
+    """A status for present readers, a call with its result, and text; kept but for the status."""
     session = Session(served)
     seen = await session.send("How is it?", extra={"agent": "guide"})
     assert [c["data"]["text"] for c in seen.chunks if c["type"] == "data-status"] == [
@@ -122,7 +122,7 @@ async def read_to(seen: Transcript, response: Response, length: int) -> None:
 async def test_person_puts_the_route_behind_the_gateway_and_it_is_durable(
     served: Endpoint,
 ) -> None:
-    """The client goes away and comes back; a stop ends it, and what was said is kept."""
+    """The client goes away and comes back; a stop ends it, and the text is kept."""
     session = Session(served)
     body = {"agent": "assistant"}
     sent, resumed = Transcript(), Transcript()

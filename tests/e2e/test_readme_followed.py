@@ -105,7 +105,7 @@ class Newcomer:
 async def test_newcomer_follows_the_readme_from_a_clone_to_a_second_device(
     tmp_path: Path, laptop: Profile, phone: Profile
 ) -> None:
-    """Every command and block of it, in its order: each does what it says."""
+    """Every command and block, in its order, does as promised."""
     them = Newcomer(tmp_path)
     await asyncio.to_thread(newcomer.clone, them.checkout)
     await asyncio.to_thread(newcomer.make_as_if_installed, them.checkout)
@@ -129,7 +129,7 @@ async def test_newcomer_follows_the_readme_from_a_clone_to_a_second_device(
 
 @pytest.mark.parametrize("grown", ["```sh\nmake more\n```\n", "```python\nmore()\n```\n"])
 def test_reader_is_held_up_by_what_is_neither_followed_nor_left_out(grown: str) -> None:
-    """Whatever the README grows, somebody has to say who follows it, or why nobody does."""
+    """A new part of the README needs an entry: its test, or the reason why there is none."""
     reader = Reader({"make test": "not now"}, "", f"```sh\nmake run\nmake test\n```\n{grown}")
     reader.next("make run")
 
@@ -138,7 +138,7 @@ def test_reader_is_held_up_by_what_is_neither_followed_nor_left_out(grown: str) 
 
 
 def test_reader_misses_what_is_left_out_and_no_longer_there() -> None:
-    """The list of what is left out stays true."""
+    """The list of left out parts stays true."""
     with pytest.raises(AssertionError, match="left out, and not there"):
         Reader({"make more": "not now"}, "", "").finish()
 

@@ -1,4 +1,4 @@
-"""A stop ends the run on the server; whatever else ends a response does not."""
+"""A stop ends the run on the server; other ends of a response do not."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_stop_that_overtakes_its_send_prevents_it(
 async def test_message_that_was_stopped_on_its_way_is_sent_again(
     deployment: Deployment, laptop: Profile, phone: Profile, ai: int
 ) -> None:
-    """After what another device has sent meanwhile, as everybody sees."""
+    """It follows the other device's messages, for all people."""
     session = deployment.session()
     answer = deployment.simulator.held()
     await answer.release()
@@ -162,7 +162,7 @@ async def test_message_that_was_stopped_on_its_way_is_sent_again(
 async def test_leaving_stops_nothing(
     deployment: Deployment, laptop: Profile, phone: Profile, ai: int, leave: str
 ) -> None:
-    """The run goes on to its end when the page that sent it is gone."""
+    """The run continues to its end when the page that sent it is gone."""
     session = deployment.session()
     answer = deployment.simulator.held()
     tab = await open_tab(session, laptop, ai)

@@ -66,7 +66,7 @@ async def test_second_tab_sees_the_prompt_and_the_tokens_of_the_first_live(
 async def test_stop_in_the_second_tab_ends_the_answer_in_the_first(
     deployment: Deployment, laptop: Profile
 ) -> None:
-    """The run ends on the server, and everybody shows what was kept of it."""
+    """The run ends on the server, and all tabs show the kept part."""
     chat, first, second = await open_two(deployment, laptop)
     await first.send(LONG)
     await asyncio.gather(first.reads(20), second.reads(20))
@@ -215,7 +215,7 @@ async def test_stock_transport_follows_beside_ours(
 async def test_ours_follows_what_the_stock_transport_sends(
     deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:
-    """The other way round: who sends need not know of us."""
+    """The other way round: the sender need not know our package."""
     at = deployment.gateways[0].at
     session = Session(at)
     ours = await laptop.open(at.url, session.id)

@@ -24,7 +24,7 @@ TABS = 10
 
 
 def proportional_bytes(pid: int) -> int:
-    """Return a process's memory, what it shares divided by how many share it (Linux)."""
+    """Return a process's memory; shared memory is divided among its processes (Linux)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:") * 1024
 

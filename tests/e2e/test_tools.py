@@ -42,7 +42,7 @@ async def waits(tab: Tab, state: str) -> dict[str, Any]:
 
 
 async def allow(tab: Tab, call: dict[str, Any]) -> None:
-    """Allow a call, as a person does who is shown its question."""
+    """Allow a call by the button that a person sees."""
     answer = {"id": call["approval"]["id"], "approved": True}
     await tab.run("answer => window.chat.allow(answer)", answer)
 
@@ -100,8 +100,9 @@ async def test_five_steps_are_asked_here_and_answered_there(
 async def test_question_outlives_its_gateway_in_the_browser(
     own_deployment: Deployment, laptop: Profile, phone: Profile
 ) -> None:
-    """Killed (-9) while it waits for the approval: the tabs find another gateway, a person allows
-    there, and the answer comes to its end in both.
+    """Its gateway is killed (-9) while it waits for the approval.
+
+    The tabs find another gateway, a person allows there, and the answer comes to its end in both.
     """
     dying, heir = own_deployment.add_gateways(2, settings_with_tools())
     session = Session(heir.at, new_chat_id())

@@ -1,4 +1,4 @@
-"""Bad input: a documented code and sentence, nothing changed in Redis, nobody else harmed."""
+"""Bad input: a documented code and sentence, nothing changed in Redis, no other client harmed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def settled(deployment: Deployment) -> Session:
 async def test_bad_requests_are_refused_and_change_nothing(
     quiet: Deployment, subtests: pytest.Subtests
 ) -> None:
-    """Each has its status, a code, and a sentence that says what to do."""
+    """Each has its status, a code, and a sentence with advice."""
     at = quiet.gateways[0].at
     await settled(quiet)
     for name, case in CASES.items():
@@ -200,7 +200,7 @@ BAD_FRAMES: dict[str, str | bytes] = {
 async def test_bad_frames_harm_no_other_request_of_their_socket(
     quiet: Deployment, subtests: pytest.Subtests
 ) -> None:
-    """What streams on the socket streams on, and ends well."""
+    """Streams of the same socket continue, and end well."""
     at = quiet.gateways[0].at
     for name, frame in BAD_FRAMES.items():
         answer = quiet.simulator.held(tokens=5)
@@ -272,7 +272,7 @@ async def test_provider_failures_are_error_chunks_that_leak_nothing(
 
 
 async def test_provider_that_recovers_is_retried(quiet: Deployment) -> None:
-    """A 429 or 529 before the answer is the SDK's to retry; nobody sees it."""
+    """The SDK retries a 429 or 529 before the answer; people do not see it."""
     session = Session(quiet.gateways[0].at)
     marker = new_chat_id()
 

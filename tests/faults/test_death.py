@@ -1,4 +1,4 @@
-"""Promise 3: every run ends with one terminal, whatever dies."""
+"""Promise 3: every run ends with one terminal, after the death of any process."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_readers_of_a_killed_producer_see_its_end(own_deployment: Deployme
 
 
 async def test_new_run_starts_after_an_orphan_was_closed(own_deployment: Deployment) -> None:
-    """A send meets the orphan, closes it if nobody has yet, and is answered."""
+    """A send that meets the orphan closes it, and is answered."""
     producer, survivor = own_deployment.add_gateways(2)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -98,7 +98,7 @@ async def send_when_free(session: Session, text: str) -> Transcript:
 
 
 async def test_probe_closes_an_orphan_when_every_gateway_died(own_deployment: Deployment) -> None:
-    """A gateway that starts later finds the run, and ends it for whoever asks."""
+    """A gateway that starts later finds the run, and ends it for its readers."""
     producer = own_deployment.add_gateway()
     session = own_deployment.session()
     await session.begin(LONG)
@@ -115,7 +115,7 @@ async def test_probe_closes_an_orphan_when_every_gateway_died(own_deployment: De
 
 
 async def test_frozen_producer_that_wakes_up_writes_nothing(own_deployment: Deployment) -> None:
-    """Taken over while it was stopped, it finds itself fenced: the log stays as it is."""
+    """It was taken over while it was stopped, and is fenced: the log stays unchanged."""
     producer, survivor = own_deployment.add_gateways(2)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -167,7 +167,7 @@ async def test_run_is_no_orphan_because_redis_was_away(own_deployment: Deploymen
 async def test_answer_of_a_killed_producer_is_in_the_next_requests_history(
     own_deployment: Deployment,
 ) -> None:
-    """What people saw of an interrupted answer is what the model hears of it."""
+    """The model reads the same part of an interrupted answer as people."""
     producer, survivor = own_deployment.add_gateways(2)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)

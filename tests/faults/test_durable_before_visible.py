@@ -1,4 +1,4 @@
-"""Promises 1 and 10: what a client sees is in the log, and an outage loses nothing."""
+"""Promises 1 and 10: everything that a client sees is in the log, and an outage loses nothing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_chunk_reaches_no_client_before_redis_has_it(
 async def test_run_completes_over_a_redis_that_is_killed_and_restarted(
     own_deployment: Deployment,
 ) -> None:
-    """On its own file again, Redis gives back a run that nobody saw break."""
+    """Redis, on its own file again, has the run, and no reader saw a break."""
     own_deployment.add_gateways(2)
     session = own_deployment.session()
     redis = own_deployment.redis
@@ -121,7 +121,7 @@ async def test_client_is_told_when_redis_stays_away(own_deployment: Deployment) 
 
 
 async def test_gateway_is_not_ready_while_redis_is_away(own_deployment: Deployment) -> None:
-    """/readyz says so, /livez does not mind, and a send is told to come again."""
+    """/readyz fails, /livez does not, and a send gets a temporary error."""
     gateway = own_deployment.add_gateway()
     own_deployment.redis.kill()
 

@@ -59,7 +59,7 @@ async def test_worker_that_is_killed_ten_times_writes_the_answer_exactly(
 ) -> None:
     """At random points, with -9, each time begun again with the same key.
 
-    Those that are killed never say the last word: none has ended before it is killed.
+    The killed attempts never reach the last word, so none has ended the run.
     """
     own_deployment.add_gateways(2, PATIENT, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session(1)
@@ -102,7 +102,7 @@ async def test_of_two_workers_at_once_one_is_fenced(
 async def test_run_of_a_worker_that_dies_for_good_is_closed(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """What it said stays, with an error that says so; the next attempt finds it ended."""
+    """The written part stays, with an error; the next attempt finds it ended."""
     own_deployment.add_gateways(2, PUSH_SETTINGS, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session()
     reading = asyncio.create_task(follow(session))
@@ -119,7 +119,7 @@ async def test_run_of_a_worker_that_dies_for_good_is_closed(
 async def test_stop_ends_a_silent_worker_in_a_process_of_its_own(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """From another gateway: the worker ends its run, and goes on after the block."""
+    """From another gateway: the worker ends its run, and continues after the block."""
     own_deployment.add_gateways(2, PATIENT, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session(1)
     worker = PushWorker(own_deployment, session.id, tmp_path / "log", "--silent-after", "20")
@@ -133,7 +133,7 @@ async def test_stop_ends_a_silent_worker_in_a_process_of_its_own(
 async def test_worker_goes_on_at_another_gateway_when_its_own_ends(
     own_deployment: Deployment, tmp_path: Path, tidily: bool
 ) -> None:
-    """Nothing is lost and nothing is there twice, whatever was under way."""
+    """No word is lost or repeated, at any point of the delivery."""
     own_deployment.add_gateways(2, PATIENT, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session(1)
     reading = asyncio.create_task(follow(session))

@@ -1,4 +1,4 @@
-"""Promise 8: a retry is safe, and two who send at once get one run and one clear answer."""
+"""Promise 8: a retry is safe, and two sends at once get one run and one clear answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def post(session: Session, text: str, message_id: str) -> tuple[int, str, Transcript]:
-    """Send; return status, the run's id or the error's code, and what came."""
+    """Send; return status, the run's id or the error's code, and the answer."""
     async with session.sending(text, message_id=message_id) as response:
         if response.status != 200:
             return response.status, (await response.json())["error"]["code"], Transcript()
@@ -45,7 +45,7 @@ async def test_fifty_posts_of_one_message_are_one_run(deployment: Deployment) ->
 
 
 async def test_two_messages_at_once_are_one_run_and_one_refusal(deployment: Deployment) -> None:
-    """Never two interleaved answers: the second tab is told `run_active`."""
+    """Never two interleaved answers: the second tab gets `run_active`."""
     session = deployment.session()
     other = session.through(deployment.gateways[1].at)
 
@@ -65,7 +65,7 @@ async def test_two_messages_at_once_are_one_run_and_one_refusal(deployment: Depl
 
 
 async def test_send_that_interrupts_ends_the_run_and_is_answered(deployment: Deployment) -> None:
-    """`onActive: interrupt` stops what runs, for all its readers, and goes on with the new."""
+    """`onActive: interrupt` stops the active run, for all its readers, and begins the new one."""
     session = deployment.session()
     other = session.through(deployment.gateways[1].at)
     first = asyncio.create_task(session.send("[[tokens=5000 rate=100 first=0]] first"))
@@ -87,7 +87,7 @@ async def test_send_that_interrupts_ends_the_run_and_is_answered(deployment: Dep
 async def test_two_interrupts_at_once_leave_one_active_run_at_a_time(
     deployment: Deployment,
 ) -> None:
-    """Whoever interrupts whom: each run has one end, and the log holds no two at once."""
+    """In any order of the interrupts, each run has one end, and the log holds no two at once."""
     session = deployment.session()
     await session.begin("[[tokens=5000 rate=100 first=0]]")
 
@@ -135,7 +135,7 @@ async def test_same_id_with_other_content_is_an_edit(deployment: Deployment) -> 
 
 
 async def test_clients_copy_of_the_history_is_not_believed(deployment: Deployment) -> None:
-    """What the assistant said is what the server wrote, whatever a client claims."""
+    """The assistant's messages are those of the server, whatever a client sends."""
     session = deployment.session()
     await session.send("[[tokens=5]] truth")
     kept = (await session.snapshot())["messages"]

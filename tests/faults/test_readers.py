@@ -1,4 +1,4 @@
-"""Promises 6 and 7: a late joiner gets the state; a slow reader costs nobody."""
+"""Promises 6 and 7: a late joiner gets the state; a slow reader delays no other."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_late_joiner_gets_one_delta_a_part_then_live(deployment: Deploymen
 
 
 async def join_after(session: Session, sequence: int, answer: HeldAnswer) -> Transcript:
-    """Join a run once it has come so far, let it go on, and follow it to its end."""
+    """Join a run after its first part, let it continue, and follow it to its end."""
     async with asyncio.timeout(30):
         while True:
             seen, is_late = Transcript(), False
@@ -88,7 +88,7 @@ async def join_after(session: Session, sequence: int, answer: HeldAnswer) -> Tra
 
 
 async def test_late_joiners_ids_let_it_go_on_where_it_was(deployment: Deployment) -> None:
-    """The aggregated state carries the sequence it stands for."""
+    """The aggregated state carries its sequence."""
     session = deployment.session()
     await session.begin("[[tokens=300 rate=200 first=0]]")
     async with session.resuming() as response:
@@ -122,7 +122,7 @@ async def test_silent_run_sends_heartbeats_that_are_no_chunks(own_deployment: De
 async def test_reader_that_takes_nothing_is_let_go_after_the_deadline(
     own_deployment: Deployment,
 ) -> None:
-    """A client that is gone without a word does not hold its connection for ever."""
+    """A client that vanished does not hold its connection for ever."""
     gateway = own_deployment.add_gateway({"server": {"write_deadline_s": 1.0}})
     session = own_deployment.session()
     await session.begin("[[tokens=60000 rate=0 first=0]]")

@@ -39,7 +39,7 @@ LAST = 170
 
 
 async def test_reader_of_ai_7_sees_the_step_reset(own_deployment: Deployment) -> None:
-    """What was cut is closed and taken back; what follows is a whole answer."""
+    """The cut step is closed and taken back; a whole answer follows."""
     producer, survivor = own_deployment.add_gateways(2, RESTARTING)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -158,7 +158,7 @@ async def test_only_the_cut_step_begins_again(own_deployment: Deployment, tmp_pa
 async def test_tool_under_way_is_not_executed_again(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """The step was answered: only its tool was cut, and is told as interrupted."""
+    """The step was answered: only its tool was cut, and is reported as interrupted."""
     producer, survivor = own_deployment.add_gateways(2, RESTARTING)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -201,7 +201,7 @@ async def test_step_that_called_a_tool_of_the_client_is_closed(own_deployment: D
 async def test_run_that_kills_its_gateways_is_closed_in_the_end(
     own_deployment: Deployment,
 ) -> None:
-    """It is not handed round for ever."""
+    """It is not resumed for ever."""
     producer = own_deployment.add_gateway(RESTARTING)
     session = own_deployment.session()
     run_id = await begin(session, f"{session.id} [[tokens=9000 rate=20 first=0]]", AGENT)

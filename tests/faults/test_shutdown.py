@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_sigterm_lets_a_run_finish(own_deployment: Deployment) -> None:
-    """Within the drain limit a run goes on to its own end, which is in the log."""
+    """Within the drain limit a run continues to its own end, which is in the log."""
     leaving, staying = own_deployment.add_gateways(2)
     session = own_deployment.session()
     await session.begin("[[tokens=100 rate=60 first=0]]")
@@ -41,7 +41,7 @@ async def test_sigterm_lets_a_run_finish(own_deployment: Deployment) -> None:
 
 
 async def test_sigterm_closes_a_run_past_the_drain_limit(own_deployment: Deployment) -> None:
-    """Then it ends as promise 3 says, at once, not after a lease."""
+    """It ends as in promise 3, at once, not after a lease."""
     leaving = own_deployment.add_gateway({"server": {"drain_limit_s": 0.5}})
     staying = own_deployment.add_gateway()
     session = own_deployment.session()
@@ -99,7 +99,7 @@ async def test_sockets_of_a_gateway_that_leaves_are_told_to_reconnect(
 
 
 async def test_gateway_that_drains_takes_no_new_run(own_deployment: Deployment) -> None:
-    """It answers 503 `draining`, or no more at all, and is not ready."""
+    """It answers 503 `draining`, or does not answer, and is not ready."""
     leaving = own_deployment.add_gateway()
     session = own_deployment.session()
     await session.begin("[[tokens=60 rate=40 first=0]]")
@@ -115,7 +115,7 @@ async def test_gateway_that_drains_takes_no_new_run(own_deployment: Deployment) 
 
 
 async def test_second_sigterm_ends_at_once(own_deployment: Deployment) -> None:
-    """Nobody has to wait for the drain limit."""
+    """The drain limit is not awaited."""
     leaving = own_deployment.add_gateway({"server": {"drain_limit_s": 3000.0}})
     session = own_deployment.session()
     await session.begin("[[tokens=90000 rate=60 first=0]]")
@@ -131,7 +131,7 @@ async def test_second_sigterm_ends_at_once(own_deployment: Deployment) -> None:
 async def test_embedded_redis_is_gone_with_its_gateway(
     number: signal.Signals, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """However the gateway ends, no process is left, and what it kept is there again."""
+    """After any end of the gateway no process is left, and its data is there again."""
     first = GatewayProcess(tmp_path / "embedded", None, simulator.url)
     session = Session(first.at)
     await session.send("remember me [[tokens=3]]")
@@ -151,7 +151,7 @@ async def test_embedded_redis_is_gone_with_its_gateway(
 
 
 async def test_two_gateways_on_one_folder_are_refused(simulator: Simulator, tmp_path: Path) -> None:
-    """The second says so in a sentence and ends; the first does not notice."""
+    """The second ends with a sentence; the first does not notice."""
     first = GatewayProcess(tmp_path / "shared", None, simulator.url)
     session = Session(first.at)
     try:
@@ -213,7 +213,7 @@ async def test_worker_that_is_killed_is_replaced_and_its_runs_are_closed(
 
 
 async def resume_until_answered(session: Session, after: int | None) -> Transcript:
-    """Resume as a patient client: again while nobody listens."""
+    """Resume as a patient client: again while the port has no listener."""
     while True:
         try:
             rest = await session.resume(after=after)

@@ -22,7 +22,7 @@ ENDING = ["text-end", "abort", "finish"]
 async def run_until(
     session: Session, text: str, length: int, agent: str = "assistant"
 ) -> tuple[str, Transcript]:
-    """Send, let go once so much text has come; return the run's id and what was seen."""
+    """Send, leave after so much text; return the run's id and the seen text."""
     seen = Transcript()
     async with session.sending(text, extra={"agent": agent}) as response:
         assert response.status == 200, await response.body()
@@ -45,7 +45,7 @@ async def assert_upstream_cancelled(deployment: Deployment, marker: str) -> None
 async def test_stop_from_another_process_cancels_a_silent_provider(
     deployment: Deployment,
 ) -> None:
-    """While the provider says nothing, and no reader is left, a stop closes its connection."""
+    """The provider is silent and no reader is left: the stop closes the provider's connection."""
     session = deployment.session()
     marker = new_chat_id()
     run_id, _ = await run_until(session, f"{marker} [[tokens=50 rate=0 stall=10m after=10]]", 10)
@@ -97,7 +97,7 @@ async def test_stopped_run_ends_with_exactly_the_ending(deployment: Deployment) 
 
 
 async def test_stop_closes_an_open_reasoning_part(deployment: Deployment) -> None:
-    """Whatever is open is closed, not only text."""
+    """Any open part is closed, not only text."""
     session = deployment.session()
     async with session.sending("[[reasoning=5000 rate=200 first=0]]") as response:
         seen = Transcript()
@@ -112,7 +112,7 @@ async def test_stop_closes_an_open_reasoning_part(deployment: Deployment) -> Non
 async def test_partial_answer_is_kept_and_told_to_the_model(
     agent: str, deployment: Deployment
 ) -> None:
-    """The snapshot holds what was said, all parts done; the next request's history too."""
+    """The snapshot holds the text with all parts done; the next request's history too."""
     session = deployment.session()
     _, seen = await run_until(session, "[[tokens=5000 rate=100 first=0]]", 60, agent)
     await session.stop()
@@ -234,7 +234,7 @@ async def test_send_waits_for_a_run_that_is_stopping(deployment: Deployment) -> 
 
 
 async def test_disconnect_of_every_reader_stops_nothing(deployment: Deployment) -> None:
-    """A lost connection is no decision: the run goes on to its end without readers."""
+    """A lost connection is no decision: the run continues to its end without readers."""
     session = deployment.session()
     await run_until(session, "[[tokens=60 rate=100 first=0]]", 10)
 

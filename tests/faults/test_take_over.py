@@ -1,4 +1,4 @@
-"""Background responses: another gateway goes on with them, and the readers notice nothing."""
+"""Background responses: another gateway resumes them, and the readers notice nothing."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_reader_of_a_background_response_does_not_notice_a_kill(
 async def test_reader_does_not_notice_a_kill_before_the_response_was_known(
     own_deployment: Deployment,
 ) -> None:
-    """Nobody has its id: the model is asked again, once, for nothing of it was shown."""
+    """No gateway has its id: the model is asked again, once, as no part of it was shown."""
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -147,7 +147,7 @@ async def test_ai_client_does_not_notice_a_kill(own_deployment: Deployment, node
 async def test_tool_is_not_executed_again_after_a_kill(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """What it did is not known: its call is told as interrupted, and the run goes on."""
+    """The tool's effect is unknown: its call is reported as interrupted, and the run continues."""
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -173,7 +173,7 @@ async def test_tool_is_not_executed_again_after_a_kill(
 async def test_tool_is_executed_by_the_gateway_that_takes_over(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """Killed before the model had finished its call, nobody has executed it yet."""
+    """Killed before the model had finished its call, so it was not executed yet."""
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)
@@ -220,7 +220,7 @@ async def test_one_of_two_gateways_takes_over(own_deployment: Deployment) -> Non
 
 
 async def test_run_outlives_all_gateways(own_deployment: Deployment) -> None:
-    """One that starts after the last has died goes on with what is under way."""
+    """A gateway that starts after the last has died resumes the runs."""
     producer = own_deployment.add_gateway(BACKGROUND)
     session = own_deployment.session()
     answer = own_deployment.simulator.held(after=LAST)
@@ -281,7 +281,7 @@ async def test_stop_cancels_the_response_at_the_provider(own_deployment: Deploym
 
 
 async def test_stop_of_an_orphan_cancels_its_response(own_deployment: Deployment) -> None:
-    """Nobody produces it any more, and nobody shall go on with it."""
+    """Its producer is dead, and no gateway resumes it."""
     producer, survivor = own_deployment.add_gateways(2, BACKGROUND)
     session = own_deployment.session()
     elsewhere = session.through(survivor.at)

@@ -32,7 +32,7 @@ ISSUED: Final[list[str]] = []
 
 
 def token(user: str, *, secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
-    """Make a token, valid but for what the arguments change."""
+    """Make a token that is valid, except for the arguments' changes."""
     payload = {"sub": user, "aud": AUDIENCE, "exp": int(time.time()) + 600, **claims}
     made = jwt.encode(
         {key: value for key, value in payload.items() if value is not None}, secret, algorithm
@@ -73,7 +73,7 @@ def acting(deployment: Deployment, bearer: str, session: Session | None = None) 
 
 
 async def answer_to(session: Session, call: str) -> tuple[int, object]:
-    """Make one of the calls; return what tells one answer from another."""
+    """Make one of the calls; return the parts that tell answers apart."""
     path = f"/api/chat/{session.id}"
     match call:
         case "send":
@@ -106,7 +106,7 @@ async def answer_to(session: Session, call: str) -> tuple[int, object]:
 async def test_foreign_session_answers_as_one_that_does_not_exist(
     call: str, intruder: dict[str, str], guarded: Deployment
 ) -> None:
-    """Status, code and sentence are the same: nothing tells that the session is there."""
+    """Status, code and sentence are the same: nothing shows that the session exists."""
     owned = acting(guarded, token("ann"))
     await owned.begin("[[tokens=20000 rate=100 first=0]]", message_id="u-owner")
     before = (await owned.snapshot())["messages"]
@@ -138,7 +138,7 @@ async def test_foreign_session_takes_no_message(call: str, guarded: Deployment) 
 
 
 async def test_foreign_feed_shows_nothing(guarded: Deployment) -> None:
-    """The feed of another's session is that of a session that does not exist."""
+    """The feed of a foreign session is that of a session that does not exist."""
     owned = acting(guarded, token("ann"))
     await owned.send("a secret thing [[tokens=3]]")
     bob = token("bob")
@@ -180,7 +180,7 @@ async def test_foreign_session_on_a_socket_answers_as_one_that_does_not_exist(
 async def test_feed_and_socket_end_with_their_token_and_nothing_is_lost(
     guarded: Deployment,
 ) -> None:
-    """The feed says so, and goes on with a new token from where it was; the answer was whole."""
+    """The feed reports it, and continues with a new token at its position; the answer was whole."""
     answer = guarded.simulator.held(tokens=6)
     owned = acting(guarded, token("ann"))
     # Over, and accepted for what is left of the leeway.
@@ -211,7 +211,7 @@ async def test_feed_and_socket_end_with_their_token_and_nothing_is_lost(
 
 
 async def until_ended(feed: Response) -> AsyncIterator[SseEvent]:
-    """Yield a feed's events, up to the one that tells of its run's end."""
+    """Yield a feed's events, up to the end of its run."""
     async for event in feed.events():
         yield event
         if event.event == "run" and json.loads(event.data)["state"] == "ended":
@@ -219,7 +219,7 @@ async def until_ended(feed: Response) -> AsyncIterator[SseEvent]:
 
 
 async def test_list_holds_the_callers_sessions_only(guarded: Deployment) -> None:
-    """Newest first, and nobody else's."""
+    """Newest first, and no session of others."""
     cleo = token("cleo")
     mine = [acting(guarded, cleo) for _ in range(3)]
     for session in mine:
@@ -289,7 +289,7 @@ async def test_bad_token_is_refused_everywhere(case: str, guarded: Deployment) -
 
 
 async def socket_refusal(at: Endpoint, headers: Mapping[str, str] | None = None) -> int | None:
-    """Return the status of a refused upgrade, or the one that the close code stands for."""
+    """Return the status of a refused upgrade, or the one that the close code means."""
     try:
         async with open_socket(at, headers=headers) as socket:
             code = await socket.wait_closed()
@@ -317,7 +317,7 @@ async def test_browser_may_send_its_token_in_the_query(guarded: Deployment) -> N
 
 
 async def test_nothing_of_a_token_or_a_key_is_logged(guarded: Deployment) -> None:
-    """Whatever was sent above, the logs hold no secret, at the most talkative level."""
+    """The logs hold no secret of the requests above, at the most talkative level."""
     session = acting(guarded, token("ann"))
     await session.send("[[http=401]] wrong key upstream")
     async with session.at.request(

@@ -1,4 +1,4 @@
-"""Clients that send too much, or never all of it: refused, and nobody beside them notices."""
+"""Clients that send too much, or never all of it, are refused; others notice nothing."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_reader_beside_unkind_clients_notices_nothing(own_deployment: Depl
 async def test_shutdown_beside_half_sent_requests_leaves_no_traceback(
     own_deployment: Deployment,
 ) -> None:
-    """They are told to come again; nor does a frame that is not UTF-8 leave one."""
+    """They get a temporary error; nor does a frame that is not UTF-8 leave a traceback."""
     gateway = own_deployment.add_gateway()
     async with open_socket(gateway.at) as socket:
         socket.connection.protocol.send_text(b"\xff\xfe")

@@ -42,8 +42,10 @@ async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: 
 async def test_earlier_version_shows_nothing_that_this_one_has_deleted(
     own_deployment: Deployment,
 ) -> None:
-    """Its followers begin again, a run of its own goes on beside a deletion; what it may not write
-    any more it says. Then this one is killed."""
+    """Its followers begin again, and a run of its own continues beside a deletion.
+
+    It refuses writes that it may not make any more. Then this one is killed.
+    """
     versions = start_two_versions(own_deployment, BEFORE_DELETIONS)
     await mixed_operation(versions)
     here, there = versions.session()
@@ -87,8 +89,10 @@ async def runs_twice(session: Session) -> bool:
 
 
 async def test_session_of_a_newer_version_is_read_and_not_written(deployment: Deployment) -> None:
-    """By HTTP and by WebSocket: `upgrade_needed` for what would change it; the snapshot, the
-    stream of its run and its feed go on. Other sessions are as ever."""
+    """By HTTP and by WebSocket: `upgrade_needed` for every change.
+
+    The snapshot, the stream of its run and its feed continue, and other sessions are as ever.
+    """
     session = deployment.session()
     answer = deployment.simulator.held()
     await session.begin(answer.question)

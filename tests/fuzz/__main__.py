@@ -61,7 +61,7 @@ def _tell_cause(cause: BaseException) -> None:
 
 
 def main() -> None:
-    """Fuzz until told enough, or until something fails."""
+    """Fuzz until the limit, or until a failure."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000, help="mutated runs in all")
     parser.add_argument("--seed", default=secrets.token_hex(4), help="the same runs again")

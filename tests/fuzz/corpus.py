@@ -1,4 +1,4 @@
-"""What is mutated: the project's own transcripts, and messages of every kind of part."""
+"""The seeds of mutations: the project's own transcripts, and messages of every kind of part."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ _SPOKEN: Final[Mapping[Wire, Wire]] = {
     "openai-compatible": "openai-chat",
     "openai-plain": "openai-responses",
 }
-"""Whose good answer is theirs, too."""
+"""Providers that share the good answer of another."""
 
 
 def good_stream(wire: Wire) -> bytes:

@@ -44,14 +44,14 @@ STRANGER: Final = Caller(user=UserId("stranger"))
 
 
 class FailedError(Exception):
-    """A stranger has done harm. `steps`: what was done before."""
+    """A stranger has done harm. `steps`: the requests before it."""
 
     def __init__(self, why: str, steps: Sequence[str]) -> None:
         super().__init__("\n".join([why, *(f"  after {step}" for step in steps)]))
 
 
 class _Tracebacks(logging.Handler):
-    """Keeps what was logged with a traceback: whatever it is, nobody meant it."""
+    """Keeps every log record with a traceback: each one is a bug."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -110,7 +110,7 @@ class Fuzzed:
 
 
 class _Talk:
-    """One session, and what was done in it."""
+    """One session, and its requests."""
 
     def __init__(self, sessions: Sessions, finder: _Finder, dice: random.Random) -> None:
         self._sessions = sessions
@@ -193,7 +193,7 @@ class _Talk:
         return {"id": f"u{self._number}", "role": "user", "parts": parts}
 
     async def _send(self, message: object, agent: str) -> list[dict[str, Any]] | None:
-        """Send; return what a client sees of the answer, None if the send was refused."""
+        """Send; return the answer as a client sees it, None if the send was refused."""
         body = text_of({"id": self._id, "messages": [message], "agent": agent})
         self.steps.append(f"sending {body!r} to {agent}")
         try:
@@ -239,7 +239,7 @@ class _Talk:
 
 
 class _Finder:
-    """The agents: one for each wire, and a backend that says what it is told."""
+    """The agents: one for each wire, and a backend that plays given answers."""
 
     def __init__(self) -> None:
         self.far_ends = {wire: FarEnd(wire) for wire in WIRES}

@@ -83,7 +83,7 @@ def mutated(value: Any, dice: random.Random, *, times: int | None = None) -> Any
 
 
 def text_of(value: Any) -> bytes:
-    """Return a changed value's text, in which marks stand for what JSON cannot say."""
+    """Return a changed value's text, in which marks stand for text that JSON cannot hold."""
     data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
     for number, token in enumerate(_TOKENS):
         data = data.replace(f'"{_MARK}{number}"'.encode(), token)
@@ -141,7 +141,7 @@ def _change_order(events: list[Any], dice: random.Random) -> None:
 
 
 def _damaged(data: bytes, dice: random.Random) -> bytes:
-    """Change bytes, with no regard to what they say."""
+    """Change bytes, with no regard to their meaning."""
     damaged = bytearray(data)
     for _ in range(dice.randrange(1, 4)):
         if damaged:

@@ -205,7 +205,7 @@ def _check_plain(request: Any) -> None:
 
 
 _PLAIN = ("message", "reasoning", "function_call", "function_call_output")
-"""What a server knows that keeps nothing, and has no tools of its own."""
+"""Items of a server that stores nothing, and has no tools of its own."""
 
 _ANSWERED = (
     *("function_call", "custom_tool_call", "shell_call", "local_shell_call"),

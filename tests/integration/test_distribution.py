@@ -132,7 +132,7 @@ def test_the_source_distribution_makes_the_same_wheel(
 
 
 def test_the_wheel_holds_the_command_and_the_licence(contents: dict[str, bytes]) -> None:
-    """Installing it puts `midstream` on PATH, and says what one may do with it."""
+    """Installing it puts `midstream` on PATH, and includes the licence."""
     metadata = {name.rpartition("/")[2]: data for name, data in contents.items()}
     assert b"midstream = midstream.__main__:main" in metadata["entry_points.txt"]
     assert b"Apache License" in metadata["LICENSE"]

@@ -44,7 +44,7 @@ def test_forked_process_finds_what_a_started_one_finds(tmp_path: Path) -> None:
 
 
 def test_forked_process_that_is_killed_says_so(tmp_path: Path) -> None:
-    """As -9, to whoever waits, and to whoever only looks."""
+    """As -9, for `wait` and for `poll`."""
     process = ChildProcess("report", [*PROGRAM, "--wait"], tmp_path / "log", forked=True)
     report_of(process)
     assert process.exit_code is None

@@ -80,7 +80,7 @@ class Played:
 
     @property
     def left(self) -> int:
-        """How many lists of chunks the run has not been asked for yet."""
+        """The number of lists of chunks that the run has not been asked for yet."""
         return self._chunks.qsize()
 
     async def stream(self) -> AsyncIterator[Sequence[AnyChunk]]:

@@ -57,7 +57,7 @@ async def draw(shown: bool) -> AsyncIterator[str | ToolOutput]:
 
 
 def refuse() -> None:
-    """Fail in words of its own."""
+    """Fail with a sentence of its own."""
     raise ToolError("Not today.")
 
 

@@ -30,7 +30,7 @@ class Socket:
     _kept: dict[str, list[Frame]] = field(default_factory=lambda: defaultdict(list))
 
     async def send_text(self, text: str | bytes) -> None:
-        """Send anything at all."""
+        """Send any text."""
         await self.connection.send(text)
 
     async def send(self, kind: str, **fields: object) -> str:

@@ -23,7 +23,7 @@ def toy_request(request: StepRequest) -> dict[str, Any]:
 
 
 def sdk_prompt(request: StepRequest) -> dict[str, Any]:
-    """Return the argument of the SDK that says the conversation."""
+    """Return the conversation as the argument of the SDK."""
     return {"turns": list(_turns(request))}
 
 

@@ -1,4 +1,4 @@
-"""The toy, reached through what stands for its SDK."""
+"""The toy, reached through a stand-in for its SDK."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ToySdk:
-    """What a vendor's SDK would be."""
+    """A stand-in for a vendor's SDK."""
 
     def __init__(self, api_key: str, base_url: str) -> None:
         import httpx2

@@ -1,5 +1,5 @@
--- Give a run that waits a producer: the first claimant, who may ask again.
--- Returns {'claimed', kept run, fence: int, next: int}, {'gone'} if it is not to be had, or {'newer'}
+-- Give a waiting run a producer: the first claimant, who may ask again. Returns {'claimed', kept
+-- run, fence: int, next: int}, {'gone'} if it cannot be claimed, or {'newer'}
 is_lost() -- and then it is gone
 if is_newer(redis.call('HGET', META, 'format')) then
   return {'newer'}

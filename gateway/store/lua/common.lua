@@ -1,7 +1,7 @@
 -- Prepended to every script but append.lua, which is too hot for it (scripts/catalog.py).
 --
--- Names in capitals are names in Redis (keys.py), others what the script is called with; both are
--- locals that are put before all else (script.py). A part may use what every script of its has.
+-- Names in capitals are names in Redis (keys.py), the others are arguments; both are locals at the
+-- head of the script (script.py). A part may use the names that all scripts with it have.
 -- Integers are decimal text, absent values are the empty string, and `by` is a JSON string, so
 -- that no value has a newline.
 
@@ -10,7 +10,7 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Whether a session is within the reach (`TENANT|USER`, `TENANT|*` or `*`) of who asks.
+-- Whether a session is within the caller's reach (`TENANT|USER`, `TENANT|*` or `*`).
 local function covers(reach, tenant, owner)
   return reach == '*' or reach == tenant .. '|*' or reach == tenant .. '|' .. owner
 end

@@ -1,6 +1,5 @@
--- Members of a hint whose time has come, or is near, oldest first; then those that are further ahead
--- than any is noted, which is so since the clock went back.
--- Returns {the clock: ms, members}
+-- Read the members of a hint that are due, or nearly, oldest first; then members further ahead than
+-- any hint is noted: the clock went back since. Returns {the clock: ms, members}
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', HINT, '-inf', now + early_ms, 'LIMIT', 0, limit)
 if ahead_ms ~= '' and #due < tonumber(limit) then

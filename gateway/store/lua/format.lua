@@ -1,5 +1,5 @@
 -- Prepended to every script that writes a session, before all else; append.lua, which is too hot
--- for it, has its comparison inline. WRITE_FORMAT is of format.py, which says what a format is.
+-- for it, has its comparison inline. WRITE_FORMAT comes from format.py, which explains formats.
 
 -- Whether a session's `format` (in its meta; absent: 1) is above what this gateway writes. The
 -- script answers `newer` then, and writes nothing.

@@ -1,7 +1,7 @@
--- Prepended to the scripts that set or judge a lease, after lanes.lua. A run's lease is when it
--- ends, in ms of Redis's clock; its term is for how many ms it was given; `renewals` tells one from
--- another that ends at the same time, by a clock that went back. A run that waits has neither
--- producer nor lease: `until` is when its wait ends, and the term for how long that was.
+-- Prepended to the scripts that set or judge a lease, after lanes.lua. `lease` is the end of a run's
+-- lease, in ms of Redis's clock, and `term` its length in ms. `renewals` tells it from another lease
+-- with the same end, by a clock that went back. A waiting run has neither producer nor lease: `until`
+-- is the end of its wait, and `term` its length.
 
 local CLOCK_SLACK_MS = 1000
 
@@ -18,9 +18,9 @@ local function is_before_jump(left, term)
   return tonumber(term) ~= nil and left > math.max(term, 0) + CLOCK_SLACK_MS
 end
 
--- Whether a run under way seems to have no producer; of its lease, leases.py decides. One of before
--- the clock went back was not renewed since. Nobody renews a wait, so it lasts.
--- A run in a state of a version to come is not ours to judge.
+-- Whether a run under way seems to have no producer; leases.py decides about its lease. A lease
+-- from before the clock went back was not renewed since. No process renews a wait, so it lasts. The
+-- run of an unknown state is left to later versions.
 local function is_due(lane, now)
   local state, lease, term, wait = unpack(get(lane, 'state', 'lease', 'term', 'until'), 1, 4)
   if state == 'waiting' then

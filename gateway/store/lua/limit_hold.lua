@@ -1,4 +1,4 @@
--- Go on holding places. Returns how many are held in all.
+-- Renew held places. Returns the number of all held places.
 -- HELD: zset: token -> ms when it expires
 local now = now_ms()
 redis.call('ZREMRANGEBYSCORE', HELD, '-inf', now)

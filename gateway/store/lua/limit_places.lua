@@ -1,6 +1,6 @@
 -- Prepended to limit_take.lua, after limit_stored.lua and limit_used.lua.
 
--- Whether no place is left among so many tokens; those that have expired give theirs back.
+-- Whether no place is left among so many tokens; expired tokens free theirs.
 local function full(key, most, token, now)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   return most > 0 and redis.call('ZCARD', key) >= most
@@ -14,7 +14,7 @@ local function hold(key, token, now, ttl)
   end
 end
 
--- The sum of what runs under way may come to: of a zset's tokens `RUN AMOUNT`.
+-- Sum of the reservations of runs under way: a zset's tokens `RUN AMOUNT`.
 local function sum_held(key, now)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   local sum = 0

@@ -1,7 +1,7 @@
 -- Prepended to the scripts that count bytes stored.
 -- STORED: zset: entry -> ms when it expires. SIZES: hash: entry -> bytes, '' -> their sum
 
--- The bytes that are stored: those of the entries that have not expired.
+-- Stored bytes: the sum of the entries that have not expired.
 local function sum_stored(now)
   if redis.call('EXISTS', STORED) == 0 then -- also if Redis has evicted it
     redis.call('DEL', SIZES)

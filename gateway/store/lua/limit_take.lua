@@ -1,8 +1,8 @@
--- Take what a request needs of one scope's limits, or nothing.
+-- Take a request's share of one scope's limits, or nothing.
 -- SENDS: the theoretical arrival time of GCRA, us. SEEN, RUNS, STREAMS, HELD_BYTES, HELD_TOKENS:
 -- zsets: token -> ms when it expires. The last two are of runs under way.
--- Returns the limit that is reached or '', ms until it is not (0: nobody knows), whether the
--- send was seen before.
+-- Returns the reached limit or '', ms until there is room (0: unknown), whether the send was seen
+-- before.
 local between, burst = tonumber(between_us), tonumber(burst_us)
 local lease, remember = tonumber(lease_ms), tonumber(remember_ms)
 local time = redis.call('TIME')
@@ -27,7 +27,7 @@ if stream ~= '' and full(STREAMS, tonumber(most_streams), stream, now_ms) and no
   return {'open_streams', 0, 0}
 end
 if seen then
-  -- It is answered with the run that it has; so often, and then it counts as a new one.
+  -- A repeated send is answered with its run; after so many repetitions it counts as new.
   redis.call('ZINCRBY', SEEN, -math.floor(remember / 20), send)
 elseif send ~= '' then
   hold(SEEN, send, now_ms, remember)

@@ -1,4 +1,4 @@
--- Give back what a request took of one scope's limits, because another scope's is reached.
+-- Give back a request's share of one scope's limits: another scope's limit is reached.
 local arrival = send ~= '' and redis.call('GET', SENDS)
 if arrival then
   redis.call('SET', SENDS, string.format('%.0f', arrival - between_us), 'KEEPTTL')

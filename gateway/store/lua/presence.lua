@@ -1,7 +1,7 @@
--- Say which users have the session open in one process, and return who has it open at all.
+-- Note the users that have the session open in one process; return those of all processes.
 -- HERE: hash, `process|user` -> `deadline tabs`, `` -> last published
--- Returns JSON: [{"user", "tabs", "lastSeenMs"}], by user. Publishes it when somebody came,
---   went, or opened or closed a tab; what a crashed process said runs out by itself.
+-- Returns JSON: [{"user", "tabs", "lastSeenMs"}], by user. Publishes it when a user came or left,
+--   or opened or closed a tab. The entries of a crashed process expire.
 local now, lifetime = now_ms(), tonumber(lifetime_ms)
 if process ~= '' then
   local field = process .. '|' .. user

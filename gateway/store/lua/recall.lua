@@ -1,4 +1,4 @@
--- Read what is kept for resuming a run: for its producer, new or old, alone.
+-- Read the state that is kept for resuming a run: for its own producer only.
 -- Returns {facts, point}, or nil if the run is not the caller's any more
 local lane = lane_of(run)
 local m = lane and get(lane, 'fence', 'state', 'facts', 'point')

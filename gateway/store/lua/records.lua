@@ -1,6 +1,6 @@
 -- Prepended to the scripts that write records of runs, after lanes.lua.
 
--- Commit a run as it is now, and keep it as `fence next opened record` by its id.
+-- Commit the present state of a run, and keep it as `fence next opened record` by its id.
 local function commit_run(lane)
   local m = get(lane, 'fence', 'next', 'opened', 'state', 'outcome', 'stop', 'started', 'ended',
     'info')
@@ -24,7 +24,7 @@ local function id_of(text)
   return tonumber(time), tonumber(sequence) or 0
 end
 
--- Trim what is older than a time or an id, but nothing of these lanes' runs.
+-- Trim records before a time or an id, except those of these lanes' runs.
 local function trim_to(before, lanes)
   for _, lane in ipairs(lanes) do
     local opened = get(lane, 'opened')[1]

@@ -1,8 +1,8 @@
--- Raise the fence of a run whose lease or wait has ended; or, by force, of any with a producer; or
--- look. The caller says by its mark which lease has ended: one that was given since has another.
--- Clocks decide nothing about a lease here. Nobody watches a wait: the clock decides about that.
+-- Raise the fence of a run whose lease or wait has ended; or, by force, of any run with a producer;
+-- or look. The caller names the ended lease by its mark: a later lease has another. The clock
+-- decides about waits, which no gateway watches, and not about leases.
 -- Returns {'taken', kept run, fence: int, next: int}; {'held', the lease's mark, its end: ms, its term:
--- ms or '', the clock: ms} or {'waiting', ms that are left} if it is not the caller's to take; {'gone'}
+-- ms or '', the clock: ms} or {'waiting', ms left} if the caller may not take it; {'gone'}
 -- if it has ended or is gone; {'newer'}
 is_lost() -- and then it is gone
 if is_newer(redis.call('HGET', META, 'format')) then
@@ -24,7 +24,7 @@ if waits then
     return {'waiting', math.max(left, 0)}
   end
 else
-  -- One that was stopped while it waited has no lease: nobody holds it.
+  -- A run that was stopped while it waited has no lease, and is free.
   local lease, known = m[2] or '', m[1] == 'open' or m[1] == 'stopping'
   local mark = lease .. ' ' .. (m[6] or '')
   local free = how == 'take' and known and (lease == '' or mark == ended_mark)

@@ -4,8 +4,8 @@
 -- One whose deadline is further away was left before the clock went back.
 local MAX_TOMBSTONE_MS = 600000
 
--- Consume a tombstone of any of these (a message, or NL and the key of a send): who stopped it
--- before it came. One that was left before the session began counts if its reach covers it.
+-- Consume a tombstone of one of these (a message, or NL and the key of a send); return the user who
+-- stopped it. A tombstone from before the session counts if its reach covers the session.
 local function take_tombstone(ids, now, tenant, owner)
   if redis.call('EXISTS', STOPS) == 0 then
     return nil
@@ -24,8 +24,9 @@ end
 
 local MAX_TOMBSTONES, MAX_REACHES = 64, 8
 
--- Let go of tombstones, if there are too many: clients name the messages. Before there is a session,
--- anybody may leave some under its id: of a reach's own, so that nobody's flood undoes another's stop.
+-- Drop tombstones, if there are too many: clients choose the messages' ids. Before a session
+-- exists, anybody may leave some under its id. Each reach has its own, so that a flood does not
+-- undo the stop of another caller.
 local function make_room(whose)
   local kept, own = redis.call('HKEYS', STOPS), {}
   for _, each in ipairs(kept) do

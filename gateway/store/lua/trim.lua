@@ -1,5 +1,5 @@
--- Trim what is older than the reconnect window, but nothing of a run under way.
--- Returns how many records went, or `newer`
+-- Trim records before the reconnect window, except those of runs under way. Returns the number of
+-- trimmed records, or `newer`
 if is_newer(redis.call('HGET', META, 'format')) then
   return 'newer'
 end

@@ -21,7 +21,7 @@ if m[2] == 'stopping' then
   return 'stopping'
 end
 raise_format(3)
-set(lane, 'state', 'waiting', 'fence', fence + 1, 'claimant', '') -- who had it has it no more
+set(lane, 'state', 'waiting', 'fence', fence + 1, 'claimant', '') -- the last claimant loses it
 set_wait(lane, wait_ms)
 commit_run(lane)
 refresh(ttl_s)

@@ -1,6 +1,6 @@
 -- Prepended to the scripts that read or write a session, after common.lua.
 --
--- A Redis that evicts takes single keys. A session that lacks one is lost as a whole: what is left
+-- An evicting Redis removes single keys. A session that lacks one is lost as a whole: the rest
 -- would be shown as an empty history, or as a run that never ends.
 
 -- Whether Redis has lost a part of the session. Its meta, log, runs and msg are there together from
@@ -16,8 +16,8 @@ local function is_torn(run, head, side)
     or (head or '') ~= '' and redis.call('HEXISTS', MESSAGES, head .. '|') == 0
 end
 
--- Whether the session is lost. What is left of it is removed, unless a newer gateway alone may do
--- that; its stops stay, as they may be for the send that begins it again.
+-- Whether the session is lost. The rest of it is removed, unless only a newer gateway may do that.
+-- Its stops stay: they may be for the send that begins it again.
 local function is_lost()
   local m = redis.call('HMGET', META, 'run', 'head', 'format', 'side')
   if not is_torn(m[1], m[2], m[4]) then
@@ -25,7 +25,7 @@ local function is_lost()
   end
   if (tonumber(m[3]) or 1) <= WRITE_FORMAT then
     redis.call('UNLINK', META, LOG, RUNS, SIDE, MESSAGES, REQUESTS)
-    -- It follows nothing, and is ahead of every head: who hears it compares with the log.
+    -- It follows no record, and is ahead of every head: its readers compare with the log.
     redis.call('PUBLISH', FEED, '\n18446744073709551615-0\nl')
   end
   return true

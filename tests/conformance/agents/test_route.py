@@ -86,7 +86,7 @@ async def test_client_answers_the_routes_call_and_the_same_message_goes_on(
 async def test_person_decides_about_the_routes_call(
     approved: bool, state: str, with_agents: Deployment
 ) -> None:
-    """Allowed, the route runs it in the new run; refused, it says so, and the model knows."""
+    """The route runs an allowed call in the new run; the model is told of a refused one."""
     session = with_agents.session()
     await session.send('[[tool=book {"train": "EC 7"}]]', extra=ROUTE)
     message = await last_message(session)
@@ -106,7 +106,7 @@ async def test_person_decides_about_the_routes_call(
 async def test_failure_of_the_routes_provider_is_the_runs_and_the_next_send_works(
     node: NodeHost, with_agents: Deployment
 ) -> None:
-    """The route hides it, as the AI SDK does by default; what was said stays."""
+    """The route hides it, as the AI SDK does by default; the text before it stays."""
     session = with_agents.session()
     chat = await node.chat(f"{session.at.url}/api/chat", session.id, body=ROUTE)
     await chat.send("[[tokens=40 rate=200 error=server after=20]]")

@@ -1,4 +1,4 @@
-"""The same conversation in two tabs of the real client, whatever kind of agent answers."""
+"""The same conversation in two tabs of the real client, with each kind of agent."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_stop_from_the_other_tab_ends_both_and_the_providers_work(
 async def test_tabs_of_a_killed_gateway_see_the_end(
     node: NodeHost, backends: Backends, own_deployment: Deployment
 ) -> None:
-    """The lease runs out, each run is closed with a sentence, and what was said is kept."""
+    """The lease expires, each run is closed with a sentence, and the text before it is kept."""
     producer, survivor = own_deployment.add_gateways(
         2, backends.settings, environment=backends.environment
     )

@@ -38,7 +38,7 @@ async def say(chat: NodeChat, text: str) -> list[dict[str, Any]]:
 async def test_stock_chat_is_answered_on_what_it_shows(
     ai: int, node: NodeHost, deployment: Deployment
 ) -> None:
-    """An edit by cutting the list; then back to the first branch; and what was left is told."""
+    """An edit that cuts the list; then back to the first branch; the feed names the other one."""
     session = deployment.session()
     chat = await node.chat(session.at.url + API, session.id, ai=ai)
     await say(chat, "one [[tokens=2]]")

@@ -1,4 +1,4 @@
-"""DefaultChatTransport of ai 5, 6 and 7: what an unchanged `useChat` frontend runs on."""
+"""DefaultChatTransport of ai 5, 6 and 7: the transport of an unchanged `useChat` frontend."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_chat_carries_a_conversation_over_several_sends(
 async def test_second_chat_resumes_mid_stream_to_the_same_message(
     ai: int, node: NodeHost, deployment: Deployment
 ) -> None:
-    """A reload, or another device through another gateway, ends with what the first tab has."""
+    """A reload, or another device through another gateway, ends with the first tab's message."""
     session = deployment.session()
     elsewhere = session.through(deployment.gateways[1].at)
     answer = deployment.simulator.held()
@@ -103,7 +103,7 @@ async def test_chat_resumes_between_accept_and_first_token(
 async def test_chat_stays_as_it_is_when_nothing_runs(
     ai: int, node: NodeHost, deployment: Deployment
 ) -> None:
-    """A resume of an idle chat, and of one that nobody has heard of, is null."""
+    """A resume of an idle or unknown chat is null."""
     session = deployment.session()
     await session.send("hello [[tokens=5]]")
     held = as_ai5_holds((await session.snapshot())["messages"])
@@ -153,7 +153,7 @@ async def test_chat_regenerates_a_message_that_never_arrived(
 async def test_chat_shows_a_sentence_when_the_provider_fails(
     ai: int, node: NodeHost, deployment: Deployment
 ) -> None:
-    """A failure in the middle of an answer is an error with what was said before it kept."""
+    """A failure in the middle of an answer is an error, and the text before it is kept."""
     session = deployment.session()
     chat = await node.chat(session.at.url + API, session.id, ai=ai)
 

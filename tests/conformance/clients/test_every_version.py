@@ -56,7 +56,7 @@ async def open_chat(
     *,
     resubmit: bool = False,
 ) -> NodeChat:
-    """Return a chat of a version over a session, as its documentation says."""
+    """Return a chat of a version over a session, set up by its documentation."""
     query = "protocol=v4" if ai == 4 else query
     url = f"{session.at.url}/api/chat?{query}"
     return await node.chat(url, session.id, ai=ai, resubmit=resubmit, body={"agent": agent})
@@ -110,7 +110,7 @@ async def test_chat_completes_a_conversation_with_reasoning_and_tools(
 async def test_chat_reads_every_type_of_chunk(
     ai: int, query: str, node: NodeHost, tooled: Deployment
 ) -> None:
-    """Whatever an agent says, no client gets a chunk that its version rejects."""
+    """For any output of an agent, no client gets a chunk that its version rejects."""
     session = tooled.session()
     query = query and f"v={ai}"
     chat = await open_chat(node, session, ai, "everything", query, resubmit=True)

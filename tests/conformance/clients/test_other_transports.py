@@ -36,7 +36,7 @@ async def test_chat_of_ai_7_that_says_so_holds_exactly_the_servers_message(
 async def test_late_chat_joins_a_long_run_to_the_same_state(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """After 10,000 chunks it holds what a chat holds that saw them all."""
+    """After 10,000 chunks it holds the same as a chat that saw them all."""
     session = deployment.session()
     answer = deployment.simulator.held(after=10_050)
     first = await node.chat(session.at.url + API, session.id)
@@ -95,7 +95,7 @@ async def test_websocket_chat_resumes_mid_stream_to_the_same_message(
 async def test_websocket_chat_stays_as_it_is_when_nothing_runs(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """A resume of a chat that nobody has heard of is null."""
+    """A resume of an unknown chat is null."""
     session = deployment.session()
     chat = await node.chat(session.at.url + API, session.id, transport="websocket")
 
@@ -106,7 +106,7 @@ async def test_websocket_chat_stays_as_it_is_when_nothing_runs(
 
 
 async def test_websocket_chats_stop_ends_the_run(node: NodeHost, deployment: Deployment) -> None:
-    """`stop()` over a WebSocket is a stop: no reader of the run goes on."""
+    """`stop()` over a WebSocket is a stop: the run ends for all its readers."""
     session = deployment.session()
     chat = await node.chat(session.at.url + API, session.id, transport="websocket")
     await chat.send("[[tokens=3000 rate=100]]")
@@ -126,7 +126,7 @@ async def test_websocket_chats_stop_ends_the_run(node: NodeHost, deployment: Dep
 async def test_websocket_chats_replaced_resume_does_not_stop_the_run(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """A second resume aborts the first one: the reader left, nobody pressed stop."""
+    """A second resume aborts the first one: its reader left, and no person pressed stop."""
     session = deployment.session()
     early, late = (deployment.simulator.held(tokens=100, after=n, size=8) for n in (20, 40))
     await session.begin(f"{early.question} {late.directive}")
@@ -169,9 +169,9 @@ async def test_text_chat_ends_with_the_servers_text(
 async def test_workflow_chat_ends_with_the_servers_message_through_cuts(
     rate: int, cuts: list[int], node: NodeHost, deployment: Deployment
 ) -> None:
-    """Cut anywhere, it goes on at the chunk it had reached, and ends when the run does.
+    """After any cut it continues at the chunk that it had reached, and ends with the run.
 
-    Of itself this transport gives up at the third loss in a row.
+    By default, this transport gives up at the third loss in a row.
     """
     session = deployment.session()
     gateway = deployment.gateways[1]
@@ -224,7 +224,7 @@ async def test_workflow_chat_resumes_after_a_reload(node: NodeHost, deployment: 
 async def test_workflow_chat_ends_at_once_when_nothing_runs(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """Nothing running is a 200 that says `finish`, for a chat that nobody has heard of too."""
+    """The answer for an idle or unknown chat is a 200 with `finish`."""
     session = deployment.session()
     chat = await node.chat(session.at.url + API, session.id, transport="workflow")
 

@@ -36,7 +36,7 @@ def tools(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def parts_of(message: dict[str, Any]) -> list[tuple[object, ...]]:
-    """Return what a person sees of a message, part by part."""
+    """Return a message's parts as a person sees them."""
     seen = [part for part in message["parts"] if part["type"] not in ("step-start", "custom")]
     return [(part["type"], part.get("text"), part.get("toolCallId")) for part in seen]
 
@@ -55,7 +55,7 @@ async def shows(chat: NodeChat, kind: str) -> None:
 async def test_answer_is_shown_once_if_a_tool_s_input_streams(
     ai: int, call: str, node: NodeHost, tools: Deployment, simulator: Simulator
 ) -> None:
-    """A thought and a call: neither is there twice, whether the run goes on after it or not."""
+    """A thought and a call: neither is there twice, whether the run continues after it or not."""
     session = Session(tools.gateways[0].at)
     held = simulator.held(after=9)
     chat = await node.chat(session.at.url + "/api/chat", session.id, ai=ai, transport="hook")
@@ -65,7 +65,7 @@ async def test_answer_is_shown_once_if_a_tool_s_input_streams(
 
     async def asked() -> bool:
         requests = (await chat.look())["requests"]
-        # ai 5 has looked at its message already: it must not be told of the run at all.
+        # ai 5 has read its message already: it must not get the run.
         return len(requests) == 2 and (ai > 5 or requests[1]["status"] == 204)
 
     await eventually(asked, "the page asks to resume")
@@ -84,7 +84,7 @@ async def test_answer_is_shown_once_if_a_tool_s_input_streams(
 async def test_answer_of_words_is_read_twice_and_shown_once(
     ai: int, node: NodeHost, tools: Deployment, simulator: Simulator
 ) -> None:
-    """Another tab may be asking: it is told of the run, and so is this one."""
+    """Another tab may be resuming: both get the run."""
     session = Session(tools.gateways[0].at)
     held = simulator.held()
     chat = await node.chat(session.at.url + "/api/chat", session.id, ai=ai, transport="hook")

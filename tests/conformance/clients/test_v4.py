@@ -34,7 +34,7 @@ def kinds(message: dict[str, Any]) -> list[str]:
 async def test_v4_chat_ends_with_the_servers_text_reasoning_and_usage(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """A plain answer with some thought: one step, its text whole, and what it cost."""
+    """A plain answer with some thought: one step, its whole text, and its usage."""
     session = deployment.session()
     chat = await open_chat(node, session)
 
@@ -78,7 +78,7 @@ async def test_v4_chat_carries_a_conversation_over_several_sends(
 async def test_v4_chats_reload_answers_the_same_message_again(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """`reload` sends what was sent before: another answer takes the place of the first."""
+    """`reload` sends the same message again: another answer takes the place of the first."""
     session = deployment.session()
     chat = await open_chat(node, session)
     await chat.send("one [[tokens=5]]")
@@ -128,7 +128,7 @@ async def test_v4_chat_keeps_the_text_of_a_stopped_run(
 async def test_v4_chat_takes_up_a_stopped_conversation(
     node: NodeHost, deployment: Deployment
 ) -> None:
-    """After its own `stop`, which ends its reading alone, and the server's, it can go on."""
+    """After its own `stop`, which only ends its reading, and the server's, it can continue."""
     session = deployment.session()
     chat = await open_chat(node, session)
     await chat.send("[[tokens=3000 rate=100]]")

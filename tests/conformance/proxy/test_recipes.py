@@ -36,7 +36,7 @@ print(asyncio.run(answer(session, "t", question, model="sim-instant")))
 async def test_recipe_shows_its_turn_in_the_session(
     deployment: Deployment, tmp_path: Path, name: str
 ) -> None:
-    """Every step of it, tools and their results, and what it said."""
+    """Every step, with text, tools and their results."""
     session = deployment.session()
     write_recipes(tmp_path)
     caller = f"import sys\nfrom {name} import answer\nsession, question = sys.argv[1:]"

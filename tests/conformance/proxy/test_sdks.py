@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-# What is another one for each request, with or without a proxy.
+# Headers that differ for each request, with or without a proxy.
 _OWN: Final = re.compile(
     r"\b(chatcmpl-|resp_|msg_(?:01)?|call_|toolu_01|srvtoolu_01|rs_|fc_|ws_|req_)[0-9A-Za-z]{24}"
 )
@@ -31,7 +31,7 @@ _TIMES: Final = re.compile(r'"(created|created_at)": ?\d+')
 
 
 class Case(NamedTuple):
-    """A call: what is asked, and with which key."""
+    """A call: its arguments and its key."""
 
     prompt: str
     stream: bool = True

@@ -102,7 +102,7 @@ async def test_both_tabs_see_a_backends_turn_live_and_after_a_reload(
 async def test_stop_from_the_other_tab_ends_the_backends_turn(
     node: NodeHost, deployment: Deployment, tmp_path: Path
 ) -> None:
-    """The loop ends by itself, with what had been said; the provider's work is cancelled."""
+    """The loop ends by itself and keeps the text; the provider's work is cancelled."""
     session, mark = deployment.session(), new_chat_id()
     backend = Backend(
         tmp_path, session.at, session.id, f"{mark} {TOOL} [[tokens=3000 rate=60 first=0]]"
@@ -130,7 +130,10 @@ async def test_stop_from_the_other_tab_ends_the_backends_turn(
 async def test_tab_of_a_killed_backend_sees_the_end(
     node: NodeHost, deployment: Deployment, tmp_path: Path
 ) -> None:
-    """At once: its connection is gone. What was said is kept; nobody goes on to generate."""
+    """At once, as its connection is gone.
+
+    The text before it is kept, and no generation continues.
+    """
     session, mark = deployment.session(), new_chat_id()
     backend = Backend(
         tmp_path, session.at, session.id, f"{mark} {TOOL} [[tokens=3000 rate=60 first=0]]"
@@ -152,7 +155,7 @@ async def test_tab_of_a_killed_backend_sees_the_end(
 async def test_tab_of_a_killed_gateway_sees_the_end(
     node: NodeHost, own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """The backend's call breaks off; the run is closed by who notices, and the session usable."""
+    """The backend's call breaks off; another gateway closes the run, and the session is usable."""
     writer, survivor = own_deployment.add_gateways(2)
     session, mark = own_deployment.session(), new_chat_id()
     backend = Backend(

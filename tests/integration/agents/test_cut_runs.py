@@ -122,7 +122,7 @@ async def test_allowed_call_is_executed_by_a_retry_after_its_run_died_unbegun(
 async def test_call_that_may_have_begun_is_not_executed_twice(
     own_deployment: Deployment, tmp_path: Path
 ) -> None:
-    """Killed while it ran: the model is told, by the retry, and may decide for itself."""
+    """The call was killed while it ran: the retry tells the model, which may call again."""
     first, second = own_deployment.add_gateways(2, settings_with_tools())
     session = own_deployment.session()
     await session.send(f"[[tool=dig {json.dumps({'folder': str(tmp_path)})}]]")
@@ -195,7 +195,7 @@ async def test_client_cannot_answer_for_a_tool_of_the_server(with_tools: Deploym
 async def test_stop_inside_a_tool_is_told_to_people_and_to_the_model(
     agent: str, with_tools: Deployment, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """The call is closed in words, for whoever looks; the next request says what that means."""
+    """The call is closed in words that people read; the next request explains them to the model."""
     session, run = with_tools.session(), Transcript()
     where = json.dumps({"folder": str(tmp_path)})
     extra = {"agent": agent}

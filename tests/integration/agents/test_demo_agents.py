@@ -95,7 +95,7 @@ async def outcome(sessions: Sessions) -> str | None:
 async def test_client_cannot_answer_a_call_that_the_gateway_executes(
     store: RedisStore, tmp_path: Path
 ) -> None:
-    """Its run was stopped while the tool ran: no client may make up what it came to."""
+    """The run was stopped while the tool ran: a client cannot invent the tool's result."""
     async with demo(store, tmp_path) as sessions:
         text = "[[tool=where step=1]] [[tool=hang step=1]]"
         reading = Reading(await sessions.start(ALICE, send(S, user_message("u1", text))))
@@ -121,7 +121,7 @@ async def test_client_cannot_answer_a_call_that_the_gateway_executes(
 async def test_person_sends_again_after_a_crash_inside_a_tool(
     store: RedisStore, redis_url: str, tmp_path: Path
 ) -> None:
-    """The call that was cut waits for nobody: the answer goes on, told that it was cut."""
+    """The cut call waits for no answer: the model gets an error as its result, and continues."""
     async with (
         DyingStore.connect(redis_url) as doomed_store,
         demo(doomed_store, tmp_path) as doomed,
@@ -175,6 +175,6 @@ class Able:
 
 
 def test_traced_agent_has_the_very_traits_of_its_agent(tmp_path: Path) -> None:
-    """Those that are thought of later, too: the value is passed on whole."""
+    """The traits are passed on as one value, so later ones are included."""
     able = Able()
     assert TracedAgents(able, ProcessMap(tmp_path)).find(None, None).traits is able.traits

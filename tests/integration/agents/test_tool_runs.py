@@ -95,7 +95,7 @@ async def test_question_outlives_the_gateway(own_deployment: Deployment) -> None
 
 
 async def test_refused_call_is_denied_and_the_model_goes_on(with_tools: Deployment) -> None:
-    """It is not executed; the model is told why."""
+    """The tool is not executed, and the model gets the reason."""
     session = with_tools.session()
     await session.send(ASK)
     run = await go_on(session, allow(await last_message(session), approved=False))
@@ -108,7 +108,7 @@ async def test_refused_call_is_denied_and_the_model_goes_on(with_tools: Deployme
 
 
 async def test_one_of_two_answers_wins(with_tools: Deployment) -> None:
-    """Two devices say the opposite at the same time: one is told that it came too late."""
+    """Two devices send opposite answers at the same time: the later one is refused."""
     here = with_tools.session(0)
     there = here.through(with_tools.gateways[1].at)
     await here.send(ASK)
@@ -154,7 +154,7 @@ async def test_answer_to_what_does_not_wait_is_refused(with_tools: Deployment) -
 async def test_failed_call_is_told_to_the_model(
     with_tools: Deployment, call: str, kind: str, text: str, agent: str
 ) -> None:
-    """The run goes on, and nobody reads what is not theirs to read."""
+    """The run continues, and people see nothing of the exception."""
     session = with_tools.session()
     run = await session.send(f"[[tool={call}]]", extra={"agent": agent})
     [failure] = [c for c in run.chunks if c["type"] == kind]

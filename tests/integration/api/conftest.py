@@ -55,7 +55,7 @@ class Served:
         return self
 
     def output(self) -> str:
-        """What it has printed."""
+        """The process's output so far."""
         return self.process.output()
 
 

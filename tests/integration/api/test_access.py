@@ -293,11 +293,11 @@ OF_NO_SESSION: Final[dict[str, Literal["anybody", "a person"]]] = {
     "GET /api/agents": "a person",
     "GET /api/chats": "a person",
 }
-"""Routes that name no session: they serve whoever comes, or whoever has a token."""
+"""Routes without a session: they serve every caller, or every caller with a token."""
 
 
 def expected(row: Row, who: Person | Worker) -> Outcome:
-    """What anybody gets at anything."""
+    """Return the answer that is due to a person at a row."""
     allowed = KEYS[who.key].agents if isinstance(who, Worker) else ()
     is_other = bool(allowed) and WRITER not in allowed
     if is_other and row.names_agent:
@@ -312,7 +312,7 @@ def expected(row: Row, who: Person | Worker) -> Outcome:
 
 
 def judged(row: Row, answer: Answer) -> Outcome:
-    """What somebody got."""
+    """Return the kind of answer that came."""
     code = code_of(answer.body)
     if answer.status == 401 or code == "unauthorized":
         return "refused"
@@ -368,7 +368,7 @@ class Places:
         return Place(session, answer.headers["x-midstream-run-id"])
 
     async def _look(self, place: Place) -> object:
-        """Return what a foreigner's write would change. Who has it open is no part of it."""
+        """Return the state that a foreigner's write would change. Presence is no part of it."""
         path = f"/api/chat/{place.id}"
         seen = (await self._app.ask("GET", path, headers=self._ann)).json()
         assert seen["id"] == place.id, seen
@@ -376,7 +376,7 @@ class Places:
 
 
 async def test_every_route_of_the_application_is_in_the_table(app: InProcess) -> None:
-    """A route that is added says here what it does with a session, and whom it serves."""
+    """A new route needs a row: its effect on a session, and the people that it serves."""
     assert app.routes() == {row.route for row in ROWS} | OF_NO_SESSION.keys()
 
 
@@ -405,7 +405,7 @@ async def _is_as_missing(
 ) -> bool:
     """Whether an answer is that of a session that does not exist.
 
-    A message to one would begin it: there, the refusal is that of a look at it.
+    A message to one would begin it, so the refusal of a look at the session is the measure there.
     """
     if says_it(answer):
         return False

@@ -39,8 +39,11 @@ async def begin(session: Session, text: str, **extra: object) -> None:
 
 
 async def test_answer_arrives_although_its_worker_is_killed(start: Callable[..., Served]) -> None:
-    """Whichever worker takes the request, the producer dies. Another one, which the page can
-    name, goes on, and says what the first one would have said: with each of the demo's agents."""
+    """The producer dies, whichever worker took the request.
+
+    Another worker, which the page can name, resumes the run and continues with the same words: with
+    each of the demo's agents.
+    """
     served = start("--demo", "--workers", "2").wait_serving()
     outcomes, texts = [], set()
     for agent in ("simulator-openai", "simulator", "simulator-openai-chat"):

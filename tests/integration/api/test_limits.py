@@ -1,4 +1,4 @@
-"""Limits of callers over three gateways: who is refused, how they are told, and who is not."""
+"""Limits of callers over three gateways: the refused ones, their errors, and the others."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_flood_of_one_caller_is_refused_and_another_is_answered(three: Gat
 
 @pytest.mark.parametrize("three", [limits(open_runs=2)], indirect=True)
 async def test_open_runs_are_counted_until_they_end(three: Gateways) -> None:
-    """By every door; not by who reads them: a reader that leaves gives no place back."""
+    """By every door. Readers do not count: one that leaves frees no place."""
     ann = "203.0.113.7"
     assert [(await three.send(ann, f"c{each}")).status for each in range(3)] == [200, 200, 429]
     claim = {"id": "c5", "key": "job", "text": "Hi"}
@@ -89,7 +89,7 @@ async def test_open_runs_are_counted_until_they_end(three: Gateways) -> None:
     "three", [limits(open_runs=1, sends_per_minute=1, send_burst=1)], indirect=True
 )
 async def test_send_that_is_repeated_is_answered_with_its_run(three: Gateways) -> None:
-    """Through each gateway, whatever is full by then: one send, one run."""
+    """Through each gateway, even at the limit: one send, one run."""
     first, *others = [await three.send("203.0.113.7", "c1", requestId="the-send") for _ in range(4)]
     assert first.status == 200
     runs = {each.headers.get("x-midstream-run-id") for each in (first, *others)}
@@ -173,7 +173,7 @@ async def test_bytes_and_tokens_that_are_not_known_refuse_nothing_unless_strict(
 
 
 async def _send(limiter: Limiter, held: AsyncExitStack) -> int:
-    """Take what a send needs; return the status that says how that went."""
+    """Take the limits of a send; return the status of the answer."""
     sending = limiter.sending(
         CALLER, SessionId("c"), None, streams=False, cost=RunCost(10_000, 10_000)
     )
@@ -181,7 +181,7 @@ async def _send(limiter: Limiter, held: AsyncExitStack) -> int:
 
 
 async def _read(limiter: Limiter, held: AsyncExitStack) -> int:
-    """Take a place for a stream; return the status that says how that went."""
+    """Take a place for a stream; return the status of the answer."""
     return await _status(held, limiter.reading(CALLER))
 
 

@@ -108,7 +108,7 @@ async def test_agent_key_is_limited_for_all_who_use_it_and_for_no_other(
 async def test_calls_that_pass_through_use_the_tokens_of_their_key(
     settings: Settings, provider: FarEnd
 ) -> None:
-    """What the provider's answer says; then nothing goes to the provider."""
+    """Tokens are counted from the provider's answer; at the limit, no call goes to the provider."""
     limited = replace(
         settings,
         agent_key_limits=AgentKeyLimitSettings(tokens_per_day=150),

@@ -87,7 +87,7 @@ async def test_killed_worker_is_replaced(start: Callable[..., Served]) -> None:
 async def test_killed_redis_is_started_again_with_all_it_had(
     start: Callable[..., Served],
 ) -> None:
-    """What was acknowledged is in its file."""
+    """Its file has every acknowledged write."""
     served = start(MIDSTREAM_REDIS_APPENDFSYNC="always").wait_serving()
     session = Session(served.at)
     await session.send(SHORT_ANSWER)
@@ -100,7 +100,7 @@ async def test_killed_redis_is_started_again_with_all_it_had(
 
 
 async def test_nothing_outlives_a_killed_parent(start: Callable[..., Served]) -> None:
-    """Neither a worker that serves nobody's address, nor a Redis that nobody owns."""
+    """Neither a worker without an address, nor a Redis without an owner."""
     served = start("--workers", "2").wait_serving()
     wait_until(lambda: len(workers_of(served)) == 2, "two workers")
     family = [*workers_of(served), redis_of(served)]

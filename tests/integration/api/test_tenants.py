@@ -87,7 +87,7 @@ async def test_follower_of_another_tenant_sees_nothing_of_a_session_that_begins(
 async def test_stop_before_a_session_counts_if_its_author_may_write_in_it(
     app: InProcess, who: dict[str, str], named: dict[str, str], prevents: bool
 ) -> None:
-    """What others leave under an id stops nobody's first message."""
+    """A foreign stop under an id does not stop the first message of the id's owner."""
     chat = session()
     answer = await app.ask("POST", f"/api/chat/{chat}/stop", named, who)
     assert answer.json() == {"stopped": []}
@@ -110,7 +110,7 @@ async def test_list_has_the_sessions_of_one_tenants_user(app: InProcess) -> None
 async def test_admin_of_another_tenant_is_not_taken_for_the_owner_of_that_name(
     app: InProcess,
 ) -> None:
-    """Who is there, and who has stopped a run, is said with their tenant."""
+    """Presence and stops name people together with their tenant."""
     chat = session()
     await app.ask("POST", "/api/chat", a_send(chat, "[[tokens=90000 rate=20]]"), ANN)
     seen = asyncio.Event()

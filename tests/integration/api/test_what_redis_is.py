@@ -1,4 +1,4 @@
-"""What is behind REDIS_URL is named; what keeps no sessions is refused, with what to set."""
+"""The server behind REDIS_URL is named; one that would lose sessions is refused, with advice."""
 
 from __future__ import annotations
 

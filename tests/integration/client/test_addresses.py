@@ -28,7 +28,7 @@ OTHER_JSON: Final = (
     b'content-type: application/json\r\ncontent-length: 22\r\n\r\n{"detail":"Not Found"}'
 )
 PATIENCE_S: Final = 600.0
-"""How long an outage is waited out: what is told within a test is told at once."""
+"""Limit of an outage. Errors that a test waits for come at once."""
 
 
 def http(head: str, rest: bytes = PAGE) -> bytes:

@@ -97,7 +97,7 @@ async def test_claim_whose_answer_is_late_leaves_no_open_run(
 async def test_claim_of_a_run_that_is_left_to_the_next_attempt_is_left_to_it(
     pushed: Deployment, session: Session
 ) -> None:
-    """As `on_error="leave"` says; the next attempt goes on with the run."""
+    """`on_error="leave"`: the next attempt takes the run over."""
     async with through_proxy(pushed) as (client, proxy):
         proxy.delay(CLAIM)
         task = asyncio.create_task(work(client, session, on_error="leave"))

@@ -72,7 +72,7 @@ async def retried(attempt: Callable[[], Awaitable[str | None]], attempts: int) -
 
 
 async def test_activity_that_fails_again_and_again_answers_exactly(pushed: Deployment) -> None:
-    """Each attempt goes on after what the one before has said."""
+    """Each attempt continues after the chunks of the one before."""
     session, model = pushed.session(), Model()
     model.fail_after = 7
     async with client_of(pushed) as client:
@@ -102,7 +102,7 @@ async def test_activity_that_was_only_slow_is_fenced_by_its_next_attempt(
 
 
 async def test_cancelled_activity_leaves_its_run_to_the_next_attempt(pushed: Deployment) -> None:
-    """A worker that is shut down cancels what it runs; another one goes on."""
+    """The shutdown of a worker cancels its activities; another worker continues."""
     session, model = pushed.session(), Model()
     model.hang_after = 5
     async with client_of(pushed) as client:

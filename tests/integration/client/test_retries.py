@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def test_job_that_runs_again_after_its_end_is_skipped(
     client: Midstream, session: Session
 ) -> None:
-    """At the first thing that its body says or waits for; `outcome` tells from the beginning."""
+    """At the first method call or `await` of its body; `outcome` is known from the beginning."""
     async with client.run(session.id, key="job", text="Once.") as run:
         await run.text("Once.")
     said = []
@@ -72,7 +72,7 @@ async def test_retry_repeats_what_is_stored_and_goes_on(
 async def test_retry_that_says_something_else_is_told_so(
     client: Midstream, session: Session, words: list[str]
 ) -> None:
-    """Also one that says less; nothing wrong is written, and the sentence says what to do."""
+    """Also a shorter answer is refused; nothing wrong is written, and the error gives advice."""
     with pytest.raises(ConnectionError):
         async with client.run(session.id, key="job", text="Go.", on_error="leave") as run:
             await run.text("a")

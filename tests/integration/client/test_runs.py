@@ -30,7 +30,7 @@ SECRET = "a detail of the worker's own"  # noqa: S105
 
 
 async def outcome(session: Session) -> object:
-    """How the session's last run has ended, as the gateway says."""
+    """Return the outcome of the session's last run, from the gateway."""
     return (await session.snapshot())["runs"][-1].get("outcome")
 
 
@@ -164,7 +164,7 @@ async def test_cancelled_worker_ends_its_run(client: Midstream, session: Session
 async def test_failing_tool_is_a_result_and_the_run_can_go_on(
     client: Midstream, session: Session
 ) -> None:
-    """A `ToolError` says what the model reads, anything else nothing of itself."""
+    """The model reads the text of a `ToolError`, and nothing of other exceptions."""
     async with client.run(session.id, key="job", text="Try.") as run:
         for error in (ToolError("No such city."), ValueError(SECRET)):
             with pytest.raises(type(error)):
@@ -218,7 +218,10 @@ async def test_chunk_that_no_gateway_takes_ends_the_run(
 async def test_run_that_a_gateway_refuses_to_go_on_with_is_ended(
     client: Midstream, session: Session
 ) -> None:
-    """What the client sends is legal, as far as it knows; if not, no reader waits for a lease."""
+    """The client writes only legal chunks.
+
+    If a gateway refuses one all the same, the run ends at once.
+    """
     with pytest.raises(RefusedError) as refused:
         async with client.run(session.id, key="job", text="Go.") as run:
             await run.text("Before")
@@ -233,7 +236,7 @@ async def test_run_that_a_gateway_refuses_to_go_on_with_is_ended(
 async def test_stop_cancels_a_silent_body_where_it_waits(
     client: Midstream, session: Session
 ) -> None:
-    """What was said is kept; the code after the block runs."""
+    """The written parts are kept; the code after the block runs."""
     waiting = asyncio.Event()
     watched: list[bool] = []
 

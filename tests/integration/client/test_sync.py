@@ -93,7 +93,7 @@ async def test_worker_without_an_event_loop_says_everything(
 async def test_stop_ends_the_body_at_the_next_thing_it_says(
     pushed: Deployment, session: Session
 ) -> None:
-    """What waits for nothing of ours cannot be interrupted; it can ask."""
+    """Code that calls no method of the run cannot be interrupted; it can ask `is_stopped`."""
     claimed = threading.Event()
 
     def body(run: SyncRun) -> None:

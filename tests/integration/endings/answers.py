@@ -16,7 +16,7 @@ def wire(api: str) -> str:
 
 
 def text(api: str, *words: str) -> list[bytes]:
-    """Return the frames of an answer that says `words`, whole but for its protocol's end."""
+    """Return the frames of an answer with the text `words`, without its protocol's end."""
     return {"chat": _chat_text, "responses": _responses_text, "messages": _messages_text}[
         wire(api)
     ](words)
@@ -30,7 +30,7 @@ def call(api: str, call_id: str, arguments: str = '{"city": "Rome"}') -> list[by
 
 
 def end(api: str, *, called: bool = False) -> list[bytes]:
-    """Return the frames behind what is said; the last one is the protocol's last event."""
+    """Return the frames after the text; the last one is the protocol's last event."""
     if wire(api) == "chat":
         reason = "tool_calls" if called else "stop"
         usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}

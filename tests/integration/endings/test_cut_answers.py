@@ -64,7 +64,7 @@ async def test_cut_answer_is_interrupted_and_its_words_are_kept(
 async def test_tools_whose_input_was_whole_are_not_lost(
     gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
-    """Executed here, once; the message sent again goes on with what it came to."""
+    """They are executed once; the message that is sent again continues with their results."""
     session = Session(gateway.at)
     provider.play(
         session.id,
@@ -111,7 +111,7 @@ async def test_tool_whose_arguments_had_not_come_is_not_executed(
 async def test_callers_turn_goes_on_behind_a_cut_call(
     gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
-    """Whoever has the whole call executes it: its SDK does not see that the body was cut."""
+    """The caller that has the whole call executes it: its SDK does not see the cut."""
     session = new_chat_id()
     provider.play(
         session,

@@ -29,7 +29,7 @@ AFTERWARDS: dict[str, list[Act]] = {
     "another API's mark": [b"data: [DONE]\n\n", 0.01, OPEN],
     "an error": [b'event: error\ndata: {"error": {"message": "late"}}\n\n', OPEN],
 }
-"""What may follow an answer's last event."""
+"""Bytes that may follow an answer's last event."""
 
 PATHS = {
     "chat": "v1/chat/completions",
@@ -109,7 +109,7 @@ async def test_caller_that_leaves_with_the_reason_has_all_of_the_answer(
 async def test_connection_whose_body_ends_soon_serves_the_next_request(
     gateway: GatewayProcess, provider: Scripted, api: str
 ) -> None:
-    """The end of the body is waited for, and by nobody who waits for the answer."""
+    """The rest of the body is read in the background, and the answer does not wait for it."""
     connected = []
     for _ in range(5):
         session, ended = Session(gateway.at), provider.ended

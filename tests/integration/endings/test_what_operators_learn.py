@@ -1,4 +1,4 @@
-"""What a provider says of a failure: its own words in the log, a sentence of ours for people."""
+"""A provider's failure: its own words in the log, and a sentence of ours for people."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ async def opened(api: str) -> AsyncIterator[tuple[Scripted, Provider]]:
 async def outcome(
     far_end: Scripted, provider: Provider, script: Sequence[Act], *, pumped: bool
 ) -> tuple[list[bytes], StepResult | None, str]:
-    """Return what a step's chunks are, what it came to, and how it failed."""
+    """Return a step's chunks, its result, and its error."""
     far_end.play("All of it?", script)
     said: list[AnyChunk] = []
     try:
@@ -132,7 +132,7 @@ def asking() -> StepRequest:
 
 @pytest.mark.parametrize("api", PROVIDERS)
 async def test_pumped_answer_is_the_iterated_one(api: str) -> None:
-    """In its chunks, in what it came to, and in how it failed."""
+    """The same chunks, the same result, and the same error."""
     seen: dict[str, Any] = {}
     async with opened(api) as (far_end, provider):
         for name, script in scripts(api).items():

@@ -1,4 +1,4 @@
-"""What a provider is sent by a whole gateway, and what browsers see of its answer."""
+"""Requests of a whole gateway to its providers, and the answers in browsers."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ async def test_azure_is_asked_at_its_address_with_its_key(
 async def test_metadata_of_azures_answer_is_azures(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it has stored is referred to in the next request."""
+    """The next request refers to the items that Azure has stored."""
     monkeypatch.setenv("AZURE_API_KEY", "azure-key")
     async with recorder() as far_end:
         at = {"base_url": f"{far_end.url}/openai"}

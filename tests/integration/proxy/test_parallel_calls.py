@@ -32,7 +32,7 @@ def words(sdk: Sdk, answer: Any) -> str:
 
 
 def tool_calls(sdk: Sdk, answer: Any) -> int:
-    """How many tools it calls."""
+    """The number of tools that it calls."""
     if sdk.api == "chat":
         return len(answer.choices[0].message.tool_calls or ())
     items = answer.output if sdk.api == "responses" else answer.content
@@ -80,7 +80,7 @@ async def test_calls_at_once_are_shown_or_refused(
     assert said and said in texts(answer)
     assert len(states(answer)) >= calls
     if not broken_off:
-        # What had come of a call that was broken off is in the session, too.
+        # The received part of a broken call is in the session, too.
         assert (texts(answer), len(states(answer))) == (said, calls)
     assert [run["outcome"] for run in kept["runs"]] == ["finished"]
 

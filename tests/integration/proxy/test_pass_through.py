@@ -1,4 +1,4 @@
-"""What goes through the proxy: bytes, headers, endings; nothing is added, held or changed."""
+"""The proxy's bytes, headers and endings; nothing is added, held or changed."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_status_comes_back_as_it_is(
 async def test_broken_answer_is_broken_off(
     gateway: GatewayProcess, provider: FarEnd, framing: bytes, ending: str
 ) -> None:
-    """What came is passed on; the end of it is never made to look whole."""
+    """The received bytes are passed on, and the cut stays visible."""
 
     async def answer() -> None:
         arrived = await provider.next()

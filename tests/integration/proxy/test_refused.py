@@ -1,4 +1,4 @@
-"""What the proxy refuses, and whose key goes where."""
+"""Requests that the proxy refuses, and the keys that it sends on."""
 
 from __future__ import annotations
 

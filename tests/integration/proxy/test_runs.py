@@ -295,7 +295,7 @@ async def test_run_in_the_way_is_a_conflict(deployment: Deployment) -> None:
 async def test_caller_that_leaves_ends_the_call_and_its_run(
     deployment: Deployment,
 ) -> None:
-    """As without the proxy; the session is told why."""
+    """The call ends as without the proxy, and the session records the reason."""
     at, session = deployment.gateways[0].at, new_chat_id()
     body = body_for("chat", f"{session} [[tokens=400 rate=0]] [[stall=10m after=30]]")
     async with calling(at, "chat", body, session) as response:

@@ -1,4 +1,4 @@
-"""How a proxied run ends that waits for its next call: by its backend, or by the person."""
+"""The end of a proxied run that waits for its next call: by its backend, or by the person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def ended(at: Endpoint, session: str, key: str, body: Any = b"") -> tuple[
 async def test_call_that_says_so_is_the_last_one_of_its_run(
     deployment: Deployment, sdk: Sdk
 ) -> None:
-    """Whatever it ends with: an answer given by a tool's input, for example."""
+    """With any last part: for example, an answer that is a tool's input."""
     at, session = deployment.gateways[0].at, new_chat_id()
     body = body_for(sdk.api, f"{WEATHER} [[steps=2]]", stream=False)
     first = await sdk.call(at, body, session=session, run="t")

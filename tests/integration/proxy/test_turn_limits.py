@@ -1,4 +1,4 @@
-"""What a turn does when its next call is late, its caller leaves, or its gateway shuts down."""
+"""A turn whose next call is late, whose caller leaves, or whose gateway shuts down."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def first_step(at: Endpoint, session: str) -> dict[str, Any]:
 async def test_turn_whose_next_call_is_late_goes_on_with_its_message(
     own_deployment: Deployment,
 ) -> None:
-    """Nobody waits for it for ever; when it comes, it is a run of the same message."""
+    """The run ends at a limit; a late call becomes a new run of the same message."""
     at = own_deployment.add_gateway({"proxy": {"idle_limit_s": 0.3}}).at
     session = new_chat_id()
     body = await first_step(at, session)

@@ -1,7 +1,7 @@
 """llama.cpp's own server behind the gateway, in all three of its APIs.
 
-Its model says what the server's template makes of the request: whether there are tools, a result,
-and what it thought before.
+Its model repeats the request as the server's template shows it: tools, a result, and earlier
+thoughts.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ async def test_gateway_that_has_not_spoken_to_the_server_goes_on(
 async def test_conversation_goes_on_with_another_api(
     over_llama: Deployment, api: str, other: str
 ) -> None:
-    """What one has thought and called, the other is told."""
+    """The other API gets the earlier thoughts and calls."""
     session = over_llama.session()
     await said(session, f"{other}-tools", "How much is it?")
     _, later = await said(session, api, "Sure?")

@@ -185,7 +185,7 @@ SERVERS: Final[dict[str, tuple[Callable[[Json], bool], list[Json], list[Json]]]]
         says(reasoning_content="Done."),
     ),
 }
-"""A server in the manner of each: what it wants of the assistant's messages, and what it says."""
+"""A server of each kind: its rules for the assistant's messages, and its refusals."""
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -33,7 +33,7 @@ S = SessionId("chat-1")
 
 
 def text_of(message: UIMessage) -> str:
-    """Return what a message says."""
+    """Return a message's text."""
     return "".join(part.get("text", "") for part in msgspec.json.decode(message.raw)["parts"])
 
 
@@ -131,7 +131,7 @@ async def test_tab_that_is_behind_is_answered_where_it_stands_or_at_the_end(
 async def test_two_people_within_a_moment_are_answered_one_after_the_other(
     sessions: Sessions, script: Script
 ) -> None:
-    """The second is told that an answer is being written; sent again, it meant the end."""
+    """The second send meets an active run; sent again, it is appended at the end."""
     await answered(sessions, script, send(S, user_message("u1", "one")))
     last = await head(sessions)
     sends = [

@@ -80,7 +80,7 @@ def batch(claimed: Claimed) -> AppendBatch:
 
 
 async def test_first_claim_opens_the_run(claimant: Claimant) -> None:
-    """With what is to be done, and nothing stored."""
+    """It gets the plan, and no stored chunks."""
     claimed = await claimant.claim(send(S, HELLO, request_key="job-1"))
 
     assert claimed.plan is not None

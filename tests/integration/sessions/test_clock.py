@@ -132,8 +132,10 @@ async def test_lease_of_before_the_clock_went_back_ends_by_ours(
 async def test_renewed_lease_is_not_the_one_that_was_seen_to_end(
     settable_store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """Whoever saw it end does not take what was renewed since, though it ends at the same time by
-    a clock that went back."""
+    """A gateway that saw the lease end does not take the renewed one.
+
+    Both end at the same time by a clock that went back.
+    """
     await opened(settable_store, submit(lease_ms=EXPIRED))
     assert await settable_store.expired_leases(10) == [(SESSION, "r1")]
     lease = raw_redis.hget(f"ms:{{{SESSION}}}:meta", "lease")
@@ -147,7 +149,7 @@ async def test_renewed_lease_is_not_the_one_that_was_seen_to_end(
 async def test_presence_of_before_the_clock_went_back_runs_out(
     settable_store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """Whoever is there says so again; who has gone would be there for an hour."""
+    """Present processes announce themselves again; others would seem present for an hour."""
     await settable_store.announce(SESSION, "p", ALICE.user, tabs=1, lifetime_ms=10_000)
     set_clock(raw_redis, -HOUR_S)
 

@@ -1,4 +1,4 @@
-"""Messages deleted beside readers, tabs and other gateways: what they are told, and no more."""
+"""Messages deleted beside readers, tabs and other gateways, and the events of each."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_all_messages_are_gone_and_the_chat_goes_on(
 async def test_chunks_of_a_deleted_answer_are_not_resumed(
     sessions: Sessions, other: Sessions, script: Script
 ) -> None:
-    """Neither from Redis nor from what the gateways remember of its run."""
+    """Neither from Redis nor from the gateways' memory of the run."""
     await answered(sessions, script, send(S, user_message("u1", "one"), request_key="k"))
     run = (await sessions.snapshot(ALICE, S)).runs[0].id
     tabs = [Tab(sessions), Tab(other)]

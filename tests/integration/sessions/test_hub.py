@@ -1,4 +1,4 @@
-"""What a process's hub leaves behind."""
+"""A process's hub leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_hub_that_ends_no_longer_reads_the_log(
 async def test_audit_looks_at_each_feed_once_though_others_come_and_go(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for what the channel has lost does not wait for another round."""
+    """A feed that waits for lost events does not wait for a second round."""
     looked: list[SessionId] = []
     hub = Hub(store, tick_s=1)
     listening = asyncio.create_task(hub.run())

@@ -67,7 +67,7 @@ async def test_run_whose_hint_is_refused_is_answered_and_hinted_later(
 async def test_stop_and_loss_are_noticed_by_a_renewal_whose_hint_is_refused(
     sessions: Sessions, other: Sessions, script: Script, raw_redis: redis.Redis
 ) -> None:
-    """What became of the leases is not hidden by what became of the hint."""
+    """A refused hint does not hide the state of the leases."""
     sent = Reading(await sessions.start(ALICE, send("chat", HELLO)))
     run = await script.next()
     run.open()

@@ -1,4 +1,4 @@
-"""The limits of a caller whose run goes on in another gateway, after the death of its own."""
+"""The limits of a caller whose run is resumed by another gateway after its own died."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def evict(raw_redis: redis.Redis, session: str, parts: tuple[str, ...]) -> None:
 
 
 def left_of(raw_redis: redis.Redis, session: str) -> set[bytes]:
-    """Return the keys that hold what was said, or who said it."""
+    """Return the keys that hold messages or their authors."""
     return {key for part in PARTS if raw_redis.exists(key := f"ms:{{{session}}}:{part}".encode())}
 
 
@@ -62,7 +62,7 @@ async def answered(at: Sessions, script: Script, session: str) -> Snapshot:
 
 
 async def events(reader: FeedFollower) -> AsyncIterator[FeedEvent]:
-    """Yield what a follower gets, but for heartbeats and presence."""
+    """Yield a follower's events, except heartbeats and presence."""
     async for item in reader:
         if isinstance(item, FeedEvent) and item.event != "presence":
             yield item
@@ -80,7 +80,7 @@ async def following(
 async def test_session_that_lacks_a_part_is_one_that_does_not_exist(
     sessions: Sessions, script: Script, raw_redis: redis.Redis, subtests: pytest.Subtests
 ) -> None:
-    """Whoever looks first finds nothing, and leaves nothing; the next send begins it anew."""
+    """The first look finds nothing and cleans up; the next send begins the session anew."""
     for parts in WHOLE:
         with subtests.test("+".join(parts)):
             session = SessionId("quiet-" + "-".join(parts))
@@ -145,8 +145,10 @@ async def test_answer_of_a_session_that_lacks_a_part_ends_for_all_its_readers(
     raw_redis: redis.Redis,
     subtests: pytest.Subtests,
 ) -> None:
-    """Who sent, and who reads on another gateway, are told why; the agent is stopped; a follower
-    is told that the session is lost, and then that there is none."""
+    """The sender and a reader of another gateway get an error, and the agent is stopped.
+
+    A follower learns that the session is lost, and then that there is none.
+    """
     for parts in WHOLE:
         with subtests.test("+".join(parts)):
             session = SessionId("busy-" + "-".join(parts))

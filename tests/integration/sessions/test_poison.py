@@ -41,7 +41,7 @@ MINUTES_MS = 600_000
 
 
 async def started(at: Sessions, script: Script, session: str) -> tuple[Reading, Played]:
-    """Send, and return who reads the answer and who writes it."""
+    """Send; return the answer's reader and its run."""
     reading = Reading(await at.start(ALICE, send(session, user_message("u1", "hello"))))
     return reading, await script.next()
 
@@ -142,7 +142,7 @@ def bad_delta(part: str) -> TextDeltaChunk:
 async def test_session_with_an_unreadable_run_goes_on_with_the_next_send(
     sessions: Sessions, script: Script, redis_url: str
 ) -> None:
-    """What could be read is kept, the person reads why, and a send opens the next run."""
+    """The readable part is kept, the person reads an error, and a send opens the next run."""
     await left_behind(redis_url, script, "chat-1", b"\xff\n")
     reader = await sessions.resume(ALICE, SessionId("chat-1"))
     assert reader is not None
@@ -164,14 +164,16 @@ LAST = {
     "stopped": b'{"type":"abort"}\n{"type":"finish"}\n',
     "failed": b'{"type":"error","errorText":"no"}\n{"type":"finish"}\n',
 }
-"""How a run has ended, by what its log ends with."""
+"""Outcome of a run, by the last chunks of its log."""
 
 
 async def test_run_whose_log_has_its_end_is_closed_as_that_says(
     sessions: Sessions, script: Script, redis_url: str, subtests: pytest.Subtests
 ) -> None:
-    """Its state alone is missing. Nobody goes on with it, nothing is added to it, and the next send
-    opens a run."""
+    """Only its state is missing.
+
+    No process resumes it, nothing is appended, and the next send opens a run.
+    """
     script.traits = AgentTraits(durable=cast("DurableRuns", AsyncMock()))
     for session, payload in LAST.items():
         end = b'{"type":"text-end","id":"t"}\n' + payload
@@ -196,7 +198,7 @@ async def test_reaper_leaves_a_run_alone_that_cannot_be_closed(
     script: Script,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a few tries it is passed over, whatever its hint says."""
+    """After a few tries it is passed over, even while its hint is due."""
     monkeypatch.setattr("midstream.sessions.containment.FIRST_DELAY_S", 0.0)
     raw_redis.set("ms:{bad}:meta", "not ours", px=MINUTES_MS)
     raw_redis.zadd("ms:leases", {"bad|run_1": 1})

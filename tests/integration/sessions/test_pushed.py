@@ -70,7 +70,7 @@ async def answer(sessions: Sessions) -> dict[str, Any]:
 
 
 async def test_worker_writes_a_run_that_readers_follow_live(sessions: Sessions) -> None:
-    """What it appends is what they get, between a start and an end that are the gateway's."""
+    """They get the worker's chunks, between a start and an end of the gateway's."""
     run, key = await claim(sessions)
     reader = await sessions.resume(ALICE, S)
     assert reader is not None
@@ -97,7 +97,7 @@ async def test_worker_writes_a_run_that_readers_follow_live(sessions: Sessions) 
 async def test_run_goes_on_at_any_gateway(
     sessions: Sessions, gateways: Callable[[], Awaitable[Sessions]]
 ) -> None:
-    """What one process keeps of a run is checked against the log, whoever wrote meanwhile."""
+    """A process checks its cache of the run against the log, which another one may have written."""
     others = [sessions, await gateways(), await gateways()]
     _, key = await claim(sessions)
     after = 1
@@ -341,7 +341,7 @@ async def test_run_is_written_only_for_who_may_write_the_session(sessions: Sessi
 
 
 async def test_erased_session_takes_nothing_more(sessions: Sessions, store: RedisStore) -> None:
-    """What this process kept of its run is worth nothing then."""
+    """The process drops its cache of the run."""
     _, key = await claim(sessions)
     await store.erase(S)
     for refused in (

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 HELLO = user_message("u1", "hello")
 TASKS: Final = frozenset({"committer", "lease renewal", "reaper", "presence", "run"})
-"""Those that write by themselves. The hub's read, and meet only what refuses reads, too."""
+"""Tasks that write. The hub's tasks only read, so only a refusal of reads meets them."""
 
 PLAYED: Final = (
     "CLUSTERDOWN Hash slot not served",
@@ -46,7 +46,7 @@ PLAYED: Final = (
     "ERR Script attempted to access a non local key in a cluster node",
     "UNHEARDOF something new",
 )
-"""What takes a cluster, or a server to come: said in the place of the server."""
+"""Refusals of a cluster, or of a later server, are played."""
 
 DUE: Final = {f"gone-{number}": 1 for number in range(2_000)}
 """Hints of trims, so many that a reaper has some left to remove when the refusal begins."""
@@ -209,8 +209,11 @@ async def test_no_refusal_of_redis_ends_a_task_or_costs_a_token(
     caplog: pytest.LogCaptureFixture,
     subtests: pytest.Subtests,
 ) -> None:
-    """A real server refuses in each way in which one does: runs, their ends, leases and orphans
-    wait, sends are told to come again, and nobody takes over what another cannot renew."""
+    """A real server refuses in each way that it can.
+
+    Runs, their ends, leases and orphans wait, sends get a temporary error, and no gateway takes
+    over a run that another cannot renew.
+    """
     async with opened(server.url, script) as here, opened(server.url, script):
         for word, refuse in REFUSALS.items():
             with subtests.test(word), caplog.at_level(logging.ERROR):
@@ -225,7 +228,7 @@ async def test_no_answer_of_a_cluster_or_a_lost_connection_ends_a_task(
     caplog: pytest.LogCaptureFixture,
     subtests: pytest.Subtests,
 ) -> None:
-    """What one server cannot be made to say is said in its place."""
+    """Refusals that a single server cannot be made to send are played."""
     said: dict[str, Callable[[], Exception]] = {
         line: functools.partial(BaseParser.parse_error, line) for line in PLAYED
     }

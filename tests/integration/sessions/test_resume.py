@@ -1,4 +1,4 @@
-"""A dead gateway's run, gone on with by another one's agent: exactly, or not at all."""
+"""A dead gateway's run, resumed by another one's agent: exactly, or not at all."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def pair(redis_url: str) -> AsyncIterator[Pair]:
 
 
 async def test_agent_goes_on_after_its_point(pair: Pair) -> None:
-    """It is asked what the first was asked, says again what the log holds, and then the rest."""
+    """The agent gets the first one's request, repeats the chunks of the log, and continues."""
     first, watching = await pair.begin()
     pair.kill()
     second = await pair.script.next()
@@ -143,7 +143,7 @@ async def test_agent_goes_on_after_its_point(pair: Pair) -> None:
 async def test_agent_that_says_something_else_is_cut_off(
     pair: Pair, again: Callable[[Played], None]
 ) -> None:
-    """The run ends with an error after what the log holds; nothing is put in its place."""
+    """The run ends with an error after the chunks of the log; the other chunks are dropped."""
     _, watching = await pair.begin()
     pair.kill()
     second = await pair.script.next()
@@ -246,7 +246,7 @@ async def test_gateway_that_drains_hands_its_run_over(pair: Pair) -> None:
 
 
 async def test_clients_see_nothing_of_what_is_kept(pair: Pair, redis_url: str) -> None:
-    """Who asked, with which body, and the agent's point are not in the log or the snapshot."""
+    """The asker, the body and the agent's point are not in the log or the snapshot."""
     _, watching = await pair.begin()
 
     snapshot = msgspec.json.encode(await pair.survivor.snapshot(ALICE, S))

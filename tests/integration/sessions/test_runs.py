@@ -204,7 +204,7 @@ async def test_fifty_sends_of_one_message_are_one_run(sessions: Sessions, script
 async def test_two_messages_at_once_are_one_run_and_one_refusal(
     sessions: Sessions, script: Script
 ) -> None:
-    """The second of two different messages is told that a run is active."""
+    """The second of two different messages gets the error of an active run."""
     results = await asyncio.gather(
         sessions.start(ALICE, send(S, HELLO)),
         sessions.start(ALICE, send(S, user_message("u2", "other"))),
@@ -315,7 +315,7 @@ async def test_regenerate_of_an_unknown_message_is_refused(
 
 
 async def test_assistant_message_of_a_client_is_refused(sessions: Sessions, script: Script) -> None:
-    """What the server never wrote cannot come in by a client's history."""
+    """A client's history cannot bring in a message that the server never wrote."""
     forged = UIMessage.parse(b'{"id":"a9","role":"assistant","parts":[{"type":"text","text":"x"}]}')
     with pytest.raises(MessageNotFoundError):
         await sessions.start(ALICE, send(S, HELLO, forged, user_message("u2", "?")))
@@ -416,7 +416,7 @@ async def test_illegal_chunk_ends_the_run_and_keeps_what_came_before(
 async def test_chunk_out_of_order_is_dropped_where_an_agent_passes_them_on(
     sessions: Sessions, script: Script
 ) -> None:
-    """What a provider confuses is not the end of an answer."""
+    """A provider's disorder does not end the answer."""
     script.traits = AgentTraits(passes_on=True)
     reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
     run = await script.next()
@@ -461,7 +461,7 @@ async def test_repeated_send_gets_its_answer_when_the_chunks_are_gone(
 async def test_agent_that_gives_up_leaves_what_a_stop_leaves(
     sessions: Sessions, script: Script
 ) -> None:
-    """Its `abort` closes what is open; what was said is kept, and nothing comes after it."""
+    """Its `abort` closes open parts; the written ones are kept, and nothing follows."""
     reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
     run = await script.next()
     run.open()

@@ -35,7 +35,7 @@ _Answer = TypeVar("_Answer")
 
 
 class DyingStore(RedisStore):
-    """A store whose process can seem to die: what it writes no longer arrives."""
+    """A store whose process can seem to die: its writes no longer arrive."""
 
     def __init__(self, client: RedisClient, aside: RedisClient, settings: StoreSettings) -> None:
         super().__init__(client, aside, settings)
@@ -130,8 +130,10 @@ async def test_same_send_on_two_gateways_is_one_run(
 async def test_orphan_is_closed_by_whoever_notices(
     gateways: Callable[[], Awaitable[Sessions]], script: Script, redis_url: str
 ) -> None:
-    """When a producer's process dies, another closes the parts and says why; then a new run
-    can start, and what the dead one still sends is refused."""
+    """When a producer's process dies, another gateway closes the parts with an error.
+
+    Then a new run can start, and late chunks of the dead producer are refused.
+    """
     survivor = await gateways()
     async with mortal(redis_url, script) as (doomed, store):
         await doomed.start(ALICE, send(S, HELLO))
@@ -182,7 +184,7 @@ async def test_draining_gateway_lets_its_run_finish_and_sends_others_readers_awa
 
 
 async def test_drain_interrupts_what_does_not_finish(sessions: Sessions, script: Script) -> None:
-    """After the limit a run ends with an error that says that the server restarts."""
+    """After the limit a run ends with an error about the restart."""
     sent = Reading(await sessions.start(ALICE, send(S, HELLO)))
     run = await script.next()
     run.open()
@@ -240,7 +242,7 @@ async def test_feed_brings_other_tabs_everything(
 
 
 async def followed(there: Sessions, after: FeedEvent, *, until: FeedEvent) -> list[FeedEvent]:
-    """Return what a follower gets of the log after one event, up to another."""
+    """Return a follower's events of the log after one event, up to another."""
     found: list[FeedEvent] = []
     async with await there.follow(ALICE, S, after.position) as feed:
         async for item in feed:
@@ -276,7 +278,7 @@ async def test_feed_of_a_session_that_does_not_exist_yet_brings_it_when_it_begin
 
 
 class SeenPresence:
-    """What followers of a session are told of who is there."""
+    """The presence events that followers of a session get."""
 
     def __init__(self, session: SessionId = S) -> None:
         self.session = session
@@ -293,7 +295,7 @@ class SeenPresence:
                     self._told.set()
 
     async def until(self, tabs: list[int]) -> None:
-        """Wait until so many tabs, by user, were told last."""
+        """Wait until the last event has so many tabs, by user."""
         async with asyncio.timeout(5):
             while self.seen[-1:] != [tabs]:
                 self._told.clear()
@@ -327,8 +329,11 @@ async def test_presence_shows_who_has_the_session_open(
 async def test_presence_of_a_process_that_was_killed_is_withdrawn(
     gateways: Callable[[], Awaitable[Sessions]], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has killed it says so: its tabs, which connect again, are not counted twice, in the
-    session that it wrote for nor in any other."""
+    """The gateway that noticed the death withdraws it.
+
+    Its tabs, which connect again, are not counted twice, in the session that it wrote for or in any
+    other.
+    """
     monkeypatch.setattr("midstream.store.redis.withdrawal.PAGE", 1)
     here = await gateways()
     with monkeypatch.context() as patch:

@@ -48,7 +48,7 @@ class Following:
 
     @property
     def names(self) -> list[str]:
-        """Its events, but for who is there."""
+        """The follower's events, without presence."""
         return [event.event for event in self.events if event.event != "presence"]
 
     async def until(self, *last: str) -> None:
@@ -88,7 +88,7 @@ async def gateway_to_come(redis_url: str, script: Script) -> AsyncIterator[Sessi
 
 @pytest.fixture
 def newer(raw_redis: redis.Redis) -> VersionToCome:
-    """What a newer gateway does in the session."""
+    """A newer gateway's writes into the session."""
     return VersionToCome(raw_redis, S)
 
 
@@ -103,7 +103,7 @@ def without_ids(chunks: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def kept_of(event: FeedEvent) -> object:
-    """Return what an event says, but for ids and times."""
+    """Return an event without ids and times."""
     said = msgspec.json.decode(event.data)
     if event.event == "chunks":
         return [chunk["type"] for chunk in said["chunks"]]
@@ -113,8 +113,10 @@ def kept_of(event: FeedEvent) -> object:
 async def test_unknown_records_in_a_run_change_nothing_for_anybody(
     gateways: Callable[[], Awaitable[Sessions]], script: Script, newer: VersionToCome
 ) -> None:
-    """Readers here and elsewhere, late joiners, those who come back, followers, and the final
-    message: each is what it is in a run without them."""
+    """Each reader sees the same as in a run without them.
+
+    Here and elsewhere, late or reconnected; the followers and the final message, too.
+    """
     here, there = await gateways(), await gateways()
     told: dict[SessionId, tuple[object, ...]] = {}
     adding: dict[SessionId, Callable[[], None]] = {S: newer.add_record, CONTROL: lambda: None}
@@ -403,8 +405,10 @@ async def test_orphans_of_newer_sessions_do_not_hide_ours_from_the_reaper(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However many there are; nor does one that cannot be read end the reaper. Each is told of once
-    by each gateway, and left to newer ones."""
+    """In any number; an unreadable one does not end the reaper, either.
+
+    Each gateway logs each of them once, and leaves it to newer ones.
+    """
     monkeypatch.setattr(reaper, "ORPHANS_A_TICK", 1)
     await gateways()
     newer.run("redis.call('HSET', META, 'run', 'old', 'state', 'open', 'lease', 1)")

@@ -43,7 +43,7 @@ async def rest(sim: Simulated, response_id: str, after: int) -> list[ResponseStr
 
 
 async def test_response_goes_on_without_its_reader(sim: Simulated) -> None:
-    """What a reader missed is read again after the last event that it saw, to the end."""
+    """A reader continues after the last event that it saw, to the end."""
     seen = await some(await begin(sim, SLOW), 12)
     assert [event.type for event in seen[:3]] == [
         "response.created",
@@ -96,7 +96,7 @@ async def test_lost_connection_leaves_the_response(sim: Simulated, incident: str
 
 
 async def test_cancel_ends_a_response(sim: Simulated) -> None:
-    """Its stream ends without a terminal event; what it was is kept, and says so."""
+    """Its stream ends without a terminal event; the stored response says that it was cancelled."""
     stream = await begin(sim, "Hi [[tokens=5000 rate=100 first=0]]")
     created = await anext(aiter(stream))
 

@@ -1,4 +1,4 @@
-"""What directives do to an answer on its way, as clients meet it."""
+"""Effects of directives on an answer, as clients meet them."""
 
 from __future__ import annotations
 

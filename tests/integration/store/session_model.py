@@ -1,4 +1,4 @@
-"""What a session of several open runs must be, by the contract alone: a reference for the store."""
+"""A reference model of a session with several open runs, from the store's contract alone."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ async def test_cancelled_join_leaves_others_waiting(store: RedisStore) -> None:
 async def test_channel_joins_again_after_its_connection_was_killed(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """The reader is told, after which everything arrives again."""
+    """The reader gets an event, after which all messages arrive again."""
     async with listening(store) as (channel, arrivals):
         await channel.join(SESSION)
         await channel.join(OTHER)
@@ -148,7 +148,7 @@ async def test_channel_joins_again_after_its_connection_was_killed(
 async def test_lost_connection_is_told_after_all_are_joined_again(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """Whoever compares heads then misses nothing that comes later."""
+    """A reader that compares heads after that event misses nothing that comes later."""
     sessions = [SessionId(f"chat-{i}") for i in range(20)]
     async with store.channel() as channel:
         first = asyncio.ensure_future(anext(aiter(channel)))
@@ -176,7 +176,7 @@ async def test_channel_tells_of_a_lost_connection_with_nothing_joined(
 async def test_subscription_that_redis_ended_is_made_again(
     store: RedisStore,
 ) -> None:
-    """An unsubscribe that nobody asked for (a slot moved) is told for that session."""
+    """An unrequested unsubscribe (a slot moved) is an event of that session."""
     async with listening(store) as (channel, arrivals):
         await channel.join(SESSION)
         await channel.join(OTHER)
@@ -273,7 +273,7 @@ async def test_refused_sign_of_life_costs_no_subscription(
 
 @asynccontextmanager
 async def refusing(server: RefusingRedis, word: str) -> AsyncIterator[None]:
-    """Have it refuse, and wait for that in a thread: the channel is to read meanwhile."""
+    """Have it refuse, and wait for that in a thread, while the channel reads."""
     block = REFUSALS[word](server)
     await asyncio.to_thread(block.__enter__)
     try:

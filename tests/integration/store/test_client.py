@@ -69,8 +69,10 @@ async def test_call_that_takes_too_long_is_unavailable(
 async def test_network_that_forgot_its_connections_costs_one_wait(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is unanswered on a connection of before does not tell of a Redis that has answered a
-    later call; and no call is sent on the others of that time."""
+    """Old connections say nothing about a Redis that has answered a later call.
+
+    Their unanswered calls end, and no call is sent on the other old ones.
+    """
     client = RedisClient(redis_url, StoreSettings())
     forgotten: list[object] = []
     monkeypatch.setattr(client_module, "_reply", _answering_all_but(forgotten))
@@ -159,7 +161,7 @@ async def test_cancelled_calls_leave_no_connection_taken(redis_url: str) -> None
 async def test_connection_lent_out_at_the_end_is_closed_when_it_comes_back(
     redis_url: str, raw_redis: redis_py.Redis
 ) -> None:
-    """Nobody would find it among the idle ones any more."""
+    """It would stay among the idle ones for ever."""
     client = RedisClient(redis_url, StoreSettings())
     waiting = asyncio.create_task(client.run(("BLPOP", "queue", "0")))
 
@@ -222,7 +224,7 @@ async def test_command_that_redis_refuses_is_a_store_error(
 
 
 async def test_url_that_is_none_is_a_wrong_setting() -> None:
-    """The sentence says what a right one begins with."""
+    """The error tells how a right one begins."""
     with pytest.raises(SettingsError, match="redis://"):
         async with RedisStore.connect("localhost:6379"):
             pass

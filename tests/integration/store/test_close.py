@@ -75,7 +75,7 @@ async def test_close_without_chunks_writes_no_empty_record(store: RedisStore) ->
 
 
 async def test_close_sent_again_changes_nothing(store: RedisStore) -> None:
-    """The second answer says what the first did, also when another run has begun since."""
+    """The second answer is the same as the first, even after another run has begun."""
     await opened(store)
     request = close(0, answer=message("a-r1", "u1"))
     first = await store.close_run(request)
@@ -108,7 +108,7 @@ async def test_close_after_its_last_chunks_were_appended_ends_the_run(store: Red
 
 @pytest.mark.parametrize(("first", "count"), [(3, 1), (1, 2), (3, 0)])
 async def test_close_with_a_gap_ends_nothing(store: RedisStore, first: int, count: int) -> None:
-    """A close that skips chunks, or repeats some, is told what comes next."""
+    """A close that skips or repeats chunks gets the sequence that is due."""
     await opened(store)
     await store.append([batch(0, 2)])
     answer = await store.close_run(close(first, count))
@@ -120,7 +120,7 @@ async def test_close_with_a_gap_ends_nothing(store: RedisStore, first: int, coun
 
 
 async def test_close_after_a_take_over_is_fenced(store: RedisStore) -> None:
-    """Only one of two producers ends the run; the other is told that it did not."""
+    """Only one of two producers ends the run; the other gets `fenced`."""
     await opened(store, submit(lease_ms=EXPIRED))
     assert await store.take_over(SESSION, key().run_id, HOUR_MS) is not None
     old = await store.close_run(close(0))

@@ -68,7 +68,7 @@ async def two_turns(store: RedisStore) -> None:
 async def test_message_is_deleted_and_nothing_else(
     store: RedisStore, deleted: str, left: list[str], unasked: list[str]
 ) -> None:
-    """What followed it hangs on its parent, and is known to have followed it."""
+    """Its children hang on its parent, and are known as its former children."""
     await two_turns(store)
     assert await delete(store, deleted) is DeleteStatus.DELETED
     found = await state(store)
@@ -152,7 +152,7 @@ async def test_deletion_follows_nothing_in_the_log(
 async def test_what_a_run_is_about_stays_until_it_has_ended(
     store: RedisStore, name: str | None
 ) -> None:
-    """What it answers, what it writes, and so all."""
+    """The message that it answers, the one that it writes, and with them the whole session."""
     await answered(store)
     await opened(store, submit("u2", "r2", parent="a-r1"))
     done = await store.delete(SESSION, EPOCH, None if name is None else MessageId(name))

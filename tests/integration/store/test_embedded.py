@@ -47,7 +47,7 @@ def alive(pid: int) -> bool:
 
 
 def test_server_keeps_its_data_from_start_to_start(tmp_path: Path) -> None:
-    """What was written before a stop is there after the next start."""
+    """Data that was written before a stop is there after the next start."""
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         client.set("key", "value")
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:

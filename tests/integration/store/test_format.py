@@ -59,7 +59,7 @@ COMPARES = re.compile(
 
 @pytest.fixture
 def newer(raw_redis: redis.Redis) -> VersionToCome:
-    """What a newer gateway does in the session."""
+    """A newer gateway's writes into the session."""
     return VersionToCome(raw_redis, SESSION)
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a run for the process that goes on with it."""
+"""The state that is kept of a run for the process that resumes it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_next_producer_recalls_what_the_first_remembered(store: RedisStore
 
 
 async def test_fenced_producer_remembers_nothing(store: RedisStore) -> None:
-    """What it says after the take-over does not reach the next one."""
+    """A point after the take-over does not reach the next producer."""
     await opened(store, submit(lease_ms=EXPIRED))
     await store.take_over(SESSION, RUN, HOUR_MS)
 

@@ -86,7 +86,7 @@ async def test_trim_due_removes_what_the_window_has_passed(
 
 
 async def test_trim_due_keeps_the_run_under_way(redis_url: str, raw_redis: redis.Redis) -> None:
-    """What a living run has written is not trimmed, however old."""
+    """The chunks of a living run are not trimmed, however old."""
     async with RedisStore.connect(redis_url, settings=NO_WINDOW) as store:
         await answered(store)
         second = await opened(store, submit("u2", "r2", parent="a-r1"))
@@ -187,7 +187,7 @@ async def test_list_sessions_pages_by_time(store: RedisStore, raw_redis: redis.R
 
 @pytest.mark.parametrize("owner", [ANONYMOUS, UserId("{a}|b c\n"), UserId("é")])
 async def test_list_sessions_of_any_user_id(store: RedisStore, owner: UserId) -> None:
-    """A user is whatever a token says."""
+    """Tokens may contain any user id."""
     await opened(store, submit(owner=owner))
 
     (meta,) = await store.list_sessions(owner, limit=10, before_ms=None)

@@ -62,7 +62,7 @@ async def test_take_over_is_given_to_one(store: RedisStore) -> None:
 
 
 async def test_forced_take_over_does_not_wait_for_the_lease(store: RedisStore) -> None:
-    """Who has the run's own key is its next producer; the last one is fenced off."""
+    """A caller with the run's own key is its next producer; the last one is fenced off."""
     await opened(store)
     await store.append([batch(0)])
     taken = await store.take_over(SESSION, RUN, HOUR_MS, force=True)
@@ -108,7 +108,7 @@ async def test_stale_hint_of_a_living_run_gets_its_lease_again(
 
 @pytest.mark.parametrize("state", ["ended", "erased", "never opened"])
 async def test_stale_hint_is_removed(store: RedisStore, raw_redis: redis.Redis, state: str) -> None:
-    """Whoever follows a hint to a run that is not under way removes it."""
+    """A process that follows a hint to an ended run removes the hint."""
     if state != "never opened":
         await opened(store, submit(lease_ms=EXPIRED))
     if state == "ended":

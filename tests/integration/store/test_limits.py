@@ -1,4 +1,4 @@
-"""What is taken of limits, in Redis: each limit, its tokens, and their end."""
+"""Limits in Redis: the use of each, its tokens, and their expiry."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_reached_limit_of_one_scope_takes_nothing_of_another(counts: Limit
 
 
 async def test_places_are_given_back_or_expire_unless_held(counts: LimitCounts) -> None:
-    """Those of a process that died are free after the lease."""
+    """The places of a dead process are free after the lease."""
     wanted = [want(f"s{n}", open_runs=2) for n in range(4)]
     assert await taken(counts, wanted[0], wanted[1], wanted[2]) == ["", "", "open_runs"]
     await counts.release([("user:/ann", "runs", ["s0"])])
@@ -133,7 +133,7 @@ async def test_runs_under_way_count_with_what_they_may_store_and_use(counts: Lim
 async def test_tokens_of_a_run_are_counted_once_and_until_the_day_ends(
     counts: LimitCounts, raw_redis: redis_py.Redis
 ) -> None:
-    """Two gateways may both have ended it. What was used on another day is none of today's."""
+    """Two gateways may both have ended it. Tokens of another day do not count today."""
     spent = Spent("user:/ann", "run_1", 60)
     await counts.spend([spent])
     await counts.spend([spent, Spent("user:/ann", "run_2", 30)])

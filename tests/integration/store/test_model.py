@@ -1,4 +1,4 @@
-"""Two gateways do whatever they like in one session; it stays what the contract says it is."""
+"""Two gateways in one session, in any order of calls: its state follows the contract."""
 
 from __future__ import annotations
 

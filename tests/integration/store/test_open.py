@@ -70,7 +70,10 @@ async def test_open_logs_the_message_then_the_run(store: RedisStore) -> None:
 async def test_open_refuses_another_owners_session(
     store: RedisStore, owner: str, tenant: str
 ) -> None:
-    """What the caller read about the owner no longer holds: nothing is told or changed."""
+    """The owner has changed since the caller read it.
+
+    The answer tells nothing, and nothing is changed.
+    """
     await answered(store)
     answer = await store.open_run(submit("u2", "r2", owner=UserId(owner), tenant=TenantId(tenant)))
 
@@ -177,7 +180,7 @@ async def test_continuation_replaces_the_answer_and_stays_on_it(store: RedisStor
 
 
 async def test_open_finds_another_run_active(store: RedisStore) -> None:
-    """One run at a time: the second is told of the first."""
+    """A session has one main run at a time: the second send gets the first run."""
     first = await opened(store)
     second = await store.open_run(submit("u2", "r2"))
 
@@ -196,7 +199,7 @@ async def test_open_finds_an_orphan(store: RedisStore, name: str) -> None:
 
 
 async def test_open_is_stale_when_the_log_has_moved(store: RedisStore) -> None:
-    """What the caller decided on an older state is decided again."""
+    """The caller decides again on the newer state."""
     first = await answered(store)
     assert first.position is not None
     late = await store.open_run(submit("u2", "r2", expected_offset=first.position.offset))

@@ -102,10 +102,10 @@ WRITES: Final = {
 
 
 LAST: Final = {("append", "PUBLISH")}
-"""What a script does after all else: what it was to tell of is stored."""
+"""The last command of a script: everything that it reports is stored already."""
 
 NOT_MET: Final = {("append", "HEXISTS"), ("append", "XDEL")}
-"""What a script does not come to, and does not ask for before."""
+"""Commands that a script does not reach, and whose right it does not check before."""
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_refused_write_has_written_nothing_and_is_done_when_it_comes_again
 async def test_batch_that_was_refused_is_in_the_log_once(
     store: RedisStore, limited: RedisStore, raw_redis: redis.Redis, run: str
 ) -> None:
-    """Whoever writes it tries again and again, and followers read what is in the log."""
+    """Its writer retries until it is stored, and followers read it in the log."""
     await opened(store)
     await opened(store, side("s1"))
     await store.append([batch(0, run=run)])

@@ -1,4 +1,4 @@
-"""What the scripts are given, by name; and that a cluster finds it declared, and in one slot."""
+"""Named arguments of the scripts; a cluster finds their keys declared, and in one slot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIABLES = {"key", "lane.key"}
 
 
 class Two(NamedTuple):
-    """Names in Redis, of a script that says what it is given."""
+    """The keys and arguments of a script that returns them."""
 
     one: bytes
     other: bytes
@@ -152,7 +152,7 @@ def test_sharded_scripts_publish_in_the_sessions_slot() -> None:
 
 @pytest.mark.anyio
 async def test_no_call_mixes_slots(store: RedisStore, raw_redis: redis.Redis) -> None:
-    """What a session's life sends to Redis: each command's keys share a slot."""
+    """Each command of a session's life has keys of one slot."""
     with raw_redis.monitor() as monitor:  # type: ignore[no-untyped-call]
         await answered(store)
         await opened(store, submit("u2", "r2", parent="a-r1", lease_ms=EXPIRED))

@@ -162,7 +162,7 @@ async def test_erasure_returns_all_runs_and_leaves_nothing(
 async def test_session_that_lost_its_side_is_lost(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """A run that nobody can end would be shown for ever."""
+    """Otherwise, a run that no process can end would be shown for ever."""
     await opened(store)
     await opened(store, side("s1"))
     raw_redis.delete(f"ms:{{{SESSION}}}:side")

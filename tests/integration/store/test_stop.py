@@ -101,7 +101,7 @@ async def test_stop_finds_nothing_after_the_end(store: RedisStore) -> None:
 
 
 async def test_stop_makes_no_session(store: RedisStore, raw_redis: redis.Redis) -> None:
-    """What it leaves of a chat that does not exist, to be found by its first send, is brief."""
+    """The tombstone of a chat that does not exist, which the first send finds, is short-lived."""
     assert await stop(store) == NOTHING
     assert await stop(store, run="r1") == NOTHING
     assert not raw_redis.exists(f"ms:{{{SESSION}}}:stop")
@@ -158,7 +158,7 @@ async def test_stop_of_a_send_whose_run_has_ended_changes_nothing(store: RedisSt
 
 
 async def test_stop_of_an_orphan_is_recorded_and_says_so(store: RedisStore) -> None:
-    """Whoever takes the run over finds the stop."""
+    """The process that takes the run over finds the stop."""
     await opened(store, submit(lease_ms=EXPIRED))
     answer = await stop(store)
     taken = await store.take_over(SESSION, key().run_id, HOUR_MS)
@@ -281,7 +281,7 @@ async def test_stop_of_a_session_beyond_reach_finds_nothing(
 async def test_tombstone_of_before_a_session_counts_within_reach(
     store: RedisStore, reach: str, covers: bool
 ) -> None:
-    """Whoever begins it, only somebody who may write in it has stopped its first message."""
+    """Only a person who may write in the session has stopped its first message."""
     await store.request_stop(
         SESSION,
         run_id=None,
@@ -296,7 +296,7 @@ async def test_tombstone_of_before_a_session_counts_within_reach(
 async def test_flood_before_a_session_undoes_nobody_elses_stop(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """Anybody may leave stops under an id that nobody has: what they push out is their own."""
+    """Anybody may leave stops under an unused id: they push out only their own."""
 
     async def stop_as(user: str, message: str) -> None:
         await store.request_stop(

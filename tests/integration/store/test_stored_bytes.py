@@ -57,7 +57,7 @@ async def test_session_counts_with_what_redis_keeps_of_it(
 async def test_session_counts_for_who_began_it(
     store: RedisStore, raw_redis: redis_py.Redis
 ) -> None:
-    """Whoever else writes to it."""
+    """Other writers do not pay for it."""
     await opened(store)
     await store.limits.stored.count(SESSION)
     assert stored(raw_redis) == 0

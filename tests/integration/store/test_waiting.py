@@ -109,7 +109,7 @@ async def test_wait_whose_time_has_ended_is_taken_over_once(
 async def test_wait_outlasts_a_clock_that_is_set_back(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
-    """Nobody renews it, so it is not for dead as a lease would be; it begins anew."""
+    """No process renews a wait, so it does not expire like a lease; it begins anew."""
     await opened(store, replace(submit(), wait_ms=HOUR_MS))
     meta = f"ms:{{{SESSION}}}:meta"
     later = int(raw_redis.hget(meta, "until") or 0) + 24 * HOUR_MS

@@ -1,4 +1,4 @@
-"""What `make bench` prints and writes."""
+"""The output of `make bench`: its report and its files."""
 
 from __future__ import annotations
 

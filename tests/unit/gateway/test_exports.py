@@ -1,4 +1,4 @@
-"""What `midstream` exports, and what importing it costs."""
+"""The exports of `midstream`, and the cost of importing it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_traceback_is_part_of_its_line() -> None:
     ],
 )
 def test_tokens_are_redacted(text: str) -> None:
-    """Whatever writes them: also a library's warning."""
+    """In every log line, also in a library's warning."""
     assert "SECRET" not in redact(text)
     assert "SECRET" not in line("%s", text)
 

@@ -42,7 +42,7 @@ def test_gateway_without_agents_has_simulated_ones_and_real_ones_by_key() -> Non
 
 
 def test_agents_of_the_demo_outlive_the_worker_that_a_visitor_kills() -> None:
-    """All of them go on elsewhere; the first one, whom a visitor asks, without a word twice."""
+    """All of them resume elsewhere; the first one, which visitors meet, without a repeated word."""
     agents = outliving_workers(default_agents({"ANTHROPIC_API_KEY": "k"}))
     first = next(iter(agents.values()))
     assert (first.provider, first.provider_options) == ("simulator-openai", {"background": True})
@@ -61,7 +61,7 @@ async def test_agents_given_in_python_are_all_there_are_unless_others_are_config
 
 
 async def test_two_agents_of_one_name_are_a_wrong_setting() -> None:
-    """Neither could be told from the other."""
+    """A name must tell agents apart."""
     configured = Settings(agents={"a": AgentSettings(provider="simulator", model="m")})
     with pytest.raises(SettingsError, match="`a`"):
         async with open_agents(configured, [Agent("a", answer)]):

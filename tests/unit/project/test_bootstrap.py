@@ -109,7 +109,7 @@ def test_a_server_that_is_not_built_for_the_machine_is_left_out_by_name(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What is not tested is said, and nothing else fails for it."""
+    """The left out server is named, and nothing else fails for it."""
     installed: list[str] = []
     monkeypatch.setattr(bootstrap, "requirements", installed.append)
     monkeypatch.setattr("sys.platform", system)
@@ -125,7 +125,7 @@ def test_a_server_that_is_not_built_for_the_machine_is_left_out_by_name(
 def test_a_missing_browser_that_cannot_be_installed_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without root, a person is told which package to install."""
+    """Without root, a person reads the package to install."""
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(SetupError, match="install chromium"):
         bootstrap.chromium()
@@ -153,7 +153,7 @@ def test_other_engines_are_installed_where_they_can_be_and_left_out_by_name_else
 
 
 def test_a_failing_program_is_named(tmp_path: Path) -> None:
-    """What failed, and how, stands in the last line that a person reads."""
+    """The last line names the program and its failure."""
     with pytest.raises(SetupError, match=r"`false` failed with exit code 1"):
         bootstrap.call(["false"], tmp_path)
 
@@ -183,7 +183,7 @@ def test_another_python_is_found_where_it_starts(
 def test_a_missing_python_is_left_out_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No target fails for it, and what is not shown is said."""
+    """No target fails for it, and the left out checks are named."""
     monkeypatch.setenv("PATH", str(tmp_path))
     reason = bootstrap.python_left_out("3.99")
     assert reason is not None

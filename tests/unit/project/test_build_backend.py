@@ -1,4 +1,4 @@
-"""What a build asks for, and what it builds first."""
+"""Requirements of a build, and the parts that it builds first."""
 
 from __future__ import annotations
 

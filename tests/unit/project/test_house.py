@@ -56,7 +56,7 @@ def functions(module: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def test_length_of_a_function_is_counted_from_its_def_to_its_last_line() -> None:
-    """What this file measures with: nested and async functions count as well."""
+    """The measure of this file: nested and async functions count as well."""
     text = "@a\nasync def outer():\n    def inner():\n        pass\n\n    return inner\n"
     assert dict(functions(ast.parse(text))) == {"outer": 5, "inner": 2}
 
@@ -94,7 +94,7 @@ def test_folders_hold_few_files() -> None:
 
 
 def test_public_classes_have_names_of_their_own() -> None:
-    """Whoever reads a name in a log or a search result knows which class it is."""
+    """A name in a log or a search result then means one class."""
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in files("gateway", "protocol"):
         world = next((room for room in ALONE if str(path).startswith(room)), "")

@@ -1,4 +1,4 @@
-"""What is kept from run to run, for the tests that need something that takes long to make."""
+"""Files that are kept from run to run, for tests that need something that is slow to make."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_failed_half_way_is_not_taken_for_made(tmp_path: Path) -> None:
 
 
 def test_fingerprint_knows_names_contents_and_words(tmp_path: Path) -> None:
-    """Where the folder lies is no part of it."""
+    """The folder's place is not in it."""
 
     def of(where: str, name: str, content: str, *more: str) -> str:
         folder = tmp_path / where

@@ -119,7 +119,7 @@ print(json.dumps(create_app()._asgi.app.openapi_schema.info.title))
 
 
 def test_setting_that_is_added_by_the_recipe_is_explained_checked_and_used(copy: Copy) -> None:
-    """Where the recipe says, and nowhere else."""
+    """In the recipe's files, and in no other."""
     assert sources_named_in(recipe("A setting")) == set(SETTING)
     before = copy.run("-m", "midstream", "settings").stdout
     assert before == (ROOT / "docs" / "settings.md").read_text()
@@ -227,7 +227,7 @@ def test_chunk_type_that_is_added_by_the_recipe_reaches_every_client(copy: Copy)
 
 
 def test_every_chunk_type_is_in_the_tables_that_need_every_one() -> None:
-    """Who forgets a step of the recipe is told here."""
+    """A forgotten step of the recipe fails here."""
     kinds = set(KNOWN_CHUNKS.values())
     assert set(_APPLY) == {*kinds, OpaqueChunk}
     written = {

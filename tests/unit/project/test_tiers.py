@@ -1,4 +1,4 @@
-"""What is checked when: nothing is left out in silence, and what has passed is not run again."""
+"""The stages of the checks: nothing is left out silently, and passed stages are not repeated."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_part_begins_in_a_tier_and_says_why() -> None:
 def test_stages_go_on_with_the_one_that_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What has passed for the same files is not run again; what has not is."""
+    """Stages that passed for the same files are not repeated; the others are."""
     ran, mended = tmp_path / "ran", tmp_path / "mended"
     stages = [
         Stage("first", f"echo first >> {ran}"),

@@ -72,7 +72,7 @@ def section(page: str, heading: str) -> str:
 
 
 def main_way(text: str) -> str:
-    """Return the drawing of a section that has one: what is written about it tells of bypaths."""
+    """Return a section's drawing if it has one: the text around it describes bypaths."""
     drawn = re.search(r"```\n(.*?)```", text, re.DOTALL)
     return drawn[1] if drawn else text
 

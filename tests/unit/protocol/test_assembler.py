@@ -62,7 +62,7 @@ def test_long_text_is_the_sum_of_its_deltas(length: int, looked_at: int) -> None
 def test_replay_and_the_rest_make_the_message(
     run: tuple[Sequence[AnyChunk], ChunkWriter], data: st.DataObject
 ) -> None:
-    """Whoever joins at any point ends with the message of those who saw it all."""
+    """A reader that joins at any point ends with the same message as all others."""
     chunks = [*run[0], *run[1].finish("stop")]
     cut = data.draw(st.integers(0, len(chunks)))
     early, late, always = (Assembler(MESSAGE_ID) for _ in range(3))
@@ -190,7 +190,7 @@ def test_metadata_is_merged_deep() -> None:
 
 
 def test_reset_step_forgets_the_current_step_alone() -> None:
-    """What earlier steps said stays, and their calls are still known."""
+    """The parts of earlier steps stay, and their calls are still known."""
     call = {"type": "tool-input-available", "toolCallId": "c", "toolName": "w", "input": {}}
     assembler = assembler_of(
         START,
@@ -230,7 +230,7 @@ def test_message_is_empty_until_something_is_said() -> None:
 
 
 def test_unknown_parts_and_fields_of_a_continued_message_are_kept() -> None:
-    """What another version wrote is carried, if not replayed."""
+    """Parts of another version are kept, if not replayed."""
     parts: list[dict[str, Any]] = [
         {"type": "text", "text": "Hi", "state": "done", "of": "tomorrow"},
         {"type": "hologram", "depth": 3},
@@ -274,7 +274,7 @@ def test_message_is_one_line() -> None:
     ],
 )
 def test_assembler_refuses_what_the_message_does_not_have(chunk: dict[str, Any]) -> None:
-    """The log holds only what a writer let through: anything else is a bug of ours."""
+    """The log holds only chunks that a writer let through: anything else is a bug of ours."""
     with pytest.raises(LocalProtocolError, match="the message has no"):
         assembler_of(START, chunk)
 
@@ -318,7 +318,7 @@ FAILURE: dict[str, Any] = {"type": "tool-output-error", "toolCallId": "c", "erro
     ],
 )
 def test_replay_leads_to_every_state_of_a_call(chunks: list[dict[str, Any]]) -> None:
-    """However a call came to be as it is, a late client sees it as it is."""
+    """A late client sees each call in its current state."""
     assembler = assembler_of(START, *chunks)
     late = assembler_of(*replay_of(assembler))
     assert parts_of(late) == parts_of(assembler)
@@ -347,7 +347,7 @@ def test_result_of_a_call_that_still_streams_keeps_what_arrived() -> None:
 
 
 def test_answer_to_an_approval_finds_its_own_call() -> None:
-    """Calls that wait side by side are told apart by their approval, whatever its tool."""
+    """The approval's id tells calls apart that wait side by side, even of one tool."""
     other = {"toolCallId": "d"}
     assembler = assembler_of(
         {"type": "start"},

@@ -104,7 +104,7 @@ def test_aggregated_batch_of_nothing_committed_carries_no_id() -> None:
 def test_batch_since_a_sequence_is_exactly_the_suffix(
     chunks: list[AnyChunk], first: int, sequence: int
 ) -> None:
-    """What a reader still has to see is neither repeated nor skipped."""
+    """No chunk is repeated or skipped."""
     batch = batch_of(chunks, first)
     tail = batch.since(sequence)
     skipped = max(0, sequence - first)

@@ -123,7 +123,7 @@ def test_codec_carries_what_it_does_not_know_whole(line: bytes, expected: Opaque
     ids=range(14),
 )
 def test_codec_refuses_what_is_no_chunk(line: bytes) -> None:
-    """Whatever an agent sends instead of a chunk is one kind of error."""
+    """Anything but a chunk raises one kind of error."""
     with pytest.raises(MalformedFrameError, match=r"^unable to read a chunk; "):
         decode(line)
 

@@ -1,4 +1,4 @@
-"""What an agent says, as chunks in a legal order."""
+"""An agent's output as chunks in a legal order."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_next_word_after_all_results_begins_a_step() -> None:
 
 
 def test_step_begins_when_it_is_told_to() -> None:
-    """Whatever the last one came to."""
+    """Even if the last step is still empty."""
     made = composer()
     assert kinds(made.step()) == ["start-step"]
     assert kinds(made.step()) == ["finish-step", "start-step"]
@@ -197,7 +197,7 @@ _ACTS: list[Callable[[Composer, str], list[AnyChunk]]] = [
 def test_whatever_an_agent_does_its_chunks_are_legal(
     acts: list[tuple[Callable[[Composer, str], list[AnyChunk]], str]],
 ) -> None:
-    """What is not legal is refused, and nothing of it is sent."""
+    """An illegal chunk is refused, and no part of it is sent."""
     made = composer()
     writer = ChunkWriter("answer")
     writer.write(StartChunk(message_id="answer"))

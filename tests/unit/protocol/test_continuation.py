@@ -104,7 +104,7 @@ def test_client_refuses_an_approval_without_a_reason() -> None:
     ],
 )
 def test_client_changes_nothing_else(stored: Any, client: Any) -> None:
-    """What was answered, what the provider runs and what was said are not the client's."""
+    """A client cannot change answers, the provider's calls or the text."""
     assert merge_results(message(stored), message(client)) is None
 
 

@@ -1,4 +1,4 @@
-"""What is said of the calls that a cut run leaves without a result."""
+"""Results for the calls that a cut run leaves without one."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_cut_run_closes_the_calls_that_nobody_can_answer(
 
 
 def test_whoever_ends_a_run_decides_what_is_said_of_each_call() -> None:
-    """A caller that knows who executes what is asked for every call, and may leave it open."""
+    """The caller is asked about every call, and may leave it open."""
     seen: list[WaitingCall] = []
 
     def decide(call: WaitingCall) -> str | None:

@@ -42,7 +42,7 @@ def test_message_is_kept_as_it_came() -> None:
     ids=range(7),
 )
 def test_message_refuses_what_is_none(raw: bytes) -> None:
-    """Whatever a client sends instead of a message is one kind of error."""
+    """Anything but a message raises one kind of error."""
     with pytest.raises(MalformedFrameError, match="unable to read a message"):
         UIMessage.parse(raw)
 

@@ -75,7 +75,7 @@ def test_words_about_them_stay(text: str) -> None:
 
 
 def test_cut_input_with_one_is_told_as_its_text() -> None:
-    """A client makes nothing of it, and neither does the state for those who come later."""
+    """A client cannot parse such an input, and the state for late readers drops it, too."""
     text = '{"__proto__":{"x":1}}'
     writer = ChunkWriter("m")
     opening = [StartChunk(), StartStepChunk(), ToolInputStartChunk(tool_call_id="c", tool_name="t")]

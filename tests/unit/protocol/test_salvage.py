@@ -1,4 +1,4 @@
-"""What can be made of a run, and of a message, of which something cannot be read."""
+"""The readable rest of a run, and of a message, with unreadable parts."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ EVENTS = [
     st.lists(st.integers(0, len(STREAM) + 40), max_size=12),
 )
 def test_decoder_reads_any_split_of_any_line_end_alike(line_end: bytes, cuts: list[int]) -> None:
-    """Where the network cuts the bytes, and how lines end, changes nothing."""
+    """Neither the cuts of the network nor the line ends change the result."""
     stream = STREAM.replace(b"\n", line_end)
     decoder = SseDecoder()
     places = [0, *sorted(cuts), len(stream)]

@@ -1,4 +1,4 @@
-"""Which chunks begin a step."""
+"""Chunks that begin a step."""
 
 from __future__ import annotations
 

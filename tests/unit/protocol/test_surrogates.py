@@ -42,7 +42,7 @@ TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=8)
 
 @given(TEXTS, st.binary(max_size=3))
 def test_any_json_is_readable_afterwards(text: str, noise: bytes) -> None:
-    """Whatever halves and bytes it holds; nothing else is changed."""
+    """Half characters and wrong bytes are replaced; nothing else is changed."""
     data = json.dumps({text: [text]}).encode().replace(b'"]', noise.replace(b'"', b"") + b'"]')
     clean = well_formed(data)
     clean.decode()
@@ -197,7 +197,7 @@ def test_deltas_of_other_parts_may_come_between_two_halves() -> None:
 
 @pytest.mark.parametrize("event", [b"", b"[DONE]", b"\\ud83d", b'"\\ud83d"', b'[1,"\\ud83d"]'])
 def test_event_that_is_no_object_is_passed_on(event: bytes) -> None:
-    """Whoever reads it says what is wrong with it."""
+    """Its reader reports the mistake."""
     assert len(EventHalves().add(event)) == 1
 
 

@@ -105,7 +105,7 @@ def test_usage_of_the_metadata_is_the_ends(where: int) -> None:
 
 @pytest.mark.parametrize("metadata", [b'"text"', b'{"usage":7}', b'{"usage":{"inputTokens":"x"}}'])
 def test_metadata_of_an_application_is_left_alone(metadata: bytes) -> None:
-    """What has another shape is nobody's usage."""
+    """Metadata of another shape has no usage."""
     assert lines(FinishChunk(finish_reason="stop", message_metadata=Raw(metadata))) == [
         ("d", {"finishReason": "stop"})
     ]

@@ -1,4 +1,4 @@
-"""What ai 4's `useChat` sends, beside what the session holds."""
+"""Requests of ai 4's `useChat`, beside the session's state."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_text_is_the_contents_without_parts() -> None:
 
 
 def test_files_come_after_the_text() -> None:
-    """Attachments, and file parts; a data URL says itself what it is."""
+    """Attachments and file parts; a data URL has its own media type."""
     attachments = [
         {"name": "a.pdf", "contentType": "application/pdf", "url": "https://x.example/a.pdf"},
         {"url": "data:image/png;base64,AAAA"},
@@ -280,7 +280,7 @@ def test_what_ai_4_does_not_send_is_refused(body: bytes) -> None:
     end=st.integers(1, 5),
 )
 def test_every_beginning_of_a_conversation_is_recognized(texts: list[str], end: int) -> None:
-    """Whatever repeats in it: a message before the last is never taken for another one."""
+    """A message that repeats an earlier one is not taken for it."""
     held: list[UIMessage] = []
     sent: list[dict[str, Any]] = []
     for number, text in enumerate(texts):

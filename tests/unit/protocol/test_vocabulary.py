@@ -1,4 +1,4 @@
-"""What each version is sent."""
+"""The chunks that each version is sent."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ REJECTED: list[tuple[AnyChunk, set[int]]] = [
 def test_filter_sends_a_version_only_what_it_accepts(
     chunk: AnyChunk, rejected: set[int], level: int
 ) -> None:
-    """What a version rejects is left out, all else is untouched."""
+    """Rejected chunks are left out, all others are untouched."""
     assert accept(chunk, level) is (None if level in rejected else chunk)
 
 
@@ -65,7 +65,7 @@ def test_filter_rewrites_a_finish_reason_that_not_all_know(reason: str, level: i
 
 @given(any_chunk, st.sampled_from([5, 6, 7, BEYOND_LEVELS]))
 def test_filter_output_needs_no_filter(chunk: AnyChunk, level: int) -> None:
-    """What is sent in a chunk's place is itself accepted."""
+    """The replacement of a chunk is itself accepted."""
     sent = accept(chunk, level)
     assert sent is None or level_of(sent) <= level
 

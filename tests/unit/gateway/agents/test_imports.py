@@ -38,7 +38,7 @@ def test_module_of_the_current_folder_is_found(
 
 
 def test_file_of_the_current_folder_stands_in_for_no_package(folder: Path) -> None:
-    """What is installed comes first, whatever the files there are called."""
+    """Installed packages come first, even if a local file has the same name."""
     (folder / "redis.py").write_text("raise SystemExit('not this one')\n")
     (folder / "mine.py").write_text("answer = 1\n")
     program = (

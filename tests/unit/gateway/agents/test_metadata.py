@@ -27,7 +27,7 @@ def test_counts_are_added_field_by_field() -> None:
 
 
 def test_step_without_usage_adds_nothing() -> None:
-    """What a run used before stays."""
+    """The usage of earlier steps stays."""
     assert add_usage(ONE, None) == ONE
     assert add_usage(None, None) is None
 

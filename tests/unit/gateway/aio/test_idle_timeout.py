@@ -44,7 +44,7 @@ async def test_waits_that_end_in_time_are_left_alone() -> None:
 
 
 async def test_time_between_waits_does_not_count() -> None:
-    """Who takes long over what it was given is not silent."""
+    """A slow consumer is not a silent producer."""
     with closing(IdleTimeout(0.01).waiter()) as waiter:
         with waiter:
             await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def test_time_between_waits_does_not_count() -> None:
 
 
 async def test_cancellation_is_no_timeout() -> None:
-    """A stop reaches who waits as what it is."""
+    """A stop reaches the waiting task as a cancellation."""
 
     async def wait() -> None:
         with closing(IdleTimeout(60).waiter()) as waiter, waiter:
@@ -86,7 +86,7 @@ async def test_waits_may_be_of_several_tasks() -> None:
 async def test_waiters_of_one_limit_are_ended_each_in_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who began earlier is ended earlier, and who is done in time is left alone."""
+    """Earlier waits end earlier, and a wait that is done in time stays whole."""
     now = 0.0
     monkeypatch.setattr("midstream.aio.idle_timeout.time.monotonic", lambda: now)
     limit, ended, in_time = IdleTimeout(0.01), [], asyncio.Event()

@@ -1,4 +1,4 @@
-"""What an agent says is checked where it says it."""
+"""An agent's mistakes raise at the line that makes them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Said(Answer):
-    """An answer that keeps what it says."""
+    """An answer that records its chunks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ def nested(depth: int) -> list[Any]:
     "value", [nested(100_000), Raw(b"nonsense"), Raw(b""), Raw(b"NaN"), Raw(b'"\xff"')]
 )
 def test_values_that_are_nested_too_deep_or_only_seem_to_be_json_are_refused(value: object) -> None:
-    """Nobody could read them."""
+    """Clients could not read them."""
     with pytest.raises(ValueError, match=r"unable to call run\.data; `value` is not JSON: it is n"):
         say(lambda run: run.data("n", value))
 
@@ -288,7 +288,7 @@ def test_finish_reason_is_one_of_the_protocols(reason: Any, error: type[Exceptio
 
 
 def test_workers_runs_have_the_same_methods() -> None:
-    """What a push client says is checked by the same code."""
+    """A push client's runs are checked by the same code."""
     own = vars(midstream.client.Run).keys() & vars(Answer).keys()
     assert not own & {"text", "reasoning", "tool", "source", "document", "file", "data", "status"}
     assert not own & {"metadata", "chunk", "finish_reason"}

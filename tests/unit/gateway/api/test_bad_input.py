@@ -1,4 +1,4 @@
-"""Whatever a client sends is refused with a code and a sentence, before anything is changed."""
+"""Bad requests are refused with a code and a sentence, before anything is changed."""
 
 from __future__ import annotations
 

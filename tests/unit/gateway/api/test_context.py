@@ -37,7 +37,7 @@ async def test_gateway_that_is_not_open_refuses_what_needs_it_as_temporary(
 
 
 async def test_gateway_that_is_not_open_says_that_it_lives() -> None:
-    """Whoever runs it is not to restart it for that."""
+    """An orchestrator must not restart the process for that."""
     app = make_app(FakeSessions(), is_open=False)
     assert (await request(app, "GET", "/livez")).status == 200
 

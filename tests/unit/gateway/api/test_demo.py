@@ -54,7 +54,7 @@ def test_browser_that_can_gets_assets_compressed() -> None:
 
 
 def test_page_allows_no_script_but_its_own() -> None:
-    """Neither inline nor from elsewhere, whatever an answer contains."""
+    """Neither inline nor foreign scripts, even if an answer contains one."""
     policy = ask("/s/chat_1").headers["content-security-policy"]
     assert "script-src 'self';" in policy
     assert "unsafe" not in policy

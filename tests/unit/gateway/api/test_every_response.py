@@ -1,4 +1,4 @@
-"""What every address does: HEAD, caches, pages, and errors that stock clients can show."""
+"""Properties of every address: HEAD, caches, pages, and errors that stock clients can show."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_head_is_the_head_of_a_get(address: str) -> None:
     ],
 )
 async def test_address_says_which_methods_it_knows(wrong: str, address: str, methods: str) -> None:
-    """Whoever asks for them, and whoever comes with another one; HEAD wherever GET is."""
+    """For OPTIONS and for a wrong method; HEAD wherever GET is."""
     app = make_app(FakeSessions())
     asked = await request(app, "OPTIONS", address)
     refused = await request(app, wrong, address)
@@ -74,7 +74,7 @@ async def test_person_at_an_unknown_address_sees_a_page_and_a_program_an_error()
 
 
 async def test_browser_finds_an_icon_and_a_crawler_its_rules() -> None:
-    """Which they ask every site for."""
+    """Both ask every site for them."""
     app = make_app(FakeSessions())
     icon = await request(app, "GET", "/favicon.ico")
     robots = await request(app, "GET", "/robots.txt")
@@ -100,7 +100,10 @@ async def test_browser_finds_an_icon_and_a_crawler_its_rules() -> None:
 async def test_page_of_a_stock_transport_gets_a_sentence(
     method: str, address: str, body: object, headers: dict[str, str], is_sentence: bool
 ) -> None:
-    """It shows the body as it is; the code is in a header. Who asks for JSON gets JSON."""
+    """The page shows the body as text; the code is in a header.
+
+    A client that accepts JSON gets JSON.
+    """
     app = make_app(FakeSessions({"start": REFUSED, "resume": REFUSED}))
     answer = await request(app, method, address, body, headers)
 

@@ -28,7 +28,7 @@ DEADLINE_S = 0.02
 
 
 class Client:
-    """What the server hears of a client, and tells it."""
+    """The client's side of the server's interface."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -205,7 +205,7 @@ async def test_stream_keeps_an_idle_reader_longer_than_the_write_deadline() -> N
 
 
 async def test_stream_writes_its_body_to_the_servers_own_send() -> None:
-    """What wraps `send` sees the head only: it would cost something for each chunk."""
+    """Wrappers of `send` see only the head: they would cost something for each chunk."""
     client, wrapped = Client(), Client()
     scope = {**http_scope("GET", "/"), SERVER_SEND: client.send}
     response = stream(FakeReader(["a"]))

@@ -73,7 +73,7 @@ async def test_v4_send_begins_a_session_with_a_new_message() -> None:
 
 
 async def test_v4_send_is_read_beside_what_the_session_holds() -> None:
-    """What was answered already is to be answered again."""
+    """An answered message is sent again, to be answered anew."""
     sessions = holding(ASKED, ANSWERED)
     await request(make_app(sessions), "POST", PATH, BODY)
     start = sessions.called("start")[0]["request"]

@@ -57,7 +57,7 @@ def attempt(stored: Sequence[bytes] = (), on_retry: OnRetry = "replay") -> Attem
 
 
 def say(made: Attempt, names: Sequence[str]) -> list[bytes]:
-    """Say these, and return what is to be sent."""
+    """Write these chunks; return the lines to send."""
     return [line for name in names for line in made.say(SAYINGS[name](made.composer))]
 
 
@@ -122,7 +122,7 @@ def test_attempt_that_says_less_is_found_at_its_end() -> None:
 
 
 def test_message_that_is_continued_keeps_what_it_had() -> None:
-    """A run that goes on with a message tells the whole of it."""
+    """The run's `message` is the whole message, with the parts of the earlier run."""
     base = {"id": "msg_1", "role": "assistant", "parts": [{"type": "text", "text": "before"}]}
     made = Attempt(claim((), message=base), "replay")
     say(made, ["text"])

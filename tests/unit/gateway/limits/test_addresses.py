@@ -1,4 +1,4 @@
-"""Whose address counts, behind whatever stands before the gateway."""
+"""The address that counts for the limits, behind any number of proxies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EDGE = ("10.0.0.0/8", "2001:db8:ed9e::/48", "192.0.2.1")
 def test_address_is_the_last_that_no_named_proxy_has(
     proxies: tuple[str, ...], peer: str | None, forwarded_for: str | None, expected: str
 ) -> None:
-    """What stands before it in the header is anybody's; without named proxies, all of it is."""
+    """Entries before it may be forged; without named proxies, the whole header may."""
     assert Addresses(proxies).of(peer, forwarded_for) == expected
 
 

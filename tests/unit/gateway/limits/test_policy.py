@@ -1,4 +1,4 @@
-"""Whose limits hold for whom."""
+"""Limits of each kind of caller."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_log_line_names_what_is_unlimited(limits: LimitSettings, expected: str) 
 def test_demo_limits_bytes_and_tokens_unless_settings_say_otherwise(
     demo: bool, limits: LimitSettings, expected: tuple[int, int]
 ) -> None:
-    """Anybody may come to a demo; who else limits them says how much."""
+    """Anybody may visit a demo; other gateways are limited by their settings."""
     policy = policy_of(Settings(server=ServerSettings(demo=demo), limits=limits))
     assert (policy.callers.stored_bytes, policy.callers.tokens_per_day) == expected
     assert (policy.tenants.stored_bytes, policy.agent_keys.tokens_per_day) == (0, 0)

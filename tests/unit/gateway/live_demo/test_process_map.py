@@ -1,4 +1,4 @@
-"""Which process is at a run: known while it lives, and no longer."""
+"""The process that produces a run: known while it lives, and no longer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_sibling_learns_who_died_of_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_dead_are_named_beside_who_goes_on_until_the_run_is_over(tmp_path: Path) -> None:
-    """Whoever asks later than at the death learns of it, too."""
+    """A request that comes after the death gets the names, too."""
     (tmp_path / f"{RUN}.1").touch()
     async with ProcessMap(tmp_path).here(RUN):
         assert await asyncio.to_thread(ProcessMap(tmp_path).look, RUN) == (os.getpid(), [1])
@@ -51,7 +51,7 @@ async def test_dead_are_named_beside_who_goes_on_until_the_run_is_over(tmp_path:
 
 
 def test_sibling_forgets_what_the_dead_left_of_runs_long_ago(tmp_path: Path) -> None:
-    """Nobody has gone on with them, who would take it away."""
+    """No process has resumed these runs, so none would remove the names."""
     (tmp_path / "run_0.1").touch()
     os.utime(tmp_path / "run_0.1", (0, 0))
 

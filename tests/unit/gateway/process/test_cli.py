@@ -63,7 +63,7 @@ def test_wrong_setting_ends_with_two_and_one_sentence(arguments: tuple[str, ...]
 
 
 def test_options_win_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is not given on the command line stays as the file says."""
+    """Options that are not given keep the file's values."""
     seen: list[Settings] = []
     monkeypatch.setattr(serve, "serve", lambda settings, announce: seen.append(settings))
     (tmp_path / "midstream.toml").write_text("[server]\nport = 1\nworkers = 3\n")

@@ -35,7 +35,7 @@ def test_page_of_the_settings_names_each_kind() -> None:
 
 
 def test_simulated_providers_are_those_of_the_rows_and_of_the_simulator_alone() -> None:
-    """What a name promises is served, with the gateway and without it."""
+    """Each named simulator is served, inside the gateway and by itself."""
     assert {ROWS[kind.name].simulated for kind in simulators().values()} == set(simulated_apis())
     assert set(simulated_apis()) == set(APIS)
 

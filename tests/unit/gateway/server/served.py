@@ -66,7 +66,7 @@ class Application:
 
 
 class Raw:
-    """A connection that sends what it is told, byte by byte if need be."""
+    """A connection that sends given bytes, one by one if need be."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -163,6 +163,6 @@ async def serving(app: Any = None, **limits: Any) -> AsyncIterator[Served]:
         for connection in served.connections:
             connection.break_off()
         async with asyncio.timeout(LIMIT_S):
-            # What ends them is the server, which sets no event.
+            # The server ends them, and sets no event.
             while served.state.connections or served.state.tasks:  # noqa: ASYNC110
                 await asyncio.sleep(0)

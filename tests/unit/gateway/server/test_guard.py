@@ -1,4 +1,4 @@
-"""How connections are counted by address."""
+"""Counting of connections by address."""
 
 from __future__ import annotations
 

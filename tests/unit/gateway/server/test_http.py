@@ -24,7 +24,7 @@ FIELDS = b"".join(b"x-%d: 1\r\n" % number for number in range(120))
 
 
 class Case(NamedTuple):
-    """What is sent, and how it is refused; `seen`: the application has begun with its head."""
+    """A request, and its refusal; `seen`: the application has begun with its head."""
 
     status: int
     code: str
@@ -73,7 +73,7 @@ async def test_request_beyond_a_limit_is_refused(case: Case) -> None:
 
 
 async def test_refused_client_leaves_nothing_behind() -> None:
-    """What was read of it is let go while its connection still lingers."""
+    """The bytes that were read are freed while the connection still lingers."""
     async with serving() as served, served.connected() as raw:
         await raw.send(b"GET /" + HEAD + b"x-long: " + b"a" * 40_960)
         await raw.read_until(b"}}")
@@ -166,7 +166,7 @@ async def test_body_that_keeps_coming_is_awaited() -> None:
 
 
 async def test_body_that_we_do_not_read_is_awaited() -> None:
-    """Nobody is late while reading is paused, or before they were told to go on."""
+    """The time limit pauses while reading does, and before `100 Continue` was sent."""
     async with serving() as served, served.connected() as raw:
         head = b"POST /hello" + HEAD + b"expect: 100-continue\r\ncontent-length: 2\r\n\r\n"
         await raw.send(head)

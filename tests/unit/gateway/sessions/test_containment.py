@@ -1,4 +1,4 @@
-"""What goes wrong with one session stays there."""
+"""A failure of one session stays in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a send belongs in a session's tree: what the model reads, and what stays beside it."""
+"""The place of a send in a session's tree: its path for the model, and its branches."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def plan(asked: StartRequest, **of: Any) -> Plan:
 
 
 def read(decided: Plan) -> str:
-    """What the model reads."""
+    """Return the ids of the model's messages."""
     return " ".join(each.id for each in decided.history)
 
 
@@ -195,7 +195,7 @@ def test_message_that_the_session_has_keeps_its_place() -> None:
 def test_regeneration_answers_on_the_branch_that_was_shown(
     names: str, target: str | None, expected: str
 ) -> None:
-    """Whatever is the newest one."""
+    """Even if another branch is newer."""
     decided = plan(request(names, trigger=Trigger.REGENERATE, message_id=target))
     assert (read(decided), decided.user_message) == (expected, None)
 

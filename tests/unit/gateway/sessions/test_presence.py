@@ -1,4 +1,4 @@
-"""What a process says of its followers, and when."""
+"""A process's reports of its followers, and their times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHAT, ADA = SessionId("chat"), UserId("ada")
 
 
 class Said:
-    """The part of a store that is told."""
+    """The part of a store that takes the reports."""
 
     def __init__(self) -> None:
         self.tabs: list[int] = []

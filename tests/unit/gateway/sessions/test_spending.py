@@ -1,4 +1,4 @@
-"""What a run is thought to cost, and what it has."""
+"""The estimated cost of a run, and its real one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_send_costs_its_last_message_and_its_agents_longest_answer() -> None:
 def test_run_uses_what_is_told_or_what_its_length_tells(
     message: bytes, known: int | None, before: bytes | None, whole: bool, expected: int
 ) -> None:
-    """Whoever stops each answer before its end has used something, too."""
+    """A caller who stops each answer before its end has used something, too."""
     assert tokens_used(message, known=known, before=before, whole=whole) == expected
 
 

@@ -153,7 +153,7 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
 def test_wrong_file_is_refused_with_one_sentence_that_names_the_setting(
     text: str, named: str
 ) -> None:
-    """One line, no traceback: what is wrong, and what it may be."""
+    """One line, no traceback: the mistake, and the allowed values."""
     write(text)
     with pytest.raises(SettingsError) as refused:
         load()
@@ -205,7 +205,7 @@ def test_missing_file_is_refused_if_it_was_asked_for() -> None:
     ],
 )
 def test_other_addresses_than_loopback_need_auth_or_a_word(environment: dict[str, str]) -> None:
-    """Nobody serves the whole network by accident."""
+    """A gateway is not exposed to the whole network by accident."""
     host = {"MIDSTREAM_SERVER_HOST": EVERYWHERE}
     assert load({**environment, **host}).server.host == EVERYWHERE
 
@@ -230,7 +230,7 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_example_file_is_valid() -> None:
-    """What people copy works as it is."""
+    """A copy of the example works unchanged."""
     example = REPOSITORY / "midstream.example.toml"
     environment = {"MIDSTREAM_AUTH_SECRET": SECRET}
     assert load(environment, example).agents

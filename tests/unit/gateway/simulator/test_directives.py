@@ -50,7 +50,7 @@ from midstream.simulator.directives import (
     ],
 )
 def test_prompt_sets_the_script(prompt: str, script: AnswerScript) -> None:
-    """Each directive sets what the table says, and leaves no text behind."""
+    """Each directive has the effect of the table, and leaves no text behind."""
     assert read_directives(prompt) == (script, "")
 
 
@@ -81,7 +81,7 @@ def test_prompt_with_a_mistake_is_refused(prompt: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["see [[a page]]", "x = y[[0]]", "[[Tokens]]", "a ]] b [["])
 def test_other_brackets_are_text(prompt: str) -> None:
-    """What does not look like a directive stays in the prompt."""
+    """Text in brackets that is no directive stays in the prompt."""
     assert read_directives(prompt) == (AnswerScript(), prompt)
 
 

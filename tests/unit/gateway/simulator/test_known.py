@@ -1,4 +1,4 @@
-"""What the simulated models can answer: the demo's own questions, rightly."""
+"""Right answers of the simulated models to the demo's own questions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from midstream.simulator.words.prose import take_pieces, write_answer, write_tho
 
 @given(st.integers(1, 100_000))
 def test_prime_factors_multiply_to_the_number(number: int) -> None:
-    """And none of them has factors of its own."""
+    """Each of them is prime."""
     factors = prime_factors(number)
     assert math.prod(factors) == number
     assert all(all(factor % d for d in range(2, math.isqrt(factor) + 1)) for factor in factors)
@@ -47,7 +47,7 @@ def test_model_shows_code_a_list_and_a_table_on_request() -> None:
 
 
 def test_model_does_not_know_everything() -> None:
-    """It says so itself, and speaks of what it knows."""
+    """The model says so, and names the subjects that it knows."""
     assert answer_to("Is it a prime example?") is None
     assert thoughts_on("Why?") is None
     assert "I am a simulated model" in "".join(take_pieces(write_answer("Why?"), 40))

@@ -85,7 +85,7 @@ def test_player_batches_at_full_speed() -> None:
 
 
 def test_player_is_silent_before_the_first_delta() -> None:
-    """What opens the stream is sent at once, the first delta after `first`."""
+    """The opening events are sent at once, the first delta after `first`."""
     written, _, took_s = play("[[rate=0 first=2s]]", 3)
     assert written == [(0.0, b"<start>"), (2.0, b"1,2,3,<end>")]
     assert took_s == 2

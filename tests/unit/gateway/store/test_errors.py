@@ -42,7 +42,7 @@ def test_every_redis_exception_is_mapped_by_name(kind: type[Exception]) -> None:
 
 @pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError(), TimeoutError()])
 def test_lost_connections_and_time_limits_are_unavailable(error: Exception) -> None:
-    """What the socket and our own time limit raise."""
+    """The exceptions of the socket and of our own time limit."""
     with pytest.raises(StoreUnavailableError), map_redis_errors():
         raise error
 
@@ -110,7 +110,7 @@ def test_words_that_redis_py_knows_are_in_the_table() -> None:
 
 
 def test_connection_that_uvloop_finds_closed_is_away() -> None:
-    """It says so by a RuntimeError, which is no bug of ours; others are."""
+    """uvloop raises a RuntimeError for it, which is no bug of ours; others are."""
 
     async def write_on_a_closed_transport() -> None:
         ours, theirs = socket.socketpair()

@@ -29,7 +29,7 @@ BEGUN: Final = 1_000_000.0
 """Redis's clock when ours says 0: seconds."""
 
 JUMPS: Final = st.floats(2 * TOLERANCE_S, 4_000) | st.floats(-4_000, -2 * TOLERANCE_S)
-"""What is less may be a clock that runs fast."""
+"""A smaller jump may be a clock that runs fast."""
 
 
 class Play:
@@ -154,7 +154,7 @@ def test_gateway_that_has_just_started_waits_for_a_lease() -> None:
 
 
 def test_watch_is_bounded_and_tells_the_longest_ended_first() -> None:
-    """What it does not hold is seen again."""
+    """A lease that was dropped is seen again."""
     clock = RedisClock()
     clock.observe(0, 0.0, 0.0)
     watch = LeaseWatch(clock)

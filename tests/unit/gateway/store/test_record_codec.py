@@ -1,4 +1,4 @@
-"""What is read of records: all that is known, and nothing that is not."""
+"""Decoding of records: every known kind, and no other."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_record_of_an_unknown_kind_is_unknown_and_never_an_erasure(data: bytes, 
 def test_record_that_cannot_be_read_is_passed_over_and_told_of(
     data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever reads the channel for all sessions must not end of one record."""
+    """One record must not end the reader of all sessions' channel."""
     with caplog.at_level(logging.ERROR):
         assert decode_record(data) == UnknownRecord(kind=data[:1].decode())
         assert decode_published(b"1-0\n2-0\n" + data).offset == "2-0"

@@ -1,4 +1,4 @@
-"""What a server says of itself, and what is said of it."""
+"""Facts that a server reports, and the advice about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRIMARY: dict[str, str | int] = {
 
 
 def test_info_is_read_of_each_kind_of_server(subtests: pytest.Subtests) -> None:
-    """By what it says itself; what it does not say is left open."""
+    """Each server's own report; missing facts stay open."""
     rows: list[tuple[bytes, bytes | None, ServerFacts]] = [
         (
             info(**PRIMARY),

@@ -1,4 +1,4 @@
-"""An agent behind HTTP: what it is sent, what is taken of its answer, and what is refused."""
+"""An agent behind HTTP: the request it gets, the answers it may give, and the refused ones."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ async def test_illegal_chunk_is_named_with_its_index_and_what_was_valid_stays() 
     ],
 )
 async def test_what_is_no_chunk_is_named_with_its_index(data: bytes) -> None:
-    """Whatever is wrong with it."""
+    """The error names the place of the chunk, for every kind of mistake."""
 
     async def answer(exchange: Exchange) -> None:
         await exchange.begin()
@@ -253,7 +253,7 @@ async def test_streams_that_were_merged_may_start_and_finish_twice() -> None:
     ],
 )
 async def test_what_is_no_answer_is_a_sentence(answer: Answer, named: str) -> None:
-    """It says what came, and quotes nothing of it."""
+    """The sentence names the kind of answer, and quotes nothing of it."""
     sentence, _ = await failing(answer)
     assert named in sentence
 
@@ -316,7 +316,7 @@ async def test_operator_is_told_what_the_backend_says_and_no_key() -> None:
 
 
 async def test_backend_that_is_not_there_is_a_sentence() -> None:
-    """Nobody listens."""
+    """The port has no listener."""
     async with upstream(saying()) as url:
         pass
     agent = HttpAgent(HttpAgentConfig(name="a", url=url))

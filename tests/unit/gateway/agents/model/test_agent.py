@@ -187,7 +187,7 @@ def test_client_may_choose_a_configured_model() -> None:
 
 
 def test_client_may_not_choose_another_model() -> None:
-    """What is not configured is refused before anything is asked."""
+    """A model that is not configured is refused before the provider is called."""
     provider = Provider()
     with pytest.raises(AgentNotFoundError):
         play(agent(provider, models=["model-9"]), request(model="model-dear"))
@@ -240,7 +240,7 @@ def test_provider_is_told_of_the_tools_and_how_to_check_their_inputs() -> None:
 
 
 def test_unusable_call_is_answered_by_its_error() -> None:
-    """The model is told what was wrong, and called again."""
+    """The model gets the error as the call's result, and is called again."""
     chunk = ToolInputErrorChunk(
         tool_call_id="t", tool_name="add", input=Raw(b'"x"'), error_text="not JSON"
     )
@@ -344,7 +344,7 @@ def test_refused_call_is_denied_and_the_model_is_told_why() -> None:
     ids=["a question", "a call for the client"],
 )
 def test_model_is_not_called_while_something_waits(waiting: dict[str, Any]) -> None:
-    """What was allowed is done at once; the rest may be answered later."""
+    """The approved call is executed at once; the others may be answered later."""
     provider = Provider()
     asked = answered(responded("t", approved=True), waiting)
     assert play(agent(provider, our_tools()), asked) == [
@@ -406,7 +406,7 @@ def test_steps_have_a_limit() -> None:
 
 
 def test_continued_message_goes_on_in_the_next_step() -> None:
-    """What the message had before is part of what the model is told."""
+    """The prompt contains the earlier parts of the message."""
     chunks, tool_call = call("add")
     first = Step(chunks, stopped(finish_reason="tool-calls", tool_calls=[tool_call]))
     provider = Provider(first, Step(TEXT, stopped()))
@@ -445,7 +445,7 @@ def test_failure_of_the_provider_is_raised_after_what_came(where: str) -> None:
 
 
 def test_answer_with_a_hole_ends_in_an_error() -> None:
-    """What could not be read is said at the end, not left out silently."""
+    """The error at the end names the unreadable part; it is not dropped silently."""
     target = agent(Provider(Step(TEXT, stopped(warning="a part is missing"))))
     chunks, error = asyncio.run(until_error(target))
     assert chunks == TEXT

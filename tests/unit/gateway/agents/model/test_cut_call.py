@@ -1,4 +1,4 @@
-"""What a cut run says of its calls, by who executes them."""
+"""Results of a cut run's calls, by the side that executes them."""
 
 from __future__ import annotations
 

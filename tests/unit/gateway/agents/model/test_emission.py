@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Emitted:
-    """Takes chunks by call; `fails` at the one that it is told."""
+    """Takes chunks by call; `fails` at a given one."""
 
     def __init__(self, fails: Exception | None = None, at: AnyChunk | None = None) -> None:
         self.chunks: list[AnyChunk] = []
@@ -62,7 +62,7 @@ def test_answer_goes_out_by_call_in_the_order_of_what_is_yielded() -> None:
 
 
 def test_error_of_who_takes_the_answer_ends_the_run() -> None:
-    """As it is; the step is left, and nothing more is said."""
+    """The error passes unchanged; the step ends, and no further chunk is emitted."""
     provider, emitted = Provider(Step(TEXT, stopped())), Emitted(KeyError("bad"), at=TEXT[1])
 
     async def play_out() -> None:

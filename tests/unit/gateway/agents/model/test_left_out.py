@@ -172,7 +172,7 @@ LATER: Final = said("u2", "And now?")
 async def test_refused_file_is_named_once_and_left_out_after_that(
     wire: str, agent_of: AgentOf
 ) -> None:
-    """The other picture is still shown; a new process asks once more, and tells nobody."""
+    """The other picture is still shown; a new process asks once more, silently."""
     model = Model(wire)
     async with upstream(model) as url:
         agent = agent_of(wire, url)
@@ -194,7 +194,7 @@ async def test_refused_file_is_named_once_and_left_out_after_that(
 async def test_refusal_that_names_nothing_leaves_out_all_earlier_files(
     wire: str, status: int, agent_of: AgentOf
 ) -> None:
-    """Of the newest message none: its person is told that the request was refused."""
+    """The newest message keeps its files: its person gets the refusal."""
     model = Model(wire, names=False, status=status)
     async with upstream(model) as url:
         agent = agent_of(wire, url)
@@ -226,7 +226,7 @@ async def test_refusal_of_a_conversation_without_files_is_told_as_it_is(
 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_refused_key_is_not_taken_for_a_refused_file(wire: str, agent_of: AgentOf) -> None:
-    """401 says nothing of what was sent."""
+    """A 401 says nothing about the files."""
     model = Model(wire, names=False, status=401)
     async with upstream(model) as url:
         with pytest.raises(ProviderRejectedError, match="credentials"):

@@ -1,4 +1,4 @@
-"""A run that another process goes on with: cut at every chunk, it comes to the same message."""
+"""A run that another process resumes: cut at any chunk, it ends with the same message."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Memory:
 
 
 class Executions:
-    """How often the tool was executed."""
+    """The number of times that the tool was executed."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -258,7 +258,7 @@ def restarting(tool: Executions) -> ModelAgent:
 
 
 def test_restarted_run_comes_to_the_same_message_wherever_it_was_cut() -> None:
-    """What was cut is reset, and nothing else; a tool is executed once, or told as cut."""
+    """Only the cut step is reset; a tool is executed once, or reported as cut."""
     logs = check_every_death(restarting)
 
     assert any(isinstance(chunk, ResetStepChunk) for log in logs for chunk in log)

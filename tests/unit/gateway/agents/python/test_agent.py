@@ -87,7 +87,7 @@ async def test_function_writes_and_the_run_does_the_rest() -> None:
 
 
 async def test_generator_yields_text_and_chunks_and_lists_and_may_write_too() -> None:
-    """What it yields and what it writes come in the order of its lines."""
+    """Yielded and written parts keep the order of the function's lines."""
 
     async def answer(run: Run) -> AsyncIterator[Any]:
         yield "a"
@@ -314,7 +314,7 @@ async def test_start_and_finish_of_another_stream_give_what_they_bring() -> None
 
 @pytest.mark.parametrize("last", [ErrorChunk(error_text="no"), AbortChunk()])
 async def test_error_and_abort_of_another_stream_are_the_last_word(last: AnyChunk) -> None:
-    """Whoever writes on is told."""
+    """Later writes raise."""
     told = asyncio.Event()
 
     async def answer(run: Run) -> None:
@@ -330,7 +330,7 @@ async def test_error_and_abort_of_another_stream_are_the_last_word(last: AnyChun
 
 
 async def test_failure_comes_after_what_was_said() -> None:
-    """What was written before is kept; the exception is the run's."""
+    """Earlier parts are kept; the exception is the run's."""
 
     async def answer(run: Run) -> None:
         await run.text("a")
@@ -344,7 +344,7 @@ async def test_failure_comes_after_what_was_said() -> None:
 
 
 async def test_stop_cancels_the_agent_and_tells_its_own_tasks() -> None:
-    """What the agent owns beside itself hears of it; nothing can be written any more."""
+    """The agent's own tasks are cancelled, too; nothing can be written any more."""
     heard: list[object] = []
 
     async def watch(run: Run) -> None:
@@ -423,7 +423,7 @@ class Callable_:
 
 
 async def test_methods_partials_and_objects_are_functions_too() -> None:
-    """Whatever is called with a run and awaited."""
+    """Any callable that takes a run and returns an awaitable."""
 
     async def with_more(more: str, run: Run) -> None:
         await run.text(more)

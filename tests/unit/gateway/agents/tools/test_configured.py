@@ -55,7 +55,7 @@ def with_tools(**fields: Any) -> AgentSettings:
 
 
 def test_agent_has_the_tools_of_its_settings(tools_module: str) -> None:
-    """Those executed here, then the client's, then the provider's."""
+    """The gateway's tools first, then the client's, then the provider's."""
     agent = with_tools(
         tools=(f"{tools_module}:add",),
         needs_approval={"add": f"{tools_module}:is_large"},
@@ -73,7 +73,7 @@ def test_agent_has_the_tools_of_its_settings(tools_module: str) -> None:
 
 
 def test_tool_has_the_options_of_its_settings_over_its_own(module: ModuleType) -> None:
-    """What the settings leave unset is the function's to say."""
+    """The function decides the options that the settings leave unset."""
     module.add = tool_options(strict=True, defer_loading=True)(lambda one: one)  # type: ignore[attr-defined]
     module.add.__name__ = "add"
     agent = with_tools(

@@ -113,7 +113,7 @@ async def test_plain_function_may_return_a_coroutine() -> None:
 
 
 async def test_tool_learns_who_calls_it() -> None:
-    """The user of the run, not what the model says."""
+    """The tool gets the run's user, not a name from the model."""
 
     def tool(context: ToolContext) -> list[str]:
         return [context.user, context.session_id, context.run_id, context.tool_call_id]
@@ -170,7 +170,7 @@ async def test_large_result_passes() -> None:
 
 @pytest.mark.parametrize("limit_s", [0.05])
 async def test_call_over_its_time_is_given_up(limit_s: float) -> None:
-    """Also one that blocks: its thread goes on, and nobody waits for it."""
+    """A blocking tool, too: its thread runs on, and the run does not wait for it."""
     release = threading.Event()
 
     async def hang() -> None:
@@ -192,7 +192,7 @@ async def test_call_over_its_time_is_given_up(limit_s: float) -> None:
 
 
 async def test_time_limit_holds_for_a_tool_that_yields() -> None:
-    """What it yielded stays shown as preliminary, and then it failed."""
+    """The yielded output stays as preliminary; then the call fails."""
 
     async def tool() -> AsyncIterator[int]:
         yield 1
@@ -371,7 +371,7 @@ async def test_result_in_parts_is_json_with_a_mark() -> None:
 
 
 async def test_people_may_be_shown_something_else() -> None:
-    """What the model reads is kept beside it."""
+    """The output for the model is kept beside the shown one."""
     chunk = await output_of(lambda: ToolOutput("a", shown=[1]))
     assert isinstance(chunk, ToolOutputAvailableChunk)
     assert bytes(chunk.output) == b"[1]"
@@ -392,7 +392,7 @@ async def test_people_may_be_shown_something_else() -> None:
     ],
 )
 def test_file_that_is_none_is_refused_where_it_is_made(given: Any, named: str) -> None:
-    """The sentence says what a file has."""
+    """The error names the fields of a file."""
     with pytest.raises(TypeError, match=named):
         ToolFile(media_type="image/png", **given)
 

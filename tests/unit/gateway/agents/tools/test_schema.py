@@ -1,4 +1,4 @@
-"""What a model is told of a function, and what of its input passes."""
+"""The schema that a model gets of a function, and the inputs that fit it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from midstream.agents.tools.python_tool import PythonTool
 
 
 class Place(Struct):
-    """Where."""
+    """A place, as a tool's input."""
 
     city: str
     country: str = "DE"
@@ -101,7 +101,7 @@ def test_function_without_parameters_takes_an_empty_object() -> None:
     ],
 )
 def test_input_is_held_to_the_schema(given: object, problem: str | None) -> None:
-    """What is wrong is said with its place."""
+    """The error names the place of the mistake."""
     found = PythonTool(forecast).check(Raw(json.dumps(given).encode()))
     assert (found is None) if problem is None else (found is not None and problem in found)
 

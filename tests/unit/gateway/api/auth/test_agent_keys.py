@@ -1,4 +1,4 @@
-"""Agent keys: who may write runs from outside, and for whom."""
+"""Agent keys: the programs that may write runs from outside, and their users."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_agent_without_one_of_the_keys_is_refused_and_its_key_seen_nowhere(
 
 
 def test_agent_that_names_no_user_is_everybody_or_acts_for_the_sessions_owner() -> None:
-    """Where people have tokens it may write to every session, but begin none of nobody's."""
+    """Where people have tokens, it may write to every session, and names a user to begin one."""
     bearer = connection(authorization=f"Bearer {KEY}")
     assert gate({"a": KEY}, tokens_required=False).admit_agent(bearer) == Caller(agent_key="a")
     operator = gate({"a": KEY}, tokens_required=True).admit_agent(bearer)
@@ -125,7 +125,7 @@ def test_page_cannot_be_an_agent() -> None:
 
 
 def test_key_is_told_from_a_providers_so_that_it_is_not_passed_on() -> None:
-    """What is one of ours is known, whatever header it came in."""
+    """Our key is recognised in any header."""
     ours = gate({"a": KEY, "b": OTHER}, tokens_required=False)
     assert ours.is_agent_key(KEY) and ours.is_agent_key(OTHER)
     assert not ours.is_agent_key("sk-provider") and not ours.is_agent_key(None)

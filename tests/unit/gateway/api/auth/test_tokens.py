@@ -193,7 +193,7 @@ async def test_public_key_is_no_secret(tmp_path: Path) -> None:
 
 
 async def test_symmetric_key_in_a_jwks_is_passed_over(tmp_path: Path) -> None:
-    """What is published cannot be a secret."""
+    """A published key cannot be a secret."""
     shared = {"kty": "oct", "kid": "k1", "k": "YS1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy1vci1tb3Jl"}
     keys = PublicKeys(write_jwks(tmp_path / "jwks.json", shared, public("k2", EC)), 300)
     tokens = JsonWebTokens(AuthSettings(mode="jwt"), keys)

@@ -62,7 +62,7 @@ async def test_follower_says_how_many_tabs_it_speaks_for() -> None:
 
 @pytest.mark.parametrize("tabs", ["a@0", "a@-1", "a@1000", "a@", "a@x", "7", f"a@{'9' * 5000}"])
 async def test_impossible_number_of_tabs_is_refused(tabs: str) -> None:
-    """Nobody can be in a thousand tabs."""
+    """A thousand open tabs are a mistake of the client."""
     sessions = Follows({"a": FakeReader([])})
     answer = await request(make_app(sessions), "GET", f"/api/chat?follow=a@&tabs={tabs}")
     assert answer.status == 400
@@ -88,7 +88,7 @@ async def test_feed_that_cannot_be_opened_closes_the_others() -> None:
 
 
 async def test_session_whose_feed_fails_ends_no_other_ones() -> None:
-    """A browser's other tabs go on to be told; the connection breaks off when none is left."""
+    """The browser's other tabs stay connected; the connection ends with its last session."""
     event = FeedEvent("run", b"{}", FIRST)
     failing = [FakeReader([TypeError("x")]), FakeReader([StoreError("unable to read; refused")])]
     readers = [*failing, FakeReader([event, event])]

@@ -1,4 +1,4 @@
-"""`/api/chat` over HTTP: what is asked of the sessions, and what is made of their answers."""
+"""`/api/chat` over HTTP: requests as calls of the sessions, and their results as responses."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_send_tells_agents_the_headers_that_they_may_forward() -> None:
 
 
 async def test_send_tells_no_agent_an_agent_key() -> None:
-    """Whatever header it is in: a backend has no business with it."""
+    """In any header: a backend must not have the key."""
     sessions = FakeSessions()
     keys = AgentKeys({"worker": AgentKey("key-of-a-worker-1f2e3d")}, tokens_required=False)
     app = make_app(sessions, forwarded=("x-a", "x-b"), agent_keys=keys)
@@ -114,7 +114,7 @@ async def test_send_hands_on_what_the_request_says() -> None:
 
 
 async def test_send_without_an_id_begins_a_session_of_its_own() -> None:
-    """WorkflowChatTransport sends `text/plain` and no chat id; the header tells what it is."""
+    """WorkflowChatTransport sends `text/plain` and no chat id; a header has the new one."""
     sessions = FakeSessions()
     answer = await request(
         make_app(sessions),
@@ -351,7 +351,7 @@ async def test_feed_sends_each_event_with_the_position_after_it() -> None:
 
 @pytest.mark.parametrize(("query", "tabs"), [("", 1), ("?present=false", 0)])
 async def test_reader_of_a_feed_may_say_that_it_does_not_count(query: str, tabs: int) -> None:
-    """A reader is one more who has the session open, unless it says otherwise."""
+    """By default, a reader counts as one more tab that has the session open."""
     sessions = FakeSessions({"follow": FakeReader([])})
     answer = await request(make_app(sessions), "GET", f"/api/chat/c1/events{query}")
     assert answer.status == 200

@@ -110,7 +110,7 @@ async def connected(
 
 
 def running(*items: object) -> FakeReader:
-    """Return a reader of a run that goes on for ever after `items`."""
+    """Return a reader of a run that sends `items` and then never ends."""
     return FakeReader([FIRST, *items, asyncio.Event()])
 
 
@@ -356,14 +356,14 @@ async def test_abort_stops_the_run_of_the_newest_request() -> None:
 
 
 class Brief(Anonymous):
-    """Whoever it lets in has a token that ends soon."""
+    """Authenticates every caller by a token that ends soon."""
 
     async def identify(self, token: str | None) -> Caller:
         return Caller(expires_at=time.time() + 1)
 
 
 async def test_socket_ends_with_its_token_and_carries_stops_out() -> None:
-    """A code of its own, that means: connect again. What runs goes on, but for what was stopped."""
+    """The close code means: connect again. Running answers continue, stopped ones do not."""
     sessions = FakeSessions({"start": lambda _: running()})
     async with connected(sessions, authenticator=Brief()) as socket:
         await reading(socket)

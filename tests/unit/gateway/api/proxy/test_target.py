@@ -1,4 +1,4 @@
-"""Where a proxied request may go, and which headers go along."""
+"""Addresses that a proxied request may reach, and headers that it carries."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_application_mounted_elsewhere_reads_its_own_part_of_the_path() -> None:
     ],
 )
 def test_path_that_may_mean_another_one_is_refused(path: str) -> None:
-    """Whatever the provider's servers make of dots, slashes and controls, they do not see any."""
+    """The provider's servers never see dots, slashes and controls that they could misread."""
     with pytest.raises(InvalidRequestError):
         target(path)
 

@@ -133,7 +133,7 @@ BETA_FIELDS: Final = {
 
 @pytest.mark.parametrize("where", BETA_FIELDS, ids=lambda where: where[1])
 def test_sdk_has_no_beta_field_without_a_rule(where: tuple[str, str]) -> None:
-    """What only the SDK's beta parameters have is what the rules look at."""
+    """The rules look at the parameters that only the SDK's beta classes have."""
     module, name = where
     plain = _fields(module, name)
     prefix = "" if module.startswith("message_create") else "beta_"
@@ -147,7 +147,7 @@ def _types(union: object) -> set[str]:
 
 
 def test_each_beta_tool_of_the_sdk_is_sent_with_a_beta() -> None:
-    """What only the SDK's beta tools are."""
+    """The tools that only the SDK's beta classes have."""
     only_beta = _types(BetaToolUnionParam) - _types(ToolUnionParam)
     assert only_beta - TOOL_BETAS.keys() == {"mcp_toolset"}  # by a rule of the body
 

@@ -123,7 +123,7 @@ def test_provider_raises_by_status_and_quotes_nothing(
 
 
 def test_provider_that_cannot_be_reached_is_unavailable() -> None:
-    """Nobody listening is told as such, without the address."""
+    """A refused connection is such an error, without the address."""
 
     async def run() -> None:
         provider = provider_at(AnthropicProvider, "http://127.0.0.1:1")
@@ -217,7 +217,7 @@ def test_connection_of_a_step_that_was_read_is_used_again() -> None:
 
 
 def test_lost_connection_is_raised_by_the_iterator() -> None:
-    """What came before the loss was yielded."""
+    """The events before the loss were yielded."""
     came = asyncio.Event()
 
     async def answer(exchange: Exchange) -> None:
@@ -251,7 +251,7 @@ def test_silence_ends_at_the_limit() -> None:
 
 
 def test_anthropic_is_not_tried_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key, neither given nor in the environment, the operator is told."""
+    """Without a key in settings or environment, the operator gets an error."""
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", "/nowhere")
     with pytest.raises(ProviderRejectedError, match="credentials"):
         asyncio.run(whole_step(AnthropicProvider()))

@@ -1,6 +1,6 @@
-"""Requests to Anthropic, where what the AI SDK would send is refused by the API.
+"""Requests to Anthropic that differ from the AI SDK's, because the API refuses those.
 
-What is as the AI SDK has it is tested against the AI SDK itself, in `tests/conformance`.
+`tests/conformance` compares all others with the AI SDK itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Anthropic's stream in chunks, where it is not what the AI SDK does but better for clients.
+"""Anthropic's stream as chunks, where they are better for clients than the AI SDK's.
 
-What is as the AI SDK has it is tested against the AI SDK itself, in `tests/conformance`.
+`tests/conformance` compares all others with the AI SDK itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where Azure's API is, and whose key goes there."""
+"""The address of Azure's API, and the key that is sent there."""
 
 from __future__ import annotations
 

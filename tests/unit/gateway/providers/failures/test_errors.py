@@ -1,4 +1,4 @@
-"""What other libraries raise becomes the gateway's errors, in one place and without a leak."""
+"""Exceptions of other libraries become the gateway's errors, in one place and without a leak."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def status_error(status: int, **headers: str) -> anthropic.APIStatusError:
 def test_status_decides_and_nothing_of_the_provider_is_told(
     status: int, kind: type[ProviderError]
 ) -> None:
-    """An HTTP error is told by its status alone."""
+    """The error of an HTTP failure depends on its status alone."""
     with pytest.raises(kind) as raised, map_provider_errors():
         raise status_error(status)
     assert SECRET not in raised.value.message
@@ -116,7 +116,7 @@ def test_status_decides_and_nothing_of_the_provider_is_told(
     [("retry-after", "7", 7.0), ("retry-after-ms", "1500", 1.5), ("retry-after", "-3", 0.0)],
 )
 def test_retry_after_is_passed_on(header: str, value: str, seconds: float) -> None:
-    """What the provider asks for reaches whoever may wait."""
+    """The provider's delay reaches clients that may wait."""
     with pytest.raises(ProviderRateLimitedError) as raised, map_provider_errors():
         raise status_error(429, **{header: value})
     assert raised.value.retry_after_s == seconds
@@ -151,14 +151,14 @@ def test_exception_becomes_the_error_of_its_fault(error: Exception, fault: Fault
 
 @pytest.mark.parametrize("error", [httpx2.ResponseNotRead(), ValueError("x"), KeyError("x")])
 def test_bugs_of_ours_pass_as_they_are(error: Exception) -> None:
-    """What the gateway did wrong is not blamed on the provider."""
+    """A bug of the gateway is not blamed on the provider."""
     with pytest.raises(type(error)) as raised, map_provider_errors():
         raise error
     assert raised.value is error
 
 
 def test_errors_of_the_gateway_pass_as_they_are() -> None:
-    """What was translated once is not translated again."""
+    """A translated error is not translated again."""
     error = Fault.LOST.error()
     with pytest.raises(GatewayError) as raised, map_provider_errors():
         raise error

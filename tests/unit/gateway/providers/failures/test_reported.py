@@ -1,4 +1,4 @@
-"""What a provider says of its failure decides the sentence, and reaches the log without keys."""
+"""A provider's report decides the sentence of a failure, and is logged without keys."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ FAULTS: list[tuple[str, str, int | None, Fault]] = [
 def test_type_and_code_decide_before_the_status(
     code: str, kind: str, status: int | None, fault: Fault
 ) -> None:
-    """Whichever provider says it, in a response of its own or inside a stream."""
+    """For every provider, in a response of its own or inside a stream."""
     assert fault_of(Told(code=code, type=kind), status) is fault
 
 
@@ -116,7 +116,7 @@ def test_note_says_what_the_provider_said_and_no_key() -> None:
 
 
 def test_what_is_quoted_is_one_line_and_bounded() -> None:
-    """Whatever a provider sends: a page, a novel, another line of the log."""
+    """Even if the provider sends a page, a novel, or a line break for the log."""
     line = quoted(message="a\nerror b " + "x" * 5000)
     assert "\n" not in line
     assert len(line) < MAX_QUOTED_CHARS + 30

@@ -1,4 +1,4 @@
-"""What is said of a refusal before the answer: only what the SDK will do."""
+"""Notes about retries before the answer: only those that the SDK will make."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refusal(status: int, retry: str = "0", **headers: str) -> httpx2.Response:
 
 
 def test_retry_is_told_as_the_sdk_makes_it() -> None:
-    """Which refusals, how often, and after how long: as `_base_client.py` of both SDKs."""
+    """The refusals, the number and the delays of `_base_client.py` in both SDKs."""
     table = [
         (refusal(429, retry_after="5"), Retry(429, 5.0)),
         (refusal(429, retry_after="5", retry_after_ms="250"), Retry(429, 0.25)),

@@ -1,4 +1,4 @@
-"""What OpenAI is told of a history that is broken, cut short, or holds what it cannot read."""
+"""Prompts for OpenAI of histories that are broken, cut, or partly unreadable."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_answer_format_stands_beside_other_settings_of_the_text() -> None:
     ],
 )
 def test_result_whose_parts_cannot_be_read_is_its_json(mark: str) -> None:
-    """Whoever wrote it, the conversation goes on."""
+    """The conversation continues, even with such a result in it."""
     called = {
         "type": "tool-a",
         "toolCallId": "c",

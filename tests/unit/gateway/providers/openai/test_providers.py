@@ -187,7 +187,7 @@ def test_cancelling_a_silent_step_closes_the_connection(make: type[Provider]) ->
 
 @BOTH
 def test_lost_connection_is_raised_by_the_iterator(make: type[Provider]) -> None:
-    """What came before the loss was yielded."""
+    """The events before the loss were yielded."""
 
     async def answer(exchange: Exchange) -> None:
         await exchange.begin()

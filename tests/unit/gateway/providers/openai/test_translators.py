@@ -1,4 +1,4 @@
-"""Where OpenAI's translators are on their own: broken events, failures, the tool seam."""
+"""OpenAI's translators alone: broken events, failures, the tool seam."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def mutated(event: Any, path: list[int], value: Any) -> Any:
 @pytest.mark.parametrize("provider", ["openai-responses", "openai-chat"])
 @given(data=st.data())
 def test_translator_never_raises_and_always_emits_json(provider: str, data: st.DataObject) -> None:
-    """Whatever a provider sends: events in any order, with anything in any place."""
+    """For events in any order, with any value in any place."""
     translator = chat() if provider == "openai-chat" else responses(send_sources=True)
     sent = data.draw(st.lists(st.sampled_from(EVENTS[provider]), max_size=12))
     chunks: list[AnyChunk] = []

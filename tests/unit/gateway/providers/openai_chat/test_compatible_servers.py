@@ -160,7 +160,7 @@ THINKING: Final[dict[ThinkingField, Json]] = {
     "reasoning": {"reasoning": "Hm."},
     "content": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]},
 }
-"""How a server has its thinking."""
+"""Form of a server's thinking."""
 
 GOES_BACK: Final[dict[ThinkingField, Json]] = {
     "reasoning_content": {"content": "Hello.", "reasoning_content": "Greet."},
@@ -190,7 +190,7 @@ async def test_thinking_is_shown_and_goes_back_to_where_it_was(field: ThinkingFi
 @pytest.mark.anyio
 @pytest.mark.parametrize("field", GOES_BACK)
 async def test_setting_says_where_thinking_goes(field: ThinkingField) -> None:
-    """Whatever the server does itself."""
+    """The setting wins over the server's own form."""
     stream = [event(reasoning="Hm."), event("stop", content="Hello.")]
     server = Server(stream, stream)
     await server.ask(request(), request(ANSWER), thinking_field=field)
@@ -281,7 +281,7 @@ def test_call_whose_name_is_cut_is_no_warning() -> None:
 
 
 def test_call_without_a_name_is_a_warning_at_the_end() -> None:
-    """What the others say is shown, and their calls are whole."""
+    """The other calls are complete and shown."""
     named = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": "{}"}}
     nameless = {"index": 1, "id": "c2", "function": {"arguments": "{}"}}
     translator, chunks = feed(event(tool_calls=[named, nameless]), event("tool_calls"))
@@ -447,6 +447,6 @@ async def test_unsigned_thought_that_is_refused_is_left_out() -> None:
 
 
 def test_thought_that_was_cut_is_not_sent() -> None:
-    """Nobody has finished it."""
+    """The thought is not complete."""
     body = build_request(request(CUT), unsigned_thinking=True).body
     assert "Gre" not in json.dumps(body["messages"])

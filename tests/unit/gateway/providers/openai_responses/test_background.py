@@ -49,7 +49,7 @@ NUMBERED = [{**event, "sequence_number": number} for number, event in enumerate(
 
 
 class Memory:
-    """What a step has remembered."""
+    """The points that a step has remembered."""
 
     def __init__(self, point: bytes = b"") -> None:
         self.point = point

@@ -91,7 +91,7 @@ def feed(events: Sequence[Json]) -> tuple[OpenAIResponsesTranslator, list[AnyChu
 
 
 def message_of(chunks: Sequence[AnyChunk]) -> list[Json]:
-    """What clients make of the chunks, which must be legal; without ids and metadata."""
+    """Return a client's message of the chunks, which must be legal; without ids and metadata."""
     writer, assembler = ChunkWriter("m"), Assembler("m")
     written = [*ChunkWriter("m").finish()[:1]]
     writer.write(written[0])
@@ -378,7 +378,7 @@ def framed(events: Sequence[Json]) -> bytes:
 
 
 def test_proxied_answer_without_indices_is_ended_well_when_it_is_stopped() -> None:
-    """Each of its items with what has streamed into it, but for half a call."""
+    """Each open item has the deltas that came, except half a call."""
     reader = proxied(stream=True)
     part = {"type": "output_text", "text": "", "annotations": []}
     begins = {"type": "response.content_part.added", "item_id": "msg_1", "part": part}

@@ -71,7 +71,7 @@ def reader_for(api: str) -> EventsReader:
 
 
 def message_of(chunks: list[AnyChunk]) -> dict[str, Any]:
-    """What clients make of the chunks, which must be legal; without what is the provider's own."""
+    """Return a client's message of the chunks, which must be legal; without provider metadata."""
     writer, assembler = ChunkWriter("m"), Assembler("m")
     written = [*ChunkWriter("m").finish()[:1]]
     writer.write(written[0])
@@ -135,7 +135,7 @@ async def test_whole_answer_shows_the_same_message_as_a_streamed_one(api: str, p
 async def test_answer_stopped_after_any_event_is_a_whole_one_to_its_sdk(
     api: str, prompt: str
 ) -> None:
-    """Its helper finds an end; what had come is in it, and the end says that it was stopped."""
+    """The SDK's helper finds an end that says "stopped", with everything that came before."""
     data = await answer_of(api, prompt)
     frames = [frame + b"\n\n" for frame in data.split(b"\n\n")[:-1]]
     for count in range(len(frames) + 1):

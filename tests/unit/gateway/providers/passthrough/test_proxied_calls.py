@@ -1,4 +1,4 @@
-"""What a proxied call's request says: the user's words, tools' results, declared tools."""
+"""Contents of a proxied call's request: the user's words, tools' results, declared tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the proxy finds providers, and with which key."""
+"""Addresses and keys of the providers that the proxy reaches."""
 
 from __future__ import annotations
 

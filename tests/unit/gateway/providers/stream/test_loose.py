@@ -91,7 +91,7 @@ def events(frames: Sequence[bytes]) -> list[Any]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where each field of an event stands."""
+    """The position of each field in an event."""
     fields = value if isinstance(value, dict) else dict(enumerate(value))
     for key, inner in fields.items():
         yield (*path, key)
@@ -121,7 +121,7 @@ def is_content(path: tuple[Any, ...]) -> bool:
 
 
 def outcome(api: str, told: Sequence[Any]) -> tuple[str, list[Any], Any]:
-    """What a translator makes of events."""
+    """The chunks, or the error, that a translator makes of events."""
     target = translator(api)
     chunks = [chunk for event in told for chunk in target.receive(json.dumps(event).encode())]
     chunks += target.receive(b"[DONE]")

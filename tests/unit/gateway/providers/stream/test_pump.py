@@ -87,7 +87,7 @@ def comings(draw: st.DrawFn) -> Coming:
 
 
 async def outcome(coming: Coming, *, pumped: bool) -> tuple[str, str]:
-    """Return what a step says in all, and how it ends."""
+    """Return all chunks of a step, and its end."""
     body = ParsedBody() if coming.framed else ParsedBody(b"")
     said: list[AnyChunk] = []
     lists = itertools.count(1)
@@ -222,7 +222,7 @@ async def _until(event: asyncio.Event) -> None:
 
 
 def test_last_event_is_not_waited_for_longer_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said has ended with the list after which there was none."""
+    """The output ends with the list after which there was no room."""
     monkeypatch.setattr("midstream.providers.stream.sse_step.CLOSING_S", 0.02)
     said: list[str] = []
 

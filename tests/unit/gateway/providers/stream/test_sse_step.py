@@ -170,7 +170,7 @@ def test_cuts_of_the_bytes_do_not_show(way: str, cuts: list[int]) -> None:
 
 @each_way
 def test_one_network_read_is_one_list(way: str) -> None:
-    """What arrives together is handed on together, and never an empty list."""
+    """Events of one read are one list, and no list is empty."""
     pieces = [EVENTS[0] + EVENTS[1], b"data: nothing\n\n", b"dat", b"a: x\n\n"]
     assert asyncio.run(read(Body(pieces), way=way)) == [["0 é", "1 é"], ["x"], ["eof"]]
 

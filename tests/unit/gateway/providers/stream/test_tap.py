@@ -129,7 +129,7 @@ async def test_reading_stops_with_the_body(how: str) -> None:
 
 
 async def test_rest_is_for_who_reads_next() -> None:
-    """What came after the last call is in the reader, and its own iterator reads on."""
+    """Bytes after the last call are in the reader, and its own iterator continues with them."""
     async with reading() as (body, read):
         body.receive(b"enough")
         await turns()
@@ -146,7 +146,7 @@ async def test_rest_is_for_who_reads_next() -> None:
 
 @pytest.mark.parametrize("told", [True, False])
 async def test_cancelled_reading_receives_nothing_more(told: bool) -> None:
-    """Not even what aiohttp has told of already; that is for who reads next."""
+    """Not even bytes that aiohttp has announced; the next reader gets them."""
     async with reading() as (body, read):
         if told:
             body.receive(b"a")

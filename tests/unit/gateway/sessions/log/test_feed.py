@@ -45,7 +45,7 @@ RUN = RunInfo(
 
 
 class Log:
-    """A log with a run of `count` records; what the store says of it, and nothing else."""
+    """A log with a run of `count` records, and the store's answers about it."""
 
     def __init__(self, count: int, trimmed: int = 0) -> None:
         self.entries = [
@@ -232,10 +232,10 @@ def test_record_that_comes_while_presence_is_sent_waits_for_no_other() -> None:
 
 
 async def no_snapshot() -> FeedEvent:
-    """Whoever has a position needs none."""
+    """Return no snapshot: a reader with a position needs none."""
     raise AssertionError
 
 
 def nobody_here() -> nullcontext[None]:
-    """Nobody is counted."""
+    """Count no follower."""
     return nullcontext()

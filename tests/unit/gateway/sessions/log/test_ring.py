@@ -1,4 +1,4 @@
-"""What a process keeps of a run's newest batches."""
+"""The newest batches of a run, in a process's memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """A clock that stands, until it is told to go on."""
+    """A clock that moves only by hand."""
     now = [100.0]
     monkeypatch.setattr("midstream.sessions.log.ring.time.monotonic", lambda: now[0])
 
@@ -85,7 +85,7 @@ def test_large_batches_are_not_copied() -> None:
 
 
 def test_what_is_old_leaves_when_something_comes(clock: Callable[[float], None]) -> None:
-    """Whoever needs it is told what left, in order and without a hole; the newest stay."""
+    """The owner gets the old batches in order and without a hole; the newest stay."""
     ring = Ring(7)
     left: list[ChunkBatch] = []
     for number in range(7, 47):

@@ -48,7 +48,7 @@ def deliver(log: RunView, *chunks: AnyChunk) -> None:
 
 
 def test_state_of_a_run_tells_of_its_end_once_its_chunks_are_there() -> None:
-    """Who joins between a run's last chunks and the record of its end hears how it ended."""
+    """A reader that joins between a run's last chunks and its end record gets the outcome."""
     store = cast("SessionStore", None)  # all is in memory
     log = RunView(store, SESSION, RUN, next_sequence=0, opened="0-0")
     writer = ChunkWriter(RUN.message_id)
@@ -124,7 +124,7 @@ def test_reader_that_cannot_go_on_is_told_the_end_of_what_it_saw_begin(
 
 
 def test_reader_that_cannot_go_on_is_told_nothing_of_a_call_that_began_before_its_memory() -> None:
-    """What memory has of it does not tell its name, and so no end that clients can take."""
+    """Memory lacks the call's name, so clients could not take an end of it."""
     log = RunView(cast("SessionStore", None), SESSION, RUN, next_sequence=9, opened="0-0")
     deliver(log, ToolInputDeltaChunk(tool_call_id="c", input_text_delta="{"))
     deliver(log, ToolInputStartChunk(tool_call_id="d", tool_name="look"))

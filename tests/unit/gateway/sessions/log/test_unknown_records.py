@@ -99,8 +99,10 @@ async def events_after(log: Log, heard: Sequence[LogEntry]) -> list[tuple[str, b
 def test_readers_see_exactly_what_they_would_without_unknown_records(
     before: list[int], met: int, data: st.DataObject
 ) -> None:
-    """Wherever they stand, whatever the channel brings, and whoever reads: the run's readers,
-    the session's followers, and those who go on with the run or end it."""
+    """From any position, with any order on the channel.
+
+    For the run's readers, the session's followers, and the processes that resume or end the run.
+    """
     log = MixedLog(before)
     heard = data.draw(st.lists(st.sampled_from(log.entries), max_size=8))
     plain = Log(len(before) - 1)

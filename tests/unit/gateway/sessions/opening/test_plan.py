@@ -1,4 +1,4 @@
-"""What a POST means, given what the session holds."""
+"""The meaning of a POST, given the session's state."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_new_message_goes_on_where_its_client_stands(sent: tuple[UIMessage, ...]
 
 
 def test_new_message_behind_an_earlier_answer_is_a_branch() -> None:
-    """A client that cut its history goes on from what it shows."""
+    """A client that cut its history continues from the message that it shows."""
     plan = ask(U1, A1, NEW)
     assert (ids(plan), parent(plan)) == (["u1", "a1", "u3"], "a1")
 
@@ -136,7 +136,7 @@ def test_unsent_messages_before_the_last_are_passed_over() -> None:
 
 
 def test_answer_that_is_being_written_is_no_forgery() -> None:
-    """A tab that follows it sends it along: the send then meets the run, and is told so."""
+    """A tab that follows it includes it in its send, and gets the error of an active run."""
     writing = message("writing", "assistant", text("sec"))
     plan = ask(U1, A1, U2, writing, NEW, of=state(U1, A1, U2, run=RUN))
     assert plan.user_message is not None
@@ -230,7 +230,7 @@ def test_same_message_goes_on_where_its_run_was_cut(
 
 
 def test_message_with_nothing_to_answer_cannot_be_gone_on_with() -> None:
-    """A stopped chat that posts itself again is told so."""
+    """A stopped chat that posts itself again gets an error."""
     with pytest.raises(ConflictError):
         ask(U1, A1, of=state(U1, A1))
 
@@ -266,7 +266,7 @@ def test_title_is_the_first_line_cut_short() -> None:
 
 
 def test_keys_that_other_clients_refuse_to_read_are_not_stored() -> None:
-    """What one tab sends is read by the others."""
+    """The other tabs read what one tab sends."""
     sent = UIMessage.parse(
         b'{"id":"u1","role":"user","parts":[{"type":"data-x","data":{"__proto__":1,"a":2}},'
         b'{"type":"text","text":"\\"__proto__\\":"}]}'

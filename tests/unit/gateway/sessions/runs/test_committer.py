@@ -77,7 +77,7 @@ def test_lane_joins_what_gathered_while_a_batch_was_under_way(lane: Lane, owner:
 
 
 def test_lane_bounds_a_batch(lane: Lane) -> None:
-    """What is over the limit of one record goes into the next."""
+    """Chunks above the limit of one record go into the next."""
     put(lane, "x" * (MAX_BATCH_BYTES - 100))
     put(lane, "y" * 200)
 
@@ -155,7 +155,7 @@ def test_lane_keeps_what_was_acknowledged_for_a_time(
 
 
 def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:
-    """After a take-over what is pending is dropped, and nobody waits for it."""
+    """After a take-over, pending chunks are dropped and waiting callers are freed."""
 
     async def scenario() -> None:
         put(lane, "a")
@@ -295,7 +295,7 @@ class UnencodableLane(Lane):
 
 @both_ways
 def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other(by_call: bool) -> None:
-    """Wherever it fails, its owner is told, nobody waits for it, and the rest is stored."""
+    """Its owner gets the error, waiting callers are freed, and the other lanes are stored."""
     owners = BrokenOwner(), Owner(), Owner()
     keys = [RunKey(session_id=SessionId("s"), run_id=RunId(f"r{i}"), fence=1) for i in range(3)]
     kinds = Lane, UnencodableLane, Lane

@@ -1,4 +1,4 @@
-"""How a run ends: the first cause decides, and what it makes of the run."""
+"""The end of a run: the first cause decides the outcome."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def breaks_off(end: RunEnd) -> None:
 
 
 def fails(end: RunEnd) -> None:
-    """The agent says why it cannot go on."""
+    """Fails with a sentence of the agent's."""
     end.take_error(AgentError("No."))
 
 
@@ -80,7 +80,7 @@ def fails(end: RunEnd) -> None:
 def test_first_cause_of_an_end_decides_its_outcome(
     steps: tuple[Step, ...], outcome: RunOutcome, last: type
 ) -> None:
-    """What is open is closed first; then comes what the outcome is told by."""
+    """Open parts are closed first; then comes the chunk of the outcome."""
     end = RunEnd(KEY)
     for step in steps:
         step(end)

@@ -43,7 +43,7 @@ AWAY = None
 
 
 class Store:
-    """Answers each close as it is told: a status, or `AWAY`, the last one again and again."""
+    """Answers each close with the next given status, or `AWAY`; the last one repeats."""
 
     def __init__(self, answers: Sequence[AppendStatus | None]) -> None:
         self._answers = list(answers)
@@ -59,7 +59,7 @@ class Store:
 
 
 def counted() -> float:
-    """How many finished runs this process has counted."""
+    """The number of finished runs that this process has counted."""
     return float(RUNS_ENDED.labels(RunOutcome.FINISHED)._value.get())
 
 
