@@ -108,9 +108,19 @@ durations: ## Note how long each test file takes, in tests/durations.md
 	python scripts/durations.py build/junit.xml
 
 .PHONY: bench
-bench: ## Measure beside the peers (WRITE=1: into docs/performance.md)
+bench: ## Measure beside the peers (BASE=050f06f: and a build of that; ROUNDS=3; WRITE=1: into docs/performance.md)
 	$(BOOTSTRAP) bench
-	python -m tests.bench $(if $(WRITE),--write)
+	python -m tests.bench $(if $(BASE),--base $(BASE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
+
+.PHONY: bench-scale
+bench-scale: ## Measure 10,000 idle feeds and 1,000 runs on one process (WRITE=1: into docs/performance.md)
+	$(BOOTSTRAP) dev
+	python -m tests.bench.scale $(if $(WRITE),--write)
+
+.PHONY: soak
+soak: ## Load one gateway with churn, and say what grows (SECONDS=3600 PEOPLE=20 TRACES=1: and where)
+	$(BOOTSTRAP) dev
+	python -m tests.bench.soak --seconds $(or $(SECONDS),3600) $(if $(PEOPLE),--people $(PEOPLE)) $(if $(TRACES),--traces)
 
 .PHONY: fuzz
 fuzz: ## Feed a gateway with mutated input (RUNS=100000 SEED=word ONLY=session)
@@ -139,6 +149,8 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 		--output-file requirements/dev.txt
 	uv pip compile $(filter-out --upgrade,$(LOCK)) --group unit \
 		--constraint requirements/dev.txt --output-file requirements/unit.txt
+	for peer in resumable litellm; do uv pip compile $(filter-out --upgrade,$(RESOLVE)) \
+		tests/bench/peers/$$peer.in --output-file tests/bench/peers/$$peer.txt; done
 	for folder in tests/conformance/node tests/e2e/frontends tests/bench/node demo-ui; do \
 		(cd $$folder && rm -f package-lock.json && npm install --package-lock-only); done
 RESOLVE := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \

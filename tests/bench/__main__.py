@@ -1,6 +1,7 @@
 """Measure Midstream beside its peers, and print the figures: `make bench`.
 
-python -m tests.bench [streams proxied resume reload fan-out memory redis] [--write]
+python -m tests.bench [streams proxied resume reload fan-out memory redis]
+                      [--base 050f06f] [--rounds 3] [--write]
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from tests.bench.builds import UnavailableError, build_of
 from tests.bench.fan_out import measure_fan_out
 from tests.bench.memory import measure_memory
 from tests.bench.proxied import measure_proxied
@@ -24,7 +26,8 @@ from tests.bench.redis_use import measure_redis
 from tests.bench.reload import measure_reload
 from tests.bench.report import machine, table, written_into
 from tests.bench.resume import measure_resume
-from tests.bench.servers import serving
+from tests.bench.seeds import fix_seeds
+from tests.bench.servers import Plan, serving
 from tests.bench.streams import measure_streams
 from tests.support.processes import REPOSITORY
 
@@ -53,6 +56,12 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def print_left_out(plan: Plan) -> None:
+    """Name the programs that were not measured, with the reasons."""
+    for name, reason in plan.left_out.items():
+        say(f"\nleft out: {name}; {reason}")
+
+
 async def _measure(servers: Servers, names: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     for name in names:
@@ -68,19 +77,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("figures", nargs="*", choices=[*MEASUREMENTS, []], help="all by default")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}, if all are")
+    parser.add_argument("--base", help="a commit, or a tree, to measure beside this tree")
+    parser.add_argument("--rounds", type=int, default=3, help="of each comparison")
     arguments = parser.parse_args()
+    unfixed = fix_seeds("tests.bench")
     load = os.getloadavg()[0]
-    say(machine())
+    say(f"{machine()}\n{unfixed}".rstrip())
     if load > 0.5:
         say(f"The machine is busy (load {load:.1f}): latencies will be too high.")
     names = arguments.figures or list(MEASUREMENTS)
+    try:
+        base = build_of(arguments.base) if arguments.base else None
+    except UnavailableError as error:
+        parser.error(f"unable to measure beside {arguments.base}; {error}")
+    plan = Plan(base, arguments.rounds)
     with tempfile.TemporaryDirectory(prefix="midstream-bench-") as folder:
-        say("measuring; this takes about five minutes")
+        say("measuring; all of it takes about twenty minutes")
         with (
-            serving(Path(folder)) as servers,
+            serving(Path(folder), plan) as servers,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             rows = runner.run(_measure(servers, names))
+    print_left_out(plan)
     if arguments.figures:
         return
     figures = f"{table(rows)}\n\n{datetime.date.today():%-d %B %Y}. {machine()}."

@@ -117,7 +117,14 @@ def resume(chat_id: str) -> bytes:
     return get(f"/api/chat/{chat_id}/stream")
 
 
-async def connect(port: int, requests: Sequence[bytes], tally: Tally) -> list[Client]:
+def closing(request: bytes) -> bytes:
+    """Return a request whose response ends with its connection, however short it is."""
+    return request.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+
+
+async def connect(
+    port: int, requests: Sequence[bytes], tally: Tally, pace_s: float = _CONNECT_PACE_S
+) -> list[Client]:
     """Open a connection for each request; returns once all are open."""
     loop = asyncio.get_running_loop()
     clients = []
@@ -128,7 +135,7 @@ async def connect(port: int, requests: Sequence[bytes], tally: Tally) -> list[Cl
             port,
         )
         clients.append(client)
-        await asyncio.sleep(_CONNECT_PACE_S)
+        await asyncio.sleep(pace_s)
     return clients
 
 
@@ -165,7 +172,7 @@ async def ended(clients: Sequence[Client], limit_s: float = 60.0) -> None:
 async def ask(port: int, request: bytes) -> bytes:
     """Return a short answer, its head included."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+    writer.write(closing(request))
     try:
         async with asyncio.timeout(10):
             return await reader.read()

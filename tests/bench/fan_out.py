@@ -17,12 +17,12 @@ from tests.bench.clients import (
     send_message,
 )
 from tests.bench.report import Target, compared_rounds
-from tests.bench.servers import BARE
-from tests.bench.streams import ROUNDS, WARM_S, Window, new_chat, watch
+from tests.bench.streams import WARM_S, in_rounds, new_chat, watch
 
 if TYPE_CHECKING:
     from tests.bench.report import Row
     from tests.bench.servers import Server, Servers
+    from tests.bench.streams import Window
 
 READERS: Final = 1_000
 _RATE: Final = 20
@@ -34,31 +34,37 @@ _DEAF_BUFFER: Final = 4_096
 
 async def measure_fan_out(servers: Servers) -> list[Row]:
     """Return a delivery's CPU beside the least possible, and the latency beside a deaf reader."""
-    ours, floor, alone, beside = [], [], [], []
-    with servers.gateway() as gateway, servers.bare_writer(_RATE) as bare:
-        for _ in range(ROUNDS):
-            ours.append(await _one_run(servers, gateway, READERS, f"rate={_RATE}"))
-            floor.append(await _bare(servers, bare))
+    alone, beside = [], []
+    with servers.gateways() as gateways, servers.bare_writer(_RATE) as bare:
+        ours, *base = gateways
+
+        async def measured(program: Server) -> Window:
+            if program is bare:
+                return await _bare(servers, bare)
+            return await _one_run(servers, program, READERS, f"rate={_RATE}")
+
+        windows = await in_rounds(servers, [ours, bare, *base], measured)
         plan = f"rate=50 size={_LARGE_DELTA}"
-        for _ in range(ROUNDS):
-            alone.append(await _one_run(servers, gateway, _FEW_READERS, plan))
-            beside.append(await _one_run(servers, gateway, _FEW_READERS, plan, deaf=True))
+        for _ in range(servers.plan.rounds):
+            alone.append(await _one_run(servers, ours, _FEW_READERS, plan))
+            beside.append(await _one_run(servers, ours, _FEW_READERS, plan, deaf=True))
+    rows = [
+        compared_rounds(
+            figure,
+            unit,
+            [getattr(window, name) for window in windows[ours.name]],
+            other.name,
+            [getattr(window, name) for window in windows[other.name]],
+            Target(limit, "ratio") if limit is not None and other is bare else None,
+        )
+        for figure, unit, name, limit in (
+            (f"CPU a delivery, one run to {READERS:,} readers", "µs", "cpu_us", 1.4),
+            ("… p99 latency", "ms", "p99_ms", None),
+        )
+        for other in (bare, *base)
+    ]
     return [
-        compared_rounds(
-            f"CPU a delivery, one run to {READERS:,} readers",
-            "µs",
-            [window.cpu_us for window in ours],
-            BARE,
-            [window.cpu_us for window in floor],
-            Target(2.5, "ratio"),
-        ),
-        compared_rounds(
-            "… p99 latency",
-            "ms",
-            [window.p99_ms for window in ours],
-            BARE,
-            [window.p99_ms for window in floor],
-        ),
+        *rows,
         compared_rounds(
             "p50 latency of 100 readers beside a deaf one",
             "ms",

@@ -4,7 +4,7 @@
 
 A request's body holds its plan: `plan rate=50 deltas=0 size=20`. `rate` is deltas a second,
 `deltas` their number (0: until `POST /finish`), `size` the bytes of one. After the last delta a
-stream stays open. `POST /finish` ends all streams properly.
+stream stays open, or ends properly with `ends=1`. `POST /finish` ends all streams properly.
 
 Each delta carries the time of its write, `@` and sixteen digits: microseconds of the machine's
 monotonic clock, which all of its processes share. The last delta of a plan says LAST.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, cast
 import uvloop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _PLAN: Final = re.compile(rb"plan((?: \w+=\d+)+)")
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -75,8 +75,15 @@ def _framed(body: bytes) -> bytes:
 class Stream:
     """One answer that is being written."""
 
-    def __init__(self, transport: asyncio.Transport, plan: Mapping[str, int], phase: float) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        plan: Mapping[str, int],
+        phase: float,
+        on_last: Callable[[], None],
+    ) -> None:
         self._transport = transport
+        self._on_last = on_last if plan.get("ends") else None
         self._interval_s = 1 / plan.get("rate", 50)
         self._left = plan.get("deltas", 0) or -1
         self._padding = b"." * (plan.get("size", 20) - 17)
@@ -92,6 +99,8 @@ class Stream:
         if self._left:
             self._due_s += self._interval_s
             self._timer = self._loop.call_at(self._due_s, self._write)
+        elif self._on_last is not None:
+            self._on_last()
 
     def finish(self) -> None:
         """End the answer as the provider would."""
@@ -135,7 +144,7 @@ class FarEnd(asyncio.Protocol):
         words = plan[1].decode().split() if plan else []
         wanted = {name: int(value) for name, value in (word.split("=") for word in words)}
         phase = next(self._numbers) * _GOLDEN_RATIO % 1
-        self._stream = Stream(self._transport, wanted, phase)
+        self._stream = Stream(self._transport, wanted, phase, self.finish)
         self.open.add(self)
 
     def finish(self) -> None:

@@ -27,8 +27,8 @@ async def measure_memory(servers: Servers) -> list[Row]:
     """Return the resident set of an idle reader and of an active run."""
     rows = []
     for figure, measure, limit_kb in (
-        ("memory of an idle reader", _idle_reader, 20),
-        (f"memory of a run after {_CHUNKS} chunks", _active_run, 100),
+        ("memory of an idle reader", _idle_reader, 10),
+        (f"memory of a run after {_CHUNKS} chunks", _active_run, 60),
     ):
         # A new process for each: otherwise a measurement would use memory that the last one freed.
         with servers.gateway() as gateway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import statistics
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("figure", "Midstream", "peer", "peer's", "ratio", "target", "met")
 _PACKAGES: Final = ("uvicorn", "uvloop", "redis", "litestar", "anthropic", "aiohttp")
+
+FEWEST_FOR_INTERVAL: Final = 5
+_DRAWS: Final = 4_000
 
 BEGIN: Final = "<!-- figures: written by `make bench WRITE=1` -->"
 END: Final = "<!-- end of figures -->"
@@ -36,6 +40,7 @@ class Row:
         value: the measured value, in `unit`.
         peer, peer_value: another program and its value; None if there is no peer.
         ratio: the median of the rounds' ratios; of the values if None.
+        interval: of the ratio, with 95 % confidence; None from a few rounds.
         target: None for a figure that only explains another.
     """
 
@@ -46,6 +51,7 @@ class Row:
     peer_value: float | None = None
     ratio: float | None = None
     target: Target | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def compared(self) -> float | None:
@@ -82,7 +88,15 @@ def compared_rounds(
         statistics.median(theirs),
         statistics.median(ratios) if ratios else None,
         target,
+        interval_of(ratios) if len(ratios) >= FEWEST_FOR_INTERVAL else None,
     )
+
+
+def interval_of(values: Sequence[float]) -> tuple[float, float]:
+    """Return bounds of the median with 95 % confidence, by drawing the values again."""
+    draw = random.Random(0)  # noqa: S311 - the same values give the same bounds
+    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(_DRAWS))
+    return medians[_DRAWS // 40], medians[-_DRAWS // 40]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -104,10 +118,14 @@ def _cells(row: Row) -> tuple[str, ...]:
         _measured(row.value, row.unit),
         row.peer,
         "" if row.peer_value is None else _measured(row.peer_value, row.unit),
-        "" if ratio is None else f"{_digits(ratio)} ×",
+        "" if ratio is None else f"{_digits(ratio)} ×{_between(row.interval)}",
         _target(row),
         {None: "", True: "yes", False: "**no**"}[row.met],
     )
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ({_digits(interval[0])} to {_digits(interval[1])})"
 
 
 def _target(row: Row) -> str:
@@ -146,14 +164,14 @@ def machine() -> str:
     )
 
 
-def written_into(page: str, figures: str) -> str:
-    """Return a page with its figures replaced by new ones.
+def written_into(page: str, figures: str, begins: str = BEGIN, ends: str = END) -> str:
+    """Return a page with what stands between two marks replaced.
 
     Raises:
         ValueError: the page has no place for them.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(begins)
+    _, end, after = rest.partition(ends)
     if not (begin and end):
-        raise ValueError(f"unable to write the figures; no place between {BEGIN} and {END}")
+        raise ValueError(f"unable to write the figures; no place between {begins} and {ends}")
     return f"{before}{begin}\n{figures}\n{end}{after}"

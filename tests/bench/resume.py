@@ -26,6 +26,7 @@ from tests.bench.streams import new_chat
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
+    from tests.bench.builds import Build
     from tests.bench.servers import Server, Servers
 
 CHUNKS: Final = 10_000
@@ -61,6 +62,7 @@ async def measure_resume(servers: Servers) -> list[Row]:
         await servers.finish_answers()
         await ended(writer)
         message = await _message_bytes(gateway, chat)
+    base = None if servers.plan.base is None else await _resumes_of_base(servers, servers.plan.base)
     with servers.node() as node:
         writer = await long_answer(node, chat)
         peer = await _resumes(node, chat)
@@ -68,8 +70,9 @@ async def measure_resume(servers: Servers) -> list[Row]:
         await ended(writer)
     what = f"resume of {CHUNKS:,} chunks"
     return [
-        _row(f"{what}, where it is produced", here.took_ms, peer.took_ms, 20),
-        _row(f"{what}, on another gateway", elsewhere.took_ms, peer.took_ms, 60),
+        _row(f"{what}, where it is produced", here.took_ms, peer.took_ms, 1.5),
+        _row(f"{what}, on another gateway", elsewhere.took_ms, peer.took_ms, 15),
+        *([] if base is None else _beside_base(here, elsewhere, *base)),
         Row(
             "… bytes, of the message's own",
             elsewhere.received / message,
@@ -78,6 +81,30 @@ async def measure_resume(servers: Servers) -> list[Row]:
             peer.received / message,
             target=Target(1.2, "value"),
         ),
+    ]
+
+
+async def _resumes_of_base(servers: Servers, build: Build) -> tuple[Resumed, Resumed, str]:
+    """Return the same of another build: here, elsewhere, and its name."""
+    chat = new_chat()
+    with servers.gateway(build=build) as gateway, servers.gateway(build=build) as other_gateway:
+        writer = await long_answer(gateway, chat)
+        here = await _resumes(gateway, chat)
+        elsewhere = await _resumes(other_gateway, chat)
+        await servers.finish_answers()
+        await ended(writer)
+    return here, elsewhere, build.name
+
+
+def _beside_base(
+    here: Resumed, elsewhere: Resumed, base_here: Resumed, base_elsewhere: Resumed, name: str
+) -> list[Row]:
+    return [
+        Row(f"… {where}", ours.took_ms, "ms", name, base.took_ms)
+        for where, ours, base in (
+            ("where it is produced", here, base_here),
+            ("on another gateway", elsewhere, base_elsewhere),
+        )
     ]
 
 

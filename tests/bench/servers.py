@@ -7,26 +7,55 @@ import os
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import redis
+
+from tests.bench.builds import PINS, UnavailableError, environment
 from tests.bench.clients import ask, post
-from tests.support.gateway import DEFAULT_LEASE, GatewayProcess
+from tests.support.gateway import DEFAULT_LEASE, UNLIMITED, GatewayProcess, merged
 from tests.support.node import node_binary
-from tests.support.processes import ChildProcess, children, free_port, resident_bytes
+from tests.support.processes import (
+    REPOSITORY,
+    START_LIMIT_S,
+    ChildProcess,
+    children,
+    free_port,
+    resident_bytes,
+)
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.bench.builds import Build
+
 MIDSTREAM: Final = "Midstream"
 NODE: Final = "ai 7 + resumable-stream"
+RESUMABLE: Final = "fastapi-resumable-stream"
+LITELLM: Final = "LiteLLM proxy"
 PROXY: Final = "byte proxy"
 BARE: Final = "bare `transport.write`"
 
 _PEER_PROGRAM: Final = Path(__file__).parent / "node" / "peer.mjs"
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of the measurements.
+
+    Attributes:
+        base: another build, measured beside the working tree's.
+        rounds: in how many rounds programs are compared.
+        left_out: program -> why it is not measured; filled on the way.
+    """
+
+    base: Build | None = None
+    rounds: int = 3
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +74,10 @@ class Server:
         """Return its resident set now."""
         return sum(map(resident_bytes, _family(self.pid)))
 
+    def open_files(self) -> int:
+        """Return how many descriptors it has open now."""
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in _family(self.pid))
+
 
 def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children(pid) for member in _family(child))]
@@ -58,28 +91,109 @@ def _cpu_seconds(pid: int) -> float:
 class Servers:
     """One Redis and one far end for all, and the programs between them, each a block long."""
 
-    def __init__(self, folder: Path, redis: Server, redis_url: str, far_end_port: int) -> None:
+    def __init__(
+        self, folder: Path, redis: Server, redis_url: str, far_end_port: int, plan: Plan
+    ) -> None:
         self.redis = redis
+        self.plan = plan
         self._folder = folder
         self._redis_url = redis_url
         self._far_end_port = far_end_port
         self._far_end = f"http://127.0.0.1:{far_end_port}"
         self._numbers = itertools.count()
 
+    def redis_bytes(self) -> int:
+        """Return what Redis has allocated for data."""
+        with redis.Redis.from_url(self._redis_url) as client:
+            return int(client.info("memory")["used_memory"])
+
     async def finish_answers(self) -> None:
         """Let the far end finish all its streams."""
         await ask(self._far_end_port, post("/finish", {}))
 
     @contextmanager
-    def gateway(self, redis_port: int | None = None) -> Iterator[Server]:
-        """Run `midstream serve` with its defaults, except the addresses of models and Redis."""
+    def gateway(
+        self,
+        redis_port: int | None = None,
+        build: Build | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Server]:
+        """Run `midstream serve` with its defaults, except limits and the addresses of others.
+
+        Args:
+            build: another one than the working tree's.
+        """
         folder = self._folder / f"gateway-{next(self._numbers)}"
         redis_url = f"redis://127.0.0.1:{redis_port}/0" if redis_port else self._redis_url
-        gateway = GatewayProcess(folder, redis_url, self._far_end, DEFAULT_LEASE, forked=False)
+        tree, python, settings = REPOSITORY, sys.executable, DEFAULT_LEASE
+        if build is not None:
+            tree, python = build.tree, build.python
+            if (tree / "gateway" / "limits").is_dir():
+                settings = merged(DEFAULT_LEASE, UNLIMITED)
+        gateway = GatewayProcess(
+            folder,
+            redis_url,
+            self._far_end,
+            settings,
+            environment=environment,
+            forked=False,
+            source=tree,
+            python=python,
+        )
+        name = MIDSTREAM if build is None else build.name
         try:
-            yield Server(MIDSTREAM, gateway.at.port, gateway.process.pid)
+            yield Server(name, gateway.at.port, gateway.process.pid)
         finally:
             gateway.end()
+
+    @contextmanager
+    def gateways(self) -> Iterator[list[Server]]:
+        """Run the working tree's gateway, and that of the base if there is one."""
+        with ExitStack() as stack:
+            builds = [None] if self.plan.base is None else [None, self.plan.base]
+            yield [stack.enter_context(self.gateway(build=build)) for build in builds]
+
+    @contextmanager
+    def resumable(self) -> Iterator[list[Server]]:
+        """Run the peer in Python: fastapi-resumable-stream; nothing where it is not installable."""
+        python = self._peer_python(RESUMABLE, "resumable")
+        if python is None:
+            yield []
+            return
+        port = free_port()
+        program = str(PINS / "resumable_peer.py")
+        command = [python, program, "--port", str(port), "--upstream", self._far_end]
+        environment = {"REDIS_URL": self._redis_url}
+        with running(self._folder, "resumable", command, port, environment) as pid:
+            yield [Server(RESUMABLE, port, pid)]
+
+    @contextmanager
+    def litellm(self) -> Iterator[list[Server]]:
+        """Run LiteLLM's proxy with one model; nothing where it is not installable."""
+        python = self._peer_python(LITELLM, "litellm")
+        if python is None:
+            yield []
+            return
+        port = free_port()
+        config = self._folder / "litellm.yaml"
+        config.write_text(
+            "model_list: [{model_name: bench, litellm_params: {model: anthropic/bench, "
+            f'api_base: "{self._far_end}", api_key: bench}}}}]\n'
+            "general_settings: {dangerously_permit_weak_or_unset_master_key: true}\n"
+        )
+        command = [str(Path(python).with_name("litellm")), "--config", str(config)]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+        environment = {"NO_DOCS": "True", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        with running(self._folder, "litellm", command, port, environment, limit_s=120) as pid:
+            yield [Server(LITELLM, port, pid)]
+
+    def _peer_python(self, name: str, lock: str) -> str | None:
+        if name not in self.plan.left_out:
+            try:
+                return environment(lock, PINS / f"{lock}.txt")
+            except UnavailableError as error:
+                self.plan.left_out[name] = str(error)
+        return None
 
     @contextmanager
     def node(self) -> Iterator[Server]:
@@ -106,16 +220,16 @@ class Servers:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Servers]:
+def serving(folder: Path, plan: Plan | None = None) -> Iterator[Servers]:
     """Run Redis and the far end."""
     with ExitStack() as stack:
-        redis = RedisServer(folder)
-        stack.callback(redis.end)
-        redis.start()
-        assert redis.process is not None
+        store = RedisServer(folder)
+        stack.callback(store.end)
+        store.start()
+        assert store.process is not None
         far_end_port, _ = stack.enter_context(running_module(folder, "far_end"))
-        server = Server("Redis", redis.port, redis.process.pid)
-        yield Servers(folder, server, redis.url, far_end_port)
+        server = Server("Redis", store.port, store.process.pid)
+        yield Servers(folder, server, store.url, far_end_port, plan or Plan())
 
 
 @contextmanager
@@ -134,11 +248,12 @@ def running(
     command: Sequence[str],
     port: int,
     environment: Mapping[str, str] | None = None,
+    limit_s: float = START_LIMIT_S,
 ) -> Iterator[int]:
     """Run a program that listens on `port`; yields its process id."""
     process = ChildProcess(name, command, folder / f"{name}.log", environment)
     try:
-        process.wait_ready(lambda: _accepts(port))
+        process.wait_ready(lambda: _accepts(port), limit_s)
         yield process.pid
     finally:
         process.end()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import statistics
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.bench.clients import Tally, all_streaming, connect, ended, send_message
 from tests.bench.report import Target, compared_rounds
-from tests.bench.servers import NODE, PROXY
+from tests.bench.servers import NODE, PROXY, RESUMABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tests.bench.report import Row
     from tests.bench.servers import Server, Servers
@@ -21,10 +23,30 @@ if TYPE_CHECKING:
 RATE: Final = 50
 WARM_S: Final = 1.5
 WARM_STREAMS: Final = 20
-MANY_STREAMS: Final = 150
 FEW_STREAMS: Final = 50
 WINDOW_S: Final = 4.0
-ROUNDS: Final = 3
+
+
+class Load(NamedTuple):
+    """So many streams at once, of so many chunks a second each."""
+
+    streams: int
+    rate: int
+
+    def __str__(self) -> str:
+        return f"{self.streams} streams at {self.rate:,}/s"
+
+
+MANY: Final = Load(150, RATE)
+FEW: Final = Load(FEW_STREAMS, RATE)
+LOADS: Final = (MANY, FEW, Load(16, 500), Load(4, 2_000))
+"""A quiet model; the same at a third of the load; a fast one; the fastest there are."""
+
+LIGHT: Final = Load(10, RATE)
+"""Within the reach of the Python peer, which delivers some 600 chunks a second."""
+
+BASE_TARGETS: Final = {MANY: 0.55, FEW: 0.55, Load(16, 500): 0.5, Load(4, 2_000): 0.42}
+"""Of the CPU a chunk that the build of 050f06f took."""
 
 _chat_numbers = itertools.count()
 
@@ -89,48 +111,111 @@ async def watch(
 
 
 async def measure_streams(servers: Servers) -> list[Row]:
-    """Return a chunk's CPU at 150 streams, and its latency at 50."""
-    with servers.gateway() as gateway, servers.node() as node, servers.proxy() as proxy:
-        programs = (gateway, node, proxy)
+    """Return a chunk's CPU at each load, and its latency at the lightest."""
+    with ExitStack() as stack:
+        programs = stack.enter_context(servers.gateways())
+        programs.append(stack.enter_context(servers.node()))
+        programs.append(stack.enter_context(servers.proxy()))
         for program in programs:
             # Imports, connections, a just-in-time compiler: costs of only the first streams.
             await stream(servers, program, WARM_STREAMS)
-        many = [await _round(servers, programs, MANY_STREAMS) for _ in range(ROUNDS)]
-        few = [await _round(servers, programs, FEW_STREAMS) for _ in range(ROUNDS)]
-    return _costs(many) + _latencies(few)
+        rows: list[Row] = []
+        for load in LOADS:
+            windows = await in_rounds(servers, programs, partial(_loaded, servers, load))
+            rows += _costs(load, programs, windows)
+            if load is FEW:
+                rows += _latencies(load, programs, windows)
+        python = stack.enter_context(servers.resumable())
+        if python:
+            programs = [programs[0], *python]
+            windows = await in_rounds(servers, programs, partial(_loaded, servers, LIGHT))
+            rows += [
+                *_costs(LIGHT, programs, windows),
+                *_latencies(LIGHT, programs, windows),
+            ]
+    return rows
 
 
-async def _round(servers: Servers, programs: Sequence[Server], streams: int) -> list[Window]:
-    """Measure programs in turn, so that a noisy minute hits them all."""
-    return [await stream(servers, program, streams) for program in programs]
+async def _loaded(servers: Servers, load: Load, program: Server) -> Window:
+    return await stream(servers, program, load.streams, load.rate)
 
 
-def _costs(rounds: Sequence[Sequence[Window]]) -> list[Row]:
-    ours, node, proxy = zip(*rounds, strict=True)
-    what = f"CPU a chunk, {MANY_STREAMS} streams at {RATE}/s"
-    cpu = [[window.cpu_us for window in each] for each in (ours, node, proxy)]
-    redis = [[window.redis_cpu_us for window in each] for each in (ours, node)]
-    offered = MANY_STREAMS * RATE * WINDOW_S
-    in_time = [[window.chunks / offered * 100 for window in each] for each in (ours, node)]
-    return [
-        compared_rounds(what, "µs", cpu[0], NODE, cpu[1], Target(0.25, "ratio")),
-        compared_rounds(what, "µs", cpu[0], PROXY, cpu[2], Target(3, "ratio")),
-        compared_rounds("… of Redis besides", "µs", redis[0], NODE, redis[1]),
-        compared_rounds("… delivered in time", "%", in_time[0], NODE, in_time[1]),
+async def in_rounds(
+    servers: Servers,
+    programs: Sequence[Server],
+    measure: Callable[[Server], Awaitable[Window]],
+) -> dict[str, list[Window]]:
+    """Measure programs in turn, in reversed order every other round: a noisy minute hits all."""
+    windows: dict[str, list[Window]] = {program.name: [] for program in programs}
+    for number in range(servers.plan.rounds):
+        for program in programs if number % 2 == 0 else reversed(programs):
+            windows[program.name].append(await measure(program))
+    return windows
+
+
+def _costs(
+    load: Load, programs: Sequence[Server], windows: Mapping[str, Sequence[Window]]
+) -> list[Row]:
+    ours, *others = programs
+    targets = {NODE: 0.35, PROXY: 2.1} if load is MANY else {}
+    rows = [
+        compared_rounds(
+            f"CPU a chunk, {load}",
+            "µs",
+            [window.cpu_us for window in windows[ours.name]],
+            other.name,
+            [window.cpu_us for window in windows[other.name]],
+            base_target(other.name, BASE_TARGETS.get(load, 1.0)) or _ratio(targets.get(other.name)),
+        )
+        for other in others
+    ]
+    rows += [
+        compared_rounds(
+            "… of Redis besides",
+            "µs",
+            [window.redis_cpu_us for window in windows[ours.name]],
+            other.name,
+            [window.redis_cpu_us for window in windows[other.name]],
+        )
+        for other in others
+        if other.name != PROXY
+    ]
+    offered = load.streams * load.rate * WINDOW_S
+    return rows + [
+        compared_rounds(
+            "… delivered in time",
+            "%",
+            [window.chunks / offered * 100 for window in windows[ours.name]],
+            other.name,
+            [window.chunks / offered * 100 for window in windows[other.name]],
+        )
+        for other in others
+        if other.name in (NODE, RESUMABLE)
     ]
 
 
-def _latencies(rounds: Sequence[Sequence[Window]]) -> list[Row]:
-    ours, node, proxy = zip(*rounds, strict=True)
-    what = f"latency, {FEW_STREAMS} streams at {RATE}/s"
-    rows = []
-    for name, limit_ms in (("p50", 1.0), ("p99", 5.0)):
-        values = [
-            [getattr(window, f"{name}_ms") for window in each] for each in (ours, node, proxy)
-        ]
-        target = Target(limit_ms, "value")
-        rows += [
-            compared_rounds(f"{what}, {name}", "ms", values[0], NODE, values[1], target),
-            compared_rounds(f"{what}, {name}", "ms", values[0], PROXY, values[2]),
-        ]
-    return rows
+def base_target(other: str, limit: float) -> Target | None:
+    """Return a target beside the build that these targets are about; None beside any other."""
+    return Target(limit, "ratio") if other == "build of 050f06f" else None
+
+
+def _ratio(limit: float | None) -> Target | None:
+    return None if limit is None else Target(limit, "ratio")
+
+
+def _latencies(
+    load: Load, programs: Sequence[Server], windows: Mapping[str, Sequence[Window]]
+) -> list[Row]:
+    ours, *others = programs
+    return [
+        compared_rounds(
+            f"latency, {load}, {name}",
+            "ms",
+            [getattr(window, f"{name}_ms") for window in windows[ours.name]],
+            other.name,
+            [getattr(window, f"{name}_ms") for window in windows[other.name]],
+            Target(limit_ms, "value") if load is FEW and other is others[0] else None,
+        )
+        for name, limit_ms in (("p50", 0.4), ("p99", 1.5))
+        for other in others
+    ]

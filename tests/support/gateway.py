@@ -70,6 +70,7 @@ class GatewayProcess:
         wait: return when it is ready; otherwise call `wait_ready`.
         forked: see ChildProcess; otherwise it is started as a person starts it.
         source: the tree of its gateway (`versions.py`); another tree is never forked.
+        python: what runs it.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class GatewayProcess:
         wait: bool = True,
         forked: bool = True,
         source: Path = REPOSITORY,
+        python: str = sys.executable,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -99,7 +101,7 @@ class GatewayProcess:
         modules = source / "src" if (source / "src").is_dir() else source
         package = "gateway" if modules == source else "midstream"
         command = [
-            *(sys.executable, "-m", package, "serve"),
+            *(python, "-m", package, "serve"),
             *("--host", "127.0.0.1", "--port", str(self.at.port)),
             *("--config", str(config), "--data-dir", str(folder / "data")),
             *(("--redis-url", redis_url) if redis_url else ()),

@@ -172,7 +172,7 @@ class ChildProcess:
         """The whole output of it and its children."""
         return self.log.read_text(errors="replace")
 
-    def wait_ready(self, answers: Callable[[], bool]) -> None:
+    def wait_ready(self, answers: Callable[[], bool], limit_s: float = START_LIMIT_S) -> None:
         """Wait until `answers()`; if the process ends instead, fail with its output."""
 
         def ready() -> bool:
@@ -180,7 +180,7 @@ class ChildProcess:
             return answers()
 
         try:
-            wait_until(ready, f"{self.name} answers", START_LIMIT_S)
+            wait_until(ready, f"{self.name} answers", limit_s)
         except AssertionError as error:
             self.kill()
             raise AssertionError(f"{error}\n{self.output()[-4000:]}") from None

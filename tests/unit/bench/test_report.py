@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.report import BEGIN, END, Row, Target, compared_rounds, table, written_into
+from tests.bench.report import (
+    BEGIN,
+    END,
+    Row,
+    Target,
+    compared_rounds,
+    interval_of,
+    table,
+    written_into,
+)
 
 
 def test_table_shows_a_figure_beside_its_peer() -> None:
@@ -68,3 +77,27 @@ def test_page_without_a_place_for_figures_is_refused() -> None:
     """Figures are never written where nobody asked for them."""
     with pytest.raises(ValueError, match="unable to write the figures"):
         written_into("a page", "figures")
+
+
+def test_interval_of_many_rounds_holds_their_median() -> None:
+    """From five rounds on the ratio has bounds: the same each time, around the median."""
+    ours = [50, 52, 54, 48, 51, 53, 49]
+    row = compared_rounds("figure", "µs", ours, "base", [100] * 7)
+
+    assert row.interval == interval_of([one / 100 for one in ours])
+    assert row.interval is not None
+    low, high = row.interval
+    assert low < 0.51 < high
+    assert "0.51 × (0.4" in table([row])
+
+
+def test_few_rounds_have_no_interval() -> None:
+    """Three figures cannot bound their own median."""
+    assert compared_rounds("figure", "µs", [1, 2, 3], "base", [1, 1, 1]).interval is None
+
+
+def test_other_marks_have_figures_of_their_own() -> None:
+    """A page may have several tables."""
+    page = "<!-- a -->\nold\n<!-- b -->\n"
+
+    assert written_into(page, "new", "<!-- a -->", "<!-- b -->") == "<!-- a -->\nnew\n<!-- b -->\n"
