@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from midstream.providers.stream.sse_step import SseStep
     from midstream.providers.stream.unstreamed import EventsOf
 
+MOST_ANSWERS: Final = 20_000
+"""Answers of a provider at once, of each process: more than it has connections of clients. By
+default the SDKs open 1,000 connections, and further runs wait for one of these to end. None is not
+unlimited here: the SDKs' transport on aiohttp leaves it to that, which opens 100 then."""
+
 _NO_KEY: Final = "none"
 """Sent to a compatible server when no key is configured: the SDKs insist on one."""
 
@@ -125,9 +130,14 @@ class SdkClient(ABC, Generic[ClientT]):
             "timeout": options.limits.sdk_timeout(),
         }
 
-    def _hooks(self) -> dict[str, Any]:
-        """Return the `event_hooks` of the SDK's HTTP client."""
-        return retry_hooks(self.options.max_retries)
+    def _http_options(self) -> dict[str, Any]:
+        """Return the options of the SDK's HTTP client."""
+        import httpx2
+
+        return {
+            "event_hooks": retry_hooks(self.options.max_retries),
+            "limits": httpx2.Limits(max_connections=MOST_ANSWERS),
+        }
 
     @abstractmethod
     def _make_with_key(self) -> ClientT | None:

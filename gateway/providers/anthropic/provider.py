@@ -127,7 +127,7 @@ class AnthropicClient(SdkClient["anthropic.AsyncAnthropic"]):
         return anthropic.AsyncAnthropic(
             api_key=api_key,
             default_headers=self.options.default_headers,
-            http_client=anthropic.DefaultAioHttpClient(event_hooks=self._hooks()),
+            http_client=anthropic.DefaultAioHttpClient(**self._http_options()),
             **self._arguments(),
         )
 

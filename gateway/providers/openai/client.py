@@ -100,7 +100,7 @@ class OpenAIClient(SdkClient["openai.AsyncOpenAI"]):
             api_key=api_key,
             default_headers=headers,
             default_query=self._default_query,
-            http_client=openai.DefaultAioHttpClient(event_hooks=self._hooks()),
+            http_client=openai.DefaultAioHttpClient(**self._http_options()),
             **self._arguments(),
         )
 
