@@ -1,6 +1,6 @@
 """Measure Midstream beside its peers, and print the figures: `make bench`.
 
-python -m tests.bench [streams proxied resume reload fan-out memory redis]
+python -m tests.bench [streams proxied pushed resume reload fan-out memory redis]
                       [--base 050f06f] [--rounds 3] [--write]
 """
 
@@ -22,6 +22,7 @@ from tests.bench.builds import UnavailableError, build_of
 from tests.bench.fan_out import measure_fan_out
 from tests.bench.memory import measure_memory
 from tests.bench.proxied import measure_proxied
+from tests.bench.pushed import measure_pushed
 from tests.bench.redis_use import measure_redis
 from tests.bench.reload import measure_reload
 from tests.bench.report import machine, table, written_into
@@ -42,6 +43,7 @@ PAGE: Final = REPOSITORY / "docs" / "performance.md"
 MEASUREMENTS: Final = {
     "streams": measure_streams,
     "proxied": measure_proxied,
+    "pushed": measure_pushed,
     "resume": measure_resume,
     "reload": measure_reload,
     "fan-out": measure_fan_out,

@@ -59,16 +59,16 @@ async def _idle_reader(servers: Servers, server: Server) -> float:
 
 async def _active_run(servers: Servers, server: Server) -> float:
     """Return the bytes of a run, its reader and its connection to the provider."""
-    clients = await _runs(server, _FEW)
+    clients = await start_runs(server, _FEW)
     before = server.resident_bytes()
-    clients += await _runs(server, _RUNS)
+    clients += await start_runs(server, _RUNS)
     grown = server.resident_bytes() - before
     await servers.finish_answers()
     await ended(clients)
     return grown / _RUNS
 
 
-async def _runs(server: Server, runs: int) -> list[Client]:
+async def start_runs(server: Server, runs: int) -> list[Client]:
     """Start runs; return once all their deltas have arrived, with the runs still open."""
     tally = Tally()
     plan = f"rate={RATE} deltas={_CHUNKS}"

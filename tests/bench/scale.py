@@ -33,11 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.bench.servers import Server, Servers
+    from tests.support.gateway import Settings
 
 FEEDS: Final = (1_000, 3_000, 10_000)
 RUNS: Final = (100, 300, 1_000)
+"""A process has no more answers of one provider at once: so many connections its SDK opens."""
 RATE: Final = 10
 _OTHER_FILES: Final = 500
+_FROM_ONE_ADDRESS: Final[Settings] = {
+    "connections": {"max_connections": 20_000, "max_connections_per_address": 20_000}
+}
 _WARM: Final = 50
 """Feeds or runs before the measurement: the first ones bring other things into memory."""
 _AT_ONCE: Final = 200
@@ -72,15 +77,21 @@ class Held(NamedTuple):
     cpu_us: float | None = None
 
 
+def say(what: object) -> None:
+    """Tell a person at once."""
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
 async def hold_feeds(servers: Servers) -> list[Held]:
     """Return what idle feeds cost, each of a session of its own that is never written to."""
-    with servers.gateway() as gateway:
+    with servers.gateway(settings=_FROM_ONE_ADDRESS) as gateway:
         clients, _ = await _open(gateway, [_feed() for _ in range(_WARM)])
         await asyncio.sleep(_REST_S)
         empty = gateway.resident_bytes()
         held = []
         for number in FEEDS:
-            more = [_feed() for _ in range(number - len(clients) + _WARM)]
+            more = [_feed() for _ in range(number + _WARM - len(clients))]
             opened, open_ms = await _open(gateway, more)
             clients += opened
             await asyncio.sleep(_REST_S)
@@ -90,6 +101,7 @@ async def hold_feeds(servers: Servers) -> list[Held]:
             each_kb = (gateway.resident_bytes() - empty) / number / 1024
             assert not any(client.ended.done() for client in clients), "a feed has ended"
             held.append(Held(number, each_kb, cpu, open_ms))
+            say(held[-1])
         for client in clients:
             client.transport.abort()
     return held
@@ -106,23 +118,26 @@ async def hold_runs(servers: Servers) -> list[Held]:
             await asyncio.sleep(_REST_S)
             empty = gateway.resident_bytes()
             tally = Tally()
-            clients, open_ms = await _open(gateway, [_send() for _ in range(number)], tally)
+            more = [_send() for _ in range(number - _WARM)]
+            clients, open_ms = await _open(gateway, more, tally)
             await all_streaming(clients)
             await asyncio.sleep(_REST_S)
             tally.restart()
             cpu_s = gateway.cpu_seconds()
             await asyncio.sleep(_WINDOW_S)
             cpu_s = gateway.cpu_seconds() - cpu_s
+            each = number / len(more)
             held.append(
                 Held(
                     number,
-                    (gateway.resident_bytes() - empty) / number / 1024,
+                    (gateway.resident_bytes() - empty) / len(more) / 1024,
                     cpu_s / _WINDOW_S * 100,
                     open_ms,
                     statistics.quantiles(tally.latencies_us, n=100)[98] / 1000,
-                    cpu_s / (tally.chunks * (number + _WARM) / number) * 1e6,
+                    cpu_s / (tally.chunks * each) * 1e6,
                 )
             )
+            say(held[-1])
             await servers.finish_answers()
             await ended([*warm, *clients])
     return held
@@ -208,7 +223,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="midstream-scale-") as folder:
         feeds, runs = uvloop.run(_measure(Path(folder)))
     table = as_table(feeds, runs)
-    sys.stdout.write(f"{table}\n\n{machine()}\n")
+    say(f"{table}\n\n{machine()}")
     if asked.write:
         PLOT.write_text(as_plot(feeds, runs))
         PAGE.write_text(written_into(PAGE.read_text(), table, BEGIN, END))

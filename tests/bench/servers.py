@@ -31,15 +31,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tests.bench.builds import Build
+    from tests.support.gateway import Settings
 
 MIDSTREAM: Final = "Midstream"
 NODE: Final = "ai 7 + resumable-stream"
 RESUMABLE: Final = "fastapi-resumable-stream"
 LITELLM: Final = "LiteLLM proxy"
+DURABLE: Final = "Durable Streams, files"
+DURABLE_MEMORY: Final = "Durable Streams, memory"
 PROXY: Final = "byte proxy"
 BARE: Final = "bare `transport.write`"
 
 _PEER_PROGRAM: Final = Path(__file__).parent / "node" / "peer.mjs"
+_DURABLE_PROGRAM: Final = Path(__file__).parent / "node" / "durable.mjs"
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -117,6 +121,7 @@ class Servers:
         redis_port: int | None = None,
         build: Build | None = None,
         environment: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
     ) -> Iterator[Server]:
         """Run `midstream serve` with its defaults, except limits and the addresses of others.
 
@@ -125,16 +130,16 @@ class Servers:
         """
         folder = self._folder / f"gateway-{next(self._numbers)}"
         redis_url = f"redis://127.0.0.1:{redis_port}/0" if redis_port else self._redis_url
-        tree, python, settings = REPOSITORY, sys.executable, DEFAULT_LEASE
+        tree, python, layers = REPOSITORY, sys.executable, merged(DEFAULT_LEASE, settings or {})
         if build is not None:
             tree, python = build.tree, build.python
             if (tree / "gateway" / "limits").is_dir():
-                settings = merged(DEFAULT_LEASE, UNLIMITED)
+                layers = merged(layers, UNLIMITED)
         gateway = GatewayProcess(
             folder,
             redis_url,
             self._far_end,
-            settings,
+            layers,
             environment=environment,
             forked=False,
             source=tree,
@@ -152,6 +157,16 @@ class Servers:
         with ExitStack() as stack:
             builds = [None] if self.plan.base is None else [None, self.plan.base]
             yield [stack.enter_context(self.gateway(build=build)) for build in builds]
+
+    @contextmanager
+    def durable(self, name: str) -> Iterator[Server]:
+        """Run the reference server of Durable Streams, in files or in memory."""
+        port = free_port()
+        command = [node_binary(), str(_DURABLE_PROGRAM), str(port)]
+        if name == DURABLE:
+            command.append(str(self._folder / f"durable-{next(self._numbers)}"))
+        with running(self._folder, "durable", command, port, {"NODE_ENV": "production"}) as pid:
+            yield Server(name, port, pid)
 
     @contextmanager
     def resumable(self) -> Iterator[list[Server]]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from tests.bench.builds import Build
     from tests.bench.servers import Server, Servers
+    from tests.bench.slope import Slope
 
 _EVERY_S: Final = 60.0
 _WARM_SHARE: Final = 0.2
@@ -86,19 +87,26 @@ def say(text: str) -> None:
 
 
 def slopes(samples: Sequence[Sample]) -> list[str]:
-    """Return a sentence for each figure: its slope a minute, and whether that is one."""
-    first = samples[0].minute
-    last = samples[-1].minute
+    """Return a line for each figure: its slope a minute, and that of the second half.
+
+    A figure that rises to its level has a slope on the whole, and none in the second half.
+    """
+    first, last = samples[0].minute, samples[-1].minute
     settled = [each for each in samples if each.minute >= first + (last - first) * _WARM_SHARE]
+    later = [each for each in samples if each.minute >= (first + last) / 2]
     lines = []
     for name, (shown, unit) in FIGURES.items():
-        slope = slope_of([(each.minute, getattr(each, name)) for each in settled])
-        said = "flat" if slope.is_flat else "rises" if slope.rise > 0 else "falls"
+        whole = slope_of([(each.minute, getattr(each, name)) for each in settled])
+        half = slope_of([(each.minute, getattr(each, name)) for each in later])
         lines.append(
-            f"{shown:27} {slope.rise:+10.4f} {unit:2} a minute, "
-            f"95 %: {slope.low:+.4f} to {slope.high:+.4f}: {said}"
+            f"{shown}, {unit or 'number'} a minute: {_said(whole)}; second half: {_said(half)}"
         )
     return lines
+
+
+def _said(slope: Slope) -> str:
+    verdict = "flat" if slope.is_flat else "rises" if slope.rise > 0 else "falls"
+    return f"{slope.rise:+.3f} ({slope.low:+.3f} to {slope.high:+.3f}), {verdict}"
 
 
 async def soak(

@@ -40,23 +40,31 @@ def test_slope_of_too_little_is_refused(points: list[tuple[float, float]]) -> No
 
 
 def test_soak_leaves_the_warm_up_out_and_says_what_rises() -> None:
-    """The first fifth is steep for a good reason."""
+    """The first fifth is steep for a good reason; what rises to its level is flat later."""
     samples = [
         Sample(
             minute=float(minute),
-            resident=200.0 if minute < 10 else 300.0,
+            resident=200.0 + min(minute, 20),
             allocated=50 + 0.25 * minute,
             unused=0,
             blocks=1000 - minute,
             redis=1 + minute % 2,
-            tasks=20,
+            tasks=5 if minute < 10 else 20,
             files=30,
         )
         for minute in range(50)
     ]
     said = slopes(samples)
 
-    assert [line.rpartition(": ")[2] for line in said] == [
-        *("flat", "rises", "falls", "flat", "flat", "flat")
+    assert [[half.rpartition(", ")[2] for half in line.split("; ")] for line in said] == [
+        ["rises", "flat"],
+        ["rises", "rises"],
+        ["falls", "falls"],
+        ["flat", "flat"],
+        ["flat", "flat"],
+        ["flat", "flat"],
     ]
-    assert "+0.2500 MB a minute" in said[1]
+    assert said[1] == (
+        "C heap in use, MB a minute: +0.250 (+0.250 to +0.250), rises; "
+        "second half: +0.250 (+0.250 to +0.250), rises"
+    )
