@@ -19,6 +19,7 @@ from midstream.store.records import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from contextlib import AbstractAsyncContextManager
 
     from msgspec import Raw
 
@@ -123,8 +124,9 @@ class Reading:
         wanted = run_id or meta.active_run_id or (meta.last_run_id if after is not None else None)
         if wanted is None:
             return None
+        hold = self._hub.attach(session_id)
         async with AsyncExitStack() as resources:
-            feed = await resources.enter_async_context(self._hub.attach(session_id))
+            feed = await resources.enter_async_context(hold)
             view = await feed.view_of(wanted)
             if view.ended and after is None and not raw:
                 return None
@@ -149,7 +151,8 @@ class Reading:
                         runId=wanted,
                     )
                 await view.probe(cursor)
-            return self._reader(view, cursor, resources.pop_all(), first=first)
+            resources.pop_all()  # of which the reader keeps what there is: a stack takes 1 KB
+            return self._reader(view, cursor, hold, first=first)
 
     async def _so_far(self, view: RunView, session_id: SessionId) -> ChunkBatch:
         base = None
@@ -161,7 +164,7 @@ class Reading:
         self,
         view: RunView,
         cursor: int,
-        hold: AsyncExitStack,
+        hold: AbstractAsyncContextManager[object],
         *,
         first: ChunkBatch | None = None,
     ) -> LogReader:

@@ -70,7 +70,7 @@ class LogReader:
         hub: Hub,
         draining: Draining,
         limits: ReaderLimits,
-        hold: AsyncExitStack,
+        hold: AbstractAsyncContextManager[object],
     ) -> None:
         self.run: RunInfo = view.info
         self._sink: Callable[[ChunkBatch], bool] | None = None
