@@ -23,6 +23,8 @@ from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pytest
+
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.log.hub import Hub
     from midstream.store.contract import SessionStore
@@ -65,6 +67,7 @@ class Written:
     def __init__(self, takes: Callable[[], bool]) -> None:
         self.texts: list[str] = []
         self.direct = 0
+        self.heartbeats = 0
         self.is_sending = False
         self._takes = takes
 
@@ -83,7 +86,9 @@ class Written:
         async for item in reader:
             self.is_sending = True
             await asyncio.sleep(0)
-            if not isinstance(item, Idle):
+            if isinstance(item, Idle):
+                self.heartbeats += 1
+            else:
                 self._write(item)
             self.is_sending = False
 
@@ -166,3 +171,31 @@ def test_reader_at_the_end_has_its_batches_written_without_a_turn_of_its_task() 
 
     written = asyncio.run(scenario())
     assert (written.texts, written.direct) == (["0", "1", "2"], 3)
+
+
+def test_heartbeat_is_due_an_interval_after_what_was_written_directly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after what the reader's task has written."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    async def scenario() -> list[int]:
+        nonlocal now
+        run, written = Run(), Written(lambda: True)
+        limits = ReaderLimits(heartbeat_interval_s=10)
+        task = asyncio.create_task(written.send_all(reader_of(run.view, 0, limits)))
+        seen = []
+        for moment in (100, 109, 111, 118, 119):
+            await asyncio.sleep(0)
+            now = moment
+            if moment == 109:
+                run.arrive()
+            run.view.pulse.send()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            seen.append(written.heartbeats)
+        task.cancel()
+        return seen
+
+    assert asyncio.run(scenario()) == [0, 0, 0, 0, 1]
