@@ -57,9 +57,18 @@ class LogReader:
     """
 
     __slots__ = (
-        "_cursor", "_draining", "_first", "_hold", "_hub", "_limits", "_offset", "_sent_at",
-        "_sink", "_view", "run",
-    )  # fmt: skip
+        "_cursor",
+        "_draining",
+        "_first",
+        "_hold",
+        "_hub",
+        "_limits",
+        "_offset",
+        "_sent_at",
+        "_sink",
+        "_view",
+        "run",
+    )
 
     def __init__(
         self,
