@@ -39,7 +39,10 @@ def _package_of(frame: tuple[str, int]) -> str:
     if library := _PACKAGE.search(file):
         return library[1]
     ours = _OURS.search(file)
-    return f"{ours[1].partition('/')[0]}/" if ours else ""
+    if ours is None:
+        return ""
+    room, slash, _ = ours[1].partition("/")
+    return room + slash
 
 
 def _first(found: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ class Inside(msgspec.Struct, frozen=True):
         tasks: name -> number of tasks that are not done.
         blocks: number of live small allocations of Python.
         traced: bytes that Python has allocated; None unless they are traced.
+        pauses: collections of garbage since the last answer: generation, seconds.
         used, free: bytes of the C allocator that are in use, and that it keeps for later.
     """
 
@@ -27,6 +28,7 @@ class Inside(msgspec.Struct, frozen=True):
     traced: int | None
     used: int
     free: int
+    pauses: list[tuple[int, float]]
 
 
 class Probe:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tests.bench.clients import Tally, all_streaming, connect, get, now_us, resume
 from tests.bench.report import compared_rounds
-from tests.bench.servers import DURABLE, DURABLE_MEMORY
+from tests.bench.servers import BENCH_KEY, DURABLE, DURABLE_MEMORY
 from tests.bench.streams import WARM_S, Window, in_rounds, new_chat, watch
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WRITERS: Final = 20
 _RATE: Final = 20
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_CHUNKED: Final = re.compile(rb"transfer-encoding: *chunked", re.IGNORECASE)
 _LIMIT_S: Final = 20.0
 
 
@@ -56,7 +57,11 @@ class Connection:
         self.writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(head)
-        body = await self._reader.readexactly(int(length[1])) if length else b""
+        body = b""
+        if length is not None:
+            body = await self._reader.readexactly(int(length[1]))
+        elif _CHUNKED.search(head):
+            body = await self._reader.readuntil(b"0\r\n\r\n")
         assert b" 20" in head[:13], (head + body)[:300]
         return body
 
@@ -108,10 +113,8 @@ class StreamWire:
 
 
 def _post(path: str, body: bytes, headers: str = "content-type: application/json\r\n") -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}content-length: {len(body)}\r\n\r\n"
-    )
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    headers += f"x-midstream-key: {BENCH_KEY}\r\ncontent-length: {len(body)}\r\n"
+    return f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n".encode() + body
 
 
 async def measure_pushed(servers: Servers) -> list[Row]:

@@ -15,7 +15,7 @@ import redis
 
 from tests.bench.builds import PINS, UnavailableError, environment
 from tests.bench.clients import ask, post
-from tests.support.gateway import DEFAULT_LEASE, UNLIMITED, GatewayProcess, merged
+from tests.support.gateway import DEFAULT_LEASE, UNLIMITED, GatewayProcess, Settings, merged
 from tests.support.node import node_binary
 from tests.support.processes import (
     REPOSITORY,
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tests.bench.builds import Build
-    from tests.support.gateway import Settings
 
 MIDSTREAM: Final = "Midstream"
 NODE: Final = "ai 7 + resumable-stream"
+BENCH_KEY: Final = "bench-key-of-the-worker"
+_WITH_WORKER: Final[Settings] = {"agent_keys.worker": {"key_env": "BENCH_WORKER_KEY"}}
+
 RESUMABLE: Final = "fastapi-resumable-stream"
 LITELLM: Final = "LiteLLM proxy"
 DURABLE: Final = "Durable Streams, files"
@@ -130,7 +132,11 @@ class Servers:
         """
         folder = self._folder / f"gateway-{next(self._numbers)}"
         redis_url = f"redis://127.0.0.1:{redis_port}/0" if redis_port else self._redis_url
-        tree, python, layers = REPOSITORY, sys.executable, merged(DEFAULT_LEASE, settings or {})
+        tree, python, layers = (
+            REPOSITORY,
+            sys.executable,
+            merged(DEFAULT_LEASE, _WITH_WORKER, settings or {}),
+        )
         if build is not None:
             tree, python = build.tree, build.python
             if (tree / "gateway" / "limits").is_dir():
@@ -140,7 +146,7 @@ class Servers:
             redis_url,
             self._far_end,
             layers,
-            environment=environment,
+            environment={"BENCH_WORKER_KEY": BENCH_KEY, **(environment or {})},
             forked=False,
             source=tree,
             python=python,

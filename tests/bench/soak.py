@@ -46,7 +46,10 @@ _MB: Final = 1024 * 1024
 
 
 class Sample(NamedTuple):
-    """What was there at one moment; memory in MB."""
+    """What was there at one moment; memory in MB.
+
+    `pause` is the longest collection of garbage since the last moment, in ms.
+    """
 
     minute: float
     resident: float
@@ -56,18 +59,20 @@ class Sample(NamedTuple):
     redis: float
     tasks: float
     files: float
+    pause: float
 
     def line(self) -> str:
         """Return it as a line of the table."""
         return (
             f"{self.minute:6.1f} {self.resident:9.2f} {self.allocated:9.2f} {self.unused:9.2f} "
-            f"{self.blocks / 1000:9.1f} {self.redis:9.2f} {self.tasks:6.0f} {self.files:6.0f}"
+            f"{self.blocks / 1000:9.1f} {self.redis:9.2f} {self.tasks:6.0f} {self.files:6.0f} "
+            f"{self.pause:6.0f}"
         )
 
 
 HEAD: Final = (
-    "minute  resident  C used   C unused  blocks/k   Redis    tasks  files\n"
-    "            MB        MB        MB                  MB"
+    "minute  resident    C used  C unused  blocks/k     Redis  tasks  files  pause\n"
+    "              MB        MB        MB                  MB                   ms"
 )
 
 FIGURES: Final = {
@@ -147,6 +152,7 @@ async def _sample(servers: Servers, server: Server, probe: Probe, passed_s: floa
         redis=await asyncio.to_thread(servers.redis_bytes) / _MB,
         tasks=sum(inside.tasks.values()),
         files=server.open_files(),
+        pause=max((seconds for _, seconds in inside.pauses), default=0.0) * 1000,
     )
 
 

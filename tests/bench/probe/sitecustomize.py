@@ -17,6 +17,7 @@ import re
 import socketserver
 import sys
 import threading
+import time
 import tracemalloc
 from typing import Any, Final
 
@@ -26,6 +27,17 @@ FRAMES: Final = 40
 """Frames to keep of each allocation: enough to reach the gateway's own code from a library's."""
 
 LOOPS: Final[list[asyncio.AbstractEventLoop]] = []
+
+PAUSES: Final[list[tuple[int, float]]] = []
+"""Collections of garbage since the last question: generation, seconds."""
+
+
+def note_pause(phase: str, info: dict[str, int], began: list[float] = [0.0]) -> None:  # noqa: B006
+    """Note how long a collection of garbage takes: nothing else runs meanwhile."""
+    if phase == "start":
+        began[0] = time.perf_counter()
+    else:
+        PAUSES.append((info["generation"], time.perf_counter() - began[0]))
 
 
 class MallInfo(ctypes.Structure):
@@ -43,13 +55,17 @@ class MallInfo(ctypes.Structure):
 def counts() -> dict[str, Any]:
     """Return the tasks by name, and the sizes of the heaps in bytes.
 
+    `pauses` are the collections of garbage since the last answer: nothing else runs meanwhile.
     `blocks` is the number of Python's live small allocations, which costs nothing to ask for;
     `traced` is null unless allocations are traced.
     """
     tasks = [task for loop in LOOPS for task in asyncio.all_tasks(loop)]
     names = collections.Counter(re.split(r"[ -](?=\w*\d)", task.get_name())[0] for task in tasks)
     heap = allocator()
+    pauses = PAUSES[:]
+    del PAUSES[: len(pauses)]
     return {
+        "pauses": pauses,
         "tasks": dict(names),
         "blocks": sys.getallocatedblocks(),
         "traced": tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None,
@@ -101,6 +117,7 @@ def start(path: str) -> None:
         return loop
 
     uvloop.new_event_loop = noted
+    gc.callbacks.append(note_pause)
     server = socketserver.ThreadingUnixStreamServer(path, Answering)
     threading.Thread(target=server.serve_forever, name="probe", daemon=True).start()
 

@@ -51,6 +51,7 @@ def test_soak_leaves_the_warm_up_out_and_says_what_rises() -> None:
             redis=1 + minute % 2,
             tasks=5 if minute < 10 else 20,
             files=30,
+            pause=0,
         )
         for minute in range(50)
     ]
