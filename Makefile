@@ -112,8 +112,8 @@ bench: ## Measure beside the peers (BASE=050f06f: and a build of that; ROUNDS=3;
 	$(BOOTSTRAP) bench
 	python -m tests.bench $(if $(BASE),--base $(BASE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
 
-.PHONY: bench-scale
-bench-scale: ## Measure 10,000 idle feeds and 1,000 runs on one process (WRITE=1: into docs/performance.md)
+.PHONY: scale
+scale: ## Measure 10,000 idle feeds and 1,000 runs on one process (WRITE=1: into docs/performance.md)
 	$(BOOTSTRAP) dev
 	python -m tests.bench.scale $(if $(WRITE),--write)
 

@@ -53,7 +53,7 @@ _WINDOW_S: Final = 16.0
 
 PAGE: Final = REPOSITORY / "docs" / "performance.md"
 PLOT: Final = REPOSITORY / "docs" / "scale.svg"
-BEGIN: Final = "<!-- scale: written by `make bench-scale WRITE=1` -->"
+BEGIN: Final = "<!-- scale: written by `make scale WRITE=1` -->"
 END: Final = "<!-- end of scale -->"
 
 

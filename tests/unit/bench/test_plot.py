@@ -1,4 +1,4 @@
-"""The plot that `make bench-scale` draws, and the table beside it."""
+"""The plot that `make scale` draws, and the table beside it."""
 
 from __future__ import annotations
 
