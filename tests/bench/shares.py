@@ -38,10 +38,12 @@ _SAMPLES_A_SECOND: Final = 999
 _WINDOW_S: Final = 8
 
 _FRAME: Final = re.compile(r"^\s*[0-9a-f]+ (.+?)(?:\+0x[0-9a-f]+)? \((.*)\)$")
-_CALL: Final = re.compile(r"__(?:x64|arm64|se)_sys_(\w+)")
+_CALL: Final = re.compile(r"^_*(?:GI_+)?(?:libc_)?")
+_PACKAGE: Final = re.compile(r"/site-packages/(\w+)")
 _LIBRARY: Final = re.compile(r"(?:.*/)?([A-Za-z0-9_+-]+)[^/]*$")
 
 PYTHON: Final = "Python"
+_KERNEL: Final = "[kernel"
 _PYTHONS: Final = ("libpython", "python3", "python")
 _MEMORY: Final = re.compile(r"(?i)malloc|free|gc_|_gc|alloc|dealloc|subtype_clear|arena")
 _EVALUATING: Final = re.compile(r"^_PyEval|^PyEval|^_PyFrame|^_PyFunction_Vectorcall")
@@ -65,9 +67,11 @@ def _samples(script: str) -> Iterator[list[tuple[str, str]]]:
 def kind_of(frames: list[tuple[str, str]]) -> str:
     """Return what a sample stands for: a system call, a part of Python, or a library."""
     name, file = frames[0]
-    if "kernel" in file:
-        calls = [found[1] for each, _ in frames if (found := _CALL.search(each))]
-        return f"kernel: {calls[0]}" if calls else "kernel: other"
+    if _KERNEL in file:
+        name, file = next((frame for frame in frames if _KERNEL not in frame[1]), ("", ""))
+        return f"kernel: {_CALL.sub('', name) if 'libc.' in file else 'other'}"
+    if package := _PACKAGE.search(file):
+        return package[1]
     library = _LIBRARY.match(Path(file).name)
     short = library[1] if library else file
     if not short.startswith(_PYTHONS):

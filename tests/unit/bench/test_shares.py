@@ -7,14 +7,14 @@ import pytest
 from tests.bench.shares import shares_of
 
 _SAMPLES = {
-    "kernel: sendto": "ffffffff81 tcp_sendmsg+0x12 ([kernel.kallsyms])\n"
-    "ffffffff82 __x64_sys_sendto+0x1 ([kernel.kallsyms])\n"
-    "7f01 send+0x5 (/usr/lib/libc.so.6)",
+    "kernel: send": "ffffffff81 tcp_sendmsg+0x12 ([kernel.kallsyms])\n"
+    "ffffffff82 do_syscall_64+0x1 ([kernel.kallsyms])\n"
+    "7f01 __GI___libc_send+0x5 (/usr/lib/libc.so.6)",
     "kernel: other": "ffffffff83 irqentry_exit+0x2 ([kernel.kallsyms])",
     "Python: running code": "7f02 _PyEval_EvalFrameDefault+0x77 (/opt/lib/libpython3.11.so.1.0)",
     "Python: memory": "7f03 _PyObject_Malloc+0x3 (/opt/lib/libpython3.11.so.1.0)",
     "Python: objects": "7f04 PyDict_GetItem+0x3 (/usr/bin/python3.11)",
-    "loop": "7f05 __pyx_pw_6uvloop+0x3 (/v/uvloop/loop.cpython-311-x86_64-linux-gnu.so)",
+    "uvloop": "7f05 __pyx_pw_6uvloop+0x3 (/v/site-packages/uvloop/loop.cpython-311.so)",
     "libc": "7f06 __memmove_avx+0x3 (/usr/lib/libc.so.6)",
 }
 
