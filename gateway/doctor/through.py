@@ -74,6 +74,7 @@ async def _gateway(way: Way) -> Verdict:
     """Judge whether a gateway is at the other end at all."""
     try:
         answer = await way.get("/livez")
+        ready = await way.get("/readyz")
     except aiohttp.ClientConnectorCertificateError as error:
         return _unreached(f"the certificate is not trusted ({error.certificate_error})")
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -85,7 +86,6 @@ async def _gateway(way: Way) -> Verdict:
             f"/livez is answered with {answer.status}, and not by a gateway",
             "Start the gateway, and let the proxy pass /livez and /api to it",
         )
-    ready = await way.get("/readyz")
     if ready.status == 200:
         return Verdict("gateway", Level.OK, "a gateway answers, and could store a new run")
     said = said_by_gateway(ready.body)

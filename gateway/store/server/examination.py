@@ -48,17 +48,20 @@ async def examine(url: str, prefix: str, tell: Tell, *, command_timeout_s: float
     settings = StoreSettings(key_prefix=prefix, command_timeout_s=command_timeout_s)
     async with _connected(url, settings) as client:
         try:
-            seen = await inspect(client)
+            await _examine(url, client, prefix, tell)
         except StoreError as error:
             tell(await _unusable(url, error))
-            return
-        for verdict in (*seen.verdicts, *_exposure(url)):
-            tell(verdict)
-        if seen.facts.refusal is not None:
-            return
-        tell(await _rights(client, prefix, knows_all=seen.facts is not UNKNOWN))
-        tell(await _clock(client))
-        await _rehearse(url, client, prefix, tell)
+
+
+async def _examine(url: str, client: RedisClient, prefix: str, tell: Tell) -> None:
+    seen = await inspect(client)
+    for verdict in (*seen.verdicts, *_exposure(url)):
+        tell(verdict)
+    if seen.facts.refusal is not None:
+        return
+    tell(await _rights(client, prefix, knows_all=seen.facts is not UNKNOWN))
+    tell(await _clock(client))
+    await _rehearse(url, client, prefix, tell)
 
 
 @asynccontextmanager

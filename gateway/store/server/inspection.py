@@ -77,7 +77,7 @@ async def inspect(client: RedisClient) -> Inspection:
         StoreUnavailableError: it cannot be reached, or lets nobody in.
     """
     settings = [("CONFIG", "GET", name) for name in SETTINGS]
-    info, sentinel, *replies = await client.ask([("INFO",), ("SENTINEL", "MASTERS"), *settings])
+    info, *replies = await client.ask([("INFO",), *settings])
     if not isinstance(info, bytes):
         return Inspection(facts=UNKNOWN, said={}, settings={})
     told = {
@@ -86,11 +86,13 @@ async def inspect(client: RedisClient) -> Inspection:
         if isinstance(reply, list) and len(reply) == 2
     }
     save = told.get("save")
+    facts = read_info(info, None if save is None else save.encode())
+    watched = await client.ask([("SENTINEL", "MASTERS")]) if facts.mode == "sentinel" else [[]]
     return Inspection(
-        facts=read_info(info, None if save is None else save.encode()),
+        facts=facts,
         said=fields_of(info),
         settings=told,
-        watched=[_pairs(each) for each in sentinel] if isinstance(sentinel, list) else (),
+        watched=[_pairs(each) for each in watched[0]] if isinstance(watched[0], list) else (),
     )
 
 

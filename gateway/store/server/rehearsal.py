@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from midstream.errors import StoreError
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
-from midstream.store.calls import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
+from midstream.store.calls import AppendBatch, AppendStatus, CloseRun, NewMessage, OpenRun, RunKey
 from midstream.store.keys import Keys
 from midstream.store.records import Arrived, ChunksRecord, RunInfo, RunOutcome, RunState, Trigger
 from midstream.store.redis.client import StoreSettings
@@ -142,7 +142,10 @@ class _Rehearsal:
     async def _append(self, number: int) -> float:
         await asyncio.sleep(PAUSE_S)
         self._sent_at[number] = time.perf_counter()
-        await self._store.append([AppendBatch(key=self._key, chunks=_chunks(number))])
+        batch = AppendBatch(key=self._key, chunks=_chunks(number))
+        (appended,) = await self._store.append([batch])
+        if appended.status is not AppendStatus.APPENDED:
+            raise StoreError("unable to keep a session; what was written a moment ago is gone")
         return time.perf_counter() - self._sent_at[number]
 
     async def _listen(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import ssl
 import threading
@@ -23,6 +24,8 @@ from .conftest import bad, found_at
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from midstream.store.server.verdict import Verdict
 
     from .conftest import AsSet
 
@@ -173,3 +176,23 @@ async def test_every_key_of_an_examination_expires(serve: Serve) -> None:
     assert lives
     assert -1 not in lives
     assert max(lives) <= 120
+
+
+@pytest.mark.parametrize("subject", ["kind", "rights", "clock"])
+async def test_server_that_goes_away_in_an_examination_is_a_fault(
+    serve: Serve, subject: str
+) -> None:
+    """Told in a sentence, whatever was asked last."""
+    server = serve()
+    process = server.process
+    assert process is not None
+    found: dict[str, Verdict] = {}
+
+    def tell(verdict: Verdict) -> None:
+        found[verdict.subject] = verdict
+        if verdict.subject == subject:
+            process.send_signal(signal.SIGKILL)
+
+    await examine(server.url, "ms", tell, command_timeout_s=3)
+    assert bad(found) in ({"connection": "fault"}, {"session": "fault", "connection": "fault"})
+    assert "nothing can be reached" in found["connection"].says
