@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from msgspec import Raw, Struct
 
@@ -18,6 +19,11 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     parent_id: MessageId | None
     content_hash: str
     message: Raw
+
+
+QueueRule: TypeAlias = Literal["keep", "resume", "clear"]
+"""Effect on the queue of a main run that opens: a pause ends, or all entries are set aside, because
+the conversation goes on from another place than they were sent to."""
 
 
 class OpenRun(Struct, frozen=True, kw_only=True):
@@ -39,6 +45,9 @@ class OpenRun(Struct, frozen=True, kw_only=True):
             session): what it decided holds only while nothing has changed since. None: open
             whatever the log holds.
         wait_ms: the run waits for so long, until somebody claims it, in place of having a lease.
+        entry: the entry of the queue whose run this is: it must have been taken, and is in the
+            queue no more when this returns.
+        queue_rule: see QueueRule.
         facts: what another process would need to resume the run (`recall`); no client
             is ever shown it. Gone when the run ends.
     """
@@ -56,6 +65,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     expected_offset: str | None = None
     lease_ms: int = 8_000
     wait_ms: int | None = None
+    entry: MessageId | None = None
+    queue_rule: QueueRule = "resume"
     facts: bytes = b""
 
 
@@ -71,6 +82,10 @@ class OpenStatus(StrEnum):
     """The active run's lease has expired: take it over, close it, and open again."""
     STALE = "stale"
     """The log's head is not `expected_offset`, and none of the above: load and decide again."""
+    TAKEN = "taken"
+    """The first entry of the queue was taken: its run comes first."""
+    WITHDRAWN = "withdrawn"
+    """The entry is not the one that was taken, or not in the queue any more."""
     FULL = "full"
     """As many side runs are under way as may be."""
     DENIED = "denied"
@@ -124,12 +139,16 @@ class AppendStatus(StrEnum):
 
 
 class Appended(Struct, frozen=True, gc=False, kw_only=True):
-    """Answer to one append. `stopped_by`: a stop is recorded for the run."""
+    """Answer to one append. `stopped_by`: a stop is recorded for the run.
+
+    `next_entry`: of the queue, taken by the close of the run before it.
+    """
 
     status: AppendStatus
     next: int = 0
     offset: str = ""
     stopped_by: str | None = None
+    next_entry: MessageId | None = None
 
 
 class Renewed(Struct, frozen=True, gc=False, kw_only=True):
@@ -151,6 +170,7 @@ class CloseRun(Struct, frozen=True, kw_only=True):
         message: the final assistant message, or None when nothing was said (no message is
             stored then).
         trim_before_ms: chunk records older than this are trimmed, this run's never.
+        waits_for: what the message waits for: `approval`, `tool`, or None. The queue waits, too.
     """
 
     key: RunKey
@@ -158,6 +178,7 @@ class CloseRun(Struct, frozen=True, kw_only=True):
     outcome: RunOutcome
     message: NewMessage | None
     trim_before_ms: int
+    waits_for: str | None = None
 
 
 class DeleteStatus(StrEnum):

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from midstream.ids import EVERYWHERE, NO_TENANT
+from midstream.store.queue_contract import SessionQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -77,7 +78,7 @@ class Channel(Protocol):
         ...
 
 
-class SessionStore(Protocol):
+class SessionStore(SessionQueue, Protocol):
     """A session's log, messages and runs, in Redis."""
 
     # -- a run's life -------------------------------------------------------------------
@@ -89,7 +90,8 @@ class SessionStore(Protocol):
         the same user message with the same `content_hash` whose run is active or finished
         well (`KNOWN`; after a stop or a failure the same send is a retry and opens a new
         run); another active run (`ACTIVE`, `ORPHAN`); a head that is not `expected_offset`
-        (`STALE`); then opens. One main run at a time.
+        (`STALE`); then opens. One main run at a time. While the first entry of the queue is taken,
+        its run comes first (`TAKEN`); with `entry`, the run is that entry's, or `WITHDRAWN`.
 
         A side run (`run.side`) is opened beside the main one, whatever that does. Decides: owner
         and tenant; a known `request_key`; a session or a message that it answers that are not
@@ -146,6 +148,7 @@ class SessionStore(Protocol):
         tombstone_ms: int,
         request_key: str | None = None,
         reach: Reach = EVERYWHERE,
+        pauses: bool = True,
     ) -> StopRequested:
         """Record a stop.
 
@@ -160,6 +163,7 @@ class SessionStore(Protocol):
 
         `reach`: a session beyond it is as one that does not exist. A tombstone that is left
         before the session begins counts only if the session turns out to be within.
+        `pauses`: the queue pauses if the main run is stopped, if a stop names an entry, or nothing.
         """
         ...
 
@@ -270,13 +274,14 @@ class SessionStore(Protocol):
         ...
 
     async def load(
-        self, session_id: SessionId, *, leaf: MessageId | None = None
+        self, session_id: SessionId, *, leaf: MessageId | None = None, with_queue: bool = False
     ) -> SessionState | None:
         """Read a session whole; None if it does not exist.
 
         Args:
             leaf: the path ends with this message, and is empty if the session does not have it;
                 None: with the head.
+            with_queue: with the entries of the queue.
         """
         ...
 

@@ -19,6 +19,7 @@ that its caller knows, and which run is active is known inside.
     ms:leases     zset      session|run -> when its lease ends: a hint
     ms:waits      zset      session|run -> when its wait ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
+    ms:queues     zset      session -> when to look whether its queue goes on: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
     ms:probe      zset      written to see whether a write is taken; nobody reads it
 
@@ -110,6 +111,7 @@ class Keys:
         self.leases: Final = HintName(f"{prefix}:leases".encode())
         self.waits: Final = HintName(f"{prefix}:waits".encode())
         self.trim: Final = HintName(f"{prefix}:trim".encode())
+        self.queues: Final = HintName(f"{prefix}:queues".encode())
         self.probe: Final = HintName(f"{prefix}:probe".encode())
         self.any_here: Final = f"{prefix}:{{*}}:here".encode()
         self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)

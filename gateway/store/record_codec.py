@@ -9,6 +9,7 @@ so that older ones read on, a listed kind never gets other header lines (`format
     m NL id NL parent NL run NL message JSON
     r NL state NL outcome NL by NL started NL ended NL info JSON
     sm, sr: as m and r, of a run beside the main one
+    qu NL paused NL waits for NL ids, by blanks NL `id reason`, by commas NL entry JSON or empty
     d NL id (empty: all)
     e
 
@@ -33,6 +34,7 @@ from midstream.store.records import (
     LogEntry,
     MessageRecord,
     PresenceRecord,
+    QueueRecord,
     RunInfo,
     RunOutcome,
     RunRecord,
@@ -107,6 +109,8 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
         )
     if kind in {b"r", b"sr"}:
         return RunRecord(run=decode_run(data))
+    if kind == b"qu":
+        return _decode_queue(data)
     if kind == b"p":
         return PresenceRecord(here=Raw(data[2:]))
     if kind == b"d":
@@ -115,6 +119,18 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
     if kind == b"e":
         return ErasedRecord()
     return UnknownRecord(kind=_name_of(kind))
+
+
+def _decode_queue(data: bytes) -> QueueRecord:
+    _, paused, waits_for, order, unsent, entry = data.split(b"\n", 5)
+    pairs = (each.partition(" ") for each in unsent.decode().split(",") if each)
+    return QueueRecord(
+        paused=paused.decode() or None,
+        waits_for=waits_for.decode() or None,
+        order=tuple(map(MessageId, order.decode().split())),
+        unsent=tuple((MessageId(id_), reason) for id_, _, reason in pairs),
+        entry=Raw(entry) if entry else None,
+    )
 
 
 def _name_of(kind: bytes) -> str:

@@ -123,6 +123,24 @@ class RunRecord(Struct, frozen=True, gc=False, kw_only=True):
     run: RunInfo
 
 
+class QueueRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """The queue has changed.
+
+    Attributes:
+        paused: why no entry is taken: `stopped` or `failed`; None: they are.
+        waits_for: what the first of them waits for: `approval` or `tool`; None: only for its turn.
+        order: the entries, by id.
+        unsent: id and reason of entries that will not be answered.
+        entry: the one that is new or was changed, as JSON; None if there is none.
+    """
+
+    paused: str | None
+    waits_for: str | None
+    order: tuple[MessageId, ...]
+    unsent: tuple[tuple[MessageId, str], ...]
+    entry: Raw | None
+
+
 class DeletedRecord(Struct, frozen=True, gc=False, kw_only=True):
     """A message was deleted, or all. It follows nothing: readers begin again after it.
 
@@ -158,6 +176,7 @@ Record: TypeAlias = (
     ChunksRecord
     | MessageRecord
     | RunRecord
+    | QueueRecord
     | DeletedRecord
     | ErasedRecord
     | PresenceRecord
@@ -253,6 +272,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     head_message_id: MessageId | None
     active_run_id: RunId | None
     last_run_id: RunId | None
+    queued: tuple[MessageId, ...] = ()
     format: int = 1
 
     @property
@@ -274,6 +294,32 @@ class LoadedRun(Struct, frozen=True, kw_only=True):
     expired: bool = False
 
 
+class QueuedMessage(Struct, frozen=True, kw_only=True):
+    """An entry of the queue.
+
+    `by`: who sent it, as a JSON object. `facts`: of its run, as JSON. `reason`: why it will not be
+    answered; empty: it will be. `version`: counts its edits.
+    """
+
+    id: MessageId
+    version: int
+    content_hash: str
+    at_ms: int
+    by: Raw
+    facts: Raw
+    message: Raw
+    reason: str = ""
+
+
+class QueueState(Struct, frozen=True, kw_only=True):
+    """The queue at one moment; see `QueueRecord`."""
+
+    entries: tuple[QueuedMessage, ...] = ()
+    paused: str | None = None
+    waits_for: str | None = None
+    unsent: tuple[QueuedMessage, ...] = ()
+
+
 class SessionState(Struct, frozen=True, kw_only=True):
     """Everything a session is, read in one atomic step.
 
@@ -282,7 +328,7 @@ class SessionState(Struct, frozen=True, kw_only=True):
     sequence; `run_opened`: the offset of its opening record; `run_expired`: it is under way and
     its lease, or its wait, has ended. `beside`: the side runs under way, oldest first.
     `off_path`: all other messages of the tree (older branches), by id. `deleted`: the ids of
-    those that were deleted, in neither.
+    those that were deleted, in neither. `queue`: its entries only if they were asked for.
     """
 
     meta: SessionMeta
@@ -294,3 +340,4 @@ class SessionState(Struct, frozen=True, kw_only=True):
     beside: tuple[LoadedRun, ...] = ()
     off_path: Mapping[MessageId, OffPath] = {}
     deleted: frozenset[MessageId] = frozenset()
+    queue: QueueState = QueueState()

@@ -88,10 +88,10 @@ class StoreToCome(RedisStore):
         load = self.load
 
         async def loaded(
-            session_id: SessionId, *, leaf: MessageId | None = None
+            session_id: SessionId, *, leaf: MessageId | None = None, with_queue: bool = False
         ) -> SessionState | None:
             """Load a session of the next format, which this store knows."""
-            state = await load(session_id, leaf=leaf)
+            state = await load(session_id, leaf=leaf, with_queue=with_queue)
             return None if state is None else replace(state, meta=replace(state.meta, format=1))
 
         self.load = loaded

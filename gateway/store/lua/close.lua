@@ -1,5 +1,6 @@
 -- Write a run's terminal: last chunks, final message, ended record; then trim.
--- Returns {status, next: int, offset, stopped by, the session's owner, its tenant}
+-- Returns {status, next: int, offset, stopped by, the session's owner, its tenant, the entry of the
+-- queue that is taken for the next run, or ''}
 is_lost() -- and then the run is gone
 local owner, tenant, format = unpack(redis.call('HMGET', META, 'owner', 'tenant', 'format'), 1, 3)
 if is_newer(format) then
@@ -15,7 +16,8 @@ if not lane or m[2] == 'ended' then
   local its_fence, after, _, _, _, its_outcome, by =
     kept:match('(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n')
   local same = its_fence == fence and its_outcome == outcome
-  return {same and 'duplicate' or 'fenced', tonumber(after), '', by, owner, tenant or ''}
+  return {same and 'duplicate' or 'fenced', tonumber(after), '', by, owner, tenant or '',
+    fact('taken'):match('(.-)\n') or ''}
 end
 if m[1] ~= fence then
   return {'fenced', 0, '', ''}
@@ -41,5 +43,9 @@ local lanes = open_lanes()
 if lane.key == META then lanes[#lanes + 1] = lane end -- this run's own stay too
 trim_to(trim_before_ms, lanes)
 if lane.key == SIDE then leave_lane(lane) end
+if lane.key == META and waits_for ~= '' then
+  redis.call('HSET', META, 'waits', run .. '\n' .. waits_for .. '\n' .. now + wait_ms)
+end
+local next_entry = lane.key == META and settle(lane, now) or ''
 refresh(ttl_s)
-return {'appended', math.max(after, expected), id, m[4], owner, tenant or ''}
+return {'appended', math.max(after, expected), id, m[4], owner, tenant or '', next_entry}

@@ -1,12 +1,13 @@
 -- Read a session: its facts, its newest run, and its messages from the first to one of them.
 -- Returns {facts, kept run, {id, header, mark, JSON} of each message of the path, newest first,
 --   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}; nil if the
---   session does not exist, or `lost`; headers and marks are in keys.py
+--   session does not exist, or `lost`; headers and marks are in keys.py. Last, the queue: why it
+--   pauses, what it waits for, and if asked {id, reason or '', header, content} of each entry
 if is_lost() then
   return 'lost'
 end
 local facts = redis.call('HMGET', META, 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant', 'queue')
 if not facts[1] then
   return nil
 end
@@ -37,4 +38,13 @@ for i, lane in ipairs(side_lanes()) do
   beside[i] = {redis.call('HGET', RUNS, lane.run), tonumber(get(lane, 'next')[1]), due}
 end
 local expired = is_due(main_lane(), now) and 1 or 0
-return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired, beside}
+local entries = {fact('paused'), waiting_for(now) or ''}
+for _, field in ipairs(with_queue == '1' and {'queue', 'unsent'} or {}) do
+  for _, line in ipairs(ids_of(field)) do
+    local entry, reason = line:match('(%S+) ?(.*)')
+    for _, value in ipairs({entry, reason, fact('q|' .. entry), fact('q|' .. entry .. '|')}) do
+      entries[#entries + 1] = value
+    end
+  end
+end
+return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired, beside, entries}

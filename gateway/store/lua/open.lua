@@ -25,6 +25,10 @@ end
 if busy then
   return found('active', m[3], now)
 end
+local next_entry = fact('taken'):match('(.-)\n') or ''
+if next_entry ~= entry then -- its turn is over, or it is another's
+  return {entry == '' and 'taken' or 'withdrawn', '', m[1], m[5]}
+end
 if expected_offset ~= '' and expected_offset ~= (m[5] or '0-0') then
   return {'stale', '', m[1], m[5]}
 end
@@ -39,4 +43,4 @@ local lane = main_lane()
 begin_run(lane, now)
 note_title(title)
 note_answer(answers, run)
-return commit_opened(lane, {answers, writes}, now)
+return commit_opened(lane, {answers, writes}, now, queue_rule)

@@ -16,7 +16,8 @@ local function begin_run(lane, now)
 end
 
 -- Store its message, its request and its record; stop it if a stop came first.
-local function commit_opened(lane, stops, now)
+-- queue_rule: of a main run, see note_opened (leaving.lua)
+local function commit_opened(lane, stops, now, queue_rule)
   if message ~= '' then
     put_message(lane, message, message_parent, message_hash, message_json)
   end
@@ -25,6 +26,7 @@ local function commit_opened(lane, stops, now)
     stops[#stops + 1] = '\n' .. request_key
   end
   commit_run(lane)
+  if queue_rule then note_opened(message, queue_rule) end
   local by = take_tombstone(stops, now, expected_tenant, expected_owner)
   if by then commit_stop(lane, by) end
   refresh(ttl_s)

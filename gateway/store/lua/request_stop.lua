@@ -1,7 +1,7 @@
 -- Record a stop for a run under way, for all of them, or for a send or a message that has none yet.
 -- Returns {status, run, status, run, ...}: the main run's first, then those of side runs
 is_lost() -- and then there is no session
-local m = redis.call('HMGET', META, 'epoch', 'tenant', 'owner', 'format')
+local m = redis.call('HMGET', META, 'epoch', 'tenant', 'owner', 'format', 'run')
 if m[1] and not covers(reach, m[2] or '', m[3]) then
   return {'nothing', ''} -- it has begun since it was looked for, and is another's
 end
@@ -33,10 +33,16 @@ for _, lane in ipairs(m[1] and open_lanes() or {}) do
     stopped[#stopped + 1] = lane.run
   end
 end
+local names_entry = is_queued(message, request_key)
+local pauses_queue = names_entry or (wanted == '' and tombstone == '') or stopped[2] == m[5]
+if pauses == '1' and pauses_queue and fact('queue') ~= '' then
+  pause('stopped')
+  commit_queue()
+end
 if stopped[1] then
   return stopped
 end
-if wanted ~= '' or tombstone == '' then
+if wanted ~= '' or tombstone == '' or names_entry then
   return {'nothing', ''}
 end
 leave_tombstone(tombstone, by, tombstone_ms, m[1] and '' or reach .. ' ', m[1] and ttl_s)

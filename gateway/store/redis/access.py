@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from midstream.ids import TenantId, UserId
 from midstream.store.keys import Keys
-from midstream.store.redis.client import RedisClient
+from midstream.store.redis.client import QueueSettings, RedisClient
 from midstream.store.redis.hints import Hints
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class RedisAccess(Struct, frozen=True, kw_only=True):
         ttl_s: a session that was not written for so long expires.
         reconnect_window_ms: an ended run's chunks can be read again for so long.
         sharded: hints are on other nodes than the sessions that they are of.
+        queue: bounds of the queue of each session.
     """
 
     client: RedisClient
@@ -31,6 +32,7 @@ class RedisAccess(Struct, frozen=True, kw_only=True):
     ttl_s: int
     reconnect_window_ms: int
     sharded: bool
+    queue: QueueSettings
 
     @classmethod
     def of(cls, client: RedisClient, keys: Keys, settings: StoreSettings) -> Self:
@@ -43,6 +45,7 @@ class RedisAccess(Struct, frozen=True, kw_only=True):
             ttl_s=ttl_s,
             reconnect_window_ms=round(settings.reconnect_window_s * 1_000),
             sharded=settings.sharded,
+            queue=settings.queue,
         )
 
 

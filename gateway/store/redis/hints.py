@@ -47,6 +47,14 @@ class Hints:
         """Note when a run's wait ends."""
         return self._note(self._keys.waits, wait_ms, [f"{session_id}|{run_id}"])
 
+    def queue(self, session_id: SessionId, after_ms: int) -> Command:
+        """Note when to look whether a session's queue goes on."""
+        return self._note(self._keys.queues, after_ms, [session_id])
+
+    def forget_queue(self, session_id: SessionId) -> Command:
+        """Remove a queue's hint."""
+        return ("ZREM", *self._keys.queues, session_id)
+
     def forget_wait(self, session_id: SessionId, run_id: RunId) -> Command:
         """Remove a wait's hint."""
         return ("ZREM", *self._keys.waits, f"{session_id}|{run_id}")
@@ -105,6 +113,14 @@ class Hints:
         script = self._client.scripts.due
         _, due = await self._client.run(
             script.call(self._keys.trim, limit=limit, ahead_ms="", early_ms=0)
+        )
+        return [SessionId(member.decode()) for member in due]
+
+    async def due_queues(self, limit: int) -> list[SessionId]:
+        """Return sessions whose queue is to be looked at."""
+        script = self._client.scripts.due
+        _, due = await self._client.run(
+            script.call(self._keys.queues, limit=limit, ahead_ms="", early_ms=0)
         )
         return [SessionId(member.decode()) for member in due]
 

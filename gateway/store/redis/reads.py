@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
+from midstream.store.queue_codec import decode_queue
 from midstream.store.record_codec import decode_entry, decode_kept_run
 from midstream.store.records import (
     LoadedRun,
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 # The order in which load.lua answers.
 FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
-    "format", "tenant",
+    "format", "tenant", "queue",
 )  # fmt: skip
 
 LOST: Final = b"lost"
@@ -87,17 +88,20 @@ class SessionReader:
         return tuple(map(decode_entry, entries))
 
     async def load(
-        self, session_id: SessionId, *, leaf: MessageId | None = None
+        self, session_id: SessionId, *, leaf: MessageId | None = None, with_queue: bool = False
     ) -> SessionState | None:
         """See SessionStore."""
-        keys = self._keys.session(session_id)
-        reply = await self._client.run(self._scripts.load.call(keys, leaf=leaf or ""))
+        reply = await self._client.run(
+            self._scripts.load.call(
+                self._keys.session(session_id), leaf=leaf or "", with_queue=int(with_queue)
+            )
+        )
         if reply == LOST:
             report_lost(session_id)
             return None
         if reply is None:
             return None
-        facts, kept, path, others, expired, beside = reply
+        facts, kept, path, others, expired, beside, queue = reply
         run = decode_kept_run(kept) if kept else None
         off_path, deleted = _off_path(others)
         return SessionState(
@@ -110,6 +114,7 @@ class SessionReader:
             beside=tuple(_loaded(*found) for found in beside),
             off_path=off_path,
             deleted=deleted,
+            queue=decode_queue(queue),
         )
 
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
@@ -199,7 +204,7 @@ def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
     epoch, owner, title, created, updated, offset, head, run, state, *others = facts
-    _, format_, tenant = others
+    _, format_, tenant, queued = others
     run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,
@@ -212,6 +217,7 @@ def _session_meta(
         head_message_id=MessageId(head.decode()) if head else None,
         active_run_id=None if state == RunState.ENDED.encode() else run_id,
         last_run_id=run_id,
+        queued=tuple(map(MessageId, (queued or b"").decode().split())),
         format=int(format_ or 1),
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TypedDict
 
+from msgspec.structs import replace
+
 from midstream.errors import StoreError, StoreUnavailableError
-from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
+from midstream.ids import EVERYWHERE, MessageId, Reach, RunId, SessionId
 from midstream.protocol.position import Position
 from midstream.store.calls import (
     Appended,
@@ -18,7 +20,9 @@ from midstream.store.calls import (
     StopStatus,
 )
 from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.queue_calls import Turn
 from midstream.store.record_codec import decode_by, decode_kept_run, encode_by, encode_info
+from midstream.store.records import RunOutcome
 from midstream.store.redis.access import owner_of
 from midstream.store.redis.reads import LOST
 from midstream.store.scripts.packed import AppendCommands
@@ -26,7 +30,6 @@ from midstream.store.scripts.packed import AppendCommands
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from midstream.ids import MessageId
     from midstream.store.calls import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
     from midstream.store.redis.access import RedisAccess
     from midstream.store.redis.client import Reply
@@ -40,7 +43,9 @@ _APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
 class RunWrites:
     """The part of the store by which a producer writes its run, and others stop it."""
 
-    def __init__(self, redis: RedisAccess) -> None:
+    def __init__(self, redis: RedisAccess, note_turn: Callable[[Turn], None]) -> None:
+        self._note_turn = note_turn
+        self._queue = redis.queue
         self._client = redis.client
         self._scripts = redis.client.scripts
         self._keys = redis.keys
@@ -95,6 +100,8 @@ class RunWrites:
             content_hash=request.content_hash,
             facts=request.facts,
             is_user_message=int(request.user_message is not None),
+            entry=request.entry or "",
+            queue_rule=request.queue_rule,
             **_message_arguments(request.user_message or request.replaced_message),
         )
 
@@ -177,6 +184,7 @@ class RunWrites:
         tombstone_ms: int,
         request_key: str | None = None,
         reach: Reach = EVERYWHERE,
+        pauses: bool = True,
     ) -> StopRequested:
         """See SessionStore."""
         status, run, *beside = await self._client.run(
@@ -189,6 +197,7 @@ class RunWrites:
                 ttl_s=self._ttl_s,
                 request_key=request_key or "",
                 reach=reach,
+                pauses=int(pauses),
             )
         )
         if status == NEWER:
@@ -211,6 +220,9 @@ class RunWrites:
                 outcome=request.outcome,
                 trim_before_ms=request.trim_before_ms,
                 ttl_s=self._ttl_s,
+                waits_for=request.waits_for or "",
+                wait_ms=self._queue.wait_ms,
+                take_ms=self._queue.take_ms,
                 **_message_arguments(request.message),
             )
         )
@@ -220,9 +232,14 @@ class RunWrites:
                 [
                     self._hints.forget_lease([(key.session_id, key.run_id)]),
                     self._hints.trim(key.session_id, self._reconnect_window_ms),
-                    self._hints.activity(*owner_of(*reply[4:]), key.session_id),
+                    self._hints.activity(*owner_of(*reply[4:6]), key.session_id),
                 ]
             )
+            if reply[6]:
+                entry = MessageId(reply[6].decode())
+                is_death = request.outcome is RunOutcome.INTERRUPTED
+                self._note_turn(Turn(key.session_id, entry, is_death))
+                answer = replace(answer, next_entry=entry)
             for refusal in replies:
                 if isinstance(refusal, StoreUnavailableError):
                     raise refusal  # full, for a moment: its log would never be trimmed

@@ -2,6 +2,7 @@
 
     RedisStore          puts the parts together: this file
       RunWrites         a run's life: runs.py
+      StoredQueue       messages that wait for their runs: queue.py
       RunHandover       what the next producer of a run needs: handover.py
       SessionReader     what reads: reads.py
       StoredPresence    who has a session open: presence.py
@@ -30,13 +31,16 @@ from midstream.store.redis.handover import RunHandover
 from midstream.store.redis.housekeeping import Housekeeping
 from midstream.store.redis.limits import LimitCounts
 from midstream.store.redis.presence import StoredPresence
+from midstream.store.redis.queue import StoredQueue
 from midstream.store.redis.reads import SessionReader
 from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.stored_bytes import StoredBytes
 from midstream.store.server.facts import UNKNOWN, ServerFacts, read_info
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from midstream.store.queue_calls import Turn
 
 PROBE_TTL_S: Final = 60
 
@@ -58,7 +62,7 @@ class RedisStore:
         self.limits = LimitCounts(aside, self._keys, StoredBytes(client, self._keys, settings))
         redis = RedisAccess.of(client, self._keys, settings)
 
-        runs = RunWrites(redis)
+        runs = RunWrites(redis, self._keep_queues(redis))
         self.open_run = runs.open_run
         self.append = runs.append
         self.append_by_call = runs.append_by_call
@@ -97,6 +101,17 @@ class RedisStore:
         self.delete = housekeeping.delete
         self.erase = housekeeping.erase
         self.trim_due = housekeeping.trim_due
+
+    def _keep_queues(self, redis: RedisAccess) -> Callable[[Turn], None]:
+        """Add what concerns queues; return where a close notes the entry that it takes."""
+        queue = StoredQueue(redis)
+        self.enqueue = queue.enqueue
+        self.take_entry = queue.take_entry
+        self.change_entry = queue.change_entry
+        self.change_queue = queue.change_queue
+        self.due_queues = queue.due_queues
+        self.next_turn = queue.next_turn
+        return queue.note_turn
 
     @classmethod
     @asynccontextmanager

@@ -17,12 +17,14 @@ from midstream.store.keys import (
     SpentNames,
     StoredNames,
 )
+from midstream.store.scripts.queue import change_entry, change_queue, enqueue, take_entry
 from midstream.store.scripts.script import Description, Script, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from midstream.ids import MessageId, Reach, RunId, TenantId, UserId
+    from midstream.store.calls import QueueRule
     from midstream.store.records import RunOutcome
     from midstream.store.scripts.script import Command
 
@@ -34,7 +36,8 @@ _LIVE = ("meta", "side")
 _FEED = ("feed",)
 
 _WRITES = ("rights", "format", "common", "whole", "lanes", "lease", "records")
-_OPENS = (*_WRITES, "messages", "tombstones", "opening")
+_QUEUE = ("queue", "leaving")
+_OPENS = (*_WRITES, *_QUEUE, "messages", "tombstones", "opening")
 
 # -- a run's life -----------------------------------------------------------------------------
 
@@ -58,6 +61,8 @@ def open(
     content_hash: str,
     facts: bytes,
     is_user_message: int,
+    entry: MessageId | str,
+    queue_rule: QueueRule,
     message: MessageId | str,
     message_parent: MessageId | str,
     message_hash: str,
@@ -66,7 +71,7 @@ def open(
     """Accept a message, and open a run.
 
     `expected_offset`: '' for any. `wait_ms`: for how long it waits; '' if it has a producer.
-    `message`: '' for none to put; `is_user_message`: 1 or 0.
+    `message`: '' for none to put; `is_user_message`: 1 or 0. `entry`: of the queue; '' for none.
     """
 
 
@@ -107,6 +112,8 @@ def append(*, run: RunId, fence: int, first: int, count: int, level: int, payloa
     "lanes",
     "records",
     "messages",
+    *_QUEUE,
+    "turns",
     keys=_ALL,
     channels=_FEED,
 )
@@ -121,12 +128,19 @@ def close(
     outcome: RunOutcome,
     trim_before_ms: int,
     ttl_s: int,
+    waits_for: str,
+    wait_ms: int,
+    take_ms: int,
     message: MessageId | str,
     message_parent: MessageId | str,
     message_hash: str,
     message_json: bytes,
 ) -> None:
-    """Write a run's terminal. `message`: '' for none to put."""
+    """Write a run's terminal. `message`: '' for none to put.
+
+    `waits_for`: what the message waits for, for at most `wait_ms`; '' for nothing. `take_ms`: for
+    how long the next entry of the queue is the closing process's.
+    """
 
 
 @script(SessionNames, "format", "common", "whole", "lanes", "lease", keys=_ALL, channels=_FEED)
@@ -134,7 +148,7 @@ def renew(*, run: RunId, fence: int, lease_ms: int, ttl_s: int) -> None:
     """Extend a run's lease, and the session's time to live."""
 
 
-@script(SessionNames, *_WRITES, "tombstones", keys=_ALL, channels=_FEED)
+@script(SessionNames, *_WRITES, *_QUEUE, "tombstones", keys=_ALL, channels=_FEED)
 def request_stop(
     *,
     run: RunId | str,
@@ -144,8 +158,9 @@ def request_stop(
     ttl_s: int,
     request_key: str,
     reach: Reach,
+    pauses: int,
 ) -> None:
-    """Record a stop. `by`: a JSON string. `reach`: of who asks."""
+    """Record a stop. `by`: a JSON string. `reach`: of who asks. `pauses`: 1 if a person asks."""
 
 
 # -- from one producer to the next -------------------------------------------------------------
@@ -209,9 +224,12 @@ def read(*, epoch: str, offset: str, count: int) -> None:
     """Read the log after a position."""
 
 
-@script(SessionNames, "common", "whole", "lanes", "lease", keys=_ALL, channels=_FEED)
-def load(*, leaf: MessageId | str) -> None:
-    """Read a session. `leaf`: the last message of the path, '' for the head."""
+@script(SessionNames, "common", "whole", "lanes", "lease", "queue", keys=_ALL, channels=_FEED)
+def load(*, leaf: MessageId | str, with_queue: int) -> None:
+    """Read a session. `leaf`: the last message of the path, '' for the head.
+
+    `with_queue`: 1 to read the entries of the queue, too; else 0.
+    """
 
 
 @script(SessionNames, "whole", "lanes", keys=_ALL, channels=_FEED)
@@ -222,7 +240,7 @@ def load_run(*, run: RunId) -> None:
 # -- housekeeping ------------------------------------------------------------------------------
 
 
-@script(SessionNames, *_WRITES, keys=_ALL, channels=_FEED)
+@script(SessionNames, *_WRITES, *_QUEUE, keys=_ALL, channels=_FEED)
 def delete(*, epoch: str, message: MessageId | str, ttl_s: int) -> None:
     """Delete a message, or all. `message`: '' for all."""
 
@@ -319,6 +337,7 @@ def missing(*needed: str | bytes) -> None:
 DESCRIPTIONS: Final = (
     *(open, open_side, append, close, renew, request_stop),
     *(take_over, wait, claim, recall, release, remember),
+    *(enqueue, take_entry, change_entry, change_queue),
     *(read, load, load_run, delete, erase, trim),
     *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
     missing,
@@ -349,6 +368,10 @@ class Scripts:
         self.recall = made(recall)
         self.release = made(release)
         self.remember = made(remember)
+        self.enqueue = made(enqueue)
+        self.take_entry = made(take_entry)
+        self.change_entry = made(change_entry)
+        self.change_queue = made(change_queue)
         self.read = made(read)
         self.load = made(load)
         self.load_run = made(load_run)
