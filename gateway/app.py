@@ -18,6 +18,7 @@ from midstream.api.auth.gate import Gate, origin_regex, page_origins, served_hos
 from midstream.api.auth.tokens import create_authenticator
 from midstream.api.chat.follow_many import follow_sessions
 from midstream.api.chat.follow_one import follow_session
+from midstream.api.chat.queue import QueueController
 from midstream.api.chat.routes import ChatController, list_chats
 from midstream.api.chat.run_stream import EXPOSED_HEADERS
 from midstream.api.chat.websocket import chat_socket
@@ -44,10 +45,11 @@ from midstream.sessions import (
     ProxiedLimits,
     ReaderLimits,
     SessionLimits,
+    TurnLimits,
     open_sessions,
 )
 from midstream.settings.source import load_settings
-from midstream.store.redis.client import StoreSettings
+from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.facts import KnownServer, log_server
 from midstream.version import VERSION
@@ -233,6 +235,7 @@ def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]
         *demo,
         *browser_files(),
         ChatController,
+        QueueController,
         PushController,
         TurnController,
         chat_socket,
@@ -269,17 +272,33 @@ def store_settings(settings: Settings) -> StoreSettings:
         session_ttl_s=redis.session_ttl_s,
         reconnect_window_s=redis.reconnect_window_s,
         command_timeout_s=redis.command_timeout_s,
+        queue=QueueSettings(
+            max_bytes=settings.chat.max_queue_bytes,
+            take_ms=int(settings.runs.lease_s * 1000),
+            wait_ms=int(settings.chat.wait_timeout_s * 1000),
+        ),
     )
 
 
 def session_limits(settings: Settings) -> Limits:
     """Return the sessions' part of the settings."""
-    runs, redis, server = settings.runs, settings.redis, settings.server
+    runs, redis, server, chat = settings.runs, settings.redis, settings.server, settings.chat
     return Limits(
-        sessions=SessionLimits(lease_ms=int(runs.lease_s * 1000)),
+        sessions=SessionLimits(
+            lease_ms=int(runs.lease_s * 1000),
+            on_active=chat.on_active,
+            agents_on_active={
+                name: agent.on_active
+                for name, agent in settings.agents.items()
+                if agent.on_active is not None
+            },
+            queue_max_bytes=chat.max_queue_bytes,
+        ),
+        turns=TurnLimits(tick_s=runs.reaper_tick_s, resume_rate=chat.resume_rate),
         readers=ReaderLimits(
             heartbeat_interval_s=server.heartbeat_interval_s,
             outage_limit_s=runs.reader_outage_limit_s,
+            queued_limit_s=chat.wait_stream_s,
         ),
         producers=ProducerLimits(
             max_pending_bytes=runs.max_pending_bytes,

@@ -6,6 +6,7 @@
         ForbiddenError 403
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
         RunActiveError 409 · RunStoppedError 409 · ConflictError 409
+        QueueFullError 409 · EntryTakenError 409
         NotRecoveredError 410 · TooLargeError 413 · RateLimitedError 429
         FencedError 409              another producer has the run; end without writing
         SequenceGapError 409 · RunEndedError 409 · IllegalChunkPushedError 400
@@ -143,6 +144,21 @@ class ConflictError(ClientError):
     """The request continues something that has ended or was answered."""
 
     code = "conflict"
+    http_status = 409
+
+
+class QueueFullError(ClientError):
+    """The session's queue holds as much as it may."""
+
+    code = "queue_full"
+    http_status = 409
+    temporary = True
+
+
+class EntryTakenError(ClientError):
+    """The queued message has its run, or gets it at once; `runId` names it, if it is known."""
+
+    code = "entry_taken"
     http_status = 409
 
 

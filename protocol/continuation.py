@@ -109,6 +109,15 @@ def can_be_continued(
     )
 
 
+def waiting_for(message: UIMessage) -> str | None:
+    """Return what a whole message waits for: an `approval`, a `tool` of the client, or nothing."""
+    calls = [part for part in message.readable_parts() if isinstance(part, ToolPart)]
+    if any(call.state == "approval-requested" for call in calls):
+        return "approval"
+    waits = (c.state == "input-available" and c.provider_executed is not True for c in calls)
+    return "tool" if any(waits) else None
+
+
 def has_approved_call(message: UIMessage) -> bool:
     """Whether a message holds a call of ours that a person has approved and that has not begun."""
     return any(

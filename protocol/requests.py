@@ -19,7 +19,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import Fields, fields_of, json_of
 
 SendTrigger: TypeAlias = Literal["submit-message", "regenerate-message"]
-OnActive: TypeAlias = Literal["refuse", "interrupt"]
+OnActive: TypeAlias = Literal["refuse", "interrupt", "queue"]
 
 
 MAX_FIELDS: Final = 1_000
@@ -41,7 +41,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
             its last message.
         trigger: `submit-message` by default.
         message_id: the message to edit, regenerate or continue.
-        on_active: `refuse` the send, or `interrupt` the session's open run.
+        on_active: `refuse` the send, `interrupt` the session's open run, or `queue` the send behind
+            it; None: the client does not say.
         agent: the agent asked for, or None.
         model: the model asked for, or None.
         request_key: the client's key of this send (`requestId` in the body), or None.
@@ -55,7 +56,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     messages: tuple[UIMessage, ...]
     trigger: SendTrigger
     message_id: str | None
-    on_active: OnActive
+    on_active: OnActive | None
     agent: str | None
     model: str | None
     request_key: str | None
@@ -119,7 +120,7 @@ def chat_request(fields: Fields) -> ChatRequest:
         messages=parsed,
         trigger=known.trigger or "submit-message",
         message_id=known.message_id,
-        on_active=known.on_active or "refuse",
+        on_active=known.on_active,
         agent=known.agent,
         model=known.model,
         request_key=known.request_id,

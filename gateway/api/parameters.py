@@ -102,6 +102,14 @@ def position_after(connection: ASGIConnection[Any, Any, Any, Any]) -> Position |
     return Position.parse(token) if token else None
 
 
+def wants_no_wait(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether a send is not to wait for its run: `prefer: respond-async` (RFC 7240)."""
+    said = ",".join(connection.headers.getall("prefer", []))
+    return any(
+        each.partition(";")[0].strip().lower() == "respond-async" for each in said.split(",")
+    )
+
+
 def start_index(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None:
     """Return `?startIndex=`, which may be negative: so many from the end.
 

@@ -22,6 +22,7 @@ from midstream.sessions.assembly import (
     ProxiedLimits,
     ReaderLimits,
     SessionLimits,
+    TurnLimits,
     open_sessions,
 )
 from midstream.sessions.service import Sessions
@@ -34,5 +35,6 @@ __all__ = [
     "ReaderLimits",
     "SessionLimits",
     "Sessions",
+    "TurnLimits",
     "open_sessions",
 ]

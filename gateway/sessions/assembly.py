@@ -18,16 +18,21 @@ from midstream.sessions.failover.resume import Resuming
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.live_runs import LiveRuns
 from midstream.sessions.log.orphans import Orphans
+from midstream.sessions.log.presence import Presence
 from midstream.sessions.log.readers import ReaderLimits
 from midstream.sessions.opening.claims import Claims
+from midstream.sessions.opening.due_turns import DueTurns
 from midstream.sessions.opening.open_run import Opening
 from midstream.sessions.opening.start import Starting
-from midstream.sessions.presence import Presence
 from midstream.sessions.proxied.run import ProxiedLimits
 from midstream.sessions.proxied.run_ends import ProxiedRunEnds
 from midstream.sessions.proxied.runs import ProxiedRuns
 from midstream.sessions.pushed.held_runs import HeldRuns
 from midstream.sessions.pushed.runs import PushedRuns
+from midstream.sessions.queue.changes import QueueChanges
+from midstream.sessions.queue.sending import Sending
+from midstream.sessions.queue.turns import QueueTurns, TurnLimits
+from midstream.sessions.queue.waiting_reader import WaitingResponses
 from midstream.sessions.reading import Reading
 from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.committer import Committer
@@ -50,6 +55,7 @@ __all__ = [
     "ProxiedLimits",
     "ReaderLimits",
     "SessionLimits",
+    "TurnLimits",
     "open_sessions",
 ]
 
@@ -62,6 +68,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     producers: ProducerLimits = ProducerLimits()
     leases: LeaseLimits = LeaseLimits()
     proxied: ProxiedLimits = ProxiedLimits()
+    turns: TurnLimits = TurnLimits()
 
 
 @asynccontextmanager
@@ -90,6 +97,7 @@ async def open_sessions(
             tasks.create_task(engine.reaper.run(), name="reaper"),
             tasks.create_task(keep_running("presence", sessions.presence.run), name="presence"),
             tasks.create_task(keep_running("pushed runs", sessions.pushed.run), name="pushed runs"),
+            tasks.create_task(sessions.turns.run(), name="queue turns"),
         ]
         try:
             await engine.hub.ready()
@@ -97,6 +105,7 @@ async def open_sessions(
         finally:
             await engine.runs.cancel()
             await sessions.held.aclose()
+            await sessions.waiting.aclose()
             await sessions.reading.aclose()
             for task in own:
                 task.cancel()
@@ -111,6 +120,7 @@ class _Engine:
     committer: Committer
     runs: Runs
     reaper: Reaper
+    adopt_hold: Callable[[bytes], RunHold | None]
 
 
 def _engine(
@@ -128,7 +138,7 @@ def _engine(
     runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
     resuming = Resuming(store, agents, runs, adopt_hold)
     reaper = Reaper(store, limits.leases, runs.active, closer, orphans, resuming.resume)
-    return _Engine(hub, orphans, committer, runs, reaper)
+    return _Engine(hub, orphans, committer, runs, reaper, adopt_hold)
 
 
 def _sessions(
@@ -136,19 +146,25 @@ def _sessions(
 ) -> Sessions:
     hub, runs, reaper = engine.hub, engine.runs, engine.reaper
     draining, presence = Draining(), Presence(store)
-    stopping = Stopping(store, hub, reaper, limits.sessions)
-    opening = Opening(store, agents, reaper, stopping, limits.sessions)
+    stopping, due = Stopping(store, hub, reaper, limits.sessions), DueTurns()
+    opening = Opening(store, agents, reaper, stopping, due, limits.sessions)
     claims = Claims(store, opening, limits.leases.lease_ms)
     reading = Reading(store, hub, presence, engine.orphans, draining, limits.readers)
     proxied = ProxiedRuns(
         store, hub, runs, claims, draining, limits.leases.lease_ms, limits.proxied
     )
+    starting = Starting(agents, hub, runs, opening, reading, draining)
+    waiting = WaitingResponses(store, hub, opening, reading, draining, limits.readers)
     push_limits = PushLimits(
         lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
     )
     return Sessions(
         store=store,
-        starting=Starting(agents, hub, runs, opening, reading, draining),
+        starting=starting,
+        sending=Sending(store, agents, starting, due, waiting, limits.sessions),
+        turns=QueueTurns(store, starting, due, draining, limits.turns, engine.adopt_hold),
+        waiting=waiting,
+        queues=QueueChanges(store, stopping, due),
         reading=reading,
         stopping=stopping,
         deleting=Deleting(store, reaper, stopping, draining),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from midstream.providers.base import StepResult
     from midstream.providers.part_ids import PartIds
     from midstream.sessions.access import Caller
+    from midstream.sessions.queued import EntryEdit, Queue, Queued
     from midstream.sessions.types import (
         CallRequest,
         FeedReader,
@@ -181,6 +182,41 @@ class ProxiedEndService(Protocol):
         ...
 
 
+class QueueService(Protocol):
+    """The queue of a session, for its people. Each answers with the queue as it is then.
+
+    Raises (each): SessionNotFoundError, ForbiddenError, StoreUnavailableError, UpgradeNeededError.
+    Those that name an entry also MessageNotFoundError, and EntryTakenError once it has its run.
+    """
+
+    async def edit(
+        self, caller: Caller, session_id: SessionId, entry: MessageId, edit: EntryEdit
+    ) -> Queue:
+        """Change an entry's message, its place, or both.
+
+        Raises:
+            ConflictError: it has another version, or the new message another id.
+            InvalidRequestError, QueueFullError.
+        """
+        ...
+
+    async def remove(self, caller: Caller, session_id: SessionId, entry: MessageId) -> Queue:
+        """Remove an entry, or one that came back."""
+        ...
+
+    async def clear(self, caller: Caller, session_id: SessionId) -> Queue:
+        """Remove all entries, and those that came back."""
+        ...
+
+    async def resume(self, caller: Caller, session_id: SessionId) -> Queue:
+        """End a pause."""
+        ...
+
+    async def send_now(self, caller: Caller, session_id: SessionId, entry: MessageId) -> Queue:
+        """Answer an entry next; the run under way is stopped for it."""
+        ...
+
+
 class SessionService(Protocol):
     """The sessions of all callers, on this process and all others."""
 
@@ -204,6 +240,11 @@ class SessionService(Protocol):
         """Ends of such runs, wherever they are."""
         ...
 
+    @property
+    def queues(self) -> QueueService:
+        """The queue of a session, for its people."""
+        ...
+
     def cost(self, request: StartRequest) -> RunCost:
         """Return the estimated cost of a send for its caller."""
         ...
@@ -221,7 +262,18 @@ class SessionService(Protocol):
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, AgentNotFoundError,
             SessionNotFoundError, InvalidRequestError, DrainingError, StoreUnavailableError.
+            QueueFullError: it is to be queued, and there is no room.
         """
+        ...
+
+    async def start_unread(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> Queued:
+        """Queue a message, or open its run at once; nobody waits for it. Raises as `start`."""
+        ...
+
+    def queues_send(self, request: StartRequest) -> bool:
+        """Whether a send is to be queued behind a run under way, as it or the settings say."""
         ...
 
     async def resume(

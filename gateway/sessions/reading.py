@@ -13,6 +13,7 @@ from midstream.sessions.log.own_sends import OwnSends
 from midstream.sessions.log.readers import FeedFollower, LogReader, ReaderLimits
 from midstream.sessions.log.stored_run import message_before
 from midstream.sessions.places import branches
+from midstream.sessions.queued import Queue
 from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
 from midstream.store.records import RunState
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.orphans import Orphans
+    from midstream.sessions.log.presence import Presence
     from midstream.sessions.log.run_view import RunView
-    from midstream.sessions.presence import Presence
     from midstream.sessions.types import Probe
     from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
@@ -182,7 +183,7 @@ class Reading:
 
     async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
         """The session at one moment."""
-        state = await self._store.load(session_id)
+        state = await self._store.load(session_id, with_queue=True)
         if state is None or not caller.may_read(state.meta):
             raise not_found()
         if state.run is not None and state.run_expired:
@@ -197,7 +198,7 @@ class Reading:
 
         async def event() -> FeedEvent:
             nonlocal name
-            state = await self._store.load(session_id)
+            state = await self._store.load(session_id, with_queue=True)
             if state is None or not caller.may_read(state.meta):
                 empty = msgspec.json.encode(Snapshot.empty(session_id))
                 return FeedEvent("snapshot", empty, None)
@@ -241,6 +242,7 @@ def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
         title=state.meta.title,
         messages=[m.message for m in state.path if m.id != open_message],
         runs=[] if run is None else [run],
+        queue=Queue.of(state.queue),
         presence=presence,
         branches={id_: of for id_, of in branches(state).items() if id_ != open_message},
     )

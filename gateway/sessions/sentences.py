@@ -33,6 +33,7 @@ LEFT_SENTENCE: Final = (
 )
 
 UNANSWERED_SENTENCE: Final = "Nobody answered in time. Send it again."
+UNSENT_SENTENCE: Final = "This message was taken out of the queue before it was answered."
 
 # -- ends of a reader, whose run may continue ----------------------------------------------------
 

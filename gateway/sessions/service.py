@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
+    from midstream.sessions.log.presence import Presence
     from midstream.sessions.log.readers import FeedFollower, LogReader
     from midstream.sessions.opening.start import Starting
-    from midstream.sessions.presence import Presence
     from midstream.sessions.proxied.run_ends import ProxiedRunEnds
     from midstream.sessions.proxied.runs import ProxiedRuns
     from midstream.sessions.pushed.held_runs import HeldRuns
     from midstream.sessions.pushed.runs import PushedRuns
+    from midstream.sessions.queue.changes import QueueChanges
+    from midstream.sessions.queue.sending import Sending
+    from midstream.sessions.queue.turns import QueueTurns
+    from midstream.sessions.queue.waiting_reader import QueuedReader, WaitingResponses
+    from midstream.sessions.queued import Queued
     from midstream.sessions.reading import Reading
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.stopping import Stopping
@@ -60,10 +65,15 @@ class Sessions:
         proxied: the runs that pass through this process.
         proxied_ends: ends such runs, by a request of their backend.
         held: the places of callers that pushed runs take.
+        queues: changes of the queue by people.
     """
 
     store: SessionStore
     starting: Starting
+    sending: Sending
+    turns: QueueTurns
+    waiting: WaitingResponses
+    queues: QueueChanges
     reading: Reading
     stopping: Stopping
     deleting: Deleting
@@ -80,9 +90,19 @@ class Sessions:
 
     async def start(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
-    ) -> LogReader:
+    ) -> LogReader | QueuedReader:
         """See SessionService."""
-        return await self.starting.start(caller, request, hold)
+        return await self.sending.start(caller, request, hold)
+
+    async def start_unread(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> Queued:
+        """See SessionService."""
+        return await self.sending.start_unread(caller, request, hold)
+
+    def queues_send(self, request: StartRequest) -> bool:
+        """See SessionService."""
+        return self.sending.queues(request)
 
     async def resume(
         self,

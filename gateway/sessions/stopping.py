@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from midstream.sessions.types import SessionLimits
     from midstream.store.calls import StopRequested
     from midstream.store.contract import SessionStore
-    from midstream.store.records import RunInfo
 
 BY_A_NEW_SEND: Final = "interrupt"
 """Recorded as who stopped a run that gave way to a new message."""
@@ -81,9 +80,9 @@ class Stopping:
             STOPS.inc()
             return [stopped]
 
-    async def make_way(self, session_id: SessionId, run: RunInfo) -> None:
+    async def make_way(self, session_id: SessionId, run_id: RunId) -> None:
         """Stop a run for a new message, whose send waits for the end by itself."""
-        await self._record(session_id, run_id=run.id, by=BY_A_NEW_SEND)
+        await self._record(session_id, run_id=run_id, by=BY_A_NEW_SEND, pauses=False)
 
     async def _record(
         self,
@@ -95,6 +94,7 @@ class Stopping:
         request_key: str | None = None,
         remembered_s: float = 0,
         reach: Reach = EVERYWHERE,
+        pauses: bool = True,
     ) -> StopRequested:
         """Write a stop into the log, or remember it for a send that has not arrived.
 
@@ -108,4 +108,5 @@ class Stopping:
             tombstone_ms=int(remembered_s * 1000),
             request_key=request_key,
             reach=reach,
+            pauses=pauses,
         )

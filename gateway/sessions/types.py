@@ -15,7 +15,9 @@ from midstream.ids import MessageId, RunId, SessionId
 from midstream.protocol.chunks import AnyChunk, FinishReason
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
+from midstream.protocol.requests import OnActive
 from midstream.providers.passthrough.content import ToolResult
+from midstream.sessions.queued import Queue
 from midstream.store.calls import NewMessage, RunKey
 from midstream.store.records import RunInfo, Trigger
 
@@ -37,6 +39,8 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
         send_tombstone_s: the same for a stop that names the send: longer than any can wait
             for its turn (`OPEN_ATTEMPTS` stops of `stop_wait_s`).
         refuse_foreign: refuse assistant messages that the session does not have.
+        on_active: of sends that do not say it; `agents_on_active`: by agent.
+        queue_max_bytes: of one queued message; the store bounds the queue by the same.
     """
 
     lease_ms: int = 8_000
@@ -44,6 +48,9 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
     tombstone_s: float = 10.0
     send_tombstone_s: float = 300.0
     refuse_foreign: bool = True
+    on_active: OnActive = "refuse"
+    agents_on_active: Mapping[str, OnActive] = {}
+    queue_max_bytes: int = 1024 * 1024
 
 
 class Idle(Enum):
@@ -63,7 +70,8 @@ class StartRequest(Struct, frozen=True, kw_only=True):
         parent_id: the message that a new one follows; None: it begins a conversation of its
             own; UNSET: see `places.py`.
         head: the last message that the client showed; None: none.
-        on_active: `refuse` a second run (409) or `interrupt` the first.
+        on_active: `refuse` a second run (409), `interrupt` the first, or `queue`; None: as the
+            settings say.
         agent, model: from the body, or None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
         client: who reads the response, as far as its requests tell; see `own_sends.py`. None:
@@ -79,7 +87,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     message_id: MessageId | None = None
     parent_id: MessageId | UnsetType | None = UNSET
     head: MessageId | UnsetType | None = UNSET
-    on_active: Literal["refuse", "interrupt"] = "refuse"
+    on_active: OnActive | None = "refuse"
     agent: str | None = None
     model: str | None = None
     request_key: str | None = None
@@ -135,7 +143,10 @@ class RunReader(Protocol):
         DrainingError: this process shuts down; cut the connection, the client reconnects.
     """
 
-    run: RunInfo
+    @property
+    def run(self) -> RunInfo | None:
+        """The run; None while a queued one is not open."""
+        ...
 
     async def __aenter__(self) -> RunReader: ...
     async def __aexit__(self, *exc: object) -> None: ...
@@ -152,10 +163,10 @@ class RunReader(Protocol):
 
 
 FeedEventKind: TypeAlias = Literal[
-    "snapshot", "message", "run", "chunks", "presence", "erased", "lost"
+    "snapshot", "message", "run", "chunks", "queue", "presence", "erased", "lost"
 ]
-"""`message`, `run` and `chunks` are records of the log. `erased` and `lost` tell why the snapshot
-that follows is of another session, or of none."""
+"""`message`, `run`, `chunks` and `queue` are records of the log. `erased` and `lost` tell why the
+snapshot that follows is of another session, or of none."""
 
 
 class FeedEvent(Struct, frozen=True, gc=False):
@@ -197,7 +208,7 @@ class Versions(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A session at one moment: `{id, epoch, offset, title, messages, branches, runs, presence}`.
+    """A session at one moment.
 
     While a run is open, `messages` leaves out the message that it writes. `branches` has those of
     `messages` of which there are other versions.
@@ -211,6 +222,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     runs: Sequence[RunInfo]
     presence: Raw = Raw(b"[]")
     branches: Mapping[MessageId, Versions] = {}
+    queue: Queue = Queue()
 
     @classmethod
     def empty(cls, session_id: SessionId) -> Snapshot:

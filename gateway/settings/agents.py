@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from midstream.settings.fields import Bytes, Count, Seconds, Section, Text
+from midstream.settings.fields import Bytes, Count, OnActive, Seconds, Section, Text
 
 
 class ToolOptionSettings(Section, frozen=True, kw_only=True):
@@ -147,6 +147,10 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     max_steps: Annotated[
         Count, Meta(description="Calls of the model in one run, tool results between them.")
     ] = 20
+    on_active: Annotated[
+        OnActive | None,
+        Meta(description="As `chat.on_active`, for messages to this agent. Unset: as there."),
+    ] = None
     on_interruption: Annotated[
         Literal["close", "restart"],
         Meta(

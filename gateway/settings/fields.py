@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
@@ -12,6 +12,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Bytes: TypeAlias = Annotated[int, Meta(ge=1024)]
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Level: TypeAlias = Annotated[int, Meta(ge=5, le=7)]
+OnActive: TypeAlias = Literal["refuse", "interrupt", "queue"]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

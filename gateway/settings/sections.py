@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from midstream.settings.agents import AgentSettings
+from midstream.settings.chat import ChatSettings
 from midstream.settings.connections import ConnectionSettings
 from midstream.settings.fields import Bytes, Count, Level, Seconds, Section, Text
 from midstream.settings.limits import AgentKeyLimitSettings, LimitSettings, TenantLimitSettings
@@ -250,6 +251,7 @@ class Settings(Section, frozen=True, kw_only=True):
     connections: ConnectionSettings = ConnectionSettings()
     redis: RedisSettings = RedisSettings()
     runs: RunSettings = RunSettings()
+    chat: ChatSettings = ChatSettings()
     auth: AuthSettings = AuthSettings()
     proxy: ProxySettings = ProxySettings()
     limits: LimitSettings = LimitSettings()
@@ -269,6 +271,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "connections": ConnectionSettings,
     "redis": RedisSettings,
     "runs": RunSettings,
+    "chat": ChatSettings,
     "auth": AuthSettings,
     "proxy": ProxySettings,
     "limits": LimitSettings,

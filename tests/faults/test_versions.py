@@ -13,6 +13,7 @@ from tests.support.processes import eventually
 from tests.support.version_to_come import VersionToCome
 from tests.support.versions import (
     BEFORE_DELETIONS,
+    BEFORE_SIDE_RUNS,
     later_dies,
     mixed_operation,
     side_run_and_wait,
@@ -31,12 +32,18 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 
 async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: Deployment) -> None:
-    """Send, resume, stop, close and erase on both; then this one is killed: nothing is lost, and
-    nothing is shown that was deleted."""
+    """Send, resume, stop, queue, close and erase on both; then this one is killed: nothing is
+    lost, and nothing is shown that was deleted."""
     versions = start_two_versions(own_deployment)
     await mixed_operation(versions)
-    await side_run_and_wait(versions)
     await later_dies(versions)
+
+
+async def test_earlier_version_leaves_side_runs_and_runs_that_wait_alone(
+    own_deployment: Deployment,
+) -> None:
+    versions = start_two_versions(own_deployment, BEFORE_SIDE_RUNS)
+    await side_run_and_wait(versions)
 
 
 async def test_earlier_version_shows_nothing_that_this_one_has_deleted(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from midstream.agents.base import AgentRequest, AnyAgent
-    from midstream.sessions.log.readers import LogReader
+    from midstream.sessions.types import RunReader
 
 ACME = TenantId("acme")
 ALICE = Caller(user=UserId("alice"), tenant=ACME)
@@ -154,7 +154,7 @@ def send(
 class Reading:
     """Reads a run in a task, so that tests can see the chunks so far."""
 
-    def __init__(self, reader: LogReader) -> None:
+    def __init__(self, reader: RunReader) -> None:
         self.reader = reader
         self.lines: list[bytes] = []
         self.aggregated = 0

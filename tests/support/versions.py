@@ -32,13 +32,16 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures import Deployment
 
-EARLIER: Final = "3a73a8ff4e620d74d5ec3188c7a7c59ee42eb0f4"
+EARLIER: Final = "628beb18d0fa7787a16f9925c25ca4660da0d140"
 """The commit that this version must run beside: the newest release, or, while there is none, the
 commit before the newest change of sessions' data. A change that adds a record, a field or a key
 sets this to the commit before it. docs/operations.md lists the versions of rolling upgrades."""
 
 BEFORE_DELETIONS: Final = "d46d0c88ab6800b0dcb7cf7068a3f6e299699a18"
 """The commit before messages could be deleted."""
+
+BEFORE_SIDE_RUNS: Final = "3a73a8ff4e620d74d5ec3188c7a7c59ee42eb0f4"
+"""The commit before runs could be beside the main one, or wait."""
 
 PACKAGES: Final = ("gateway", "protocol", "src")
 
@@ -125,7 +128,7 @@ def start_two_versions(
 
 
 async def mixed_operation(versions: TwoVersions) -> None:
-    """Send, resume, edit, stop, close and erase on both versions, each seen by the other."""
+    """Send, resume, edit, stop, queue, close and erase on both versions, each seen by the other."""
     pair, swapped = versions.session(), versions.session()[::-1]
     await asyncio.gather(
         _answered_on_both(versions, *pair),
@@ -134,6 +137,8 @@ async def mixed_operation(versions: TwoVersions) -> None:
         _stopped_by_the_other(versions, *versions.session()[::-1]),
         _erased_by_the_other(versions, *versions.session()),
         _erased_by_the_other(versions, *versions.session()[::-1]),
+        _queued_behind(versions, *versions.session()),
+        _queued_behind(versions, *versions.session()[::-1]),
     )
 
 
@@ -273,6 +278,29 @@ async def _erased_by_the_other(versions: TwoVersions, here: Session, there: Sess
                 assert not _epoch(event.data)
                 break
     versions.erased.append(here.id)
+
+
+async def _queued_behind(versions: TwoVersions, here: Session, there: Session) -> None:
+    """Queue at the later gateway, behind a run that either produces: also after the earlier one
+    has closed it, each is answered, in order."""
+    later = here.through(versions.later.at)
+    answer = versions.deployment.simulator.held()
+    await here.begin(answer.question)
+    for name in ("queued-1", "queued-2"):
+        body = later.body("And then? [[tokens=3]]", name, {"onActive": "queue"})
+        prefers = {"prefer": "respond-async"}
+        async with later.at.request("POST", "/api/chat", body, headers=prefers) as response:
+            assert response.status == 202, await response.body()
+    assert len((await there.snapshot())["messages"]) == 1
+    await answer.release()
+
+    async def answered() -> bool:
+        messages = (await later.snapshot())["messages"]
+        asked = [message["id"] for message in messages[2::2]]
+        return asked == ["queued-1", "queued-2"] and len(messages) == 6
+
+    await eventually(answered, "both queued messages are answered", limit_s=40)
+    await _keep(versions, here, there)
 
 
 def _epoch(data: str) -> str:

@@ -11,7 +11,13 @@ from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotation
 from msgspec import Struct
 
 from midstream.api import parameters
-from midstream.api.chat.run_stream import Protocol, View, nothing_left, run_stream
+from midstream.api.chat.run_stream import (
+    Protocol,
+    View,
+    nothing_left,
+    queued_response,
+    run_stream,
+)
 from midstream.api.chat.start_request import read_start, read_v4_start
 from midstream.api.context import (
     AnyRequest,
@@ -86,7 +92,9 @@ class ChatController(Controller):
     async def send(
         self, request: AnyRequest, api: ApiDependency, caller: CallerDependency
     ) -> ASGIApp:
-        """Send a message, and stream the answer.
+        """Send a message, and stream the answer; one that is queued, when its turn comes.
+
+        With `prefer: respond-async`, a send that may be queued is answered at once, with 202.
 
         Also regenerates an answer, edits a message, and continues after tool results, as the
         AI SDK's `DefaultChatTransport` requests it.
@@ -106,6 +114,9 @@ class ChatController(Controller):
             streams=True,
             cost=api.sessions.cost(start),
         ) as grant:
+            if parameters.wants_no_wait(request) and api.sessions.queues_send(start):
+                queued = await api.sessions.start_unread(caller, start, grant.run)
+                return queued_response(queued, request)
             reader = await api.sessions.start(caller, start, grant.run)
             return run_stream(
                 view, reader, start.session_id, deadline=api.deadline, hold=grant.stream

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response
 from msgspec import Struct
 
+from midstream.api.context import json_response
 from midstream.api.parameters import client_level, client_of, start_index
 from midstream.api.stream_response import (
     DATA_STREAM,
@@ -18,6 +19,7 @@ from midstream.api.stream_response import (
     StreamResponse,
 )
 from midstream.errors import InvalidRequestError
+from midstream.ids import MessageId, RunId
 from midstream.protocol.batch import Encoding
 from midstream.protocol.codec import decode_lines
 from midstream.protocol.sse import DONE
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from midstream.limits.holds import Hold
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.access import Caller
+    from midstream.sessions.queued import Queued
     from midstream.sessions.types import RunReader
     from midstream.settings.sections import ServerSettings
 
@@ -123,10 +126,11 @@ def run_stream(
     hold: Hold | None = None,
 ) -> ASGIApp:
     """Return the response that streams a run as its client wants it; it keeps the hold."""
-    headers = {
-        RUN_HEADER: reader.run.id,
-        WORKFLOW_RUN_HEADER: f"{session_id}~{reader.run.id}",
-    }
+    run = reader.run
+    # A queued send has no run yet; its chat leads to it.
+    headers = {WORKFLOW_RUN_HEADER: session_id if run is None else f"{session_id}~{run.id}"}
+    if run is not None:
+        headers[RUN_HEADER] = run.id
     if view.protocol in _NAMED_IN:
         headers[_NAMED_IN[view.protocol]] = "v1"
     if view.from_index is not None and view.from_index < 0:
@@ -142,6 +146,25 @@ def run_stream(
         kind="run",
         hold=hold,
     )
+
+
+class _QueuedAnswer(Struct, frozen=True, rename="camel", omit_defaults=True):
+    queued: _QueuedPlace
+    run_id: RunId | None = None
+
+
+class _QueuedPlace(Struct, frozen=True):
+    id: MessageId
+    position: int
+
+
+def queued_response(queued: Queued, request: Request[Any, Any, Any]) -> ASGIApp:
+    """Return the answer to a send that nobody waits for."""
+    place = _QueuedPlace(queued.id, queued.position)
+    answer = json_response(_QueuedAnswer(place, queued.run_id))
+    answer.status_code = 202
+    answer.headers["preference-applied"] = "respond-async"
+    return answer.to_asgi_response(app=None, request=request)
 
 
 def nothing_left(request: Request[Any, Any, Any]) -> ASGIApp:

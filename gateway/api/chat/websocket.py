@@ -102,6 +102,8 @@ class _Stream:
         self.run_id: RunId | None = None
         self.opened = asyncio.Event()
         """Set once `run_id` is known, or will never be."""
+        self.is_queued = False
+        """It waits for its turn: a stop of it stops what comes before it, and pauses the queue."""
         self.concluded = False
         """An `error` or `finish` chunk was sent: what the client does next is no stop."""
         self.left = False
@@ -252,7 +254,10 @@ class ChatSocket:
             if reader is None:
                 await self._send([ws.no_active_frame(stream.request_id)])
             else:
-                stream.run_id = reader.run.id
+                if reader.run is None:
+                    stream.is_queued = True
+                else:
+                    stream.run_id = reader.run.id
                 stream.opened.set()
                 async with reader:
                     await self._read(stream, reader, level)
@@ -331,7 +336,7 @@ class ChatSocket:
             except TimeoutError:
                 is_stop = True
             await stream.opened.wait()
-            if is_stop and stream.run_id is not None:
+            if is_stop and (stream.run_id is not None or stream.is_queued):
                 await self._api.sessions.stop(self._caller, stream.session_id, run_id=stream.run_id)
         except GatewayError as error:
             logger.warning("stop_failed session=%s code=%s", stream.session_id, error.code)

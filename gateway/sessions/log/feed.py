@@ -28,6 +28,7 @@ from midstream.store.records import (
     ErasedRecord,
     LogEntry,
     PresenceRecord,
+    QueueRecord,
     RunRecord,
     RunState,
     SessionState,
@@ -36,7 +37,7 @@ from midstream.store.records import (
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from midstream.ids import RunId, SessionId
+    from midstream.ids import MessageId, RunId, SessionId
     from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.orphans import Orphans
     from midstream.sessions.types import FeedEvent
@@ -58,6 +59,7 @@ class Feed:
         generation: counts resets: a follower that has seen another one needs a snapshot.
         entries: the newest records, oldest first; None without followers.
         followers: readers of the records themselves (not of a run).
+        queued: the entries of the queue, by id.
         present: who has the session open, as last heard; None before that.
         erased_at: the generation that began with the session's deletion; None if none did.
     """
@@ -77,6 +79,7 @@ class Feed:
         self.generation = 0
         self.entries: deque[LogEntry] | None = None
         self.followers = 0
+        self.queued: tuple[MessageId, ...] = ()
         self.present: Raw | None = None
         self.erased_at: int | None = None
         self.pulse: Tail[FeedEvent, Position] = Tail()
@@ -207,6 +210,9 @@ class Feed:
                 run.deliver(entry.offset, record)
         elif isinstance(record, RunRecord):
             self._deliver_run(entry.offset, record)
+        elif isinstance(record, QueueRecord):
+            self.queued = record.order
+            self.pulse.send()
         if self.entries is not None:
             self.entries.append(entry)
             self._tell(entry)
@@ -232,6 +238,7 @@ class Feed:
         if self.entries is not None:
             self.entries.clear()
         self.head = None if state is None else state.meta.position
+        self.queued = () if state is None else state.meta.queued
         current = None if state is None else state.run
         # Of a deleted message nothing is kept here.
         self.runs = {

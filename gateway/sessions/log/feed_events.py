@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from midstream.ids import RunId
+from midstream.sessions.queued import encode_queue_event
 from midstream.sessions.types import FeedEvent
-from midstream.store.records import ChunksRecord, MessageRecord, RunRecord
+from midstream.store.records import ChunksRecord, MessageRecord, QueueRecord, RunRecord
 
 if TYPE_CHECKING:
     from midstream.protocol.position import Position
@@ -28,6 +29,8 @@ def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
         return FeedEvent("chunks", data, position)
     if isinstance(record, MessageRecord):
         return FeedEvent("message", _encode_message(record), position)
+    if isinstance(record, QueueRecord):
+        return FeedEvent("queue", encode_queue_event(record), position)
     if isinstance(record, RunRecord):
         return FeedEvent("run", msgspec.json.encode(record.run), position)
     return None

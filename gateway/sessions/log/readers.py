@@ -41,10 +41,11 @@ a position of another epoch gets the snapshot alone: the position may be of any 
 
 
 class ReaderLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Waits of a reader: until it sends a heartbeat, and until Redis is back."""
+    """Waits of a reader: until it sends a heartbeat, until Redis is back, until its turn comes."""
 
     heartbeat_interval_s: float = 15.0
     outage_limit_s: float = 30.0
+    queued_limit_s: float = 600.0
 
 
 class LogReader:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from midstream.agents.base import AgentFinder, executes_nothing
 from midstream.errors import (
@@ -23,7 +24,7 @@ from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.access import check_create, check_write
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import stored_message
-from midstream.sessions.opening.plan import accept, title_of
+from midstream.sessions.opening.plan import accept, queue_rule, title_of
 from midstream.sessions.places import End, needed
 from midstream.sessions.runs.idle import is_idle
 from midstream.sessions.sentences import run_active
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.feed import Feed
+    from midstream.sessions.opening.due_turns import DueTurns
     from midstream.sessions.stopping import Stopping
     from midstream.sessions.types import Plan, SessionLimits, StartRequest
     from midstream.store.contract import SessionStore
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
 
 OPEN_ATTEMPTS: Final = 12
 """Attempts of a send: another tab may be quicker."""
+
+
+QUEUE_WAIT_S: Final = 1.0
+"""Wait of one attempt for the queue's next run. All of them last longer than a lease."""
 
 
 class Admitted(Struct, frozen=True):
@@ -73,9 +79,11 @@ class Opening:
         agents: AgentFinder,
         reaper: Reaper,
         stopping: Stopping,
+        due: DueTurns,
         limits: SessionLimits,
     ) -> None:
         self._store = store
+        self._due = due
         self._agents = agents
         self._reaper = reaper
         self._stopping = stopping
@@ -88,6 +96,8 @@ class Opening:
         agent: str,
         feed: Feed,
         facts: bytes = b"",
+        *,
+        entry: MessageId | None = None,
     ) -> Admitted:
         """Open the request's run, or find the one that it has already.
 
@@ -96,6 +106,7 @@ class Opening:
         Args:
             agent: the name of who will.
             facts: for another process to resume the run.
+            entry: of the queue, whose run it is; taken by this process.
 
         Raises:
             RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
@@ -121,6 +132,7 @@ class Opening:
                 if state is None:
                     continue  # it has changed meanwhile
             wanted, plan = self._planned(caller, request, state, run_id, agent, facts)
+            wanted = replace(wanted, entry=entry, queue_rule=queue_rule(plan, state, entry))
             admitted = await self._admit(request, wanted, plan, feed)
             if admitted is not None:
                 return admitted
@@ -169,18 +181,20 @@ class Opening:
         """
         opened = await self._open_surely(wanted)
         run = opened.run
-        if run is None:
-            return None
-        if run.id == wanted.run.id:
+        if run is not None and run.id == wanted.run.id:
             key = RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence)
             new = NewRun(key=key, plan=plan, is_stopped=opened.stop_requested)
             return Admitted(feed.adopt(run, opened.opened), new)
         match opened.status:
-            case OpenStatus.KNOWN:
+            case OpenStatus.KNOWN if run is not None:
                 return Admitted(await feed.view_of(run.id))
-            case OpenStatus.ACTIVE:
+            case OpenStatus.ACTIVE if run is not None:
                 await self._wait_for_turn(request, feed, run)
-            case OpenStatus.ORPHAN:
+            case OpenStatus.TAKEN:
+                await self._let_queue_go_on(feed)
+            case OpenStatus.WITHDRAWN:
+                raise RunActiveError("unable to answer this queued message now; its turn is over")
+            case OpenStatus.ORPHAN if run is not None:
                 if not await self._reaper.close_orphan(request.session_id, run.id):
                     await self._wait_for_turn(request, feed, run)
             case _:
@@ -215,6 +229,14 @@ class Opening:
             return self._agents.find(name, None).traits.executes
         return executes_nothing
 
+    async def _let_queue_go_on(self, feed: Feed) -> None:
+        """Wait, for a moment, until the run of the queue's next entry is open."""
+        self._due.meet(feed.session_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUEUE_WAIT_S):
+                while feed.active is None:
+                    await feed.pulse.wait()
+
     async def _open_surely(self, request: OpenRun) -> Opened:
         """Open, and ask again if the answer was lost: our own run is then known to us by id."""
         try:
@@ -229,7 +251,7 @@ class Opening:
         if active.state is not RunState.STOPPING:
             if request.on_active != "interrupt" and not await _gives_way(view, request):
                 raise run_active(active)
-            await self._stopping.make_way(request.session_id, active)
+            await self._stopping.make_way(request.session_id, active.id)
         if not await self._reaper.until_ended(view, self._limits.stop_wait_s):
             raise run_active(active)
 

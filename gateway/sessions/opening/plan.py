@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from midstream.sessions.types import StartRequest
+    from midstream.store.calls import QueueRule
     from midstream.store.records import RunInfo, SessionState
 
 TITLE_LENGTH = 80
@@ -73,6 +74,48 @@ def accept(
     if request.trigger is Trigger.REGENERATE and _is_regeneration(request, state):
         return _regenerate(request, path, known)
     return _send(request, last, state, known)
+
+
+def queue_rule(plan: Plan, state: SessionState | None, entry: MessageId | None) -> QueueRule:
+    """Decide what an opened run means for the queue.
+
+    An edit, a regenerated answer and a branch set its entries aside: they were sent to another
+    conversation. Whatever else a person sends ends a pause.
+    """
+    if entry is not None:
+        return "keep"
+    if plan.continued is not None or state is None:
+        return "resume"
+    if plan.user_message is None:
+        return "clear"
+    path = {message.id: message.content_hash for message in state.path}
+    is_again = path.get(plan.user_message.id) == plan.content_hash
+    is_end = plan.user_message.parent_id == state.meta.head_message_id
+    return "resume" if is_again or is_end else "clear"
+
+
+def message_of(request: StartRequest) -> tuple[UIMessage, str]:
+    """Return the message of a send, as it is stored, and its hash.
+
+    Raises:
+        InvalidRequestError: it says nothing, or its id cannot be one.
+    """
+    message = check_message(request.messages[-1])
+    return message, hash_content(message)
+
+
+def check_message(message: UIMessage) -> UIMessage:
+    """Return a message of a person as it is stored.
+
+    Raises:
+        InvalidRequestError: it says nothing, its id cannot be one, or it is no user's.
+    """
+    message = _readable(message)
+    check_id(message.id, "message id")
+    if message.role != "user":
+        raise InvalidRequestError("unable to queue this message; it must be a user's")
+    _check_parts(message)
+    return message
 
 
 def _readable(message: UIMessage) -> UIMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ from midstream.sessions.spending import cost_of
 
 if TYPE_CHECKING:
     from midstream.agents.base import AgentFinder
+    from midstream.ids import MessageId
     from midstream.sessions.access import Caller
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.readers import LogReader
-    from midstream.sessions.opening.open_run import Opening
+    from midstream.sessions.opening.open_run import Admitted, Opening
     from midstream.sessions.reading import Reading
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import RunCost, RunHold, StartRequest
@@ -50,15 +52,45 @@ class Starting:
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
     ) -> LogReader:
         """Accept a message and return a reader of its run, from the run's first chunk."""
-        self._draining.check()
-        agent = self._agents.find(request.agent, request.model)
         async with AsyncExitStack() as resources:
-            feed = await resources.enter_async_context(self._hub.attach(request.session_id))
-            facts = facts_of(agent, caller, request, hold)
-            admitted = await self._opening.open(caller, request, agent.name, feed, facts)
+            admitted = await self._begin(caller, request, hold, resources)
             view = admitted.view
-            if admitted.new is not None:
-                self._runs.begin(view, admitted.new, request, agent, caller, hold)
             told = await self._opening.told_before(view)
             client = request.client if request.request_key is None else None
             return await self._reading.of_own_send(view, client, resources, first=told)
+
+    async def begin_entry(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None, entry: MessageId
+    ) -> bool:
+        """Open the run of an entry of the queue that this process has taken.
+
+        Returns:
+            False if its message has a run already.
+        """
+        async with AsyncExitStack() as resources:
+            admitted = await self._begin(caller, request, hold, resources, entry)
+            # The run's task holds the feed by itself from its first step on.
+            await asyncio.sleep(0)
+            return admitted.new is not None
+
+    def check(self) -> None:
+        """Raise DrainingError once this process shuts down."""
+        self._draining.check()
+
+    async def _begin(
+        self,
+        caller: Caller,
+        request: StartRequest,
+        hold: RunHold | None,
+        resources: AsyncExitStack,
+        entry: MessageId | None = None,
+    ) -> Admitted:
+        """Open a run and begin to produce it, or find it. `resources` holds its feed."""
+        self._draining.check()
+        agent = self._agents.find(request.agent, request.model)
+        feed = await resources.enter_async_context(self._hub.attach(request.session_id))
+        facts = facts_of(agent, caller, request, hold)
+        admitted = await self._opening.open(caller, request, agent.name, feed, facts, entry=entry)
+        if admitted.new is not None:
+            self._runs.begin(admitted.view, admitted.new, request, agent, caller, hold)
+        return admitted

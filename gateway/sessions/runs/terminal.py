@@ -18,9 +18,11 @@ from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
 from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from midstream.protocol.codec import encode_lines
+from midstream.protocol.continuation import waiting_for
+from midstream.protocol.messages import UIMessage
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.store.calls import AppendStatus, CloseRun, NewMessage
-from midstream.store.records import ChunksRecord
+from midstream.store.records import ChunksRecord, RunOutcome
 from midstream.telemetry import RUNS_ENDED
 
 if TYPE_CHECKING:
@@ -29,13 +31,16 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.calls import Appended, RunKey
     from midstream.store.contract import SessionStore
-    from midstream.store.records import RunInfo, RunOutcome
+    from midstream.store.records import RunInfo
 
 logger = logging.getLogger(__name__)
 
 ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk, AbortChunk})
 """Chunks that begin and end a run. No agent and no worker writes them: the run's opening and its
 terminal do."""
+
+
+_WAITING_STATES: Final = (b'"approval-requested"', b'"input-available"')
 
 
 def close_request(
@@ -74,7 +79,15 @@ def close_request(
             message=Raw(message),
         ),
         trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
+        waits_for=_waits_for(message) if outcome is RunOutcome.FINISHED else None,
     )
+
+
+def _waits_for(message: bytes | None) -> str | None:
+    """Return what a message waits for; few do, and only those are read."""
+    if message is None or not any(state in message for state in _WAITING_STATES):
+        return None
+    return waiting_for(UIMessage.parse(message))
 
 
 async def write_terminal(store: SessionStore, request: CloseRun) -> Appended:

@@ -14,8 +14,13 @@ if run == '' and request_key ~= '' then
   wanted = m[1] and redis.call('HGET', REQUESTS, request_key) or ''
   tombstone = '\n' .. request_key
 end
+-- A queued send is not stopped by itself: its stop is one of what comes before it.
+local names_entry = m[1] and wanted == '' and is_queued(message, request_key)
 -- Whether a run is meant. A side run answers what its parent run does: its own message names it.
 local function is_meant(lane)
+  if names_entry then
+    return lane.key == META
+  end
   if wanted ~= '' or request_key ~= '' and message == '' then
     return wanted == lane.run
   end
@@ -33,7 +38,6 @@ for _, lane in ipairs(m[1] and open_lanes() or {}) do
     stopped[#stopped + 1] = lane.run
   end
 end
-local names_entry = is_queued(message, request_key)
 local pauses_queue = names_entry or (wanted == '' and tombstone == '') or stopped[2] == m[5]
 if pauses == '1' and pauses_queue and fact('queue') ~= '' then
   pause('stopped')

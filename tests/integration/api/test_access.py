@@ -189,6 +189,39 @@ ROWS: Final = [
         lambda answer: answer.status == 204,
         spoils=True,
     ),
+    *(
+        Row(route, "write", made, lambda answer: code_of(answer.body) == "message_not_found")
+        for route, made in (
+            (
+                "PATCH /api/chat/{chat_id:str}/queue/{entry_id:str}",
+                lambda app, place, headers: app.ask(
+                    "PATCH", f"/api/chat/{place.id}/queue/none", {"before": None}, headers
+                ),
+            ),
+            (
+                "DELETE /api/chat/{chat_id:str}/queue/{entry_id:str}",
+                lambda app, place, headers: app.ask(
+                    "DELETE", f"/api/chat/{place.id}/queue/none", headers=headers
+                ),
+            ),
+            (
+                "POST /api/chat/{chat_id:str}/queue/{entry_id:str}/send-now",
+                post("/api/chat/{0.id}/queue/none/send-now", lambda _: {}),
+            ),
+        )
+    ),
+    Row(
+        "DELETE /api/chat/{chat_id:str}/queue",
+        "write",
+        lambda app, place, headers: app.ask(
+            "DELETE", f"/api/chat/{place.id}/queue", headers=headers
+        ),
+    ),
+    Row(
+        "POST /api/chat/{chat_id:str}/queue/resume",
+        "write",
+        post("/api/chat/{0.id}/queue/resume", lambda _: {}),
+    ),
     Row(
         "WEBSOCKET /api/chat",
         "write",

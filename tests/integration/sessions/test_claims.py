@@ -18,6 +18,7 @@ from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.opening.claims import Claimed, Claims
+from midstream.sessions.opening.due_turns import DueTurns
 from midstream.sessions.opening.open_run import Opening
 from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.terminal import close_request, write_terminal
@@ -48,7 +49,7 @@ class Claimant:
         self.hub = hub
         reaper = Reaper(store, LeaseLimits(), lambda: (), RunCloser(store, 60), Orphans())
         stopping = Stopping(store, hub, reaper, SessionLimits())
-        opening = Opening(store, Agents(), reaper, stopping, SessionLimits())
+        opening = Opening(store, Agents(), reaper, stopping, DueTurns(), SessionLimits())
         self.claims = Claims(store, opening, 8_000)
 
     async def claim(self, request: StartRequest, caller: Caller = ALICE) -> Claimed:

@@ -23,12 +23,17 @@ from tests.support.played import ALICE, Played, Reading, Script, send, user_mess
 
 if TYPE_CHECKING:
     from midstream.sessions.service import Sessions
-    from midstream.sessions.types import StartRequest
+    from midstream.sessions.types import RunReader, StartRequest
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")
 HELLO = user_message("u1", "hello")
 CALL = ToolInputAvailableChunk(tool_call_id="c1", tool_name="book", input=msgspec.Raw(b"{}"))
+
+
+def id_of(reader: RunReader) -> str:
+    assert reader.run is not None
+    return reader.run.id
 
 
 def say(run: Played, text: str) -> None:
@@ -97,7 +102,7 @@ async def test_repeated_send_is_answered_by_its_run(
     request = await repeated(kind, sessions, script)
     first = await sessions.start(ALICE, request)
     beside = await sessions.start(ALICE, request)
-    assert beside.run.id == first.run.id
+    assert id_of(beside) == id_of(first)
     readings = [Reading(first), Reading(beside)]
     say(await script.next(), "two")
     chunks = await readings[0].end()
@@ -105,7 +110,7 @@ async def test_repeated_send_is_answered_by_its_run(
     told = [message.id for message in await messages(sessions)]
 
     late = await sessions.start(ALICE, request)
-    assert late.run.id == first.run.id
+    assert id_of(late) == id_of(first)
     assert await Reading(late).end() == chunks
     assert [message.id for message in await messages(sessions)] == told
 
@@ -114,5 +119,5 @@ async def test_repeated_send_is_answered_by_its_run(
     say(await script.next(), "three")
     await reading.end()
     latest = await sessions.start(ALICE, request)
-    assert latest.run.id == first.run.id
+    assert id_of(latest) == id_of(first)
     assert await Reading(latest).end() == chunks

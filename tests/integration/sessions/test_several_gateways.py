@@ -337,7 +337,7 @@ async def test_presence_of_a_process_that_was_killed_is_withdrawn(
     monkeypatch.setattr("midstream.store.redis.withdrawal.PAGE", 1)
     here = await gateways()
     with monkeypatch.context() as patch:
-        patch.setattr("midstream.sessions.presence.os.getpid", lambda: 77)
+        patch.setattr("midstream.sessions.log.presence.os.getpid", lambda: 77)
         there = await gateways()
     sessions = [SessionId(f"{S}-{number}") for number in range(3)]
     followers, seen = [], []

@@ -239,15 +239,19 @@ async def test_stop_between_close_and_open_holds_back_the_entry_that_was_taken(
     assert await order(store) == ["u2"]
 
 
-async def test_stop_that_names_an_entry_pauses_and_leaves_no_tombstone(store: RedisStore) -> None:
+async def test_stop_that_names_an_entry_stops_what_comes_before_it(store: RedisStore) -> None:
     await opened(store)
     await queued(store, "u2")
     stop = await store.request_stop(
         SESSION, run_id=None, message_id=MessageId("u2"), by="ada", tombstone_ms=60_000
     )
-    assert stop.status is StopStatus.NOTHING
+    assert (stop.status, stop.run_id) == (StopStatus.STOPPING, "r1")
     assert (await queue_of(store)).paused == "stopped"
-    assert await ends(store) is None
+    assert await ends(store, outcome=RunOutcome.STOPPED) is None
+    idle = await store.request_stop(
+        SESSION, run_id=None, message_id=MessageId("u2"), by="ada", tombstone_ms=60_000
+    )
+    assert idle.status is StopStatus.NOTHING, "and no tombstone"
     await store.change_queue(SESSION, "resume")
     assert await store.take_entry(SESSION) is not None
     answer = await store.open_run(run_of("u2", "r2", parent="a-r1"))

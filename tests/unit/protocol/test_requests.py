@@ -45,7 +45,7 @@ def test_request_needs_no_more_than_a_message(sent: dict[str, Any]) -> None:
     request = decode_chat_request(body(**sent))
     assert [message.id for message in request.messages] == ["u1"]
     assert (request.id, request.message_id, request.agent) == (None, None, None)
-    assert (request.trigger, request.on_active) == ("submit-message", "refuse")
+    assert (request.trigger, request.on_active) == ("submit-message", None)
     assert bytes(request.rest) == b"{}"
 
 

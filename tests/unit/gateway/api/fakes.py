@@ -109,6 +109,7 @@ class FakeSessions:
     proxied: Any = None
     proxied_ends: Any = None
     held: Any = field(default_factory=FakeHeld)
+    queues: Any = None
 
     def _answer(self, method: str, **arguments: Any) -> Any:
         self.calls.append((method, arguments))
@@ -126,6 +127,12 @@ class FakeSessions:
 
     async def start(self, caller: Any, request: Any, hold: Any = None) -> Any:
         return self._answer("start", caller=caller, request=request) or FakeReader()
+
+    async def start_unread(self, caller: Any, request: Any, hold: Any = None) -> Any:
+        return self._answer("start_unread", caller=caller, request=request)
+
+    def queues_send(self, request: Any) -> bool:
+        return bool(request.on_active == "queue")
 
     async def resume(self, caller: Any, session_id: str, **options: Any) -> Any:
         return self._answer("resume", caller=caller, session_id=session_id, **options)

@@ -41,7 +41,7 @@ BAD_FIELDS: dict[str, Any] = {
     "unknown trigger": {"trigger": "resume-stream"},
     "trigger of a wrong type": {"trigger": 1},
     "bad message id": {"messageId": "{}"},
-    "unknown onActive": {"onActive": "queue"},
+    "unknown onActive": {"onActive": "queues"},
     "agent of a wrong type": {"agent": ["a"]},
     "model of a wrong type": {"model": {}},
     "bad request id": {"requestId": "x" * 200},

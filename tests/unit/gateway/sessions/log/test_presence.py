@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from midstream.ids import SessionId, UserId
-from midstream.sessions.presence import Presence
+from midstream.sessions.log.presence import Presence
 
 if TYPE_CHECKING:
     from midstream.store.contract import SessionStore

@@ -1,0 +1,1 @@
+"""The queue of a session: messages that wait for their run, and their turns."""

@@ -1,0 +1,178 @@
+"""Sends that queue: opened at once if nothing comes before them, else kept for their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from midstream.errors import (
+    ConflictError,
+    QueueFullError,
+    RunActiveError,
+    TooLargeError,
+)
+from midstream.ids import MessageId
+from midstream.sessions.access import check_write
+from midstream.sessions.opening.plan import message_of
+from midstream.sessions.queue.entries import facts_of_entry, sender_of
+from midstream.sessions.queued import Queued
+from midstream.store.queue_calls import Enqueue, Enqueued, EnqueueStatus
+from midstream.store.records import Trigger
+
+if TYPE_CHECKING:
+    from midstream.agents.base import AgentFinder
+    from midstream.protocol.requests import OnActive
+    from midstream.sessions.access import Caller
+    from midstream.sessions.log.readers import LogReader
+    from midstream.sessions.opening.due_turns import DueTurns
+    from midstream.sessions.opening.start import Starting
+    from midstream.sessions.queue.waiting_reader import QueuedReader, WaitingResponses
+    from midstream.sessions.types import RunHold, SessionLimits, StartRequest
+    from midstream.store.contract import SessionStore
+
+ATTEMPTS: Final = 5
+"""Attempts of a send: other tabs may be quicker."""
+
+
+class Sending:
+    """Starts the runs of sends, or queues them."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        agents: AgentFinder,
+        starting: Starting,
+        due: DueTurns,
+        waiting: WaitingResponses,
+        limits: SessionLimits,
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._starting = starting
+        self._due = due
+        self._waiting = waiting
+        self._limits = limits
+
+    async def start(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> LogReader | QueuedReader:
+        """See SessionService."""
+        if not (self.queues(request) and _is_plain(request)):
+            resolved = replace(request, on_active=self._on_active(request))
+            return await self._starting.start(caller, resolved, hold)
+        started = await self._start(caller, request, hold, has_reader=True)
+        if not isinstance(started, Enqueued):
+            return started
+        message_id = MessageId(request.messages[-1].id)
+        return await self._waiting.reader(request.session_id, message_id, request.client)
+
+    async def start_unread(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    ) -> Queued:
+        """See SessionService."""
+        started = await self._start(caller, request, hold, has_reader=False)
+        message_id = MessageId(request.messages[-1].id)
+        if isinstance(started, Enqueued):
+            return Queued(id=message_id, position=started.place)
+        async with started:
+            # The run's task holds the feed by itself from its first step on.
+            await asyncio.sleep(0)
+        return Queued(id=message_id, position=0, run_id=started.run.id)
+
+    def queues(self, request: StartRequest) -> bool:
+        """Whether a send asks to be queued, or its agent's sends are."""
+        return self._on_active(request) == "queue"
+
+    def _on_active(self, request: StartRequest) -> OnActive:
+        if request.on_active is not None:
+            return request.on_active
+        limits = self._limits
+        if not limits.agents_on_active:
+            return limits.on_active
+        name = self._agents.find(request.agent, request.model).name
+        return limits.agents_on_active.get(name, limits.on_active)
+
+    async def _start(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None, *, has_reader: bool
+    ) -> LogReader | Enqueued:
+        self._starting.check()
+        at_once = replace(request, on_active="refuse")
+        for attempt in range(ATTEMPTS):
+            if _is_plain(request):
+                queued = await self._enqueue(caller, request, hold, has_reader=has_reader)
+                if queued is not None:
+                    return queued
+            try:
+                return await self._starting.start(caller, at_once, hold)
+            except RunActiveError:
+                if attempt == ATTEMPTS - 1 or not _is_plain(request):
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _enqueue(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None, *, has_reader: bool
+    ) -> Enqueued | None:
+        """Queue a send; None if its run is to be opened at once."""
+        message, content_hash = message_of(request)
+        if len(message.raw) > self._limits.queue_max_bytes:
+            raise TooLargeError(
+                "unable to queue this message; it is larger than a queue may be. Send less, or "
+                "send it when nothing else is being answered"
+            )
+        meta = await self._store.load_meta(request.session_id)
+        if meta is None:
+            return None
+        check_write(caller, meta)
+        self._agents.find(request.agent, request.model)
+        answer = await self._store.enqueue(
+            Enqueue(
+                session_id=request.session_id,
+                expected_owner=meta.owner,
+                expected_tenant=meta.tenant,
+                id=MessageId(message.id),
+                message=message.raw,
+                content_hash=content_hash,
+                by=sender_of(caller, meta.tenant),
+                facts=facts_of_entry(caller, request, hold),
+                request_key=request.request_key,
+                has_reader=has_reader,
+            )
+        )
+        if answer.is_due:
+            self._due.meet(request.session_id)
+        return answer if _accepted(answer, message.id) else None
+
+
+def _accepted(answer: Enqueued, message_id: str) -> bool:
+    match answer.status:
+        case EnqueueStatus.QUEUED:
+            return True
+        case EnqueueStatus.CONFLICT:
+            raise ConflictError(
+                "unable to queue this message; its id has other content here. An edit cannot be "
+                "queued: wait for the answer, or change the queued message",
+                messageId=message_id,
+            )
+        case EnqueueStatus.FULL:
+            raise QueueFullError(
+                "unable to queue this message; as many wait already as may. Wait for an answer, or "
+                "remove one of them"
+            )
+        case EnqueueStatus.READERS:
+            raise QueueFullError(
+                "unable to wait for this answer; as many of your requests wait already as may. "
+                "Send it with the header `prefer: respond-async`"
+            )
+        case EnqueueStatus.OPEN | EnqueueStatus.DENIED:
+            return False  # whoever may not is told when its run is to be opened
+
+
+def _is_plain(request: StartRequest) -> bool:
+    """Whether it is a new message for the end: an edit, or an answer again, is not queued."""
+    if request.messages[-1].role != "user" or request.trigger is not Trigger.SUBMIT:
+        return False
+    parent, head = request.parent_id, request.head
+    return parent is UNSET or parent == head
