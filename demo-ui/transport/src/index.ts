@@ -1,5 +1,6 @@
 export { MidstreamError } from './errors.js';
-export type { Presence, RunInfo } from './feed/session-model.js';
+export type { Presence, QueueEntry, QueueState, RunInfo } from './feed/session-model.js';
+export type { QueueActions } from './queue.js';
 export {
   type ChatLike,
   ChatSession,

@@ -62,4 +62,5 @@ export function useSession<MESSAGE extends UIMessage>(
 }
 
 export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';
-export type { Presence, RunInfo } from './feed/session-model.js';
+export type { QueueActions } from './queue.js';
+export type { Presence, QueueEntry, QueueState, RunInfo } from './feed/session-model.js';

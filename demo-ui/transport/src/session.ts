@@ -2,9 +2,10 @@ import type { UIMessage } from 'ai';
 
 import { MidstreamError, type Reason, reasonOf } from './errors.js';
 import { SessionFeed } from './feed/session-feed.js';
-import type { Presence, RunInfo } from './feed/session-model.js';
+import type { Presence, QueueState, RunInfo } from './feed/session-model.js';
 import { isSame, mergeMessages, passedOver } from './merge.js';
 import type { ActivityEvent, ChatActivity } from './run/activity.js';
+import { type QueueActions, queueActions } from './queue.js';
 import type { MidstreamChatTransport } from './transport.js';
 
 /** The common interface of every framework's `Chat` and of what `useChat` returns. */
@@ -67,6 +68,8 @@ export interface SessionState<MESSAGE extends UIMessage> {
   /** The users who have the session open. */
   here: readonly Presence[];
   unsent: readonly UnsentMessage<MESSAGE>[];
+  /** The messages that wait for their turn, the same in every tab, and what may be done to them. */
+  queue: QueueState<MESSAGE> & QueueActions<MESSAGE>;
 }
 
 /** Codes that end a response and say nothing about its run. */
@@ -91,6 +94,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   /** Runs that the chat was asked to resume on this connection. */
   readonly #tried = new Set<string>();
   readonly #activity: ChatActivity;
+  readonly #queue: QueueActions<MESSAGE>;
   #state: SessionState<MESSAGE>;
   #unsent: readonly UnsentMessage<MESSAGE>[] = [];
   #stopError: Reason | undefined;
@@ -111,6 +115,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.#activity = transport.activity(id);
     this.stop = () => transport.stop(id);
     // The feed brings the result.
+    this.#queue = queueActions(transport, id);
     this.remove = messageId => transport.remove(id, messageId);
     this.clear = () => transport.remove(id);
     this.#feed = new SessionFeed(transport.sessionId(id), transport.endpoint, transport.scope, () => this.#changed());
@@ -351,6 +356,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
       run: model.run,
       here: model.presence,
       unsent: this.#unsent,
+      queue: { ...model.queue, ...this.#queue },
     };
   }
 

@@ -152,9 +152,36 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
    * @throws MidstreamError `run_active` while an answer that involves it is being written.
    */
   async remove(chatId: string, messageId?: string): Promise<void> {
-    const remove = async () =>
-      requestJson(this.endpoint.fetch, await this.endpoint.remove(this.sessionId(chatId), messageId));
-    await retry(remove, new AbortController().signal);
+    await this.#insist(() => this.endpoint.remove(this.sessionId(chatId), messageId));
+  }
+
+  /** Make a request that may come twice, until it is answered. */
+  async #insist(prepare: () => Promise<Prepared>): Promise<void> {
+    const request = async () => requestJson(this.endpoint.fetch, await prepare());
+    await retry(request, new AbortController().signal);
+  }
+
+  /**
+   * Send a message that waits for its turn while an answer is being written.
+   *
+   * @throws MidstreamError `queue_full`, or why the gateway refuses it.
+   */
+  enqueue(chatId: string, message: object, body?: object): Promise<void> {
+    const requestId = newKey();
+    const options = {
+      chatId: this.sessionId(chatId),
+      messages: [{ id: requestId, role: 'user', ...message } as MESSAGE],
+      trigger: 'submit-message' as const,
+      messageId: undefined,
+      headers: { prefer: 'respond-async' },
+      ...(body && { body }),
+    };
+    return this.#insist(() => this.endpoint.send(options, requestId, { onActive: 'queue' }));
+  }
+
+  /** Change a chat's queue. For the session sync. */
+  changeQueue(chatId: string, method: string, path: string, change?: object): Promise<void> {
+    return this.#insist(() => this.endpoint.changeQueue(this.sessionId(chatId), method, path, change));
   }
 
   /** Return the activity of a chat. For the session sync. */

@@ -24,6 +24,36 @@ export interface Presence {
   lastSeenMs: number;
 }
 
+/** A message that waits for its run. */
+export interface QueueEntry<MESSAGE extends UIMessage> {
+  id: string;
+  message: MESSAGE;
+  by: { id: string; role: string; kind: string };
+  /** When it was sent, in milliseconds since 1970. */
+  at: number;
+  /** Counts its edits. */
+  version: number;
+  /** Why it will not be answered. */
+  reason?: string;
+}
+
+export interface QueueState<MESSAGE extends UIMessage> {
+  /** In the order in which they are answered. */
+  entries: readonly QueueEntry<MESSAGE>[];
+  /** Why none is answered now. */
+  paused: 'stopped' | 'failed' | null;
+  /** The newest answer waits for a person, or for a tool of the client. */
+  waitsFor: 'approval' | 'tool' | null;
+  /** Will not be answered. Add them again, or remove them. */
+  unsent: readonly QueueEntry<MESSAGE>[];
+}
+
+interface QueueEvent<MESSAGE extends UIMessage> extends Omit<QueueState<MESSAGE>, 'entries' | 'unsent'> {
+  order: string[];
+  unsent: { id: string; reason: string }[];
+  entry?: QueueEntry<MESSAGE>;
+}
+
 export interface Snapshot<MESSAGE extends UIMessage> {
   epoch: string;
   offset: string;
@@ -31,7 +61,10 @@ export interface Snapshot<MESSAGE extends UIMessage> {
   messages: MESSAGE[];
   runs: RunInfo[];
   presence?: Presence[];
+  queue?: QueueState<MESSAGE>;
 }
+
+const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, unsent: [] };
 
 /**
  * A session, built from its log: the path of messages from the first to the newest, and the
@@ -41,6 +74,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
   messages: readonly MESSAGE[] = [];
   run: RunInfo | undefined;
   presence: readonly Presence[] = [];
+  queue: QueueState<MESSAGE> = EMPTY_QUEUE;
   /** The session existed and was deleted. */
   erased = false;
   /** Counts changes of messages and runs. */
@@ -65,6 +99,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
     this.revision += 1;
     this.messages = snapshot.messages;
     this.presence = snapshot.presence ?? this.presence;
+    this.queue = snapshot.queue ?? EMPTY_QUEUE;
     for (const { id } of this.messages) this.known.add(id);
     this.run = snapshot.runs.at(-1);
     if (this.run !== undefined) this.apply('run', this.run);
@@ -72,7 +107,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
 
   /** Apply an event. Returns false if it does not fit, and a snapshot is needed. */
   apply(event: string, data: unknown): boolean {
-    if (event !== 'presence') {
+    if (event !== 'presence' && event !== 'queue') {
       this.revision += 1;
       this.erased = false;
     }
@@ -95,6 +130,16 @@ export class SessionModel<MESSAGE extends UIMessage> {
           this.messages = this.messages.slice(0, question + 1);
         }
         return true;
+      }
+      case 'queue': {
+        const { order, unsent, entry, ...rest } = data as QueueEvent<MESSAGE>;
+        const known = new Map<string, QueueEntry<MESSAGE>>();
+        for (const each of [...this.queue.unsent, ...this.queue.entries]) known.set(each.id, each);
+        if (entry !== undefined) known.set(entry.id, entry);
+        const entries = order.flatMap(id => known.get(id) ?? []);
+        const others = unsent.flatMap(({ id, reason }) => ({ ...known.get(id), reason }));
+        this.queue = { ...rest, entries, unsent: others as QueueEntry<MESSAGE>[] };
+        return entries.length === order.length && others.every(({ id }) => id !== undefined);
       }
       case 'presence':
         this.presence = (data as { here: Presence[] }).here;

@@ -107,6 +107,12 @@ export class Endpoint<MESSAGE extends UIMessage> {
     return this.#plain(chatId, `/messages${path}`, { method: 'DELETE' });
   }
 
+  /** Build a change of the queue. */
+  changeQueue(chatId: string, method: string, path: string, change?: object): Promise<Prepared> {
+    const body = change === undefined ? null : JSON.stringify(change);
+    return this.#plain(chatId, `/queue${path}`, { method, body }, JSON_BODY);
+  }
+
   /** Build a read of the session; empty if there is none, as browsers log every 404. */
   async snapshot(chatId: string): Promise<Prepared> {
     const { url, init } = await this.#plain(chatId, '');

@@ -52,6 +52,26 @@ describe('SessionModel', () => {
     expect(ids(model.settled)).toBe('u');
   });
 
+  it('keeps the queue: its order from each event, and the entries that it knows', () => {
+    const model = modelOf(user('u'));
+    const entry = (id: string, text = id, version = 1) => ({
+      id, message: user(id, text), by: { id: '', role: 'user', kind: 'person' }, at: 1, version,
+    });
+    const state = { paused: null, waitsFor: null, unsent: [] };
+    const before = model.revision;
+    expect(model.apply('queue', { ...state, order: ['b'], entry: entry('b') })).toBe(true);
+    expect(model.apply('queue', { ...state, order: ['c', 'b'], entry: entry('c') })).toBe(true);
+    expect(model.apply('queue', { ...state, order: ['c', 'b'], entry: entry('b', 'new', 2) })).toBe(true);
+    expect(model.queue.entries).toEqual([entry('c'), entry('b', 'new', 2)]);
+    const unsent = [{ id: 'c', reason: 'conversation_changed' }];
+    model.apply('queue', { ...state, paused: 'stopped', order: ['b'], unsent });
+    expect(model.queue).toMatchObject({ paused: 'stopped', unsent: [{ ...entry('c'), ...unsent[0] }] });
+    expect(model.apply('queue', { ...state, order: ['c'], entry: entry('c') })).toBe(true);
+    expect(model.queue.entries).toEqual([entry('c')]);
+    expect(model.apply('queue', { ...state, order: ['?'] })).toBe(false);
+    expect(model.revision).toBe(before);
+  });
+
   it('knows positions of its own log only', () => {
     expect(isCoveredBy('e:5-1', 'e:5-1')).toBe(true);
     expect(isCoveredBy('e:5-10', 'e:5-9')).toBe(false);

@@ -158,6 +158,40 @@ describe('two tabs against a real gateway', () => {
     expect(first.chat.messages.map(textOf)).toEqual(second.chat.messages.map(textOf));
   });
 
+  it('show one queue, and each may change it', async () => {
+    const [first, second] = [await follow(), await follow()];
+    const queues = () => [first, second].map(({ session }) => session.getState().queue);
+    const shows = (...wanted: string[]) =>
+      until(() => queues().every(({ entries }) => entries.map(({ message }) => textOf(message)).join() === wanted.join()));
+    const idOf = (text: string) =>
+      queues()[0]?.entries.find(({ message }) => textOf(message) === text)?.id ?? '';
+    void first.chat.sendMessage({ text: '[[tokens=20000 rate=50 first=0]] go' });
+    await until(() => answerOf(second.chat).length > 20);
+    const [one, two] = queues();
+    await one?.add({ text: 'a [[tokens=3]]' });
+    await two?.add({ text: 'b [[tokens=3]]' });
+    await one?.add({ text: 'c [[tokens=3]]' });
+    await shows('a [[tokens=3]]', 'b [[tokens=3]]', 'c [[tokens=3]]');
+    await two?.edit(idOf('a [[tokens=3]]'), { text: 'new [[tokens=3]]' });
+    await shows('new [[tokens=3]]', 'b [[tokens=3]]', 'c [[tokens=3]]');
+    await two?.move(idOf('c [[tokens=3]]'), idOf('b [[tokens=3]]'));
+    await one?.remove(idOf('b [[tokens=3]]'));
+    await shows('new [[tokens=3]]', 'c [[tokens=3]]');
+    await second.session.stop();
+    await until(() => queues().every(({ paused }) => paused === 'stopped'));
+    // A tab that loads now shows the same.
+    const third = await follow();
+    expect(third.session.getState().queue.entries).toEqual(queues()[0]?.entries);
+    await one?.resume();
+    await shows();
+    const asked = ({ chat }: typeof first) => chat.messages.filter(({ role }) => role === 'user').map(textOf);
+    for (const tab of [first, second, third]) {
+      await until(() => tab.chat.messages.length === 6 && tab.chat.status === 'ready');
+      expect(asked(tab).slice(1)).toEqual(['new [[tokens=3]]', 'c [[tokens=3]]']);
+    }
+    await expect(two?.remove('gone')).rejects.toMatchObject({ code: 'message_not_found' });
+  });
+
   it('ten of them stay live and can send, each its own chat, over six connections', async () => {
     const { fetch, state } = sixConnections();
     const ids = Array.from({ length: 10 }, (_, index) => `${id}-${index}`);

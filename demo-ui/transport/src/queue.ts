@@ -1,0 +1,47 @@
+import type { UIMessage } from 'ai';
+
+import type { MidstreamChatTransport } from './transport.js';
+
+/**
+ * What may be done to a session's queue. Each resolves once the gateway has it; the feed shows it in
+ * every tab. A message that is being answered already is `entry_taken`.
+ */
+export interface QueueActions<MESSAGE extends UIMessage> {
+  /** Send a message that waits for its turn. When nothing runs, it is answered at once. */
+  add: (
+    message: { text: string } | Omit<MESSAGE, 'id'> | MESSAGE,
+    options?: { body?: object },
+  ) => Promise<void>;
+  remove: (id: string) => Promise<void>;
+  edit: (id: string, message: { text: string } | Omit<MESSAGE, 'id'>) => Promise<void>;
+  /** Move it before another one; without one, to the end. */
+  move: (id: string, before?: string) => Promise<void>;
+  /** Answer it next, and stop the answer that is being written. */
+  sendNow: (id: string) => Promise<void>;
+  /** End a pause. */
+  resume: () => Promise<void>;
+  clear: () => Promise<void>;
+}
+
+/** Return the actions of a chat's queue. */
+export function queueActions<MESSAGE extends UIMessage>(
+  transport: MidstreamChatTransport<MESSAGE>,
+  chatId: string,
+): QueueActions<MESSAGE> {
+  const call = (method: string, path: string, change?: object) =>
+    transport.changeQueue(chatId, method, path, change);
+  const at = (id: string) => `/${encodeURIComponent(id)}`;
+  return {
+    add: (message, { body } = {}) => transport.enqueue(chatId, messageOf(message), body),
+    remove: id => call('DELETE', at(id)),
+    edit: (id, message) => call('PATCH', at(id), { message: { role: 'user', ...messageOf(message), id } }),
+    move: (id, before) => call('PATCH', at(id), { before: before ?? null }),
+    sendNow: id => call('POST', `${at(id)}/send-now`, {}),
+    resume: () => call('POST', '/resume'),
+    clear: () => call('DELETE', ''),
+  };
+}
+
+function messageOf(given: object): object {
+  return 'text' in given ? { parts: [{ type: 'text', text: given.text }] } : given;
+}
