@@ -278,7 +278,7 @@ async def test_download_begun_mid_stream_costs_no_token(
 
 
 @pytest.mark.release
-async def test_answer_of_ten_thousand_chunks_is_shown_whole(
+async def test_answer_of_ten_thousand_tokens_is_shown_whole(
     deployment: Deployment, profile: Profile
 ) -> None:
     """In the tab that asked and in one that watches."""

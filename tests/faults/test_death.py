@@ -152,9 +152,9 @@ async def test_run_is_no_orphan_because_redis_was_away(own_deployment: Deploymen
 
     async with session.sending("[[tokens=600 rate=100 first=0]]") as response:
         async for _ in seen.follow(response):
-            if len(seen.chunks) == 30:
+            if seen.has_just_said(100):
                 own_deployment.redis.wait_written()
-            if len(seen.chunks) == 60:
+            if seen.has_just_said(200):
                 own_deployment.redis.kill()
                 await asyncio.sleep(outage_s)
                 own_deployment.redis.start()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import WebSocketException
 
 from tests.support.proxy import faulty_proxy
-from tests.support.sessions import Session, Transcript
+from tests.support.sessions import Session, Transcript, joined
 from tests.support.websocket import open_socket
 from tests.support.wire import Endpoint
 
@@ -30,10 +30,15 @@ FEW = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-PROMPTS = st.sampled_from([0, 300, 2000]).map(
-    lambda rate: f"[[tokens=150 rate={rate} reasoning=10 first=0]]"
+PROMPTS = st.sampled_from(
+    [
+        "[[sources=20 rate=0 reasoning=10 first=0]]",  # all at once, and yet in many parts
+        "[[tokens=150 rate=300 reasoning=10 first=0]]",
+        "[[tokens=150 rate=2000 reasoning=10 first=0]]",
+    ]
 )
 CUTS = st.lists(st.integers(1, 9000), max_size=6)
+FEWEST = 15
 VERSIONS = st.sampled_from(["?v=5", "?v=7"])
 
 
@@ -92,7 +97,9 @@ async def test_reader_from_any_position_at_any_gateway_sees_exactly_the_suffix(
                 suffixes[after] = asyncio.create_task(suffix)
 
     assert whole.sequences == list(range(len(whole.chunks)))
-    assert suffixes.keys() == set(starts)
+    # How many chunks a fast answer is depends on the machine.
+    assert suffixes.keys() == {start for start in starts if start < len(whole.chunks)}
+    assert len(whole.chunks) > FEWEST
     for after, reading in suffixes.items():
         seen = await reading
         assert seen is not None
@@ -127,19 +134,7 @@ async def test_socket_reader_sees_the_run_once_through_any_cuts(
                             chunks.append(frame["chunk"])
 
     whole = await session.whole_run(run_id)
-    assert joined(chunks) == joined(whole.chunks)
-
-
-def joined(chunks: list[Any]) -> list[Any]:
-    """Return the chunks with neighbouring deltas of one part made one."""
-    result: list[Any] = []
-    for chunk in chunks:
-        last = result[-1] if result else {}
-        if "delta" in chunk and last.keys() == chunk.keys() and last["id"] == chunk["id"]:
-            result[-1] = last | {"delta": last["delta"] + chunk["delta"]}
-        else:
-            result.append(chunk)
-    return result
+    assert joined(chunks) == whole.joined
 
 
 async def test_readers_at_every_gateway_see_equal_runs(deployment: Deployment) -> None:

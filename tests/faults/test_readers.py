@@ -4,87 +4,119 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.fixtures import both_ways
+from tests.support.gateway import merged
 from tests.support.processes import eventually, resident_bytes
+from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS, client_of
 from tests.support.sessions import Session, Transcript, text_of
 from tests.support.wire import ConnectionLost
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from midstream.client import Run
     from tests.support.fixtures import Deployment
-    from tests.support.simulator import HeldAnswer
+    from tests.support.gateway import GatewayProcess
 
 pytestmark = pytest.mark.anyio
 
+WORD = "slowly "
 MANY = 50_000
 SPARE_BYTES = 20 * 2**20
+
+
+def add_gateway(deployment: Deployment, write_deadline_s: float) -> GatewayProcess:
+    """Add a gateway that workers push into: each of their chunks is one in the log."""
+    settings = merged(PUSH_SETTINGS, {"server": {"write_deadline_s": write_deadline_s}})
+    return deployment.add_gateway(settings, environment=PUSH_ENVIRONMENT)
+
+
+@asynccontextmanager
+async def pushing(deployment: Deployment, session: Session, key: str = "job") -> AsyncIterator[Run]:
+    """Write a run of a session, which ends with the block."""
+    async with client_of(deployment) as client:
+        async with client.run(session.id, key=key, text="How do rivers move?") as run:
+            yield run
+        assert run.outcome == "finished"
+
+
+async def say(run: Run, words: int) -> None:
+    """Push some words, each of them a chunk."""
+    for _ in range(words):
+        await run.text(WORD)
+    await run.flush()
 
 
 @both_ways
 @pytest.mark.timeout(180)
 async def test_reader_that_takes_nothing_costs_nobody(own_deployment: Deployment) -> None:
     """It holds no memory and no one up, and gets everything when it reads on."""
-    gateway = own_deployment.add_gateway({"server": {"write_deadline_s": 170.0}})
+    gateway = add_gateway(own_deployment, 170.0)
     session = own_deployment.session()
-    await session.send("warm up [[tokens=2000 rate=0]]")
+    async with pushing(own_deployment, session, "warm-up") as run:
+        await say(run, 2_000)
     before = resident_bytes(gateway.process.pid)
-    run_id = await session.begin(f"[[tokens={MANY} rate=0 first=1s]]")
 
     slow = Transcript()
-    async with session.resuming(query="?startIndex=0") as stalled:
-        assert stalled.status == 200
-        quick = await session.resume(query="?startIndex=0")
-        grown = resident_bytes(gateway.process.pid) - before
-        await slow.read(stalled)
+    writing = asyncio.Event()
+
+    async def write() -> None:
+        async with pushing(own_deployment, session) as run:
+            await say(run, 1)
+            writing.set()
+            await say(run, MANY)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        await writing.wait()
+        async with session.resuming(query="?startIndex=0") as stalled:
+            assert stalled.status == 200
+            quick = await session.resume(query="?startIndex=0")
+            grown = resident_bytes(gateway.process.pid) - before
+            await slow.read(stalled)
 
     assert quick is not None
     assert quick.done
     assert len(quick.chunks) > MANY
     assert slow == quick
     assert grown < SPARE_BYTES
-    assert (await session.snapshot())["runs"][-1]["id"] == run_id
 
 
-async def test_late_joiner_gets_one_delta_a_part_then_live(deployment: Deployment) -> None:
+async def test_late_joiner_gets_one_delta_a_part_then_live(own_deployment: Deployment) -> None:
     """Joining after 10,000 chunks costs the message's size, not its history."""
-    session = deployment.session()
-    elsewhere = session.through(deployment.gateways[1].at)
-    answer = deployment.simulator.held(after=10_050)
-    run_id = await session.begin(f"[[tokens=10060 reasoning=50 rate=0 first=0]] {answer.directive}")
+    own_deployment.add_gateways(2, PUSH_SETTINGS, environment=PUSH_ENVIRONMENT)
+    session = own_deployment.session()
+    elsewhere = session.through(own_deployment.gateways[1].at)
+    late = Transcript()
+    async with asyncio.TaskGroup() as tasks, pushing(own_deployment, session) as run:
+        for _ in range(50):
+            await run.reasoning("hm ")
+        await say(run, 10_000)
+        tasks.create_task(join_and_follow(elsewhere, late))
+        await eventually(lambda: len(late.text) >= len(WORD) * 10_000, "it has the state")
+        await say(run, 20)
 
-    late = await join_after(elsewhere, 10_000, answer)
-
-    whole = await session.whole_run(run_id, "?v=5")
+    whole = await session.whole_run(run.id, "?v=5")
     assert late.text == whole.text == text_of((await session.snapshot())["messages"][-1])
     assert len(late.chunks) < 200
     assert len(whole.chunks) > 10_000
     kinds = Counter(late.types)
     assert kinds["reasoning-delta"] == 1
     assert kinds["text-start"] == kinds["text-end"] == 1
-    assert kinds["text-delta"] > 10, "and then live"
+    assert kinds["text-delta"] == 21, "and then live"
     assert late.chunks[0]["messageId"] == whole.chunks[0]["messageId"]
 
 
-async def join_after(session: Session, sequence: int, answer: HeldAnswer) -> Transcript:
-    """Join a run after its first part, let it continue, and follow it to its end."""
-    async with asyncio.timeout(30):
-        while True:
-            seen, is_late = Transcript(), False
-            async with session.resuming() as response:
-                assert response.status == 200
-                async for _ in seen.follow(response):
-                    if seen.last_id is None or is_late:
-                        continue
-                    if seen.last_id < sequence:
-                        break
-                    is_late = True
-                    await answer.release()
-                else:
-                    return seen
+async def join_and_follow(session: Session, seen: Transcript) -> None:
+    """Read the open run as a tab that has nothing of it."""
+    async with session.resuming(query="?v=5") as response:
+        await seen.read(response)
 
 
 async def test_late_joiners_ids_let_it_go_on_where_it_was(deployment: Deployment) -> None:
@@ -123,17 +155,18 @@ async def test_reader_that_takes_nothing_is_let_go_after_the_deadline(
     own_deployment: Deployment,
 ) -> None:
     """A client that vanished does not hold its connection for ever."""
-    gateway = own_deployment.add_gateway({"server": {"write_deadline_s": 1.0}})
+    gateway = add_gateway(own_deployment, 1.0)
     session = own_deployment.session()
-    await session.begin("[[tokens=60000 rate=0 first=0]]")
 
-    async with session.resuming(query="?startIndex=0") as stalled:
-        await eventually(session.is_ended, "the run ends", 30)
-        await eventually(
-            lambda: not is_established(gateway.at.port, stalled.local_port), "it is let go", 20
-        )
-        with pytest.raises(ConnectionLost):
-            await Transcript().read(stalled)
+    async with pushing(own_deployment, session) as run:
+        await say(run, 1)
+        async with session.resuming(query="?startIndex=0") as stalled:
+            await say(run, MANY)
+            await eventually(
+                lambda: not is_established(gateway.at.port, stalled.local_port), "it is let go", 20
+            )
+            with pytest.raises(ConnectionLost):
+                await Transcript().read(stalled)
 
 
 def is_established(port: int, peer_port: int) -> bool:

@@ -22,7 +22,7 @@ from tests.support.orphans import (
     until,
 )
 from tests.support.processes import eventually
-from tests.support.sessions import text_of, user_message
+from tests.support.sessions import Transcript, text_of, user_message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,9 +58,11 @@ async def test_reader_of_ai_7_sees_the_step_reset(own_deployment: Deployment) ->
     reset = seen.types.index("reset-step")
     assert seen.types[reset - 1] == "text-end"
     whole = await uncut
-    assert seen.types[reset + 1 :] == whole.types[2:], "the step goes on, it is not a second one"
-    after = [c["delta"] for c in seen.chunks[reset:] if c["type"] == "text-delta"]
-    assert "".join(after) == whole.text
+    after = Transcript(seen.chunks[reset + 1 :])
+    assert [c["type"] for c in after.joined] == [c["type"] for c in whole.joined[2:]], (
+        "the step goes on, it is not a second one"
+    )
+    assert after.text == whole.text
     starts = [c["id"] for c in seen.chunks if c["type"] in ("text-start", "reasoning-start")]
     assert len(set(starts)) == len(starts)
     kept = await elsewhere.snapshot()

@@ -51,7 +51,7 @@ async def test_sigterm_closes_a_run_past_the_drain_limit(own_deployment: Deploym
 
     async with elsewhere.resuming() as response:
         async for _ in seen.follow(response):
-            if len(seen.chunks) == 10:
+            if seen.has_just_said(30):
                 leaving.terminate()
 
     assert leaving.process.wait_exit(20) == 0
@@ -73,7 +73,7 @@ async def test_readers_of_a_gateway_that_leaves_go_on_elsewhere(
         # The same message again: a reader of the same run, from its first chunk.
         async with session.through(leaving.at).sending(text, message_id="u-two") as response:
             async for _ in seen.follow(response):
-                if len(seen.chunks) == 20:
+                if seen.has_just_said(60):
                     leaving.terminate()
     rest = await session.resume(after=seen.last_id)
 
@@ -202,7 +202,7 @@ async def test_worker_that_is_killed_is_replaced_and_its_runs_are_closed(
         seen = Transcript()
         with pytest.raises(ConnectionLost):
             async for _ in seen.follow(response):
-                if len(seen.chunks) == 20:
+                if seen.has_just_said(60):
                     kill_workers(gateway)
 
     async with asyncio.timeout(15 + 10):

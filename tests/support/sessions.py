@@ -52,9 +52,21 @@ class Transcript:
         return [str(chunk["type"]) for chunk in self.chunks]
 
     @property
+    def joined(self) -> list[Chunk]:
+        """The chunks, with neighbouring deltas of one part made one: where a text is cut into
+        chunks depends on how fast it came."""
+        return joined(self.chunks)
+
+    @property
     def text(self) -> str:
         """The text deltas, joined."""
         return "".join(c["delta"] for c in self.chunks if c["type"] == "text-delta")
+
+    def has_just_said(self, length: int) -> bool:
+        """Whether the newest chunk has brought the text to this many characters."""
+        newest = self.chunks[-1]
+        before = len(self.text) - len(newest["delta"] if newest["type"] == "text-delta" else "")
+        return before < length <= len(self.text)
 
     @property
     def last_id(self) -> int | None:
@@ -215,6 +227,20 @@ class Session:
             if seen.done:
                 break
         return seen
+
+
+def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Return chunks with neighbouring deltas of one part made one."""
+    result: list[Chunk] = []
+    for chunk in chunks:
+        last = result[-1] if result else {}
+        text = next((name for name in ("delta", "inputTextDelta") if name in chunk), "")
+        bare = {name: value for name, value in chunk.items() if name != text}
+        if text in last and bare == {name: last[name] for name in last if name != text}:
+            result[-1] = bare | {text: last[text] + chunk[text]}
+        else:
+            result.append(chunk)
+    return result
 
 
 def as_ai5_holds(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ async def test_shutdown_lets_a_run_finish_and_its_reader_read_it(
     transcript = Transcript()
     async with Session(served.at).sending(LONG_ANSWER) as response:
         async for _ in transcript.follow(response):
-            if len(transcript.chunks) == 10:
+            if transcript.has_just_said(30):
                 served.process.send_signal(signal.SIGTERM)
     assert transcript.done
     assert transcript.types[-1] == "finish"
@@ -131,7 +131,7 @@ async def test_shutdown_closes_what_does_not_finish_in_time(start: Callable[...,
     transcript = Transcript()
     async with Session(served.at).sending(ENDLESS_ANSWER) as response:
         async for _ in transcript.follow(response):
-            if len(transcript.chunks) == 10:
+            if transcript.has_just_said(30):
                 served.process.send_signal(signal.SIGTERM)
     assert transcript.types[-2:] == ["error", "finish"]
     assert transcript.done

@@ -111,7 +111,10 @@ async def test_its_agent_answers_a_chat(app: InProcess) -> None:
     assert [chunk["type"] for chunk in chunks if chunk["type"] != "text-delta"] == [
         *("start", "start-step", "text-start", "text-end", "finish-step", "finish")
     ]
-    assert sum(chunk["type"] == "text-delta" for chunk in chunks) == 5
+    said = "".join(chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
+    events = chunks_in(await call(app, "c2", "[[tokens=5]]"))
+    assert said == "".join(event.get("word", "") for event in events)
+    assert events[-1] == {"over": True, "words": 5}
 
 
 async def test_its_agent_is_stopped(app: InProcess) -> None:

@@ -32,7 +32,17 @@ from midstream.sessions import ProducerLimits, open_sessions
 from midstream.store.records import RunOutcome, Trigger
 from midstream.store.redis.store import RedisStore
 from tests.support.parsed_body import turns
-from tests.support.played import ALICE, BOB, FAST, Reading, Script, send, types, user_message
+from tests.support.played import (
+    ALICE,
+    BOB,
+    FAST,
+    Played,
+    Reading,
+    Script,
+    send,
+    types,
+    user_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,13 +64,20 @@ def script(request: pytest.FixtureRequest) -> Script:
 
 
 async def answer(sessions: Sessions, script: Script, *texts: str) -> list[dict[str, object]]:
-    """Send `HELLO` and play a whole answer."""
+    """Send `HELLO` and play a whole answer, each text of which is a chunk."""
     reading = Reading(await sessions.start(ALICE, send(S, HELLO)))
     run = await script.next()
     run.open()
-    run.tell(*texts)
+    await tell_in_turn(run, reading, *texts)
     run.end()
     return await reading.end()
+
+
+async def tell_in_turn(run: Played, reading: Reading, *texts: str) -> None:
+    """Tell each text once the one before was read, so that none is joined with it."""
+    for text in texts:
+        run.tell(text)
+        await reading.until(lambda r, text=text: r.text.endswith(text))  # type: ignore[misc]
 
 
 async def test_run_is_streamed_and_kept(sessions: Sessions, script: Script) -> None:
@@ -102,8 +119,7 @@ async def test_late_joiner_gets_the_state_then_live(sessions: Sessions, script: 
     sent = Reading(await sessions.start(ALICE, send(S, HELLO)))
     run = await script.next()
     run.open()
-    run.tell(*"abcdef")
-    await sent.until(lambda r: r.text == "abcdef")
+    await tell_in_turn(run, sent, *"abcdef")
     reader = await sessions.resume(ALICE, S)
     assert reader is not None
     joined = Reading(reader)
