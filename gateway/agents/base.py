@@ -60,7 +60,18 @@ class RunMemory(Protocol):
 
     @property
     def next(self) -> int:
-        """The sequence of the next chunk that the agent yields."""
+        """The sequence of the next chunk to be stored.
+
+        Pending chunks have none yet: see `reached`.
+        """
+        ...
+
+    async def reached(self) -> int:
+        """Wait until everything yielded so far is in the log, and return the next sequence.
+
+        Raises:
+            StoreUnavailableError: Redis stayed unavailable.
+        """
         ...
 
     async def remember(self, point: bytes, *, required: bool = True) -> None:
@@ -68,7 +79,8 @@ class RunMemory(Protocol):
 
         Args:
             required: wait for as long as a run may wait for Redis. Otherwise the point is
-                skipped when Redis does not answer soon.
+                skipped when Redis does not answer soon, or when a resumed agent has said only
+                a part of a delta of the log.
 
         Raises:
             StoreUnavailableError: it was required, and Redis stayed unavailable.

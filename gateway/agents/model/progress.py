@@ -111,8 +111,12 @@ class Progress:
 
     @property
     def next(self) -> int:
-        """The sequence of the next chunk; 0 without a memory."""
+        """The sequence of the next chunk to be stored; 0 without a memory."""
         return 0 if self._memory is None else self._memory.next
+
+    async def reached(self) -> int:
+        """Wait until all chunks are stored, and return the next sequence; 0 without a memory."""
+        return 0 if self._memory is None else await self._memory.reached()
 
     def take_interrupted(self, step: int) -> Interrupted | None:
         """Return the interrupted state if this step was interrupted; on the first call only."""

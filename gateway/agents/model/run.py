@@ -218,7 +218,7 @@ class ModelRun:
         if interrupted is None:
             await self._keep(
                 step=step.number,
-                begins=self._progress.next,
+                begins=await self._progress.reached(),
                 attempt=0,
                 executing=False,
                 response="",
@@ -228,7 +228,7 @@ class ModelRun:
             for chunks in self._begin_again(interrupted):
                 yield chunks
             attempt = point.attempt + has_words(interrupted.held)
-            await self._keep(begins=self._progress.next, attempt=attempt)
+            await self._keep(begins=await self._progress.reached(), attempt=attempt)
         else:
             step.look_at(interrupted.chunks[point.begins : interrupted.next])
         async with aclosing(self._read_answer(step)) as answer:

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from midstream.aio.backoff import DELAYS_S
 from midstream.aio.pulse import Pulse
+from midstream.protocol.codec import encode_lines
+from midstream.protocol.deltas import joined
 from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.records import ChunksRecord
 
@@ -56,13 +58,24 @@ _Piece: TypeAlias = "tuple[bytes, Sequence[AnyChunk], int]"
 
 
 class _Batch:
-    """A frozen batch, and its chunks for the assembler; None once it was told of them."""
+    """A frozen batch.
 
-    __slots__ = ("append", "chunks")
+    Attributes:
+        chunks: for the assembler; None once it was told of them.
+        pending_bytes: what its chunks were counted for while they were pending.
+    """
 
-    def __init__(self, append: AppendBatch, chunks: Sequence[AnyChunk] | None = None) -> None:
+    __slots__ = ("append", "chunks", "pending_bytes")
+
+    def __init__(
+        self,
+        append: AppendBatch,
+        chunks: Sequence[AnyChunk] | None = None,
+        pending_bytes: int = 0,
+    ) -> None:
         self.append = append
         self.chunks = chunks
+        self.pending_bytes = pending_bytes
 
 
 class Lane:
@@ -90,7 +103,11 @@ class Lane:
         """Whether its batch was refused, and is sent again later."""
 
     def put(self, payload: bytes, chunks: Sequence[AnyChunk], level: int) -> None:
-        """Add chunks, encoded as lines, behind what is pending. Never waits."""
+        """Add chunks, encoded as lines, behind what is pending. Never waits.
+
+        Deltas of one part that are pending together are stored as one: when a model is fast, the
+        log and its readers pay for each batch, not for each token.
+        """
         self._pending.append((payload, chunks, level))
         self.pending_bytes += len(payload)
 
@@ -106,7 +123,7 @@ class Lane:
 
     @property
     def next_sequence(self) -> int:
-        """The sequence of the next chunk to be put, once all before are stored."""
+        """The sequence of the first pending chunk; once drained, that of the next to be put."""
         return self._next
 
     @property
@@ -129,6 +146,9 @@ class Lane:
         else:
             payloads, chunks, levels = zip(*pieces, strict=True)
             payload, together, level = b"".join(payloads), [*chain(*chunks)], max(levels)
+        size = len(payload)
+        if len(together) > 1 and (fewer := joined(together)) is not together:
+            payload, together = encode_lines(fewer), fewer
         record = ChunksRecord(
             run_id=self.key.run_id,
             first=self._next,
@@ -137,7 +157,7 @@ class Lane:
             payload=payload,
         )
         self._next += record.count
-        return _Batch(AppendBatch(key=self.key, chunks=record), together)
+        return _Batch(AppendBatch(key=self.key, chunks=record), together, size)
 
     def _first_pieces(self) -> list[_Piece]:
         """Take what is pending, as far as one batch may hold it."""
@@ -161,7 +181,7 @@ class Lane:
             case AppendStatus.APPENDED | AppendStatus.DUPLICATE:
                 self._retain(batch.append.chunks)
                 if batch.chunks is not None:
-                    self.pending_bytes -= len(batch.append.chunks.payload)
+                    self.pending_bytes -= batch.pending_bytes
                     self._owner.committed(batch.chunks, answer)
             case AppendStatus.GAP:
                 self._append_again(batch, answer.next)

@@ -86,7 +86,6 @@ class Producer:
         # What a person has allowed begins only after the run's `start` is in the log: then a
         # run that left none behind is known to have begun nothing, and may be tried again.
         self._waits_for_start = continued is not None and has_approved_call(continued)
-        self._next = len(stored)
         self._replay: Replay | None = None
         if interrupted is not None and stored:
             self._replay = Replay(interrupted, run.message_id, continued)
@@ -98,6 +97,7 @@ class Producer:
             store,
             interrupted=interrupted,
             next_sequence=self._next_sequence,
+            is_within_delta=self._is_within_delta,
             limit_s=limits.outage_limit_s,
             lost=self.lost,
         )
@@ -297,12 +297,14 @@ class Producer:
             if not chunks:
                 return
             payload = encode_lines(chunks)
-        self._next += len(chunks)
         self._lane.put(payload, chunks, level_of_chunks(chunks))
         self._committer.notify(self._lane)
 
     def _next_sequence(self) -> int:
-        return self._next if self._replay is None else self._replay.next
+        return self._lane.next_sequence if self._replay is None else self._replay.next
+
+    def _is_within_delta(self) -> bool:
+        return self._replay is not None and self._replay.is_within_delta
 
     async def room(self) -> None:
         """Wait until little is pending (`Emission`); a run that waits too long is interrupted."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.aio.backoff import Backoff
 from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededError
 from midstream.protocol.codec import encode
+from midstream.protocol.deltas import extended_by, text_of
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.sentences import DIVERGED_SENTENCE
 from midstream.store.calls import AppendStatus
@@ -39,6 +40,7 @@ class Replay:
     def __init__(self, interrupted: Interrupted, message_id: str, base: UIMessage | None) -> None:
         self.next = interrupted.next
         self._chunks = interrupted.chunks
+        self._repeated = 0  # characters of the delta at `next`
         self._message_id = message_id
         self._base = base
 
@@ -46,6 +48,11 @@ class Replay:
     def is_complete(self) -> bool:
         """Whether the agent has said all that the log holds."""
         return self.next >= len(self._chunks)
+
+    @property
+    def is_within_delta(self) -> bool:
+        """Whether the agent has said only a part of the delta at `next`."""
+        return self._repeated > 0
 
     def writer(self) -> ChunkWriter:
         """Return the run's writer as it was at the point."""
@@ -64,20 +71,55 @@ class Replay:
         Raises:
             AgentError: they are not what the log holds; none of them was written.
         """
-        again = chunks[: len(self._chunks) - self.next]
-        for chunk in again:
-            if encode(chunk) != encode(self._chunks[self.next]):
-                logger.error("run_diverged sequence=%d", self.next)
-                raise AgentError(DIVERGED_SENTENCE)
+        for index, chunk in enumerate(chunks):
+            if self.is_complete:
+                return chunks[index:]
+            more = self._repeat(chunk)
+            if more is not None:
+                return [more, *chunks[index + 1 :]]
+        return []
+
+    def _repeat(self, chunk: AnyChunk) -> AnyChunk | None:
+        """Compare a chunk with the log; return the part of a delta that the log does not hold.
+
+        A text may be cut into deltas in other places than in the log.
+        """
+        if self._repeated == 0 and encode(chunk) == encode(self._chunks[self.next]):
             self.next += 1
-        return chunks[len(again) :]
+            return None
+        part = extended_by(chunk)
+        if part is None:
+            raise self._diverged()
+        text = text_of(chunk)
+        while text:
+            if self.is_complete:
+                return part.by(text)
+            stored = self._chunks[self.next]
+            if extended_by(stored) != part:
+                raise self._diverged()
+            left = text_of(stored)[self._repeated :]
+            if text.startswith(left):
+                text = text[len(left) :]
+                self.next, self._repeated = self.next + 1, 0
+            elif left.startswith(text):
+                self._repeated += len(text)
+                return None
+            else:
+                raise self._diverged()
+        return None
+
+    def _diverged(self) -> AgentError:
+        logger.error("run_diverged sequence=%d", self.next)
+        return AgentError(DIVERGED_SENTENCE)
 
 
 class StoredMemory:
     """A run's memory, in the store beside the run. Implements `agents.base.RunMemory`.
 
     Args:
-        next_sequence: returns the sequence of the next chunk that the agent yields.
+        next_sequence: returns the sequence of the next chunk to be stored.
+        is_within_delta: returns whether the agent is repeating a delta of the log, and has said
+            only a part of it. No sequence says where it is then.
         limit_s: how long a required point waits for Redis.
         lost: is told that the run belongs to another producer.
 
@@ -92,6 +134,7 @@ class StoredMemory:
         *,
         interrupted: Interrupted | None,
         next_sequence: Callable[[], int],
+        is_within_delta: Callable[[], bool],
         limit_s: float,
         lost: Callable[[AppendStatus], None],
     ) -> None:
@@ -100,6 +143,7 @@ class StoredMemory:
         self._lane = lane
         self._store = store
         self._next = next_sequence
+        self._is_within_delta = is_within_delta
         self._limit_s = limit_s
         self._lost = lost
 
@@ -108,18 +152,29 @@ class StoredMemory:
         """See RunMemory."""
         return self._next()
 
+    async def reached(self) -> int:
+        """See RunMemory."""
+        try:
+            async with asyncio.timeout(self._limit_s):
+                await self._lane.drained()
+        except TimeoutError:
+            raise _unreachable() from None
+        return self.next
+
     async def remember(self, point: bytes, *, required: bool = True) -> None:
         """See RunMemory."""
         self.point = point
+        if self._is_within_delta():
+            if required:
+                raise AgentError(DIVERGED_SENTENCE)  # it was between two chunks the first time
+            return
         try:
             async with asyncio.timeout(self._limit_s if required else OPTIONAL_LIMIT_S):
                 await self._lane.drained()
                 lost = await self._keep(b"%d\n%b" % (self.next, point))
         except TimeoutError:
             if required:
-                raise StoreUnavailableError(
-                    "unable to continue the answer; the session log cannot be reached"
-                ) from None
+                raise _unreachable() from None
             return
         if lost is not None:
             self._lost(lost)
@@ -136,6 +191,10 @@ class StoredMemory:
                 return AppendStatus.NEWER
             except StoreUnavailableError:
                 await backoff.wait()
+
+
+def _unreachable() -> StoreUnavailableError:
+    return StoreUnavailableError("unable to continue the answer; the session log cannot be reached")
 
 
 def read_kept(kept: bytes) -> tuple[int, bytes]:

@@ -132,6 +132,35 @@ async def test_agent_goes_on_after_its_point(pair: Pair) -> None:
     assert pair.script.abandoned == []
 
 
+async def test_agent_that_is_cut_within_a_chunk_of_the_log_is_resumed_before_it(
+    pair: Pair, redis_url: str
+) -> None:
+    """Its own point there is not kept: the next one is compared from where a chunk begins."""
+    await pair.begin()
+    pair.kill()
+    second = await pair.script.next()
+    second.tell(" f")
+    await eventually(lambda: second.left == 0, "it has said a part of the log's chunk")
+    assert second.request.memory is not None
+    await second.request.memory.remember(b"after so f", required=False)
+    async with (
+        RedisStore.connect(redis_url) as store,
+        open_sessions(store, pair.script, FAST) as others,
+    ):
+        await pair.survivor.drain(0.1)
+        third = await pair.script.next()
+        third.tell(" f", "ar", "!")
+        reader = await others.resume(ALICE, S)
+        assert reader is not None
+        watching = Reading(reader)
+        third.end()
+        await watching.end()
+
+        assert watching.text == "so far!"
+        assert [left.point for left in pair.script.offered] == [b"after so"] * 2
+        assert (await others.snapshot(ALICE, S)).runs[0].outcome is RunOutcome.FINISHED
+
+
 @pytest.mark.parametrize(
     "again",
     [

@@ -68,6 +68,9 @@ class Memory:
         self.next = 1 if interrupted is None else interrupted.next
         self.points: list[tuple[int, bytes]] = [(1, b"")]
 
+    async def reached(self) -> int:
+        return self.next
+
     async def remember(self, point: bytes, *, required: bool = True) -> None:
         self.points.append((self.next, point))
 

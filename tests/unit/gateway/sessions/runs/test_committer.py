@@ -41,7 +41,11 @@ class Owner:
 
 
 def put(lane: Lane, *texts: str) -> list[TextDeltaChunk]:
-    chunks = [TextDeltaChunk(id="t", delta=text) for text in texts]
+    """Put a delta for each text, each of a part of its own: they are not joined."""
+    return say(lane, [TextDeltaChunk(id=text[0], delta=text) for text in texts])
+
+
+def say(lane: Lane, chunks: list[TextDeltaChunk]) -> list[TextDeltaChunk]:
     lane.put(encode_lines(chunks), chunks, 5)
     return chunks
 
@@ -74,6 +78,24 @@ def test_lane_joins_what_gathered_while_a_batch_was_under_way(lane: Lane, owner:
     assert (following.chunks.first, following.chunks.count) == (1, 3)
     assert following.chunks.payload == encode_lines(rest)
     assert owner.told == first
+
+
+def test_lane_stores_pending_deltas_of_one_part_as_one_chunk(lane: Lane, owner: Owner) -> None:
+    """The log and every reader then pay for a batch, not for each token of a fast model."""
+    say(lane, [TextDeltaChunk(id="t", delta=text) for text in "ab"])
+    say(lane, [TextDeltaChunk(id="t", delta="c"), TextDeltaChunk(id="u", delta="d")])
+    batch = lane.freeze()
+    put(lane, "e")
+    lane.acknowledge(stored(batch))
+
+    whole = [TextDeltaChunk(id="t", delta="abc"), TextDeltaChunk(id="u", delta="d")]
+    assert (batch.chunks.first, batch.chunks.count) == (0, 2)
+    assert batch.chunks.payload == encode_lines(whole)
+    assert owner.told == whole
+    following = lane.freeze()
+    assert following.chunks.first == 2
+    lane.acknowledge(stored(following))
+    assert lane.pending_bytes == 0
 
 
 def test_lane_bounds_a_batch(lane: Lane) -> None:
