@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from midstream.agents.base import AgentRequest, AnyAgent
+    from midstream.ids import RunId
     from midstream.sessions.types import RunReader
 
 ACME = TenantId("acme")
@@ -172,6 +173,12 @@ class Reading:
                     self.aggregated += item.aggregated
                 self._more.set()
         return self.chunks
+
+    @property
+    def run_id(self) -> RunId:
+        """The id of the run."""
+        assert self.reader.run is not None
+        return self.run_id
 
     @property
     def chunks(self) -> list[dict[str, object]]:

@@ -57,7 +57,7 @@ async def test_run_whose_hint_is_refused_is_answered_and_hinted_later(
     raw_redis.delete(HINT)
 
     async def is_hinted() -> bool:
-        return raw_redis.zscore(HINT, f"chat|{sent.reader.run.id}") is not None
+        return raw_redis.zscore(HINT, f"chat|{sent.run_id}") is not None
 
     await until(is_hinted)
     run.end()

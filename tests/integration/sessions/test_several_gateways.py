@@ -102,7 +102,7 @@ async def test_resume_goes_on_after_a_chunk_that_this_gateway_has_not_heard_of(
         run.tell("a", "b")
         await sent.until(lambda r: r.text == "ab")
         last = len(sent.chunks) - 1
-        reader = await there.resume(ALICE, S, run_id=sent.reader.run.id, after=last)
+        reader = await there.resume(ALICE, S, run_id=sent.run_id, after=last)
     assert reader is not None
     watching = Reading(reader)
     run.tell("c")
@@ -179,7 +179,7 @@ async def test_draining_gateway_lets_its_run_finish_and_sends_others_readers_awa
     run.tell("the end")
     run.end()
     await draining
-    assert sent.reader.run.id
+    assert sent.run_id
     assert types(await sent.end())[-1] == "finish"
 
 

@@ -218,7 +218,7 @@ async def test_fields_of_a_version_to_come_outlast_what_this_one_writes(
     await sessions.stop(ALICE, S)
 
     assert types(await sent.end())[-2:] == ["abort", "finish"]
-    kept = raw_redis.hget(newer.keys.runs, sent.reader.run.id)
+    kept = raw_redis.hget(newer.keys.runs, sent.run_id)
     assert isinstance(kept, bytes)
     assert kept.endswith(b',"lane":"side"}')
     assert raw_redis.hget(newer.keys.meta, "tomorrow") == b"x\ny"
