@@ -55,12 +55,12 @@ async def examine(url: str, prefix: str, tell: Tell, *, command_timeout_s: float
 
 async def _examine(url: str, client: RedisClient, prefix: str, tell: Tell) -> None:
     seen = await inspect(client)
-    for verdict in (*seen.verdicts, *_exposure(url)):
+    for verdict in (*seen.verdicts, *exposure(url)):
         tell(verdict)
     if seen.facts.refusal is not None:
         return
     tell(await _rights(client, prefix, knows_all=seen.facts is not UNKNOWN))
-    tell(await _clock(client))
+    tell(await clock(client))
     await _rehearse(url, client, prefix, tell)
 
 
@@ -91,7 +91,7 @@ def _reason(error: StoreError) -> str:
     return error.message.partition("; ")[2].removesuffix(". Try again in a moment")
 
 
-def _exposure(url: str) -> list[Verdict]:
+def exposure(url: str) -> list[Verdict]:
     """Judge who else could read the sessions on their way, or ask for them."""
     parts = urlsplit(url)
     if parts.scheme == "unix" or (parts.hostname or "") in LOCAL_HOSTS:
@@ -147,7 +147,7 @@ async def _rights(client: RedisClient, prefix: str, *, knows_all: bool) -> Verdi
     return Verdict("rights", Level.OK, f"the user may do all that a gateway does{described}")
 
 
-async def _clock(client: RedisClient) -> Verdict:
+async def clock(client: RedisClient) -> Verdict:
     """Compare Redis's clock with this machine's."""
     before = time.time()
     (reply,) = await client.ask([("TIME",)])
@@ -188,7 +188,7 @@ async def _rehearse(url: str, client: RedisClient, prefix: str, tell: Tell) -> N
         tell(Verdict("session", Level.FAULT, f"no session can be kept: {_reason(error)}"))
     else:
         tell(_went(went))
-        tell(_speed(went))
+        tell(speed(went))
     left = await _left(client, own)
     if left:
         tell(
@@ -217,7 +217,7 @@ def _went(went: Rehearsed) -> Verdict:
     )
 
 
-def _speed(went: Rehearsed) -> Verdict:
+def speed(went: Rehearsed) -> Verdict:
     """Judge how long an append takes, with its way there and back."""
     usual_s, longest_s = statistics.median(went.appends_s), max(went.appends_s)
     says = (

@@ -1,0 +1,82 @@
+"""What is said of a server's address, clock and speed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from midstream.store.server.examination import clock, exposure, speed
+from midstream.store.server.rehearsal import Rehearsed, own_prefix, written
+from midstream.store.server.rights import acl_rules, needed, to_ask
+
+if TYPE_CHECKING:
+    from midstream.store.redis.client import RedisClient
+
+pytestmark = pytest.mark.anyio
+
+
+def test_address_on_a_network_is_judged_by_who_could_read_along(
+    subtests: pytest.Subtests,
+) -> None:
+    """This machine's own are not."""
+    rows: list[tuple[str, dict[str, str]]] = [
+        ("unix:///run/redis.sock", {}),
+        ("redis://localhost", {}),
+        ("redis://127.0.0.1:7000", {}),
+        ("redis://db", {"encryption": "note", "password": "danger"}),
+        ("redis://:pw@db", {"encryption": "note"}),
+        ("rediss://ms:pw@db", {"encryption": "ok"}),
+    ]
+    for url, expected in rows:
+        with subtests.test(url):
+            assert {v.subject: str(v.level) for v in exposure(url)} == expected
+
+
+class Telling:
+    """A client of a server whose clock is ahead."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self._ahead_s = ahead_s
+
+    async def ask(self, _: object) -> list[Any]:
+        now_s = time.time() + self._ahead_s
+        return [[b"%d" % int(now_s), b"%d" % (now_s % 1 * 1_000_000)]]
+
+
+async def test_clock_is_compared_with_that_of_this_machine(subtests: pytest.Subtests) -> None:
+    rows = [(0, "ok", "agree"), (60, "note", "60.0 s ahead of"), (-60, "note", "60.0 s behind")]
+    for ahead_s, level, words in rows:
+        with subtests.test(words):
+            verdict = await clock(cast("RedisClient", Telling(ahead_s)))
+            assert verdict.level == level
+            assert words in verdict.says
+
+
+def test_speed_is_judged_by_the_usual_and_by_the_longest_append(
+    subtests: pytest.Subtests,
+) -> None:
+    rows = [([0.001] * 9, "ok"), ([0.05] * 9, "note"), ([0.001] * 8 + [0.9], "danger")]
+    for appends_s, level in rows:
+        with subtests.test(level):
+            assert speed(Rehearsed(appends_s=appends_s, arrivals_s=[])).level == level
+
+
+def test_examination_writes_under_a_prefix_of_its_own() -> None:
+    """An ACL rule for the gateway's prefix allows it, and two examinations do not meet."""
+    own = own_prefix("chat")
+    assert own.startswith("chat:doctor-")
+    assert own_prefix("chat") != own
+    assert all(key.startswith(own.encode()) for key in written(own))
+
+
+def test_rights_are_asked_on_the_gateways_own_names() -> None:
+    """Each command once on each; the calls that ask prove their own."""
+    rights = needed("chat")
+    assert all(right.name.startswith(b"chat:") for right in rights if right.name)
+    assert {right.command for right in rights} - {right.command for right in to_ask("chat")} == {
+        "EVALSHA",
+        "SCRIPT LOAD",
+    }
+    assert "~chat:* &chat:* -@all +config|get" in acl_rules("chat")
