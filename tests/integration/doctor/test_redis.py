@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import midstream.store.redis.store as store
-from midstream.store.server.rights import acl_rules, needed
-from tests.support.processes import REPOSITORY
+from midstream.store.server.rights import acl_rules
 from tests.support.redis_cluster import ClusterNode
 from tests.support.redis_kinds import default_kind
 from tests.support.redis_sentinels import Sentinel
@@ -19,6 +16,7 @@ from .conftest import bad, found_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.redis_kinds import Kind
 
@@ -158,22 +156,3 @@ async def test_wrong_or_no_password_is_told(serve: Serve) -> None:
         assert bad(found) == {"connection": "fault"}
         assert "password" in found["connection"].says
         assert "wrong-one" not in found["connection"].text
-
-
-def test_rules_name_each_command_that_is_sent() -> None:
-    """The table of those that are sent without a script is looked up in the source itself."""
-    assert {right.command for right in needed("ms")} >= sent_without_a_script()
-
-
-def test_rules_stand_in_the_docs() -> None:
-    assert acl_rules("ms") in (REPOSITORY / "docs" / "operations.md").read_text().splitlines()
-
-
-def sent_without_a_script() -> set[str]:
-    """Return the commands that stand in the store's source."""
-    folder = Path(str(store.__file__)).parent
-    text = "\n".join(path.read_text() for path in folder.glob("*.py"))
-    found = re.findall(r'\(\s*"([A-Z]{3,})",\s*"?([A-Z]{4,})?', text)
-    found += [(word, "") for word in re.findall(r'send_command\("([A-Z]+)"', text)]
-    words = {" ".join(filter(None, pair)) for pair in found}
-    return words - {"CONFIG", "INFO", "SSUBSCRIBE", "SUNSUBSCRIBE"}

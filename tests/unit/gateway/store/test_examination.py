@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+import midstream.store.redis.store as store
 from midstream.store.server.examination import clock, exposure, speed
 from midstream.store.server.rehearsal import Rehearsed, own_prefix, written
 from midstream.store.server.rights import acl_rules, needed, to_ask
+from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:
     from midstream.store.redis.client import RedisClient
@@ -80,3 +84,22 @@ def test_rights_are_asked_on_the_gateways_own_names() -> None:
         "SCRIPT LOAD",
     }
     assert "~chat:* &chat:* -@all +config|get" in acl_rules("chat")
+
+
+def test_rules_name_each_command_that_is_sent() -> None:
+    """The table of those that are sent without a script is looked up in the source itself."""
+    assert {right.command for right in needed("ms")} >= sent_without_a_script()
+
+
+def test_rules_stand_in_the_docs() -> None:
+    assert acl_rules("ms") in (REPOSITORY / "docs" / "operations.md").read_text().splitlines()
+
+
+def sent_without_a_script() -> set[str]:
+    """Return the commands that stand in the store's source."""
+    folder = Path(str(store.__file__)).parent
+    text = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    found = re.findall(r'\(\s*"([A-Z]{3,})",\s*"?([A-Z]{4,})?', text)
+    found += [(word, "") for word in re.findall(r'send_command\("([A-Z]+)"', text)]
+    words = {" ".join(filter(None, pair)) for pair in found}
+    return words - {"CONFIG", "INFO", "SSUBSCRIBE", "SUNSUBSCRIBE"}
