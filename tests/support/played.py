@@ -178,7 +178,7 @@ class Reading:
     def run_id(self) -> RunId:
         """The id of the run."""
         assert self.reader.run is not None
-        return self.run_id
+        return self.reader.run.id
 
     @property
     def chunks(self) -> list[dict[str, object]]:
