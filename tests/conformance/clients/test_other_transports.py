@@ -179,8 +179,8 @@ async def test_workflow_chat_ends_with_the_servers_message_through_cuts(
         chat = await node.chat(
             f"http://127.0.0.1:{proxy.port}{API}", session.id, transport="workflow"
         )
-        # Tokens that come all at once are few chunks.
-        await chat.send(f"[[tokens={150 if rate else 3_000} rate={rate} first=0]]")
+        # Of this size, they are more bytes than the cuts take, however few chunks they are.
+        await chat.send(f"[[tokens=150 size=100 rate={rate} first=0]]")
         end = await chat.settle()
 
     assert (end["status"], end["error"]) == ("ready", None)
