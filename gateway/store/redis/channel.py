@@ -171,9 +171,9 @@ class RedisChannel:
                 self._rejoining.discard(feed)
                 return self._wanted[feed]
         elif kind in {b"unsubscribe", b"sunsubscribe"}:
-            if self._leaving[feed] > 0:
+            if self._leaving[feed] > 1:
                 self._leaving[feed] -= 1
-            elif feed in self._wanted:
+            elif self._leaving.pop(feed, 0) == 0 and feed in self._wanted:
                 # Nobody asked for it: the slot moved. Redis says no more than this.
                 self._confirmed.discard(feed)
                 self._rejoining.add(feed)

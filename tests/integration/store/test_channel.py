@@ -145,6 +145,21 @@ async def test_channel_joins_again_after_its_connection_was_killed(
     assert arrived == [OTHER, OTHER, SESSION, SESSION]
 
 
+async def test_sessions_that_were_left_are_forgotten(store: RedisStore) -> None:
+    """A gateway meets any number of sessions over one connection to Redis."""
+    async with listening(store) as (channel, arrivals):
+        for i in range(20):
+            session = SessionId(f"chat-{i}")
+            await channel.join(session)
+            await channel.leave(session)
+        await channel.join(SESSION)
+        await opened(store)
+        await arrivals.get()
+
+        assert not channel._leaving
+        assert len(channel._wanted) == len(channel._confirmed) == 1
+
+
 async def test_lost_connection_is_told_after_all_are_joined_again(
     store: RedisStore, raw_redis: redis.Redis
 ) -> None:
