@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tests.bench.clients import Tally, all_streaming, connect, get, now_us, resume
 from tests.bench.report import compared_rounds
-from tests.bench.servers import BENCH_KEY, DURABLE, DURABLE_MEMORY
+from tests.bench.servers import BENCH_KEY, DURABLE, DURABLE_MEMORY, WITH_WORKER
 from tests.bench.streams import WARM_S, Window, in_rounds, new_chat, watch
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _post(path: str, body: bytes, headers: str = "content-type: application/json
 async def measure_pushed(servers: Servers) -> list[Row]:
     """Return what an append costs and how soon it is read, beside Durable Streams' server."""
     with ExitStack() as stack:
-        programs = stack.enter_context(servers.gateways())
+        programs = stack.enter_context(servers.gateways(WITH_WORKER))
         programs.append(stack.enter_context(servers.durable(DURABLE)))
         programs.append(stack.enter_context(servers.durable(DURABLE_MEMORY)))
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 MIDSTREAM: Final = "Midstream"
 NODE: Final = "ai 7 + resumable-stream"
 BENCH_KEY: Final = "bench-key-of-the-worker"
-_WITH_WORKER: Final[Settings] = {"agent_keys.worker": {"key_env": "BENCH_WORKER_KEY"}}
+WITH_WORKER: Final[Settings] = {"agent_keys.worker": {"key_env": "BENCH_WORKER_KEY"}}
+"""Settings of a gateway that an agent outside may write to. Its proxy then wants a key, too."""
 
 RESUMABLE: Final = "fastapi-resumable-stream"
 LITELLM: Final = "LiteLLM proxy"
@@ -135,7 +136,7 @@ class Servers:
         tree, python, layers = (
             REPOSITORY,
             sys.executable,
-            merged(DEFAULT_LEASE, _WITH_WORKER, settings or {}),
+            merged(DEFAULT_LEASE, settings or {}),
         )
         if build is not None:
             tree, python = build.tree, build.python
@@ -158,11 +159,14 @@ class Servers:
             gateway.end()
 
     @contextmanager
-    def gateways(self) -> Iterator[list[Server]]:
+    def gateways(self, settings: Settings | None = None) -> Iterator[list[Server]]:
         """Run the working tree's gateway, and that of the base if there is one."""
         with ExitStack() as stack:
             builds = [None] if self.plan.base is None else [None, self.plan.base]
-            yield [stack.enter_context(self.gateway(build=build)) for build in builds]
+            yield [
+                stack.enter_context(self.gateway(build=build, settings=settings))
+                for build in builds
+            ]
 
     @contextmanager
     def durable(self, name: str) -> Iterator[Server]:
