@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, get_args
 
 from msgspec import UNSET, Struct
 
 from midstream.protocol.chunks import (
-    AnyChunk,
     FinishStepChunk,
     ResetStepChunk,
     StartStepChunk,
@@ -60,24 +59,25 @@ def interrupts_unfinished(call: WaitingCall) -> str | None:
     return INTERRUPTED_CALL if call.unfinished and not call.provider_executed else None
 
 
+_Noted: TypeAlias = (
+    ToolInputStartChunk
+    | ToolInputAvailableChunk
+    | ToolApprovalRequestChunk
+    | ToolOutputAvailableChunk
+    | ToolOutputDeniedChunk
+    | ToolOutputErrorChunk
+    | StartStepChunk
+    | FinishStepChunk
+    | ResetStepChunk
+)
+
+
 class Waiting:
     """The calls of a run that have no final result, in order."""
 
     __slots__ = ("_calls",)
 
-    KINDS: ClassVar = frozenset(
-        {
-            ToolInputStartChunk,
-            ToolInputAvailableChunk,
-            ToolApprovalRequestChunk,
-            ToolOutputAvailableChunk,
-            ToolOutputDeniedChunk,
-            ToolOutputErrorChunk,
-            StartStepChunk,
-            FinishStepChunk,
-            ResetStepChunk,
-        }
-    )
+    KINDS: ClassVar = frozenset(get_args(_Noted))
     """The types of chunks that `note` takes."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Waiting:
         """The calls, in order."""
         return self._calls.values()
 
-    def note(self, chunk: AnyChunk) -> None:
+    def note(self, chunk: _Noted) -> None:
         """Note a chunk that was written."""
         match chunk:
             case ToolInputAvailableChunk():
@@ -109,13 +109,7 @@ class Waiting:
                 self._calls = {
                     id_: call for id_, call in self._calls.items() if not call.unfinished
                 }
-            case (
-                ToolInputStartChunk()  # begun again: its input is not complete any more
-                | ToolApprovalRequestChunk()
-                | ToolOutputAvailableChunk()
-                | ToolOutputDeniedChunk()
-                | ToolOutputErrorChunk()
-            ):
+            case _:  # answered, asked about, or begun again: its input is not complete any more
                 self._calls.pop(chunk.tool_call_id, None)
 
     def ends(self, cut: CutCall) -> Iterator[ToolOutputErrorChunk]:

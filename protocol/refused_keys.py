@@ -24,7 +24,7 @@ from midstream.protocol.json_values import repaired_strings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.protocol.chunks import AnyChunk, Json
+    from midstream.protocol.chunks import AnyChunk
 
 
 def _spelled(name: str) -> str:
@@ -68,13 +68,6 @@ def without_refused_keys(data: bytes) -> bytes:
         return data
     cleaned, refused = _without(data)
     return cleaned if refused else data
-
-
-def json_without_refused_keys(value: Json) -> Json:
-    """Return a value without refused keys; see `without_refused_keys`."""
-    data = bytes(value)
-    cleaned = without_refused_keys(data)
-    return value if cleaned is data else Raw(cleaned)
 
 
 def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChunk]]:

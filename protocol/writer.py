@@ -122,7 +122,7 @@ class ChunkWriter:
             elif key not in self._slots[slot]:
                 _refuse(chunk, f"there is no {_name(slot, key)}")
         if kind in Waiting.KINDS:
-            self._waiting.note(chunk)
+            self._waiting.note(chunk)  # type: ignore[arg-type]
             if kind in _FINAL and chunk.tool_call_id not in self._waiting:  # type: ignore[union-attr]
                 self._allowed.pop(chunk.tool_call_id, None)  # type: ignore[union-attr]
 

@@ -43,6 +43,7 @@ STAGES: Final = (
     Stage("chaos", "python -m tests.chaos --seconds 60 --faults 10000"),
     Stage("conformance", f"{EVERYTHING} tests/conformance"),
     Stage("e2e", f"{EVERYTHING} tests/e2e"),
+    Stage("coverage", "make coverage"),
 )
 
 

@@ -94,6 +94,11 @@ PARTS: Final = (
         recordings,
     ),
     Part(
+        "branch coverage of the whole suite",
+        "all",
+        "it runs every test once more, and slower; `make test` measures that of the unit tests",
+    ),
+    Part(
         "10,000 faults of all kinds at once (tests/chaos)",
         "all",
         "they take half an hour; each kind once is in `make test`",

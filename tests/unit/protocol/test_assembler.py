@@ -235,6 +235,7 @@ def test_unknown_parts_and_fields_of_a_continued_message_are_kept() -> None:
         {"type": "text", "text": "Hi", "state": "done", "of": "tomorrow"},
         {"type": "hologram", "depth": 3},
         {"type": "source-url", "url": 1},
+        {"type": "error", "of": "tomorrow"},
         {"type": "steering-message", "id": "u", "parts": []},
     ]
     message = {"id": "answer", "role": "assistant", "createdAt": "now", "parts": parts}

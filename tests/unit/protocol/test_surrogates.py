@@ -195,6 +195,15 @@ def test_deltas_of_other_parts_may_come_between_two_halves() -> None:
     assert texts == {0: WHOLE, 1: "b" + WHOLE}
 
 
+def test_block_delta_of_a_later_api_is_passed_on() -> None:
+    """None of its fields is a text that continues; the half character in it is replaced."""
+    halves = EventHalves()
+    event = {"type": "content_block_delta", "index": 0, "delta": {"type": "new", "seen": HIGH}}
+    (told,) = halves.add(json.dumps(event).encode())
+    assert msgspec.json.decode(told) == {**event, "delta": {"type": "new", "seen": "\ufffd"}}
+    assert halves.rest() == []
+
+
 @pytest.mark.parametrize("event", [b"", b"[DONE]", b"\\ud83d", b'"\\ud83d"', b'[1,"\\ud83d"]'])
 def test_event_that_is_no_object_is_passed_on(event: bytes) -> None:
     """Its reader reports the mistake."""

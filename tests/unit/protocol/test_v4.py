@@ -165,6 +165,11 @@ def test_parts_outside_a_step_are_in_one_all_the_same() -> None:
     ]
 
 
+def test_end_of_a_step_that_has_not_begun_is_no_line() -> None:
+    """An agent may end a step that it did not begin."""
+    assert lines(StartChunk(message_id="m1"), *END) == [("d", {"finishReason": "stop"})]
+
+
 def test_streamed_call_is_start_deltas_call_and_result() -> None:
     """In the client's own words."""
     assert step(

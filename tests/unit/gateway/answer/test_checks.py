@@ -177,6 +177,12 @@ class Number(float):
     __slots__ = ()
 
 
+class Count(int):
+    """A subclass, as units libraries have them."""
+
+    __slots__ = ()
+
+
 MOMENT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -198,6 +204,7 @@ MOMENT = datetime(2026, 1, 31, 12, tzinfo=UTC)
         (Colour.RED, "red"),
         ({Text("k"): Text("v")}, {"k": "v"}),
         (Number(1.5), 1.5),
+        (Count(3), 3),
         (MappingProxyType({"a": 1}), {"a": 1}),
         (deque([1]), [1]),
         (range(2), [0, 1]),
