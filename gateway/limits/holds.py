@@ -119,7 +119,7 @@ class Holds:
                 scope_gone.discard(token)
 
     def remove(self, place: Place, *, tell: bool = True) -> None:
-        """Stop holding a token; Redis is told soon, or it expires there."""
+        """Stop holding a token; Redis learns of it soon, or the token expires there."""
         kind, token = place.kind, place.token
         for scope in place.scopes:
             tokens = self._held[scope, kind]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ToolOptions(Struct, frozen=True, kw_only=True):
     """Options of a function besides its schema; None leaves one to the API.
 
-    A provider is sent what its API has a field for, and nothing of the rest.
+    A provider gets the options that its API has a field for, and no others.
 
     Attributes:
         strict: the model's input is held to the schema while it is written.
@@ -52,7 +52,7 @@ class ToolOptions(Struct, frozen=True, kw_only=True):
 
 
 class ToolSpec(Struct, frozen=True, kw_only=True):
-    """A tool as the model is told of it.
+    """A tool as the model sees it.
 
     Attributes:
         input_schema: JSON Schema.

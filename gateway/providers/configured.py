@@ -97,7 +97,7 @@ def time_limits(settings: ProviderSettings) -> TimeLimits:
 
 @asynccontextmanager
 async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
-    """Make ready what the proxy reaches; nothing is connected before the first request.
+    """Prepare the proxy's upstreams; nothing is connected before the first request.
 
     Raises:
         SettingsError: a provider is to be called with the gateway's key, which is not set.

@@ -25,7 +25,7 @@ async def enter_either(
     first: AbstractAsyncContextManager[_T],
     otherwise: Callable[[], AbstractAsyncContextManager[_T] | None],
 ) -> tuple[_T, bool]:
-    """Enter what sends a request, or what sends its other form if it is refused.
+    """Enter a context that sends a request, or its other form if the first is refused.
 
     Args:
         stack: leaves what was entered.

@@ -50,9 +50,9 @@ def has(state: SessionState | None, message_id: str | None) -> bool:
 
 
 def needed(request: StartRequest, state: SessionState) -> Place:
-    """Return the message with which the path ends that a send is about.
+    """Return the message at the end of a send's path.
 
-    For what the session has already that is the message itself, for what is new its parent.
+    A stored message is that end itself; for a new one it is the parent.
 
     Raises:
         MessageNotFoundError: the send names a parent that the session does not have.

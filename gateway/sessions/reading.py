@@ -104,7 +104,7 @@ class Reading:
         except RunNotFoundError:
             if after is None or after < 0:
                 return None
-            # Who has a part of it must not take what is there for all of it.
+            # A 204 would tell a reader that has a part that it has everything.
             raise NotRecoveredError(
                 "unable to continue this answer; the session was deleted or lost. Load it again"
             ) from None

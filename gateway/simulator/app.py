@@ -40,7 +40,7 @@ _MAX_COUNTED_PROMPTS = 1000
 _INVALID_KEY = "invalid"
 
 APIS: tuple[type[SimulatedApi], ...] = (SimulatedMessages, SimulatedChat, SimulatedResponses)
-"""Those that are simulated where no others are named."""
+"""APIs that are simulated by default."""
 
 _RELEASE = "/sim/release/"
 

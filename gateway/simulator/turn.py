@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 StopKind = Literal["end", "length", "tools", "refusal", "stop_sequence"]
 
-# What a thinking budget asked for in a request gets when no directive says how much.
+# Thinking tokens for a request with a thinking budget and no directive.
 REQUESTED_REASONING = 40
 
 

@@ -131,7 +131,7 @@ class AppendStatus(StrEnum):
     FENCED = "fenced"
     """Taken over, or ended."""
     GAP = "gap"
-    """`next` is what the log expects: it lost what it had acknowledged, or we skipped."""
+    """`next` is the expected sequence: the log lost acknowledged chunks, or we skipped some."""
     GONE = "gone"
     """The run is not in Redis any more: erased, or the log was lost."""
     NEWER = "newer"
@@ -185,7 +185,7 @@ class DeleteStatus(StrEnum):
     """Outcome of `delete`."""
 
     DELETED = "deleted"
-    """It is gone, now or before."""
+    """It is deleted, now or before."""
     ABSENT = "absent"
     """There never was such a message."""
     ACTIVE = "active"

@@ -1,4 +1,4 @@
-"""The one place where what Redis answers, and what redis-py raises, becomes the gateway's error.
+"""The one place that turns Redis's answers and redis-py's exceptions into the gateway's errors.
 
 A refusal of Redis is told by its first word (`REFUSALS`); anything else by its class
 (`REDIS_ERRORS`). Almost all of it is *away*: it may work in a moment, whoever asks sends the
@@ -105,7 +105,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "LOADING": _away("it is loading its data"),
     "max number of clients": _away("it has too many connections"),
     "limit exceeded": _away("its quota is used up"),
-    # It is a cluster, or a slot of it moves.
+    # The server is a cluster, or one of its slots moves.
     "CLUSTERDOWN": _elsewhere("its cluster is down"),
     "TRYAGAIN": _away("its cluster moves this session"),
     "MOVED": _elsewhere("it is one node of a cluster, and the session is on another"),

@@ -1,4 +1,4 @@
-"""Judges by our own clock which leases have ended.
+"""Finds the leases that have ended, by our own clock.
 
 A lease is a time of Redis's clock, which may be set forward or back. A jump forward would seem to
 end the leases of living producers, a jump back would prolong those of dead ones. So we measure by

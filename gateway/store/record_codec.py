@@ -73,7 +73,7 @@ def encode_by(user: str) -> bytes:
 
 
 def decode_by(value: bytes) -> str | None:
-    """Decode who stopped a run; None if nobody did."""
+    """Decode the user who stopped a run; None if it was not stopped."""
     return _by.decode(value) if value else None
 
 

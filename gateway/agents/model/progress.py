@@ -175,7 +175,7 @@ def reserve_ids(part_ids: PartIds, chunks: Iterable[AnyChunk]) -> None:
 def model_visible(chunks: Iterable[AnyChunk]) -> Iterator[AnyChunk]:
     """Yield the chunks that form the message sent to the model.
 
-    A refusal before the first step is left out: the model is told who refused, and why.
+    A refusal before the first step is left out: the model's note names the person and the reason.
     """
     stepped = False
     for chunk in chunks:

@@ -160,7 +160,8 @@ class ModelRun:
         """Yield the outcomes of the calls that the run's message waited for."""
         interrupted = self._progress.take_interrupted(-1)
         if interrupted is None or not self._progress.point.executing:
-            # Not applied to the message: the model is told who refused, and why.
+            # Not applied to the message: the model's note names the person who refused, and the
+            # reason.
             if pending.denied:
                 yield pending.denied
             if pending.allowed:

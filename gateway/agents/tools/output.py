@@ -16,7 +16,7 @@ _NOTHING: Final = object()
 
 
 class ToolFile(Struct, frozen=True, kw_only=True):
-    """A file that a model is to see: its content, its address, or its id at the provider.
+    """A file for a model: its content, its address, or its id at the provider.
 
         ToolFile(media_type="image/png", data=png)
         ToolFile(media_type="application/pdf", url="https://example.com/report.pdf")

@@ -100,11 +100,11 @@ class PythonTool:
     async def call(
         self, given: Raw, context: ToolContext, threads: Threads
     ) -> AsyncGenerator[object]:
-        """Yield what the function yields, or the one value that it returns.
+        """Yield the function's values, or the one that it returns.
 
         Raises:
-            msgspec.ValidationError: the input is not what the function takes (any more).
-            Exception: whatever the function raises.
+            msgspec.ValidationError: the input does not fit the function (any more).
+            Exception: the function's own.
         """
         values = self._arguments(given)
         if self._context is not None:

@@ -20,8 +20,8 @@ MAX_THREADS: Final = 64
 class Threads:
     """Runs each call in a daemon thread of its own.
 
-    A thread cannot be ended from outside. A pool would lose a worker to each call that hangs,
-    and the process would wait for it at its end: daemon threads cost neither.
+    A thread cannot be ended from outside. A pool would lose a worker to each call that hangs, and
+    the process would wait for that call at its end. Daemon threads avoid both.
     """
 
     def __init__(self, limit: int = MAX_THREADS) -> None:

@@ -104,7 +104,7 @@ def _path_of(url: str) -> str:
 
 
 def omission_note(file: ModelFile) -> str:
-    """Return what a model is told instead of a file that it cannot be given."""
+    """Return the note that takes the place of a file that a model cannot get."""
     name = f" {file.filename}" if file.filename else ""
     return f"[A file{name} of type {file.media_type} is not shown: this model cannot read it.]"
 

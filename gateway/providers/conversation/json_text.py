@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.chunks import Json
 
-# Where a number may be written in another way: `1.0`, `1e3`.
+# Numbers with more than one spelling: `1.0`, `1e3`.
 _FRACTION: Final = re.compile(rb"[0-9][.eE]")
 _MAX_PLAIN_DIGITS: Final = 21
 _MAX_INT_DIGITS: Final = 19
@@ -31,8 +31,8 @@ _MAX_LEADING_ZEROS: Final = 6
 
 
 MAX_DEPTH: Final = 200
-"""Levels of a value that a model is told. No API takes much deeper ones, and each way through a
-value needs a part of the stack for a level."""
+"""Most levels of a value in a prompt. No API takes much deeper ones, and each walk through a value
+uses stack for each level."""
 
 
 def sound(raw: bytes | Raw) -> bytes | Raw | None:

@@ -356,7 +356,7 @@ def _called(part: ToolPart) -> Iterator[AssistantContent]:
 
 
 def _resulted(part: ToolPart) -> Iterator[ModelToolResult | ModelApprovalResponse]:
-    """Return what the message after the step's says of a call."""
+    """Return a call's result for the message after the step's."""
     metadata = part.call_provider_metadata
     approval = part.approval
     hosted = part.provider_executed is True

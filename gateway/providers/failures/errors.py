@@ -134,10 +134,10 @@ def classify(kind: type[BaseException]) -> tuple[str, Fault | Unmapped] | None:
 
 @contextmanager
 def map_provider_errors(*, opening: bool = False) -> Iterator[None]:
-    """Translate what the SDKs and their HTTP libraries raise inside the block.
+    """Translate exceptions of the SDKs and their HTTP libraries inside the block.
 
     Args:
-        opening: nothing of an answer has come yet: a lost connection is no lost answer.
+        opening: no part of an answer has come yet: a lost connection is no lost answer.
 
     Raises:
         ProviderError: of the class and with the sentence of its fault; `retry_after_s` is

@@ -25,7 +25,7 @@ _SHORTEST: Final = 8
 
 
 def is_of_the_request(error: ProviderRejectedError) -> bool:
-    """Whether the provider refused what it was sent, and not who sent it."""
+    """Whether the provider refused the content of the request, and not its sender."""
     return getattr(error.__cause__, "status_code", None) in OF_THE_REQUEST
 
 

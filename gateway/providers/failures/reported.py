@@ -54,7 +54,7 @@ _WORDS: Final[tuple[tuple[str, Fault], ...]] = (
     ("overload", Fault.OVERLOADED),
     ("rate_limit", Fault.RATE_LIMITED),
 )
-"""Part of a code or type -> what it means, whatever the HTTP status is; the first that fits."""
+"""Part of a code or type -> its meaning under any HTTP status; the first match counts."""
 
 _STREAM_WORDS: Final[tuple[tuple[str, Fault], ...]] = (
     ("permission", Fault.FORBIDDEN),
@@ -70,12 +70,12 @@ _UNNAMED: Final[tuple[tuple[str, Fault], ...]] = (
     ("input length and `max_tokens` exceed context limit", Fault.TOO_LONG),
     ("Your credit balance is too low", Fault.BILLING),
 )
-"""Begin of a message of Anthropic's. It has no type of its own for these: both are
-`invalid_request_error`, and nothing else tells them from a bad request."""
+"""Beginnings of Anthropic's messages whose failure has no type of its own: all of them are an
+`invalid_request_error`, and only the message tells them from a bad request."""
 
 
 def read_failure(data: bytes | str) -> Told:
-    """Read what an error's body or event says, whatever its shape; never raises."""
+    """Read an error's body or event of any shape; never raises."""
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     try:
         value = msgspec.json.decode(data)
@@ -113,7 +113,7 @@ def _text(value: object) -> str:
 
 
 def is_failure(value: Mapping[str, object]) -> bool:
-    """Whether an event's object, which is none of its API's, tells of a failure.
+    """Whether an event's object, which its API does not have, reports a failure.
 
     With an `error`, as vLLM's `{"object": "error", "message": …}`, or as FastAPI's `detail`.
     """

@@ -1,7 +1,7 @@
-"""Refusals before an answer begins: the SDK asks again, and those who wait are told.
+"""Refusals before an answer begins: the SDK retries, and waiting people are told.
 
-The SDK keeps its retries to itself. What it says of them stands in each request: how many there
-were before. An event hook of its HTTP client reads that beside the response.
+The SDK does not report its retries. But each request has a header with the number of retries before
+it; an event hook of the SDK's HTTP client reads that beside the response.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ OURS: Final = "~"
 
 
 def openai_metadata(**fields: object) -> Raw | UnsetType:
-    """Return `{"openai": {…}}` as JSON; UNSET if nothing is left of the fields.
+    """Return `{"openai": {…}}` as JSON; UNSET if no field is left.
 
-    Those that are UNSET are left out, and so are ids of ours.
+    UNSET fields and our own ids are left out.
     """
     known = {name: value for name, value in fields.items() if value is not UNSET}
     item_id = known.get("itemId")

@@ -72,7 +72,7 @@ class GptTraits(Struct, frozen=True, kw_only=True):
 
 
 def model_traits(model: str) -> GptTraits:
-    """Return what a model's name tells."""
+    """Return a model's traits, by its name."""
     if _O_SERIES.match(model):
         return GptTraits(reasons=True)
     gpt = _GPT.fullmatch(model)

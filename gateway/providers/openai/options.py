@@ -56,7 +56,7 @@ _decoder = msgspec.json.Decoder(_OpenAIMetadata)
 
 
 def part_options(metadata: Json | UnsetType) -> PartOptions:
-    """Read a part's metadata; what is not OpenAI's, or cannot be read, says nothing."""
+    """Read a part's OpenAI metadata; empty if it has none that can be read."""
     if metadata is UNSET:
         return _NO_OPTIONS
     try:

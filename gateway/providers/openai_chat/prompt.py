@@ -200,7 +200,7 @@ def _assistant(message: AssistantMessage) -> list[_Json]:
     calls = [
         _call(part)
         for part in message.content
-        # What another provider has executed has no result here that the API would take.
+        # The API takes no result of a call that another provider has executed.
         if isinstance(part, ModelToolCall) and not part.provider_executed
     ]
     text = "".join(part.text for part in texts)

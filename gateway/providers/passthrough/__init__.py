@@ -1,4 +1,4 @@
-"""Calls of models that pass through: what they ask, what is answered, and how to end them.
+"""Calls of models that pass through: their requests, their answers, and their ends.
 
-Sans-IO. The bytes on their way are not changed; what is here reads along.
+Sans-IO. The passing bytes are not changed: this code reads along.
 """

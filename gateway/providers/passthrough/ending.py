@@ -1,4 +1,4 @@
-"""The end of a provider's stream that was stopped on the way: as its SDK wants to see one.
+"""The end of a provider's stream that was stopped on the way, in the form that its SDK expects.
 
 An `Ending` reads the events that have gone to the caller, and writes the ones that close
 what they left open. Their last one says `midstream_stopped`, which SDKs hand on as a field

@@ -54,7 +54,7 @@ class EventsReader:
 
     @property
     def closing(self) -> bool:
-        """Whether what the answer says is complete: only its last event is waited for."""
+        """Whether the content of the answer is complete: only its last event is awaited."""
         return self._translator.closing and self.failure is None
 
     complete = closing

@@ -112,7 +112,7 @@ class UpstreamAnswer:
             return await self._content.readany()
 
     def failure(self, body: bytes, secrets: Iterable[str]) -> ProviderError:
-        """Return the error that an answer stands for which is no answer of its API.
+        """Return the error of an answer that is none of its API.
 
         Args:
             body: the begin of it, or all.
@@ -128,7 +128,7 @@ class UpstreamAnswer:
         )
 
     def note_request(self, failure: ProviderError) -> None:
-        """Add which request failed to what the operator is told."""
+        """Add the failed request to the operator's note."""
         note_request(failure, self._named())
 
     def _named(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Drains:
         self._tasks: dict[asyncio.Task[None], _Close] = {}
 
     async def let_go(self, rest: AsyncIterator[bytes], close: _Close) -> None:
-        """Read what is left of a response, in the background, and close it.
+        """Read the rest of a response in the background, and close it.
 
         Args:
             rest: the body, from where its reader has stopped.

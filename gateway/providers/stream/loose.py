@@ -23,7 +23,7 @@ T = TypeVar("T")
 _SIDE: Final = "side"
 
 Side = Annotated[T, msgspec.Meta(extra={_SIDE: True})]
-"""A field that says something about the answer, and is none of it."""
+"""A field about the answer, which is no part of it."""
 
 
 def read_loosely(kind: type[T], data: bytes | Raw) -> T:

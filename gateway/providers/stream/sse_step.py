@@ -177,7 +177,7 @@ class SseStep:
             yield chunks
 
     async def _closing(self) -> AsyncGenerator[list[AnyChunk]]:
-        """Read on behind the end of what is said, until the last event, or more of the answer.
+        """Read past the end of the content, until the last event, or more of the answer.
 
         A loss is the end then, and so is a wait of `CLOSING_S` in all, comments or not.
         """

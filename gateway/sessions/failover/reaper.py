@@ -223,7 +223,7 @@ class Reaper:
     async def _close_orphans(self) -> bool:
         """Close the orphans that are due, and the runs whose wait has expired.
 
-        Those that were found to be none of ours are passed over.
+        Orphans that this process may not take are passed over.
 
         Returns:
             Whether there may be more, and closing them gets on.

@@ -112,7 +112,7 @@ class Claims:
         raise RunActiveError("unable to claim this run; others keep claiming it. Try again")
 
     async def _take_over(self, session_id: SessionId, run_id: RunId) -> Claimed | None:
-        """Take a run over, and read what it holds; None if it ended or was claimed meanwhile."""
+        """Take a run over, and read its chunks; None if it ended or was claimed meanwhile."""
         taken = await self._store.take_over(session_id, run_id, self._lease_ms, force=True)
         if taken is None:
             return None

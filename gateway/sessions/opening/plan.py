@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TITLE_LENGTH = 80
 
 MAX_STEPS_OF_NOTHING = 1_000
-"""Marks of steps in an answer that says nothing: above what a run may have."""
+"""Steps of an empty answer: more than a run may have."""
 
 
 def accept(

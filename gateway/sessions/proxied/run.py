@@ -172,10 +172,10 @@ class ProxiedRun:
         return self.producer is not None and self.producer.fenced_off and await self._is_taken()
 
     async def settled(self) -> None:
-        """Wait until what was written is in the log, or never will be; bounded.
+        """Wait until the written chunks are in the log, or lost; bounded.
 
         Raises:
-            RunActiveError: another call has claimed the run meanwhile: something is missing.
+            RunActiveError: another call has claimed the run meanwhile, so some chunks are lost.
         """
         if not self._may_continue or self.producer is None:
             return  # no other process knows its key

@@ -192,7 +192,7 @@ class ProxiedRuns:
         if known:
             view = await feed.view_of(known)
             if (live := view.live) is not None and not live.fenced_off:
-                # It is ending here, or a call that came at once was quicker.
+                # It is ending here, or a simultaneous call was quicker.
                 if not await view.until_ended(ACTIVE_GRACE_S):
                     raise RunActiveError(PARALLEL, runId=known)
             else:

@@ -67,7 +67,7 @@ class HeldRuns:
             hold.release(end)
 
     async def _tokens(self, session_id: SessionId, run: RunInfo) -> int:
-        """Return what a run has used, as far as its message tells."""
+        """Return the tokens that a run has used, by its message."""
         try:
             message = await stored_message(self._store, session_id, run.message_id)
         except MalformedFrameError:

@@ -31,7 +31,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 class CachedRun:
-    """A run as far as its log went when it was last looked at.
+    """A run, up to the end of its log at the last look.
 
     Attributes:
         meta: of its session, for who may write.

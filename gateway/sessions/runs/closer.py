@@ -42,8 +42,8 @@ class _Remains(Struct, frozen=True):
     """Remains of a run.
 
     Attributes:
-        assembler: None if the message cannot be told: the stored one stays as it is.
-        outcome: how the run ended, if its log has the end; None if the end is still to be written.
+        assembler: None if the message cannot be rebuilt: the stored one stays unchanged.
+        outcome: the run's outcome, if its log has the end; None if the end is not written yet.
     """
 
     writer: ChunkWriter
@@ -153,7 +153,7 @@ class RunCloser:
             chunks, is_whole = await readable_chunks(self._store, taken)
             writer, assembler, fits = salvaged(chunks, run.message_id, base)
         except (ProtocolError, ValueError, TypeError, LookupError) as error:
-            # What it continues cannot be read: nothing may be written in its place.
+            # The message that it continues cannot be read, so no other may replace it.
             logger.warning("run_lost_in_log run=%s reason=%r", run.id, error)
             return _Remains(ChunkWriter(run.message_id), None, is_whole=False)
         outcome = outcome_of(chunks) if writer.ended else None

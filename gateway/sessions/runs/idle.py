@@ -1,4 +1,4 @@
-"""Proxied runs between two calls: when one waits for its next, as any process can tell.
+"""Proxied runs between two calls: the mark of a run that waits for its next, for any process.
 
 The process that holds such a run ends each of its calls that another one may follow with a
 chunk of its own. As long as that is the run's newest, no call is under way.

@@ -216,7 +216,7 @@ class Runs:
                     producer.stop(view.info.stopped_by)
                 await self._drive(producer, view)
         except GatewayError as error:
-            # It is an orphan again, once its lease has run out.
+            # It is an orphan again when its lease expires.
             logger.warning("run_not_resumed run=%s reason=%s", key.run_id, error)
 
     async def _drive(self, producer: Producer, view: RunView) -> None:

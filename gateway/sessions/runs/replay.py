@@ -1,7 +1,7 @@
 """Replay of a resumed run: no chunk twice, no hole, no diverging text.
 
-An agent that takes a run up begins at the point that was remembered last. What the log holds
-after it, the agent says again; that is compared with the log, and not written a second time.
+A resuming agent begins at the last remembered point. It repeats the chunks that the log has after
+that point; they are compared with the log, and not written a second time.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ class Replay:
         return ChunkWriter.resume_from(self._chunks[:count], self._message_id, self._base)
 
     def pass_over(self, chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
-        """Compare chunks with the log, and return those that it does not hold.
+        """Compare chunks with the log, and return those after its end.
 
         Raises:
-            AgentError: they are not what the log holds; none of them was written.
+            AgentError: they differ from the log; none of them was written.
         """
         for index, chunk in enumerate(chunks):
             if self.is_complete:

@@ -1,4 +1,4 @@
-"""End of a run that this process produces: its cause, and the closing chunks that tell of it.
+"""End of a run that this process produces: its cause, and its closing chunks.
 
 The agent ends or fails; or one of the early causes arrives first, and the agent is cancelled.
 docs/architecture.md, "What a run's end is", has the whole list, with the outcome of each.
@@ -90,7 +90,7 @@ class RunEnd:
 
         Raises:
             AgentError: the chunk says that the agent failed.
-            CancelledError: it says that the agent gave up: nothing more is asked of it.
+            CancelledError: the chunk says that the agent gave up; no more chunks are requested.
         """
         if isinstance(chunk, FinishChunk):
             self._finish = chunk
@@ -121,7 +121,7 @@ class RunEnd:
     def closing(
         self, writer: ChunkWriter, traits: AgentTraits, begun: Container[str]
     ) -> tuple[RunOutcome, list[AnyChunk]]:
-        """Return the outcome, and the chunks that close what is open and tell of it.
+        """Return the outcome, and the chunks that close open parts and report it.
 
         Args:
             begun: ids of the calls whose tools the agent has started.

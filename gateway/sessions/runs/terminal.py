@@ -56,9 +56,9 @@ def close_request(
     """Put a run's terminal together.
 
     Args:
-        chunks: the closing ones, `finish` at their end.
+        chunks: the closing chunks, with `finish` at the end.
         first: the sequence of the first of them.
-        message: as it is after them; None leaves what is stored of it as it is.
+        message: the message after them; None leaves the stored one unchanged.
     """
     return CloseRun(
         key=key,

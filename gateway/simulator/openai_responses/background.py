@@ -1,7 +1,7 @@
-"""Responses in the background: generated whether or not anybody reads them.
+"""Responses in the background: generated with or without a reader.
 
-A reader is a connection that follows one response from an event on: what is there at once,
-then what comes. Any number may, one after the other or side by side.
+A reader is a connection that follows one response from an event on: first the stored events, then
+the new ones. Any number may read, one after the other or side by side.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What take_over.lua answers: with the lease, and with the ms that a wait still runs.
+# Answers of take_over.lua: HELD has the lease, WAITING the ms left of the wait.
 TAKEN: Final = b"taken"
 HELD: Final = b"held"
 WAITING: Final = b"waiting"

@@ -183,7 +183,7 @@ class LimitCounts:
         """Count the tokens that runs have used; those of one run are counted once.
 
         Raises:
-            StoreError: what was counted is unknown; say it again.
+            StoreError: the outcome is unknown; count again.
         """
         call = self._client.scripts.limit_spend.call
         for start in range(0, len(spent), BATCH):

@@ -149,7 +149,7 @@ class RedisStore:
         )
 
     async def describe(self) -> ServerFacts:
-        """Return what the server says of itself; `UNKNOWN` if it refuses to.
+        """Return the server's report of itself; `UNKNOWN` if it refuses.
 
         Raises:
             StoreUnavailableError: Redis cannot be reached.

@@ -164,7 +164,7 @@ class Script(Generic[_Names, _Arguments]):
 
 
 def _commands(described: Description[Any, ...], text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Find what a script calls, and for which names.
+    """Find a script's commands, and the names of each.
 
     A function's `key` stands for each key of the script: whoever calls it says which. A run's
     lane is in one of two (lanes.lua).

@@ -49,7 +49,7 @@ FIELD_BETAS: Final[Mapping[str, Callable[[_Body], bool]]] = {
     "mcp-client-2025-04-04": lambda body: (
         bool(body.get("mcp_servers")) and not _uses_mcp_toolset(body)
     ),
-    # Where the tools of a server are chosen among the tools, and not with the server.
+    # Requests that choose the tools of a server among the tools, and not with the server.
     "mcp-client-2025-11-20": _uses_mcp_toolset,
     "dangerous-tool-use-2026-09-03": _has("safeguards"),
     "compact-2026-09-04": _has("compaction"),

@@ -64,7 +64,7 @@ def result_blocks(
         block, needed = file_block(structs.replace(part, filename=None), _NO_OPTIONS)
         if block["type"] == "text" and part.filename:
             block["text"] = omission_note(part)
-        # The API fetches what it is given the address of, of whatever type it turns out to be.
+        # The API fetches the content of an address, of any type.
         betas |= frozenset() if part.url is not None else needed
         blocks.append(block)
     return blocks, betas

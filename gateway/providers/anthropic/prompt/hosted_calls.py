@@ -112,7 +112,7 @@ def result_block(result: ModelToolResult, names: ToolNames, *, mcp: bool) -> Blo
     if content is None:
         return None
     block: Block = {"type": kind, "tool_use_id": result.call_id, "content": content}
-    # Only these two are told apart by who called them.
+    # Only results of these two tools have a caller.
     web = name in ("web_search", "web_fetch")
     return block | caller_field(anthropic_options(result.metadata)) if web else block
 

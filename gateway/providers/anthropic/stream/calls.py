@@ -31,8 +31,8 @@ CompleteCall: TypeAlias = ToolInputAvailableChunk | ToolInputErrorChunk
 _CODE: Final = "code_execution"
 _PROGRAM: Final = "programmatic-tool-call"
 
-# How the API calls a provider's tool -> the tool that it belongs to, and the `type` that
-# its input gets, so that one tool can be three.
+# The API's name of a provider's tool -> the declared tool, and the `type` of its input: one tool
+# can have three names.
 _SERVER_TOOLS: Final[dict[str, tuple[str, str | None]]] = {
     "web_fetch": ("web_fetch", None),
     "web_search": ("web_search", None),
@@ -43,7 +43,7 @@ _SERVER_TOOLS: Final[dict[str, tuple[str, str | None]]] = {
     "tool_search_tool_bm25": ("tool_search_tool_bm25", None),
     "advisor": ("advisor", None),
 }
-# Those whose block says nothing of the input: it streams, or there is none.
+# Tools whose block has no input: it streams, or there is none.
 _STARTS_WITH: Final = {
     "tool_search_tool_regex": "",
     "tool_search_tool_bm25": "",
@@ -221,7 +221,7 @@ def _as_program(text: str) -> str:
 
 
 def _with_field(text: str, name: str, value: str) -> str:
-    """Return a JSON object with one more field; what is none is returned as it is."""
+    """Return a JSON object with one more field; other JSON unchanged."""
     try:
         fields = _object_decoder.decode(text)
     except UNREADABLE:

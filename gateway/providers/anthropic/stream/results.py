@@ -86,7 +86,7 @@ def page_fields(page: wire.WebSearchResult) -> dict[str, object]:
 
 
 def _json(value: object) -> msgspec.Raw:
-    # What was kept raw inside it may hold what is no text.
+    # Raw values inside it may hold bytes that are no text.
     return msgspec.Raw(well_formed(_encode(value)))
 
 

@@ -38,7 +38,7 @@ _COUNTED: Final = {"compaction", "message"}
 
 
 class UsageCount:
-    """The usage of one step: what a message began with, then what its delta says.
+    """The usage of one step: first from the message's start, then from its delta.
 
     Attributes:
         raw: the provider's own fields, the last value of each.

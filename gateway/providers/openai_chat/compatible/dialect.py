@@ -48,7 +48,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
 
 def known_thinking_field(base_url: str | None) -> ThinkingField | None:
-    """Return the field of a server whose address says who it is."""
+    """Return the field of a server that is known by its address."""
     for host, field in _THINKING_FIELDS.items():
         if base_url is not None and is_one_of((host,), base_url):
             return field

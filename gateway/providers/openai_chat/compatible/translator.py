@@ -186,7 +186,7 @@ class OpenAICompatibleTranslator(OpenAIChatTranslator):
         elif delta.reasoning:
             self._think(delta.reasoning, "reasoning", chunks)
         elif delta.reasoning_details and self.thinking_field is None:
-            # Where the same stands in a plain field, too, that is read.
+            # A plain field with the same text is read instead.
             self._think(self._details.text_of(delta.reasoning_details), None, chunks)
 
     def _think(self, text: str, field: ThinkingField | None, chunks: list[AnyChunk]) -> None:

@@ -46,7 +46,7 @@ TOOL_CHOICES: Final = ("auto", "none", "required")
 
 _USUAL_NAMES: Final = ("web_search", "web_search_preview", "programmatic_tool_calling")
 
-# What the API asks for and the AI SDK's tools leave to it.
+# Fields that the API requires and the AI SDK's tools omit.
 _DEFAULT_ARGUMENTS: Final[dict[str, dict[str, object]]] = {
     "code_interpreter": {"container": {"type": "auto"}},
     "mcp": {"require_approval": "never"},

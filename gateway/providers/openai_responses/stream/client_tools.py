@@ -72,7 +72,7 @@ def withheld_inputs(step: StepTools) -> list[AnyChunk]:
 
 
 def _identify(step: StepTools, index: int, item: wire.FunctionCall) -> None:
-    """Give a call an id that has none, the same whenever it is told of."""
+    """Give an id to a call without one: the same id in each of its events."""
     if not item.call_id:
         known = step.streaming_at(index)
         item.call_id = item.id or step.new_id() if known is None else known.call_id

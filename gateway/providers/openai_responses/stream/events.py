@@ -61,7 +61,7 @@ class Ended(Struct):
 
 
 def object_or_empty(response: Raw) -> bytes:
-    """Return a response's JSON; that of an empty one for what is none."""
+    """Return a response's JSON; that of an empty one for any other value."""
     json = bytes(response)
     return json if json.startswith(b"{") else b"{}"
 

@@ -269,7 +269,7 @@ class OpenAIResponsesTranslator(OddEvents):
         return chunks
 
     def _named(self, index: int, item_id: str, of_event: str) -> str:
-        """Return what an item is called from its begin to its end.
+        """Return an item's id, the same from its begin to its end.
 
         One without an id gets one of ours, which no later request refers to.
         """
