@@ -245,7 +245,7 @@ async def test_workflow_chat_works_without_naming_its_chat(
         chat = await node.chat(
             f"http://127.0.0.1:{proxy.port}{API}", session.id, transport="workflow-plain"
         )
-        await chat.send("[[tokens=100 rate=200 first=0]]")
+        await chat.send("[[tokens=100 size=20 rate=200 first=0]]")
         end = await chat.settle()
 
     assert (end["status"], end["error"]) == ("ready", None)
