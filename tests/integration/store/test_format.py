@@ -44,7 +44,7 @@ pytestmark = pytest.mark.anyio
 
 SCRIPTS = {each.name for each in DESCRIPTIONS}
 READ_ONLY = {"due", "load", "load_run", "read", "recall"}
-OUTSIDE_SESSIONS = {"hint", "presence"} | {
+OUTSIDE_SESSIONS = {"hint", "missing", "presence"} | {
     f"limit_{name}" for name in ("hold", "spend", "store", "take", "undo")
 }
 WRITES = re.compile(
