@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from midstream.agents.base import AgentTraits
+from midstream.errors import DrainingError
 from midstream.ids import SessionId, TenantId, UserId
 from midstream.protocol.chunks import (
     AnyChunk,
@@ -161,17 +162,22 @@ class Reading:
         self.aggregated = 0
         self.heartbeats = 0
         self._more = asyncio.Event()
+        self._cut: DrainingError | None = None
         self.task = asyncio.create_task(self._read())
 
     async def _read(self) -> list[dict[str, object]]:
-        async with self.reader as reader:
-            async for item in reader:
-                if isinstance(item, Idle):
-                    self.heartbeats += 1
-                else:
-                    self.lines += item.lines(HIGHEST_LEVEL)
-                    self.aggregated += item.aggregated
-                self._more.set()
+        try:
+            async with self.reader as reader:
+                async for item in reader:
+                    if isinstance(item, Idle):
+                        self.heartbeats += 1
+                    else:
+                        self.lines += item.lines(HIGHEST_LEVEL)
+                        self.aggregated += item.aggregated
+                    self._more.set()
+        except DrainingError as error:
+            # A test may leave its reading behind: its gateway is closed before its task is.
+            self._cut = error
         return self.chunks
 
     @property
@@ -198,8 +204,15 @@ class Reading:
                 await self._more.wait()
 
     async def end(self) -> list[dict[str, object]]:
-        """Wait for the end of the run, and return all chunks."""
-        return await asyncio.wait_for(self.task, 20)
+        """Wait for the end of the run, and return all chunks.
+
+        Raises:
+            DrainingError: the gateway was closed before.
+        """
+        chunks = await asyncio.wait_for(self.task, 20)
+        if self._cut is not None:
+            raise self._cut
+        return chunks
 
 
 def types(chunks: Sequence[dict[str, object]]) -> list[object]:

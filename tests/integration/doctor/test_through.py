@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
-HOLD_S: Final = 4.0
-SETTINGS: Final[Settings] = {"server": {"heartbeat_interval_s": 1.0}}
+HOLD_S: Final = 5.0
+SETTINGS: Final[Settings] = {"server": {"heartbeat_interval_s": 3.0}}
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 
 BIG: Final = "client_max_body_size 8m;"
@@ -37,7 +37,7 @@ SET_UPS: Final = {
     # Nothing is held back: the gateway answers in chunks, and nginx passes each one on.
     "buffers": f"{BIG} proxy_http_version 1.0; proxy_buffering on; {IGNORES}",
     "compresses": f"{UPGRADE} {BIG} gzip on; gzip_proxied any; gzip_types *; {IGNORES}",
-    "impatient": f"{UPGRADE} {BIG} proxy_read_timeout 500ms;",
+    "impatient": f"{UPGRADE} {BIG} proxy_read_timeout 2s;",
     "short heads": f"{UPGRADE} {BIG} large_client_header_buffers 4 2k;",
     "elsewhere": "return 502;",
     "redirects": "return 301 https://chat.example.com$request_uri;",
