@@ -25,8 +25,8 @@ export const APP: Layers = [
   ['app'],
   // Its parts: the chat, the bar that breaks it, sharing, the list of sessions, the log.
   ['chat', 'chaos', 'share', 'sidebar', 'wire'],
-  // The messages of a chat, and all that one of them shows.
-  ['messages'],
+  // The messages of a chat, and all that one of them shows; those that wait for their turn.
+  ['messages', 'queue'],
   // Text laid out; `useChat` with the session sync, and its state in words.
   ['markdown', 'session'],
   // The tab's own fetch, which the demo can break, and the gateway's other requests.

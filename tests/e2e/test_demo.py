@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.demo import DESKTOP, PHONE, visit
+from tests.support.demo import DESKTOP, PHONE, SMALL_TARGETS, visit
 
 if TYPE_CHECKING:
     from tests.support.browser import Profile
@@ -107,13 +107,6 @@ async def test_demo_fetches_little_before_it_shows_something(demo: GatewayProces
 
     assert scripts
     assert sum(sizes) <= MAX_MAIN_BYTES
-
-
-SMALL_TARGETS: Final = """() => [...document.querySelectorAll('button, a[href], select, summary')]
-  .filter(each => each.closest('.sr-only, p, [role=region]') === null)
-  .map(each => [each.getBoundingClientRect(), each.getAttribute('aria-label') || each.innerText])
-  .filter(([box]) => box.width > 0 && (box.width < 43.5 || box.height < 43.5))
-  .map(([box, name]) => `${name}: ${box.width} x ${box.height}`)"""
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.demo import DESKTOP, PHONE, SIMULATED, Demo, visit
+from tests.support.demo import DESKTOP, FITS, PHONE, SIMULATED, Demo, visit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,9 +24,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 PICTURES: Final = Path(__file__).with_name("screenshots")
 LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 3, "send_burst": 3}}
 TABLE: Final = "() => document.querySelectorAll('article table tr').length >= 3"
-FITS: Final = """() => [...document.querySelectorAll('body, header, main, article, form')]
-  .every(each => each.getBoundingClientRect().right <= innerWidth + 0.5)
-  && document.documentElement.scrollWidth <= innerWidth"""
 
 
 class Visit:

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
 
+FITS: Final = """() => [...document.querySelectorAll('body, header, main, article, form')]
+  .every(each => each.getBoundingClientRect().right <= innerWidth + 0.5)
+  && document.documentElement.scrollWidth <= innerWidth"""
+"""Whether nothing is wider than the page."""
+
+SMALL_TARGETS: Final = """() => [...document.querySelectorAll('button, a[href], select, summary')]
+  .filter(each => each.closest('.sr-only, p, [role=region]') === null)
+  .map(each => [each.getBoundingClientRect(), each.getAttribute('aria-label') || each.innerText])
+  .filter(([box]) => box.width > 0 && (box.width < 43.5 || box.height < 43.5))
+  .map(([box, name]) => `${name}: ${box.width} x ${box.height}`)"""
+"""What is too small for a finger: names and sizes."""
+
 SIMULATED: Final[Settings] = {
     "agents.assistant": {
         "provider": "simulator-openai",

@@ -4,11 +4,10 @@ import { Messages } from '../messages/Messages';
 import { useEscape } from '../page/useEscape';
 import type { DemoSession } from '../session/useDemoSession';
 import { Button, IconButton } from '../ui/Button';
-import { Composer } from './Composer';
+import { ComposerArea } from './ComposerArea';
 import { EmptyState } from './EmptyState';
 import { storedChoice } from './ModelPicker';
 import { StatusLine } from './StatusLine';
-import { Unsent } from './Unsent';
 import { useFollowEnd } from './useFollowEnd';
 import { useMoreBelow } from './useMoreBelow';
 import { useRequests } from './useRequests';
@@ -53,13 +52,7 @@ export function Chat({ demo }: { demo: DemoSession }) {
         {away && <IconButton icon="arrowDown" label="To the newest" look="outline" className={ABOVE} onClick={toEnd} />}
         {below && <MoreBelow onClick={onward} />}
         <StatusLine demo={demo} onRetry={() => requests.regenerate()} />
-        <Unsent
-          messages={session.unsent}
-          busy={busy}
-          onResend={(id) => void session.resend(id)}
-          onDiscard={session.discard}
-        />
-        <Composer busy={busy} choice={choice} onChoose={setChoice} onSend={send} onStop={() => void demo.stop()} />
+        <ComposerArea demo={demo} busy={busy} choice={choice} onChoose={setChoice} onSend={send} />
       </div>
     </div>
   );

@@ -1,22 +1,22 @@
-import type { FileUIPart } from 'ai';
 import { useRef } from 'react';
 import { Attachments } from '../messages/Attachments';
 import { Button, IconButton } from '../ui/Button';
 import { GrowingText } from '../ui/GrowingText';
 import { ACCEPTED } from './files';
 import { ModelPicker, type Choice } from './ModelPicker';
-import { useDraft, type Draft } from './useDraft';
+import type { Draft } from './useDraft';
 
 interface Props {
+  draft: Draft;
   busy: boolean;
+  /** The message waits for its turn. */
+  queues: boolean;
   choice: Choice;
   onChoose: (choice: Choice) => void;
-  onSend: (text: string, files: FileUIPart[]) => void;
   onStop: () => void;
 }
 
-export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
-  const draft = useDraft(busy, onSend);
+export function Composer({ draft, busy, queues, choice, onChoose, onStop }: Props) {
   return (
     <form
       className="rounded-2xl border border-input bg-card shadow-sm transition focus-within:border-ring"
@@ -31,7 +31,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
       <GrowingText
         id="message"
         aria-label="Message"
-        placeholder="Write a message"
+        placeholder={queues ? 'Write the next message' : 'Write a message'}
         rows={1}
         value={draft.text}
         onChange={(event) => draft.setText(event.target.value)}
@@ -53,7 +53,7 @@ export function Composer({ busy, choice, onChoose, onSend, onStop }: Props) {
             Stop
           </Button>
         )}
-        <IconButton icon="arrowUp" label="Send" look="primary" type="submit" disabled={!draft.ready || busy} />
+        <IconButton icon="arrowUp" label={queues ? 'Queue the message' : 'Send'} look="primary" type="submit" disabled={!draft.ready} />
       </div>
     </form>
   );

@@ -1,10 +1,9 @@
-import type { UnsentMessage } from 'midstream-chat/react';
+import { wordsOf } from '../queue/words';
 import type { Message } from '../session/types';
 import { Button, IconButton } from '../ui/Button';
-import { splitDirectives } from '../words/directives';
 
 interface Props {
-  messages: readonly UnsentMessage<Message>[];
+  messages: readonly { message: Message; error: { code: string; message: string } }[];
   /** Another answer is being written, so the gateway would refuse the message again. */
   busy: boolean;
   onResend: (id: string) => void;
@@ -16,6 +15,8 @@ const REASONS: Record<string, string> = {
   stopped: 'it was stopped before it arrived',
   too_large: 'it is too large',
   unreachable: 'it did not arrive',
+  conversation_changed: 'the conversation was changed before its turn',
+  agent_not_found: 'its agent is gone',
 };
 
 /** Messages that the session does not have, with the reason. They can be sent again. */
@@ -46,9 +47,4 @@ export function Unsent({ messages, busy, onResend, onDiscard }: Props) {
       ))}
     </ul>
   );
-}
-
-function wordsOf(message: Message): string {
-  const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join(' ');
-  return splitDirectives(text).words;
 }

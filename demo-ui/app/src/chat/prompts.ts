@@ -12,7 +12,7 @@ export const PROMPTS: readonly ScriptedPrompt[] = [
   {
     icon: 'waves',
     title: 'A two-minute answer',
-    detail: 'Long enough to press every button of the bar above while it is written.',
+    detail: 'Long enough to press every button above, and to queue the next question.',
     text: 'Where does an answer live when everything around it breaks? Tell me at length. [[long=2m rate=24]]',
   },
   {
