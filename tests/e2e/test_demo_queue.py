@@ -109,6 +109,8 @@ async def test_messages_typed_during_an_answer_wait_in_every_tab(
     await waits(demo, "And lakes?", "And oceans?")
     await other.press("Remove “And lakes?”")
     await waits(demo, "And oceans?")
+    focused = await other.tab.run("() => document.activeElement.ariaLabel")
+    assert focused == "Queued messages"
     before = await demo.session()
     await held.release()
     runs = (await demo.session_after(before))["runs"]

@@ -28,10 +28,11 @@ function List({ queueing, count }: { queueing: Queueing; count: number }) {
   const section = useRef<HTMLElement>(null);
   const listId = useId();
   const shown = whole ? count : SHOWN;
+  const toSection = () => section.current?.focus();
   return (
     // Takes the focus of a row's button that is gone.
     <section ref={section} tabIndex={-1} aria-label="Queued messages" className="rounded-2xl border bg-card">
-      <Head queueing={queueing} count={count} />
+      <Head queueing={queueing} count={count} onGone={toSection} />
       <ol id={listId} className={whole ? 'scroll-area max-h-[40dvh]' : ''}>
         {entries.slice(0, shown).map((entry, index) => (
           <Row
@@ -39,7 +40,7 @@ function List({ queueing, count }: { queueing: Queueing; count: number }) {
             message={entry.message}
             place={index + 1}
             queueing={queueing}
-            onGone={() => section.current?.focus()}
+            onGone={toSection}
           />
         ))}
         {adding.slice(0, Math.max(0, shown - entries.length)).map((message) => (
@@ -63,7 +64,7 @@ function List({ queueing, count }: { queueing: Queueing; count: number }) {
   );
 }
 
-function Head({ queueing, count }: { queueing: Queueing; count: number }) {
+function Head({ queueing, count, onGone }: { queueing: Queueing; count: number; onGone: () => void }) {
   const { paused } = queueing;
   return (
     <div className={`flex min-h-11 items-center gap-2 px-3 text-sm ${paused ? 'text-warning' : 'text-muted-foreground'}`}>
@@ -75,7 +76,15 @@ function Head({ queueing, count }: { queueing: Queueing; count: number }) {
         <span className="whitespace-nowrap tabular-nums"> · {count} queued</span>
       </p>
       {paused && (
-        <Button look="outline" icon="play" className="-mr-1.5 my-1.5" onClick={queueing.resume}>
+        <Button
+          look="outline"
+          icon="play"
+          className="-mr-1.5 my-1.5"
+          onClick={() => {
+            queueing.resume();
+            onGone();
+          }}
+        >
           Resume
         </Button>
       )}

@@ -41,7 +41,10 @@ export function Row({ message, place, queueing, onGone }: Props) {
         className="min-w-11"
         aria-label={`Send now, before the others: ${name}`}
         title="Send now, before the others. It stops the answer that is being written."
-        onClick={() => queueing.sendNow(id)}
+        onClick={() => {
+          queueing.sendNow(id);
+          onGone();
+        }}
       >
         <span className="hidden sm:inline">Send now</span>
       </Button>
