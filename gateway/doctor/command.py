@@ -64,7 +64,11 @@ def run(
 
 
 async def _until_told(examining: Coroutine[None, None, None]) -> None:
-    """Run to the end, or until SIGTERM: as Ctrl-C, it lets what was begun be removed."""
+    """Run to the end, or until Ctrl-C or SIGTERM, which let what was begun be removed.
+
+    Also where SIGINT was ignored at the start, as in a script's background.
+    """
     task = asyncio.create_task(examining, name="doctor")
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     await task
