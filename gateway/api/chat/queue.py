@@ -92,7 +92,7 @@ class QueueController(Controller):
     async def resume(
         self, chat_id: FromPath[str], api: ApiDependency, caller: CallerDependency
     ) -> Response[bytes]:
-        """Go on with a queue that has paused."""
+        """End a queue's pause."""
         session_id = parameters.session_id(chat_id)
         return json_response(await api.sessions.queues.resume(caller, session_id))
 

@@ -49,7 +49,7 @@ class TurnLimits(Struct, frozen=True, kw_only=True):
     """Pace of the turns.
 
     Attributes:
-        tick_s: how often queues are looked for that nobody goes on with.
+        tick_s: how often queues are looked for whose process has died.
         resume_rate: runs a second that are opened where a process has died.
     """
 
