@@ -157,7 +157,12 @@ class Gateway:
         finder = TracedAgents(agents, process_map(settings)) if settings.server.demo else agents
         # It outlives the sessions: it counts what their last runs come to.
         limits = await stack.enter_async_context(
-            open_limiter(store.limits, policy_of(settings), strict=settings.limits.strict)
+            open_limiter(
+                store.limits,
+                policy_of(settings),
+                strict=settings.limits.strict,
+                wait_s=settings.limits.redis_wait_ms / 1000,
+            )
         )
         sessions = await stack.enter_async_context(
             open_sessions(store, finder, session_limits(settings), adopt_hold=limits.adopt)

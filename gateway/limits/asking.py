@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ANSWER_WAIT_S: Final = 0.05
-"""Time that Redis has to answer: fifty times what it needs."""
-
 AWAY_S: Final = 1.0
 """Time without questions after Redis did not answer in time."""
 
@@ -36,11 +33,13 @@ MAX_WAITS: Final = 20
 
 
 class Asking:
-    """The questions of one process. `run` is its task."""
+    """The questions of one process. `run` is its task.
 
-    def __init__(
-        self, counts: LimitCounts, lease_ms: int, *, wait_s: float = ANSWER_WAIT_S
-    ) -> None:
+    Args:
+        wait_s: time that Redis has to answer.
+    """
+
+    def __init__(self, counts: LimitCounts, lease_ms: int, *, wait_s: float) -> None:
         self._counts = counts
         self._lease_ms = lease_ms
         self._wait_s = wait_s

@@ -73,6 +73,7 @@ class Limiter:
     Args:
         counts: None if nothing is limited.
         strict: refuse requests while Redis is away.
+        wait_s: time that Redis has to answer a question.
     """
 
     def __init__(
@@ -81,9 +82,10 @@ class Limiter:
         policy: Policy | None = None,
         *,
         strict: bool = False,
+        wait_s: float = 0.05,
         allowance: Allowance | None = None,
     ) -> None:
-        self._asking = None if counts is None else Asking(counts, LEASE_MS)
+        self._asking = None if counts is None else Asking(counts, LEASE_MS, wait_s=wait_s)
         self._counts = counts
         self._policy = policy or Policy()
         self._strict = strict
@@ -229,11 +231,11 @@ class Limiter:
 
 @asynccontextmanager
 async def open_limiter(
-    counts: LimitCounts, policy: Policy, *, strict: bool
+    counts: LimitCounts, policy: Policy, *, strict: bool, wait_s: float
 ) -> AsyncIterator[Limiter]:
     """Run this process's limiter; log once which limits are not set."""
     logger.info("limits unlimited: %s", policy.unlimited or "nothing")
-    limiter = Limiter(counts, policy, strict=strict)
+    limiter = Limiter(counts, policy, strict=strict, wait_s=wait_s)
     task = asyncio.create_task(keep_running("limits", limiter.run), name="limits")
     try:
         yield limiter

@@ -62,6 +62,15 @@ class LimitSettings(CallerLimitSettings, frozen=True, kw_only=True):
             "allows its share of the limits by itself."
         ),
     ] = False
+    redis_wait_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=5_000,
+            description="Time that Redis has to answer a question about limits. Set it above "
+            "twice the round trip to a Redis that is far away.",
+        ),
+    ] = 50
 
 
 class TenantLimitSettings(CallerLimitSettings, frozen=True, kw_only=True):

@@ -104,6 +104,6 @@ def guarded_settings(redis_url: str, folder: Path) -> Settings:
         auth=AuthSettings(mode="jwt"),
         agent_keys=KEYS,
         # The tests send many requests, one for each rule.
-        limits=LimitSettings(sends_per_minute=0, open_runs=0, open_streams=0),
+        limits=LimitSettings(sends_per_minute=0, open_runs=0, open_streams=0, redis_wait_ms=5_000),
         agents={"assistant": AgentSettings(provider="simulator", model="sim-instant")},
     )

@@ -104,7 +104,10 @@ def told(answer: Answer) -> dict[str, Any]:
 
 
 def limits(**over: Any) -> LimitSettings:
-    """Return limits of which only the given ones are set."""
+    """Return limits of which only the given ones are set, and which wait for a slow Redis."""
     return msgspec.structs.replace(
-        LimitSettings(sends_per_minute=0, send_burst=0, open_runs=0, open_streams=0), **over
+        LimitSettings(
+            sends_per_minute=0, send_burst=0, open_runs=0, open_streams=0, redis_wait_ms=5_000
+        ),
+        **over,
     )

@@ -119,8 +119,8 @@ async def test_open_streams_are_counted_until_they_are_left(three: Gateways) -> 
     ("three", "statuses"),
     [
         # A third of four is two, of each gateway.
-        (limits(open_streams=4), {200: 2, 429: 4}),
-        (limits(open_streams=4, strict=True), {503: 6}),
+        (limits(open_streams=4, redis_wait_ms=50), {200: 2, 429: 4}),
+        (limits(open_streams=4, redis_wait_ms=50, strict=True), {503: 6}),
     ],
     indirect=["three"],
 )
@@ -149,8 +149,8 @@ async def test_gateway_that_cannot_ask_redis_allows_its_share_or_refuses(
 @pytest.mark.parametrize(
     ("three", "status"),
     [
-        (limits(tokens_per_day=1, stored_bytes=1), 200),
-        (limits(tokens_per_day=1, stored_bytes=1, strict=True), 503),
+        (limits(tokens_per_day=1, stored_bytes=1, redis_wait_ms=50), 200),
+        (limits(tokens_per_day=1, stored_bytes=1, redis_wait_ms=50, strict=True), 503),
     ],
     indirect=["three"],
 )

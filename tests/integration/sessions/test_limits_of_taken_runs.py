@@ -51,7 +51,7 @@ async def opened(
 ) -> AsyncIterator[Gateway]:
     async with (
         kind.connect(redis_url) as store,
-        open_limiter(store.limits, POLICY, strict=True) as limits,
+        open_limiter(store.limits, POLICY, strict=True, wait_s=5) as limits,
         open_sessions(store, script, FAST, adopt_hold=limits.adopt) as sessions,
     ):
         yield Gateway(store, sessions, limits)
