@@ -40,10 +40,16 @@ async def explain(url: str) -> Verdict:
     where = address.get("path") or f"{address.get('host', 'localhost')}:{address.get('port', 6379)}"
     try:
         await _open(address, tls=False)
+        verdict = await _examine(url, where, address)
+        await _open(address, tls=False)  # it may have gone away meanwhile
     except TimeoutError:
         return _away(f"nothing at {where} accepts a connection within {LIMIT_S:g} s")
     except OSError as error:
         return _away(f"nothing can be reached at {where} ({error.strerror or error})")
+    return verdict
+
+
+async def _examine(url: str, where: str, address: ConnectKwargs) -> Verdict:
     if url.startswith("rediss:"):
         return await _what_of_tls(where, address)
     return await _who(where, address)
@@ -105,7 +111,7 @@ async def _ask(address: ConnectKwargs, words: bytes) -> bytes:
                 writer.write(words)
                 heard = await reader.read(200)
             finally:
-                writer.close()
+                await _leave(writer)
     return heard
 
 
@@ -113,7 +119,14 @@ async def _open(address: ConnectKwargs, *, tls: bool) -> None:
     """Open a connection, and close it."""
     async with asyncio.timeout(LIMIT_S):
         _, writer = await _connect(address, tls=tls)
-        writer.close()
+        await _leave(writer)
+
+
+async def _leave(writer: asyncio.StreamWriter) -> None:
+    """Close a connection at once, without the other side's goodbye."""
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _connect(

@@ -196,3 +196,24 @@ async def test_server_that_goes_away_in_an_examination_is_a_fault(
     await examine(server.url, "ms", tell, command_timeout_s=3)
     assert bad(found) in ({"connection": "fault"}, {"session": "fault", "connection": "fault"})
     assert "nothing can be reached" in found["connection"].says
+
+
+async def test_server_that_closes_at_the_first_words_and_is_gone_cannot_be_reached() -> None:
+    """It accepted a connection, but is not said to accept any."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def hear_once_of_each_kind() -> None:
+        """Let the client and the look at the address connect; end at the words of the latter."""
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                if connection.recv(1000) == b"PING\r\n":
+                    listener.close()
+                    return
+
+    thread = threading.Thread(target=hear_once_of_each_kind, daemon=True)
+    thread.start()
+    found = await found_at(f"redis://127.0.0.1:{port}")
+    thread.join()
+    assert "nothing can be reached" in found["connection"].says
