@@ -162,6 +162,13 @@ class EntryTakenError(ClientError):
     http_status = 409
 
 
+class KeyReusedError(ClientError):
+    """The key of a claim belongs to another job; `runId` is that one's run."""
+
+    code = "key_reused"
+    http_status = 409
+
+
 class FencedError(ClientError):
     """Another producer took the run over. Write nothing more."""
 

@@ -47,12 +47,17 @@ def check_id(value: str, what: str) -> str:
         InvalidRequestError: empty, too long, `.`/`..`, or with a character outside
             `A-Z a-z 0-9 _ - . : ~ @ + =`.
     """
-    if _ID.fullmatch(value) is None or value in {".", ".."}:
+    if not is_id(value):
         raise InvalidRequestError(
             f"unable to use the {what}; it must be 1 to {MAX_ID_LENGTH} characters of "
             "A-Z a-z 0-9 _ - . : ~ @ + = and not '.' or '..'",
         )
     return value
+
+
+def is_id(value: str) -> bool:
+    """Whether `check_id` takes the value."""
+    return _ID.fullmatch(value) is not None and value not in {".", ".."}
 
 
 def escaped(text: str) -> str:

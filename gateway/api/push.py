@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from litestar import Controller, Response, post
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from midstream.api import parameters
 from midstream.api.chat.start_request import start_request
@@ -22,14 +22,14 @@ from midstream.api.context import (
 from midstream.api.off_loop import off_loop
 from midstream.api.parameters import MAX_ERROR_TEXT
 from midstream.errors import InvalidRequestError
-from midstream.ids import RunId, check_id
+from midstream.ids import RunId, check_id, is_id
 from midstream.protocol.chunks import FinishReason
 from midstream.protocol.codec import UNREADABLE, encode
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import chat_request
 from midstream.sessions.spending import cost_of
-from midstream.sessions.types import MAX_PUSHED_CHUNKS, PushedEnd
+from midstream.sessions.types import MAX_PUSHED_CHUNKS, Attempt, PushedEnd
 from midstream.store.calls import RunKey
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class _Asked(Struct, rename="camel"):
 
     key: str | None = None
     text: str | None = None
+    attempt: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
+    on_retry: Literal["replay", "continue"] = "continue"
 
 
 class EndBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -65,7 +67,8 @@ class ClaimedRun(Struct, frozen=True, kw_only=True, rename="camel", omit_default
         lease_ms: renew within it.
         max_bytes: of one request.
         chunks: what an earlier attempt has stored, `start` (sequence 0) included.
-        message: for a run that continues a message, that message before the run.
+        message: for a run that continues a message, that message before the run; for a run that
+            has ended, the message that it has written.
         messages: the conversation up to the message to answer or to continue.
         stopped_by: end the run as stopped.
         outcome: of a run that has ended.
@@ -104,13 +107,13 @@ class PushController(Controller):
     ) -> Response[bytes]:
         """Open a run by its key, or take it over from an earlier attempt."""
         body = await read_body(request)
-        start = await off_loop(body, read_claim, body)
+        start, attempt = await off_loop(body, read_claim, body)
         name = check_id(start.agent or DEFAULT_AGENT, "agent's name")
         pushed, held = api.sessions.pushed, api.sessions.held
         async with api.limits.sending(
             agent, start.session_id, start.request_key, streams=False, cost=cost_of(start)
         ) as grant:
-            run = await pushed.claim(agent, start, name)
+            run = await pushed.claim(agent, start, name, attempt)
             if run.fence:
                 held.until_ended(start.session_id, run.run.id, grant.run)
         return json_response(_claim(run, pushed.limits.lease_ms, api.settings.max_body_bytes))
@@ -165,8 +168,8 @@ class PushController(Controller):
         return json_response(_reply(await api.sessions.pushed.end(agent, key, ending)))
 
 
-def read_claim(body: bytes) -> StartRequest:
-    """Read the body of a claim: that of a send, with `key`, and possibly `text`.
+def read_claim(body: bytes) -> tuple[StartRequest, Attempt]:
+    """Read the body of a claim: that of a send, with `key`, and possibly the fields of `_Asked`.
 
     A text's message has an id by the key, so that it is the same message in every attempt.
 
@@ -188,15 +191,29 @@ def read_claim(body: bytes) -> StartRequest:
             }
             fields["message"] = Raw(msgspec.json.encode(message))
             fields.pop("messages", None)
-        fields["requestId"] = Raw(msgspec.json.encode(asked.key))
-        for own in ("key", "text"):
+        fields["requestId"] = Raw(msgspec.json.encode(request_key(asked.key)))
+        for own in ("key", "text", "attempt", "onRetry"):
             fields.pop(own, None)
         request = chat_request(fields)
     except UNREADABLE as error:
         raise MalformedFrameError(f"unable to read the request; {error}") from None
     if request.id is None:
         raise InvalidRequestError("unable to claim a run; it needs the session's `id`")
-    return start_request(request, {})
+    attempt = Attempt(number=asked.attempt, replays=asked.on_retry == "replay")
+    return start_request(request, {}), attempt
+
+
+def request_key(key: str) -> str:
+    """Return the request key of a job's key: the key itself if it can be an id, else its hash.
+
+    Raises:
+        InvalidRequestError: it has a character that cannot be printed.
+    """
+    if is_id(key):
+        return key
+    if not key.isprintable():
+        raise InvalidRequestError("unable to use the job's key; it must be printable text")
+    return f"k~{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def read_ending(body: bytes) -> PushedEnd:
@@ -252,6 +269,7 @@ def _required(request: AnyRequest, name: str) -> int:
 
 def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> ClaimedRun:
     info = run.run
+    message = run.continued if run.fence else run.written
     return ClaimedRun(
         run_id=info.id,
         message_id=info.message_id,
@@ -260,7 +278,7 @@ def _claim(run: PushedRun, lease_ms: int, max_bytes: int) -> ClaimedRun:
         lease_ms=lease_ms,
         max_bytes=max_bytes,
         chunks=[Raw(encode(chunk)) for chunk in run.stored],
-        message=UNSET if run.continued is None else run.continued.raw,
+        message=UNSET if message is None else message.raw,
         messages=list(run.messages),
         stopped_by=run.stopped_by,
         outcome=info.outcome,

@@ -17,6 +17,7 @@ from midstream.answer import ToolCall, ToolError
 from midstream.client.client import Midstream
 from midstream.client.errors import (
     FencedError,
+    KeyReusedError,
     MidstreamError,
     NotAGatewayError,
     RefusedError,
@@ -33,6 +34,7 @@ from midstream.client.sync import MidstreamSync, SyncRun, SyncToolCall
 
 __all__ = [
     "FencedError",
+    "KeyReusedError",
     "Midstream",
     "MidstreamError",
     "MidstreamSync",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from midstream.client.errors import NotAGatewayError, RefusedError
+from midstream.client.errors import KeyReusedError, NotAGatewayError, RefusedError
 from midstream.protocol.codec import UNREADABLE
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def read_refusal(head: Head, body: bytes) -> RefusedError | None:
     message, code = error.get("message"), error.get("code")
     if not isinstance(message, str) or not isinstance(code, str):
         return None
-    return RefusedError(message, status=head.status, code=code, details=error)
+    kind = KeyReusedError if code == "key_reused" else RefusedError
+    return kind(message, status=head.status, code=code, details=error)
 
 
 def refusal_of_none(head: Head) -> RefusedError:

@@ -73,13 +73,13 @@ class Midstream:
         on_retry: OnRetry = "replay",
         on_error: OnError = "fail",
         on_active: OnActive = "refuse",
+        attempt: int | None = None,
     ) -> Run:
         """Return a run to write, for an `async with` block, which opens it.
 
         Args:
             session_id: the AI SDK's chat id.
-            key: the job's key: an attempt with the same key takes over the same run. It has
-                the characters of ids.
+            key: the job's key: an attempt with the same key takes over the same run.
             text: the user's message as text, or
             message: as a UIMessage; or an assistant's message with the results of its tools.
             user: the user's `sub`. None: the owner of the session, which must exist.
@@ -92,19 +92,25 @@ class Midstream:
                 attempt, until its lease ends.
             on_active: the effect of another open run in the session: `refuse` this one
                 (`RefusedError`, code `run_active`), or `interrupt` the other.
+            attempt: the number of this attempt at the job. A lower one than the gateway has seen
+                is fenced, however late it arrives.
+
+        Raises (at the block's beginning): see `Run.open`.
         """
         if (text is None) == (message is None):
             raise ValueError("a run answers either a text or a message")
-        claim: dict[str, object] = {"id": session_id, "key": key, "onActive": on_active}
-        claim |= {"text": text} if message is None else {"message": message}
-        if agent is not None:
-            claim["agent"] = agent
+        options = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
         return Run(
             self._gateways,
             session_id,
-            claim,
+            _given(id=session_id, key=key, text=text, message=message, **options),
             user=user,
             on_retry=on_retry,
             on_error=on_error,
             flush_interval_s=self._flush_interval_s,
         )
+
+
+def _given(**fields: object) -> dict[str, object]:
+    """Return the fields of a claim that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}

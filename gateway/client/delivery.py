@@ -20,6 +20,7 @@ from midstream.client.errors import (
     RefusedError,
     RunEndedError,
     RunOver,
+    RunSkipped,
     RunStopped,
 )
 from midstream.client.wire import Stored
@@ -285,14 +286,14 @@ class Delivery:
             return error
         if error.code == "fenced":
             self.outcome = "fenced"
-            return FencedError("a later attempt has claimed the run")
+            return FencedError()
         if error.code == "run_ended":
             self.outcome = str(error.details.get("outcome"))
             if self.outcome == "stopped":
                 return RunStopped("a person stopped the run")
-            if self.outcome == "interrupted":
-                return RunEndedError(self.outcome)
-            return FencedError("a later attempt has ended the run")
+            if self.outcome == "finished":
+                return RunSkipped("a later attempt has finished the run")
+            return RunEndedError(self.outcome)
         return error
 
     def _move(self) -> None:

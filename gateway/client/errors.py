@@ -2,13 +2,14 @@
 
 RunOver                 raised in the body, and swallowed by the block: the run takes no more
   RunStopped            a person stopped the run
-  FencedError           a later attempt with the same key has taken the run over
-  RunSkipped            the run had ended before
+  RunSkipped            another attempt has finished the run
 MidstreamError          propagates from the block
   UnavailableError      no gateway answered for too long
   NotAGatewayError      something else answers at the address
   RefusedError          a request was refused; docs/errors.md lists its `.code`
-  RunEndedError         a gateway closed the run because its lease ended
+    KeyReusedError      the key belongs to another question
+  FencedError           a later attempt with the same key has taken the run over
+  RunEndedError         the run has ended without success: failed, or interrupted
   ReplayMismatchError   a repeated attempt differs from the first
 RunError                raised by the body itself: its text is shown, like that of a ToolError
                         (`midstream.answer`) in a tool's block
@@ -30,12 +31,8 @@ class RunStopped(RunOver):
     """A person stopped the run."""
 
 
-class FencedError(RunOver):
-    """A later attempt with the same key has taken the run over."""
-
-
 class RunSkipped(RunOver):
-    """The run had ended before this attempt."""
+    """Another attempt has finished the run, or a person has stopped it before this one."""
 
 
 class MidstreamError(Exception):
@@ -76,15 +73,32 @@ class RefusedError(MidstreamError):
         self.details = details
 
 
+class KeyReusedError(RefusedError):
+    """The key belongs to another question, or to another agent's run; code `key_reused`."""
+
+
+class FencedError(MidstreamError):
+    """A later attempt with the same key has taken the run over. Its answer is the job's answer."""
+
+    def __init__(self) -> None:
+        super().__init__("unable to write this run; a later attempt has claimed it")
+
+
 class RunEndedError(MidstreamError):
-    """A gateway closed the run while it was written: this process was silent for a lease.
+    """The run has ended without success, by another attempt or by a gateway.
 
     Attributes:
-        outcome: mostly `interrupted`.
+        outcome: `interrupted`: its writer was silent for a lease, and a gateway closed it.
+            `failed`: an earlier attempt has ended it so.
     """
 
     def __init__(self, outcome: str) -> None:
-        super().__init__("unable to write this run; it was ended from outside. Begin another one")
+        super().__init__(
+            f"unable to write this run; it has ended as {outcome}. Begin another one, with another "
+            'key; with on_error="leave" a run that fails is left to the next attempt'
+            if outcome == "failed"
+            else "unable to write this run; it was ended from outside. Begin another one"
+        )
         self.outcome = outcome
 
 

@@ -12,7 +12,15 @@ import msgspec
 from midstream.answer import Answer
 from midstream.client.attempt import Attempt, OnRetry
 from midstream.client.delivery import Delivery
-from midstream.client.errors import MidstreamError, RefusedError, RunError, RunOver, RunSkipped
+from midstream.client.errors import (
+    FencedError,
+    MidstreamError,
+    RefusedError,
+    RunEndedError,
+    RunError,
+    RunOver,
+    RunSkipped,
+)
 from midstream.client.wire import END_LIMIT_S, Claim, Stored
 from midstream.protocol.chunks import ErrorChunk
 
@@ -29,6 +37,9 @@ OnError = Literal["fail", "leave"]
 CLAIM_WAIT_S: Final = 15.0
 """Time that a gateway may hold a claim while it waits for the session's stopped run to end."""
 
+UNSUCCESSFUL: Final = ("failed", "interrupted")
+"""Outcomes of an ended run that no later attempt may take for its own success."""
+
 CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
 
 
@@ -39,9 +50,11 @@ class Run(Answer):
     too much is unsent. Chunks are sent in the background, and leaving the block waits until
     they are stored.
 
-    When a person stops the run, or a later attempt claims it, the block is cancelled at its
-    current `await`, and the code after it runs; `outcome` tells the cases apart. If the run had
-    ended before this attempt, the block is skipped at its first method call or `await`.
+    When a person stops the run, the block is cancelled at its current `await`, and the code after
+    it runs. If another attempt has finished the run, the block is skipped at its first method call
+    or `await`, and `message` is what that attempt has written. A later attempt that claims the run
+    cancels the block, too, which then raises `FencedError`: no job completes over an answer that it
+    has not written.
 
     Attributes:
         outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once the run has
@@ -142,6 +155,9 @@ class Run(Answer):
             RefusedError: for example, the session has another open run or another owner.
             NotAGatewayError: something else answers at the address.
             UnavailableError: no gateway answered in time.
+            KeyReusedError: the key belongs to another question.
+            FencedError: a later attempt has claimed the run.
+            RunEndedError: an earlier attempt has ended the run without success.
         """
         claim = await self._claim()
         self._id, self._message_id = claim.run_id, claim.message_id
@@ -149,6 +165,8 @@ class Run(Answer):
         self.outcome = claim.outcome
         self._attempt = Attempt(claim, self._on_retry)
         if not claim.fence:
+            if claim.outcome in UNSUCCESSFUL:
+                raise RunEndedError(claim.outcome)
             self._skipped = RunSkipped("the run has ended before")
             self._interrupt_soon()
             return
@@ -180,6 +198,10 @@ class Run(Answer):
         )
         try:
             return await asyncio.shield(claiming)
+        except RefusedError as error:
+            if error.code == "fenced":
+                raise FencedError from error
+            raise
         except asyncio.CancelledError:
             given_up.set()
             if self._on_error == "leave":

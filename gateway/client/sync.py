@@ -101,6 +101,7 @@ class MidstreamSync:
         on_retry: OnRetry = "replay",
         on_error: OnError = "fail",
         on_active: OnActive = "refuse",
+        attempt: int | None = None,
     ) -> SyncRun:
         """Return a run to write, for a `with` block; for the arguments see `Midstream.run`."""
         with self._lock:
@@ -117,6 +118,7 @@ class MidstreamSync:
             on_retry=on_retry,
             on_error=on_error,
             on_active=on_active,
+            attempt=attempt,
         )
         return SyncRun(thread, client, run)
 

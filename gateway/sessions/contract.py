@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.queued import EntryEdit, Queue, Queued
     from midstream.sessions.types import (
+        Attempt,
         CallRequest,
         FeedReader,
         Probe,
@@ -46,7 +47,9 @@ class PushedService(Protocol):
         """Bounds that workers are told."""
         ...
 
-    async def claim(self, caller: Caller, request: StartRequest, agent: str) -> PushedRun:
+    async def claim(
+        self, caller: Caller, request: StartRequest, agent: str, attempt: Attempt
+    ) -> PushedRun:
         """Open the request's run, or take it over from its present writer.
 
         Args:
@@ -54,7 +57,8 @@ class PushedService(Protocol):
             agent: the name that clients see.
 
         Raises:
-            FencedError: another attempt claimed it in between.
+            FencedError: another attempt claimed it in between, or a later one before.
+            KeyReusedError: the key is that of another question, or of another agent.
             RunActiveError, ForbiddenError, InvalidRequestError, ConflictError,
             MessageNotFoundError, SessionNotFoundError, DrainingError, StoreUnavailableError.
         """

@@ -97,6 +97,24 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     proxied: bool = False
 
 
+class Attempt(Struct, frozen=True, kw_only=True):
+    """An attempt at a job, which claims the job's run by its key.
+
+    Attributes:
+        number: counts the job's attempts; one that is lower than another that was seen is fenced.
+            None: it is not counted.
+        replays: whether it writes the answer from its beginning, and not what is left of it.
+        after: the run of an earlier attempt, which was interrupted; this attempt opens another.
+    """
+
+    number: int | None = None
+    replays: bool = False
+    after: RunId | None = None
+
+
+NO_ATTEMPT: Final = Attempt()
+
+
 class RunCost(Struct, frozen=True):
     """Estimated cost of a run for its caller, before it has ended."""
 
@@ -323,6 +341,7 @@ class PushedRun(Struct, frozen=True, kw_only=True):
         next: the sequence of the next chunk.
         stored: its chunks so far, `start` (sequence 0) included.
         continued: the message that the run continues, as it was before; None: it has its own.
+        written: the message of a run that has ended; None if it has said nothing.
         messages: the conversation up to the message to answer or to continue.
     """
 
@@ -331,6 +350,7 @@ class PushedRun(Struct, frozen=True, kw_only=True):
     next: int = 0
     stored: Sequence[AnyChunk] = ()
     continued: UIMessage | None = None
+    written: UIMessage | None = None
     messages: Sequence[Raw] = ()
     stopped_by: str | None = None
 

@@ -50,6 +50,9 @@ class OpenRun(Struct, frozen=True, kw_only=True):
         queue_rule: see QueueRule.
         facts: what another process would need to resume the run (`recall`); no client
             is ever shown it. Gone when the run ends.
+        attempt: the number of the attempt that claims the run; None: it is not counted.
+        after: the session's newest run, which has the same request key, and was interrupted: the
+            key is the new run's from now on.
     """
 
     session_id: SessionId
@@ -68,6 +71,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     entry: MessageId | None = None
     queue_rule: QueueRule = "resume"
     facts: bytes = b""
+    attempt: int | None = None
+    after: RunId | None = None
 
 
 class OpenStatus(StrEnum):
@@ -88,6 +93,8 @@ class OpenStatus(StrEnum):
     """The entry is not the one that was taken, or not in the queue any more."""
     FULL = "full"
     """As many side runs are under way as may be."""
+    FENCED = "fenced"
+    """A later attempt has claimed the run that this one was to follow."""
     DENIED = "denied"
     """The session's owner is not `expected_owner`, or its tenant not `expected_tenant`."""
 

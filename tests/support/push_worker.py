@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from contextlib import suppress
 
-from midstream.client import Midstream, Run
+from midstream.client import FencedError, Midstream, Run
 
 WORDS = 150
 
@@ -59,9 +60,10 @@ async def main() -> None:
             text="How do rivers move?",
             on_retry="continue" if asked.from_message else "replay",
         )
-        async with run:
-            print("claimed", flush=True)  # noqa: T201
-            await answer(run, silent_after=asked.silent_after, pace_s=asked.pace)
+        with suppress(FencedError):
+            async with run:
+                print("claimed", flush=True)  # noqa: T201
+                await answer(run, silent_after=asked.silent_after, pace_s=asked.pace)
     print(f"outcome {run.outcome}", flush=True)  # noqa: T201
 
 

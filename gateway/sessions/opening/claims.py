@@ -2,7 +2,8 @@
 
 A worker that crashes is started again and knows its work by a key, not by our ids. The first
 claim opens the run; a later one takes it over from its producer, alive or not: the fence
-rises, and what the older one still sends is refused.
+rises, and what the older one still sends is refused. A run that was interrupted, because its worker
+was away for too long, is followed by another under the same key.
 """
 
 from __future__ import annotations
@@ -10,24 +11,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
-from midstream.errors import InvalidRequestError, RunActiveError
+from midstream.errors import InvalidRequestError, KeyReusedError, RunActiveError
 from midstream.protocol.chunks import AnyChunk
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.access import check_agent
 from midstream.sessions.log.stored_run import message_before, stored_chunks
+from midstream.sessions.opening.plan import message_of
 from midstream.sessions.sentences import run_active
-from midstream.sessions.types import Plan
+from midstream.sessions.types import Attempt, Plan
 from midstream.store.calls import RunKey
-from midstream.store.records import RunInfo, RunState
+from midstream.store.records import RunInfo, RunOutcome, RunState, Trigger
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening.open_run import Opening
-    from midstream.sessions.types import StartRequest
+    from midstream.sessions.types import NewRun, StartRequest
     from midstream.store.contract import SessionStore
 
 CLAIM_ATTEMPTS: Final = 5
@@ -69,6 +72,7 @@ class Claims:
         feed: Feed,
         *,
         takes_over: bool = True,
+        attempt: Attempt | None = None,
     ) -> Claimed:
         """Open the request's run, or take it over.
 
@@ -77,43 +81,73 @@ class Claims:
             agent: the name of who will write it.
             feed: of the request's session.
             takes_over: also a run that is under way.
+            attempt: of a job; None: a call of a proxied turn, which asks something new each time.
 
         Raises:
             RunActiveError: another run is under way, or this one is, and not taken over.
-            ForbiddenError: the caller may not write as this agent, or as the run's.
-            InvalidRequestError, ConflictError, MessageNotFoundError, SessionNotFoundError,
-            StoreUnavailableError: see `Opening.open`.
+            FencedError: a later attempt has claimed the run.
+            KeyReusedError: the key is that of another question, or of another agent.
+            ForbiddenError, InvalidRequestError, ConflictError, MessageNotFoundError,
+            SessionNotFoundError, StoreUnavailableError: see `Opening.open`.
         """
         if request.request_key is None:
             raise InvalidRequestError("unable to claim a run; it needs a key")
         check_agent(caller, agent)
+        asked = request
         for _ in range(CLAIM_ATTEMPTS):
-            admitted = await self._opening.open(caller, request, agent, feed)
+            admitted = await self._opening.open(caller, request, agent, feed, attempt=attempt)
             if admitted.new is not None:
-                run, plan = admitted.view.info, admitted.new.plan
-                return Claimed(
-                    run=run,
-                    key=admitted.new.key,
-                    continued=plan.continued,
-                    plan=plan,
-                    stopped_by=run.stopped_by,
-                )
+                return _opened(admitted.view.info, admitted.new)
             info = admitted.view.info
             check_agent(caller, info.agent)
-            if info.state is RunState.ENDED:
+            is_ours = await self._is_ours(request, info)
+            if attempt is not None and is_ours:
+                await self._check_same(asked, agent, info)
+            if info.state is not RunState.ENDED:
+                if not (is_ours and takes_over):
+                    raise run_active(info)
+                if (taken := await self._take_over(asked.session_id, info.id, attempt)) is not None:
+                    return taken
+                await feed.load()
+            elif is_ours and (again := await self._again(asked, attempt, info)) is not None:
+                request, attempt = again
+            else:
                 return Claimed(run=info, key=None)
-            await self._check_ours(request, info)
-            if not takes_over:
-                raise run_active(info)
-            taken = await self._take_over(request.session_id, info.id)
-            if taken is not None:
-                return taken
-            await feed.load()
         raise RunActiveError("unable to claim this run; others keep claiming it. Try again")
 
-    async def _take_over(self, session_id: SessionId, run_id: RunId) -> Claimed | None:
+    async def _again(
+        self, asked: StartRequest, attempt: Attempt | None, ended: RunInfo
+    ) -> tuple[StartRequest, Attempt] | None:
+        """Return what opens a further run for a job whose run was interrupted.
+
+        The run continues the message of the interrupted one; or, if the attempt replays, answers
+        the question once more.
+
+        Returns:
+            None if the run was not interrupted, or something newer has followed it.
+        """
+        if attempt is None or ended.outcome is not RunOutcome.INTERRUPTED:
+            return None
+        state = await self._store.load(asked.session_id)
+        if state is None or state.run is None or state.run.id != ended.id:
+            return None
+        attempt = replace(attempt, after=ended.id)
+        if attempt.replays:
+            return None if asked.messages[-1].role == "assistant" else (asked, attempt)
+        written = next((each for each in state.path if each.id == ended.message_id), None)
+        if written is None:
+            return asked, attempt
+        message = UIMessage.parse(written.message)
+        return replace(asked, messages=(message,), trigger=Trigger.SUBMIT, parent_id=UNSET), attempt
+
+    async def _take_over(
+        self, session_id: SessionId, run_id: RunId, attempt: Attempt | None
+    ) -> Claimed | None:
         """Take a run over, and read its chunks; None if it ended or was claimed meanwhile."""
-        taken = await self._store.take_over(session_id, run_id, self._lease_ms, force=True)
+        number = None if attempt is None else attempt.number
+        taken = await self._store.take_over(
+            session_id, run_id, self._lease_ms, force=True, attempt=number
+        )
         if taken is None:
             return None
         return Claimed(
@@ -124,12 +158,44 @@ class Claims:
             stopped_by=taken.stopped_by,
         )
 
-    async def _check_ours(self, request: StartRequest, info: RunInfo) -> None:
-        """Refuse to take over a run that answers the same message, under another key.
+    async def _check_same(self, request: StartRequest, agent: str, info: RunInfo) -> None:
+        """Refuse a claim that asks something else than the run of its key answers.
+
+        A question that was edited or deleted since is not compared.
 
         Raises:
-            RunActiveError: it belongs to another key.
+            KeyReusedError.
         """
+        last = request.messages[-1]
+        is_same = agent == info.agent
+        if last.role == "assistant":
+            is_same &= last.id == info.message_id
+        elif last.id != info.user_message_id:
+            is_same = False
+        elif is_same:
+            state = await self._store.load(request.session_id, leaf=info.user_message_id)
+            asked = state.path[-1] if state is not None and state.path else None
+            if asked is not None and asked.run_id == info.id:
+                is_same = asked.content_hash == message_of(request)[1]
+        if not is_same:
+            raise KeyReusedError(
+                "unable to claim this run; its key belongs to another question. Give each job a "
+                "key of its own",
+                runId=info.id,
+            )
+
+    async def _is_ours(self, request: StartRequest, info: RunInfo) -> bool:
+        """Whether the key is the run's; a run that answers the same message may have another."""
         key = request.request_key or ""
-        if await self._store.run_of_request(request.session_id, key) != info.id:
-            raise run_active(info)
+        return await self._store.run_of_request(request.session_id, key) == info.id
+
+
+def _opened(run: RunInfo, new: NewRun) -> Claimed:
+    """Return a run that the claim has opened."""
+    return Claimed(
+        run=run,
+        key=new.key,
+        continued=new.plan.continued,
+        plan=new.plan,
+        stopped_by=run.stopped_by,
+    )

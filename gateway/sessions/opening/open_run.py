@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from midstream.agents.base import AgentFinder, executes_nothing
 from midstream.errors import (
     AgentNotFoundError,
+    FencedError,
     NotRecoveredError,
     RunActiveError,
     StoreUnavailableError,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening.due_turns import DueTurns
     from midstream.sessions.stopping import Stopping
-    from midstream.sessions.types import Plan, SessionLimits, StartRequest
+    from midstream.sessions.types import Attempt, Plan, SessionLimits, StartRequest
     from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
 
@@ -98,6 +99,7 @@ class Opening:
         facts: bytes = b"",
         *,
         entry: MessageId | None = None,
+        attempt: Attempt | None = None,
     ) -> Admitted:
         """Open the request's run, or find the one that it has already.
 
@@ -107,11 +109,12 @@ class Opening:
             agent: the name of who will.
             facts: for another process to resume the run.
             entry: of the queue, whose run it is; taken by this process.
+            attempt: of the job that claims the run.
 
         Raises:
+            FencedError: a later attempt has claimed the run that this one was to follow.
             RunActiveError, ConflictError, MessageNotFoundError, SessionNotFoundError,
-            InvalidRequestError, StoreUnavailableError.
-            UpgradeNeededError: newer gateways alone may write the session.
+            InvalidRequestError, StoreUnavailableError, UpgradeNeededError.
         """
         run_id = RunId(new_id("run"))
         for _ in range(OPEN_ATTEMPTS):
@@ -120,8 +123,7 @@ class Opening:
                 check_create(caller)
             else:
                 check_write(caller, state.meta)
-            if state is not None:
-                if (known := await self._known(request)) is not None:
+                if (known := await self._known(request)) not in (None, attempt and attempt.after):
                     return Admitted(await feed.view_of(known))
                 if state.meta.is_newer:
                     raise upgrade_needed(request.session_id)  # it may hold what we do not know
@@ -131,8 +133,9 @@ class Opening:
                 state = await self._with_path(request, state)
                 if state is None:
                     continue  # it has changed meanwhile
-            wanted, plan = self._planned(caller, request, state, run_id, agent, facts)
-            wanted = replace(wanted, entry=entry, queue_rule=queue_rule(plan, state, entry))
+            wanted, plan = self._planned(caller, request, state, run_id, agent, attempt)
+            rule = queue_rule(plan, state, entry)
+            wanted = replace(wanted, facts=facts, entry=entry, queue_rule=rule)
             admitted = await self._admit(request, wanted, plan, feed)
             if admitted is not None:
                 return admitted
@@ -145,7 +148,7 @@ class Opening:
         state: SessionState | None,
         run_id: RunId,
         agent: str,
-        facts: bytes,
+        attempt: Attempt | None,
     ) -> tuple[OpenRun, Plan]:
         """Decide what the send asks for, and how its run is opened."""
         plan = accept(
@@ -153,6 +156,7 @@ class Opening:
             state,
             refuse_foreign=self._limits.refuse_foreign,
             executed_here=self._executed_here(state, agent),
+            continues_cut=attempt is not None and attempt.after is not None,
         )
         wanted = OpenRun(
             session_id=request.session_id,
@@ -167,7 +171,8 @@ class Opening:
             request_key=request.request_key,
             expected_offset="0-0" if state is None else state.meta.position.offset,
             lease_ms=self._limits.lease_ms,
-            facts=facts,
+            attempt=None if attempt is None else attempt.number,
+            after=None if attempt is None else attempt.after,
         )
         return wanted, plan
 
@@ -194,6 +199,8 @@ class Opening:
                 await self._let_queue_go_on(feed)
             case OpenStatus.WITHDRAWN:
                 raise RunActiveError("unable to answer this queued message now; its turn is over")
+            case OpenStatus.FENCED:
+                raise FencedError("unable to write this run; a later attempt has claimed it")
             case OpenStatus.ORPHAN if run is not None:
                 if not await self._reaper.close_orphan(request.session_id, run.id):
                     await self._wait_for_turn(request, feed, run)

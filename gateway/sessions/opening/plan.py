@@ -42,6 +42,7 @@ def accept(
     *,
     refuse_foreign: bool,
     executed_here: Callable[[str], bool] = lambda _: False,
+    continues_cut: bool = False,
 ) -> Plan:
     """Decide what a request asks for.
 
@@ -52,6 +53,7 @@ def accept(
             that no client may supply its result.
         refuse_foreign: refuse a history with assistant messages that the session does not
             have; otherwise they are passed over.
+        continues_cut: whether an answer whose run was cut may be continued as it is.
 
     Raises:
         MessageNotFoundError: it names an assistant message that the server never wrote, or
@@ -65,7 +67,7 @@ def accept(
         _refuse_foreign(request.messages, state)
     last = _readable(request.messages[-1])
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
-        return _continue(last, state, known, executed_here)
+        return _continue(last, state, known, executed_here, continues_cut=continues_cut)
     if last.role != "user":
         raise InvalidRequestError(
             "unable to answer; the last message must be a user's, or the assistant's with its "
@@ -248,6 +250,8 @@ def _continue(
     state: SessionState | None,
     known: dict[MessageId, int],
     executed_here: Callable[[str], bool],
+    *,
+    continues_cut: bool,
 ) -> Plan:
     """Continue the last answer, after its tools were answered, or where its run was cut."""
     path, run = ((), None) if state is None else (state.path, state.run)
@@ -267,7 +271,8 @@ def _continue(
     message = UIMessage.parse(stored.message)
     merged = merge_results(message, client, executed_here)
     is_new = merged is not None
-    if merged is None and _was_cut(stored, run) and can_be_continued(message, executed_here):
+    may_continue = continues_cut or can_be_continued(message, executed_here)
+    if merged is None and may_continue and _was_cut(stored, run):
         merged = message
     if index != len(path) - 1 or merged is None or stored.parent_id is None:
         raise ConflictError(

@@ -23,12 +23,12 @@ from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
-from midstream.sessions.log.stored_run import run_history
+from midstream.sessions.log.stored_run import run_history, stored_message
 from midstream.sessions.pushed.feed_cache import FeedCache
 from midstream.sessions.pushed.run_cache import CachedRun, RunCache
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal
 from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
-from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
+from midstream.sessions.types import NO_ATTEMPT, Pushed, PushedEnd, PushedRun, PushLimits
 from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.format import upgrade_needed
 from midstream.store.records import ChunksRecord, RunOutcome, RunState
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.opening.claims import Claims
-    from midstream.sessions.types import StartRequest
+    from midstream.sessions.types import Attempt, StartRequest
     from midstream.store.calls import Renewed
     from midstream.store.contract import SessionStore
 
@@ -68,7 +68,9 @@ class PushedRuns:
 
     # -- claim ---------------------------------------------------------------------------------
 
-    async def claim(self, caller: Caller, request: StartRequest, agent: str) -> PushedRun:
+    async def claim(
+        self, caller: Caller, request: StartRequest, agent: str, attempt: Attempt = NO_ATTEMPT
+    ) -> PushedRun:
         """Open the request's run, or take it over from its present writer.
 
         Args:
@@ -76,15 +78,16 @@ class PushedRuns:
             agent: the name that clients see.
 
         Raises:
-            FencedError: another attempt claimed it in between.
+            FencedError: another attempt claimed it in between, or a later one before.
             DrainingError.
         """
         self._draining.check()
         session_id = request.session_id
         async with self._feeds.hold(session_id) as feed:
-            claimed = await self._claims.claim(caller, request, agent, feed)
+            claimed = await self._claims.claim(caller, request, agent, feed, attempt=attempt)
         if claimed.key is None:
-            return PushedRun(run=claimed.run, fence=0)
+            written = await stored_message(self._store, session_id, claimed.run.message_id)
+            return PushedRun(run=claimed.run, fence=0, written=written)
         key, run = claimed.key, claimed.run
         logger.info(
             "%s run=%s session=%s agent=%s fence=%d stored=%d",
@@ -110,10 +113,7 @@ class PushedRuns:
             next=len(stored),
             stored=stored,
             continued=claimed.continued,
-            messages=[
-                message.raw
-                for message in run_history(state.path, run.message_id, claimed.continued)
-            ],
+            messages=[m.raw for m in run_history(state.path, run.message_id, claimed.continued)],
             stopped_by=stopped_by,
         )
 

@@ -11,8 +11,11 @@ if is_newer(m[7]) then
   return {'newer', '', m[1], m[5]}
 end
 local known = request_key ~= '' and redis.call('HGET', REQUESTS, request_key)
-if known then
+if known and known ~= after then
   return found('known', known, now)
+end
+if known and is_overtaken(main_lane(), after) then
+  return {'fenced', '', m[1], m[5]}
 end
 local header = is_user_message == '1' and redis.call('HGET', MESSAGES, message .. '|') or ''
 local hash, answered_by = header:match('\n(.-)\n([^\n]*)')
@@ -41,6 +44,7 @@ end
 redis.call('HSET', META, 'run', run, 'head', answers)
 local lane = main_lane()
 begin_run(lane, now)
+note_attempt(lane)
 note_title(title)
 note_answer(answers, run)
 return commit_opened(lane, {answers, writes}, now, queue_rule)

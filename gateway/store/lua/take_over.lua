@@ -3,7 +3,7 @@
 -- decides about waits, which no gateway watches, and not about leases.
 -- Returns {'taken', kept run, fence: int, next: int}; {'held', the lease's mark, its end: ms, its term:
 -- ms or '', the clock: ms} or {'waiting', ms left} if the caller may not take it; {'gone'}
--- if it has ended or is gone; {'newer'}
+-- if it has ended or is gone; {'fenced'} if a later attempt at its job has claimed it; {'newer'}
 is_lost() -- and then it is gone
 if is_newer(redis.call('HGET', META, 'format')) then
   return {'newer'}
@@ -32,8 +32,12 @@ else
     return {'held', mark, lease, lease ~= '' and m[4] or '', now}
   end
 end
+if how == 'force' and is_overtaken(lane, run) then
+  return {'fenced'}
+end
 local fence = redis.call('HINCRBY', lane.key, lane.at .. 'fence', 1)
 if waits then set_wait(lane, lease_ms) else set_lease(lane, lease_ms) end
 set(lane, 'claimant', '')
+note_attempt(lane)
 refresh(ttl_s)
 return {'taken', redis.call('HGET', RUNS, run), fence, tonumber(m[3])}

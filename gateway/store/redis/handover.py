@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
+from midstream.errors import FencedError
 from midstream.store.calls import Recalled, RunKey, TakenOver, WaitStatus
 from midstream.store.clock import RedisClock
 from midstream.store.format import NEWER, upgrade_needed
@@ -29,6 +30,7 @@ TAKEN: Final = b"taken"
 HELD: Final = b"held"
 WAITING: Final = b"waiting"
 GONE: Final = b"gone"
+FENCED: Final = b"fenced"
 
 NO_LEASE: Final = Lease(b"none", 0, 0)
 
@@ -79,12 +81,21 @@ class RunHandover:
             await self._client.run_each(stale)
 
     async def take_over(
-        self, session_id: SessionId, run_id: RunId, lease_ms: int, *, force: bool = False
+        self,
+        session_id: SessionId,
+        run_id: RunId,
+        lease_ms: int,
+        *,
+        force: bool = False,
+        attempt: int | None = None,
     ) -> TakenOver | None:
         """See SessionStore."""
         run = session_id, run_id
         watched = self._leases.sight(run)
-        answer, *found = await self._attempt(run, "force" if force else "take", lease_ms)
+        how: Literal["take", "force"] = "force" if force else "take"
+        answer, *found = await self._attempt(run, how, lease_ms, attempt)
+        if answer == FENCED:
+            raise FencedError("unable to write this run; a later attempt has claimed it")
         if answer == HELD and self._left_s(run) <= 0:
             # Another lease than was seen, or none was; it has ended, too.
             answer, *found = await self._attempt(run, "take", lease_ms)
@@ -112,13 +123,17 @@ class RunHandover:
         return taken
 
     async def _attempt(
-        self, run: tuple[SessionId, RunId], how: Literal["take", "force"], lease_ms: int
+        self,
+        run: tuple[SessionId, RunId],
+        how: Literal["take", "force"],
+        lease_ms: int,
+        attempt: int | None = None,
     ) -> Sequence[Reply]:
         """Take a run whose lease is still the one that was seen to end; look at it otherwise."""
         sent_at = time.monotonic()
         sight = self._leases.sight(run)
         ended = None if sight is None or sight.ends_at > sent_at else sight.lease
-        answer, *found = await self._client.run(self._take(run, how, ended, lease_ms))
+        answer, *found = await self._client.run(self._take(run, how, ended, lease_ms, attempt))
         if answer == NEWER:
             raise upgrade_needed(run[0])
         if answer == HELD:
@@ -131,6 +146,7 @@ class RunHandover:
         how: Literal["look", "take", "force"],
         ended: Lease | None = None,
         lease_ms: int = 0,
+        attempt: int | None = None,
     ) -> Command:
         """Take a run if its lease is the one that has ended, or its wait has."""
         session_id, run_id = run
@@ -141,6 +157,7 @@ class RunHandover:
             ttl_s=self._ttl_s,
             how=how,
             ended_mark=b"" if ended is None else ended.mark,
+            attempt="" if attempt is None else attempt,
         )
 
     def _see(self, run: tuple[SessionId, RunId], found: Sequence[Reply], sent_at: float) -> None:

@@ -102,6 +102,8 @@ class RunWrites:
             is_user_message=int(request.user_message is not None),
             entry=request.entry or "",
             queue_rule=request.queue_rule,
+            attempt="" if request.attempt is None else request.attempt,
+            after=request.after or "",
             **_message_arguments(request.user_message or request.replaced_message),
         )
 

@@ -5,7 +5,7 @@ Values are bytes, text, or integers (decimal text in Lua); what is absent is the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.keys import (
@@ -16,6 +16,14 @@ from midstream.store.keys import (
     SessionNames,
     SpentNames,
     StoredNames,
+)
+from midstream.store.scripts.handover import (
+    claim,
+    recall,
+    release,
+    remember,
+    take_over,
+    wait,
 )
 from midstream.store.scripts.queue import change_entry, change_queue, enqueue, take_entry
 from midstream.store.scripts.script import Description, Script, script
@@ -42,7 +50,7 @@ _OPENS = (*_WRITES, *_QUEUE, "messages", "tombstones", "opening")
 # -- a run's life -----------------------------------------------------------------------------
 
 
-@script(SessionNames, *_OPENS, keys=_ALL, channels=_FEED)
+@script(SessionNames, *_OPENS, "attempts", keys=_ALL, channels=_FEED)
 def open(
     *,
     expected_owner: UserId,
@@ -63,6 +71,8 @@ def open(
     is_user_message: int,
     entry: MessageId | str,
     queue_rule: QueueRule,
+    attempt: int | str,
+    after: RunId | str,
     message: MessageId | str,
     message_parent: MessageId | str,
     message_hash: str,
@@ -72,6 +82,7 @@ def open(
 
     `expected_offset`: '' for any. `wait_ms`: for how long it waits; '' if it has a producer.
     `message`: '' for none to put; `is_user_message`: 1 or 0. `entry`: of the queue; '' for none.
+    `attempt`: its number, '' for none. `after`: the run of the key until now; '' for none.
     """
 
 
@@ -161,59 +172,6 @@ def request_stop(
     pauses: int,
 ) -> None:
     """Record a stop. `by`: a JSON string. `reach`: of who asks. `pauses`: 1 if a person asks."""
-
-
-# -- from one producer to the next -------------------------------------------------------------
-
-
-@script(
-    SessionNames,
-    "rights",
-    "format",
-    "common",
-    "whole",
-    "lanes",
-    "lease",
-    keys=_ALL,
-    channels=_FEED,
-)
-def take_over(
-    *,
-    run: RunId,
-    lease_ms: int,
-    ttl_s: int,
-    how: Literal["look", "take", "force"],
-    ended_mark: bytes,
-) -> None:
-    """Raise the fence of a run, or look at its lease.
-
-    `ended_mark`: of the lease that has ended; '' for none.
-    """
-
-
-@script(SessionNames, *_WRITES, keys=_ALL, channels=_FEED)
-def wait(*, run: RunId, fence: int, wait_ms: int, ttl_s: int) -> None:
-    """Let a run wait, without a producer."""
-
-
-@script(SessionNames, *_WRITES, keys=_ALL, channels=_FEED)
-def claim(*, run: RunId, claimant: str, lease_ms: int, ttl_s: int) -> None:
-    """Give a run that waits a producer. `claimant`: who asks again with the same gets the same."""
-
-
-@script(SessionNames, "lanes", keys=_LIVE)
-def recall(*, run: RunId, fence: int) -> None:
-    """Read what is kept for resuming a run."""
-
-
-@script(SessionNames, "format", "common", "lanes", keys=_LIVE)
-def release(*, run: RunId, fence: int) -> None:
-    """End a lease before its time."""
-
-
-@script(SessionNames, "format", "lanes", keys=_LIVE)
-def remember(*, run: RunId, fence: int, point: bytes) -> None:
-    """Keep where a run stands."""
 
 
 # -- reading -----------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ workflow is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from midstream.client import FencedError
 from tests.support.processes import REPOSITORY
 from tests.support.push import answer_of, client_of
 from tests.support.sessions import text_of
@@ -87,7 +89,7 @@ async def test_activity_that_fails_again_and_again_answers_exactly(pushed: Deplo
 async def test_activity_that_was_only_slow_is_fenced_by_its_next_attempt(
     pushed: Deployment,
 ) -> None:
-    """The engine has given its worker up; both end without an exception."""
+    """The engine has given its worker up; its attempt does not complete over the other's answer."""
     session, slow, quick = pushed.session(), Model(), Model()
     slow.hang_after = 5
     async with client_of(pushed) as client, client_of(pushed) as other:
@@ -96,8 +98,8 @@ async def test_activity_that_was_only_slow_is_fenced_by_its_next_attempt(
         attempt = asyncio.ensure_future(first("flow-2.1", session.id, "Go."))
         await slow.hanging.wait()
         assert await second("flow-2.1", session.id, "Go.") == "finished"
-        # The first one hears of it at its next renewal, or finds the run ended in peace.
-        assert await attempt in ("fenced", "finished")
+        with contextlib.suppress(FencedError):
+            assert await attempt == "finished"  # at its next renewal the run has ended
     assert len((await answer_of(session))["parts"]) == 2
 
 

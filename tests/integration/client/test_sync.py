@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from midstream.client import MidstreamSync, RefusedError, RunStopped, SyncRun, ToolError
+from midstream.client import (
+    MidstreamSync,
+    RefusedError,
+    RunEndedError,
+    RunStopped,
+    SyncRun,
+    ToolError,
+)
 from tests.support.processes import REPOSITORY
 from tests.support.proxy import faulty_proxy
 from tests.support.push import AGENT_KEY, answer_of
@@ -118,7 +125,7 @@ async def test_stop_ends_the_body_at_the_next_thing_it_says(
     assert text_of(await answer_of(session)) == "So far"
 
 
-async def test_body_that_raises_ends_the_run_and_a_repeated_job_is_skipped(
+async def test_body_that_raises_ends_the_run_and_no_repeated_job_completes(
     pushed: Deployment, session: Session
 ) -> None:
     """As it is with the asynchronous client."""
@@ -129,8 +136,8 @@ async def test_body_that_raises_ends_the_run_and_a_repeated_job_is_skipped(
 
     with pytest.raises(ZeroDivisionError):
         await work(pushed, session, fails)
-    again = await work(pushed, session, lambda run: run.text("Again"))
-    assert again.outcome == "failed"
+    with pytest.raises(RunEndedError):
+        await work(pushed, session, lambda run: run.text("Again"))
     assert text_of(await answer_of(session)) == "Half"
 
 

@@ -36,7 +36,7 @@ SET = "time[1] = time[1] + (redis.call('GET', 'clock') or 0)\n"
 @pytest.fixture(autouse=True)
 def settable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tests set the clock."""
-    assert ASKED in scripts.take_over.text
+    assert any(ASKED in each.text for each in scripts.DESCRIPTIONS if each.name == "take_over")
     for each in scripts.DESCRIPTIONS:
         monkeypatch.setattr(each, "text", each.text.replace(ASKED, ASKED + SET))
 

@@ -12,7 +12,7 @@ from midstream.errors import IllegalChunkPushedError, RunEndedError, SequenceGap
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import StartChunk
 from midstream.sessions.access import Caller
-from midstream.sessions.types import Pushed, PushedEnd, PushedRun, PushLimits
+from midstream.sessions.types import Attempt, Pushed, PushedEnd, PushedRun, PushLimits
 from midstream.settings.sections import ServerSettings
 from midstream.store.calls import RunKey
 from midstream.store.records import RunOutcome, RunState
@@ -84,8 +84,9 @@ async def test_claim_is_read_as_a_send_with_a_key(body: dict[str, Any]) -> None:
         "maxBytes": 8 * 1024 * 1024,
         "chunks": [{"type": "start", "messageId": "m1"}],
     }
-    caller, start, agent = pushed.calls[0]
+    caller, start, agent, attempt = pushed.calls[0]
     assert (caller, agent) == (Caller(address="127.0.0.1"), "pushed")
+    assert attempt == Attempt()
     assert (start.session_id, start.request_key, bytes(start.body)) == ("c1", "job-1", b'{"x":1}')
     message = json.loads(bytes(start.messages[-1].raw))
     assert (message["role"], message["parts"][0]["text"]) == ("user", "Hello")
@@ -148,11 +149,13 @@ UNREADABLE: list[tuple[str, object]] = [
     ("/api/agent/runs", {"id": "c1", "text": "Hello"}),
     ("/api/agent/runs", {"key": "job", "text": "Hello"}),
     ("/api/agent/runs", {"id": "c1", "key": "job"}),
-    ("/api/agent/runs", {"id": "c1", "key": "a job", "text": "Hello"}),
+    ("/api/agent/runs", {"id": "c1", "key": "a\njob", "text": "Hello"}),
     ("/api/agent/runs", {"id": "c 1", "key": "job", "text": "Hello"}),
     ("/api/agent/runs", {"id": "c1", "key": "job", "text": 3}),
-    ("/api/agent/runs", {"id": "c1", "key": "\ud800", "text": "Hello"}),
     ("/api/agent/runs", {**CLAIM, "agent": "an agent"}),
+    ("/api/agent/runs", {**CLAIM, "attempt": -1}),
+    ("/api/agent/runs", {**CLAIM, "attempt": "first"}),
+    ("/api/agent/runs", {**CLAIM, "onRetry": "again"}),
     ("/api/agent/runs/c1/run_1/chunks?first=1", CHUNK),
     ("/api/agent/runs/c1/run_1/chunks?fence=1", CHUNK),
     ("/api/agent/runs/c1/run_1/chunks?fence=0&first=1", CHUNK),
