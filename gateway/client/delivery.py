@@ -20,7 +20,6 @@ from midstream.client.errors import (
     RefusedError,
     RunEndedError,
     RunOver,
-    RunSkipped,
     RunStopped,
 )
 from midstream.client.wire import Stored
@@ -292,7 +291,8 @@ class Delivery:
             if self.outcome == "stopped":
                 return RunStopped("a person stopped the run")
             if self.outcome == "finished":
-                return RunSkipped("a later attempt has finished the run")
+                self.outcome = "fenced"  # what this attempt has written is not the whole answer
+                return FencedError()
             return RunEndedError(self.outcome)
         return error
 

@@ -95,6 +95,7 @@ class Run(Answer):
         self._body: asyncio.Task[Any] | None = None
         self._cancelling = 0
         self._cancelled = False
+        self._ends_stopped = False
         self._soon: asyncio.Handle | None = None
 
     @property
@@ -267,12 +268,19 @@ class Run(Answer):
             if cancelled:
                 await _within(task, END_LIMIT_S)  # else its lease ends, and a gateway closes it
 
+    def end_as_stopped(self) -> None:
+        """Let the block's end be that of a stopped run, whatever ends the block.
+
+        For a job that is cancelled for good. What was written stays.
+        """
+        self._ends_stopped = True
+
     def _ending(
         self, delivery: Delivery, error: BaseException | None
     ) -> Coroutine[Any, Any, None] | None:
         if delivery.is_over:
             return delivery.abandon() if isinstance(delivery.why, RefusedError) else None
-        if delivery.why is not None:
+        if delivery.why is not None or self._ends_stopped:
             return delivery.end("stopped")
         if error is None:
             return delivery.end(

@@ -137,19 +137,20 @@ async def test_earlier_attempt_is_fenced_and_told_so(client: Midstream, session:
     assert text_of(await answer_of(session)) == "first, second"
 
 
-async def test_attempt_that_hears_late_of_the_later_one_ends_silently_too(
+async def test_attempt_that_hears_late_of_the_later_one_is_fenced_too(
     client: Midstream, session: Session
 ) -> None:
-    """The other has ended the run by then: nothing is left to write, and nothing is wrong."""
+    """The other has ended the run by then: what this one has written is not the answer."""
     first = client.run(session.id, key="job", text="Go.", on_retry="continue")
-    async with first:
-        assert first._delivery is not None
-        await first._delivery.leave()  # nothing is heard for a while
-        async with client.run(session.id, key="job", text="Go.") as later:
-            await later.text("later")
-        first._delivery.begin()
-        await asyncio.Event().wait()
-    assert (first.outcome, later.outcome) == ("finished", "finished")
+    with pytest.raises(FencedError):
+        async with first:
+            assert first._delivery is not None
+            await first._delivery.leave()  # nothing is heard for a while
+            async with client.run(session.id, key="job", text="Go.") as later:
+                await later.text("later")
+            first._delivery.begin()
+            await asyncio.Event().wait()
+    assert (first.outcome, later.outcome) == ("fenced", "finished")
     assert text_of(await answer_of(session)) == "later"
 
 

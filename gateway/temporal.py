@@ -1,0 +1,174 @@
+"""Runs that activities of Temporal write: `activity_run`. Needs the extra `temporal`.
+
+    @activity.defn
+    async def answer(question: Question) -> str:
+        async with activity_run(client, question.session, text=question.text) as run:
+            async for word in model(run.messages, after=text_of(run.message)):
+                await run.text(word)
+        return text_of(run.message)
+
+An activity may be tried many times, on other machines, while an earlier attempt still writes. Each
+attempt takes the same run over, continues its message, and fences the attempts before it.
+
+| what happens to the activity | its run |
+|---|---|
+| an exception, a timeout, its worker's death or shutdown | is left to the next attempt |
+| its workflow is cancelled | ends as stopped |
+| a person stops the run | the activity fails with `RunStopped`, and is not tried again |
+| the key belongs to another question; the run has failed, or is another attempt's | the activity \
+fails with the error's name, and is not tried again |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from midstream.client import (
+    FencedError,
+    KeyReusedError,
+    ReplayMismatchError,
+    RunEndedError,
+    RunStopped,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from midstream.client import Midstream, Run
+    from midstream.client.attempt import OnRetry
+    from midstream.protocol.requests import OnActive
+
+FINAL: Final = (FencedError, KeyReusedError, ReplayMismatchError, RunEndedError)
+"""Errors that another attempt would meet, too."""
+
+HEARTBEATS: Final = 3
+"""Heartbeats within a heartbeat timeout."""
+
+
+def activity_run(
+    client: Midstream,
+    session_id: str,
+    *,
+    text: str | None = None,
+    message: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    user: str | None = None,
+    agent: str | None = None,
+    on_retry: OnRetry = "continue",
+    on_active: OnActive = "refuse",
+) -> ActivityRun:
+    """Return the run of the current activity, for an `async with` block.
+
+    The block heartbeats by itself if the activity has a heartbeat timeout, with the run's id as the
+    details. Give it one: only heartbeats bring a cancellation.
+
+    Args:
+        key: of the run. None: the workflow's run and the activity. A workflow that is retried as a
+            whole has another one, and answers the question once more.
+        on_retry: `continue`: the body writes what follows `run.message`. `replay`: it writes the
+            same answer again; what is stored is compared, and not sent.
+
+    The other arguments are those of `Midstream.run`.
+    """
+    info = activity.info()
+    run = client.run(
+        session_id,
+        key=key or f"{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}",
+        text=text,
+        message=message,
+        user=user,
+        agent=agent,
+        on_retry=on_retry,
+        on_error="leave",
+        on_active=on_active,
+        attempt=info.attempt,
+    )
+    return ActivityRun(run)
+
+
+class ActivityRun:
+    """The block of a run, with the heartbeats and the errors of an activity."""
+
+    def __init__(self, run: Run) -> None:
+        """Use `activity_run` instead."""
+        self._run = run
+        self._beating: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Run:
+        """Claim the run.
+
+        Raises:
+            ApplicationError: not to be tried again: see FINAL.
+            MidstreamError: see `Run.open`.
+        """
+        self._beating = _begin_heartbeats(self._run)
+        try:
+            return await self._run.__aenter__()
+        except BaseException as error:
+            await self._end_heartbeats()
+            _raise_final(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """End the run, or leave it to the next attempt.
+
+        Raises:
+            ApplicationError: a person has stopped the run; or see FINAL.
+        """
+        is_cancelled = isinstance(error, asyncio.CancelledError) and _is_cancelled_by_workflow()
+        if is_cancelled:
+            self._run.end_as_stopped()
+        try:
+            is_ours = await self._run.__aexit__(kind, error, traceback)
+        except Exception as failure:
+            _raise_final(failure)
+            raise
+        finally:
+            await self._end_heartbeats()
+        if self._run.outcome == "stopped" and not is_cancelled:
+            raise _final(RunStopped("a person has stopped the answer"))
+        return is_ours
+
+    async def _end_heartbeats(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait({self._beating})
+
+
+def _begin_heartbeats(run: Run) -> asyncio.Task[None] | None:
+    timeout = activity.info().heartbeat_timeout
+    if timeout is None or timeout.total_seconds() <= 0:
+        return None
+    interval_s = timeout.total_seconds() / HEARTBEATS
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat({"run": run.id} if run.id else None)
+            await asyncio.sleep(interval_s)
+
+    return asyncio.create_task(beat(), name="heartbeats of a run")
+
+
+def _is_cancelled_by_workflow() -> bool:
+    """Whether the workflow asks for the end: not a shutdown, a pause, or a timeout."""
+    details = activity.cancellation_details()
+    return details is not None and details.cancel_requested
+
+
+def _raise_final(error: BaseException) -> None:
+    if isinstance(error, FINAL):
+        raise _final(error) from error
+
+
+def _final(error: Exception) -> ApplicationError:
+    return ApplicationError(str(error), type=type(error).__name__, non_retryable=True)
