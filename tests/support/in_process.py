@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from midstream import Gateway
 
 _CODE: Final = re.compile(rb'"code":"(\w+)"')
-LIMIT_S: Final = 20
+LIMIT_S: Final = 30
 
 
 def code_of(body: bytes) -> str | None:
@@ -46,7 +46,11 @@ class InProcess:
         *,
         whole: bool = False,
     ) -> Answer:
-        """Make a request; unless `whole`, leave a stream after its first event."""
+        """Make a request; unless `whole`, leave a stream after its first event.
+
+        As in a server each has a task of its own: what a request leaves in its task, such as a
+        cancellation that came with its end, is nothing to later ones.
+        """
         payload = b"" if body is None else body if isinstance(body, bytes) else _json(body)
         answer, left = Answer(), asyncio.Event()
         pending = [{"type": "http.request", "body": payload, "more_body": False}]
@@ -69,7 +73,9 @@ class InProcess:
                 left.set()
 
         async with asyncio.timeout(LIMIT_S):
-            await self.gateway(http_scope(method, target, headers), receive, send)
+            await asyncio.create_task(
+                self.gateway(http_scope(method, target, headers), receive, send)
+            )
         return answer
 
     async def follow(self, target: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
@@ -122,7 +128,7 @@ class InProcess:
         scope = {**http_scope("GET", target, headers), "type": "websocket", "scheme": "ws"}
         del scope["method"]
         async with asyncio.timeout(LIMIT_S):
-            await self.gateway({**scope, "subprotocols": []}, receive, send)
+            await asyncio.create_task(self.gateway({**scope, "subprotocols": []}, receive, send))
         return answer
 
     def routes(self) -> set[str]:
