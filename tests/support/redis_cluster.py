@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.crc import key_slot
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 
 PRIMARIES: Final = 3
 SLOTS: Final = 16_384
-NODE_TIMEOUT_MS: Final = 1_000
-"""A dead primary is noticed after it, and replaced about a second later."""
-UP_LIMIT_S: Final = 30.0
+NODE_TIMEOUT_MS: Final = 3_000
+"""A dead primary is noticed after it, and replaced about a second later; one that a busy machine
+keeps waiting for a second is not."""
+UP_LIMIT_S: Final = 60.0
+FAILOVER_S: Final = 6.0
+"""A planned failover that has not happened after five seconds is given up by its replica."""
 
 
 class ClusterNode(RedisServer):
@@ -143,10 +147,8 @@ class RedisCluster:
         """Return the primary that serves a key's slot, as a living node says."""
         slot = key_slot(key.encode())
         for node in self.nodes:
-            if node.answers():
-                for first, last, primary, *_ in _slots(node):
-                    if first <= slot <= last:
-                        return self.node_at(primary[1])
+            if node.answers() and (port := _owner(node, slot)) is not None:
+                return self.node_at(port)
         raise AssertionError(f"no living node knows who serves slot {slot}")
 
     def replica_of(self, primary: ClusterNode) -> ClusterNode:
@@ -165,15 +167,28 @@ class RedisCluster:
         """Kill a primary; return its replica, once that has taken its place."""
         replica = self.replica_of(primary)
         primary.kill()
-        wait_until(lambda: replica.info("role") == "master", "the replica takes over", UP_LIMIT_S)
+        wait_until(lambda: self._all_name(replica, primary), "the replica takes over", UP_LIMIT_S)
         return replica
 
     def failover(self, primary: ClusterNode) -> ClusterNode:
         """Let a primary and its replica change places, as for planned work; return the new one."""
         replica = self.replica_of(primary)
-        replica.do("CLUSTER", "FAILOVER")
-        wait_until(lambda: self.follows(primary), "the primary follows", UP_LIMIT_S)
+        asked_at = -FAILOVER_S
+
+        def changed() -> bool:
+            nonlocal asked_at
+            if replica.info("role") == "slave" and time.monotonic() - asked_at > FAILOVER_S:
+                asked_at = time.monotonic()
+                replica.do("CLUSTER", "FAILOVER")
+            return self.follows(primary) and self._all_name(replica, primary)
+
+        wait_until(changed, "the primary follows", UP_LIMIT_S)
         return replica
+
+    def _all_name(self, new: ClusterNode, old: ClusterNode) -> bool:
+        """Whether every living node names one primary in another's place."""
+        named = [{entry[2][1] for entry in _slots(node)} for node in self.nodes if node.answers()]
+        return all(new.port in ports and old.port not in ports for ports in named)
 
     def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
         """Begin to move a slot, and leave it migrating."""
@@ -184,7 +199,7 @@ class RedisCluster:
         """Move at most so many keys of a slot that is migrating; return how many were moved."""
         keys = source.do("CLUSTER", "GETKEYSINSLOT", slot, count)
         if keys:
-            source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+            source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 30_000, "KEYS", *keys)
         return len(keys)
 
     def end_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
@@ -193,11 +208,25 @@ class RedisCluster:
             pass
         for node in (target, source):
             node.do("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        living = [node for node in self.nodes if node.answers()]
+        wait_until(
+            lambda: all(_owner(node, slot) == target.port for node in living),
+            "all know the slot's new owner",
+            UP_LIMIT_S,
+        )
 
     def end(self) -> None:
         """End all nodes."""
         for node in self.nodes:
             node.end()
+
+
+def _owner(node: ClusterNode, slot: int) -> int | None:
+    """Return the port of the primary that serves a slot, as a node says."""
+    for first, last, primary, *_ in _slots(node):
+        if first <= slot <= last:
+            return int(primary[1])
+    return None
 
 
 def _slots(node: ClusterNode) -> list[Any]:

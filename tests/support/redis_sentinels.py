@@ -22,8 +22,8 @@ NO_DELAY: Final = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-perio
 """Otherwise a replica is empty for five seconds, also when it is promoted."""
 SENTINELS: Final = 3
 REPLICAS: Final = 2
-DOWN_AFTER_MS: Final = 1_000
-UP_LIMIT_S: Final = 30.0
+DOWN_AFTER_MS: Final = 3_000
+UP_LIMIT_S: Final = 60.0
 
 
 class Replicated(RedisServer):
@@ -68,7 +68,7 @@ class Sentinel:
         command = [kind.program, str(config), "--sentinel"]
         self.process = ChildProcess("sentinel", command, folder / "sentinel.log")
         self.client: redis.Redis = redis.Redis(
-            port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+            port=self.port, socket_timeout=20, retry=Retry(NoBackoff(), 0)
         )
         self.process.wait_ready(self._answers)
 
@@ -141,7 +141,17 @@ class Sentinels:
     def failover(self) -> Replicated:
         """Fail over as for planned work; return the new primary, once all Sentinels name it."""
         before = self.primary
-        self.sentinels[0].do("SENTINEL", "FAILOVER", NAME)
+
+        def begun() -> bool:
+            try:
+                self.sentinels[0].do("SENTINEL", "FAILOVER", NAME)
+            except redis.ResponseError as error:
+                # Of no replica it has heard lately.
+                assert "NOGOODSLAVE" in str(error), error
+                return False
+            return True
+
+        wait_until(begun, "a failover begins", UP_LIMIT_S)
         return self._new_primary(before)
 
     def _new_primary(self, before: Replicated) -> Replicated:

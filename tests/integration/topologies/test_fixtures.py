@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tests.support.redis_cluster import ClusterNode, RedisCluster
     from tests.support.redis_sentinels import Sentinels
 
-pytestmark = pytest.mark.timeout(120)
 
 KEYS = [f"{{session}}{i}" for i in range(10)]
 SLOT = key_slot(b"session")
@@ -64,7 +63,7 @@ def test_sentinels_replace_a_primary_that_is_killed(sentinels: Sentinels) -> Non
     """By a replica that has its data; all three name it."""
     first = sentinels.primary
     first.client.set("key", "written")
-    first.client.wait(2, 5_000)
+    first.client.wait(2, 20_000)
     second = sentinels.kill_primary()
     assert second is not first
     assert second.client.get("key") == b"written"
