@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-START_LIMIT_S: Final = 30.0
+START_LIMIT_S: Final = 60.0
 """Limit for a process to answer; imports take seconds while two cores are busy."""
 
 MEASURES_COVERAGE: Final = "COVERAGE_PROCESS_CONFIG" in os.environ
@@ -66,7 +66,7 @@ def free_port() -> int:
             return port
 
 
-def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 30.0) -> None:
     """Return once `condition` holds.
 
     Raises:
@@ -79,7 +79,7 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) 
 
 
 async def eventually(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, limit_s: float = 15.0
+    condition: Callable[[], bool | Awaitable[bool]], what: str, limit_s: float = 30.0
 ) -> None:
     """Return once `condition` holds, letting the event loop run meanwhile.
 
@@ -205,7 +205,7 @@ class ChildProcess:
         if self in living:
             living.remove(self)
 
-    def wait_exit(self, limit_s: float = 15.0) -> int:
+    def wait_exit(self, limit_s: float = 30.0) -> int:
         """Return the exit code of the leader once it has ended by itself."""
         code = self._popen.wait(limit_s)
         if self in living:
@@ -265,6 +265,6 @@ def is_alive(pid: int) -> bool:
     """Return whether a process runs; a zombie does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it ends while it is read
         return False
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}

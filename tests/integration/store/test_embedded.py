@@ -17,6 +17,7 @@ import redis
 from midstream.errors import SettingsError, StoreError
 from midstream.store.server import embedded
 from midstream.store.server.embedded import EmbeddedRedis
+from tests.support.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from midstream.store.server.embedded import EmbeddedRedis
+from tests.support.processes import is_alive
 with EmbeddedRedis(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     time.sleep(600)
@@ -36,14 +38,6 @@ def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition; pytest-timeout ends a wait that is in vain."""
     while not condition():
         time.sleep(0.005)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody waited for does not."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_server_keeps_its_data_from_start_to_start(tmp_path: Path) -> None:
@@ -74,10 +68,10 @@ def test_server_is_gone_after_the_block(tmp_path: Path) -> None:
     with pytest.raises(KeyError), EmbeddedRedis(tmp_path) as server:
         pid = server.pid
         assert pid is not None
-        assert alive(pid)
+        assert is_alive(pid)
         raise KeyError
     assert pid is not None
-    assert not alive(pid)
+    assert not is_alive(pid)
     assert server.pid is None
 
 
@@ -110,7 +104,7 @@ def test_killed_owner_takes_its_server_along_and_leaves_the_data(tmp_path: Path)
     owner.communicate()
 
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
-        assert not alive(pid)
+        assert not is_alive(pid)
         assert client.get("key") == b"value"
 
 
@@ -124,11 +118,11 @@ def test_watchdog_takes_the_server_along_where_linux_is_not(
     )
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
-    assert alive(pid)
+    assert is_alive(pid)
     owner.kill()
     owner.communicate()
 
-    until(lambda: not alive(pid))
+    until(lambda: not is_alive(pid))
 
 
 def test_server_survives_the_terminals_interrupt(tmp_path: Path) -> None:
@@ -145,7 +139,7 @@ def test_server_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pid = server.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
-    assert not alive(pid)
+    assert not is_alive(pid)
 
 
 def test_folder_with_a_long_path_works(tmp_path: Path) -> None:
