@@ -71,7 +71,7 @@ async def status_of(at: Endpoint, data: bytes) -> int:
 
 async def test_reader_beside_unkind_clients_notices_nothing(own_deployment: Deployment) -> None:
     """Every bad request has its status while an answer streams; every chunk of it arrives."""
-    deadlines: dict[str, object] = {"head_deadline_s": 0.5, "body_deadline_s": 0.5}
+    deadlines: dict[str, object] = {"head_deadline_s": 2.0, "body_deadline_s": 2.0}
     at = own_deployment.add_gateway({"connections": deadlines}).at
     answer = own_deployment.simulator.held(tokens=5)
     session, seen = Session(at, new_chat_id()), Transcript()
@@ -110,5 +110,5 @@ async def test_shutdown_beside_half_sent_requests_leaves_no_traceback(
     gateway.terminate()
 
     assert [await half.status() for half in halves] == [503] * len(halves)
-    assert gateway.process.wait_exit(20) == 0
+    assert gateway.process.wait_exit() == 0
     assert "raceback" not in gateway.process.output()

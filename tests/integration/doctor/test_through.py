@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tests.support.gateway import Settings
     from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
-HOLD_S: Final = 5.0
+HOLD_S: Final = 8.0
 SETTINGS: Final[Settings] = {"server": {"heartbeat_interval_s": 3.0}}
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 

@@ -131,12 +131,16 @@ async def test_refused_connection_is_not_reachable_and_silence_is_silence(
     """The SDKs' transport reports both as a request that timed out."""
     path = "" if api == "messages" else "/v1"
     kind = {"chat": "openai-chat", "responses": "openai", "messages": "anthropic"}[wire(api)]
-    common = {"kind": kind, "max_retries": 0, "first_byte_timeout_s": 0.5}
+    common = {"kind": kind, "max_retries": 0}
     settings: Any = {
         "agents.gone": {"provider": "gone", "model": "m"},
         "agents.silent": {"provider": "silent", "model": "m"},
         "providers.gone": {**common, "base_url": f"http://127.0.0.1:{free_port()}{path}"},
-        "providers.silent": {**common, "base_url": f"{provider.url}{path}"},
+        "providers.silent": {
+            **common,
+            "base_url": f"{provider.url}{path}",
+            "first_byte_timeout_s": 0.5,
+        },
     }
     gateway = GatewayProcess(tmp_path_factory.mktemp("away"), None, provider.url, settings)
     try:

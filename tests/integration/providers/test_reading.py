@@ -47,7 +47,7 @@ WIRES: Final = {"azure": "responses"}
 
 
 def options(base_url: str) -> ClientOptions:
-    limits = TimeLimits(between_bytes_s=0.3)
+    limits = TimeLimits(between_bytes_s=1.0)
     return ClientOptions(api_key="any", base_url=base_url, max_retries=0, limits=limits)
 
 

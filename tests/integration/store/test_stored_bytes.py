@@ -89,7 +89,7 @@ async def test_erased_session_gives_its_bytes_back(
 
 async def test_bytes_expire_with_what_they_count(redis_url: str, raw_redis: redis_py.Redis) -> None:
     """The log after the reconnect window, the rest with the session, without anybody's doing."""
-    settings = StoreSettings(session_ttl_s=1.0, reconnect_window_s=0.05)
+    settings = StoreSettings(session_ttl_s=3.0, reconnect_window_s=0.05)
     async with RedisStore.connect(redis_url, settings=settings) as store:
         await opened(store)
         await store.limits.stored.count(SESSION, [ANN])

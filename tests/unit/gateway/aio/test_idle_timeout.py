@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from typing import Final
 
 import pytest
 
 from midstream.aio.idle_timeout import IdleTimeout
 
 pytestmark = pytest.mark.anyio
+
+LIMIT_S: Final = 0.01
 
 
 @pytest.fixture
@@ -30,27 +33,40 @@ async def test_wait_over_the_limit_is_ended() -> None:
     assert task.cancelling() == 0
 
 
-async def test_waits_that_end_in_time_are_left_alone() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time, also of the event loop and its timers."""
+    clock = Clock()
+    monkeypatch.setattr("midstream.aio.idle_timeout.time.monotonic", lambda: clock.now)
+    return clock
+
+
+class Clock:
+    now = 0.0
+
+    async def passes(self, seconds: float) -> None:
+        """Let time pass, and the timers run that are due then."""
+        self.now += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+async def test_waits_that_end_in_time_are_left_alone(clock: Clock) -> None:
     """Together they may take longer than the limit: the time of each is its own."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + 0.1
-    waits = 0
-    with closing(IdleTimeout(0.05).waiter()) as waiter:
-        while loop.time() < until:
+    with closing(IdleTimeout(LIMIT_S).waiter()) as waiter:
+        for _ in range(3):
             with waiter:
-                await asyncio.sleep(0)
-            waits += 1
-    assert waits > 2
+                await clock.passes(0.6 * LIMIT_S)
 
 
-async def test_time_between_waits_does_not_count() -> None:
+async def test_time_between_waits_does_not_count(clock: Clock) -> None:
     """A slow consumer is not a silent producer."""
-    with closing(IdleTimeout(0.01).waiter()) as waiter:
+    with closing(IdleTimeout(LIMIT_S).waiter()) as waiter:
         with waiter:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.03)
+            await clock.passes(0.6 * LIMIT_S)
+        await clock.passes(3 * LIMIT_S)
         with waiter:
-            await asyncio.sleep(0)
+            await clock.passes(0.6 * LIMIT_S)
 
 
 async def test_cancellation_is_no_timeout() -> None:

@@ -49,7 +49,7 @@ class Client:
     async def has_sent(self, count: int) -> None:
         while len(self.sent) < count:
             self.changed.clear()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await self.changed.wait()
 
     @property
@@ -79,7 +79,7 @@ def stream(
 
 
 async def serve(response: StreamResponse[Any], client: Client) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await response(http_scope("GET", "/"), client.receive, client.send)
 
 
@@ -168,7 +168,7 @@ async def test_stream_leaves_a_client_that_takes_nothing() -> None:
         else:
             await client.send(message)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await response(http_scope("GET", "/"), client.receive, send)
     assert reader.exited
     assert len(client.sent) == 2
@@ -178,7 +178,7 @@ async def test_feed_ends_with_its_token_and_says_so() -> None:
     """Cleanly, so that its reader comes again at once; what it has not had is there then."""
     client, reader = Client(), FakeReader(["a", asyncio.Event(), "never"])
 
-    await serve(stream(reader, FEED_EVENTS, expires_at=time.time() + 0.05), client)
+    await serve(stream(reader, FEED_EVENTS, expires_at=time.time() + 0.5), client)
 
     assert client.body == b":\n\n<a>" + b'event: closed\ndata: {"code":"token_expired"}\n\n'
     assert client.complete

@@ -198,7 +198,7 @@ async def test_time_limit_holds_for_a_tool_that_yields() -> None:
         yield 1
         await asyncio.Event().wait()
 
-    first, last = await outputs(Tools([PythonTool(tool, limit_s=0.05)]), called("tool"))
+    first, last = await outputs(Tools([PythonTool(tool, limit_s=1.0)]), called("tool"))
     assert isinstance(first, ToolOutputAvailableChunk)
     assert isinstance(last, ToolOutputErrorChunk)
 
