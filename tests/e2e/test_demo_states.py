@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.gateway import Settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
 LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 3, "send_burst": 3}}
@@ -81,7 +81,7 @@ async def test_states_of_a_slow_network_and_of_the_wire_are_sound(there: Visit) 
     """While an answer is written."""
     page = there.page
     await page.press("Slow network")
-    await page.ask("How do rivers move? [[tokens=400 rate=60]]")
+    await page.ask("How do rivers move? [[tokens=3000 rate=60]]")
     await page.reads(100)
     await there.is_sound("slow")
     await page.press("The wire")

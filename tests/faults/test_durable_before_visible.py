@@ -38,8 +38,10 @@ async def test_chunk_reaches_no_client_before_redis_has_it(
     session = own_deployment.session()
     redis = own_deployment.redis
     seen = Transcript()
+    answer = own_deployment.simulator.held(after=290)
 
-    async with session.sending("[[tokens=300 rate=100 first=0]]") as response:
+    text = f"[[tokens=300 rate=100 first=0]] {answer.directive}"
+    async with session.sending(text) as response:
         reader = asyncio.create_task(seen.read(response))
         await eventually(lambda: len(seen.text) >= 60, "chunks arrive")
         if way == "SIGSTOP":
@@ -54,6 +56,7 @@ async def test_chunk_reaches_no_client_before_redis_has_it(
         held_back = seen.chunks[:visible]
         if way == "CLIENT PAUSE":
             redis.resume_writes()
+        await answer.release()
         whole = await reader
 
     said = [msgspec.json.encode(c["delta"]) for c in held_back if c["type"] == "text-delta"]
@@ -104,7 +107,7 @@ async def test_client_is_told_when_redis_stays_away(own_deployment: Deployment) 
 
     What was open is closed, as at every end, wherever the run is produced.
     """
-    own_deployment.add_gateways(2, {"runs": {"reader_outage_limit_s": 1.0}})
+    own_deployment.add_gateways(2, {"runs": {"reader_outage_limit_s": 4.0}})
     session = own_deployment.session()
     sent, joined = Transcript(), Transcript()
 

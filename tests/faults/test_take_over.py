@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.node import NodeHost
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 AGENT = "responses"
 LONG = "[[tokens=240 rate=120 first=0 reasoning=60]]"
@@ -66,7 +66,7 @@ async def test_reader_of_a_background_response_does_not_notice_a_kill(
         producer.process.kill()
         killed_at = len(seen.chunks)
         await answer.release()
-        async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
+        async with asyncio.timeout(TAKE_OVER_LIMIT_S):
             await reader
 
     assert killed_at < len(seen.chunks), "it was killed before its end"
@@ -89,7 +89,7 @@ async def test_reader_does_not_notice_a_kill_before_the_response_was_known(
     async with reading(elsewhere) as (seen, reader):
         await until(seen, lambda seen: len(seen.chunks) == 1)
         producer.process.kill()
-        async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
+        async with asyncio.timeout(TAKE_OVER_LIMIT_S):
             await reader
 
     await assert_seamless(elsewhere, seen, await uncut)
@@ -179,14 +179,16 @@ async def test_tool_is_executed_by_the_gateway_that_takes_over(
     elsewhere = session.through(survivor.at)
     file = tmp_path / "executions"
     given = json.dumps({"file": str(file), "wait_s": 0})
-    prompt = f"[[tool=work {given}]] [[rate=40 first=0 tokens=30 reasoning=60]]"
+    thinks = own_deployment.simulator.held(after=40)
+    prompt = f"[[tool=work {given}]] [[rate=40 first=0 tokens=30 reasoning=60]] {thinks.directive}"
     await begin(session, prompt, AGENT)
 
     async with reading(elsewhere) as (seen, reader):
         await until(seen, lambda seen: len(reasoning_of(seen)) > 20)
         producer.process.kill()
         assert not file.exists()
-        async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
+        await thinks.release()
+        async with asyncio.timeout(TAKE_OVER_LIMIT_S):
             await reader
 
     assert file.read_text() == "executed\n"
@@ -259,10 +261,10 @@ async def test_gateway_that_leaves_hands_its_run_over(own_deployment: Deployment
         leaving.terminate()
         await eventually(lambda: "run_resumed" in staying.process.output(), "it is handed over")
         await answer.release()
-        async with asyncio.timeout(TAKE_OVER_LIMIT_S + 15):
+        async with asyncio.timeout(TAKE_OVER_LIMIT_S):
             await reader
 
-    assert leaving.process.wait_exit(20) == 0
+    assert leaving.process.wait_exit() == 0
     await assert_seamless(elsewhere, seen, await uncut)
 
 

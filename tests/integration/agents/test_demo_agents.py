@@ -152,7 +152,7 @@ async def test_other_process_goes_on_with_a_run_of_an_agent_that_restarts(
         demo(doomed_store, tmp_path) as doomed,
         demo(store, tmp_path) as survivor,
     ):
-        question = user_message("u1", "[[tokens=60 rate=30 first=0]] hello")
+        question = user_message("u1", "[[tokens=150 rate=30 first=0]] hello")
         reading = Reading(await doomed.start(ALICE, send(S, question, agent="restarting")))
         await reading.until(lambda each: bool(each.text))
         doomed_store.dead = True
