@@ -143,10 +143,10 @@ async def test_answer_is_followed_through_a_rolling_restart(
         heir = own_deployment.add_gateway(patient)
         balancer.move_to(heir.at.port)
         other.terminate()
-        assert other.process.wait_exit(20) == 0
+        assert other.process.wait_exit() == 0
         await second.release()
         looks = [await tab.settles(messages=2) for tab in tabs]
-        assert writing.process.wait_exit(20) == 0
+        assert writing.process.wait_exit() == 0
 
         await tabs[1].send("[[tokens=5 rate=0]]")
         for tab in tabs:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.gateway import GatewayProcess
     from tests.support.simulator import HeldAnswer, Simulator
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
 QUEUED: Final = (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.gateway import GatewayProcess
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 PACKAGE: Final = REPOSITORY / "demo-ui" / "transport" / "package.json"
 VERSIONS: Final = {

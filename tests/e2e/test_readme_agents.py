@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.simulator import Simulator
     from tests.support.wire import Response
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 ROUTE_URL: Final = "http://127.0.0.1:3000/api/chat"
 

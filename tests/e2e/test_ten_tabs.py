@@ -39,7 +39,6 @@ def chromium_bytes() -> int:
     return total
 
 
-@pytest.mark.timeout(120)
 async def test_ten_tabs_are_live_and_each_can_send(deployment: Deployment, laptop: Profile) -> None:
     """Over HTTP/1.1: every tab streams what any of them sends, in its turn, and all know how
     many they are.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.browser import Profile, Tab
     from tests.support.fixtures import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 RESULTS: list[tuple[str, object]] = [
     ("tool-add", 3),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_people_lose_nothing_while_every_kind_of_fault_is_done_once(

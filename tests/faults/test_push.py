@@ -52,7 +52,6 @@ async def assert_exact(session: Session, seen: Transcript) -> None:
     assert seen.done and seen.types.count("finish") == 1 and "error" not in seen.types
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("options", [(), ("--from-message",)], ids=["replay", "continue"])
 async def test_worker_that_is_killed_ten_times_writes_the_answer_exactly(
     own_deployment: Deployment, tmp_path: Path, options: tuple[str, ...]

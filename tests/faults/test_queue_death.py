@@ -16,7 +16,7 @@ from tests.support.sessions import Session
 if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 QUEUED = ("u2", "u3", "u4")
 SEEN_IN_ALL = 40

@@ -220,7 +220,7 @@ async def test_send_waits_for_a_run_that_is_stopping(deployment: Deployment) -> 
 
     stopping = asyncio.create_task(session.stop())
     await asyncio.sleep(0)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             async with session.sending("next [[tokens=3]]", message_id="u-next") as response:
                 if response.status == 200:

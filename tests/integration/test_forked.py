@@ -49,5 +49,5 @@ def test_forked_process_that_is_killed_says_so(tmp_path: Path) -> None:
     report_of(process)
     assert process.exit_code is None
     process.send_signal(signal.SIGKILL)
-    assert process.wait_exit(20) == process.exit_code == -signal.SIGKILL
+    assert process.wait_exit() == process.exit_code == -signal.SIGKILL
     assert not is_alive(process.pid)

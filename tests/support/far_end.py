@@ -88,7 +88,7 @@ class FarEnd:
 
     async def next(self) -> Arrived:
         """Return the next request, once its head is complete."""
-        return await asyncio.wait_for(self.arrived.get(), 20)
+        return await asyncio.wait_for(self.arrived.get(), 30)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read a request's head; one request a connection."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 FOLDER: Final = REPOSITORY / "tests" / "conformance" / "node"
-ANSWER_LIMIT_S: Final = 40.0
+ANSWER_LIMIT_S: Final = 90.0
 
 Transport = Literal["default", "hook", "text", "websocket", "workflow", "workflow-plain", "recipe"]
 

@@ -129,7 +129,7 @@ class Script:
 
     async def next(self) -> Played:
         """Return the next run that was started."""
-        return await asyncio.wait_for(self.runs.get(), 5)
+        return await asyncio.wait_for(self.runs.get(), 30)
 
 
 def user_message(message_id: str, text: str) -> UIMessage:
@@ -198,7 +198,7 @@ class Reading:
 
     async def until(self, condition: Callable[[Reading], bool]) -> None:
         """Wait until a condition holds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition(self):
                 self._more.clear()
                 await self._more.wait()
@@ -209,7 +209,7 @@ class Reading:
         Raises:
             DrainingError: the gateway was closed before.
         """
-        chunks = await asyncio.wait_for(self.task, 20)
+        chunks = await asyncio.wait_for(self.task, 30)
         if self._cut is not None:
             raise self._cut
         return chunks

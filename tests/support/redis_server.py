@@ -55,7 +55,10 @@ class RedisServer:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client: redis.Redis = redis.Redis(
-            port=self.port, socket_timeout=20, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+            port=self.port,
+            socket_timeout=20,
+            socket_connect_timeout=20,
+            retry=Retry(NoBackoff(), 0),
         )
         self.process: ChildProcess | None = None
         self.log = folder / "redis.log"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.sessions import Session
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 ORDER: Final = '[[tool=order_umbrella {"size":"big"}]] [[tokens=6]]'
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.node import NodeHost
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 ROUTE = {"agent": "route"}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 PROMPT: Final = '[[tool=weather {"city":"Paris"}]] [[steps=2]] [[tokens=6]]'
 _CALLERS: Final = {

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 ASK = '[[tool=transfer {"amount": 50}]]'
 

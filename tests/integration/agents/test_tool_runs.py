@@ -24,7 +24,7 @@ from tests.support.sessions import Transcript, text_of
 if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 ASK = '[[tool=transfer {"amount": 50}]]'
 AGENTS = ("assistant", "responses", "completions")

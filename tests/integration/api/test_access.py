@@ -17,7 +17,7 @@ from tests.support.callers import KEYS, OWNER, TENANT, WRITER, Person, Worker
 from tests.support.in_process import InProcess, code_of
 from tests.unit.gateway.api.fakes import Answer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 SAID: Final = "sesame"
 """In every session: what a foreigner never reads."""

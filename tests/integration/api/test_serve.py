@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.integration.api.conftest import Served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120), pytest.mark.real_command]
+pytestmark = [pytest.mark.anyio, pytest.mark.real_command]
 
 SHORT_ANSWER = "[[tokens=20 rate=0 first=0]] hello"
 LONG_ANSWER = "[[tokens=100 rate=40 first=0]] hello"
@@ -183,7 +183,7 @@ async def test_agent_that_cannot_be_made_ends_with_two(
     config = tmp_path / "agents.toml"
     config.write_text('[agents.mine]\npython = "no.such:thing"\n')
     served = start("--config", str(config))
-    assert served.process.wait_exit(30) == 2
+    assert served.process.wait_exit() == 2
     assert served.output().count("no.such:thing") == 1
     assert "Traceback" not in served.output()
 

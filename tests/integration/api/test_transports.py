@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 from tests.integration.api.conftest import Served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 SHORT_ANSWER = "[[tokens=20 rate=0 first=0]] hello"
 LONG_ANSWER = "[[tokens=100000 rate=50 first=0]] hello"

@@ -133,7 +133,6 @@ async def test_gateway_that_is_mounted_over_a_replica_is_up_and_not_ready(
     assert b"Set REDIS_URL to its primary" in refused.body
 
 
-@pytest.mark.timeout(60)
 async def test_serve_over_a_replica_ends_with_two_and_a_sentence(
     begin: Callable[..., RefusingRedis], start: Callable[..., Served]
 ) -> None:

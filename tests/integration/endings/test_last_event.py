@@ -75,7 +75,7 @@ async def test_callers_answer_ends_with_the_last_event_whatever_follows_it(
             body_for(wire(api), session),
             headers={"authorization": "Bearer any", "x-midstream-session": session},
         ) as response:
-            data = await asyncio.wait_for(response.body(), 20)
+            data = await asyncio.wait_for(response.body(), 30)
         assert data.startswith(b"".join(frames)), name
         kept = await look(gateway.at, session)
         assert (kept["runs"][0]["outcome"], said(kept)) == ("finished", "All said."), name

@@ -88,7 +88,7 @@ async def call(app: InProcess, chat: str, says: str, *, stream: bool = True) -> 
 
 async def session_when(app: InProcess, chat: str, holds: Callable[[Any], bool]) -> Any:
     """Wait until a chat is as a test wants it; return it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             answer = await app.ask("GET", f"/api/chat/{chat}?orEmpty=true")
             if holds(session := json.loads(answer.body)):

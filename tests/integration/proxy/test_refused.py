@@ -26,7 +26,7 @@ async def raw(gateway: GatewayProcess, request: bytes) -> bytes:
     """Send bytes, and return what comes back until the gateway closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.at.port)
     writer.write(request)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     return answer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import Deployment
     from tests.support.sessions import Transcript
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 APIS: Final = ("chat", "responses", "messages")
 REMEMBERED: Final = "As I thought before."

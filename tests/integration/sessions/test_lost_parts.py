@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midstream.sessions.service import Sessions
     from midstream.sessions.types import Snapshot
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 PARTS = ("meta", "log", "runs", "msg")
 SUBSETS = [
@@ -161,7 +161,7 @@ async def test_answer_of_a_session_that_lacks_a_part_ends_for_all_its_readers(
             assert reader is not None
             elsewhere = Reading(reader)
             await elsewhere.until(lambda r: r.text == "so far")
-            async with following(other, session, None) as told, asyncio.timeout(20):
+            async with following(other, session, None) as told, asyncio.timeout(30):
                 assert (await anext(told)).event == "snapshot"
                 evict(raw_redis, session, parts)
                 run.tell("more")
@@ -169,7 +169,7 @@ async def test_answer_of_a_session_that_lacks_a_part_ends_for_all_its_readers(
 
             for seen in (sent, elsewhere):
                 assert types(await seen.end())[-2:] == ["error", "finish"]
-            await asyncio.wait_for(run.ended.wait(), 20)
+            await asyncio.wait_for(run.ended.wait(), 30)
             assert run.cancelled
             assert [event.event for event in gone][-2:] == ["lost", "snapshot"]
             assert left_of(raw_redis, session) == set()

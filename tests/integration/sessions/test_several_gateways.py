@@ -149,7 +149,7 @@ async def test_orphan_is_closed_by_whoever_notices(
         before = await survivor.snapshot(ALICE, S)
         run.tell("too late")
         store.dead = False
-        await asyncio.wait_for(run.ended.wait(), 10)
+        await asyncio.wait_for(run.ended.wait(), 30)
 
     assert types(chunks)[-3:] == ["text-end", "error", "finish"]
     assert before.runs[0].outcome is RunOutcome.INTERRUPTED
@@ -215,14 +215,14 @@ async def test_feed_brings_other_tabs_everything(
                         return
 
     following = asyncio.create_task(follow())
-    await asyncio.wait_for(following_since.wait(), 5)
+    await asyncio.wait_for(following_since.wait(), 30)
     sent = Reading(await here.start(ALICE, send(S, HELLO, user_message("u2", "more"))))
     run = await script.next()
     run.open()
     run.tell("hi")
     run.end()
     await sent.end()
-    await asyncio.wait_for(following, 10)
+    await asyncio.wait_for(following, 30)
 
     kinds = [event.event for event in events if event.position is not None][1:]
     assert events[0].event == "snapshot"
@@ -267,9 +267,9 @@ async def test_feed_of_a_session_that_does_not_exist_yet_brings_it_when_it_begin
                     snapshots.put_nowait(event)
 
     following = asyncio.create_task(follow())
-    empty = await asyncio.wait_for(snapshots.get(), 5)
+    empty = await asyncio.wait_for(snapshots.get(), 30)
     await here.start(ALICE, send(S, HELLO))
-    full = await asyncio.wait_for(snapshots.get(), 5)
+    full = await asyncio.wait_for(snapshots.get(), 30)
     following.cancel()
     (await script.next()).end()
 
@@ -296,7 +296,7 @@ class SeenPresence:
 
     async def until(self, tabs: list[int]) -> None:
         """Wait until the last event has so many tabs, by user."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.seen[-1:] != [tabs]:
                 self._told.clear()
                 await self._told.wait()

@@ -236,7 +236,7 @@ async def test_run_in_an_unknown_state_is_shown_as_it_is_and_left_alone(
         newer.raise_format()
         newer.set_run("pondering", waitsFor="approval")
         await feed.until("run")
-        await asyncio.wait_for(run.ended.wait(), 10)
+        await asyncio.wait_for(run.ended.wait(), 30)
         before = newer.dump()
 
         told = [msgspec.json.decode(e.data) for e in feed.events if e.event == "run"]
@@ -272,7 +272,7 @@ async def test_run_of_ours_in_a_session_of_a_newer_format_is_left_whole_to_newer
         before = newer.dump()
         with caplog.at_level(logging.WARNING):
             run.tell(" and no further")
-            await asyncio.wait_for(run.ended.wait(), 10)
+            await asyncio.wait_for(run.ended.wait(), 30)
         assert run.cancelled
         joined = await resumed(here)
         await joined.until(lambda r: r.text == "so far")
@@ -302,7 +302,7 @@ async def test_idle_run_of_ours_ends_by_its_renewal(
     await sessions.start(ALICE, send(S, HELLO))
     run = await script.next()
     newer.raise_format()
-    await asyncio.wait_for(run.ended.wait(), 10)
+    await asyncio.wait_for(run.ended.wait(), 30)
     assert run.cancelled
 
 
@@ -323,7 +323,7 @@ async def test_point_of_a_run_in_a_newer_session_is_not_kept_here(
         newer.raise_format()
         before = newer.dump()
         await memory.remember(b"later point")
-        await asyncio.wait_for(run.ended.wait(), 10)
+        await asyncio.wait_for(run.ended.wait(), 30)
         await sessions.drain(1)
 
         assert (run.cancelled, script.abandoned) == (True, [])
@@ -348,7 +348,7 @@ async def test_what_would_change_a_newer_session_needs_an_upgrade(
     await sessions.start(ALICE, send(S, HELLO))
     run = await script.next()
     newer.raise_format()
-    await asyncio.wait_for(run.ended.wait(), 10)
+    await asyncio.wait_for(run.ended.wait(), 30)
     before = newer.dump()
 
     with pytest.raises(UpgradeNeededError) as refused:

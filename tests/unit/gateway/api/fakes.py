@@ -295,7 +295,7 @@ async def request(
             answer.body += message.get("body", b"")
             answer.complete = not message.get("more_body", False)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await app(http_scope(method, target, headers), receive, send)
     return answer
 

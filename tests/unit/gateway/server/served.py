@@ -16,7 +16,7 @@ from midstream.settings.connections import ConnectionSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LIMIT_S: Final = 20
+LIMIT_S: Final = 30
 WHOLE: Final = b"GET /hello HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n"
 HEAD: Final = b" HTTP/1.1\r\nhost: here\r\n"
 

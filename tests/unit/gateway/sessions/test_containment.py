@@ -117,7 +117,7 @@ def test_loop_that_fails_begins_again_until_it_is_cancelled(
 
     async def scenario() -> None:
         running = asyncio.create_task(keep_running("test", loop))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -76,7 +76,7 @@ class Socket:
         self._to_server.put_nowait({"type": "websocket.disconnect", "code": 1006})
 
     async def message(self) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self._from_server.get()
 
     async def frame(self) -> Any:
@@ -105,7 +105,7 @@ async def connected(
         yield socket
     finally:
         socket.leave()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await task
 
 
@@ -295,7 +295,7 @@ async def test_client_that_takes_nothing_is_let_go() -> None:
     del scope["method"]
     app = make_app(sessions, server=ServerSettings(write_deadline_s=0.02))
     socket.say_send("r1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await app(scope, socket.receive, send)
     assert reader.exited
     assert sessions.called("stop") == []
@@ -315,7 +315,7 @@ async def test_connection_that_is_lost_while_writing_ends_quietly(error: Excepti
     scope = http_scope("GET", "/api/chat") | {"type": "websocket", "subprotocols": []}
     del scope["method"]
     socket.say_send("r1")
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         app = make_app(FakeSessions({"start": reader}))
         tasks.create_task(app(scope, socket.receive, send))
         await sent.wait()

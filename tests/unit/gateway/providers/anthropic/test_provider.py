@@ -168,7 +168,7 @@ def test_leaving_the_step_closes_the_connection() -> None:
         async with provider.open_step(request()) as step:
             async for _ in step:
                 break
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), 30)
 
     asyncio.run(with_provider(answer, use))
 
@@ -193,7 +193,7 @@ def test_cancelling_a_silent_step_closes_the_connection(after: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), 30)
 
     asyncio.run(with_provider(answer, use))
 

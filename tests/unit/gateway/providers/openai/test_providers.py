@@ -157,7 +157,7 @@ def test_leaving_the_step_closes_the_connection(make: type[Provider]) -> None:
         async with provider.open_step(request()) as step:
             async for _ in step:
                 break
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), 30)
 
     asyncio.run(with_provider(make, answer, use))
 
@@ -180,7 +180,7 @@ def test_cancelling_a_silent_step_closes_the_connection(make: type[Provider]) ->
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), 30)
 
     asyncio.run(with_provider(make, answer, use))
 

@@ -233,7 +233,7 @@ def test_last_event_is_not_waited_for_longer_without_room(monkeypatch: pytest.Mo
     def before(body: ParsedBody) -> None:
         body.receive(b"data: a\n\ndata: closing\n\n")
 
-    asyncio.run(asyncio.wait_for(pump(take, before=before), 5))
+    asyncio.run(asyncio.wait_for(pump(take, before=before), 30))
     assert said == ["a", "eof"]
 
 

@@ -225,7 +225,7 @@ def test_record_that_comes_while_presence_is_sent_waits_for_no_other() -> None:
             seen = [await anext(events)]
             log.visible = 3
             feed.receive(log.entries[2])
-            seen.append(await asyncio.wait_for(anext(events), 10))
+            seen.append(await asyncio.wait_for(anext(events), 30))
         return [event.event for event in seen if isinstance(event, FeedEvent)]
 
     assert asyncio.run(scenario()) == ["presence", "chunks"]

@@ -149,7 +149,7 @@ def test_reader_writes_each_chunk_once_in_order_whatever_its_sink_takes(
             else:
                 run.view.pulse.send()
         run.view.update(replace(RUN, state=RunState.ENDED))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await task
         return written.texts, run.count
 

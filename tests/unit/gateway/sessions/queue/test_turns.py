@@ -104,7 +104,7 @@ async def turning(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - several tasks bring it about
             await asyncio.sleep(0.001)
 

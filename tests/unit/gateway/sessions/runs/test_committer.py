@@ -185,7 +185,7 @@ def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:
         put(lane, "b")
         waiting = asyncio.create_task(lane.drained())
         lane.acknowledge(Appended(status=AppendStatus.FENCED))
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 30)
 
     asyncio.run(scenario())
     assert owner.ended is AppendStatus.FENCED
@@ -269,7 +269,7 @@ def test_committer_gives_up_the_run_that_redis_refuses_and_no_other(
             put(lane, "a")
             committer.notify(lane)
         running = asyncio.create_task(committer.run())
-        await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 5)
+        await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 30)
         running.cancel()
 
     asyncio.run(scenario())
@@ -293,7 +293,7 @@ def test_refused_run_makes_no_other_wait(monkeypatch: pytest.MonkeyPatch, by_cal
             for lane in (refused, other):
                 put(lane, text)
                 committer.notify(lane)
-            await asyncio.wait_for(other.drained(), 5)
+            await asyncio.wait_for(other.drained(), 30)
         running.cancel()
 
     asyncio.run(scenario())
@@ -330,7 +330,7 @@ def test_lane_that_fails_by_itself_ends_its_own_run_and_no_other(by_call: bool) 
             for lane in lanes:
                 put(lane, "a")
                 committer.notify(lane)
-            await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 5)
+            await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 30)
         running.cancel()
 
     asyncio.run(scenario())
@@ -355,7 +355,7 @@ def test_chunks_of_a_turn_go_together_by_call_and_no_task_wakes() -> None:
             for lane in lanes:
                 put(lane, "a")
                 committer.notify(lane)
-            await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 5)
+            await asyncio.wait_for(asyncio.gather(*(lane.drained() for lane in lanes)), 30)
         running.cancel()
 
     asyncio.run(scenario())
@@ -387,7 +387,7 @@ def test_flush_that_has_no_answer_is_sent_again_unchanged_by_the_task() -> None:
         await asyncio.sleep(0)
         put(lane, "a")
         committer.notify(lane)
-        await asyncio.wait_for(lane.drained(), 5)
+        await asyncio.wait_for(lane.drained(), 30)
         running.cancel()
 
     asyncio.run(scenario())
@@ -414,13 +414,13 @@ def test_failure_in_a_callback_reaches_the_committers_task() -> None:
         put(lanes[0], "a")
         committer.notify(lanes[0])
         with pytest.raises(RuntimeError) as raised:
-            await asyncio.wait_for(committer.run(), 5)
+            await asyncio.wait_for(committer.run(), 30)
         assert isinstance(raised.value.__cause__, ValueError)
         put(lanes[1], "b")
         committer.notify(lanes[1])
         store.forgets = False
         again = asyncio.create_task(committer.run())
-        await asyncio.wait_for(lanes[1].drained(), 5)
+        await asyncio.wait_for(lanes[1].drained(), 30)
         again.cancel()
 
     asyncio.run(scenario())
