@@ -25,7 +25,7 @@ from midstream.providers.failures.errors import map_provider_errors
 from midstream.providers.failures.faults import Fault
 from midstream.providers.failures.reported import note_request
 from midstream.providers.stream.drains import CLOSING_S
-from midstream.providers.stream.tap import read_by_call, reader_of
+from midstream.providers.stream.tap import body_of, read_by_call
 from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from midstream.protocol.sse import Event
     from midstream.providers.base import Room, StepResult, Take, Translator
     from midstream.providers.stream.drains import Drains
-    from midstream.providers.stream.tap import Reader
+    from midstream.providers.stream.tap import Body
     from midstream.providers.stream.unstreamed import EventsOf
 
 logger = logging.getLogger(__name__)
@@ -106,15 +106,15 @@ class SseStep:
         As long as there is nothing to a body but its events, it is read by call. How it ends, in
         whatever way, is for the iterator to see.
         """
-        reader = reader_of(self._response)
-        while reader is not None and await self._is_full(reader, take):
+        body = body_of(self._response)
+        while body is not None and await self._is_full(body, take):
             await room()
         async with aclosing(aiter(self)) as rest:
             async for chunks in rest:
                 if take(chunks):
                     await room()
 
-    async def _is_full(self, reader: Reader, take: Take) -> bool:
+    async def _is_full(self, body: Body, take: Take) -> bool:
         """Read by call; return whether that stopped because `take` wants no more for now."""
         translator, silence = self._translator, self._silence
         full = False
@@ -130,7 +130,7 @@ class SseStep:
             return False
         try:
             with map_provider_errors(), silence:
-                raised = await read_by_call(reader, receive)
+                raised = await read_by_call(body, receive)
             if raised is not None:
                 raise raised
         except ProviderError as error:

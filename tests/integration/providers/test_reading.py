@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from midstream.protocol.chunks import AnyChunk
-    from midstream.providers.stream.tap import Reader
+    from midstream.providers.stream.tap import Body
     from tests.support.scripted import Act, Scripted
 
 pytestmark = pytest.mark.anyio
@@ -150,12 +150,12 @@ async def test_answer_is_read_by_call(api: str, monkeypatch: pytest.MonkeyPatch)
     """Each of the three APIs', with all that is said in it."""
     read: list[bytes] = []
 
-    async def spied(reader: Reader, receive: Callable[[bytes], bool]) -> BaseException | None:
+    async def spied(body: Body, receive: Callable[[bytes], bool]) -> BaseException | None:
         def received(data: bytes) -> bool:
             read.append(data)
             return receive(data)
 
-        return await read_by_call(reader, received)
+        return await read_by_call(body, received)
 
     monkeypatch.setattr("midstream.providers.stream.sse_step.read_by_call", spied)
     async with opened(api) as (far_end, provider):

@@ -22,7 +22,7 @@ from midstream.providers.failures.errors import Fault
 from midstream.providers.openai_chat.proxied import events_of_chat
 from midstream.providers.stream.drains import Drains
 from midstream.providers.stream.sse_step import SseStep, TimeLimits, open_sse
-from midstream.providers.stream.tap import reader_of
+from midstream.providers.stream.tap import body_of
 from tests.support.parsed_body import ParsedBody, turns
 from tests.support.processes import eventually
 
@@ -95,7 +95,7 @@ async def response_of(
         yield httpx2.Response(200, headers=headers, stream=body)
         return
     parsed = ParsedBody()
-    assert reader_of(parsed.response) is parsed.reader
+    assert body_of(parsed.response) is not None
     parsed.response.headers.update(headers or {})
     playing = asyncio.create_task(play(body, parsed))
     try:

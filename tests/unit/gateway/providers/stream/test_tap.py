@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pytest
 from aiohttp import StreamReader
 
 from midstream.providers.stream.sse_step import STREAM_HEADERS
-from midstream.providers.stream.tap import read_by_call, reader_of
+from midstream.providers.stream.tap import Body, body_of, read_by_call, whole_chunks
 from tests.support.parsed_body import ParsedBody, chunked, stream_over, turns
 from tests.support.scripted import EOF, scripted
 
@@ -33,12 +34,18 @@ SDKS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def tapped(body: ParsedBody) -> Body:
+    found = body_of(body.response)
+    assert found is not None
+    return found
+
+
 class Reading:
     """A body that is read by call, and what came of it."""
 
     def __init__(self, body: ParsedBody, receive: Callable[[bytes], bool] | None = None) -> None:
         self.got: list[bytes] = []
-        self.task = asyncio.create_task(read_by_call(body.reader, receive or self._receive))
+        self.task = asyncio.create_task(read_by_call(tapped(body), receive or self._receive))
 
     def _receive(self, data: bytes) -> bool:
         self.got.append(data)
@@ -76,9 +83,9 @@ async def test_response_of_an_sdk_is_read_by_call(sdk: str) -> None:
             body={"name": "name"},
             options={"headers": STREAM_HEADERS},
         )
-        reader = reader_of(response)
-        assert reader is not None
-        assert await read_by_call(reader, receive) is None
+        body = body_of(response)
+        assert body is not None
+        assert await read_by_call(body, receive) is None
         assert b"".join(got) == b"data: a\n\ndata: b\n\n"
         assert [data async for data in response.stream] == []
         await response.aclose()
@@ -144,18 +151,18 @@ async def test_rest_is_for_who_reads_next() -> None:
         assert await more == b"more"
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_cancelled_reading_receives_nothing_more(told: bool) -> None:
-    """Not even bytes that aiohttp has announced; the next reader gets them."""
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_cancelled_reading_receives_nothing_more(at_once: bool) -> None:
+    """Not even bytes that come before its task runs again; the next reader gets them."""
     async with reading() as (body, read):
-        if told:
-            body.receive(b"a")
         read.task.cancel()
+        if at_once:
+            body.receive(b"a")
         with pytest.raises(asyncio.CancelledError):
             await read.task
         following = asyncio.ensure_future(anext(aiter(body.stream)))
         await turns()
-        if not told:
+        if not at_once:
             body.receive(b"a")
         assert await following == b"a"
         assert read.got == []
@@ -235,14 +242,71 @@ async def test_other_bodies_are_not_read_by_call() -> None:
     """An encoded one, one that somebody waits for, another transport's, another class of reader."""
     body = ParsedBody()
     stream = body.stream
-    assert reader_of(body.response) is body.reader
-    assert (
-        reader_of(httpx2.Response(200, headers={"content-encoding": "br"}, stream=stream)) is None
-    )
-    assert reader_of(httpx2.Response(200, content=b"data: a\n\n")) is None
+    assert body_of(body.response) == (body.reader, body.protocol)
+    assert body_of(httpx2.Response(200, headers={"content-encoding": "br"}, stream=stream)) is None
+    assert body_of(httpx2.Response(200, content=b"data: a\n\n")) is None
     another = _Another(body.reader._protocol, 2**16, loop=asyncio.get_running_loop())
-    assert reader_of(httpx2.Response(200, stream=stream_over(another))) is None
+    assert body_of(httpx2.Response(200, stream=stream_over(another, body))) is None
+    assert body_of(httpx2.Response(200, stream=stream_over(body.reader))) is None
     waiting = asyncio.ensure_future(body.reader.read(1))
     await turns()
-    assert reader_of(body.response) is None
+    assert body_of(body.response) is None
     waiting.cancel()
+
+
+@pytest.mark.parametrize(
+    ("data", "chunks"),
+    [
+        (chunked(b"a"), b"a"),
+        (chunked(b"a") + chunked(b"\r\n"), b"a\r\n"),
+        (b"00A\r\n0123456789\r\n", b"0123456789"),
+        (chunked(b"a")[:-1], None),
+        (chunked(b"a") + b"1", None),
+        (chunked(b"a") + b"0\r\n\r\n", None),
+        (b"1;name=value\r\na\r\n", None),
+        (b"+1\r\na\r\n", None),
+        (b"0x1\r\na\r\n", None),
+        (b"1_0\r\n0123456789abcdef\r\n", None),
+        (b"1\r\nabc", None),
+    ],
+)
+def test_only_whole_chunks_are_taken_out_of_the_stream(data: bytes, chunks: bytes | None) -> None:
+    """Whatever else may be said in HTTP, or may not, aiohttp is the one to read."""
+    assert whole_chunks(data) == chunks
+
+
+async def test_body_is_read_whole_however_the_network_cuts_it() -> None:
+    """In up to five reads, at any byte; one event looks like a chunk of HTTP's."""
+    events = [b"a", chunked(b"b"), b"c"]
+    data = b"".join(map(chunked, events)) + b"0\r\n\r\n"
+    for cuts in itertools.combinations(range(1, len(data)), 4):
+        body = ParsedBody()
+        body.receive_raw(data[: cuts[0]])
+        read = Reading(body)
+        await turns(1)
+        for at, end in itertools.pairwise((*cuts, len(data))):
+            body.receive_raw(data[at:end])
+        assert await read.task is None
+        assert b"".join(read.got) == b"".join(events), cuts
+        assert body.reader.at_eof()
+
+
+async def test_whole_chunks_do_not_pass_through_aiohttp() -> None:
+    """From the second network read on: the first says where aiohttp's parser stands."""
+    async with reading() as (body, read):
+        for data in (b"a", b"b", b"c"):
+            body.receive(data)
+        body.receive_raw(chunked(b"d") + chunked(b"e")[:-2])
+        body.receive_raw(b"\r\n")
+        body.receive(b"f")
+        assert read.got == [b"a", b"b", b"c", b"de", b"f"]
+        assert body.reader.total_bytes == len(b"ade")
+
+
+async def test_connection_is_aiohttps_again_when_its_body_has_ended() -> None:
+    """It may serve another request before the task that has read runs again."""
+    async with reading() as (body, _):
+        body.receive(b"a")
+        assert body.transport.protocol is not body.protocol
+        body.end()
+        assert body.transport.protocol is body.protocol
