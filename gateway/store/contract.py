@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         LoadedRun,
         LogEntry,
         LogPage,
+        Receive,
         SessionMeta,
         SessionState,
     )
@@ -291,8 +292,8 @@ class SessionStore(SessionQueue, SessionHandover, Protocol):
         """Trim logs whose reconnect window has passed; returns how many."""
         ...
 
-    def channel(self) -> AbstractAsyncContextManager[Channel]:
-        """Open this process's subscription, on a connection of its own."""
+    def channel(self, receive: Receive | None = None) -> AbstractAsyncContextManager[Channel]:
+        """Open this process's subscription. Records are given to `receive`, if it is there."""
         ...
 
     @property

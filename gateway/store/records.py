@@ -6,7 +6,7 @@ reader can tell a hole from an end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Self, TypeAlias
 
@@ -214,6 +214,9 @@ class Reconnected(Struct, frozen=True, gc=False):
 
 
 ChannelEvent: TypeAlias = Arrived | Resubscribed | Reconnected
+
+Receive: TypeAlias = Callable[[SessionId, LogEntry], None]
+"""Takes a session's record as it arrives. What it raises, whoever iterates the channel meets."""
 
 
 class LogPage(Struct, frozen=True, kw_only=True):

@@ -1,17 +1,19 @@
-"""A connection to Redis whose replies are taken by call: no task has to wake for them.
+"""Connections to Redis whose replies are taken by call: no task has to wake for them.
 
-redis-py opens it (address, TLS, AUTH, SELECT) and has used it; then its transport gets the protocol
-that is here. What this takes of redis-py's connection is not public. A connection of another shape
-is left as it is, and a test of this module fails when redis-py's takes another one.
+redis-py opens one (address, TLS, AUTH, SELECT); then its transport gets a protocol that is here.
+What this takes of redis-py's connection is not public. A connection of another shape is left as it
+is, and a test of this module fails when redis-py's takes another one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from hiredis import ProtocolError, Reader
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +58,10 @@ class RedisWire(asyncio.Protocol):
     @classmethod
     def of(cls, connection: AbstractConnection, done: Done) -> RedisWire | None:
         """Take over a connection that nobody uses; None if it has another shape, or is lost."""
-        transport = getattr(getattr(connection, "_writer", None), "transport", None)
-        if not (hasattr(transport, "set_protocol") and hasattr(connection, "_close")):
+        transport = _transport_of(connection)
+        if transport is None or not hasattr(connection, "_close"):
             return None
-        wire = cast("asyncio.Transport", transport)
-        return None if wire.is_closing() else cls(connection, wire, done)
+        return cls(connection, transport, done)
 
     @property
     def busy(self) -> bool:
@@ -130,3 +131,91 @@ class RedisWire(asyncio.Protocol):
         """End the call, and let redis-py's connection know."""
         self._opened_with.connection_lost(exc)
         self.close()
+
+
+class RedisPushes(asyncio.Protocol):
+    """One connection that Redis publishes to. redis-py goes on to write to it, and closes it.
+
+    Args:
+        take: called with each reply; those that it refuses, by returning False, are for `read`.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, reader: Reader, take: Callable[[Any], bool]
+    ) -> None:
+        self._take = take
+        self._reader = reader
+        self._refused: deque[Any] = deque()  # no more than what was sent: they answer that
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: Exception | None = None
+        self._opened_with = transport.get_protocol()
+        transport.set_protocol(self)
+
+    @classmethod
+    def of(cls, connection: AbstractConnection, take: Callable[[Any], bool]) -> RedisPushes | None:
+        """Take over a connection that was just opened; None if it has another shape, or is lost."""
+        transport = _transport_of(connection)
+        to_error = getattr(getattr(connection, "_parser", None), "parse_error", None)
+        if transport is None or to_error is None:
+            return None
+        return cls(transport, Reader(replyError=to_error, notEnoughData=_MORE), take)
+
+    async def read(self) -> Any:
+        """Return the next reply that was refused; one task may call it.
+
+        Raises:
+            RedisError: the reply is an error, or the connection was lost.
+        """
+        while not self._refused:
+            if self._lost is not None:
+                raise self._lost
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        reply = self._refused.popleft()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- what the transport calls ---------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        reader, take = self._reader, self._take
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not _MORE:
+                if not take(reply):
+                    self._refused.append(reply)
+                    self._wake()
+        except Exception as error:
+            self._refused.append(error)  # whoever reads meets it, and makes another connection
+            self._wake()
+
+    def eof_received(self) -> None:
+        """Have the transport closed: Redis has closed the connection."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever reads, and redis-py's connection."""
+        self._lost = RedisConnectionError(str(exc or "closed by the server"))
+        self._opened_with.connection_lost(exc)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """Pass it on to who writes."""
+        self._opened_with.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on to who writes."""
+        self._opened_with.resume_writing()
+
+
+def _transport_of(connection: AbstractConnection) -> asyncio.Transport | None:
+    """Return the transport of a connection, if it can have a protocol of ours."""
+    transport: Any = getattr(getattr(connection, "_writer", None), "transport", None)
+    if not hasattr(transport, "set_protocol") or transport.is_closing():
+        return None
+    return cast("asyncio.Transport", transport)

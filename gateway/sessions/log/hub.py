@@ -12,7 +12,7 @@ from midstream.aio.backoff import Backoff
 from midstream.errors import StoreUnavailableError
 from midstream.sessions.containment import Quarantine, keep_running
 from midstream.sessions.log.feed import Feed
-from midstream.store.records import Arrived, Resubscribed
+from midstream.store.records import Reconnected, Resubscribed
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -179,7 +179,7 @@ class Hub:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._store.channel() as channel:
+                async with self._store.channel(self._deliver) as channel:
                     self._channel = channel
                     self._connected.set()
                     for attached in list(self._attached):
@@ -194,13 +194,11 @@ class Hub:
             await asyncio.sleep(CHANNEL_RETRY_S)
 
     def _receive(self, event: ChannelEvent) -> None:
-        if isinstance(event, Arrived):
-            self._deliver(event.session_id, event.entry)
-        elif isinstance(event, Resubscribed):
+        if isinstance(event, Resubscribed):
             attached = self._attached.get(event.session_id)
             if attached is not None:
                 attached.feed.check()
-        else:
+        elif isinstance(event, Reconnected):
             for attachment in self._attached.values():
                 attachment.feed.check()
 

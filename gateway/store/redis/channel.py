@@ -3,7 +3,8 @@
 The connection is outside the pool, because a subscribed one can do nothing else. Reading
 and subscribing are separate tasks' business: whoever iterates reads, `join` and `leave`
 only write and wait for what the reader sees. A lost connection is made again by the
-reader, with every session that was joined.
+reader, with every session that was joined. Records wake no task where somebody has them handed
+over by call.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from midstream.errors import StoreError
 from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
 from midstream.store.record_codec import decode_published
 from midstream.store.records import Arrived, Reconnected, Resubscribed
+from midstream.store.wire import RedisPushes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from midstream.ids import SessionId
     from midstream.store.keys import Keys
-    from midstream.store.records import ChannelEvent
+    from midstream.store.records import ChannelEvent, Receive
     from midstream.store.redis.client import RedisClient, Reply, StoreSettings
 
 FIRST_BACKOFF_S: Final = 0.05
@@ -46,7 +48,9 @@ A peer that vanished without a word would look like a quiet one for ever."""
 class RedisChannel:
     """`Channel`, on Redis pub/sub. An async context manager; iterate it in one task."""
 
-    def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
+    def __init__(
+        self, client: RedisClient, keys: Keys, settings: StoreSettings, receive: Receive | None
+    ) -> None:
         self._client = client
         self._keys = keys
         self._timeout_s = settings.command_timeout_s
@@ -54,6 +58,8 @@ class RedisChannel:
         self._unsubscribe = "SUNSUBSCRIBE" if settings.sharded else "UNSUBSCRIBE"
         self._message = b"smessage" if settings.sharded else b"message"
         self._connection: AbstractConnection | None = None
+        self._pushes: RedisPushes | None = None
+        self._receive = receive
         self._down = False
         self._heard = True
         # By channel: whom we want, whom Redis confirmed, and whose confirmation is awaited,
@@ -116,7 +122,7 @@ class RedisChannel:
                         lost = False
                     while True:
                         reply = await self._read(connection)
-                        if reply is None:
+                        if reply is None or self._take(reply):
                             continue
                         if reply[0] == self._message:
                             session_id = self._wanted.get(reply[1])
@@ -140,6 +146,16 @@ class RedisChannel:
             await _pause(backoff_s)
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
+    def _take(self, reply: Reply) -> bool:
+        """Hand a record on; False for any other reply."""
+        if self._receive is None or type(reply) is not list or reply[0] != self._message:
+            return False
+        self._heard = True
+        session_id = self._wanted.get(reply[1])
+        if session_id is not None:
+            self._receive(session_id, decode_published(reply[2]))
+        return True
+
     async def _read(self, connection: AbstractConnection) -> Reply | None:
         """Return Redis's next reply; None for a refusal that is only a sign of life.
 
@@ -147,7 +163,10 @@ class RedisChannel:
         to publish to its subscribers.
         """
         try:
-            reply = await connection.read_response(disconnect_on_error=False)
+            if self._pushes is not None:
+                reply = await self._pushes.read()
+            else:
+                reply = await connection.read_response(disconnect_on_error=False)
         except Exception as error:
             refusal = refusal_of(error)
             is_of_ping = not (self._joining or self._rejoining or any(self._leaving.values()))
@@ -188,6 +207,9 @@ class RedisChannel:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]
+            self._pushes = None
+            if self._receive is not None:
+                self._pushes = RedisPushes.of(connection, self._take)
             self._connection, self._down = connection, False
             self._rejoining = self._wanted.keys() - self._joining.keys()
             wanted = list(self._wanted)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from midstream.store.queue_calls import Turn
+    from midstream.store.records import Receive
 
 PROBE_TTL_S: Final = 60
 
@@ -159,6 +160,6 @@ class RedisStore:
             return UNKNOWN
         return read_info(info, save[1] if isinstance(save, list) and len(save) == 2 else None)
 
-    def channel(self) -> RedisChannel:
+    def channel(self, receive: Receive | None = None) -> RedisChannel:
         """See SessionStore."""
-        return RedisChannel(self._client, self._keys, self._settings)
+        return RedisChannel(self._client, self._keys, self._settings, receive)

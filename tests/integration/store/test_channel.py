@@ -18,6 +18,7 @@ from midstream.store.redis import channel as channel_module
 from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.embedded import EmbeddedRedis
+from midstream.store.wire import RedisPushes
 from tests.support.refusals import REFUSALS, RefusingRedis
 
 from .scenario import EPOCH, SESSION, answered, batch, opened, submit, wait_until
@@ -39,6 +40,13 @@ OTHER = SessionId("chat-2")
 LOST = Reconnected()
 
 
+@pytest.fixture(autouse=True, params=["by call", "by task"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have records arrive in both ways; by task only where redis-py has another shape."""
+    if request.param == "by task":
+        monkeypatch.setattr(RedisPushes, "of", lambda *_: None)
+
+
 @asynccontextmanager
 async def listening(store: RedisStore) -> AsyncIterator[tuple[RedisChannel, Arrivals]]:
     """A channel whose arrivals are read into a queue, as a hub does."""
@@ -48,7 +56,10 @@ async def listening(store: RedisStore) -> AsyncIterator[tuple[RedisChannel, Arri
         async for arrival in channel:
             arrivals.put_nowait(arrival)
 
-    async with store.channel() as channel:
+    def receive(session: SessionId, entry: LogEntry) -> None:
+        arrivals.put_nowait(Arrived(session, entry))
+
+    async with store.channel(receive) as channel:
         reader = asyncio.create_task(read(channel))
         try:
             yield channel, arrivals
@@ -143,6 +154,21 @@ async def test_channel_joins_again_after_its_connection_was_killed(
         arrived = await sessions_of(arrivals, 4)
 
     assert arrived == [OTHER, OTHER, SESSION, SESSION]
+
+
+async def test_iteration_raises_what_the_receiver_does(store: RedisStore) -> None:
+    """The connection is closed with it: a record may be lost, and heads are to be compared."""
+
+    def receive(_session: SessionId, _entry: LogEntry) -> None:
+        raise LookupError("not one of ours")
+
+    async with store.channel(receive) as channel:
+        reading = asyncio.ensure_future(anext(aiter(channel)))
+        await channel.join(SESSION)
+        await opened(store)
+        with pytest.raises(LookupError):
+            await reading
+        assert channel._connection is None
 
 
 async def test_sessions_that_were_left_are_forgotten(store: RedisStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
+    from midstream.store.records import Record
     from midstream.store.redis.client import RedisClient
 
 pytestmark = pytest.mark.anyio
@@ -67,9 +69,31 @@ async def appends_by_call(url: str) -> None:
         await store.erase(SESSION)
         await opened(store)
         await prepare(store)
-        for number in range(3):
-            (answer,) = await called(store, [batch(number)]) or []
-            assert answer.next == number + 1
+        async with heard(store) as records:
+            for number in range(3):
+                (answer,) = await called(store, [batch(number)]) or []
+                assert answer.next == number + 1
+            assert [await records.get() for _ in range(3)] == [chunks(0), chunks(1), chunks(2)]
+
+
+@asynccontextmanager
+async def heard(store: RedisStore) -> AsyncIterator[asyncio.Queue[Record]]:
+    """What the channel brings of a session, by call."""
+    records: asyncio.Queue[Record] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for _ in channel:
+            pass
+
+    async with store.channel(lambda _, entry: records.put_nowait(entry.record)) as channel:
+        listening = asyncio.create_task(listen())
+        await channel.join(SESSION)
+        assert channel._pushes is not None
+        try:
+            yield records
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -77,7 +101,7 @@ def test_connection_of_redis_py_has_the_shape_that_a_wire_takes(
     loop: Callable[[], asyncio.AbstractEventLoop], redis_url: str, tmp_path: Path
 ) -> None:
     """By a UNIX socket, TCP and TLS. If this fails, redis-py has another shape: appends go by a
-    task until the wire knows that."""
+    task until the wire knows that, and records come by one."""
     path = unquote(redis_url.removeprefix("unix://"))
 
     async def main() -> None:
