@@ -101,11 +101,11 @@ class Feed:
             self.present = entry.record.here
             self.pulse.send()
             return
-        if self._catching_up is None and self.head is not None:
+        if self.head is not None:
             if entry.previous == self.head.offset:
-                self._deliver(entry)
+                self._deliver(entry)  # also while the log is read: else each would ask for it again
                 return
-            if _order(entry.offset) <= _order(self.head.offset):
+            if self._has_delivered(entry):
                 return
         self.check()
 
@@ -135,6 +135,9 @@ class Feed:
             self.head.offset
         )
 
+    def _has_delivered(self, entry: LogEntry) -> bool:
+        return self.head is not None and _order(entry.offset) <= _order(self.head.offset)
+
     async def close(self) -> None:
         """End the catch-up, if one is under way."""
         if self._catching_up is not None:
@@ -160,7 +163,10 @@ class Feed:
 
     async def _read_on(self) -> None:
         while self.head is not None:
+            generation = self.generation
             page = await self._store.read_log(self.session_id, self.head, count=PAGE_RECORDS)
+            if generation != self.generation:
+                continue  # it began anew meanwhile
             if page.expired_run is not None:
                 self._meet(page.expired_run)
             if not page.recovered:
@@ -168,7 +174,8 @@ class Feed:
             if any(isinstance(entry.record, DeletedRecord) for entry in page.entries):
                 break  # what is kept here may hold what was deleted
             for entry in page.entries:
-                self._deliver(entry)
+                if not self._has_delivered(entry):
+                    self._deliver(entry)
             if len(page.entries) < PAGE_RECORDS:
                 return
         state = await self._store.load(self.session_id)

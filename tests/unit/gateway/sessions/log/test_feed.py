@@ -158,6 +158,35 @@ def test_feed_delivers_each_record_once_in_order_whatever_the_channel_does(
     assert asyncio.run(scenario()) == [str(i) for i in range(count)]
 
 
+def test_records_that_follow_are_delivered_while_the_log_is_read() -> None:
+    """Each once, and the log is not read again for them: under load it would never end."""
+
+    async def scenario() -> tuple[int, int, list[str]]:
+        log = Log(6)
+        log.visible = 3
+        feed = Feed(cast("SessionStore", log), SESSION)
+        await feed.load()
+        reads, read_log = 0, log.read_log
+
+        async def slow(session_id: SessionId, after: Position, *, count: int) -> LogPage:
+            nonlocal reads
+            reads += 1
+            log.visible = len(log.entries) - 2
+            page = await read_log(session_id, after, count=count)
+            log.visible = len(log.entries)
+            for entry in log.entries[3:]:
+                feed.receive(entry)
+            return page
+
+        log.read_log = slow  # type: ignore[method-assign]
+        feed.check()
+        await settle(feed)
+        log.visible = len(log.entries)
+        return reads, feed.runs[RUN.id].next, await read_all(feed)
+
+    assert asyncio.run(scenario()) == (1, 6, [str(i) for i in range(6)])
+
+
 def test_feed_starts_again_when_its_position_was_trimmed() -> None:
     """A head that the log cannot continue from is a reset: a new generation, at the state."""
 
