@@ -118,10 +118,11 @@ async def test_person_changes_moves_and_removes_what_is_queued(deployment: Deplo
     async with busy(deployment) as (here, there, held):
         for name in ("u2", "u3", "u4"):
             await add(here, name)
-        new = user_message("Changed [[tokens=2]]", "u3")
-        status, queue = await call(there, "PATCH", "/u3", {"message": new, "ifVersion": 1})
-        assert (status, queue["entries"][1]["version"]) == (200, 2)
-        status, refused = await call(here, "PATCH", "/u3", {"message": new, "ifVersion": 1})
+        new, late = (user_message(f"{it} [[tokens=2]]", "u3") for it in ("Changed", "Too late"))
+        for at in (there, here):  # a request that comes twice
+            status, queue = await call(at, "PATCH", "/u3", {"message": new, "ifVersion": 1})
+            assert (status, queue["entries"][1]["version"]) == (200, 2)
+        status, refused = await call(here, "PATCH", "/u3", {"message": late, "ifVersion": 1})
         assert (status, refused["error"]["code"]) == (409, "conflict")
         _, queue = await call(here, "PATCH", "/u4", {"before": "u2"})
         assert [entry["id"] for entry in queue["entries"]] == ["u4", "u2", "u3"]

@@ -7,13 +7,24 @@ import type { MidstreamChatTransport } from './transport.js';
  * every tab. A message that is being answered already is `entry_taken`.
  */
 export interface QueueActions<MESSAGE extends UIMessage> {
-  /** Send a message that waits for its turn. When nothing runs, it is answered at once. */
+  /**
+   * Send a message that waits for its turn. When nothing runs, it is answered at once. It overtakes
+   * nothing that this page has sent before.
+   */
   add: (
     message: { text: string } | Omit<MESSAGE, 'id'> | MESSAGE,
     options?: { body?: object },
   ) => Promise<void>;
   remove: (id: string) => Promise<void>;
-  edit: (id: string, message: { text: string } | Omit<MESSAGE, 'id'>) => Promise<void>;
+  /**
+   * Change it. With `ifVersion`, the `version` of the entry that is meant, it throws `conflict` if
+   * somebody has changed the message since.
+   */
+  edit: (
+    id: string,
+    message: { text: string } | Omit<MESSAGE, 'id'>,
+    options?: { ifVersion?: number },
+  ) => Promise<void>;
   /** Move it before another one; without one, to the end. */
   move: (id: string, before?: string) => Promise<void>;
   /** Answer it next, and stop the answer that is being written. */
@@ -34,7 +45,8 @@ export function queueActions<MESSAGE extends UIMessage>(
   return {
     add: (message, { body } = {}) => transport.enqueue(chatId, messageOf(message), body),
     remove: id => call('DELETE', at(id)),
-    edit: (id, message) => call('PATCH', at(id), { message: { role: 'user', ...messageOf(message), id } }),
+    edit: (id, message, { ifVersion } = {}) =>
+      call('PATCH', at(id), { message: { role: 'user', ...messageOf(message), id }, ifVersion }),
     move: (id, before) => call('PATCH', at(id), { before: before ?? null }),
     sendNow: id => call('POST', `${at(id)}/send-now`, {}),
     resume: () => call('POST', '/resume'),

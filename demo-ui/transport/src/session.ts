@@ -361,10 +361,11 @@ export class ChatSession<MESSAGE extends UIMessage> {
   }
 
   #phase(): Phase {
-    const { responses } = this.#activity;
+    const { responses, adding } = this.#activity;
     const run = this.#feed.model.openRun;
     if ([...responses].some(({ failures }) => failures)) return 'reconnecting';
-    if (run === undefined) return [...responses].some(({ send }) => send) ? 'sending' : 'idle';
+    const sends = adding > 0 || [...responses].some(({ send }) => send);
+    if (run === undefined) return sends ? 'sending' : 'idle';
     if (run.state === 'stopping') return 'stopping';
     // After joining half-way: earlier chunks came with the resume, not with the feed.
     const said = this.#chat().status === 'streaming' ? 'text' : '';

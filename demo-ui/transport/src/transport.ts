@@ -158,11 +158,12 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   /** Make a request that may come twice, until it is answered. */
   async #insist(prepare: () => Promise<Prepared>): Promise<void> {
     const request = async () => requestJson(this.endpoint.fetch, await prepare());
-    await retry(request, new AbortController().signal);
+    await retry(request);
   }
 
   /**
-   * Send a message that waits for its turn while an answer is being written.
+   * Send a message that waits for its turn while an answer is being written. It is sent once the
+   * gateway has answered what this page has sent before, so that it overtakes nothing.
    *
    * @throws MidstreamError `queue_full`, or why the gateway refuses it.
    */
@@ -173,15 +174,17 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       messages: [{ id: requestId, role: 'user', ...message } as MESSAGE],
       trigger: 'submit-message' as const,
       messageId: undefined,
-      headers: { prefer: 'respond-async' },
-      ...(body && { body }),
+      body,
     };
-    return this.#insist(() => this.endpoint.send(options, requestId, { onActive: 'queue' }));
+    const prepare = () => this.endpoint.send(options, requestId, { onActive: 'queue' });
+    return this.activity(chatId).inOrder(() => this.#insist(prepare), 1);
   }
 
   /** Change a chat's queue. For the session sync. */
   changeQueue(chatId: string, method: string, path: string, change?: object): Promise<void> {
-    return this.#insist(() => this.endpoint.changeQueue(this.sessionId(chatId), method, path, change));
+    const session = this.sessionId(chatId);
+    const prepare = () => this.endpoint.changeQueue(session, method, path, change);
+    return this.activity(chatId).inOrder(() => this.#insist(prepare));
   }
 
   /** Return the activity of a chat. For the session sync. */
@@ -220,10 +223,9 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       activity.emit({ type: 'changed' });
     };
     try {
-      await activity.stopping;
-      const connect = await prepare();
-      const start: Cursor = { runId: undefined, last: undefined };
-      const first = await retry(() => connect(start, abort.signal), abort.signal, failed);
+      const opened = open(activity, prepare, abort.signal, failed);
+      response.opened = opened;
+      const [connect, first] = await opened;
       response.runId = first?.runId;
       failed(0);
       if (first === null) {
@@ -294,14 +296,13 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     const { messageId, requestId } = send ?? {};
     activity.emit({ type: 'stopped', runId, messageId });
     const what = runId === undefined ? { messageId, requestId } : { runId };
-    const quit = new AbortController();
     const post = async () => {
       const prepared = await this.endpoint.stop(this.sessionId(chatId), what);
       const { stopped } = await requestJson<{ stopped: string[] }>(this.endpoint.fetch, prepared);
       // Not accepted. If the send still arrives, its message shows again, and its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());
     };
-    const posted = retry(post, quit.signal);
+    const posted = retry(post);
     posted.catch((error: unknown) => activity.emit({ type: 'stop-failed', error }));
     const stopping = Promise.allSettled([activity.stopping, posted]).then(() => {
       if (activity.stopping === stopping) activity.stopping = undefined;
@@ -317,6 +318,19 @@ function notAccepted(): MidstreamError {
 }
 
 type Connect = (cursor: Cursor, signal: AbortSignal) => Promise<RunConnection | null>;
+
+/** Connect for the first time, once the stops before are answered. */
+async function open(
+  activity: ChatActivity,
+  prepare: () => Promise<Connect>,
+  signal: AbortSignal,
+  failed: (failures: number) => void,
+): Promise<[Connect, RunConnection | null]> {
+  await activity.stopping;
+  const connect = await prepare();
+  const start: Cursor = { runId: undefined, last: undefined };
+  return [connect, await retry(() => connect(start, signal), signal, failed)];
+}
 
 /** Return a unique key for one send. It is no secret, and not every page or app has `crypto`. */
 function newKey(): string {

@@ -7,10 +7,10 @@ import { build } from 'vite';
 import { describe, expect, it } from 'vitest';
 
 const FOLDER = fileURLToPath(new URL('..', import.meta.url));
-const LIMIT_BYTES = 12_000;
+const LIMIT_BYTES = 13_000;
 
 describe('the package', () => {
-  it('is under 12 kB, minified and gzipped, without its peers', async () => {
+  it('is under 13 kB, minified and gzipped, without its peers', async () => {
     const output = await build({
       root: FOLDER,
       configFile: false,

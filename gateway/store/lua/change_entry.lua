@@ -23,7 +23,8 @@ if not by_gateway and fact('taken'):match('(.-)\n') == entry then
 end
 local version, its_hash, its_size, its_reader, key, at, by = header_of_entry(entry)
 if if_version ~= '' and version ~= if_version then
-  return {'version', tonumber(version), ''}
+  local is_done = how == 'edit' and its_hash == hash -- a request that comes twice
+  return {is_done and 'changed' or 'version', tonumber(version), ''}
 end
 if how == 'drop' or how == 'answered' then
   drop(entry)

@@ -305,7 +305,9 @@ async def test_entry_is_edited_moved_and_dropped_until_it_is_taken(store: RedisS
     await queued(store, "u2", "u3", "u4")
     words = {"message": Raw(b'{"id":"u3","text":"new"}'), "content_hash": "new"}
     assert await change(store, "u3", "edit", if_version=1, **words) is ChangeStatus.CHANGED
-    assert await change(store, "u3", "edit", if_version=1, **words) is ChangeStatus.VERSION
+    assert await change(store, "u3", "edit", if_version=1, **words) is ChangeStatus.CHANGED, "again"
+    other = words | {"content_hash": "other"}
+    assert await change(store, "u3", "edit", if_version=1, **other) is ChangeStatus.VERSION
     assert await change(store, "u4", "move", before=MessageId("u2")) is ChangeStatus.CHANGED
     assert await order(store) == ["u4", "u2", "u3"]
     assert await change(store, "u4", "move") is ChangeStatus.CHANGED

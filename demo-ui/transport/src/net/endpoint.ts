@@ -70,8 +70,11 @@ export class Endpoint<MESSAGE extends UIMessage> {
     });
     const message = messages.at(-1);
     const body = prepared?.body ?? { ...common.body, id, message, trigger, messageId };
-    const init = { method: 'POST', body: JSON.stringify({ requestId, ...place, ...body }) };
-    return versioned(prepared?.api ?? this.api, init, common, prepared, JSON_BODY);
+    // What the call says comes last: the application's options are about all its sends.
+    const queued = place.onActive && place;
+    const init = { method: 'POST', body: JSON.stringify({ requestId, ...place, ...body, ...queued }) };
+    const defaults = queued ? { ...JSON_BODY, prefer: 'respond-async' } : JSON_BODY;
+    return versioned(prepared?.api ?? this.api, init, common, prepared, defaults);
   }
 
   /**

@@ -49,7 +49,7 @@ const MAX_ATTEMPTS = 9;
  */
 export async function retry<T>(
   attempt: () => Promise<T>,
-  signal: AbortSignal,
+  signal = new AbortController().signal,
   failed: (failures: number) => void = () => {},
   attempts = MAX_ATTEMPTS,
 ): Promise<T> {

@@ -35,6 +35,8 @@ export interface Send {
 export interface ActiveResponse {
   runId: string | undefined;
   readonly send: Send | undefined;
+  /** Settles once the gateway has answered its request, or that was given up. */
+  opened?: Promise<unknown>;
   /** Attempts that failed since its connection last worked. */
   failures: number;
   /** Ends it for the chat, as a stop does. */
@@ -60,6 +62,9 @@ export class ChatActivity {
   feed: RunFeed | undefined;
   /** Stops that are not answered or given up yet. A send waits for them. */
   stopping: Promise<unknown> | undefined;
+  /** Messages for the queue that the gateway has not accepted yet. */
+  adding = 0;
+  #lastChange: Promise<unknown> = Promise.resolve();
   readonly #listeners = new Set<(event: ActivityEvent) => void>();
 
   /** The responses of the chat that has the session sync. */
@@ -98,6 +103,31 @@ export class ChatActivity {
   end(response: ActiveResponse, finished: boolean, error?: unknown): void {
     if (!this.responses.delete(response)) return;
     this.emit({ type: 'ended', runId: response.runId, finished, error });
+  }
+
+  /**
+   * Make a change of the queue behind all that this page has asked for before, whatever becomes of
+   * that: behind other changes, and behind the sends and stops that are not answered yet.
+   *
+   * @param adds - the number of messages that it adds.
+   */
+  inOrder(change: () => Promise<void>, adds = 0): Promise<void> {
+    const changed = Promise.all([this.#lastChange, this.#answers()]).then(change);
+    this.#lastChange = changed.catch(() => {});
+    this.#count(adds);
+    return changed.finally(() => this.#count(-adds));
+  }
+
+  #count(added: number): void {
+    this.adding += added;
+    this.emit({ type: 'changed' });
+  }
+
+  async #answers(): Promise<void> {
+    // A macrotask: `chat.sendMessage` calls the transport some microtasks later.
+    await new Promise(next => setTimeout(next));
+    await this.stopping;
+    await Promise.allSettled([...this.responses].map(({ send, opened }) => send && opened));
   }
 
   /** Wait until these responses have ended, at most for the limit. */
