@@ -41,6 +41,7 @@ class FaultyProxy:
         self._delayed: bytes | None = None
         self._delaying = asyncio.Event()
         self._arriving = asyncio.Event()
+        self._last: bytes | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -66,6 +67,10 @@ class FaultyProxy:
     def hold(self) -> None:
         """Hold back the server's bytes, with every connection open."""
         self._flowing.clear()
+
+    def hold_after(self, request: bytes) -> None:
+        """Let the next request with these bytes reach the server, and no answer come back."""
+        self._last = request
 
     def release(self) -> None:
         """Let everything through again."""
@@ -149,6 +154,9 @@ class FaultyProxy:
                     late = True
                     self._delaying.set()
                     await self._arriving.wait()
+                if self._last is not None and self._last in data:
+                    self._last = None
+                    self.hold()
                 writer.write(data)
                 await writer.drain()
         if not late:
