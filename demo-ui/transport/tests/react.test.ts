@@ -42,7 +42,7 @@ const pause = (ms: number) => act(() => new Promise(resolve => setTimeout(resolv
 
 /** Wait for a condition while React works: it renders at the end of an `act`. */
 async function settled(holds: () => unknown, what = 'condition') {
-  const deadline = Date.now() + 8_000;
+  const deadline = Date.now() + 30_000;
   while (!holds()) {
     if (Date.now() > deadline) throw new Error(`waited in vain for: ${what} (${holds})`);
     await pause(3);

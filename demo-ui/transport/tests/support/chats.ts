@@ -65,7 +65,7 @@ export function sixConnections() {
 
 /** Wait until a condition holds. */
 export async function until(holds: () => unknown, what = 'condition'): Promise<void> {
-  const deadline = Date.now() + 8_000;
+  const deadline = Date.now() + 30_000;
   while (!holds()) {
     if (Date.now() > deadline) throw new Error(`waited in vain for: ${what} (${holds})`);
     await new Promise(resolve => setTimeout(resolve, 2));
