@@ -19,6 +19,29 @@ DeltaKind: TypeAlias = (
 
 _WORDS: Final = (TextDeltaChunk, ReasoningDeltaChunk)
 
+_LINE_BYTES: Final = len(b'{"type":"text-delta","id":"","delta":""}\n')
+
+
+def only_words(chunks: Sequence[AnyChunk]) -> bool:
+    """Whether chunks are deltas of texts and thoughts with nothing besides, as nearly all are."""
+    for chunk in chunks:
+        if not isinstance(chunk, _WORDS) or chunk.provider_metadata is not UNSET:
+            return False
+    return True
+
+
+def size_of_words(chunks: Sequence[AnyChunk]) -> int:
+    """Return about how many bytes the lines of such deltas have.
+
+    Raises:
+        UnicodeEncodeError: a text has no UTF-8.
+    """
+    size = len(chunks) * _LINE_BYTES
+    for chunk in chunks:
+        text = text_of(chunk)
+        size += len(text) if text.isascii() else len(text.encode())
+    return size
+
 
 class Extended(NamedTuple):
     """The part that a delta extends."""

@@ -14,10 +14,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from midstream.protocol.chunks import ReasoningDeltaChunk, TextDeltaChunk
 from midstream.protocol.codec import decode, encode, encode_lines, one_line
+from midstream.protocol.deltas import only_words
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.json_values import repaired_strings
 
@@ -36,7 +36,6 @@ def _digit(value: int) -> str:
     return str(value) if value < 10 else f"[{value:x}{value:X}]"
 
 
-_WORDS: Final = (TextDeltaChunk, ReasoningDeltaChunk)
 _ABSENT: Final = object()
 
 _SUSPECT: Final = re.compile(
@@ -79,11 +78,8 @@ def encode_readable(chunks: Sequence[AnyChunk]) -> tuple[bytes, Sequence[AnyChun
         MalformedFrameError: see `without_refused_keys`.
     """
     payload = encode_lines(chunks)
-    for chunk in chunks:
-        if not isinstance(chunk, _WORDS) or chunk.provider_metadata is not UNSET:
-            break
-    else:
-        return payload, chunks  # only text, as nearly always
+    if only_words(chunks):
+        return payload, chunks
     if _is_text(payload) and not is_suspect(payload):
         return payload, chunks
     cleaned = [_cleaned(chunk) for chunk in chunks]

@@ -16,9 +16,11 @@ from midstream.protocol.chunks import (
     FinishStepChunk,
     MessageMetadataChunk,
     OpaqueChunk,
+    ReasoningDeltaChunk,
     ReasoningEndChunk,
     ResetStepChunk,
     StartChunk,
+    TextDeltaChunk,
     TextEndChunk,
     ToolInputDeltaChunk,
     ToolInputErrorChunk,
@@ -125,6 +127,12 @@ class ChunkWriter:
             self._waiting.note(chunk)  # type: ignore[arg-type]
             if kind in _FINAL and chunk.tool_call_id not in self._waiting:  # type: ignore[union-attr]
                 self._allowed.pop(chunk.tool_call_id, None)  # type: ignore[union-attr]
+
+    def only_extends(self, chunk: AnyChunk) -> bool:
+        """Whether a chunk extends an open text or thought: legal, and no change of the state."""
+        if isinstance(chunk, TextDeltaChunk):
+            return chunk.id in self._slots[Slot.TEXT]  # empty before the run, and at its end
+        return isinstance(chunk, ReasoningDeltaChunk) and chunk.id in self._slots[Slot.REASONING]
 
     def admit(self, chunk: AnyChunk) -> list[AnyChunk]:
         """Take an agent's next chunk, and return the chunks to send for it.

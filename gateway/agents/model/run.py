@@ -47,6 +47,7 @@ from midstream.protocol.chunks import (
 )
 from midstream.protocol.continuation import without_cut_step
 from midstream.protocol.cut_calls import INTERRUPTED_CALL
+from midstream.protocol.deltas import only_words
 from midstream.protocol.errors import LocalProtocolError
 from midstream.protocol.messages import UIMessage
 from midstream.providers.base import StepRequest, Usage
@@ -98,8 +99,7 @@ class ModelRun:
     def _restore(self, interrupted: Interrupted) -> None:
         """Restore the state that the run had in another process."""
         point = self._progress.point
-        before_s = time.time() - point.began_ms / 1000
-        self._began_s -= max(0.0, before_s)
+        self._began_s -= max(0.0, time.time() - point.began_ms / 1000)
         if point.first_chunk_ms is not None:
             self._first_chunk_s = self._began_s + point.first_chunk_ms / 1000
         self._model = point.model or self._model
@@ -243,10 +243,11 @@ class ModelRun:
         def fresh(chunks: Sequence[AnyChunk]) -> Sequence[AnyChunk]:
             if self._first_chunk_s is None:
                 self._first_chunk_s = time.monotonic()
-            step.look_at(chunks)
-            self._note_owed(chunks)
-            if again:
-                chunks = [chunk for chunk in chunks if not isinstance(chunk, StartStepChunk)]
+            if not only_words(chunks):
+                step.look_at(chunks)
+                self._note_owed(chunks)
+                if again:
+                    chunks = [chunk for chunk in chunks if not isinstance(chunk, StartStepChunk)]
             return self._seen(chunks)
 
         async with AsyncExitStack() as resources:

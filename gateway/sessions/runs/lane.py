@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from midstream.aio.backoff import DELAYS_S
 from midstream.aio.pulse import Pulse
 from midstream.protocol.codec import encode_lines
-from midstream.protocol.deltas import joined
+from midstream.protocol.deltas import joined, size_of_words
+from midstream.protocol.vocabulary import LOWEST_LEVEL
 from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.records import ChunksRecord
 
@@ -53,8 +54,8 @@ class LaneOwner(Protocol):
         ...
 
 
-_Piece: TypeAlias = "tuple[bytes, Sequence[AnyChunk], int]"
-"""One `put`: payload, chunks, level."""
+_Piece: TypeAlias = "tuple[bytes | None, Sequence[AnyChunk], int, int]"
+"""One `put`: payload, chunks, level, and about how many bytes they are."""
 
 
 class _Batch:
@@ -108,8 +109,18 @@ class Lane:
         Deltas of one part that are pending together are stored as one: when a model is fast, the
         log and its readers pay for each batch, not for each token.
         """
-        self._pending.append((payload, chunks, level))
+        self._pending.append((payload, chunks, level, len(payload)))
         self.pending_bytes += len(payload)
+
+    def put_words(self, chunks: Sequence[AnyChunk]) -> None:
+        """Add chunks that are `only_words`: encoded once, when it is known what is stored as one.
+
+        Raises:
+            UnicodeEncodeError: a text has no UTF-8.
+        """
+        size = size_of_words(chunks)
+        self._pending.append((None, chunks, LOWEST_LEVEL, size))
+        self.pending_bytes += size
 
     async def below(self, limit_bytes: int) -> None:
         """Wait until less than `limit_bytes` are pending, or the lane is dead."""
@@ -141,14 +152,14 @@ class Lane:
 
     def _take(self) -> _Batch:
         pieces = self._first_pieces()
-        if len(pieces) == 1:
-            payload, together, level = pieces[0]
-        else:
-            payloads, chunks, levels = zip(*pieces, strict=True)
-            payload, together, level = b"".join(payloads), [*chain(*chunks)], max(levels)
-        size = len(payload)
+        payload, together, level, size = pieces[0]
+        if len(pieces) > 1:
+            _, chunks, levels, sizes = zip(*pieces, strict=True)
+            payload, together, level, size = None, [*chain(*chunks)], max(levels), sum(sizes)
         if len(together) > 1 and (fewer := joined(together)) is not together:
-            payload, together = encode_lines(fewer), fewer
+            payload, together = None, fewer
+        if payload is None:
+            payload = encode_lines(together)
         record = ChunksRecord(
             run_id=self.key.run_id,
             first=self._next,
@@ -164,8 +175,8 @@ class Lane:
         pieces, size = self._pending, 0
         self._pending = []
         if self.pending_bytes > MAX_BATCH_BYTES:
-            for index, (payload, _, _) in enumerate(pieces):
-                size += len(payload)
+            for index, (_, _, _, its_size) in enumerate(pieces):
+                size += its_size
                 if index and size > MAX_BATCH_BYTES:
                     self._pending = pieces[index:]
                     return pieces[:index]

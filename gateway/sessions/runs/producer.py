@@ -22,6 +22,7 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import StartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.continuation import has_approved_call
+from midstream.protocol.deltas import only_words
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
@@ -270,7 +271,9 @@ class Producer:
         admitted: list[AnyChunk] = []
         try:
             for chunk in chunks:
-                if type(chunk) in ENVELOPE:
+                if self._writer.only_extends(chunk):
+                    admitted.append(chunk)
+                elif type(chunk) in ENVELOPE:
                     self._end.take_envelope(chunk)
                 else:
                     admitted += self._admitted(chunk)
@@ -289,15 +292,18 @@ class Producer:
             return []
 
     def _put(self, chunks: Sequence[AnyChunk]) -> None:
-        payload, chunks = encode_readable(chunks)
-        if self._replay is not None:
-            chunks = self._replay.pass_over(chunks)
-            if self._replay.is_complete:
-                self._replay = None
-            if not chunks:
-                return
-            payload = encode_lines(chunks)
-        self._lane.put(payload, chunks, level_of_chunks(chunks))
+        if self._replay is None and only_words(chunks):
+            self._lane.put_words(chunks)
+        else:
+            payload, chunks = encode_readable(chunks)
+            if self._replay is not None:
+                chunks = self._replay.pass_over(chunks)
+                if self._replay.is_complete:
+                    self._replay = None
+                if not chunks:
+                    return
+                payload = encode_lines(chunks)
+            self._lane.put(payload, chunks, level_of_chunks(chunks))
         self._committer.notify(self._lane)
 
     def _next_sequence(self) -> int:

@@ -22,6 +22,8 @@ from midstream.protocol import (
     IllegalChunkError,
     Json,
     LocalProtocolError,
+    ReasoningDeltaChunk,
+    TextDeltaChunk,
     UIMessage,
     decode,
     decode_lines,
@@ -338,10 +340,16 @@ def test_what_a_writer_admits_is_legal(chunks: list[AnyChunk]) -> None:
     writer.write(decode(START))
     admitted = [decode(START)]
     for chunk in chunks:
+        only_extends = writer.only_extends(chunk)
         try:
-            admitted += writer.admit(chunk)
+            written = writer.admit(chunk)
         except IllegalChunkError:
+            assert not only_extends
             continue
+        # Nothing but this chunk, and for the writer it need not even be written.
+        assert written == [chunk] or not only_extends
+        admitted += [] if only_extends else written
+        assert only_extends is isinstance(chunk, TextDeltaChunk | ReasoningDeltaChunk)
     again = ChunkWriter.resume_from(admitted, MESSAGE_ID)
     assert lines_of(again.finish()) == lines_of(writer.finish())
 

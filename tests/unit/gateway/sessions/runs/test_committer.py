@@ -9,7 +9,7 @@ import pytest
 
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import RunId, SessionId
-from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.chunks import TextDeltaChunk, TextEndChunk, TextStartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.lane import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Lane
@@ -46,7 +46,7 @@ def put(lane: Lane, *texts: str) -> list[TextDeltaChunk]:
 
 
 def say(lane: Lane, chunks: list[TextDeltaChunk]) -> list[TextDeltaChunk]:
-    lane.put(encode_lines(chunks), chunks, 5)
+    lane.put_words(chunks)
     return chunks
 
 
@@ -95,6 +95,24 @@ def test_lane_stores_pending_deltas_of_one_part_as_one_chunk(lane: Lane, owner: 
     following = lane.freeze()
     assert following.chunks.first == 2
     lane.acknowledge(stored(following))
+    assert lane.pending_bytes == 0
+
+
+def test_lane_sends_what_was_encoded_before_as_it_is(lane: Lane, owner: Owner) -> None:
+    """Alone, without a second look at it; between words, in its place."""
+    start = [TextStartChunk(id="t")]
+    lane.put(encode_lines(start), start, 6)
+    alone = lane.freeze()
+    words = put(lane, "t")
+    end = [TextEndChunk(id="t")]
+    lane.put(encode_lines(end), end, 7)
+    lane.acknowledge(stored(alone))
+    mixed = lane.freeze()
+    lane.acknowledge(stored(mixed))
+
+    assert (alone.chunks.payload, alone.chunks.level) == (encode_lines(start), 6)
+    assert (mixed.chunks.payload, mixed.chunks.level) == (encode_lines([*words, *end]), 7)
+    assert owner.told == [*start, *words, *end]
     assert lane.pending_bytes == 0
 
 
