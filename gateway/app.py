@@ -32,7 +32,6 @@ from midstream.api.pages import browser_files
 from midstream.api.proxy.routes import Proxy, proxy_handler
 from midstream.api.proxy.turns import TurnController
 from midstream.api.push import PushController
-from midstream.api.stream_response import SERVER_SEND
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
@@ -119,8 +118,10 @@ class Gateway:
             )
         if scope.get("root_path"):
             scope = _below_root(scope)
-        scope[SERVER_SEND] = send
-        await self._asgi(scope, receive, send)
+        body = await self._asgi.begin(scope, receive, send)
+        del scope  # a stream is open for hours, and needs no request any more
+        if body is not None:
+            await body
 
     @asynccontextmanager
     async def open(self, _: object = None) -> AsyncIterator[None]:

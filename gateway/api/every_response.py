@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Request, WebSocket
 from litestar.routes import HTTPRoute
 
+from midstream.api.exchange import Exchange
 from midstream.api.failures import answer_failure
-from midstream.api.stream_response import SERVER_SEND
 from midstream.errors import ForbiddenError
 from midstream.telemetry import ERRORS
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from litestar import Litestar
     from litestar.types import Receive, Send
 
@@ -44,16 +46,34 @@ class EveryResponse:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["path"].startswith(PROXY):
+        if (body := await self.begin(scope, receive, send)) is not None:
+            await body
+
+    async def begin(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """Serve one connection up to a stream's body; await what is returned to write that.
+
+        Whoever serves so has no frame of ours below it while a stream is idle.
+        """
+        if scope["type"] != "http":
             await self._route(scope, receive, send)
-            return
-        send = self._completing(scope, send)
-        if scope["method"] == "HEAD":
+            return None
+        is_ours = not scope["path"].startswith(PROXY)
+        if is_ours and scope["method"] == "HEAD":
             head = _HeadOnly(receive, send)
-            asked: Any = {**scope, "method": "GET", SERVER_SEND: head.send}
-            await self._route(asked, head.receive, head.send)
+            exchange = Exchange(head.receive, head.send)
+            asked = exchange.scope_for_routes(scope, "GET")
         else:
-            await self._route(scope, receive, send)
+            exchange = Exchange(receive, send)
+            asked = exchange.scope_for_routes(scope, scope["method"])
+        send = self._completing(asked, exchange.send) if is_ours else send
+        try:
+            await self._route(asked, exchange.receive, send)
+        except BaseException:
+            if exchange.body is not None:
+                await exchange.body.leave()
+            raise
+        body = exchange.body
+        return None if body is None else body.write(exchange.receive, exchange.send)
 
     async def _route(self, scope: Any, receive: Receive, send: Send) -> None:
         try:

@@ -1,8 +1,8 @@
 """The streaming shell: a reader's items become one response body, written as they arrive.
 
-Litestar routes the request and writes the response's head; the body goes to the server's
-own `send`. The wrappers of `send` between them (Litestar's exception handler, CORS) need the head
-alone, and would cost 4 µs a chunk and reader.
+Litestar routes the request and writes the response's head; the body is written to the server's own
+`send` once Litestar is done (`exchange.py`). Most streams are idle most of the time: what one holds
+then is its connection, one task, and its place at the end of the log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from midstream.api.departure import DepartedError, Departure
 from midstream.api.direct_write import direct_write
+from midstream.api.exchange import Exchange
 from midstream.errors import GatewayError, TokenExpiredError
 from midstream.protocol.sse import DONE, HEARTBEAT
 from midstream.protocol.v4 import V4_HEARTBEAT
@@ -35,9 +37,6 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item", covariant=True)
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
-
-SERVER_SEND: Final = "midstream.send"
-"""Key of the ASGI scope with the server's own `send` (see `app.py`)."""
 
 
 class Reader(Protocol[Item]):
@@ -94,20 +93,14 @@ def loop_time_of(moment: float | None) -> float | None:
     return None if left_s >= FAR_S else asyncio.get_running_loop().time() + left_s
 
 
-class _CompleteError(Exception):
-    """The body is written; raised by a task to end the others of its group."""
-
-
-class _GoneError(Exception):
-    """The client has left, or does not read."""
+class _SlowError(Exception):
+    """The client does not read."""
 
 
 class StreamResponse(Generic[T]):
     """An ASGI application that writes one reader's items.
 
-    The first bytes go out at once, before the first item. The response ends cleanly only
-    when the reader does. When the reader raises, or the client does not read within the
-    deadline, it is broken off. The run is not affected.
+    It writes the head, and leaves the body for when the routes have returned: see `Exchange`.
 
     Args:
         reader: not entered yet.
@@ -132,42 +125,25 @@ class StreamResponse(Generic[T]):
         expires_at: float | None = None,
         hold: Hold | None = None,
     ) -> None:
-        if hold is not None:
-            hold.keep()
-        self._hold = hold
-        self._reader = reader
-        self._encode = encode
-        self._framing = framing
+        self._media_type = framing.media_type
         self._headers = headers
-        self._deadline = deadline
-        self._kind = kind
-        self._expires_at = expires_at
-        self._complete = False
+        self._body = _Body(reader, encode, framing, deadline, kind, expires_at, hold)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write the response; returns when it is complete or broken off."""
-        with READERS.labels(self._kind).track_inprogress():
-            try:
-                async with self._reader, asyncio.TaskGroup() as tasks:
-                    await send(self._head())
-                    body = self._send_body(scope.get(SERVER_SEND, send))  # type: ignore[arg-type]
-                    tasks.create_task(body, name="send-body")
-                    await self._watch(receive)
-            except* _CompleteError:
-                pass
-            except* _GoneError as gone:
-                self._gone(str(first_of(gone)))
-            except* GatewayError as failed:
-                self._gone(first_of(failed).code)
-            except* StreamCutError:
-                self._gone("failed")
-            finally:
-                if self._hold is not None:
-                    self._hold.release()
+        """Write the head; then leave the body, or write it if nobody else will."""
+        try:
+            await send(self._head())
+        except BaseException:
+            await self._body.leave()
+            raise
+        if (exchange := Exchange.of(scope)) is not None:
+            exchange.body = self._body
+        else:
+            await self._body.write(receive, send)
 
     def _head(self) -> HTTPResponseStartEvent:
         headers = {
-            "content-type": self._framing.media_type,
+            "content-type": self._media_type,
             "cache-control": "no-cache, no-transform",
             # nginx and others buffer responses unless told otherwise.
             "x-accel-buffering": "no",
@@ -178,26 +154,93 @@ class StreamResponse(Generic[T]):
         ]
         return {"type": "http.response.start", "status": 200, "headers": encoded}
 
-    async def _send_body(self, send: Send) -> None:
-        """Write the body, in a task of its own.
 
-        In the request's task each item would wake every wrapper between the server and us.
+class _Body(Generic[T]):
+    """The body.
 
-        Raises:
-            _CompleteError: always, unless another error is raised: it ends the watch, too.
-        """
-        with closing(self._deadline.waiter()) as self._writing:
-            try:
-                async with asyncio.timeout_at(loop_time_of(self._expires_at)) as limit:
-                    await self._write_items(send)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                READERS_GONE.labels(TokenExpiredError.code).inc()
-                await self._write(send, CLOSED)
-            self._complete = True
-            await self._write(send, self._framing.last, more=False)
-        raise _CompleteError
+    The first bytes go out at once, before the first item. The response ends cleanly only
+    when the reader does. When the reader raises, or the client does not read within the
+    deadline, it is broken off. The run is not affected.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_encode",
+        "_expires_at",
+        "_framing",
+        "_hold",
+        "_kind",
+        "_reader",
+        "_writing",
+    )
+
+    def __init__(
+        self,
+        reader: Reader[T],
+        encode: Callable[[T], bytes],
+        framing: Framing,
+        deadline: IdleTimeout,
+        kind: str,
+        expires_at: float | None,
+        hold: Hold | None,
+    ) -> None:
+        if hold is not None:
+            hold.keep()
+        self._hold = hold
+        self._reader = reader
+        self._encode = encode
+        self._framing = framing
+        self._deadline = deadline
+        self._kind = kind
+        self._expires_at = expires_at
+
+    async def leave(self) -> None:
+        """Let go of the reader and of the hold."""
+        try:
+            async with self._reader:
+                pass
+        finally:
+            if self._hold is not None:
+                self._hold.release()
+
+    async def write(self, receive: Receive, send: Send) -> None:
+        """Write the body; returns when it is complete or broken off."""
+        readers = READERS.labels(self._kind)
+        readers.inc()
+        try:
+            async with self._reader:
+                with (
+                    Departure(receive) as client,
+                    closing(self._deadline.waiter()) as self._writing,
+                ):
+                    if self._expires_at is None:
+                        await self._write_items(send)
+                    else:
+                        await self._write_until_expiry(self._expires_at, send)
+                    client.allow()
+                    await self._write(send, self._framing.last, more=False)
+        except* DepartedError:
+            self._gone("disconnected")
+        except* _SlowError:
+            self._gone("slow")
+        except* GatewayError as failed:
+            self._gone(first_of(failed).code)
+        except* StreamCutError:
+            self._gone("failed")
+        finally:
+            readers.dec()
+            if self._hold is not None:
+                self._hold.release()
+
+    async def _write_until_expiry(self, expires_at: float, send: Send) -> None:
+        try:
+            async with asyncio.timeout_at(loop_time_of(expires_at)) as limit:
+                await self._write_items(send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            READERS_GONE.labels(TokenExpiredError.code).inc()
+            await self._write(send, CLOSED)
 
     async def _write_items(self, send: Send) -> None:
         framing, encode = self._framing, self._encode
@@ -219,18 +262,7 @@ class StreamResponse(Generic[T]):
             with self._writing:
                 await send({"type": "http.response.body", "body": data, "more_body": more})
         except TimeoutError:
-            raise _GoneError("slow") from None
-
-    async def _watch(self, receive: Receive) -> None:
-        """Wait for the client's disconnect, which uvicorn's `send` does not report.
-
-        Raises:
-            _GoneError: it left before the end.
-        """
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        if not self._complete:
-            raise _GoneError("disconnected")
+            raise _SlowError from None
 
     def _gone(self, reason: str) -> None:
         """Count a stream that ended early; returning without a last body breaks it off."""

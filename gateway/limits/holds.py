@@ -59,6 +59,8 @@ class Hold:
     Implements `RunHold`.
     """
 
+    __slots__ = ("_held", "_keeper", "_what", "kept")
+
     def __init__(self, keeper: Holds, kept: Kept) -> None:
         self.kept = False
         self._keeper = keeper

@@ -186,7 +186,7 @@ class Limiter:
 
     def _of_stream(self, scopes: Sequence[Scope], need: Need) -> Hold:
         names = tuple(scope.name for scope in scopes)
-        places = (Place("streams", need.stream, names),) if need.stream else ()
+        places = (Place("streams", need.stream, names),) if need.stream and names else ()
         return Hold(self._holds, Kept(places))
 
     async def _take(self, scopes: Sequence[Scope], need: Need) -> bool:

@@ -8,6 +8,7 @@ cost nothing while a response is written.
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import httptools
@@ -30,8 +31,9 @@ from midstream.telemetry import ERRORS
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Awaitable
 
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, HTTPScope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from midstream.server.guard import Guard
@@ -340,7 +342,24 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._active = cycle
-        super()._start_asgi_task(cycle, app)
+        # With uvicorn's access log, the cycle needs its scope again when the response begins.
+        plain = app is self.app and not self.access_log
+        super()._start_asgi_task(cycle, self._serve if plain else app)
+
+    def _serve(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Hand the request over: a long response keeps neither its headers nor its scope here."""
+        if self._active is not None:
+            self._active.scope = _rest_of_scope(scope["method"])
+        if self.scope is scope:
+            self.scope = None  # type: ignore[assignment]
+        response: Awaitable[None] = self.app(scope, receive, send)
+        return response
+
+
+@cache
+def _rest_of_scope(method: str) -> HTTPScope:
+    """Return what uvicorn looks for in a scope while it writes a response."""
+    return {"method": method}  # type: ignore[typeddict-item]
 
 
 class _RefusedError(Exception):

@@ -15,6 +15,7 @@ from litestar import Request
 from litestar.enums import ScopeType
 from litestar.handlers import asgi
 
+from midstream.api.exchange import Exchange
 from midstream.api.failures import RouteNotFoundError, as_gateway_error
 from midstream.api.proxy.body import GoneError, RequestBody
 from midstream.api.proxy.headers import SessionHeaders
@@ -27,7 +28,6 @@ from midstream.api.proxy.target import (
     request_headers,
     response_headers,
 )
-from midstream.api.stream_response import SERVER_SEND
 from midstream.errors import ForbiddenError, GatewayError, UnauthorizedError
 from midstream.providers.registry import USUAL_VENDOR
 from midstream.telemetry import ERRORS, PROXIED
@@ -68,10 +68,8 @@ class Proxy:
             await send({"type": "websocket.close", "code": 4500, "reason": "only HTTP is proxied"})
             return
         # Wrappers of `send` add headers, and cost more than forwarding a piece.
-        response = ProxyExchange(
-            scope.get(SERVER_SEND, send),  # type: ignore[arg-type]
-            self._deadline,
-        )
+        exchange = Exchange.of(scope)
+        response = ProxyExchange(send if exchange is None else exchange.send, self._deadline)
         try:
             await self._answer(scope, receive, response)
         finally:

@@ -138,19 +138,19 @@ class LogReader:
             if self._is_cut_off():
                 yield view.failure(self._cursor, LOG_UNREADABLE)
                 return
-            await self._wait()
+            if (at := await self._news()) is not None:
+                self._cursor, self._offset = at
+                self._sent_at = view.pulse.handed_at
             if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 self._sent_at = time.monotonic()
 
-    async def _wait(self) -> None:
-        """Wait for what the sink does not take, or a pulse."""
+    def _news(self) -> Awaitable[tuple[int, str] | None]:
+        """Return a wait for what the sink does not take, or a pulse: see `Tail.wait_taking`."""
         tail = self._view.pulse
         if self._sink is None or self._cursor != self._view.next:
-            await tail.wait()
-        elif (at := await tail.wait_taking(self._sink)) is not None:
-            self._cursor, self._offset = at
-            self._sent_at = tail.handed_at
+            return tail.wait()
+        return tail.wait_taking(self._sink)
 
     def _move_after(self, batch: ChunkBatch, offset: str) -> None:
         """Move the cursor behind a batch, whose last record is at `offset`.
@@ -238,19 +238,19 @@ class FeedFollower:
             except StoreUnavailableError:
                 pass  # read on when it is back; the client sees heartbeats meanwhile
             self._draining.check()
-            await self._wait()
+            if (at := await self._news()) is not None:
+                self._position = self._told = at
+                self._sent_at = feed.pulse.handed_at
             if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 self._sent_at = time.monotonic()
 
-    async def _wait(self) -> None:
+    def _news(self) -> Awaitable[Position | None]:
         """As a `LogReader` does."""
         tail = self._feed.pulse
         if self._sink is None or self._position is None or self._position != self._feed.head:
-            await tail.wait()
-        elif (at := await tail.wait_taking(self._sink)) is not None:
-            self._position = self._told = at
-            self._sent_at = tail.handed_at
+            return tail.wait()
+        return tail.wait_taking(self._sink)
 
     def _loss(self) -> FeedEvent | None:
         """Return the event for a client that has seen the session, if it is gone."""

@@ -7,9 +7,17 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import IdleTimeout
+from midstream.api.exchange import Exchange
 from midstream.api.proxy.response import ProxyExchange
 from midstream.errors import RunActiveError
-from tests.unit.gateway.api.fakes import BODY, FakeReader, FakeSessions, make_app, request
+from tests.unit.gateway.api.fakes import (
+    BODY,
+    FakeReader,
+    FakeSessions,
+    http_scope,
+    make_app,
+    request,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -139,3 +147,53 @@ async def test_proxied_stream_is_not_buffered(
 
     assert names.get(b"x-accel-buffering") == expected
     assert len(names) == len(sent[0]["headers"])
+
+
+class LeavingABody:
+    """Routes that leave a body for later, and then fail or not."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.calls: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        exchange = Exchange.of(scope)
+        assert exchange is not None
+        exchange.body = self
+        scope["state"]["routed"] = scope["path_template"] = "/"
+        self.calls.append("routes")
+        if self.error is not None:
+            raise self.error
+
+    async def write(self, receive: Any, send: Any) -> None:
+        self.calls.append("write")
+
+    async def leave(self) -> None:
+        self.calls.append("leave")
+
+
+async def nothing(*_: object) -> Any:
+    """Serve as the server's `receive` and `send`, which are not used."""
+
+
+async def test_body_that_is_left_for_later_is_written_once_the_routes_have_returned() -> None:
+    """What they have added to the scope is gone then."""
+    app, routes = make_app(FakeSessions()), LeavingABody()
+    app.app = routes
+    scope = {**http_scope("GET", "/"), "state": {}}
+
+    body = await app.begin(scope, nothing, nothing)
+
+    assert routes.calls == ["routes"]
+    assert scope == {**http_scope("GET", "/"), "state": {}}
+    await body
+    assert routes.calls == ["routes", "write"]
+
+
+async def test_body_is_let_go_of_when_the_routes_fail_after_it() -> None:
+    """Nobody will write it."""
+    app, routes = make_app(FakeSessions()), LeavingABody(ValueError("after"))
+    app.app = routes
+    with pytest.raises(ValueError, match="after"):
+        await app(http_scope("GET", "/"), nothing, nothing)
+    assert routes.calls == ["routes", "leave"]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import IdleTimeout
+from midstream.api.exchange import Exchange
 from midstream.api.stream_response import (
     FEED_EVENTS,
     PLAIN_TEXT,
     RUN_EVENTS,
-    SERVER_SEND,
     StreamCutError,
     StreamResponse,
 )
@@ -204,23 +204,26 @@ async def test_stream_keeps_an_idle_reader_longer_than_the_write_deadline() -> N
     assert client.body == b":\n\n<a>"
 
 
-async def test_stream_writes_its_body_to_the_servers_own_send() -> None:
-    """Wrappers of `send` see only the head: they would cost something for each chunk."""
+async def test_stream_leaves_its_body_for_when_the_routes_have_returned() -> None:
+    """Wrappers of `send` see only the head, and their frames are gone while the stream is open."""
     client, wrapped = Client(), Client()
-    scope = {**http_scope("GET", "/"), SERVER_SEND: client.send}
-    response = stream(FakeReader(["a"]))
-    await response(scope, wrapped.receive, wrapped.send)  # type: ignore[arg-type]
+    exchange = Exchange(client.receive, client.send)
+    scope = exchange.scope_for_routes(http_scope("GET", "/"), "GET")
+    await stream(FakeReader(["a"]))(scope, wrapped.receive, wrapped.send)
     assert [message["type"] for message in wrapped.sent] == ["http.response.start"]
+    assert client.sent == []
+    assert exchange.body is not None
+    await exchange.body.write(exchange.receive, exchange.send)
     assert client.body == b":\n\n<a>data: [DONE]\n\n"
 
 
-async def test_stream_enters_its_reader_before_it_says_anything() -> None:
-    """A reader that was handed out is let go of, even if the head cannot be written."""
+async def test_stream_lets_go_of_its_reader_when_its_head_cannot_be_written() -> None:
+    """Nobody else would: the reader was handed out to it."""
     reader = FakeReader([batch(0, FinishChunk())])
 
     async def send(_: Any) -> None:
         raise OSError("gone")
 
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(OSError, match="gone"):
         await stream(reader)(http_scope("GET", "/"), Client().receive, send)
     assert reader.exited

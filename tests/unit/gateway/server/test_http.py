@@ -226,6 +226,16 @@ async def test_one_address_has_its_share_of_the_connections() -> None:
             assert (await raw.read_all()).startswith(b"HTTP/1.1 200 OK")
 
 
+async def test_long_response_keeps_nothing_of_its_request() -> None:
+    """Thousands of streams are open at once, and a browser's headers take 2 KB."""
+    async with serving() as served, served.connected() as raw:
+        await raw.send(b"GET /feed HTTP/1.1\r\nhost: here\r\ncookie: long\r\n\r\n")
+        await raw.read_until(b"first")
+        (connection,) = served.connections
+        assert connection.scope is None
+        assert connection.cycle.scope == {"method": "GET"}
+
+
 async def test_client_that_pipelines_and_leaves_ends_what_it_was_sent() -> None:
     """uvicorn tells the newest of its requests alone."""
     async with serving() as served:
