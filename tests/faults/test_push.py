@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.gateway import merged
 from tests.support.processes import eventually
-from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS, PushWorker, answer_of, client_of
+from tests.support.push import (
+    PATIENT,
+    PUSH_ENVIRONMENT,
+    PUSH_SETTINGS,
+    PushWorker,
+    answer_of,
+    client_of,
+)
 from tests.support.push_worker import WORDS, whole_answer
 from tests.support.sessions import Transcript, text_of
 
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 KILLS = 10
-PATIENT = merged(PUSH_SETTINGS, {"runs": {"lease_s": 60.0, "renew_interval_s": 2.5}})
 """A lease that outlives the start of a process on a busy machine."""
 
 

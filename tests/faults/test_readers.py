@@ -13,7 +13,7 @@ import pytest
 from tests.support.fixtures import both_ways
 from tests.support.gateway import merged
 from tests.support.processes import eventually, resident_bytes
-from tests.support.push import PUSH_ENVIRONMENT, PUSH_SETTINGS, client_of
+from tests.support.push import PATIENT, PUSH_ENVIRONMENT, client_of
 from tests.support.sessions import Session, Transcript, text_of
 from tests.support.wire import ConnectionLost
 
@@ -33,7 +33,7 @@ SPARE_BYTES = 20 * 2**20
 
 def add_gateway(deployment: Deployment, write_deadline_s: float) -> GatewayProcess:
     """Add a gateway that workers push into: each of their chunks is one in the log."""
-    settings = merged(PUSH_SETTINGS, {"server": {"write_deadline_s": write_deadline_s}})
+    settings = merged(PATIENT, {"server": {"write_deadline_s": write_deadline_s}})
     return deployment.add_gateway(settings, environment=PUSH_ENVIRONMENT)
 
 
@@ -89,7 +89,7 @@ async def test_reader_that_takes_nothing_costs_nobody(own_deployment: Deployment
 
 async def test_late_joiner_gets_one_delta_a_part_then_live(own_deployment: Deployment) -> None:
     """Joining after 10,000 chunks costs the message's size, not its history."""
-    own_deployment.add_gateways(2, PUSH_SETTINGS, environment=PUSH_ENVIRONMENT)
+    own_deployment.add_gateways(2, PATIENT, environment=PUSH_ENVIRONMENT)
     session = own_deployment.session()
     elsewhere = session.through(own_deployment.gateways[1].at)
     late = Transcript()

@@ -20,9 +20,10 @@ Settings = dict[str, dict[str, object]]
 """Tables of midstream.toml: `{table: {key: value}}`."""
 
 SHORT_LEASE: Final[Settings] = {
-    "runs": {"lease_s": 2.0, "renew_interval_s": 0.5, "reaper_tick_s": 0.5}
+    "runs": {"lease_s": 4.0, "renew_interval_s": 0.5, "reaper_tick_s": 0.5}
 }
-"""The leases of gateways under test, so that waits for a lease's end are short."""
+"""The leases of gateways under test: waits for a lease's end are short, and no run is an orphan for
+a Redis, or a gateway, that a busy machine keeps waiting for a second or two."""
 
 UNLIMITED: Final[Settings] = {
     "limits": {"sends_per_minute": 0, "open_runs": 0, "open_streams": 0},

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 AGENT_KEY: Final = "agent-key-of-the-worker-1f2e3d"
 PUSH_ENVIRONMENT: Final = {"WORKER_KEY": AGENT_KEY}
 PUSH_SETTINGS: Final[Settings] = {"agent_keys.worker": {"key_env": "WORKER_KEY"}}
+PATIENT: Final[Settings] = {**PUSH_SETTINGS, "runs": {"lease_s": 60.0}}
+"""The runs of workers that are busy, or away for a while, stay theirs."""
 
 
 def client_of(deployment: Deployment, **options: Any) -> Midstream:

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from tests.support.gateway import merged
-from tests.support.push import AGENT_KEY, PUSH_ENVIRONMENT, PUSH_SETTINGS, answer_of
+from tests.support.push import AGENT_KEY, PATIENT, PUSH_ENVIRONMENT, answer_of
 from tests.support.sessions import Session, text_of
 from tests.support.wire import ConnectionLost, Endpoint
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-PATIENT = merged(PUSH_SETTINGS, {"runs": {"lease_s": 60.0}})
 SECRET = "s" * 40
 BEGIN = b'{"type":"start-step"}\n{"type":"text-start","id":"t"}\n'
 HELLO = b'{"type":"text-delta","id":"t","delta":"Hello"}'
