@@ -63,8 +63,10 @@ async def busy(deployment: Deployment) -> AsyncIterator[tuple[Session, Session, 
     session = deployment.session()
     held = deployment.simulator.held(tokens=6)
     await session.begin(held.question, message_id="u1")
-    yield session, session.through(deployment.gateways[1].at), held
-    await held.release()
+    try:
+        yield session, session.through(deployment.gateways[1].at), held
+    finally:
+        await held.release()
 
 
 async def test_queued_messages_are_answered_in_order_without_any_tab(

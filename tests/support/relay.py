@@ -35,10 +35,12 @@ async def relay(path: str, context: ssl.SSLContext | None = None) -> AsyncIterat
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     async with server:
-        yield server.sockets[0].getsockname()[1]
-        for task in forwarding:
-            task.cancel()
-        await asyncio.gather(*forwarding, return_exceptions=True)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            for task in forwarding:
+                task.cancel()
+            await asyncio.gather(*forwarding, return_exceptions=True)
 
 
 def server_context(folder: Path) -> ssl.SSLContext:

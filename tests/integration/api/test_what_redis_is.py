@@ -56,8 +56,10 @@ def sentinel(folder: Path, watched: int) -> Iterator[str]:
     process = ChildProcess("sentinel", command, folder / "sentinel.log")
     with redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as client:
         process.wait_ready(lambda: answers(client))
-    yield f"redis://127.0.0.1:{port}"
-    process.end()
+    try:
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        process.end()
 
 
 def answers(client: redis.Redis) -> bool:

@@ -53,10 +53,12 @@ def speaking(first: bytes, *, answers: dict[bytes, bytes] | None = None) -> Iter
 
     thread = threading.Thread(target=serve_all, daemon=True)
     thread.start()
-    yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    try:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
 
 
 @contextmanager
@@ -70,8 +72,10 @@ def http_server() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"redis://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"redis://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 async def test_what_is_no_redis_is_named(subtests: pytest.Subtests) -> None:

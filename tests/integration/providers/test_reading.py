@@ -47,7 +47,7 @@ WIRES: Final = {"azure": "responses"}
 
 
 def options(base_url: str) -> ClientOptions:
-    limits = TimeLimits(between_bytes_s=1.0)
+    limits = TimeLimits(between_bytes_s=2.0)
     return ClientOptions(api_key="any", base_url=base_url, max_retries=0, limits=limits)
 
 
@@ -87,8 +87,10 @@ async def opened(api: str) -> AsyncIterator[tuple[Scripted, Provider]]:
     """A provider and its far end."""
     async with scripted() as far_end:
         provider = PROVIDERS[api](far_end.url)
-        yield far_end, provider
-        await provider.close()
+        try:
+            yield far_end, provider
+        finally:
+            await provider.close()
 
 
 async def outcome(
