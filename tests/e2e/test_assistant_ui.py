@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.frontends import Projects
     from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 SAID: Final = "[...document.querySelectorAll('.said')].map(each => each.textContent)"
 LAST: Final = "[...document.querySelectorAll('.assistant .said')].at(-1)?.textContent ?? ''"

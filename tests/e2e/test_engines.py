@@ -175,7 +175,7 @@ async def test_tab_that_holds_the_feed_closes_and_the_others_go_on(
 
 
 @pytest.mark.release
-@pytest.mark.timeout(300)  # Firefox gives pages behind others a timer a second.
+@pytest.mark.timeout(600)  # Firefox gives pages behind others a timer a second.
 async def test_ten_tabs_each_send_in_their_turn(
     own_deployment: Deployment, profile: Profile
 ) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.browser import Profile
     from tests.support.fixtures import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 CHECKS: Final = {
     "react": ("tsc", "--project", "."),

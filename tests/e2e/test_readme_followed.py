@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.support.browser import Profile
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 LEFT_OUT: Final = {
     " AI SDK frontend": "a picture",

@@ -12,6 +12,7 @@ SEED = "strangers"
 SESSIONS = 250
 
 
+@pytest.mark.timeout(900)
 async def test_session_goes_on_whatever_a_stranger_sends(redis_url: str) -> None:
     """No run hangs or logs a traceback, a client can read all that it gets, and a good run with
     each provider follows. A failure names its seed: `make fuzz SEED=strangers ONLY=number`."""

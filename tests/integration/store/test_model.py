@@ -253,7 +253,7 @@ class TwoGateways(RuleBasedStateMachine):
         assert (found.ended_at_ms is not None) == (run.state is RunState.ENDED)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_session_of_several_runs_is_what_the_contract_says_whatever_two_gateways_do(
     redis_url: str,
 ) -> None:

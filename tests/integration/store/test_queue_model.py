@@ -260,7 +260,7 @@ class QueueOfTwoGateways(RuleBasedStateMachine):
         assert state.run is None or state.run.id in runs or state.run.trigger != "submit-message"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_queue_is_what_its_contract_says_whatever_two_gateways_do(redis_url: str) -> None:
     """Each entry gets exactly one run, in order, or its sender has it back; at the end all do."""
 
