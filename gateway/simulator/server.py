@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from midstream.simulator.app import Simulator
+
+KEEP_ALIVE_S: Final = 75
+"""Longer than clients keep an idle connection: if the server closes it first, the request that is
+on its way at that moment is lost. uvicorn's own limit is 5 s."""
 
 
 @asynccontextmanager
@@ -64,7 +68,13 @@ async def serve_simulator(
 
 
 def _protocol_factory(simulator: Simulator, state: ServerState) -> Callable[[], asyncio.Protocol]:
-    config = uvicorn.Config(simulator, access_log=False, log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        simulator,
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     config.load()
     # uvicorn types the class as a bare `asyncio.Protocol`; its own server says the same.
     make = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
