@@ -12,15 +12,18 @@ import anthropic
 import httpx2
 import openai
 import pytest
+import uvloop
 from aiohttp import StreamReader
 
 from midstream.providers.stream.sse_step import STREAM_HEADERS
 from midstream.providers.stream.tap import Body, body_of, read_by_call, whole_chunks
 from tests.support.parsed_body import ParsedBody, chunked, stream_over, turns
+from tests.support.relay import server_context
 from tests.support.scripted import EOF, scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -310,3 +313,52 @@ async def test_connection_is_aiohttps_again_when_its_body_has_ended() -> None:
         assert body.transport.protocol is not body.protocol
         body.end()
         assert body.transport.protocol is body.protocol
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_body_over_tls_is_read_by_call(
+    loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    """The transport that has a protocol of ours is then one over another."""
+    received: asyncio.Queue[bytes]
+    events = [b"data: %d\n\n" % number for number in range(20)]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for event in events:
+            writer.write(chunked(event))
+            while event not in await received.get():
+                pass
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        nonlocal received
+        received, got = asyncio.Queue(), []
+
+        def receive(data: bytes) -> bool:
+            got.append(data)
+            received.put_nowait(data)
+            return True
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context(tmp_path))
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        http = anthropic.DefaultAioHttpClient(verify=False)
+        async with (
+            server,
+            anthropic.AsyncAnthropic(api_key="any", base_url=url, http_client=http) as client,
+        ):
+            response = await client.post(
+                "/any", cast_to=httpx2.Response, body={}, options={"headers": STREAM_HEADERS}
+            )
+            body = body_of(response)
+            assert body is not None
+            assert await read_by_call(body, receive) is None
+            await response.aclose()
+        assert got == events
+        assert body.reader.total_bytes < sum(map(len, events))
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
