@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import hiredis
 
+from midstream.store.scripts.catalog import Scripts
 from tests.bench.clients import Tally, all_streaming, connect, ended, send_message
 from tests.bench.report import Row, Target
 from tests.bench.streams import RATE, WARM_S, new_chat
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 _STREAMS: Final = 50
 _WINDOW_S: Final = 4.0
 
-# An append is `EVALSHA sha 4 meta log runs side feed RUN fence first count level payload`.
-_APPEND_LENGTH: Final = 14
-_RUN_ARGUMENT: Final = 8
+_APPEND: Final = Scripts().append
+_SHA: Final = _APPEND.sha.encode()
+_RUN: Final = _APPEND.arguments.index("run") - len(_APPEND.arguments)
+"""The place of the run in an append's command, from its end."""
 
 
 class CountingProxy:
@@ -76,11 +78,11 @@ class CountingProxy:
         while data := await reader.read(2**18):
             commands.feed(data)
             while (command := commands.gets()) is not False:
-                if command[0] == b"EVALSHA" and len(command) == _APPEND_LENGTH:
+                if command[:2] == [b"EVALSHA", _SHA]:
                     if not request:
                         self._waiting += 1
                         self.most_at_once = max(self.most_at_once, self._waiting)
-                    request.append(command[_RUN_ARGUMENT])
+                    request.append(command[_RUN])
             upstream.write(data)
 
     async def _forward_answers(
