@@ -46,6 +46,7 @@ class Departure:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._watch.cancel()
+        del self._watch  # it refers back to this, and a collection would be needed for both
         if self._task is None or not self._has_departed:
             return
         # As `asyncio.timeout`: another's cancellation, at the same time, goes first.

@@ -54,6 +54,21 @@ class LaneOwner(Protocol):
         ...
 
 
+class _Nobody:
+    """An owner that has ended."""
+
+    def committed(self, chunks: Sequence[AnyChunk], answer: Appended) -> None:
+        """Ignore it."""
+
+    def lost(self, status: AppendStatus) -> None:
+        """Ignore it."""
+
+    def broken(self, error: Exception) -> None:
+        """Ignore it."""
+
+
+_NOBODY: Final = _Nobody()
+
 _Piece: TypeAlias = "tuple[bytes | None, Sequence[AnyChunk], int, int]"
 """One `put`: payload, chunks, level, and about how many bytes they are."""
 
@@ -263,6 +278,15 @@ class Lane:
         if not self._dead:
             self._bury()
             self._owner.broken(error)
+
+    def give_up(self, status: AppendStatus) -> None:
+        """Store nothing more, and tell the owner: the run is not ours any more."""
+        if not self._dead:
+            self._die(status)
+
+    def leave(self) -> None:
+        """Forget the owner, which has ended."""
+        self._owner = _NOBODY
 
     def _die(self, status: AppendStatus) -> None:
         self._bury()

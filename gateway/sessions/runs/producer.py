@@ -97,13 +97,10 @@ class Producer:
             self._lane,
             store,
             interrupted=interrupted,
-            next_sequence=self._next_sequence,
-            is_within_delta=self._is_within_delta,
+            replay=self._replay,
             limit_s=limits.outage_limit_s,
-            lost=self.lost,
         )
-        memory = self._memory if self._traits.durable else None
-        self._request = replace(request, memory=memory, emission=self)
+        self._request = request
         self._assembler = Assembler(run.message_id, continued)
         self._assembler.apply_all(stored)
         self._committed = len(stored) - 1
@@ -255,7 +252,9 @@ class Producer:
     async def _generate(self) -> None:
         if self._waits_for_start:
             await self._lane.drained()
-        async with aclosing(self._agent.stream(self._request)) as stream:  # type: ignore[type-var]
+        memory = self._memory if self._traits.durable else None
+        request = replace(self._request, memory=memory, emission=self)
+        async with aclosing(self._agent.stream(request)) as stream:  # type: ignore[type-var]
             async for chunks in stream:
                 if self.take(chunks):
                     await self.room()
@@ -306,12 +305,6 @@ class Producer:
             self._lane.put(payload, chunks, level_of_chunks(chunks))
         self._committer.notify(self._lane)
 
-    def _next_sequence(self) -> int:
-        return self._lane.next_sequence if self._replay is None else self._replay.next
-
-    def _is_within_delta(self) -> bool:
-        return self._replay is not None and self._replay.is_within_delta
-
     async def room(self) -> None:
         """Wait until little is pending (`Emission`); a run that waits too long is interrupted."""
         try:
@@ -333,6 +326,10 @@ class Producer:
             error = AgentError(DIVERGED_SENTENCE)  # it ended before the log does
         if error is not None and self._end.cause is Cause.AGENT:
             self._end.take_error(error)
+
+    def leave(self) -> None:
+        """Have nothing refer back to it once it has ended: a collection would be needed for it."""
+        self._lane.leave()
 
     def count_tokens(self) -> int:
         """Return the tokens that the run has used, as far as known; once it has ended."""

@@ -191,6 +191,7 @@ class Runs:
 
         def ended(_: object) -> None:
             self._forget(producer)
+            producer.leave()
             if self._tasks.get(run_id) is task:
                 del self._tasks[run_id]
 

@@ -19,7 +19,7 @@ from midstream.sessions.sentences import DIVERGED_SENTENCE
 from midstream.store.calls import AppendStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from midstream.agents.base import Interrupted
     from midstream.protocol.chunks import AnyChunk
@@ -117,11 +117,10 @@ class StoredMemory:
     """A run's memory, in the store beside the run. Implements `agents.base.RunMemory`.
 
     Args:
-        next_sequence: returns the sequence of the next chunk to be stored.
-        is_within_delta: returns whether the agent is repeating a delta of the log, and has said
-            only a part of it. No sequence says where it is then.
+        lane: told when the run belongs to another producer.
+        replay: of a resumed run. While the agent has said only a part of a delta of the log, no
+            sequence says where it is.
         limit_s: how long a required point waits for Redis.
-        lost: is told that the run belongs to another producer.
 
     Attributes:
         point: what was remembered last, whether or not Redis has it yet.
@@ -133,24 +132,21 @@ class StoredMemory:
         store: SessionStore,
         *,
         interrupted: Interrupted | None,
-        next_sequence: Callable[[], int],
-        is_within_delta: Callable[[], bool],
+        replay: Replay | None,
         limit_s: float,
-        lost: Callable[[AppendStatus], None],
     ) -> None:
         self.interrupted = interrupted
         self.point = b"" if interrupted is None else interrupted.point
         self._lane = lane
         self._store = store
-        self._next = next_sequence
-        self._is_within_delta = is_within_delta
+        self._replay = replay
         self._limit_s = limit_s
-        self._lost = lost
 
     @property
     def next(self) -> int:
         """See RunMemory."""
-        return self._next()
+        replay = self._replay
+        return self._lane.next_sequence if replay is None or replay.is_complete else replay.next
 
     async def reached(self) -> int:
         """See RunMemory."""
@@ -164,7 +160,7 @@ class StoredMemory:
     async def remember(self, point: bytes, *, required: bool = True) -> None:
         """See RunMemory."""
         self.point = point
-        if self._is_within_delta():
+        if self._replay is not None and self._replay.is_within_delta:
             if required:
                 raise AgentError(DIVERGED_SENTENCE)  # it was between two chunks the first time
             return
@@ -177,7 +173,7 @@ class StoredMemory:
                 raise _unreachable() from None
             return
         if lost is not None:
-            self._lost(lost)
+            self._lane.give_up(lost)
             await asyncio.sleep(0)  # the cancellation arrives here
 
     async def _keep(self, kept: bytes) -> AppendStatus | None:

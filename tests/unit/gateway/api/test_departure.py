@@ -10,8 +10,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from midstream.api.departure import DepartedError, Departure
+from midstream.api.direct_write import CycleWatch
+from tests.support.garbage import garbage
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import LIMIT_S, serving
 
@@ -152,3 +155,14 @@ async def test_client_that_left_before_the_block_ends_it_at_once() -> None:
         await raw.read_until(b"\r\n\r\n")
         await raw.close()
         await left.wait()
+
+
+async def test_block_that_has_ended_waits_for_no_collection() -> None:
+    """The request, the connection and its transport would wait with it."""
+    kinds = (Departure, CycleWatch, RequestResponseCycle)
+    with garbage() as found:
+        app = Waiting(wrapped=False)
+        async with waiting(app) as raw:
+            await raw.close()
+            await app.ended.wait()
+    assert [each for each in found if isinstance(each, kinds)] == []

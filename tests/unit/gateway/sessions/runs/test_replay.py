@@ -110,10 +110,8 @@ def memory_of(replay: Replay) -> StoredMemory:
         cast("Lane", None),
         cast("SessionStore", None),
         interrupted=None,
-        next_sequence=lambda: replay.next,
-        is_within_delta=lambda: replay.is_within_delta,
+        replay=replay,
         limit_s=1,
-        lost=lambda _: None,
     )
 
 
