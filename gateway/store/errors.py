@@ -156,11 +156,11 @@ def _refused() -> StoreError:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return what a refusal of Redis means; None if the exception is none."""
-    word = _word_of(error)
+    word = word_of(error)
     return None if word is None else REFUSALS.get(word, _UNKNOWN)
 
 
-def _word_of(error: Exception) -> str | None:
+def word_of(error: Exception) -> str | None:
     """Return the refusal's key in the table; None if a class of redis-py says more."""
     code = getattr(error, "status_code", None)  # the word, where redis-py has cut it off
     is_plain = type(error) is redis.ResponseError

@@ -1,0 +1,50 @@
+"""Connections to the nodes of a cluster: a client for each, made when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from midstream.store.redis.client import RedisClient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from midstream.settings.redis_url import ClusterUrl
+    from midstream.store.cluster.answers import Reply
+    from midstream.store.cluster.slots import Node
+    from midstream.store.redis.client import StoreSettings
+    from midstream.store.scripts.script import Command
+
+
+class NodeClients:
+    """Implements `Nodes`, over the credentials of a URL."""
+
+    def __init__(self, url: ClusterUrl, settings: StoreSettings) -> None:
+        self._url = url
+        self._settings = settings
+        self._clients: dict[Node, RedisClient] = {}
+
+    async def send(self, node: Node, commands: Sequence[Command]) -> list[Reply]:
+        """See `Nodes`."""
+        client = self._clients.get(node)
+        if client is None:
+            client = self._clients[node] = RedisClient(self._address(node), self._settings)
+        return await client.ask(commands)
+
+    def _address(self, node: Node) -> str:
+        who = self._url.credentials
+        secret = f"{quote(who.user, safe='')}:{quote(who.password, safe='')}@"
+        host = f"[{node.host}]" if ":" in node.host else node.host
+        scheme = "rediss" if self._url.tls else "redis"
+        return f"{scheme}://{secret if who.user or who.password else ''}{host}:{node.port}"
+
+    async def keep_only(self, nodes: frozenset[Node]) -> None:
+        """Close the connections to nodes that are no part of the cluster any more."""
+        gone = [self._clients.pop(node) for node in self._clients.keys() - nodes]
+        await asyncio.gather(*(client.aclose() for client in gone))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.keep_only(frozenset())
