@@ -58,7 +58,7 @@ class Api:
     forwarded: Sequence[str]
     upstreams: Upstreams
     server: KnownServer
-    probe: Callable[[], Awaitable[None]]
+    probe: Callable[[], Awaitable[object]]
 
     def forwarded_headers(self, *sources: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that agents get; the first source that has one counts.

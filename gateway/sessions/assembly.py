@@ -35,9 +35,9 @@ from midstream.sessions.queue.turns import QueueTurns, TurnLimits
 from midstream.sessions.queue.waiting_reader import WaitingResponses
 from midstream.sessions.reading import Reading
 from midstream.sessions.runs.closer import RunCloser
-from midstream.sessions.runs.committer import Committer
 from midstream.sessions.runs.limits import ProducerLimits
 from midstream.sessions.runs.registry import Runs
+from midstream.sessions.runs.shards import committer_of
 from midstream.sessions.service import Sessions, Shutdown
 from midstream.sessions.stopping import Stopping
 from midstream.sessions.types import PushLimits, RunHold, SessionLimits
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from midstream.agents.base import AgentFinder, AgentTraits
+    from midstream.sessions.runs.committer import Committing
     from midstream.store.contract import SessionStore
 
 __all__ = [
@@ -117,7 +118,7 @@ class _Engine:
 
     hub: Hub
     orphans: Orphans
-    committer: Committer
+    committer: Committing
     runs: Runs
     reaper: Reaper
     adopt_hold: Callable[[bytes], RunHold | None]
@@ -133,7 +134,7 @@ def _engine(
     live_runs = LiveRuns()
     tick_s = limits.readers.heartbeat_interval_s / 3
     hub = Hub(store, tick_s=tick_s, orphans=orphans, live_runs=live_runs)
-    committer = Committer(store)
+    committer = committer_of(store)
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
     runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
     resuming = Resuming(store, agents, runs, adopt_hold)

@@ -22,7 +22,7 @@ from midstream.ids import MAX_ID_LENGTH, escaped
 from midstream.settings.fields import is_http_url
 from midstream.settings.provider_kinds import KINDS, kind_name, simulators
 from midstream.settings.providers import ProviderSettings
-from midstream.settings.redis_url import ClusterUrl, SentinelUrl, parse_redis_url
+from midstream.settings.redis_url import SentinelUrl, parse_redis_url
 from midstream.settings.sections import (
     LOOPBACK,
     NAMED_TABLES,
@@ -185,17 +185,12 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _check_redis_url(url: str) -> None:
-    match parse_redis_url(url) if url else None:
-        case ClusterUrl():
-            what = "a cluster"
-        case SentinelUrl():
-            what = "a primary behind Sentinels"
-        case _:
-            return
-    raise SettingsError(
-        f"unable to use the setting `redis.url`; it names {what}, and this version keeps sessions "
-        "on one server: write redis://HOST:PORT of a primary, or of a name that follows it"
-    )
+    if url and isinstance(parse_redis_url(url), SentinelUrl):
+        raise SettingsError(
+            "unable to use the setting `redis.url`; it names a primary behind Sentinels, and this "
+            "version keeps sessions on one server or a cluster: write redis://HOST:PORT of a "
+            "primary, or of a name that follows it"
+        )
 
 
 def _check_exposure(settings: Settings) -> None:

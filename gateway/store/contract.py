@@ -26,7 +26,7 @@ from midstream.store.handover_contract import SessionHandover
 from midstream.store.queue_contract import SessionQueue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from msgspec import Raw
@@ -296,19 +296,48 @@ class SessionStore(SessionQueue, SessionHandover, Protocol):
         """Open this process's subscription. Records are given to `receive`, if it is there."""
         ...
 
+    # -- servers: one, or a cluster of them; each works or fails by itself ---------------------
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether there are several servers: `place` may differ."""
+        ...
+
     @property
     def healthy_since(self) -> float | None:
-        """`time.monotonic()` since when commands succeed.
+        """`time.monotonic()` since when commands succeed, at every server.
 
-        None while they fail. A take-over waits until this is a full lease ago: after an outage
-        every lease has expired, and the first reaper would kill every living run.
+        None while they fail at one.
         """
         ...
 
-    async def ping(self) -> None:
-        """Raises StoreUnavailableError unless Redis answers."""
+    def served_since(self, session_id: SessionId) -> float | None:
+        """As `healthy_since`, at the server of a session.
+
+        A take-over waits until this is a full lease ago: after an outage every lease has expired,
+        and the first reaper would kill every living run.
+        """
         ...
 
-    async def probe(self) -> None:
-        """Raises StoreUnavailableError unless Redis takes a write."""
+    def place(self, session_id: SessionId) -> Hashable:
+        """Return which server has a session, to compare. It may be another one later.
+
+        What is for several servers in one call waits for the slowest of them.
+        """
+        ...
+
+    async def ping(self) -> Collection[Hashable]:
+        """Return the places that do not answer, if others do.
+
+        Raises:
+            StoreUnavailableError: none answers.
+        """
+        ...
+
+    async def probe(self) -> Collection[Hashable]:
+        """Return the places that do not take a write, if others do.
+
+        Raises:
+            StoreUnavailableError: none takes one.
+        """
         ...

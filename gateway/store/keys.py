@@ -23,6 +23,10 @@ that its caller knows, and which run is active is known inside.
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
     ms:probe      zset      written to see whether a write is taken; nobody reads it
 
+In a cluster each hint but `ms:user` has 64 names, `ms:leases:{TAG}`: one for each 64th of the
+slots, tagged so that it is in one of these slots itself. So the hints of a session are where the
+session is, and are lost, or away, with it.
+
 What callers have taken of their limits is named in limits.py: ms:limit:{scope}:NAME.
 
 A message's header is `parent NL content hash NL run`; `NL side` behind it says that it is of a side
@@ -33,14 +37,21 @@ that it followed was deleted. The mark `deleted` is of an id whose message is go
 
 from __future__ import annotations
 
-from functools import lru_cache
+import itertools
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from redis.crc import key_slot
 
 if TYPE_CHECKING:
     from midstream.ids import SessionId, TenantId, UserId
 
 CACHED_SESSIONS: Final = 4_096
 """Names kept at hand, about 1 KB a session: more than one process has active runs."""
+
+BUCKETS: Final = 64
+"""Parts of a cluster's slots. No cluster has so many primaries that a part would be much of one."""
+SLOTS_A_BUCKET: Final = 16_384 // BUCKETS
 
 
 class SessionNames(NamedTuple):
@@ -64,9 +75,43 @@ class PresenceNames(NamedTuple):
 
 
 class HintName(NamedTuple):
-    """One of the hints."""
+    """One name of a hint."""
 
     hint: bytes
+
+
+class Hint:
+    """One kind of hint.
+
+    Attributes:
+        names: all its names: one, or one a bucket in a cluster.
+    """
+
+    def __init__(self, name: str, *, sharded: bool) -> None:
+        if sharded:
+            self.names = tuple(HintName(f"{name}:{{{tag}}}".encode()) for tag in _tags())
+        else:
+            self.names = (HintName(name.encode()),)
+
+    def of(self, session_id: SessionId) -> HintName:
+        """Return the name under which a session is noted."""
+        names = self.names
+        return names[0] if len(names) == 1 else names[_bucket(session_id)]
+
+
+@cache
+def _tags() -> tuple[str, ...]:
+    """Return a tag for each bucket, whose slot is in it: the least number."""
+    tags: dict[int, str] = {}
+    for number in map(str, itertools.count()):
+        tags.setdefault(_bucket(number), number)
+        if len(tags) == BUCKETS:
+            return tuple(tags[bucket] for bucket in range(BUCKETS))
+    raise AssertionError
+
+
+def _bucket(tag: str) -> int:
+    return key_slot(tag.encode()) // SLOTS_A_BUCKET
 
 
 class ScopeNames(NamedTuple):
@@ -104,15 +149,19 @@ class HeldName(NamedTuple):
 
 
 class Keys:
-    """The names under one prefix."""
+    """The names under one prefix.
 
-    def __init__(self, prefix: str = "ms") -> None:
+    Args:
+        sharded: for a cluster.
+    """
+
+    def __init__(self, prefix: str = "ms", *, sharded: bool = False) -> None:
         self._prefix = prefix
-        self.leases: Final = HintName(f"{prefix}:leases".encode())
-        self.waits: Final = HintName(f"{prefix}:waits".encode())
-        self.trim: Final = HintName(f"{prefix}:trim".encode())
-        self.queues: Final = HintName(f"{prefix}:queues".encode())
-        self.probe: Final = HintName(f"{prefix}:probe".encode())
+        self.leases: Final = Hint(f"{prefix}:leases", sharded=sharded)
+        self.waits: Final = Hint(f"{prefix}:waits", sharded=sharded)
+        self.trim: Final = Hint(f"{prefix}:trim", sharded=sharded)
+        self.queues: Final = Hint(f"{prefix}:queues", sharded=sharded)
+        self.probe: Final = Hint(f"{prefix}:probe", sharded=sharded)
         self.any_here: Final = f"{prefix}:{{*}}:here".encode()
         self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)
 

@@ -44,20 +44,26 @@ class Sight(NamedTuple):
 
 
 class LeaseWatch:
-    """The leases that may have ended, or are about to.
+    """The leases that may have ended, or are about to."""
 
-    Args:
-        clock: our knowledge of Redis's clock.
-    """
-
-    def __init__(self, clock: RedisClock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._seen: dict[tuple[SessionId, RunId], Sight] = {}
 
-    def see(self, run: tuple[SessionId, RunId], lease: Lease, redis_ms: int, at: float) -> Sight:
-        """Note a lease that was seen at `at`, when Redis's clock stood at `redis_ms`."""
+    def see(
+        self,
+        run: tuple[SessionId, RunId],
+        lease: Lease,
+        redis_ms: int,
+        at: float,
+        clock: RedisClock,
+    ) -> Sight:
+        """Note a lease that was seen at `at`, when Redis's clock stood at `redis_ms`.
+
+        Args:
+            clock: our knowledge of that clock; in a cluster each node has its own.
+        """
         known = self._seen.get(run)
-        since = self._unrenewed_since(lease, redis_ms, at)
+        since = _unrenewed_since(lease, redis_ms, at, clock.even_since)
         if known is not None and known.lease == lease:
             since = min(since, known.since)
         sight = Sight(lease, since)
@@ -78,11 +84,11 @@ class LeaseWatch:
         ended = [(s.ends_at, run) for run, s in self._seen.items() if s.ends_at <= now]
         return [run for _, run in sorted(ended)[:limit]]
 
-    def _unrenewed_since(self, lease: Lease, redis_ms: int, at: float) -> float:
-        even_since = self._clock.even_since
-        if even_since is None:
-            return at
-        age_s = (redis_ms - lease.ends_ms + lease.term_ms) / 1000
-        if age_s < -TOLERANCE_S:
-            return even_since  # given before the clock went back
-        return min(max(at - age_s, even_since), at)
+
+def _unrenewed_since(lease: Lease, redis_ms: int, at: float, even_since: float | None) -> float:
+    if even_since is None:
+        return at
+    age_s = (redis_ms - lease.ends_ms + lease.term_ms) / 1000
+    if age_s < -TOLERANCE_S:
+        return even_since  # given before the clock went back
+    return min(max(at - age_s, even_since), at)

@@ -75,12 +75,16 @@ def _fields(reply: bytes) -> dict[str, str]:
 class RedisCluster:
     """Three primaries, each with a third of the slots, and a replica each; up when made.
 
+    Args:
+        replicas: of each primary; 1 or 0.
+
     Attributes:
         nodes: the primaries first, then their replicas in the same order, as they were at first.
     """
 
-    def __init__(self, folder: Path, kind: Kind) -> None:
-        self.nodes = [ClusterNode(folder / f"node-{i}", kind) for i in range(2 * PRIMARIES)]
+    def __init__(self, folder: Path, kind: Kind, *, replicas: int = 1) -> None:
+        count = PRIMARIES * (1 + replicas)
+        self.nodes = [ClusterNode(folder / f"node-{i}", kind) for i in range(count)]
         try:
             for node in self.nodes:
                 node.start()
@@ -99,6 +103,8 @@ class RedisCluster:
         for node, other in itertools.combinations(self.nodes, 2):
             node.do("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port)
         wait_until(lambda: all(map(self._is_whole, self.nodes)), "all nodes meet", UP_LIMIT_S)
+        if not replicas:
+            return
         for primary, replica in zip(primaries, replicas, strict=True):
             replica.do("CLUSTER", "REPLICATE", primary.id)
         for replica in replicas:
@@ -131,8 +137,13 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """The URL of the first node that answers."""
-        return next(node.url for node in self.nodes if node.answers())
+        """The cluster's URL, by its first two nodes."""
+        return "redis+cluster://" + ",".join(f"{host}:{port}" for host, port in self.addresses[:2])
+
+    @property
+    def primaries(self) -> list[ClusterNode]:
+        """Those that are primaries now."""
+        return [node for node in self.nodes if node.answers() and node.info("role") == "master"]
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId, SessionId
     from midstream.store.records import SessionState
-    from midstream.store.redis.client import RedisClient, StoreSettings
+    from midstream.store.redis.client import StoreSettings
+    from midstream.store.redis.store import Client
 
 NEXT_FORMAT: Final = WRITE_FORMAT + 1
 PARTS: Final = ("format", "common", "lanes", "records", "messages")
@@ -82,8 +83,8 @@ class VersionToCome:
 class StoreToCome(RedisStore):
     """A store that writes the next format: the scripts of this version, with its number."""
 
-    def __init__(self, client: RedisClient, aside: RedisClient, settings: StoreSettings) -> None:
-        client.scripts = Scripts(write_format=NEXT_FORMAT)
+    def __init__(self, client: Client, aside: Client, settings: StoreSettings) -> None:
+        client.scripts = Scripts(write_format=NEXT_FORMAT, sharded=settings.sharded)
         super().__init__(client, aside, settings)
         load = self.load
 

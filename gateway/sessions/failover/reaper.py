@@ -23,7 +23,7 @@ from midstream.sessions.containment import Quarantine, contained, keep_running
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
     from midstream.ids import RunId, SessionId
     from midstream.sessions.log.orphans import Orphans
@@ -94,15 +94,14 @@ class Reaper:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(keep_running("lease renewal", self._renew), name="lease renewal")
+            tasks.create_task(keep_running("lease renewals", self._renew), name="lease renewals")
             tasks.create_task(keep_running("reaper", self._reap), name="reaper")
 
-    @property
-    def may_take_over(self) -> bool:
-        """Whether Redis has worked for long enough that an expired lease means a death."""
+    def may_take_over(self, session_id: SessionId) -> bool:
+        """Whether its Redis has worked for long enough that an expired lease means a death."""
         if self._retired:
             return False
-        since = self._store.healthy_since
+        since = self._store.served_since(session_id)
         return since is not None and time.monotonic() - since >= self._limits.lease_s
 
     def retire(self) -> None:
@@ -121,7 +120,7 @@ class Reaper:
             StoreUnavailableError: Redis cannot be reached; it stays an orphan.
             UpgradeNeededError: a newer gateway alone may close it; it stays an orphan.
         """
-        if not self.may_take_over:
+        if not self.may_take_over(session_id):
             return False
         if any(producer.key.run_id == run_id for producer in self._producers()):
             return False  # ours, and late with its renewal: that comes
@@ -168,19 +167,33 @@ class Reaper:
             return False
 
     async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.renew_interval_s)
-            producers = list(self._producers())
-            if not producers:
-                continue
-            try:
-                await self._renew_all(producers)
-            except StoreUnavailableError:
-                continue  # no other process can take the runs over either
-            except Exception:
-                # Redis refuses one of them: the others' leases must not run out for that.
-                for producer in producers:
-                    await self._renew_one(producer)
+        """Renew at each server by itself: one that is away must cost no lease of another's."""
+        renewing: dict[Hashable, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await asyncio.sleep(self._limits.renew_interval_s)
+                renewing = {place: task for place, task in renewing.items() if not task.done()}
+                for place, producers in self._by_place().items():
+                    if place not in renewing:
+                        renewing[place] = tasks.create_task(
+                            self._renew_at(producers), name="lease renewal"
+                        )
+
+    def _by_place(self) -> dict[Hashable, list[Producer]]:
+        found: dict[Hashable, list[Producer]] = {}
+        for producer in self._producers():
+            found.setdefault(self._store.place(producer.key.session_id), []).append(producer)
+        return found
+
+    async def _renew_at(self, producers: Sequence[Producer]) -> None:
+        try:
+            await self._renew_all(producers)
+        except StoreUnavailableError:
+            return  # no other process can take the runs over either
+        except Exception:
+            # Redis refuses one of them: the others' leases must not run out for that.
+            for producer in producers:
+                await self._renew_one(producer)
 
     async def _renew_all(self, producers: Sequence[Producer]) -> None:
         keys = [producer.key for producer in producers]
@@ -232,10 +245,9 @@ class Reaper:
         leases = await self._store.expired_leases(limit, longest_ms=self._limits.lease_ms)
         waits = await self._store.expired_waits(limit)
         due = [*leases, *waits]
-        if not self.may_take_over:
-            return False
         self._passed_over.intersection_update(due)
-        met = dict.fromkeys([*due, *self._orphans.take()])
+        ready = [orphan for orphan in due if self.may_take_over(orphan[0])]
+        met = dict.fromkeys([*ready, *self._orphans.take(self.may_take_over)])
         orphans = [orphan for orphan in met if orphan not in self._passed_over]
         taken = self._taken
         # Each to its end: one that is cut off would be an orphan for one more lease.

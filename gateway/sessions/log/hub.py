@@ -15,6 +15,7 @@ from midstream.sessions.log.feed import Feed
 from midstream.store.records import Reconnected, Resubscribed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Set
     from contextlib import AbstractAsyncContextManager
 
     from midstream.ids import SessionId
@@ -31,6 +32,9 @@ a slot moved, and nothing follows the last message of a run to expose its loss."
 
 AUDIT_SHARES: Final = 10
 """An audit of all sessions at once would be a burst that delays their chunks."""
+
+EVERYWHERE: Final = object()
+"""The place of all sessions."""
 
 CHANNEL_RETRY_S: Final = 0.5
 
@@ -92,8 +96,15 @@ class Hub:
         self._channel: Channel | None = None
         self._failing: Quarantine[SessionId] = Quarantine("hub")
         self._connected = asyncio.Event()
-        self.offline_since: float | None = None
-        """`time.monotonic()` since when Redis is away, or takes no writes; None while it serves."""
+        self._offline: dict[Hashable, float] = {}
+        """By place: since when a server is away, or takes no writes, by `time.monotonic()`."""
+
+    def offline_since(self, session_id: SessionId) -> float | None:
+        """Return since when a session's Redis is away, or takes no writes; None while it serves."""
+        if not self._offline:
+            return None
+        everywhere = self._offline.get(EVERYWHERE)
+        return everywhere or self._offline.get(self._store.place(session_id))
 
     def attach(self, session_id: SessionId) -> AbstractAsyncContextManager[Feed]:
         """Hold a session's feed, subscribed and loaded.
@@ -218,31 +229,31 @@ class Hub:
         while True:
             await asyncio.sleep(AUDIT_INTERVAL_S / AUDIT_SHARES)
             try:
-                await self._ask(share)
+                away = await self._ask(share)
             except StoreUnavailableError:
-                if self.offline_since is None:
-                    self.offline_since = time.monotonic()
+                self._offline.setdefault(EVERYWHERE, time.monotonic())
                 continue
             share = (share + 1) % AUDIT_SHARES
-            self._check(None if self.offline_since is not None else share)
-            self.offline_since = None
+            self._check(share, self._offline.keys() - away)
+            since = self._offline.get(EVERYWHERE, time.monotonic())
+            self._offline = {place: self._offline.get(place, since) for place in away}
 
-    def _check(self, share: int | None) -> None:
-        """Have the feeds of a share compared with their logs; None: all."""
-        for attached in list(self._attached.values()):
-            if share is None or attached.share == share:
+    def _check(self, share: int, back: Set[Hashable] = frozenset()) -> None:
+        """Have the feeds of a share compared with their logs, and those of places that are back."""
+        for session_id, attached in list(self._attached.items()):
+            is_back = bool(back) and (EVERYWHERE in back or self._store.place(session_id) in back)
+            if is_back or attached.share == share:
                 attached.feed.check()
 
-    async def _ask(self, share: int) -> None:
-        """Ping Redis; with an open run, now and then probe a write.
+    async def _ask(self, share: int) -> Collection[Hashable]:
+        """Ping Redis; with an open run, now and then probe a write. Return the places away.
 
         A Redis that can be read and takes no writes moves no run on. Once away, it is back when
         it takes one.
         """
-        if self.offline_since is not None or (share == 0 and self._follows_open_run()):
-            await self._store.probe()
-        else:
-            await self._store.ping()
+        if self._offline or (share == 0 and self._follows_open_run()):
+            return await self._store.probe()
+        return await self._store.ping()
 
     def _follows_open_run(self) -> bool:
         return any(attached.feed.active is not None for attached in self._attached.values())

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from midstream.ids import RunId, SessionId
 
 MAX_MET: Final = 1_000
@@ -37,7 +39,9 @@ class Orphans:
             return
         self._some.clear()
 
-    def take(self) -> list[tuple[SessionId, RunId]]:
-        """Return those that were met, once."""
-        met, self._met = list(self._met), {}
-        return met
+    def take(self, may_take: Callable[[SessionId], bool]) -> list[tuple[SessionId, RunId]]:
+        """Return those that were met, once; those that may not be taken yet are kept."""
+        taken = [orphan for orphan in self._met if may_take(orphan[0])]
+        for orphan in taken:
+            del self._met[orphan]
+        return taken

@@ -165,7 +165,7 @@ class LogReader:
         if self._view.live is None:
             # Runs of this process are drained; those of others continue without us.
             self._draining.check()
-        since = self._hub.offline_since
+        since = self._hub.offline_since(self._view.session_id)
         return since is not None and time.monotonic() - since > self._limits.outage_limit_s
 
 

@@ -106,9 +106,9 @@ class WaitingResponses:
             return _Fate.REMOVED
         return await feed.view_of(state.path[-1].run_id)
 
-    def is_cut_off(self) -> bool:
-        """Whether Redis has been away for longer than a reader waits."""
-        since = self._hub.offline_since
+    def is_cut_off(self, session_id: SessionId) -> bool:
+        """Whether a session's Redis has been away for longer than a reader waits."""
+        since = self._hub.offline_since(session_id)
         return since is not None and time.monotonic() - since > self.limits.outage_limit_s
 
 
@@ -160,7 +160,7 @@ class QueuedReader:
                 fate = await waiting.find(self._feed, self._message_id)
             if fate is not _Fate.WAITS:
                 break
-            if waiting.is_cut_off():
+            if waiting.is_cut_off(self._feed.session_id):
                 yield _failed(LOG_UNREADABLE)
                 return
             waiting.draining.check()

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from midstream.aio.backoff import Backoff
 from midstream.errors import StoreError, StoreUnavailableError
@@ -23,7 +23,7 @@ from midstream.sessions.containment import contained
 from midstream.telemetry import APPEND_SECONDS, CHUNKS_APPENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from midstream.sessions.runs.lane import Lane
     from midstream.store.calls import AppendBatch, Appended
@@ -39,11 +39,32 @@ _Flush: TypeAlias = "list[tuple[Lane, AppendBatch]]"
 """What is sent in one round trip: a frozen batch of each lane."""
 
 
-class Committer:
-    """Sends the batches of lanes. One for each process; `run` is its only task."""
+class Committing(Protocol):
+    """Sends the batches of lanes."""
 
-    def __init__(self, store: SessionStore) -> None:
+    def notify(self, lane: Lane) -> None:
+        """Queue a lane that has something to send."""
+        ...
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        ...
+
+
+class Committer:
+    """Implements `Committing`. One for each process, or for each of several servers.
+
+    `run` is its only task.
+
+    Args:
+        passes_on: takes a lane that is another committer's by now, and says so.
+    """
+
+    def __init__(
+        self, store: SessionStore, passes_on: Callable[[Lane], bool] | None = None
+    ) -> None:
         self._store = store
+        self._passes_on = passes_on
         self._ready: dict[Lane, None] = {}
         self._flushing = True  # or not running: then `run` begins with what is ready
         self._left: asyncio.Future[_Flush] | None = None
@@ -121,7 +142,8 @@ class Committer:
         while not flush and (lanes := self._choose()):
             for lane in lanes:
                 try:
-                    flush.append((lane, lane.freeze()))
+                    if self._passes_on is None or not self._passes_on(lane):
+                        flush.append((lane, lane.freeze()))
                 except Exception as error:
                     _break_down(lane, error)
 

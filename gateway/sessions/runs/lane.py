@@ -154,11 +154,13 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        """Whether there is anything to send."""
-        return not (self._dead or self.resting) and bool(self._again or self._pending)
+        """Whether there is anything to send, and nothing under way."""
+        if self._dead or self.resting or self._flying is not None:
+            return False
+        return bool(self._again or self._pending)
 
     def freeze(self) -> AppendBatch:
-        """Take the next batch; `busy` must hold and none may be under way."""
+        """Take the next batch; `busy` must hold."""
         if self._again:
             self._flying = self._again.pop(0)
         else:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from midstream.agents.base import AgentRequest, AnyAgent, Interrupted
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
-    from midstream.sessions.runs.committer import Committer
+    from midstream.sessions.runs.committer import Committing
     from midstream.sessions.runs.limits import ProducerLimits
     from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo
@@ -71,7 +71,7 @@ class Producer:
         agent: AnyAgent,
         request: AgentRequest,
         continued: UIMessage | None,
-        committer: Committer,
+        committer: Committing,
         store: SessionStore,
         limits: ProducerLimits,
         stored: Sequence[AnyChunk] = (),

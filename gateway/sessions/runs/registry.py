@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.live_runs import LiveRuns
     from midstream.sessions.log.run_view import RunView
     from midstream.sessions.runs.closer import RunCloser
-    from midstream.sessions.runs.committer import Committer
+    from midstream.sessions.runs.committer import Committing
     from midstream.sessions.runs.limits import ProducerLimits
     from midstream.sessions.types import NewRun, RunHold, StartRequest
     from midstream.store.calls import RunKey, TakenOver
@@ -49,7 +49,7 @@ class Runs:
         self,
         store: SessionStore,
         hub: Hub,
-        committer: Committer,
+        committer: Committing,
         closer: RunCloser,
         live_runs: LiveRuns,
         limits: ProducerLimits,

@@ -11,34 +11,35 @@ from midstream.store.redis.client import RedisClient
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.settings.redis_url import ClusterUrl
+    from midstream.settings.redis_url import Address, ClusterUrl
     from midstream.store.cluster.answers import Reply
     from midstream.store.cluster.slots import Node
     from midstream.store.redis.client import StoreSettings
+    from midstream.store.scripts.catalog import Scripts
     from midstream.store.scripts.script import Command
 
 
 class NodeClients:
     """Implements `Nodes`, over the credentials of a URL."""
 
-    def __init__(self, url: ClusterUrl, settings: StoreSettings) -> None:
+    def __init__(self, url: ClusterUrl, settings: StoreSettings, scripts: Scripts) -> None:
         self._url = url
         self._settings = settings
+        self._scripts = scripts
         self._clients: dict[Node, RedisClient] = {}
 
     async def send(self, node: Node, commands: Sequence[Command]) -> list[Reply]:
         """See `Nodes`."""
+        return await self.client(node).exchange(commands)
+
+    def client(self, node: Node) -> RedisClient:
+        """Return the connections to a node."""
         client = self._clients.get(node)
         if client is None:
-            client = self._clients[node] = RedisClient(self._address(node), self._settings)
-        return await client.ask(commands)
-
-    def _address(self, node: Node) -> str:
-        who = self._url.credentials
-        secret = f"{quote(who.user, safe='')}:{quote(who.password, safe='')}@"
-        host = f"[{node.host}]" if ":" in node.host else node.host
-        scheme = "rediss" if self._url.tls else "redis"
-        return f"{scheme}://{secret if who.user or who.password else ''}{host}:{node.port}"
+            client = self._clients[node] = RedisClient(
+                url_of(self._url, node), self._settings, scripts=self._scripts, name=str(node)
+            )
+        return client
 
     async def keep_only(self, nodes: frozenset[Node]) -> None:
         """Close the connections to nodes that are no part of the cluster any more."""
@@ -48,3 +49,12 @@ class NodeClients:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.keep_only(frozenset())
+
+
+def url_of(url: ClusterUrl, node: Node | Address) -> str:
+    """Return the URL of one node of a cluster."""
+    who = url.credentials
+    secret = f"{quote(who.user, safe='')}:{quote(who.password, safe='')}@"
+    host = f"[{node.host}]" if ":" in node.host else node.host
+    scheme = "rediss" if url.tls else "redis"
+    return f"{scheme}://{secret if who.user or who.password else ''}{host}:{node.port}"

@@ -79,6 +79,11 @@ class SlotMap:
         except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise ValueError("unable to read the answer to CLUSTER SLOTS") from error
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SlotMap) and self._ranges == other._ranges
+
+    __hash__ = None  # type: ignore[assignment]
+
     def node_of(self, slot: int) -> Node | None:
         """Return the node of a slot; None if nobody serves it."""
         place = bisect_right(self._firsts, slot) - 1

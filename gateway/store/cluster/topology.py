@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from midstream.errors import StoreUnavailableError
-from midstream.store.cluster.slots import SlotMap
+from midstream.store.cluster.slots import SlotMap, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +48,7 @@ class Topology:
 
     Attributes:
         generation: how often the map was read anew.
+        version: counts its changes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Topology:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.generation = 0
+        self.version = 0
         self._seeds = tuple(seeds)
         self._nodes = nodes
         self._now = now
@@ -71,15 +73,25 @@ class Topology:
             return self._map.node_of(slot)
         return next(iter(self._map.nodes), None)
 
+    def node_for(self, key: bytes) -> Node | None:
+        """Return the node of a key; None: nobody serves it, or unknown."""
+        return self._map.node_of(slot_of(key))
+
     @property
     def nodes(self) -> frozenset[Node]:
         """The known primaries."""
         return self._map.nodes
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether each slot has a node."""
+        return self._map.is_whole
+
     def moved(self, slot: int, node: Node) -> None:
         """Note that a slot is served by another node, as the one before has said."""
         if self._map.node_of(slot) != node:
             self._map = self._map.moved(slot, node)
+            self.version += 1
 
     async def refresh(self) -> None:
         """Read the map anew, or wait for the refresh that is under way.
@@ -110,6 +122,7 @@ class Topology:
         for node in known:
             found = await self._ask(node)
             if found is not None and found.nodes:
+                self.version += found != self._map
                 self._map = found
                 self.generation += 1
                 return

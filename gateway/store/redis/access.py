@@ -1,4 +1,4 @@
-"""The client, names, scripts and times that every part of the store in Redis shares."""
+"""The commands, names, scripts and times that every part of the store in Redis shares."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from midstream.ids import TenantId, UserId
+from midstream.store.cluster.commands import Commands
 from midstream.store.keys import Keys
-from midstream.store.redis.client import QueueSettings, RedisClient
+from midstream.store.redis.client import QueueSettings
 from midstream.store.redis.hints import Hints
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ class RedisAccess(Struct, frozen=True, kw_only=True):
     Attributes:
         ttl_s: a session that was not written for so long expires.
         reconnect_window_ms: an ended run's chunks can be read again for so long.
-        sharded: hints are on other nodes than the sessions that they are of.
+        sharded: the server is a cluster.
         queue: bounds of the queue of each session.
     """
 
-    client: RedisClient
+    client: Commands
     keys: Keys
     hints: Hints
     ttl_s: int
@@ -35,7 +36,7 @@ class RedisAccess(Struct, frozen=True, kw_only=True):
     queue: QueueSettings
 
     @classmethod
-    def of(cls, client: RedisClient, keys: Keys, settings: StoreSettings) -> Self:
+    def of(cls, client: Commands, keys: Keys, settings: StoreSettings) -> Self:
         """Make what the settings say."""
         ttl_s = math.ceil(settings.session_ttl_s)
         return cls(

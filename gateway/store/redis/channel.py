@@ -54,6 +54,8 @@ class RedisChannel:
         self._client = client
         self._keys = keys
         self._timeout_s = settings.command_timeout_s
+        # A command with channels of two slots is refused.
+        self._at_once = 1 if settings.sharded else SUBSCRIBE_AT_ONCE
         self._subscribe = "SSUBSCRIBE" if settings.sharded else "SUBSCRIBE"
         self._unsubscribe = "SUNSUBSCRIBE" if settings.sharded else "UNSUBSCRIBE"
         self._message = b"smessage" if settings.sharded else b"message"
@@ -122,14 +124,14 @@ class RedisChannel:
                         lost = False
                     while True:
                         reply = await self._read(connection)
-                        if reply is None or self._take(reply):
+                        if reply is not None and self._take(reply):
                             continue
-                        if reply[0] == self._message:
+                        if reply is not None and reply[0] == self._message:
                             session_id = self._wanted.get(reply[1])
                             if session_id is not None:
                                 yield Arrived(session_id, decode_published(reply[2]))
                             continue
-                        rejoined = await self._acknowledge(connection, reply)
+                        rejoined = reply and await self._acknowledge(connection, reply)
                         if lost and not self._rejoining:
                             yield Reconnected()
                             lost = False
@@ -213,8 +215,8 @@ class RedisChannel:
             self._connection, self._down = connection, False
             self._rejoining = self._wanted.keys() - self._joining.keys()
             wanted = list(self._wanted)
-            for i in range(0, len(wanted), SUBSCRIBE_AT_ONCE):
-                await connection.send_command(self._subscribe, *wanted[i : i + SUBSCRIBE_AT_ONCE])
+            for i in range(0, len(wanted), self._at_once):
+                await connection.send_command(self._subscribe, *wanted[i : i + self._at_once])
             self._heard = True
             watch = asyncio.create_task(self._watch(connection), name="channel watch")
             yield connection

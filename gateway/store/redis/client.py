@@ -16,6 +16,7 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from hiredis import ReplyError, pack_command
 from msgspec import Struct
@@ -25,7 +26,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from midstream.errors import SettingsError, StoreUnavailableError
-from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
+from midstream.store.cluster.commands import OnlyServer
+from midstream.store.errors import (
+    map_redis_errors,
+    refusal_of,
+    translated,
+    unavailable,
+    word_of,
+)
 from midstream.store.scripts.catalog import Scripts
 from midstream.store.wire import RedisWire, Replies
 from midstream.telemetry import quoted
@@ -46,6 +54,9 @@ Reply: TypeAlias = Any
 MAX_CONNECTIONS: Final = 32
 """A process's connections for commands. Calls are short and wait for one; more would only
 queue inside Redis."""
+
+OF_A_WORKING_NODE: Final = frozenset({"MOVED", "ASK", "TRYAGAIN", "NOSCRIPT"})
+"""Refusals of a node that works: another one has the key, or it has forgotten a script."""
 
 COMPLAIN_EVERY_S: Final = 10.0
 """Shortest time between two log lines about a Redis that is away."""
@@ -97,12 +108,27 @@ class _PackedInC:
         return [b"".join(pack_command(command) for command in commands)]  # type: ignore[arg-type]
 
 
-class RedisClient:
-    """Commands to one Redis. `healthy_since` is as in SessionStore."""
+class RedisClient(OnlyServer):
+    """Commands to one Redis. Implements `Commands`.
 
-    def __init__(self, url: str, settings: StoreSettings) -> None:
-        self.scripts = Scripts(sharded=settings.sharded)
-        self.healthy_since: float | None = None
+    Args:
+        scripts: those that commands call; None: the client's own.
+        name: of a cluster's node, in the log.
+
+    Attributes:
+        address: host and port; empty for a socket.
+        healthy_since: as in SessionStore.
+        failed: whether the latest command of all failed.
+    """
+
+    def __init__(
+        self, url: str, settings: StoreSettings, *, scripts: Scripts | None = None, name: str = ""
+    ) -> None:
+        self.scripts = scripts or Scripts(sharded=settings.sharded)
+        self.name = name
+        self.address = urlsplit(url).netloc.rpartition("@")[2]
+        self.healthy_since = None
+        self.failed = False
         self._timeout_s = settings.command_timeout_s
         self._complain_at = 0.0
         self._answered_at = 0.0  # when the latest round trip that was answered had been sent
@@ -174,11 +200,30 @@ class RedisClient:
             replies = await self._load_and_send(commands)
             await self._look_elsewhere(replies)
         replies = [translated(r) or r if isinstance(r, Exception) else r for r in replies]
+        self._note_refusals(replies)
+        return replies
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run commands at a node of a cluster; replies are as Redis gives them, errors among them.
+
+        Raises:
+            StoreUnavailableError: the outcome of all is unknown.
+        """
+        async with self._judging_health():
+            replies = await self._send(commands)
+        refused = [
+            reply
+            for reply in replies
+            if isinstance(reply, Exception) and word_of(reply) not in OF_A_WORKING_NODE
+        ]
+        self._note_refusals([translated(refusal) for refusal in refused])
+        return replies
+
+    def _note_refusals(self, replies: Iterable[Reply]) -> None:
         away = next((r for r in replies if isinstance(r, StoreUnavailableError)), None)
         if away is not None:
-            self.healthy_since = None
+            self.healthy_since, self.failed = None, True
             self.complain(away)
-        return replies
 
     async def ask(self, commands: Sequence[Command]) -> list[Reply]:
         """Run commands that may be refused; return replies as Redis gives them, errors among them.
@@ -218,12 +263,13 @@ class RedisClient:
 
     def _note_answer(self, sent_at: float) -> None:
         self._answered_at = max(self._answered_at, sent_at)
+        self.failed = False
         if self.healthy_since is None:
             self.healthy_since = time.monotonic()
 
     def _note_failure(self, error: StoreError, sent_at: float, *, unanswered: bool) -> None:
         if not (unanswered and sent_at < self._answered_at):
-            self.healthy_since = None
+            self.healthy_since, self.failed = None, True
         self.complain(error)
 
     # -- by call --------------------------------------------------------------------------------
@@ -278,7 +324,8 @@ class RedisClient:
         now = time.monotonic()
         if now >= self._complain_at:
             self._complain_at = now + COMPLAIN_EVERY_S
-            logger.warning("redis_away %s", error.note or quoted(reason=error.message))
+            said = error.note or quoted(reason=error.message)
+            logger.warning("redis_away %s%s", f"node={self.name} " if self.name else "", said)
 
     async def _run_loaded(self, commands: Sequence[Command]) -> list[Reply]:
         replies = await self._load_and_send(commands)

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from midstream.errors import FencedError
+from midstream.errors import FencedError, StoreUnavailableError
 from midstream.store.calls import Recalled, RunKey, TakenOver, WaitStatus
 from midstream.store.clock import RedisClock
 from midstream.store.format import NEWER, upgrade_needed
@@ -16,11 +16,12 @@ from midstream.store.records import RunState
 from midstream.store.redis.hints import WATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from midstream.ids import RunId, SessionId
     from midstream.store.redis.access import RedisAccess
     from midstream.store.redis.client import Reply
+    from midstream.store.redis.hints import Due
     from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
@@ -44,28 +45,27 @@ class RunHandover:
         self._keys = redis.keys
         self._hints = redis.hints
         self._ttl_s = redis.ttl_s
-        self._clock = RedisClock()
-        self._leases = LeaseWatch(self._clock)
+        self._clocks: dict[Hashable, RedisClock] = {}
+        self._leases = LeaseWatch()
 
     async def expired_leases(
         self, limit: int, *, longest_ms: int | None = None
     ) -> list[tuple[SessionId, RunId]]:
         """See SessionStore."""
-        sent_at = time.monotonic()
-        now_ms, due = await self._hints.due_leases(limit, longest_ms)
-        self._observe(now_ms, sent_at)
-        if due:
-            await self._look(due, now_ms, watched_s=(longest_ms or 0) / 1000 * WATCHED)
+        for due in await self._hints.due_leases(limit, longest_ms):
+            self._observe(due.place, due.now_ms, due.sent_at)
+            if due.members:
+                await self._look(due, watched_s=(longest_ms or 0) / 1000 * WATCHED)
         return self._leases.ended(time.monotonic(), limit)
 
-    async def _look(
-        self, due: Sequence[tuple[SessionId, RunId]], now_ms: int, *, watched_s: float
-    ) -> None:
+    async def _look(self, due: Due, *, watched_s: float) -> None:
         """See the leases of these runs, and put right the hints of those that are not due."""
         sent_at = time.monotonic()
-        replies = await self._client.run_each([self._take(run, "look") for run in due])
+        replies = await self._client.run_each([self._take(run, "look") for run in due.runs])
         stale: list[Command] = []
-        for run, reply in zip(due, replies, strict=True):
+        for run, reply in zip(due.runs, replies, strict=True):
+            if isinstance(reply, StoreUnavailableError):
+                continue
             answer = reply[0] if isinstance(reply, list) else None
             if answer == WAITING:
                 self._leases.forget(run)
@@ -73,10 +73,10 @@ class RunHandover:
             elif answer == HELD:
                 self._see(run, reply[1:], sent_at)
                 if (left_s := self._left_s(run)) > watched_s:
-                    stale.append(self._hint(run, left_s))
+                    stale += self._hint(run, left_s)
             else:
                 # Gone, a newer gateway's, or nothing that can be read: `take_over` says which.
-                self._leases.see(run, NO_LEASE, now_ms, sent_at)
+                self._leases.see(run, NO_LEASE, due.now_ms, sent_at, self._clock_of(run[0]))
         if stale:
             await self._client.run_each(stale)
 
@@ -101,14 +101,14 @@ class RunHandover:
             answer, *found = await self._attempt(run, "take", lease_ms)
         if answer == HELD:
             # Its hint comes back with the time that is left.
-            await self._client.run_each([self._hint(run, self._left_s(run))])
+            await self._client.run_each(self._hint(run, self._left_s(run)))
             if watched is not None and watched != self._leases.sight(run):
                 self._leases.forget(run)  # it was renewed
             return None
         self._leases.forget(run)
         if answer == GONE:
             await self._client.run_each(
-                [self._hints.forget_lease([run]), self._hints.forget_wait(*run)]
+                [*self._hints.forget_lease([run]), self._hints.forget_wait(*run)]
             )
             return None
         if answer == WAITING:
@@ -119,7 +119,7 @@ class RunHandover:
         if taken.run.state is RunState.WAITING:
             await self._client.run_each(self._moved_to_waits(run, lease_ms))
         else:
-            await self._client.run_each([self._hints.lease([run], lease_ms)])
+            await self._client.run_each(self._hints.lease([run], lease_ms))
         return taken
 
     async def _attempt(
@@ -163,24 +163,32 @@ class RunHandover:
     def _see(self, run: tuple[SessionId, RunId], found: Sequence[Reply], sent_at: float) -> None:
         """Take a lease as take_over.lua has told it."""
         mark, ends_ms, term_ms, now_ms = found
-        self._observe(now_ms, sent_at)
+        self._observe(self._place(run[0]), now_ms, sent_at)
         lease = Lease(mark, int(ends_ms or 0), int(term_ms or 0))
-        self._leases.see(run, lease, now_ms, time.monotonic())
+        self._leases.see(run, lease, now_ms, time.monotonic(), self._clock_of(run[0]))
 
     def _left_s(self, run: tuple[SessionId, RunId]) -> float:
         """Return how long a lease that was seen still runs."""
         sight = self._leases.sight(run)
         return 0.0 if sight is None else sight.ends_at - time.monotonic()
 
-    def _hint(self, run: tuple[SessionId, RunId], left_s: float) -> Command:
+    def _hint(self, run: tuple[SessionId, RunId], left_s: float) -> list[Command]:
         return self._hints.lease([run], max(0, int(left_s * 1000)))
 
     def _moved_to_waits(self, run: tuple[SessionId, RunId], left_ms: int) -> list[Command]:
         """Note a run that waits where its end is looked for; it has no lease."""
-        return [self._hints.wait(*run, left_ms), self._hints.forget_lease([run])]
+        return [self._hints.wait(*run, left_ms), *self._hints.forget_lease([run])]
 
-    def _observe(self, now_ms: int, sent_at: float) -> None:
-        if self._clock.observe(now_ms, sent_at, time.monotonic()):
+    def _place(self, session_id: SessionId) -> Hashable:
+        return self._client.place(self._keys.session(session_id).meta)
+
+    def _clock_of(self, session_id: SessionId) -> RedisClock:
+        """Return what is known of the clock of a session's server."""
+        return self._clocks.setdefault(self._place(session_id), RedisClock())
+
+    def _observe(self, place: Hashable, now_ms: int, sent_at: float) -> None:
+        clock = self._clocks.setdefault(place, RedisClock())
+        if clock.observe(now_ms, sent_at, time.monotonic()):
             logger.warning("clock_jumped: leases that were not watched yet count from now")
 
     async def wait(self, key: RunKey, wait_ms: int) -> WaitStatus:
@@ -201,7 +209,7 @@ class RunHandover:
         status = WaitStatus(answer.decode())
         if status is WaitStatus.WAITING:
             self._leases.forget((session_id, run_id))
-            await self._client.run_each([self._hints.forget_lease([(session_id, run_id)])])
+            await self._client.run_each(self._hints.forget_lease([(session_id, run_id)]))
         return status
 
     async def claim(
@@ -215,7 +223,7 @@ class RunHandover:
             lease_ms=lease_ms,
             ttl_s=self._ttl_s,
         )
-        await self._client.run(self._hints.lease([(session_id, run_id)], lease_ms))
+        await self._client.run_all(self._hints.lease([(session_id, run_id)], lease_ms))
         answer, *found = await self._client.run(claiming)
         if answer == NEWER:
             raise upgrade_needed(session_id)
@@ -255,7 +263,7 @@ class RunHandover:
         if released == NEWER:
             raise upgrade_needed(key.session_id)
         if released:
-            await self._client.run(self._hints.lease([(key.session_id, key.run_id)], 0))
+            await self._client.run_all(self._hints.lease([(key.session_id, key.run_id)], 0))
         return bool(released)
 
 

@@ -6,16 +6,18 @@ Redis's clock, so that processes whose clocks differ agree.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import itertools
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from midstream.ids import RunId, SessionId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Sequence
 
     from midstream.ids import TenantId, UserId
-    from midstream.store.keys import HintName, Keys
-    from midstream.store.redis.client import RedisClient
+    from midstream.store.cluster.commands import Commands
+    from midstream.store.keys import Hint, HintName, Keys
     from midstream.store.scripts.script import Command
 
 LATE_HINT_MS: Final = 1_000
@@ -30,38 +32,59 @@ STALE_AFTER_MS: Final = 60_000
 that is just being opened, and is not stale for want of one."""
 
 
+class Due(NamedTuple):
+    """The members of a hint that are due under one of its names.
+
+    Attributes:
+        place: the server that has it.
+        now_ms: that server's clock; read after `sent_at` of ours.
+    """
+
+    place: Hashable
+    now_ms: int
+    sent_at: float
+    members: Sequence[bytes]
+
+    @property
+    def runs(self) -> list[tuple[SessionId, RunId]]:
+        """The members of a hint of runs."""
+        return _runs(self.members)
+
+
 class Hints:
     """Commands that write hints, and calls that read them."""
 
-    def __init__(self, client: RedisClient, keys: Keys, ttl_s: int) -> None:
+    def __init__(self, client: Commands, keys: Keys, ttl_s: int) -> None:
         self._client = client
         self._keys = keys
         self._ttl_s = ttl_s
 
-    def lease(self, runs: Iterable[tuple[SessionId, RunId]], lease_ms: int) -> Command:
+    def lease(self, runs: Iterable[tuple[SessionId, RunId]], lease_ms: int) -> list[Command]:
         """Note when these leases end."""
-        members = [f"{session}|{run}" for session, run in runs]
-        return self._note(self._keys.leases, lease_ms, members)
+        grouped = _grouped(self._keys.leases, runs)
+        return [self._note(name, lease_ms, members) for name, members in grouped.items()]
 
     def wait(self, session_id: SessionId, run_id: RunId, wait_ms: int) -> Command:
         """Note when a run's wait ends."""
-        return self._note(self._keys.waits, wait_ms, [f"{session_id}|{run_id}"])
+        name = self._keys.waits.of(session_id)
+        return self._note(name, wait_ms, [f"{session_id}|{run_id}"])
 
     def queue(self, session_id: SessionId, after_ms: int) -> Command:
         """Note when to look whether a session's queue goes on."""
-        return self._note(self._keys.queues, after_ms, [session_id])
+        return self._note(self._keys.queues.of(session_id), after_ms, [session_id])
 
     def forget_queue(self, session_id: SessionId) -> Command:
         """Remove a queue's hint."""
-        return ("ZREM", *self._keys.queues, session_id)
+        return ("ZREM", *self._keys.queues.of(session_id), session_id)
 
     def forget_wait(self, session_id: SessionId, run_id: RunId) -> Command:
         """Remove a wait's hint."""
-        return ("ZREM", *self._keys.waits, f"{session_id}|{run_id}")
+        return ("ZREM", *self._keys.waits.of(session_id), f"{session_id}|{run_id}")
 
-    def forget_lease(self, runs: Iterable[tuple[SessionId, RunId]]) -> Command:
+    def forget_lease(self, runs: Iterable[tuple[SessionId, RunId]]) -> list[Command]:
         """Remove leases' hints."""
-        return ("ZREM", *self._keys.leases, *(f"{session}|{run}" for session, run in runs))
+        grouped = _grouped(self._keys.leases, runs)
+        return [("ZREM", *name, *members) for name, members in grouped.items()]
 
     def activity(self, user: UserId, tenant: TenantId, session_id: SessionId) -> Command:
         """Note that a user's session was active now."""
@@ -69,7 +92,7 @@ class Hints:
 
     def trim(self, session_id: SessionId, after_ms: int) -> Command:
         """Note when a session's log is to be trimmed."""
-        return self._note(self._keys.trim, after_ms, [session_id])
+        return self._note(self._keys.trim.of(session_id), after_ms, [session_id])
 
     def forget_session(
         self, user: UserId, tenant: TenantId, session_ids: Iterable[SessionId]
@@ -77,14 +100,12 @@ class Hints:
         """Remove sessions from a user's list."""
         return ("ZREM", *self._keys.user(user, tenant), *session_ids)
 
-    def forget_trim(self, session_ids: Iterable[SessionId]) -> Command:
-        """Remove trims' hints."""
-        return ("ZREM", *self._keys.trim, *session_ids)
+    def forget_trim(self, session_id: SessionId) -> Command:
+        """Remove a trim's hint."""
+        return ("ZREM", *self._keys.trim.of(session_id), session_id)
 
-    async def due_leases(
-        self, limit: int, longest_ms: int | None
-    ) -> tuple[int, list[tuple[SessionId, RunId]]]:
-        """Return the time, and runs whose lease was not renewed for long, the longest first.
+    async def due_leases(self, limit: int, longest_ms: int | None) -> list[Due]:
+        """Return runs whose lease was not renewed for long, the longest of each name first.
 
         Args:
             longest_ms: how long leases are: one that ends later was given before the clock went
@@ -94,35 +115,45 @@ class Hints:
         early_ms = 0
         if longest_ms is not None:
             ahead_ms, early_ms = longest_ms + LATE_HINT_MS, int(longest_ms * WATCHED)
-        script = self._client.scripts.due
-        now_ms, due = await self._client.run(
-            script.call(self._keys.leases, limit=limit, ahead_ms=ahead_ms, early_ms=early_ms)
-        )
-        return now_ms, _runs(due)
+        return await self._due(self._keys.leases, limit, ahead_ms=ahead_ms, early_ms=early_ms)
 
     async def due_waits(self, limit: int) -> list[tuple[SessionId, RunId]]:
-        """Return runs whose wait seems to have ended, the longest ago first."""
-        script = self._client.scripts.due
-        _, due = await self._client.run(
-            script.call(self._keys.waits, limit=limit, ahead_ms="", early_ms=0)
-        )
-        return _runs(due)
+        """Return runs whose wait seems to have ended."""
+        return _runs(_mixed(await self._due(self._keys.waits, limit), limit))
 
     async def due_trims(self, limit: int) -> list[SessionId]:
         """Return sessions whose reconnect window has passed."""
-        script = self._client.scripts.due
-        _, due = await self._client.run(
-            script.call(self._keys.trim, limit=limit, ahead_ms="", early_ms=0)
-        )
-        return [SessionId(member.decode()) for member in due]
+        return _sessions(_mixed(await self._due(self._keys.trim, limit), limit))
 
     async def due_queues(self, limit: int) -> list[SessionId]:
         """Return sessions whose queue is to be looked at."""
+        return _sessions(_mixed(await self._due(self._keys.queues, limit), limit))
+
+    async def _due(
+        self, hint: Hint, limit: int, *, ahead_ms: str | int = "", early_ms: int = 0
+    ) -> list[Due]:
+        """Read a hint under each of its names; what is on a server that is away is left out.
+
+        Raises:
+            StoreError: all of it is away.
+        """
         script = self._client.scripts.due
-        _, due = await self._client.run(
-            script.call(self._keys.queues, limit=limit, ahead_ms="", early_ms=0)
+        names = [name for name in hint.names if not self._client.is_away(name.hint)]
+        sent_at = time.monotonic()
+        replies = await self._client.run_each(
+            [
+                script.call(name, limit=limit, ahead_ms=ahead_ms, early_ms=early_ms)
+                for name in names or hint.names
+            ]
         )
-        return [SessionId(member.decode()) for member in due]
+        found = [
+            Due(self._client.place(name.hint), reply[0], sent_at, reply[1])
+            for name, reply in zip(names or hint.names, replies, strict=True)
+            if not isinstance(reply, Exception)
+        ]
+        if not found:
+            raise next(reply for reply in replies if isinstance(reply, Exception))
+        return found
 
     async def sessions(
         self, user: UserId, tenant: TenantId, before_ms: int | None, start: int, limit: int
@@ -141,6 +172,25 @@ class Hints:
     def _note(self, name: HintName, delay_ms: int, members: Iterable[str]) -> Command:
         script = self._client.scripts.hint
         return script.call(name, *members, delay_ms=delay_ms, ttl_s=self._ttl_s)
+
+
+def _grouped(hint: Hint, runs: Iterable[tuple[SessionId, RunId]]) -> dict[HintName, list[str]]:
+    """Return the members of a hint by the name that they are under."""
+    grouped: dict[HintName, list[str]] = {}
+    for session, run in runs:
+        grouped.setdefault(hint.of(session), []).append(f"{session}|{run}")
+    return grouped
+
+
+def _mixed(dues: Iterable[Due], limit: int) -> list[bytes]:
+    """Return at most so many members, of each name as many as of the others."""
+    rows = itertools.zip_longest(*(due.members for due in dues))
+    members = (member for row in rows for member in row if member is not None)
+    return list(itertools.islice(members, limit))
+
+
+def _sessions(members: Iterable[bytes]) -> list[SessionId]:
+    return [SessionId(member.decode()) for member in members]
 
 
 def _runs(members: Iterable[bytes]) -> list[tuple[SessionId, RunId]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from midstream.errors import StoreError
 from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
 from midstream.store.calls import DeleteStatus, Deletion
 from midstream.store.format import NEWER, upgrade_needed
@@ -12,6 +13,7 @@ from midstream.store.redis.access import owner_of
 if TYPE_CHECKING:
     from midstream.ids import MessageId
     from midstream.store.redis.access import RedisAccess
+    from midstream.store.scripts.script import Command
 
 
 class Housekeeping:
@@ -54,12 +56,12 @@ class Housekeeping:
         open_runs = [RunId(run.decode()) for run in runs]
         stale = [
             self._hints.forget_session(*owner_of(owner, tenant), [session_id]),
-            self._hints.forget_trim([session_id]),
+            self._hints.forget_trim(session_id),
+            *self._hints.forget_lease((session_id, run) for run in open_runs),
+            *(self._hints.forget_wait(session_id, run) for run in open_runs),
         ]
-        if open_runs:
-            stale.append(self._hints.forget_lease((session_id, run) for run in open_runs))
-            stale += [self._hints.forget_wait(session_id, run) for run in open_runs]
-        await self._client.run_all(stale)
+        # One that stays is removed by who meets it.
+        await self._client.run_each(stale)
         return open_runs
 
     async def trim_due(self, limit: int) -> int:
@@ -71,9 +73,21 @@ class Housekeeping:
         commands = [
             trim.call(self._keys.session(id_), window_ms=self._reconnect_window_ms) for id_ in due
         ]
-        replies = await self._client.run_all(commands)
-        # A newer gateway trims what it alone may write; those must not hold up the others here.
-        newer = [id_ for id_, reply in zip(due, replies, strict=True) if reply == NEWER]
-        later = [self._hints.trim(id_, self._reconnect_window_ms) for id_ in newer]
-        await self._client.run_all([self._hints.forget_trim(due), *later])
+        replies = await self._client.run_each(commands)
+        hints: list[Command] = []
+        for id_, reply in zip(due, replies, strict=True):
+            if isinstance(reply, StoreError):
+                continue
+            # A newer gateway trims what it alone may write; those must not hold up the others here.
+            is_newer = reply == NEWER
+            hints.append(
+                self._hints.trim(id_, self._reconnect_window_ms)
+                if is_newer
+                else self._hints.forget_trim(id_)
+            )
+        if hints:
+            await self._client.run_all(hints)
+        for reply in replies:
+            if isinstance(reply, StoreError):
+                raise reply
         return len(due)

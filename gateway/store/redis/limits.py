@@ -16,8 +16,9 @@ from midstream.store.keys import HeldName
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from midstream.store.cluster.commands import Commands
     from midstream.store.keys import Keys
-    from midstream.store.redis.client import RedisClient, Reply
+    from midstream.store.redis.client import Reply
     from midstream.store.redis.stored_bytes import StoredBytes
     from midstream.store.scripts.script import Command
 
@@ -88,7 +89,7 @@ class LimitCounts:
         stored: how many bytes there are of whose sessions.
     """
 
-    def __init__(self, client: RedisClient, keys: Keys, stored: StoredBytes) -> None:
+    def __init__(self, client: Commands, keys: Keys, stored: StoredBytes) -> None:
         self._client = client
         self._names = keys
         self.stored = stored

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from midstream.store.calls import (
     StopRequested,
     StopStatus,
 )
+from midstream.store.errors import unavailable
 from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.queue_calls import Turn
 from midstream.store.record_codec import decode_by, decode_kept_run, encode_by, encode_info
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
 
     from midstream.store.calls import AppendBatch, CloseRun, NewMessage, OpenRun, RunKey
     from midstream.store.redis.access import RedisAccess
-    from midstream.store.redis.client import Reply
+    from midstream.store.redis.client import RedisClient, Reply
     from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
+
+ACTIVITY_LIMIT_S: Final = 0.2
+"""Longest wait for the list of a user, in a cluster: it is at another node than the session."""
 
 _APPEND_STATUS = {status.value.encode(): status for status in AppendStatus}
 
@@ -59,14 +64,15 @@ class RunWrites:
         """See SessionStore."""
         session_id, run = request.session_id, request.run
         wait_ms = request.wait_ms
-        hints = [
+        hints = (
             self._hints.lease([(session_id, run.id)], request.lease_ms)
             if wait_ms is None
-            else self._hints.wait(session_id, run.id, wait_ms),
-            self._hints.activity(request.expected_owner, request.expected_tenant, session_id),
-        ]
+            else [self._hints.wait(session_id, run.id, wait_ms)]
+        )
         status, kept, epoch, offset = await self._after_hints(
-            hints, self._open_side(request) if run.side else self._open(request)
+            hints,
+            self._hints.activity(request.expected_owner, request.expected_tenant, session_id),
+            self._open_side(request) if run.side else self._open(request),
         )
         if status == NEWER:
             raise upgrade_needed(session_id)
@@ -129,7 +135,9 @@ class RunWrites:
     async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
         """See SessionStore."""
         replies = await self._client.run_all(list(map(self._appends.command, batches)))
-        await self._client.prepare_calls()
+        server = self._server_of(batches)
+        if server is not None:
+            await server.prepare_calls()
         return list(map(_appended, replies))
 
     def append_by_call(
@@ -142,7 +150,16 @@ class RunWrites:
         def take(replies: list[Reply] | None) -> None:
             done(None if replies is None else list(map(_appended, replies)))
 
-        return self._client.call(len(batches), b"".join(map(self._appends.packed, batches)), take)
+        server = self._server_of(batches)
+        return server is not None and server.call(
+            len(batches), b"".join(map(self._appends.packed, batches)), take
+        )
+
+    def _server_of(self, batches: Sequence[AppendBatch]) -> RedisClient | None:
+        """Return the server that takes all of these batches."""
+        return self._client.serving(
+            self._keys.session(batch.key.session_id).meta for batch in batches
+        )
 
     async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
         """See SessionStore."""
@@ -158,9 +175,9 @@ class RunWrites:
             )
             for key in keys
         ]
-        hint = self._hints.lease([(key.session_id, key.run_id) for key in keys], lease_ms)
+        hints = self._hints.lease([(key.session_id, key.run_id) for key in keys], lease_ms)
         # A hint that is refused must not hide what became of the leases: the next one notes it.
-        _, *replies = await self._client.run_each([hint, *renewals])
+        replies = (await self._client.run_each([*hints, *renewals]))[len(hints) :]
         for reply in replies:
             if isinstance(reply, StoreError):
                 raise reply
@@ -170,7 +187,7 @@ class RunWrites:
             if held in {0, LOST}  # the hint of a newer one leads a newer gateway to it
         ]
         if lost:
-            await self._client.run_each([self._hints.forget_lease(lost)])
+            await self._client.run_each(self._hints.forget_lease(lost))
         return [
             Renewed(held=held == 1, newer=held == NEWER, stopped_by=decode_by(by))
             for held, by in replies
@@ -230,12 +247,13 @@ class RunWrites:
         )
         answer = _appended(reply[:4])
         if answer.status in {AppendStatus.APPENDED, AppendStatus.DUPLICATE}:
-            replies = await self._client.run_each(
+            activity = self._hints.activity(*owner_of(*reply[4:6]), key.session_id)
+            replies = await self._note(
                 [
-                    self._hints.forget_lease([(key.session_id, key.run_id)]),
+                    *self._hints.forget_lease([(key.session_id, key.run_id)]),
                     self._hints.trim(key.session_id, self._reconnect_window_ms),
-                    self._hints.activity(*owner_of(*reply[4:6]), key.session_id),
-                ]
+                ],
+                activity,
             )
             if reply[6]:
                 entry = MessageId(reply[6].decode())
@@ -247,7 +265,9 @@ class RunWrites:
                     raise refusal  # full, for a moment: its log would never be trimmed
         return answer
 
-    async def _after_hints(self, hints: list[Command], command: Command) -> Reply:
+    async def _after_hints(
+        self, hints: list[Command], activity: Command, command: Command
+    ) -> Reply:
         """Run hints, then a command: one round trip where Redis keeps their order.
 
         A hint that Redis refuses, for want of memory say, is no reason to leave what the command
@@ -255,16 +275,33 @@ class RunWrites:
         lease itself.
         """
         if self._sharded:
-            replies = await self._client.run_each(hints)
-            replies.append(await self._client.run(command))
+            replies = await self._note(hints, activity)
+            replies += await self._client.run_each([command])
         else:
-            replies = await self._client.run_each([*hints, command])
+            replies = await self._client.run_each([*hints, activity, command])
         for refusal in replies[:-1]:
             if isinstance(refusal, StoreError):
                 logger.warning("hint_refused reason=%s", refusal)
         if isinstance(replies[-1], StoreError):
             raise replies[-1]
         return replies[-1]
+
+    async def _note(self, hints: list[Command], activity: Command) -> list[Reply]:
+        """Run hints of a session; its user's may be on a server that is away."""
+        if not self._sharded:
+            return await self._client.run_each([*hints, activity])
+        noted, listed = await asyncio.gather(
+            self._client.run_each(hints), self._note_activity(activity)
+        )
+        return [*noted, listed]
+
+    async def _note_activity(self, activity: Command) -> Reply:
+        """Note a session in its user's list, if that is quick: a close notes it again."""
+        try:
+            async with asyncio.timeout(ACTIVITY_LIMIT_S):
+                return (await self._client.run_each([activity]))[0]
+        except TimeoutError:
+            return unavailable()
 
 
 class _MessageArguments(TypedDict):

@@ -21,8 +21,13 @@ encoded and answers decoded (`record_codec.py`).
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
+from msgspec.structs import replace
+
+from midstream.settings.redis_url import ClusterUrl, parse_redis_url
+from midstream.store.cluster.channel import ClusterChannel
+from midstream.store.cluster.client import ClusterClient
 from midstream.store.keys import Keys
 from midstream.store.redis.access import RedisAccess
 from midstream.store.redis.channel import RedisChannel
@@ -35,13 +40,17 @@ from midstream.store.redis.queue import StoredQueue
 from midstream.store.redis.reads import SessionReader
 from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.stored_bytes import StoredBytes
-from midstream.store.server.facts import UNKNOWN, ServerFacts, read_info
+from midstream.store.server.facts import ServerFacts, describe, of_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
+    from midstream.ids import SessionId
     from midstream.store.queue_calls import Turn
     from midstream.store.records import Receive
+
+Client: TypeAlias = RedisClient | ClusterClient
+"""Both are `Commands`."""
 
 PROBE_TTL_S: Final = 60
 
@@ -57,9 +66,9 @@ class RedisStore:
         limits: what callers have taken of their limits, in the same Redis.
     """
 
-    def __init__(self, client: RedisClient, aside: RedisClient, settings: StoreSettings) -> None:
+    def __init__(self, client: Client, aside: Client, settings: StoreSettings) -> None:
         self._client, self._settings = client, settings
-        self._keys = Keys(settings.key_prefix)
+        self._keys = Keys(settings.key_prefix, sharded=settings.sharded)
         self.limits = LimitCounts(aside, self._keys, StoredBytes(client, self._keys, settings))
         redis = RedisAccess.of(client, self._keys, settings)
 
@@ -127,7 +136,16 @@ class RedisStore:
             SettingsError: not a Redis URL.
         """
         settings = settings or StoreSettings()
-        client, aside = RedisClient(url, settings), RedisClient(url, settings)
+        named = parse_redis_url(url)
+        if isinstance(named, ClusterUrl):
+            settings = replace(settings, sharded=True)
+
+        def connected() -> Client:
+            if isinstance(named, ClusterUrl):
+                return ClusterClient(named, settings)
+            return RedisClient(url, settings)
+
+        client, aside = connected(), connected()
         try:
             yield cls(client, aside, settings)
         finally:
@@ -139,14 +157,29 @@ class RedisStore:
         """See SessionStore."""
         return self._client.healthy_since
 
-    async def ping(self) -> None:
+    @property
+    def is_sharded(self) -> bool:
         """See SessionStore."""
-        await self._client.run(("PING",))
+        return self._settings.sharded
 
-    async def probe(self) -> None:
+    def served_since(self, session_id: SessionId) -> float | None:
         """See SessionStore."""
-        await self._client.run(
-            self._client.scripts.hint.call(self._keys.probe, "ready", delay_ms=0, ttl_s=PROBE_TTL_S)
+        return self._client.served_since(self._keys.session(session_id).meta)
+
+    def place(self, session_id: SessionId) -> Hashable:
+        """See SessionStore."""
+        return self._client.place(self._keys.session(session_id).meta)
+
+    async def ping(self) -> frozenset[Hashable]:
+        """See SessionStore."""
+        return await self._client.check(())
+
+    async def probe(self) -> frozenset[Hashable]:
+        """See SessionStore."""
+        hint = self._client.scripts.hint
+        return await self._client.check(
+            hint.call(name, "ready", delay_ms=0, ttl_s=PROBE_TTL_S)
+            for name in self._keys.probe.names
         )
 
     async def describe(self) -> ServerFacts:
@@ -155,11 +188,11 @@ class RedisStore:
         Raises:
             StoreUnavailableError: Redis cannot be reached.
         """
-        info, save = await self._client.ask([("INFO",), ("CONFIG", "GET", "save")])
-        if not isinstance(info, bytes):
-            return UNKNOWN
-        return read_info(info, save[1] if isinstance(save, list) and len(save) == 2 else None)
+        found = [await describe(server) for server in await self._client.servers()]
+        return of_cluster(found) if self._settings.sharded else found[0]
 
-    def channel(self, receive: Receive | None = None) -> RedisChannel:
+    def channel(self, receive: Receive | None = None) -> RedisChannel | ClusterChannel:
         """See SessionStore."""
-        return RedisChannel(self._client, self._keys, self._settings, receive)
+        if isinstance(self._client, RedisClient):
+            return RedisChannel(self._client, self._keys, self._settings, receive)
+        return ClusterChannel(self._client, self._keys, self._settings, receive)

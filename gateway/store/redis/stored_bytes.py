@@ -18,8 +18,9 @@ from msgspec import Struct
 from midstream.ids import SessionId
 
 if TYPE_CHECKING:
+    from midstream.store.cluster.commands import Commands
     from midstream.store.keys import Keys
-    from midstream.store.redis.client import RedisClient, Reply, StoreSettings
+    from midstream.store.redis.client import Reply, StoreSettings
     from midstream.store.scripts.script import Command
 
 LOG: Final = " log"
@@ -43,7 +44,7 @@ class Stored(Struct, frozen=True):
 class StoredBytes:
     """The bytes of all sessions."""
 
-    def __init__(self, client: RedisClient, keys: Keys, settings: StoreSettings) -> None:
+    def __init__(self, client: Commands, keys: Keys, settings: StoreSettings) -> None:
         self._client = client
         self._keys = keys
         self._ttl_ms = max(1, int(settings.session_ttl_s * 1000))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from midstream.ids import SessionId
 
 if TYPE_CHECKING:
+    from midstream.store.cluster.commands import Commands
     from midstream.store.keys import Keys
     from midstream.store.redis.client import RedisClient
     from midstream.store.scripts.catalog import Scripts
@@ -26,7 +27,7 @@ class Withdrawal:
         lifetime_ms: the lifetime of the other processes' entries.
     """
 
-    def __init__(self, client: RedisClient, keys: Keys, scripts: Scripts, lifetime_ms: int) -> None:
+    def __init__(self, client: Commands, keys: Keys, scripts: Scripts, lifetime_ms: int) -> None:
         self._client = client
         self._keys = keys
         self._scripts = scripts
@@ -38,9 +39,13 @@ class Withdrawal:
         Raises:
             StoreUnavailableError: Redis cannot be reached.
         """
+        for server in await self._client.servers():
+            await self._at(server, processes)
+
+    async def _at(self, server: RedisClient, processes: str) -> None:
         cursor = b"0"
         while True:
-            cursor, names = await self._client.run(
+            cursor, names = await server.run(
                 ("SCAN", cursor, "MATCH", self._keys.any_here, "COUNT", PAGE)
             )
             calls = [

@@ -12,17 +12,23 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from midstream.errors import StoreUnavailableError
 from midstream.store.server.verdict import Level, Verdict
 from midstream.telemetry import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from midstream.store.redis.client import RedisClient
 
 logger = logging.getLogger(__name__)
 
 SAFE_POLICY: Final = "noeviction"
+
+PERSISTENCE: Final = ("none", "snapshots", "", "aof")
+"""Kinds of it, the worst first."""
 
 OLDEST_REDIS: Final = (6, 2)
 """XRANGE after an id, and XTRIM before one."""
@@ -41,7 +47,9 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
         role: `primary`, `replica` or `sentinel`.
         maxmemory_policy: Redis's setting: the keys that a full server evicts.
         persistence: `aof`, `snapshots` or `none`.
-        elsewhere: for a replica or a Sentinel, the primary's `HOST:PORT`.
+        elsewhere: for a replica or a Sentinel, the primary's `HOST:PORT`; for a node of a cluster
+            that was asked by a URL of one server, its own.
+        primaries: how many a cluster has; empty if the URL is of one server.
     """
 
     server: str = ""
@@ -51,6 +59,7 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
     maxmemory_policy: str = ""
     persistence: str = ""
     elsewhere: str = ""
+    primaries: str = ""
 
     @property
     def named(self) -> dict[str, str]:
@@ -85,12 +94,19 @@ def _kind(facts: ServerFacts) -> Verdict | None:
             "it is a Sentinel",
             f"Set REDIS_URL to the primary that it watches{instead}, or to a name that follows it",
         )
-    if facts.mode == "cluster":
+    if facts.mode == "cluster" and not facts.primaries:
         return Verdict(
             "kind",
             Level.FAULT,
-            "it is one node of a cluster, and sessions are kept on one server",
-            "Set REDIS_URL to a Redis whose cluster mode is off",
+            "it is one node of a cluster, and the URL is of one server",
+            f"Set REDIS_URL to redis+cluster://{facts.elsewhere or 'HOST:PORT,HOST:PORT'}",
+        )
+    if facts.primaries and facts.mode == "standalone":
+        return Verdict(
+            "kind",
+            Level.FAULT,
+            "it is no cluster, and the URL is of one",
+            "Write redis:// instead of redis+cluster://",
         )
     if facts.role == "replica":
         return Verdict(
@@ -101,7 +117,8 @@ def _kind(facts: ServerFacts) -> Verdict | None:
         )
     if not facts.version:
         return None
-    return Verdict("kind", Level.OK, f"it is {facts.server} {facts.version}, a primary")
+    what = f"a cluster of {facts.primaries} primaries" if facts.primaries else "a primary"
+    return Verdict("kind", Level.OK, f"it is {facts.server} {facts.version}, {what}")
 
 
 def _version(facts: ServerFacts) -> Verdict | None:
@@ -217,6 +234,42 @@ async def log_server(server: KnownServer) -> None:
         logger.error("redis_unusable reason=%s", facts.refusal)
     for warning in facts.warnings:
         logger.warning("redis_risk reason=%s", warning)
+
+
+async def describe(server: RedisClient) -> ServerFacts:
+    """Return a server's report of itself; `UNKNOWN` if it refuses.
+
+    Raises:
+        StoreUnavailableError: it cannot be reached.
+    """
+    info, save = await server.ask([("INFO",), ("CONFIG", "GET", "save")])
+    if not isinstance(info, bytes):
+        return UNKNOWN
+    facts = read_info(info, save[1] if isinstance(save, list) and len(save) == 2 else None)
+    return at_address(facts, server.address)
+
+
+def at_address(facts: ServerFacts, address: str) -> ServerFacts:
+    """Return the facts of a server that was asked at an address: of a node, it leads to all."""
+    is_node = facts.mode == "cluster" and facts.role == "primary"
+    return replace(facts, elsewhere=address) if is_node else facts
+
+
+def of_cluster(nodes: Sequence[ServerFacts]) -> ServerFacts:
+    """Return the facts of a cluster: of each property the worst that a primary has."""
+    primaries = str(len(nodes))
+    facts = replace(max(nodes, key=_badness), primaries=primaries, elsewhere="")
+    policies = [each.maxmemory_policy for each in nodes if each.maxmemory_policy != SAFE_POLICY]
+    kept = min(nodes, key=lambda each: PERSISTENCE.index(each.persistence))
+    return replace(
+        facts,
+        maxmemory_policy=policies[0] if policies else SAFE_POLICY,
+        persistence=kept.persistence,
+    )
+
+
+def _badness(facts: ServerFacts) -> bool:
+    return replace(facts, primaries="1", elsewhere="").refusal is not None
 
 
 def read_info(info: bytes, save: bytes | None = None) -> ServerFacts:

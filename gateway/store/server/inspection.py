@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from midstream.store.server.facts import UNKNOWN, ServerFacts, fields_of, read_info
+from midstream.store.server.facts import UNKNOWN, ServerFacts, at_address, fields_of, read_info
 from midstream.store.server.verdict import Level, Verdict
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def inspect(client: RedisClient) -> Inspection:
         if isinstance(reply, list) and len(reply) == 2
     }
     save = told.get("save")
-    facts = read_info(info, None if save is None else save.encode())
+    facts = at_address(read_info(info, None if save is None else save.encode()), client.address)
     watched = await client.ask([("SENTINEL", "MASTERS")]) if facts.mode == "sentinel" else [[]]
     return Inspection(
         facts=facts,

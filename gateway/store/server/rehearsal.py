@@ -23,10 +23,10 @@ from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
+    from midstream.store.cluster.commands import Commands
     from midstream.store.contract import Channel
-    from midstream.store.redis.client import RedisClient
 
 SAMPLES: Final = 40
 """Chunks that are appended, one by one."""
@@ -62,15 +62,16 @@ def own_prefix(prefix: str) -> str:
     return f"{prefix}:doctor-{secrets.token_hex(4)}"
 
 
-def written(prefix: str) -> list[bytes]:
+def written(prefix: str, *, sharded: bool = False) -> list[bytes]:
     """Return every key that a rehearsal may write."""
-    keys = Keys(prefix)
+    keys = Keys(prefix, sharded=sharded)
     names = keys.session(SESSION)
-    hints = (keys.leases, keys.waits, keys.trim, keys.probe, keys.user(OWNER, NO_TENANT))
+    hints = [hint.of(SESSION) for hint in (keys.leases, keys.waits, keys.trim)]
+    hints += [*keys.probe.names, keys.user(OWNER, NO_TENANT)]
     return [*(name for name in names if name != names.feed), *(each.hint for each in hints)]
 
 
-async def rehearse(url: str, client: RedisClient, prefix: str) -> Rehearsed:
+async def rehearse(url: str, client: Commands, prefix: str, *, sharded: bool = False) -> Rehearsed:
     """Play a session's life, and remove it.
 
     Args:
@@ -83,7 +84,7 @@ async def rehearse(url: str, client: RedisClient, prefix: str) -> Rehearsed:
     """
     settings = StoreSettings(key_prefix=prefix, session_ttl_s=TTL_S, reconnect_window_s=TTL_S)
     async with (
-        _removed(client, prefix),
+        _removed(client, written(prefix, sharded=sharded)),
         RedisStore.connect(url, settings=settings) as store,
         asyncio.timeout(LIMIT_S),
         store.channel() as channel,
@@ -92,19 +93,19 @@ async def rehearse(url: str, client: RedisClient, prefix: str) -> Rehearsed:
 
 
 @asynccontextmanager
-async def _removed(client: RedisClient, prefix: str) -> AsyncIterator[None]:
+async def _removed(client: Commands, names: Iterable[bytes]) -> AsyncIterator[None]:
     """Remove all that is written inside, also by a task that is cancelled."""
     try:
         yield
     finally:
-        await _remove(client, prefix)
+        await _remove(client, names)
 
 
-async def _remove(client: RedisClient, prefix: str) -> None:
+async def _remove(client: Commands, names: Iterable[bytes]) -> None:
     """Delete every key that a rehearsal may have written; one that cannot be deleted expires."""
     with suppress(StoreError, TimeoutError):
         async with asyncio.timeout(CLEAN_LIMIT_S):
-            await client.run_all([("DEL", name) for name in written(prefix)])
+            await client.run_all([("DEL", name) for name in names])
 
 
 class _Rehearsal:

@@ -38,6 +38,12 @@ DIRECT: Final[dict[str, str]] = {
 }
 """Commands that are sent without a script, each with a name of ours that it is called for."""
 
+SHARDED: Final = {"SUBSCRIBE": "SSUBSCRIBE", "UNSUBSCRIBE": "SUNSUBSCRIBE"}
+"""Commands that are others in a cluster."""
+
+ROUTING: Final = ("CLUSTER SLOTS", "ASKING")
+"""Commands that only a cluster needs."""
+
 DESCRIBING: Final = ("INFO", "CONFIG GET")
 """Commands that only describe the server. Without them the gateway works, and warns of nothing."""
 
@@ -54,25 +60,33 @@ CALLING: Final = ("EVALSHA", "SCRIPT LOAD")
 `acl_check_cmd`: without arguments it ends Redis 8.2 and Valkey 9.1."""
 
 
-def needed(prefix: str) -> list[Right]:
-    """Return every right that a gateway uses, with names under a prefix."""
-    names = _names(Keys(prefix))
-    rights = {Right(command, names[name] if name else b"") for command, name in DIRECT.items()}
-    for script in Scripts().all():
+def needed(prefix: str, *, sharded: bool = False) -> list[Right]:
+    """Return every right that a gateway uses, with names under a prefix.
+
+    Args:
+        sharded: of a user of a cluster.
+    """
+    names = _names(Keys(prefix, sharded=sharded))
+    direct = DIRECT.items()
+    if sharded:
+        direct = {SHARDED.get(command, command): name for command, name in direct}.items()
+    rights = {Right(command, names[name] if name else b"") for command, name in direct}
+    rights.update(Right(command, b"") for command in ROUTING if sharded)
+    for script in Scripts(sharded=sharded).all():
         for command, called_for in script.commands:
             rights.add(Right(command, names[called_for[0].lower()] if called_for else b""))
     named_ones = {right.command for right in rights if right.name}
     return sorted(right for right in rights if right.name or right.command not in named_ones)
 
 
-def to_ask(prefix: str) -> list[Right]:
+def to_ask(prefix: str, *, sharded: bool = False) -> list[Right]:
     """Return those that the script `missing` is to look at."""
-    return [right for right in needed(prefix) if right.command not in CALLING]
+    return [right for right in needed(prefix, sharded=sharded) if right.command not in CALLING]
 
 
-def acl_rules(prefix: str) -> str:
+def acl_rules(prefix: str, *, sharded: bool = False) -> str:
     """Return the rules of an ACL user that has these rights and no others."""
-    commands = {right.command for right in needed(prefix)} | set(DESCRIBING)
+    commands = {right.command for right in needed(prefix, sharded=sharded)} | set(DESCRIBING)
     allowed = " ".join(f"+{command.lower().replace(' ', '|')}" for command in sorted(commands))
     return f"resetkeys resetchannels ~{prefix}:* &{prefix}:* -@all {allowed}"
 
@@ -91,8 +105,8 @@ def _names(keys: Keys) -> dict[str, bytes]:
         **keys.presence(session)._asdict(),
         **keys.session(session)._asdict(),
         "held": keys.gateways().held,
-        "hint": keys.trim.hint,
-        "leases": keys.leases.hint,
+        "hint": keys.trim.of(session).hint,
+        "leases": keys.leases.of(session).hint,
         "own": keys.own(session),
         "paid": keys.paid(session),
         "user": keys.user(UserId("doctor"), NO_TENANT).hint,

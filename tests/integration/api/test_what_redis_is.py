@@ -109,11 +109,12 @@ async def test_url_of_what_keeps_no_sessions_says_what_to_set(
     replica.do("REPLICAOF", "127.0.0.1", primary.port)
     await check_redis(settings_for(primary.url))
     watched = f"redis://127.0.0.1:{primary.port}"
+    node = begin(cluster=True)
     with sentinel(tmp_path, primary.port) as sentinel_url:
         rows = [
             (replica.url, ("it is a replica", watched)),
             (sentinel_url, ("it is a Sentinel", watched)),
-            (begin(cluster=True).url, ("one node of a cluster", "cluster mode is off")),
+            (node.url, ("one node of a cluster", f"redis+cluster://127.0.0.1:{node.port}")),
         ]
         for url, words in rows:
             with subtests.test(words[0]):

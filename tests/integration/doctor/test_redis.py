@@ -76,7 +76,7 @@ async def test_full_server_and_what_it_has_deleted_are_told(serve: Serve) -> Non
 async def test_server_that_keeps_no_sessions_is_said_to_be_what_it_is(
     serve: Serve, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    """A replica, a node of a cluster, a Sentinel: with the URL to use, or that it cannot be yet."""
+    """A replica, a node of a cluster, a Sentinel: with the URL to use."""
     primary = serve()
     replica = serve(replicaof=f"127.0.0.1 {primary.port}")
     node = ClusterNode(tmp_path / "node", default_kind())
@@ -84,7 +84,7 @@ async def test_server_that_keeps_no_sessions_is_said_to_be_what_it_is(
     sentinel = Sentinel(tmp_path / "sentinel", default_kind(), primary)
     rows = [
         (replica.url, "a replica", f"redis://127.0.0.1:{primary.port}"),
-        (node.url, "one node of a cluster", "cluster mode is off"),
+        (node.url, "one node of a cluster", f"redis+cluster://127.0.0.1:{node.port}"),
         (sentinel.url, "a Sentinel", f"redis://127.0.0.1:{primary.port}"),
     ]
     try:

@@ -18,6 +18,7 @@ from midstream.protocol.chunks import FinishStepChunk, TextEndChunk
 from midstream.sessions import open_sessions
 from midstream.sessions.log import hub
 from midstream.store.redis.store import RedisStore
+from tests.integration.store.scenario import client_of
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 from tests.support.refusals import REFUSALS, RefusingRedis
@@ -66,14 +67,14 @@ class Gateway:
         self.sessions = sessions
         self.met: set[str] = set()
         self.plays: Callable[[], Exception] | None = None
-        self._send = store._client._send
-        self._call = store._client.call
-        store._client.call = self._calling  # type: ignore[method-assign, assignment]
-        self._run_all = store._client.run_all
-        store._client._send = self._sending  # type: ignore[method-assign]
-        store._client.run_all = self._running  # type: ignore[method-assign]
-        self._run_each = store._client.run_each
-        store._client.run_each = self._running_each  # type: ignore[method-assign]
+        self._send = client_of(store)._send
+        self._call = client_of(store).call
+        client_of(store).call = self._calling  # type: ignore[method-assign, assignment]
+        self._run_all = client_of(store).run_all
+        client_of(store)._send = self._sending  # type: ignore[method-assign]
+        client_of(store).run_all = self._running  # type: ignore[method-assign]
+        self._run_each = client_of(store).run_each
+        client_of(store).run_each = self._running_each  # type: ignore[method-assign]
         sessions.presence._repeat_s = 0.2
 
     async def _sending(self, commands: Sequence[Any]) -> list[Any]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
 import pytest
-import redis.asyncio
 
 from midstream.errors import DrainingError, StoreUnavailableError
 from midstream.ids import SessionId
@@ -17,6 +16,7 @@ from midstream.sessions import open_sessions
 from midstream.sessions.types import FeedEvent
 from midstream.store.records import RunOutcome
 from midstream.store.redis.store import RedisStore
+from tests.integration.store.scenario import hint_of
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
 from tests.support.processes import eventually
 
@@ -397,7 +397,7 @@ async def test_interrupting_send_waits_until_an_orphan_may_be_closed(
         assert dead.cancelled
         await lease_over(redis_url, session)
         newcomer = await gateways()
-        assert not newcomer.shutdown.reaper.may_take_over
+        assert not newcomer.shutdown.reaper.may_take_over(session)
         if stops:
             assert len(await newcomer.stop(ALICE, session)) == 1
         again = await newcomer.start(
@@ -411,7 +411,9 @@ async def test_interrupting_send_waits_until_an_orphan_may_be_closed(
 
 async def lease_over(redis_url: str, session: SessionId) -> None:
     """Lose the hint of a dead producer's lease, and wait until that has run out."""
-    async with redis.asyncio.Redis.from_url(redis_url) as raw:
-        await raw.delete("ms:leases")  # first: other gateways of the test would follow it
-        lease = int(await raw.hget(f"ms:{{{session}}}:meta", "lease") or 0)
+    async with RedisStore.connect(redis_url) as store:
+        # First: other gateways of the test would follow it.
+        await store._client.run(("DEL", hint_of(store, "leases", session)))
+        meta = store._keys.session(session).meta
+        lease = int(await store._client.run(("HGET", meta, "lease")) or 0)
         await eventually(lambda: time.time() * 1_000 > lease, "the lease is over")

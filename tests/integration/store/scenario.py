@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -21,10 +21,12 @@ from midstream.store.calls import (
     RunKey,
 )
 from midstream.store.records import ChunksRecord, RunInfo, RunOutcome, RunState, Trigger
+from midstream.store.redis.client import RedisClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from midstream.store.keys import Hint
     from midstream.store.redis.store import RedisStore
 
 SESSION = SessionId("chat-1")
@@ -174,6 +176,22 @@ async def answered(
     await store.append([batch(0, 2, run=run)])
     await store.close_run(close(2, run=run, outcome=outcome, answer=message(f"a-{run}", name)))
     return answer
+
+
+def hint_of(
+    store: RedisStore,
+    kind: Literal["leases", "waits", "trim", "queues"],
+    session: SessionId = SESSION,
+) -> bytes:
+    """Return the name of the hint that leads to a session."""
+    hint: Hint = getattr(store._keys, kind)
+    return hint.of(session).hint
+
+
+def client_of(store: RedisStore) -> RedisClient:
+    """Return what a store on one server sends its commands by."""
+    assert isinstance(store._client, RedisClient)
+    return store._client
 
 
 async def append_by_call(store: RedisStore, batches: Sequence[AppendBatch]) -> list[Appended]:

@@ -15,6 +15,7 @@ from midstream.ids import SessionId
 from midstream.protocol.position import Position
 from midstream.store.records import Arrived, Reconnected, Resubscribed
 from midstream.store.redis import channel as channel_module
+from midstream.store.redis.channel import RedisChannel
 from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.embedded import EmbeddedRedis
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import redis
 
     from midstream.store.records import ChannelEvent, LogEntry
-    from midstream.store.redis.channel import RedisChannel
 
     Arrivals: TypeAlias = asyncio.Queue[ChannelEvent]
 
@@ -60,6 +60,7 @@ async def listening(store: RedisStore) -> AsyncIterator[tuple[RedisChannel, Arri
         arrivals.put_nowait(Arrived(session, entry))
 
     async with store.channel(receive) as channel:
+        assert isinstance(channel, RedisChannel)
         reader = asyncio.create_task(read(channel))
         try:
             yield channel, arrivals
@@ -163,6 +164,7 @@ async def test_iteration_raises_what_the_receiver_does(store: RedisStore) -> Non
         raise LookupError("not one of ours")
 
     async with store.channel(receive) as channel:
+        assert isinstance(channel, RedisChannel)
         reading = asyncio.ensure_future(anext(aiter(channel)))
         await channel.join(SESSION)
         await opened(store)
@@ -192,6 +194,7 @@ async def test_lost_connection_is_told_after_all_are_joined_again(
     """A reader that compares heads after that event misses nothing that comes later."""
     sessions = [SessionId(f"chat-{i}") for i in range(20)]
     async with store.channel() as channel:
+        assert isinstance(channel, RedisChannel)
         first = asyncio.ensure_future(anext(aiter(channel)))
         for session in sessions:
             await channel.join(session)

@@ -17,6 +17,7 @@ from .scenario import (
     batch,
     chunks,
     close,
+    hint_of,
     key,
     message,
     now_ms,
@@ -145,11 +146,11 @@ async def test_close_of_an_erased_session_is_gone(store: RedisStore) -> None:
 async def test_close_removes_the_lease_hint(store: RedisStore, raw_redis: redis.Redis) -> None:
     """The reaper does not look at a run that has ended."""
     await opened(store, submit(lease_ms=EXPIRED))
-    hinted = raw_redis.zrange("ms:leases", 0, -1)
+    hinted = raw_redis.zrange(hint_of(store, "leases"), 0, -1)
     await store.close_run(close(0))
 
     assert hinted == [b"chat-1|r1"]
-    assert raw_redis.zrange("ms:leases", 0, -1) == []
+    assert raw_redis.zrange(hint_of(store, "leases"), 0, -1) == []
     assert await store.expired_leases(10) == []
 
 

@@ -29,6 +29,7 @@ from .scenario import (
     batch,
     chunks,
     close,
+    hint_of,
     key,
     message,
     opened,
@@ -178,7 +179,7 @@ async def test_run_under_way_in_a_newer_session_is_answered_newer(
     assert lost == Renewed(held=False, newer=True)
     assert held == Renewed(held=True)
     assert newer.dump() == before
-    assert raw_redis.zscore("ms:leases", f"{SESSION}|r1") is not None
+    assert raw_redis.zscore(hint_of(store, "leases"), f"{SESSION}|r1") is not None
 
 
 async def test_newer_session_is_trimmed_by_a_newer_gateway(
@@ -190,14 +191,14 @@ async def test_newer_session_is_trimmed_by_a_newer_gateway(
         await answered(store)
         newer.raise_format()
         before = newer.dump()
-        raw_redis.zadd("ms:trim", {SESSION: 1})
+        raw_redis.zadd(hint_of(store, "trim"), {SESSION: 1})
         assert await store.trim_due(10) == 1
         assert newer.dump() == before
-        score = raw_redis.zscore("ms:trim", SESSION)
+        score = raw_redis.zscore(hint_of(store, "trim"), SESSION)
         assert score is not None
         assert score > 1
     async with StoreToCome.connect(redis_url, settings=settings) as later:
-        raw_redis.zadd("ms:trim", {SESSION: 1})
+        raw_redis.zadd(hint_of(later, "trim"), {SESSION: 1})
         assert await later.trim_due(10) == 1
         assert await later.read_run(SESSION, "0-0", count=100) == ()
 

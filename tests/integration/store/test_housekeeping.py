@@ -19,6 +19,7 @@ from .scenario import (
     answered,
     batch,
     close,
+    hint_of,
     key,
     opened,
     submit,
@@ -105,7 +106,7 @@ async def test_trim_due_of_an_erased_session_is_no_error(
 ) -> None:
     """A hint of a session that is gone is removed."""
     async with RedisStore.connect(redis_url, settings=NO_WINDOW) as store:
-        raw_redis.zadd("ms:trim", {"gone": 1})
+        raw_redis.zadd(hint_of(store, "trim", SessionId("gone")), {"gone": 1})
         assert await store.trim_due(10) == 1
         assert await store.trim_due(10) == 0
 

@@ -15,6 +15,7 @@ from .scenario import (
     SESSION,
     batch,
     close,
+    hint_of,
     key,
     now_ms,
     opened,
@@ -98,11 +99,11 @@ async def test_stale_hint_of_a_living_run_gets_its_lease_again(
 ) -> None:
     """A hint that lags behind the lease is corrected, not lost: the run may die later."""
     await opened(store)
-    raw_redis.zadd("ms:leases", {f"{SESSION}|{RUN}": 1})
+    raw_redis.zadd(hint_of(store, "leases"), {f"{SESSION}|{RUN}": 1})
 
     assert await store.expired_leases(10) == []
     assert await store.take_over(SESSION, RUN, HOUR_MS) is None
-    score: Any = raw_redis.zscore("ms:leases", f"{SESSION}|{RUN}")
+    score: Any = raw_redis.zscore(hint_of(store, "leases"), f"{SESSION}|{RUN}")
     assert abs(score - now_ms() - HOUR_MS) < MINUTES_MS
 
 
@@ -115,8 +116,8 @@ async def test_stale_hint_is_removed(store: RedisStore, raw_redis: redis.Redis, 
         await store.close_run(close(0))
     if state == "erased":
         await store.erase(SESSION)
-    raw_redis.zadd("ms:leases", {f"{SESSION}|{RUN}": 1})
-    raw_redis.expire("ms:leases", 100)
+    raw_redis.zadd(hint_of(store, "leases"), {f"{SESSION}|{RUN}": 1})
+    raw_redis.expire(hint_of(store, "leases"), 100)
 
     assert await store.take_over(SESSION, RUN, HOUR_MS) is None
     assert await store.expired_leases(10) == []

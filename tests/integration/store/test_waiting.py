@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from midstream.store.calls import AppendStatus, OpenStatus, StopStatus, WaitStatus
 from midstream.store.records import RunOutcome, RunState
 
-from .scenario import EXPIRED, HOUR_MS, SESSION, batch, close, key, opened, submit
+from .scenario import EXPIRED, HOUR_MS, SESSION, batch, close, hint_of, key, opened, submit
 
 if TYPE_CHECKING:
     import redis
@@ -39,7 +39,7 @@ async def test_run_that_waits_is_no_orphan_and_nobodys_to_write(
     assert not (await store.renew([key()], HOUR_MS))[0].held
     assert (await store.close_run(close(0))).status is AppendStatus.FENCED
     assert (await store.open_run(submit("u2", "r2"))).status is OpenStatus.ACTIVE
-    assert raw_redis.zscore("ms:waits", f"{SESSION}|r1") is not None
+    assert raw_redis.zscore(hint_of(store, "waits"), f"{SESSION}|r1") is not None
 
 
 async def test_first_claimant_has_the_run_and_may_ask_again(
@@ -55,7 +55,7 @@ async def test_first_claimant_has_the_run_and_may_ask_again(
     assert second is None
     assert again == first
     assert (await store.append([batch(0, fence=2)]))[0].status is AppendStatus.APPENDED
-    assert raw_redis.zscore("ms:waits", f"{SESSION}|r1") is None
+    assert raw_redis.zscore(hint_of(store, "waits"), f"{SESSION}|r1") is None
 
 
 async def test_claimant_of_before_is_refused_once_another_has_the_run(store: RedisStore) -> None:
@@ -101,7 +101,7 @@ async def test_wait_whose_time_has_ended_is_taken_over_once(
     assert (taken.run.state, taken.key.fence) == (RunState.WAITING, 2)
     assert late is None
     assert await store.expired_waits(10) == []
-    assert raw_redis.zscore("ms:waits", f"{SESSION}|r1") is not None
+    assert raw_redis.zscore(hint_of(store, "waits"), f"{SESSION}|r1") is not None
     closed = await store.close_run(close(0, fence=2, outcome=RunOutcome.INTERRUPTED))
     assert closed.status is AppendStatus.APPENDED
 

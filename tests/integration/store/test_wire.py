@@ -12,11 +12,12 @@ import uvloop
 
 from midstream.ids import SessionId
 from midstream.store.calls import AppendBatch, Appended, AppendStatus
+from midstream.store.redis.channel import RedisChannel
 from midstream.store.redis.store import RedisStore
 from midstream.store.wire import RedisWire
 from tests.support.relay import relay, server_context
 
-from .scenario import SESSION, batch, chunks, opened, submit, wait_until
+from .scenario import SESSION, batch, chunks, client_of, opened, submit, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -88,6 +89,7 @@ async def heard(store: RedisStore) -> AsyncIterator[asyncio.Queue[Record]]:
     async with store.channel(lambda _, entry: records.put_nowait(entry.record)) as channel:
         listening = asyncio.create_task(listen())
         await channel.join(SESSION)
+        assert isinstance(channel, RedisChannel)
         assert channel._pushes is not None
         try:
             yield records
@@ -117,7 +119,7 @@ def test_connection_of_redis_py_has_the_shape_that_a_wire_takes(
 
 async def test_append_by_call_is_the_append(store: RedisStore) -> None:
     """The same records, the same answers, and one connection for one after the other."""
-    wire = wire_of(store._client)
+    wire = wire_of(client_of(store))
     first = await called(store, [batch(0, 2)])
     again = await called(store, [batch(0, 2)])
     second = await called(store, [batch(2), batch(0, fence=7)])
@@ -134,7 +136,7 @@ async def test_append_by_call_is_the_append(store: RedisStore) -> None:
     ]
     entries = await store.read_run(SESSION, first[0].offset, count=10)
     assert [entry.record for entry in entries] == [chunks(0, 2), chunks(2)]
-    assert wire_of(store._client) is wire
+    assert wire_of(client_of(store)) is wire
 
 
 async def test_one_call_is_under_way_at_a_time(store: RedisStore) -> None:
@@ -152,19 +154,19 @@ async def test_refused_call_has_no_answers_and_keeps_its_connection(
     raw_redis.script_flush()
     assert await called(store, [batch(0)]) is None
     assert store.healthy_since is not None
-    wire = wire_of(store._client)
+    wire = wire_of(client_of(store))
     assert not wire.closed
     await store.append([batch(0)])
     (answer,) = await called(store, [batch(1)]) or []
     assert answer.status is AppendStatus.APPENDED
-    assert wire_of(store._client) is wire
+    assert wire_of(client_of(store)) is wire
 
 
 async def test_lost_connection_has_no_answers_and_another_takes_its_place(
     store: RedisStore, raw_redis: redis_py.Redis
 ) -> None:
     """Redis counts as away until something is answered; then calls are possible again."""
-    wire = wire_of(store._client)
+    wire = wire_of(client_of(store))
     raw_redis.client_pause(PAUSE_MS, all=False)
     answered = called(store, [batch(0)])
     await wait_until(lambda: any(each["cmd"] == "evalsha" for each in raw_redis.client_list()))
@@ -184,7 +186,7 @@ async def test_connection_that_is_lost_while_nothing_is_asked_takes_no_call(
     store: RedisStore, raw_redis: redis_py.Redis
 ) -> None:
     raw_redis.client_kill_filter(skipme=True, _type="normal")
-    await wait_until(lambda: wire_of(store._client).closed)
+    await wait_until(lambda: wire_of(client_of(store)).closed)
     assert not store.append_by_call([batch(0)], lambda _: pytest.fail("called"))
 
 
@@ -196,16 +198,16 @@ async def test_call_that_takes_too_long_has_no_answers(
     raw_redis.client_pause(PAUSE_MS, all=False)
     try:
         with monkeypatch.context() as impatient:
-            impatient.setattr(store._client, "_timeout_s", 0.1)
+            impatient.setattr(client_of(store), "_timeout_s", 0.1)
             assert await called(store, [batch(0)]) is None
-        assert wire_of(store._client).closed
+        assert wire_of(client_of(store)).closed
         assert store.healthy_since is None
-        before = list(store._client._idle)
+        before = list(client_of(store)._idle)
         assert before
         await store.ping()
     finally:
         raw_redis.client_unpause()
-    assert store._client._idle
+    assert client_of(store)._idle
     assert not any(each.is_connected for each in before)
 
 
@@ -215,9 +217,9 @@ async def test_late_call_does_not_tell_of_a_redis_that_has_answered_since(
     """Redis is judged by what was sent last, of that which was answered or was not."""
     raw_redis.client_pause(PAUSE_MS, all=False)
     try:
-        monkeypatch.setattr(store._client, "_timeout_s", 0.1)
+        monkeypatch.setattr(client_of(store), "_timeout_s", 0.1)
         late = called(store, [batch(0)])
-        monkeypatch.setattr(store._client, "_timeout_s", 5.0)
+        monkeypatch.setattr(client_of(store), "_timeout_s", 5.0)
         await store.ping()  # a pause of writes lets it pass
         healthy_since = store.healthy_since
         assert await late is None
@@ -228,7 +230,7 @@ async def test_late_call_does_not_tell_of_a_redis_that_has_answered_since(
 
 async def test_reply_that_nobody_awaits_closes_the_connection(store: RedisStore) -> None:
     """The next reply would be taken for another's."""
-    wire = wire_of(store._client)
+    wire = wire_of(client_of(store))
     wire.data_received(b"+OK\r\n")
     assert wire.closed
     assert not store.append_by_call([batch(0)], lambda _: pytest.fail("called"))
@@ -237,9 +239,9 @@ async def test_reply_that_nobody_awaits_closes_the_connection(store: RedisStore)
 @pytest.mark.parametrize("said", [b"?\r\n", b"+OK\r\n+OK\r\n"], ids=["not RESP", "too much"])
 async def test_call_that_is_answered_wrongly_has_no_answers(store: RedisStore, said: bytes) -> None:
     answered = called(store, [batch(0)])
-    wire_of(store._client).data_received(said)
+    wire_of(client_of(store)).data_received(said)
     assert await answered is None
-    assert wire_of(store._client).closed
+    assert wire_of(client_of(store)).closed
 
 
 async def test_connection_of_another_shape_leaves_appends_to_tasks(
@@ -253,7 +255,7 @@ async def test_connection_of_another_shape_leaves_appends_to_tasks(
             (answer,) = await store.append([batch(number)])
             assert answer.next == number + 1
             assert not store.append_by_call([batch(9)], lambda _: pytest.fail("called"))
-        assert len(store._client._idle) == 1
+        assert len(client_of(store)._idle) == 1
 
 
 async def test_store_closes_the_connection_of_its_calls(

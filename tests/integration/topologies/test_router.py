@@ -42,7 +42,7 @@ async def router_over(cluster: RedisCluster) -> AsyncIterator[Router]:
     """A router that knows one node, and finds the others."""
     host, port = cluster.addresses[0]
     clients = NodeClients(
-        ClusterUrl(seeds=(Address(host, port),)), StoreSettings(command_timeout_s=2)
+        ClusterUrl(seeds=(Address(host, port),)), StoreSettings(command_timeout_s=2), SCRIPTS
     )
     topology = Topology([Node(*address) for address in cluster.addresses], clients)
     yield Router(topology, clients, SCRIPTS.sources)

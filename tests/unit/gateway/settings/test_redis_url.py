@@ -94,11 +94,16 @@ def test_refusal_names_no_password() -> None:
         assert "a-secret" not in refused.value.message
 
 
-@pytest.mark.parametrize("url", ["redis+cluster://a:7000,b", "redis+sentinel://a,b/mine"])
-def test_several_servers_are_refused_at_the_start_until_they_can_be_used(url: str) -> None:
+def test_cluster_is_taken() -> None:
+    """As it is written."""
+    url = "redis+cluster://a:7000,b"
+    assert load_settings(environment={"REDIS_URL": url}).redis.url == url
+
+
+def test_sentinels_are_refused_at_the_start_until_they_can_be_used() -> None:
     """With what to set instead; a mistake in the URL itself is told first."""
     with pytest.raises(SettingsError) as refused:
-        load_settings(environment={"REDIS_URL": url})
+        load_settings(environment={"REDIS_URL": "redis+sentinel://a,b/mine"})
     assert "this version keeps sessions on one server" in refused.value.message
     with pytest.raises(SettingsError, match="no host and port"):
         load_settings(environment={"REDIS_URL": "redis+cluster://a:seven"})

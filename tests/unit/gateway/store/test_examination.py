@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 import midstream.store.redis.store as store
-from midstream.store.server.examination import clock, exposure, speed
 from midstream.store.server.rehearsal import Rehearsed, own_prefix, written
 from midstream.store.server.rights import acl_rules, needed, to_ask
+from midstream.store.server.steps import clock, exposure, speed
 from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:

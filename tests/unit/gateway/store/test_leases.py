@@ -43,7 +43,7 @@ class Play:
         self._ahead = BEGUN
         self._renewals = 0
         self._clock = RedisClock()
-        self._watch = LeaseWatch(self._clock)
+        self._watch = LeaseWatch()
         self._lease = self._given()
 
     def _redis_ms(self) -> int:
@@ -59,7 +59,7 @@ class Play:
         self._clock.observe(redis_ms, self.now, self.now)
         left_ms = self._lease.ends_ms - redis_ms
         if left_ms <= LEASE_S * 1000 * WATCHED or left_ms > LEASE_S * 1000 + LATE_HINT_MS:
-            self._watch.see(RUN, self._lease, redis_ms, self.now)
+            self._watch.see(RUN, self._lease, redis_ms, self.now, self._clock)
         if not self._watch.ended(self.now, 1):
             return False
         sight = self._watch.sight(RUN)
@@ -145,7 +145,7 @@ def test_gateway_that_has_just_started_waits_for_a_lease() -> None:
     play = Play()
     play.until(watch_begins)
     play._clock = RedisClock()
-    play._watch = LeaseWatch(play._clock)
+    play._watch = LeaseWatch()
 
     taken_at = play.until(60)
 
@@ -157,9 +157,9 @@ def test_watch_is_bounded_and_tells_the_longest_ended_first() -> None:
     """A lease that was dropped is seen again."""
     clock = RedisClock()
     clock.observe(0, 0.0, 0.0)
-    watch = LeaseWatch(clock)
+    watch = LeaseWatch()
     for i in range(MAX_WATCHED + 1):
-        watch.see((SessionId("s"), RunId(f"{i}")), Lease(b"", -i, 0), 0, 100.0)
+        watch.see((SessionId("s"), RunId(f"{i}")), Lease(b"", -i, 0), 0, 100.0, clock)
 
     assert watch.ended(100.0, 2) == [("s", f"{MAX_WATCHED - 1}"), ("s", f"{MAX_WATCHED - 2}")]
     assert len(watch.ended(100.0, 2 * MAX_WATCHED)) == MAX_WATCHED

@@ -57,7 +57,7 @@ def test_server_that_takes_no_writes_is_refused_with_what_to_set(
     rows = [
         (info(redis_mode="sentinel", master0=watched), ("Sentinel", "redis://10.0.0.5:6380")),
         (info(redis_mode="sentinel"), ("Sentinel", "REDIS_URL to the primary")),
-        (info(redis_mode="cluster", role="master"), ("one node of a cluster", "mode is off")),
+        (info(redis_mode="cluster", role="master"), ("one node of a cluster", "redis+cluster://")),
         (
             info(redis_mode="standalone", role="slave", master_host="db-1", master_port=6379),
             ("a replica", "redis://db-1:6379"),

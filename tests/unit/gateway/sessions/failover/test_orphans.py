@@ -41,6 +41,10 @@ class Asked:
         self.most_at_once = 0
         self._at_once = 0
 
+    def served_since(self, session_id: SessionId) -> float | None:
+        """There is one Redis."""
+        return self.healthy_since
+
     async def expired_leases(self, count: int, *, longest_ms: int) -> list[Any]:
         """No hint tells of a run."""
         self.asked += 1

@@ -101,7 +101,7 @@ def reader_of(view: RunView, cursor: int, limits: ReaderLimits) -> LogReader:
         view,
         cursor=cursor,
         first=None,
-        hub=cast("Hub", SimpleNamespace(offline_since=None)),
+        hub=cast("Hub", SimpleNamespace(offline_since=lambda _: None)),
         draining=Draining(),
         limits=limits,
         hold=AsyncExitStack(),

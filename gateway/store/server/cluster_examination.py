@@ -1,0 +1,97 @@
+"""Examines a cluster for `midstream doctor`: its primaries, and one session's life there."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from midstream.errors import StoreError
+from midstream.store.cluster.client import ClusterClient
+from midstream.store.cluster.clients import url_of
+from midstream.store.server.facts import UNKNOWN
+from midstream.store.server.inspection import inspect
+from midstream.store.server.steps import clock, exposure, play, rights_of, unusable
+from midstream.store.server.verdict import Level, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from midstream.settings.redis_url import ClusterUrl
+    from midstream.store.redis.client import StoreSettings
+    from midstream.store.server.inspection import Inspection
+    from midstream.store.server.steps import Tell
+
+LEVELS: Final = tuple(Level)
+
+
+async def examine_cluster(url: str, named: ClusterUrl, settings: StoreSettings, tell: Tell) -> None:
+    """Examine the cluster at a URL; what is found is told at once. See `examine`."""
+    seed = url_of(named, named.seeds[0])
+    async with _connected(named, settings) as client:
+        try:
+            await _examine(url, seed, client, settings.key_prefix, tell)
+        except StoreError as error:
+            tell(await unusable(seed, error))
+
+
+async def _examine(url: str, seed: str, client: ClusterClient, prefix: str, tell: Tell) -> None:
+    servers = await client.servers()
+    seen = [_as_node(await inspect(server), len(servers)) for server in servers]
+    names = [server.name for server in servers]
+    found = zip(names, (each.verdicts for each in seen), strict=True)
+    for verdict in worst((name, each) for name, verdicts in found for each in verdicts):
+        tell(verdict)
+    if any(each.facts.refusal is not None for each in seen):
+        return
+    tell(_coverage(client))
+    for verdict in exposure(seed):
+        tell(verdict)
+    knows_all = all(each.facts is not UNKNOWN for each in seen)
+    rights = [await rights_of(s, prefix, knows_all=knows_all, sharded=True) for s in servers]
+    clocks = [await clock(server) for server in servers]
+    for verdict in worst([*zip(names, rights, strict=True), *zip(names, clocks, strict=True)]):
+        tell(verdict)
+    await play(url, client, prefix, tell, sharded=True)
+
+
+def _as_node(seen: Inspection, primaries: int) -> Inspection:
+    if seen.facts is UNKNOWN:
+        return seen
+    facts = replace(seen.facts, primaries=str(primaries), elsewhere="")
+    return replace(seen, facts=facts)
+
+
+def _coverage(client: ClusterClient) -> Verdict:
+    """Judge whether each session has a node."""
+    if client.topology.is_whole:
+        return Verdict("slots", Level.OK, "every slot has a primary")
+    return Verdict(
+        "slots",
+        Level.FAULT,
+        "some slots have no primary: their sessions cannot be used",
+        "Run redis-cli --cluster fix HOST:PORT",
+    )
+
+
+def worst(said: Iterable[tuple[str, Verdict]]) -> list[Verdict]:
+    """Return of each subject the worst that is said of a node; if it is bad, with its name."""
+    found: dict[str, tuple[str, Verdict]] = {}
+    for name, verdict in said:
+        known = found.get(verdict.subject)
+        if known is None or LEVELS.index(verdict.level) > LEVELS.index(known[1].level):
+            found[verdict.subject] = name, verdict
+    return [
+        verdict if verdict.level is Level.OK else replace(verdict, says=f"{name}: {verdict.says}")
+        for name, verdict in found.values()
+    ]
+
+
+@asynccontextmanager
+async def _connected(url: ClusterUrl, settings: StoreSettings) -> AsyncIterator[ClusterClient]:
+    client = ClusterClient(url, replace(settings, sharded=True))
+    try:
+        yield client
+    finally:
+        await client.aclose()
