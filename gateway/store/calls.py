@@ -143,6 +143,8 @@ class AppendStatus(StrEnum):
     """The run is not in Redis any more: erased, or the log was lost."""
     NEWER = "newer"
     """The session's format is above ours: newer gateways alone may write it (`format.py`)."""
+    UNKNOWN = "unknown"
+    """Of one of several servers: send the same batch again; what became of others is known."""
 
 
 class Appended(Struct, frozen=True, gc=False, kw_only=True):

@@ -113,7 +113,8 @@ class SessionStore(SessionQueue, SessionHandover, Protocol):
             One answer a batch, in order.
 
         Raises:
-            StoreUnavailableError: outcome unknown for all; send the same batches again.
+            StoreUnavailableError: outcome unknown for all; send the same batches again. Where there
+                are several servers (`is_sharded`), this is said of each batch: UNKNOWN.
         """
         ...
 

@@ -16,7 +16,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from midstream.errors import FencedError, IllegalChunkPushedError, RunEndedError, SequenceGapError
+from midstream.errors import (
+    FencedError,
+    IllegalChunkPushedError,
+    RunEndedError,
+    SequenceGapError,
+    StoreUnavailableError,
+)
 from midstream.protocol.chunks import AnyChunk, StartChunk
 from midstream.protocol.codec import decode
 from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
@@ -164,6 +170,8 @@ class PushedRuns:
             payload=payload,
         )
         (answer,) = await self._store.append([AppendBatch(key=cached.key, chunks=record)])
+        if answer.status is AppendStatus.UNKNOWN:
+            raise StoreUnavailableError("unable to reach Redis; send the same chunks again")
         pushed = await self._checked(cached.key, answer)
         if answer.status is AppendStatus.APPENDED:
             cached.stored(chunks, len(payload))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from midstream.aio.backoff import Backoff
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.sessions.containment import contained
+from midstream.store.calls import AppendStatus
 from midstream.telemetry import APPEND_SECONDS, CHUNKS_APPENDED
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ class Committer:
         chunks = 0
         for (lane, batch), answer in zip(flush, answers, strict=True):
             try:
-                if answer is None:
-                    self._rest(lane)
+                if answer is None or answer.status is AppendStatus.UNKNOWN:
+                    self._rest(lane, is_refused=answer is None)
                 else:
                     chunks += batch.chunks.count
                     lane.acknowledge(answer)
@@ -162,9 +163,9 @@ class Committer:
                 self._ready[lane] = None
         CHUNKS_APPENDED.inc(chunks)
 
-    def _rest(self, lane: Lane) -> None:
-        """Have a refused batch sent again later; the other lanes do not wait for it."""
-        rest_s = lane.put_back()
+    def _rest(self, lane: Lane, *, is_refused: bool) -> None:
+        """Have a batch sent again later; the other lanes do not wait for it."""
+        rest_s = lane.put_back(is_refused=is_refused)
         if rest_s is not None:
             asyncio.get_running_loop().call_later(rest_s, self._wake_up, lane)
 

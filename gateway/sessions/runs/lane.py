@@ -115,6 +115,7 @@ class Lane:
         self._changed = Pulse()
         self._dead = False
         self._refusals = 0
+        self._attempts = 0
         self.resting = False
         """Whether its batch was refused, and is sent again later."""
 
@@ -202,7 +203,7 @@ class Lane:
     def acknowledge(self, answer: Appended) -> None:
         """Take the answer to the batch that `freeze` returned."""
         batch, self._flying = self._flying, None
-        self._refusals = 0
+        self._refusals = self._attempts = 0
         if batch is None or self._dead:
             return
         match answer.status:
@@ -258,8 +259,11 @@ class Lane:
             again.append(_Batch(AppendBatch(key=self.key, chunks=record)))
         self._again[:0] = reversed(again)
 
-    def put_back(self) -> float | None:
-        """Take a refused batch back, to be sent again.
+    def put_back(self, *, is_refused: bool = True) -> float | None:
+        """Take a batch back, to be sent again unchanged.
+
+        Args:
+            is_refused: not only that its outcome is unknown, as long as its server is away.
 
         Returns:
             After how many seconds; None if it was refused too often: the lane is dead.
@@ -267,13 +271,14 @@ class Lane:
         batch, self._flying = self._flying, None
         if batch is None or self._dead:
             return None
-        if self._refusals == len(DELAYS_S):
+        if is_refused and self._refusals == len(DELAYS_S):
             self._die(AppendStatus.GONE)
             return None
         self._again.insert(0, batch)
         self.resting = True
-        self._refusals += 1
-        return DELAYS_S[self._refusals - 1]
+        self._refusals += is_refused
+        self._attempts += 1
+        return DELAYS_S[min(self._attempts, len(DELAYS_S)) - 1]
 
     def break_down(self, error: Exception) -> None:
         """Give the lane up after a failure of its own, and tell its owner."""

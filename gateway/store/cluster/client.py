@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ from redis.exceptions import NoScriptError
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.store.cluster.clients import NodeClients
 from midstream.store.cluster.router import Router
-from midstream.store.cluster.slots import Node, slot_of_command
+from midstream.store.cluster.slots import Node, slot_of, slot_of_command
 from midstream.store.cluster.topology import Topology
 from midstream.store.errors import translated, unavailable, word_of
 from midstream.store.redis.client import OF_A_WORKING_NODE
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from midstream.store.redis.client import RedisClient, Reply, StoreSettings
     from midstream.store.scripts.script import Command
 
+NOW_LIMIT_S: Final = 0.05
+"""Time in which `run_now` sends a command again that a node does not take yet."""
 CHECK_LIMIT_S: Final = 1.0
 """Wait for the nodes' answers to a check. One that comes later counts in the next check."""
 
@@ -46,6 +49,8 @@ class ClusterClient:
             lambda commands: self.scripts.sources(commands),
             limit_s=settings.command_timeout_s,
         )
+        self._failed_at: dict[int, float] = {}
+        """By slot: when it was seen not to be served."""
         self._checks: dict[Node, asyncio.Task[bool]] = {}
 
     async def aclose(self) -> None:
@@ -74,8 +79,22 @@ class ClusterClient:
 
     async def run_each(self, commands: Sequence[Command]) -> list[Reply]:
         """See Commands."""
-        outcomes = await self._router.run_each(commands)
-        return [translated(r) or r if isinstance(r, Exception) else r for r in outcomes]
+        return self._told(commands, await self._router.run_each(commands))
+
+    async def run_now(self, commands: Sequence[Command]) -> list[Reply]:
+        """See Commands."""
+        return self._told(commands, await self._router.run_each(commands, limit_s=NOW_LIMIT_S))
+
+    def _told(self, commands: Sequence[Command], outcomes: list[Reply]) -> list[Reply]:
+        """Translate what was refused, and note the slots that are not served."""
+        for place, outcome in enumerate(outcomes):
+            if not isinstance(outcome, Exception):
+                continue
+            outcomes[place] = error = translated(outcome) or outcome
+            slot = slot_of_command(commands[place])
+            if isinstance(error, StoreUnavailableError) and slot is not None:
+                self._failed_at[slot] = time.monotonic()
+        return outcomes
 
     # -- places ---------------------------------------------------------------------------------
 
@@ -97,7 +116,9 @@ class ClusterClient:
     def served_since(self, key: bytes) -> float | None:
         """See Commands."""
         node = self.topology.node_for(key)
-        return None if node is None else self._nodes.client(node).healthy_since
+        since = None if node is None else self._nodes.client(node).healthy_since
+        # Its slot may have been between two nodes, while both worked.
+        return since and max(since, self._failed_at.get(slot_of(key), since))
 
     @property
     def healthy_since(self) -> float | None:

@@ -40,6 +40,10 @@ class Commands(Protocol):
         """
         ...
 
+    async def run_now(self, commands: Sequence[Command]) -> list[Reply]:
+        """As `run_each`; no command waits for long until another one's slot has moved, say."""
+        ...
+
     def serving(self, keys: Iterable[bytes]) -> RedisClient | None:
         """Return the one server that has all these keys, as far as is known; else None."""
         ...
@@ -81,6 +85,10 @@ class OnlyServer:
     """The part of `Commands` that is about several servers, where there is one."""
 
     healthy_since: float | None
+
+    async def run_now(self: RedisClient, commands: Sequence[Command]) -> list[Reply]:  # type: ignore[misc]
+        """See Commands."""
+        return await self.run_each(commands)
 
     def serving(self: RedisClient, keys: Iterable[bytes]) -> RedisClient | None:  # type: ignore[misc]
         """See Commands."""

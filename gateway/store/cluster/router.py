@@ -93,15 +93,20 @@ class Router:
         self._now = now
         self._pause = pause
 
-    async def run_each(self, commands: Sequence[Command]) -> list[Reply]:
+    async def run_each(
+        self, commands: Sequence[Command], *, limit_s: float | None = None
+    ) -> list[Reply]:
         """Run independent commands; return an outcome for each, in their order.
 
         An outcome is a reply, a refusal as redis-py has it, or a StoreUnavailableError: the command
         may have been applied, or not. Commands are sent in their order, but one that is sent again
         may be applied after a later one.
+
+        Args:
+            limit_s: another limit than the usual one.
         """
         sent = [_Sent(command, slot_of_command(command)) for command in commands]
-        deadline = self._now() + self._limit_s
+        deadline = self._now() + (self._limit_s if limit_s is None else limit_s)
         if not self._topology.nodes:
             await self._topology.refresh()
         # Each node's commands go their own way: those of one that is away delay no others' resend.

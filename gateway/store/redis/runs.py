@@ -134,11 +134,15 @@ class RunWrites:
 
     async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
         """See SessionStore."""
-        replies = await self._client.run_all(list(map(self._appends.command, batches)))
+        commands = list(map(self._appends.command, batches))
+        if self._sharded:
+            replies = await self._client.run_now(commands)
+        else:
+            replies = await self._client.run_all(commands)
         server = self._server_of(batches)
         if server is not None:
             await server.prepare_calls()
-        return list(map(_appended, replies))
+        return list(map(_fate, replies))
 
     def append_by_call(
         self,
@@ -177,7 +181,7 @@ class RunWrites:
         ]
         hints = self._hints.lease([(key.session_id, key.run_id) for key in keys], lease_ms)
         # A hint that is refused must not hide what became of the leases: the next one notes it.
-        replies = (await self._client.run_each([*hints, *renewals]))[len(hints) :]
+        replies = (await self._client.run_now([*hints, *renewals]))[len(hints) :]
         for reply in replies:
             if isinstance(reply, StoreError):
                 raise reply
@@ -328,6 +332,22 @@ def _stop(status: bytes, run: bytes, beside: tuple[StopRequested, ...] = ()) -> 
         run_id=RunId(run.decode()) if run else None,
         beside=beside,
     )
+
+
+_UNKNOWN: Final = Appended(status=AppendStatus.UNKNOWN)
+
+
+def _fate(reply: Reply) -> Appended:
+    """Return the answer to a batch.
+
+    Raises:
+        StoreError: it is refused for good.
+    """
+    if isinstance(reply, StoreUnavailableError):
+        return _UNKNOWN
+    if isinstance(reply, Exception):
+        raise reply
+    return _appended(reply)
 
 
 def _appended(reply: Reply) -> Appended:
