@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from midstream.errors import StoreError
 from midstream.store.cluster.client import ClusterClient
 from midstream.store.cluster.clients import url_of
+from midstream.store.keys import Keys
 from midstream.store.server.facts import UNKNOWN
 from midstream.store.server.inspection import inspect
 from midstream.store.server.steps import clock, exposure, play, rights_of, unusable
@@ -49,7 +50,11 @@ async def _examine(url: str, seed: str, client: ClusterClient, prefix: str, tell
     for verdict in exposure(seed):
         tell(verdict)
     knows_all = all(each.facts is not UNKNOWN for each in seen)
-    rights = [await rights_of(s, prefix, knows_all=knows_all, sharded=True) for s in servers]
+    probes = {str(client.place(n.hint)): n for n in Keys(prefix, sharded=True).probe.names}
+    rights = [
+        await rights_of(server, prefix, knows_all=knows_all, probe=probes.get(server.name))
+        for server in servers
+    ]
     clocks = [await clock(server) for server in servers]
     for verdict in worst([*zip(names, rights, strict=True), *zip(names, clocks, strict=True)]):
         tell(verdict)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from midstream.store.cluster.commands import Commands
+    from midstream.store.keys import HintName
     from midstream.store.redis.client import RedisClient
     from midstream.store.server.rehearsal import Rehearsed
 
@@ -81,16 +82,19 @@ def exposure(url: str) -> list[Verdict]:
 
 
 async def rights_of(
-    client: RedisClient, prefix: str, *, knows_all: bool, sharded: bool = False
+    client: RedisClient, prefix: str, *, knows_all: bool, probe: HintName | None = None
 ) -> Verdict:
-    """Judge what the user may do, on the gateway's own names, without touching them."""
+    """Judge what the user may do, on the gateway's own names, without touching them.
+
+    Args:
+        probe: of a node of a cluster, one that this node has.
+    """
+    sharded = probe is not None
     rights = to_ask(prefix, sharded=sharded)
     words = [word for right in rights for word in right]
     script = client.scripts.missing
-    (probe,) = Keys(prefix).probe.names
-    loaded, reply = await client.ask(
-        [("SCRIPT", "LOAD", script.source), script.call(probe, *words)]
-    )
+    name = probe or Keys(prefix).probe.names[0]
+    loaded, reply = await client.ask([("SCRIPT", "LOAD", script.source), script.call(name, *words)])
     do = f"Give the user these rules: {acl_rules(prefix, sharded=sharded)}"
     for refused, command in ((loaded, "SCRIPT LOAD"), (reply, "EVALSHA")):
         if isinstance(refused, Exception):

@@ -93,6 +93,8 @@ def test_rules_name_each_command_that_is_sent() -> None:
 
 def test_rules_stand_in_the_docs() -> None:
     assert acl_rules("ms") in (REPOSITORY / "docs" / "operations.md").read_text().splitlines()
+    of_cluster = acl_rules("ms", sharded=True)
+    assert of_cluster in (REPOSITORY / "docs" / "cluster.md").read_text().splitlines()
 
 
 def sent_without_a_script() -> set[str]:
