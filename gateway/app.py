@@ -21,6 +21,7 @@ from midstream.api.chat.follow_one import follow_session
 from midstream.api.chat.queue import QueueController
 from midstream.api.chat.routes import ChatController, list_chats
 from midstream.api.chat.run_stream import EXPOSED_HEADERS
+from midstream.api.chat.steer import steer
 from midstream.api.chat.websocket import chat_socket
 from midstream.api.context import Api, CurrentApi, dependencies
 from midstream.api.demo import demo_pages, worker_handlers
@@ -242,6 +243,7 @@ def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]
         *browser_files(),
         ChatController,
         QueueController,
+        steer,
         PushController,
         TurnController,
         chat_socket,

@@ -169,6 +169,13 @@ class KeyReusedError(ClientError):
     http_status = 409
 
 
+class SteerNotDeliveredError(ClientError):
+    """The running answer could not have the message, and its sender wanted it back; `reason`."""
+
+    code = "steer_not_delivered"
+    http_status = 409
+
+
 class FencedError(ClientError):
     """Another producer took the run over. Write nothing more."""
 

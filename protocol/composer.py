@@ -44,6 +44,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import data_chunk, decode
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.json_values import encode_json, repaired_text
+from midstream.protocol.steering import steering_chunk
 from midstream.protocol.steps import belongs_in_step, calls_of, opens_step
 from midstream.protocol.surrogates import TextHalves, well_formed
 from midstream.protocol.writer import ChunkWriter
@@ -76,6 +77,8 @@ class Composer:
         self._said, self._thought = TextHalves(), TextHalves()
         self._inputs: dict[str, TextHalves] = {}
         self._in_step = False
+        self.steps = 0
+        """Steps that the run has begun."""
         # Whether the agent opened the step itself: then it also ends it.
         self._is_agents_step = False
         self._waiting: set[str] = set()
@@ -252,6 +255,13 @@ class Composer:
         self._begin()
         return self._take()
 
+    def steering(self, messages: Iterable[UIMessage]) -> list[AnyChunk]:
+        """Write that people's messages were taken up, between two steps."""
+        self._finish_step()
+        for message in messages:
+            self._admit(steering_chunk(message))
+        return self._take()
+
     def chunk(self, chunk: AnyChunk | Mapping[str, object] | bytes | str) -> list[AnyChunk]:
         """Write any chunk, given as a Struct, a mapping, or its JSON.
 
@@ -330,6 +340,7 @@ class Composer:
         match chunk:
             case StartStepChunk():
                 self._in_step = True
+                self.steps += 1
                 self._answered = False
                 self._waiting.clear()
             case FinishStepChunk():

@@ -19,8 +19,8 @@ from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import Fields, fields_of, json_of
 
 SendTrigger: TypeAlias = Literal["submit-message", "regenerate-message"]
-OnActive: TypeAlias = Literal["refuse", "interrupt", "queue"]
-
+OnActive: TypeAlias = Literal["refuse", "interrupt", "queue", "steer"]
+OnUndelivered: TypeAlias = Literal["queue", "return"]
 
 MAX_FIELDS: Final = 1_000
 """Fields of a body; applications add some of their own."""
@@ -41,8 +41,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
             its last message.
         trigger: `submit-message` by default.
         message_id: the message to edit, regenerate or continue.
-        on_active: `refuse` the send, `interrupt` the session's open run, or `queue` the send behind
-            it; None: the client does not say.
+        on_active: `refuse` the send, `interrupt` the session's open run, `queue` the send behind
+            it, or `steer` the run with it; None: the client does not say.
+        wants_back: with `steer`, a message that the run could not have is refused and not queued.
         agent: the agent asked for, or None.
         model: the model asked for, or None.
         request_key: the client's key of this send (`requestId` in the body), or None.
@@ -63,6 +64,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     rest: Raw
     parent_id: str | UnsetType | None = UNSET
     head: str | UnsetType | None = UNSET
+    wants_back: bool = False
 
 
 class _Known(Struct, rename="camel"):
@@ -75,6 +77,7 @@ class _Known(Struct, rename="camel"):
     agent: str | None = None
     model: str | None = None
     request_id: str | None = None
+    on_undelivered: OnUndelivered | None = None
     parent_id: str | UnsetType | None = UNSET
     head: str | UnsetType | None = UNSET
 
@@ -124,6 +127,7 @@ def chat_request(fields: Fields) -> ChatRequest:
         agent=known.agent,
         model=known.model,
         request_key=known.request_id,
+        wants_back=known.on_undelivered == "return",
         parent_id=known.parent_id,
         head=known.head,
         rest=json_of({k: v for k, v in fields.items() if k not in _KNOWN_FIELDS}),

@@ -2,8 +2,9 @@
 
 One chunk of an unknown type, or with an unknown enum value, stops a client of any version.
 The log holds the richest form; a client gets the form that its level accepts. Levels are 5, 6
-and 7, and 8 for chunks that not every 7.x accepts: a bare `v=7` may be 7.0.0, which knows
-neither `steering-message` (7.0.78) nor the finish reason `interrupted` (7.0.149).
+and 7; 8 for a client that says it is 7.0.163 or later, which knows `steering-message`; and 9 for
+chunks that no level is sure to accept. A bare `v=7` may be 7.0.0, which knows neither that chunk
+nor the finish reason `interrupted` (7.0.149).
 
 Source: `uiMessageChunkSchema` of ai 5.0.277, 6.0.326, 7.0.0, 7.0.77 and 7.0.173. Unknown
 *fields* are tolerated since 5.0.217, 6.0.231 and 7.0.32.
@@ -30,6 +31,8 @@ from midstream.protocol.chunks import (
     ToolApprovalResponseChunk,
     ToolOutputDeniedChunk,
 )
+from midstream.protocol.codec import data_chunk
+from midstream.protocol.parts import json_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
 
 LOWEST_LEVEL: Final = 5
 HIGHEST_LEVEL: Final = 7
-BEYOND_LEVELS: Final = 8
+STEERING_LEVEL: Final = 8
+STEERING_SINCE: Final = (7, 0, 163)
+BEYOND_LEVELS: Final = 9
 """The level of chunks that no level is sure to accept."""
 
 _TYPE_SINCE: Final[dict[type[Chunk], int]] = {
@@ -48,7 +53,7 @@ _TYPE_SINCE: Final[dict[type[Chunk], int]] = {
     ReasoningFileChunk: 7,
     CustomChunk: 7,
     ResetStepChunk: 7,
-    SteeringMessageChunk: BEYOND_LEVELS,
+    SteeringMessageChunk: STEERING_LEVEL,
 }
 """Type -> the first level that knows it; 5 if it is not listed."""
 
@@ -66,8 +71,14 @@ def _reason_as_other(chunk: FinishChunk) -> FinishChunk:
     return msgspec.structs.replace(chunk, finish_reason="other")
 
 
-_OLDER_FORM: Final[dict[type[AnyChunk], Callable[[Any], Chunk]]] = {
+def _steering_as_data(chunk: SteeringMessageChunk) -> OpaqueChunk:
+    said = {"type": "delivered", "id": chunk.id, "parts": chunk.parts}
+    return data_chunk("steering", json_of(said), id=chunk.id)
+
+
+_OLDER_FORM: Final[dict[type[AnyChunk], Callable[[Any], AnyChunk]]] = {
     FinishChunk: _reason_as_other,
+    SteeringMessageChunk: _steering_as_data,
 }
 """Type -> its form for a level that does not know it; types that are not listed are left out.
 

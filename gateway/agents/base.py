@@ -138,6 +138,39 @@ class Emission(Protocol):
         ...
 
 
+class Steering(Protocol):
+    """Messages that people give to a run while it is under way.
+
+    An agent takes what waits, yields a `steering-message` chunk of each (`steering_chunk`), and
+    then confirms. What nobody takes goes back to its sender when the run ends.
+    """
+
+    undelivered: str | None
+    """Why what waits at the run's end was not delivered, in the AI SDK's words; None: as its end
+    says."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether there may be a message that nobody has taken."""
+        ...
+
+    async def arrival(self) -> None:
+        """Wait until there may be one."""
+        ...
+
+    async def take(self, step: int) -> Sequence[UIMessage]:
+        """Return the messages for a step, oldest first, each once; empty if Redis is away."""
+        ...
+
+    async def confirm(self) -> None:
+        """Note that all that was taken has been yielded; never fails."""
+        ...
+
+    async def told(self) -> UIMessage:
+        """Return the run's message with all that was yielded so far."""
+        ...
+
+
 class AgentRequest(Struct, frozen=True, kw_only=True):
     """One run, as the agent sees it.
 
@@ -158,6 +191,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
         spent: tokens that the run has used; an agent that knows them notes them here.
         emission: takes chunks by call, which costs less than yielding them. An agent need not
             use it. One that changes another agent's chunks passes the request on without it.
+        steering: messages for the run; None: nobody can send any.
     """
 
     session_id: SessionId
@@ -176,6 +210,7 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     begun: set[str] = msgspec.field(default_factory=set)
     spent: Spending = msgspec.field(default_factory=Spending)
     emission: Emission | None = None
+    steering: Steering | None = None
 
     def as_sent(self) -> bytes:
         """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.
@@ -228,12 +263,14 @@ class AgentTraits(Struct, frozen=True, kw_only=True):
             other agent it ends the run with an error.
         durable: set if its runs outlive the process that produces them.
         max_output_tokens: of one call of its model; None: not known.
+        steers: whether its runs take messages up (`AgentRequest.steering`).
     """
 
     executes: Callable[[str], bool] = executes_nothing
     passes_on: bool = False
     durable: DurableRuns | None = None
     max_output_tokens: int | None = None
+    steers: bool = False
 
 
 class AnyAgent(Protocol):

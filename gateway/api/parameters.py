@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from midstream.errors import InvalidRequestError
 from midstream.ids import RunId, SessionId, check_id
 from midstream.protocol.position import Position
-from midstream.protocol.vocabulary import HIGHEST_LEVEL, LOWEST_LEVEL
+from midstream.protocol.vocabulary import (
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    STEERING_LEVEL,
+    STEERING_SINCE,
+)
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
@@ -23,6 +28,7 @@ RUN_PREFIX: Final = "run_"
 """Every run id of ours begins with it."""
 
 _VERSION: Final = re.compile(r"v?(\d{1,3})(?:\.[0-9A-Za-z.+-]{0,64})?")
+_EXACT: Final = re.compile(r"v?(\d{1,3})\.(\d{1,6})\.(\d{1,6})$")
 _SEQUENCE: Final = re.compile(r"\d{1,15}")
 _INDEX: Final = re.compile(r"-?\d{1,15}")
 
@@ -61,7 +67,16 @@ def level_of_version(version: str) -> int:
         raise InvalidRequestError(
             "unable to read the client's version; it must be a version of the AI SDK, such as 7"
         )
-    return max(LOWEST_LEVEL, min(HIGHEST_LEVEL, int(match[1])))
+    major = int(match[1])
+    if major > HIGHEST_LEVEL or _is_later(version):
+        return STEERING_LEVEL
+    return max(LOWEST_LEVEL, major)
+
+
+def _is_later(version: str) -> bool:
+    """Whether it names a release with steering; a bare `7` does not."""
+    exact = _EXACT.match(version)
+    return exact is not None and tuple(map(int, exact.groups())) >= STEERING_SINCE
 
 
 def client_of(request: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> str:

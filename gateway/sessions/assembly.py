@@ -31,6 +31,7 @@ from midstream.sessions.pushed.held_runs import HeldRuns
 from midstream.sessions.pushed.runs import PushedRuns
 from midstream.sessions.queue.changes import QueueChanges
 from midstream.sessions.queue.sending import Sending
+from midstream.sessions.queue.steering import Steers
 from midstream.sessions.queue.turns import QueueTurns, TurnLimits
 from midstream.sessions.queue.waiting_reader import WaitingResponses
 from midstream.sessions.reading import Reading
@@ -156,16 +157,18 @@ def _sessions(
     )
     starting = Starting(agents, hub, runs, opening, reading, draining)
     waiting = WaitingResponses(store, hub, opening, reading, draining, limits.readers)
+    steering = Steers(store, hub, agents, due, limits.sessions)
     push_limits = PushLimits(
         lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
     )
     return Sessions(
         store=store,
         starting=starting,
-        sending=Sending(store, agents, starting, due, waiting, limits.sessions),
+        sending=Sending(store, agents, starting, due, waiting, steering, limits.sessions),
         turns=QueueTurns(store, starting, due, draining, limits.turns, engine.adopt_hold),
         waiting=waiting,
-        queues=QueueChanges(store, stopping, due),
+        queues=QueueChanges(store, stopping, due, steering),
+        steers=steering,
         reading=reading,
         stopping=stopping,
         deleting=Deleting(store, reaper, stopping, draining),

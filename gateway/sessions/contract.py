@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from midstream.providers.base import StepResult
     from midstream.providers.part_ids import PartIds
     from midstream.sessions.access import Caller
-    from midstream.sessions.queued import EntryEdit, Queue, Queued
+    from midstream.sessions.queued import AskedSteer, EntryEdit, Queue, Queued, SteerAnswer
     from midstream.sessions.types import (
         Attempt,
         CallRequest,
@@ -216,8 +216,24 @@ class QueueService(Protocol):
         """End a pause."""
         ...
 
-    async def send_now(self, caller: Caller, session_id: SessionId, entry: MessageId) -> Queue:
-        """Answer an entry next; the run under way is stopped for it."""
+    async def send_now(
+        self, caller: Caller, session_id: SessionId, entry: MessageId, *, steers: bool = False
+    ) -> Queue:
+        """Answer an entry next: the run is stopped for it, or takes it up if it can."""
+        ...
+
+
+class SteerService(Protocol):
+    """Messages for the running answer of a session."""
+
+    async def steer(
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        asked: AskedSteer,
+        hold: RunHold | None = None,
+    ) -> SteerAnswer:
+        """Give it a message. Raises as a queued send; SteerNotDeliveredError: wanted back."""
         ...
 
 
@@ -249,6 +265,11 @@ class SessionService(Protocol):
         """The queue of a session, for its people."""
         ...
 
+    @property
+    def steers(self) -> SteerService:
+        """Messages for the running answer of a session."""
+        ...
+
     def cost(self, request: StartRequest) -> RunCost:
         """Return the estimated cost of a send for its caller."""
         ...
@@ -267,17 +288,21 @@ class SessionService(Protocol):
             RunActiveError, ConflictError, MessageNotFoundError, AgentNotFoundError,
             SessionNotFoundError, InvalidRequestError, DrainingError, StoreUnavailableError.
             QueueFullError: it is to be queued, and there is no room.
+            SteerNotDeliveredError: the running answer cannot take it up, and it is wanted back.
         """
         ...
 
     async def start_unread(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
-    ) -> Queued:
-        """Queue a message, or open its run at once; nobody waits for it. Raises as `start`."""
+    ) -> Queued | SteerAnswer:
+        """Queue a message, give it to the running answer, or open its run at once.
+
+        Nobody waits for its answer. Raises as `start`.
+        """
         ...
 
     def queues_send(self, request: StartRequest) -> bool:
-        """Whether a send is to be queued behind a run under way, as it or the settings say."""
+        """Whether a send may wait behind a run under way, or in it, as it or the settings say."""
         ...
 
     async def resume(

@@ -1,4 +1,4 @@
-"""The queue of a session, as clients see it: data."""
+"""The queue of a session, and messages for its running answer, as clients see them: data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.ids import MessageId, RunId
 from midstream.protocol.messages import UIMessage
+from midstream.store.queue_calls import SteerOutcome
 
 if TYPE_CHECKING:
-    from midstream.store.records import QueuedMessage, QueueRecord, QueueState
+    from midstream.store.records import (
+        QueuedMessage,
+        QueueRecord,
+        QueueState,
+        SteerRecord,
+        WaitingSteer,
+    )
 
 
 class Sender(Struct, frozen=True):
@@ -121,3 +128,68 @@ class EntryEdit(Struct, frozen=True, kw_only=True):
     message: UIMessage | None = None
     before: MessageId | UnsetType | None = UNSET
     if_version: int | None = None
+
+
+class SteerEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A message that waits for the running answer. As `queued.QueueEntry`."""
+
+    id: MessageId
+    run_id: RunId
+    message: Raw
+    by: Raw
+    at: int
+
+
+def entries_of(steers: Sequence[WaitingSteer]) -> list[SteerEntry]:
+    """Return what clients see of those that wait."""
+    return [
+        SteerEntry(id=each.id, run_id=each.run_id, message=each.message, by=each.by, at=each.at_ms)
+        for each in steers
+    ]
+
+
+class AskedSteer(Struct, frozen=True, kw_only=True):
+    """A message that a client gives to the running answer.
+
+    Attributes:
+        run_id: the run that is meant; None: whichever is under way.
+        wait_s: how long the client waits for the outcome.
+        wants_back: one that is not delivered goes back to its sender, and not to the queue.
+    """
+
+    message: UIMessage
+    run_id: RunId | None = None
+    wait_s: float = 0.0
+    wants_back: bool = False
+
+
+class SteerAnswer(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What became of a message, in the AI SDK's words. `type`: `pending` while it waits."""
+
+    id: MessageId
+    type: str
+    run_id: RunId | UnsetType = UNSET
+    step_number: int | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, id_: MessageId, run_id: RunId | None, outcome: SteerOutcome | None) -> SteerAnswer:
+        """Say an outcome."""
+        run = UNSET if run_id is None else run_id
+        if outcome is None:
+            return cls(id=id_, type="pending", run_id=run)
+        if outcome.step is not None:
+            return cls(id=id_, type="delivered", run_id=run, step_number=outcome.step)
+        return cls(id=id_, type="not-delivered", run_id=run, reason=outcome.reason)
+
+
+class _SteerEvent(Struct, frozen=True, rename="camel"):
+    outcome: SteerAnswer
+    entry: Raw | UnsetType = UNSET
+
+
+def encode_steer_event(record: SteerRecord) -> bytes:
+    """Encode a steer as followers get it: its outcome, and of one that waits its message."""
+    outcome = SteerAnswer.of(record.id, record.run_id, SteerOutcome.read(record.outcome))
+    entry = UNSET if record.entry is None else record.entry
+    return msgspec.json.encode(_SteerEvent(outcome, entry))

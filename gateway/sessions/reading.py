@@ -13,7 +13,7 @@ from midstream.sessions.log.own_sends import OwnSends
 from midstream.sessions.log.readers import FeedFollower, LogReader, ReaderLimits
 from midstream.sessions.log.stored_run import message_before
 from midstream.sessions.places import branches
-from midstream.sessions.queued import Queue
+from midstream.sessions.queued import Queue, entries_of
 from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
 from midstream.store.records import RunState
@@ -243,6 +243,7 @@ def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
         messages=[m.message for m in state.path if m.id != open_message],
         runs=[] if run is None else [run],
         queue=Queue.of(state.queue),
+        steers=entries_of(state.steers),
         presence=presence,
         branches={id_: of for id_, of in branches(state).items() if id_ != open_message},
     )

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from midstream.sessions.pushed.runs import PushedRuns
     from midstream.sessions.queue.changes import QueueChanges
     from midstream.sessions.queue.sending import Sending
+    from midstream.sessions.queue.steered_reader import SteeredReader
+    from midstream.sessions.queue.steering import Steers
     from midstream.sessions.queue.turns import QueueTurns
     from midstream.sessions.queue.waiting_reader import QueuedReader, WaitingResponses
-    from midstream.sessions.queued import Queued
+    from midstream.sessions.queued import Queued, SteerAnswer
     from midstream.sessions.reading import Reading
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.stopping import Stopping
@@ -66,6 +68,7 @@ class Sessions:
         proxied_ends: ends such runs, by a request of their backend.
         held: the places of callers that pushed runs take.
         queues: changes of the queue by people.
+        steers: messages for running answers.
     """
 
     store: SessionStore
@@ -74,6 +77,7 @@ class Sessions:
     turns: QueueTurns
     waiting: WaitingResponses
     queues: QueueChanges
+    steers: Steers
     reading: Reading
     stopping: Stopping
     deleting: Deleting
@@ -90,19 +94,19 @@ class Sessions:
 
     async def start(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
-    ) -> LogReader | QueuedReader:
+    ) -> LogReader | QueuedReader | SteeredReader:
         """See SessionService."""
         return await self.sending.start(caller, request, hold)
 
     async def start_unread(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
-    ) -> Queued:
+    ) -> Queued | SteerAnswer:
         """See SessionService."""
         return await self.sending.start_unread(caller, request, hold)
 
     def queues_send(self, request: StartRequest) -> bool:
         """See SessionService."""
-        return self.sending.queues(request)
+        return self.sending.may_wait(request)
 
     async def resume(
         self,

@@ -17,7 +17,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
 from midstream.protocol.requests import OnActive
 from midstream.providers.passthrough.content import ToolResult
-from midstream.sessions.queued import Queue
+from midstream.sessions.queued import Queue, SteerEntry
 from midstream.store.calls import NewMessage, RunKey
 from midstream.store.records import RunInfo, Trigger
 
@@ -70,8 +70,9 @@ class StartRequest(Struct, frozen=True, kw_only=True):
         parent_id: the message that a new one follows; None: it begins a conversation of its
             own; UNSET: see `places.py`.
         head: the last message that the client showed; None: none.
-        on_active: `refuse` a second run (409), `interrupt` the first, or `queue`; None: as the
-            settings say.
+        on_active: `refuse` a second run (409), `interrupt` the first, `queue`, or `steer` the
+            first with it; None: as the settings say.
+        wants_back: a steer that is not delivered is refused, and not queued.
         agent, model: from the body, or None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
         client: who reads the response, as far as its requests tell; see `own_sends.py`. None:
@@ -88,6 +89,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     parent_id: MessageId | UnsetType | None = UNSET
     head: MessageId | UnsetType | None = UNSET
     on_active: OnActive | None = "refuse"
+    wants_back: bool = False
     agent: str | None = None
     model: str | None = None
     request_key: str | None = None
@@ -181,10 +183,10 @@ class RunReader(Protocol):
 
 
 FeedEventKind: TypeAlias = Literal[
-    "snapshot", "message", "run", "chunks", "queue", "presence", "erased", "lost"
+    "snapshot", "message", "run", "chunks", "queue", "steer", "presence", "erased", "lost"
 ]
-"""`message`, `run`, `chunks` and `queue` are records of the log. `erased` and `lost` tell why the
-snapshot that follows is of another session, or of none."""
+"""`message`, `run`, `chunks`, `queue` and `steer` are records of the log. `erased` and `lost` tell
+why the snapshot that follows is of another session, or of none."""
 
 
 class FeedEvent(Struct, frozen=True, gc=False):
@@ -241,6 +243,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     presence: Raw = Raw(b"[]")
     branches: Mapping[MessageId, Versions] = {}
     queue: Queue = Queue()
+    steers: Sequence[SteerEntry] = ()
 
     @classmethod
     def empty(cls, session_id: SessionId) -> Snapshot:

@@ -53,6 +53,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
         attempt: the number of the attempt that claims the run; None: it is not counted.
         after: the session's newest run, which has the same request key, and was interrupted: the
             key is the new run's from now on.
+        sender: who may steer the run besides the owner and operators, as a JSON string; empty:
+            nobody.
     """
 
     session_id: SessionId
@@ -73,6 +75,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     facts: bytes = b""
     attempt: int | None = None
     after: RunId | None = None
+    sender: bytes = b""
 
 
 class OpenStatus(StrEnum):
@@ -180,6 +183,7 @@ class CloseRun(Struct, frozen=True, kw_only=True):
             stored then).
         trim_before_ms: chunk records older than this are trimmed, this run's never.
         waits_for: what the message waits for: `approval`, `tool`, or None. The queue waits, too.
+        undelivered: why steers that wait cannot be delivered any more, in the AI SDK's words.
     """
 
     key: RunKey
@@ -188,6 +192,7 @@ class CloseRun(Struct, frozen=True, kw_only=True):
     message: NewMessage | None
     trim_before_ms: int
     waits_for: str | None = None
+    undelivered: str = "finished"
 
 
 class DeleteStatus(StrEnum):

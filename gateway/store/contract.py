@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from midstream.ids import EVERYWHERE, NO_TENANT
 from midstream.store.handover_contract import SessionHandover
-from midstream.store.queue_contract import SessionQueue
+from midstream.store.queue_contract import SessionQueue, SessionSteers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
@@ -77,7 +77,7 @@ class Channel(Protocol):
         ...
 
 
-class SessionStore(SessionQueue, SessionHandover, Protocol):
+class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
     """A session's log, messages and runs, in Redis."""
 
     # -- a run's life -------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Encoding of a session's queue in its `meta`: see `lua/queue.lua`."""
+"""Encoding of a session's queue and steers in its `meta`: see `lua/queue.lua`, `lua/steers.lua`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from midstream.ids import MessageId
-from midstream.store.records import QueuedMessage, QueueState
+from midstream.ids import MessageId, RunId
+from midstream.store.records import QueuedMessage, QueueState, WaitingSteer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,22 @@ def decode_queue(flat: Sequence[bytes]) -> QueueState:
         paused=paused.decode() or None,
         waits_for=waits_for.decode() or None,
         unsent=tuple(each for each in entries if each.reason),
+    )
+
+
+def decode_steers(flat: Sequence[bytes]) -> tuple[WaitingSteer, ...]:
+    """Decode what load.lua answers: id, header and content of each steer that waits."""
+    return tuple(_decode_steer(*flat[i : i + 3]) for i in range(0, len(flat), 3))
+
+
+def _decode_steer(id_: bytes, header: bytes, content: bytes) -> WaitingSteer:
+    run, _, _, _, _, at, _, by = header.split(b"\n", 7)
+    return WaitingSteer(
+        id=MessageId(id_.decode()),
+        run_id=RunId(run.decode()),
+        at_ms=int(at),
+        by=Raw(by),
+        message=Raw(content.split(b"\n", 1)[1]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Contract of a session's queue in the store; the rules of `contract.py` hold.
+"""Contract of a session's queue and steers in the store; the rules of `contract.py` hold.
 
 The step that closes a main run also takes the first entry, so that a process that dies right after
 it loses nothing: whoever finds that the entry's run was not opened within a lease takes it anew. A
@@ -10,13 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from midstream.ids import MessageId, SessionId
+    from collections.abc import Sequence
+
+    from midstream.ids import MessageId, RunId, SessionId
+    from midstream.store.calls import RunKey
     from midstream.store.queue_calls import (
         Changed,
         ChangeEntry,
         Enqueue,
         Enqueued,
+        GivenSteer,
         QueueChange,
+        Steer,
+        Steered,
         Turn,
     )
     from midstream.store.records import QueuedMessage
@@ -72,4 +78,43 @@ class SessionQueue(Protocol):
 
     async def next_turn(self) -> Turn:
         """Wait for a session whose next entry this process has taken by a close."""
+        ...
+
+
+class SessionSteers(Protocol):
+    """Steers: messages for a session's main run.
+
+    A steer waits until the run takes it up (`take_steers`), and has been taken up once the log has
+    it (`confirm_steers`): a process that dies in between leaves it to the next one, or to the
+    close. The step that closes the run gives back what was not taken up.
+    """
+
+    async def steer(self, request: Steer) -> Steered:
+        """Let a message wait for the main run, or say why the run cannot have it.
+
+        Decides, in this order: owner and tenant; a steer of this id; an entry of the queue, or a
+        message, of this id; an idle session, if it `is_send`; bounds. One that the run cannot have
+        goes to the front of the queue, unless its sender wants it back.
+        """
+        ...
+
+    async def steer_entry(
+        self,
+        session_id: SessionId,
+        entry: MessageId,
+        *,
+        run_id: RunId | None,
+        sender: bytes,
+        may_any: bool,
+        is_supported: bool,
+    ) -> Steered:
+        """Take an entry out of the queue, for the main run. As of `steer`."""
+        ...
+
+    async def take_steers(self, key: RunKey, step: int) -> Sequence[GivenSteer]:
+        """Return what waits for a run, oldest first, for its next step; empty for a stale key."""
+        ...
+
+    async def confirm_steers(self, key: RunKey, ids: Sequence[MessageId]) -> None:
+        """Note that the log has these in the run's message. Harmless twice."""
         ...

@@ -10,6 +10,7 @@ so that older ones read on, a listed kind never gets other header lines (`format
     r NL state NL outcome NL by NL started NL ended NL info JSON
     sm, sr: as m and r, of a run beside the main one
     qu NL paused NL waits for NL ids, by blanks NL `id reason`, by commas NL entry JSON or empty
+    st NL run NL id NL outcome (empty: it waits) NL entry JSON or empty
     d NL id (empty: all)
     e
 
@@ -39,6 +40,7 @@ from midstream.store.records import (
     RunOutcome,
     RunRecord,
     RunState,
+    SteerRecord,
     UnknownRecord,
 )
 
@@ -111,6 +113,14 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
         return RunRecord(run=decode_run(data))
     if kind == b"qu":
         return _decode_queue(data)
+    if kind == b"st":
+        _, run, id_, outcome, entry = data.split(b"\n", 4)
+        return SteerRecord(
+            run_id=RunId(run.decode()),
+            id=MessageId(id_.decode()),
+            outcome=outcome.decode(),
+            entry=Raw(entry) if entry else None,
+        )
     if kind == b"p":
         return PresenceRecord(here=Raw(data[2:]))
     if kind == b"d":

@@ -141,6 +141,20 @@ class QueueRecord(Struct, frozen=True, gc=False, kw_only=True):
     entry: Raw | None
 
 
+class SteerRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """A message waits for a run, or its outcome is known.
+
+    Attributes:
+        outcome: `delivered STEP` or `not-delivered REASON`; empty: it waits.
+        entry: the message, of one that waits: as a queue's entry, JSON.
+    """
+
+    run_id: RunId
+    id: MessageId
+    outcome: str
+    entry: Raw | None
+
+
 class DeletedRecord(Struct, frozen=True, gc=False, kw_only=True):
     """A message was deleted, or all. It follows nothing: readers begin again after it.
 
@@ -177,6 +191,7 @@ Record: TypeAlias = (
     | MessageRecord
     | RunRecord
     | QueueRecord
+    | SteerRecord
     | DeletedRecord
     | ErasedRecord
     | PresenceRecord
@@ -276,6 +291,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     active_run_id: RunId | None
     last_run_id: RunId | None
     queued: tuple[MessageId, ...] = ()
+    steers: tuple[MessageId, ...] = ()
     format: int = 1
 
     @property
@@ -323,6 +339,16 @@ class QueueState(Struct, frozen=True, kw_only=True):
     unsent: tuple[QueuedMessage, ...] = ()
 
 
+class WaitingSteer(Struct, frozen=True, kw_only=True):
+    """A message that waits for a run to take it up. As `QueuedMessage`."""
+
+    id: MessageId
+    run_id: RunId
+    at_ms: int
+    by: Raw
+    message: Raw
+
+
 class SessionState(Struct, frozen=True, kw_only=True):
     """Everything a session is, read in one atomic step.
 
@@ -331,7 +357,8 @@ class SessionState(Struct, frozen=True, kw_only=True):
     sequence; `run_opened`: the offset of its opening record; `run_expired`: it is under way and
     its lease, or its wait, has ended. `beside`: the side runs under way, oldest first.
     `off_path`: all other messages of the tree (older branches), by id. `deleted`: the ids of
-    those that were deleted, in neither. `queue`: its entries only if they were asked for.
+    those that were deleted, in neither. `queue`: its entries only if they were asked for; `steers`
+    the same.
     """
 
     meta: SessionMeta
@@ -344,3 +371,4 @@ class SessionState(Struct, frozen=True, kw_only=True):
     off_path: Mapping[MessageId, OffPath] = {}
     deleted: frozenset[MessageId] = frozenset()
     queue: QueueState = QueueState()
+    steers: tuple[WaitingSteer, ...] = ()

@@ -24,7 +24,7 @@ from midstream.store.redis.store import RedisStore
 from tests.support.gateway import SHORT_LEASE, GatewayProcess, Settings, merged
 from tests.support.orphans import has_text, reading, until
 from tests.support.processes import REPOSITORY, eventually
-from tests.support.sessions import Session, Transcript, text_of
+from tests.support.sessions import Session, Transcript, text_of, user_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures import Deployment
 
-EARLIER: Final = "628beb18d0fa7787a16f9925c25ca4660da0d140"
+EARLIER: Final = "6d88ede41a6ee45dec6a52a1796b0487d4a082ac"
 """The commit that this version must run beside: the newest release, or, while there is none, the
 commit before the newest change of sessions' data. A change that adds a record, a field or a key
 sets this to the commit before it. docs/operations.md lists the versions of rolling upgrades."""
@@ -128,7 +128,8 @@ def start_two_versions(
 
 
 async def mixed_operation(versions: TwoVersions) -> None:
-    """Send, resume, edit, stop, queue, close and erase on both versions, each seen by the other."""
+    """Send, resume, edit, stop, queue, steer, close and erase on both versions, each seen by the
+    other."""
     pair, swapped = versions.session(), versions.session()[::-1]
     await asyncio.gather(
         _answered_on_both(versions, *pair),
@@ -139,6 +140,8 @@ async def mixed_operation(versions: TwoVersions) -> None:
         _erased_by_the_other(versions, *versions.session()[::-1]),
         _queued_behind(versions, *versions.session()),
         _queued_behind(versions, *versions.session()[::-1]),
+        _steered(versions, *versions.session()),
+        _steered(versions, *versions.session()[::-1]),
     )
 
 
@@ -300,6 +303,28 @@ async def _queued_behind(versions: TwoVersions, here: Session, there: Session) -
         return asked == ["queued-1", "queued-2"] and len(messages) == 6
 
     await eventually(answered, "both queued messages are answered", limit_s=40)
+    await _keep(versions, here, there)
+
+
+async def _steered(versions: TwoVersions, here: Session, there: Session) -> None:
+    """Give a message at the later gateway to an answer that either produces. The earlier one does
+    not take it up, and closes the run: then it is answered next. It is in one place alone."""
+    later = here.through(versions.later.at)
+    answer = versions.deployment.simulator.held()
+    await here.begin(answer.question)
+    body = {"message": user_message("No. [[tokens=3]]", "steer-1")}
+    status, told = await later.at.call("POST", f"/api/chat/{here.id}/steer", body)
+    assert (status, told["type"]) == (202, "pending")
+    assert len((await there.snapshot())["messages"]) == 1
+    await answer.release()
+
+    async def settled() -> bool:
+        snapshot = await later.snapshot()
+        answered = [message["id"] for message in snapshot["messages"]].count("steer-1")
+        taken_up = json.dumps(snapshot["messages"]).count('"steering-message"')
+        return await later.is_ended() and answered + taken_up == 1 and not snapshot["steers"]
+
+    await eventually(settled, "the message is in one answer", limit_s=40)
     await _keep(versions, here, there)
 
 

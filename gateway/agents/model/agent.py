@@ -51,6 +51,7 @@ class ModelAgent:
             passes_on=True,
             durable=self if durable else None,
             max_output_tokens=limit if isinstance(limit, int) else None,
+            steers=True,
         )
         self._refused = Refused()
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from midstream.errors import AgentNotFoundError
+
 
 class ModelAgentConfig(Struct, frozen=True, kw_only=True):
     """A model, its instructions, and how its runs behave.
@@ -30,3 +32,16 @@ class ModelAgentConfig(Struct, frozen=True, kw_only=True):
     message_metadata: bool = True
     max_steps: int = 20
     restarts: bool = False
+
+    def chosen_model(self, wanted: str | None) -> str:
+        """Return the model that a request asks for, or the agent's own.
+
+        Raises:
+            AgentNotFoundError: the agent does not have it.
+        """
+        if wanted is None or wanted == self.model or wanted in self.models:
+            return wanted or self.model
+        raise AgentNotFoundError(
+            f"unable to use this model with the agent {self.name}; leave `model` out of the "
+            "request, or name one that is configured"
+        )

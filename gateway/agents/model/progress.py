@@ -25,6 +25,7 @@ from midstream.protocol.chunks import (
     ToolOutputErrorChunk,
 )
 from midstream.protocol.codec import UNREADABLE
+from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.providers.base import PendingCall, Usage
 
 if TYPE_CHECKING:
@@ -194,6 +195,23 @@ def results_in(chunks: Sequence[AnyChunk]) -> tuple[list[AnyChunk], set[str]]:
             if isinstance(chunk, ToolOutputErrorChunk) or chunk.preliminary is not True:
                 settled.add(chunk.tool_call_id)
     return results, settled
+
+
+def settled(calls: Iterable[PendingCall], held: Sequence[AnyChunk]) -> Iterator[Sequence[AnyChunk]]:
+    """Yield the results that calls had when their process died, and errors for the others.
+
+    Those are not executed again: they may have taken effect.
+    """
+    results, known = results_in(held)
+    if results:
+        yield results
+    lost = [
+        ToolOutputErrorChunk(tool_call_id=call.id, error_text=INTERRUPTED_CALL)
+        for call in calls
+        if call.id not in known
+    ]
+    if lost:
+        yield lost
 
 
 def open_calls(chunks: Sequence[AnyChunk]) -> list[ToolInputAvailableChunk]:

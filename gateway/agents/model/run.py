@@ -27,12 +27,13 @@ from midstream.agents.model.progress import (
     model_visible,
     questions_of,
     reserve_ids,
-    results_in,
+    settled,
     step_ids,
     taken_back,
 )
-from midstream.agents.model.step import EXECUTING, ModelStep
-from midstream.errors import AgentNotFoundError, ProviderError, ProviderUnavailableError
+from midstream.agents.model.steering import StepSteers
+from midstream.agents.model.step import EXECUTING, ModelStep, Owed
+from midstream.errors import ProviderError, ProviderUnavailableError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import (
     AnyChunk,
@@ -41,12 +42,8 @@ from midstream.protocol.chunks import (
     FinishStepChunk,
     MessageMetadataChunk,
     StartStepChunk,
-    ToolInputAvailableChunk,
-    ToolOutputAvailableChunk,
-    ToolOutputErrorChunk,
 )
 from midstream.protocol.continuation import without_cut_step
-from midstream.protocol.cut_calls import INTERRUPTED_CALL
 from midstream.protocol.deltas import only_words
 from midstream.protocol.errors import LocalProtocolError
 from midstream.protocol.messages import UIMessage
@@ -79,12 +76,11 @@ class ModelRun:
         self._provider = provider
         self._tools = tools
         self._request = request
-        self._model = _chosen_model(config, request.model)
+        self._model = config.chosen_model(request.model)
         self._part_ids = PartIds()
-        self._deferring = frozenset(
+        self._owed = Owed(
             spec.name for spec in tools.specs if spec.provider_type in provider.deferring_tools
         )
-        self._owed: set[str] = set()
         self._continued = request.continued
         self._message = Assembler(request.message_id, self._continued) if tools.specs else None
         self._progress = Progress(request.memory)
@@ -93,6 +89,9 @@ class ModelRun:
         self._usage: Usage | None = None
         self._finish_reason: FinishReason = "other"
         self._waiting = False
+        self._steers = StepSteers(request, self._progress.interrupted)
+        if self._steers.any_taken and self._message is None:
+            self._message = Assembler(request.message_id, self._continued)
         if self._progress.interrupted is not None:
             self._restore(self._progress.interrupted)
 
@@ -110,7 +109,7 @@ class ModelRun:
         reserve_ids(self._part_ids, interrupted.chunks[:known])
         if self._message is not None:
             self._message.apply_all(model_visible(interrupted.chunks[: interrupted.next]))
-        self._note_owed(interrupted.chunks[: interrupted.next])
+        self._owed.note(interrupted.chunks[: interrupted.next])
 
     @property
     def _is_behind(self) -> bool:
@@ -136,6 +135,9 @@ class ModelRun:
                 step = ModelStep(number)
                 interrupted = self._progress.take_interrupted(number)
                 answered = None if interrupted is None else self._progress.point.answered
+                if interrupted is None and (taken := await self._take_up(number)):
+                    yield taken
+                    await self._steers.confirm()
                 if answered is None:
                     async with aclosing(self._ask_model(step, interrupted)) as answer:
                         async for chunks in answer:
@@ -147,14 +149,31 @@ class ModelRun:
                 if step.cut:
                     break  # its parts are open: the end of the run closes them with it
                 yield self._seen([FinishStepChunk()])
-                if self._message is None or not step.may_be_followed(owed=bool(self._owed)):
+                if self._tools.specs and step.may_be_followed(owed=self._owed.any):
+                    continue
+                if not (self._steers.wait and step.may_be_steered(self._finish_reason)):
                     break
+                if number + 1 == self._config.max_steps:
+                    continue  # for want of steps
+                if not (taken := await self._take_up(number + 1)):
+                    break
+                yield taken
+                await self._steers.confirm()
+            else:
+                self._steers.end("stop-condition")
         except ProviderError:
             # Until the log is repeated in full, any other chunk would diverge from it.
             if self._config.message_metadata and not self._is_behind:
                 yield [MessageMetadataChunk(message_metadata=self._metadata("error"))]
             raise
         yield [self._finish()]
+
+    async def _take_up(self, number: int) -> Sequence[AnyChunk]:
+        """Return the messages of people that come before a step, as chunks."""
+        taken = await self._steers.take(number) if self._steers.wait else ()
+        if taken and self._message is None:
+            self._message = await self._steers.message_so_far(self._request.message_id)
+        return self._seen(taken)
 
     async def _resolve(self, pending: PendingApprovals) -> AsyncGenerator[Sequence[AnyChunk]]:
         """Yield the outcomes of the calls that the run's message waited for."""
@@ -245,7 +264,7 @@ class ModelRun:
                 self._first_chunk_s = time.monotonic()
             if not only_words(chunks):
                 step.look_at(chunks)
-                self._note_owed(chunks)
+                self._owed.note(chunks)
                 if again:
                     chunks = [chunk for chunk in chunks if not isinstance(chunk, StartStepChunk)]
             return self._seen(chunks)
@@ -285,20 +304,9 @@ class ModelRun:
     async def _settle(
         self, calls: Sequence[PendingCall], interrupted: Interrupted
     ) -> AsyncGenerator[Sequence[AnyChunk]]:
-        """Yield the results that calls had when their process died, and errors for the others.
-
-        Those are not executed again: they may have taken effect.
-        """
-        results, settled = results_in(interrupted.held)
-        if results:
-            yield self._seen(results)
-        lost: list[AnyChunk] = [
-            ToolOutputErrorChunk(tool_call_id=call.id, error_text=INTERRUPTED_CALL)
-            for call in calls
-            if call.id not in settled
-        ]
-        if lost:
-            yield self._seen(lost)
+        """Yield the outcomes of calls whose process died; none is executed again."""
+        for chunks in settled(calls, interrupted.held):
+            yield self._seen(chunks)
 
     async def _keep(self, **changes: Any) -> None:
         """Remember the run's point, with the metadata of the moment."""
@@ -326,34 +334,27 @@ class ModelRun:
                 logger.info("chunks_passed_over run=%s reason=%s", self._request.run_id, error)
         return chunks
 
-    def _note_owed(self, chunks: Sequence[AnyChunk]) -> None:
-        """Track the results that the provider defers to a later step."""
-        for chunk in chunks if self._deferring else ():
-            if isinstance(chunk, ToolInputAvailableChunk):
-                if chunk.provider_executed is True and chunk.tool_name in self._deferring:
-                    self._owed.add(chunk.tool_call_id)
-            elif isinstance(chunk, ToolOutputAvailableChunk | ToolOutputErrorChunk):
-                self._owed.discard(chunk.tool_call_id)
-
     def _history(self) -> Sequence[UIMessage]:
         """Return the conversation with the message in its current state."""
         assert self._message is not None  # noqa: S101 - callers have checked
         before, message = self._request.history, UIMessage.parse(self._message.message())
         if self._continued is not None:
             before = before[:-1]
-            if self._progress.point.step == 0:
+            if self._progress.point.step == 0 and not self._steers.any_taken:
                 message = without_cut_step(message)
         return [*before, message]
 
     def _step_request(self) -> StepRequest:
         config, progress = self._config, self._progress
         point = progress.point
-        later = self._message is not None and (point.step > 0 or self._continued is not None)
+        later = self._message is not None and (
+            point.step > 0 or self._continued is not None or self._steers.any_taken
+        )
         new_id = self._request.new_id
         if progress.is_kept:
             new_id = step_ids(self._request.run_id, point.step, point.attempt)
         return StepRequest(
-            model=_chosen_model(config, self._request.model),
+            model=config.chosen_model(self._request.model),
             messages=self._history() if later else self._request.history,
             system=config.system,
             tools=self._tools.specs,
@@ -389,12 +390,3 @@ class ModelRun:
 
     def _since_begin_ms(self, now_s: float) -> int:
         return round((now_s - self._began_s) * 1000)
-
-
-def _chosen_model(config: ModelAgentConfig, wanted: str | None) -> str:
-    if wanted is None or wanted == config.model or wanted in config.models:
-        return wanted or config.model
-    raise AgentNotFoundError(
-        f"unable to use this model with the agent {config.name}; leave `model` out of the request, "
-        "or name one that is configured"
-    )

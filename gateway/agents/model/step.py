@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from midstream.protocol.chunks import ToolInputErrorChunk
+from midstream.protocol.chunks import (
+    ToolInputAvailableChunk,
+    ToolInputErrorChunk,
+    ToolOutputAvailableChunk,
+    ToolOutputErrorChunk,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.chunks import AnyChunk, FinishReason
     from midstream.providers.base import PendingCall
 
 EXECUTING: Final = ("stop", "tool-calls", "interrupted")
 """Finish reasons of steps whose calls are executed; of an interrupted one, the calls with a whole
 input. Another early end may have cut off further calls."""
+
+UNSTEERED: Final = ("interrupted", "error")
+"""Finish reasons of steps after which no message of a person is taken up."""
 
 
 class ModelStep:
@@ -41,6 +49,10 @@ class ModelStep:
             if isinstance(chunk, ToolInputErrorChunk) and chunk.provider_executed is not True:
                 self.refused += 1
 
+    def may_be_steered(self, reason: FinishReason) -> bool:
+        """Whether a person's message may be answered by one more step."""
+        return len(self.calls) == self.executed and reason not in UNSTEERED
+
     def may_be_followed(self, *, owed: bool) -> bool:
         """Whether all calls have results and the model should be called again.
 
@@ -50,3 +62,29 @@ class ModelStep:
         if len(self.calls) != self.executed or self.cut:
             return False
         return owed or self.executed + self.refused > 0
+
+
+class Owed:
+    """Results that the provider defers to a later step.
+
+    Args:
+        deferring: the names of its tools that do so.
+    """
+
+    def __init__(self, deferring: Iterable[str]) -> None:
+        self._deferring = frozenset(deferring)
+        self._calls: set[str] = set()
+
+    @property
+    def any(self) -> bool:
+        """Whether a result is still to come."""
+        return bool(self._calls)
+
+    def note(self, chunks: Sequence[AnyChunk]) -> None:
+        """Track calls and results."""
+        for chunk in chunks if self._deferring else ():
+            if isinstance(chunk, ToolInputAvailableChunk):
+                if chunk.provider_executed is True and chunk.tool_name in self._deferring:
+                    self._calls.add(chunk.tool_call_id)
+            elif isinstance(chunk, ToolOutputAvailableChunk | ToolOutputErrorChunk):
+                self._calls.discard(chunk.tool_call_id)

@@ -58,7 +58,7 @@ class Agent:
         self.name = name
         self.answer = answer
         self.models = tuple(models)
-        self.traits = AgentTraits()
+        self.traits = AgentTraits(steers=True)
 
     async def stream(self, request: AgentRequest) -> AsyncIterator[Sequence[AnyChunk]]:
         """Yield the run's chunks. See `AnyAgent.stream`."""

@@ -30,6 +30,7 @@ class Outbox:
         self._thread = threading.get_ident()
         self._filled = asyncio.Event()
         self._taken = asyncio.Event()
+        self._handed = asyncio.Event()
         self._closed = False
         self.over = asyncio.Event()
         """Set when the run has ended."""
@@ -54,6 +55,7 @@ class Outbox:
     def put(self, chunks: Sequence[AnyChunk]) -> None:
         """Add chunks, without waiting; see `is_full`."""
         self._chunks += chunks
+        self._handed.clear()
         self._filled.set()
 
     async def send(self, chunks: Sequence[AnyChunk]) -> None:
@@ -76,11 +78,22 @@ class Outbox:
     async def take(self) -> list[AnyChunk]:
         """Wait for chunks and return them all; empty once closed and read to the end."""
         while not self._chunks and not self._closed:
+            self._handed.set()
             self._filled.clear()
             await self._filled.wait()
         taken, self._chunks = self._chunks, []
         self._taken.set()
         return taken
+
+    async def handed(self) -> bool:
+        """Return once the reader has come for more than it was given; False if it never does."""
+        ends = (asyncio.create_task(self._handed.wait()), asyncio.create_task(self.over.wait()))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ends:
+                task.cancel()
+        return self._handed.is_set()
 
     def close(self) -> None:
         """Accept no more chunks; those that wait can still be read. Idempotent."""

@@ -14,7 +14,7 @@ from midstream.ids import new_id
 from midstream.providers.sdk_prompt import provider_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from midstream.agents.base import AgentRequest
     from midstream.agents.python.outbox import Outbox
@@ -141,6 +141,48 @@ class Run(Answer):
         """
         await self._outbox.over.wait()
         return self._outbox.cut_short
+
+    # -- what people say meanwhile -------------------------------------------------------------
+
+    async def take_steering(self) -> Sequence[UIMessage]:
+        """Take the messages that people have given to this answer, oldest first.
+
+        Each comes once, and stands in the answer from then on: the step before it ends there. What
+        is not taken goes back to its sender when the run ends.
+        """
+        steering = self._request.steering
+        if steering is None or not steering.waits:
+            return ()
+        self._outbox.check()
+        messages = await steering.take(self._composer.steps)
+        if messages:
+            await self.emit(self._composer.steering(messages))
+            if await self._outbox.handed():
+                await steering.confirm()
+        return messages
+
+    @property
+    async def steering(self) -> AsyncIterator[UIMessage]:
+        """The messages that people give to this answer, as they come, until the run ends.
+
+        async for message in run.steering:
+            agent.send(message.text)
+        """
+        steering = self._request.steering
+        over = asyncio.create_task(self._outbox.over.wait())
+        try:
+            while steering is not None and not over.done():
+                arrival = asyncio.create_task(steering.arrival())
+                try:
+                    await asyncio.wait({arrival, over}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    arrival.cancel()
+                if over.done():
+                    return
+                for message in await self.take_steering():
+                    yield message
+        finally:
+            over.cancel()
 
     # -- the answer ---------------------------------------------------------------------------
 

@@ -38,9 +38,9 @@ class EditBody(Struct, frozen=True, rename="camel"):
 
 
 class SendNowBody(Struct, frozen=True):
-    """How: `interrupt` stops the answer under way."""
+    """How: `interrupt` stops the answer under way; `steer` gives it the message."""
 
-    how: Literal["interrupt"] = "interrupt"
+    how: Literal["interrupt", "steer"] = "interrupt"
 
 
 class QueueController(Controller):
@@ -105,14 +105,15 @@ class QueueController(Controller):
         api: ApiDependency,
         caller: CallerDependency,
     ) -> Response[bytes]:
-        """Answer a queued message next, and stop the answer under way for it."""
+        """Answer a queued message next: stop the answer under way for it, or give it to that."""
         session_id, entry = parameters.session_id(chat_id), _entry(entry_id)
         body = await read_body(request)
         try:
-            msgspec.json.decode(body or b"{}", type=SendNowBody)
+            wanted = msgspec.json.decode(body or b"{}", type=SendNowBody)
         except msgspec.MsgspecError as error:
             raise InvalidRequestError(f"unable to send the message now; {error}") from None
-        queue: Queue = await api.sessions.queues.send_now(caller, session_id, entry)
+        steers = wanted.how == "steer"
+        queue: Queue = await api.sessions.queues.send_now(caller, session_id, entry, steers=steers)
         return json_response(queue)
 
 

@@ -25,6 +25,7 @@ from midstream.protocol.codec import decode_lines
 from midstream.protocol.sse import DONE
 from midstream.protocol.v4 import V4Encoder
 from midstream.protocol.vocabulary import LOWEST_LEVEL
+from midstream.sessions.queued import SteerAnswer
 from midstream.sessions.types import Probe
 
 if TYPE_CHECKING:
@@ -158,10 +159,17 @@ class _QueuedPlace(Struct, frozen=True):
     position: int
 
 
-def queued_response(queued: Queued, request: Request[Any, Any, Any]) -> ASGIApp:
+class _SteeredAnswer(Struct, frozen=True):
+    steered: SteerAnswer
+
+
+def queued_response(queued: Queued | SteerAnswer, request: Request[Any, Any, Any]) -> ASGIApp:
     """Return the answer to a send that nobody waits for."""
-    place = _QueuedPlace(queued.id, queued.position)
-    answer = json_response(_QueuedAnswer(place, queued.run_id))
+    if isinstance(queued, SteerAnswer):
+        answer = json_response(_SteeredAnswer(queued))
+    else:
+        place = _QueuedPlace(queued.id, queued.position)
+        answer = json_response(_QueuedAnswer(place, queued.run_id))
     answer.status_code = 202
     answer.headers["preference-applied"] = "respond-async"
     return answer.to_asgi_response(app=None, request=request)

@@ -75,6 +75,7 @@ def start_request(
         trigger=Trigger(chat.trigger),
         message_id=None if message_id is None else MessageId(check_id(message_id, "message id")),
         on_active=chat.on_active,
+        wants_back=chat.wants_back,
         agent=chat.agent,
         model=chat.model,
         request_key=None if key is None else check_id(key, "request id"),

@@ -32,6 +32,7 @@ from midstream.store.records import (
     RunRecord,
     RunState,
     SessionState,
+    SteerRecord,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from midstream.store.records import RunInfo
 
 logger = logging.getLogger(__name__)
+
+STEERED_KEPT: Final = 64
+"""Outcomes of steers kept for those who wait for them."""
 
 RING_ENTRIES: Final = 512
 """Records kept for followers of the session feed; one further behind reads the log."""
@@ -60,6 +64,7 @@ class Feed:
         entries: the newest records, oldest first; None without followers.
         followers: readers of the records themselves (not of a run).
         queued: the entries of the queue, by id.
+        steered: the newest outcomes of steers, as the log has them.
         present: who has the session open, as last heard; None before that.
         erased_at: the generation that began with the session's deletion; None if none did.
     """
@@ -80,6 +85,7 @@ class Feed:
         self.entries: deque[LogEntry] | None = None
         self.followers = 0
         self.queued: tuple[MessageId, ...] = ()
+        self.steered: dict[MessageId, str] = {}
         self.present: Raw | None = None
         self.erased_at: int | None = None
         self.pulse: Tail[FeedEvent, Position] = Tail()
@@ -220,6 +226,8 @@ class Feed:
         elif isinstance(record, QueueRecord):
             self.queued = record.order
             self.pulse.send()
+        elif isinstance(record, SteerRecord):
+            self._deliver_steer(record)
         if self.entries is not None:
             self.entries.append(entry)
             self._tell(entry)
@@ -239,6 +247,21 @@ class Feed:
         else:
             self._add(self._view(record.run, 0, offset))
         self.pulse.send()
+
+    def _deliver_steer(self, record: SteerRecord) -> None:
+        if not record.outcome:
+            self._tell_producer(record.run_id)
+            return
+        self.steered[record.id] = record.outcome
+        if len(self.steered) > STEERED_KEPT:
+            del self.steered[next(iter(self.steered))]
+        self.pulse.send()
+
+    def _tell_producer(self, run_id: RunId) -> None:
+        """Tell a run's producer, if it is in this process, that a message waits for it."""
+        view = self.runs.get(run_id)
+        if view is not None and (live := view.live) is not None:
+            live.steered()
 
     def _reset(self, state: SessionState | None) -> None:
         self.generation += 1
@@ -263,6 +286,8 @@ class Feed:
             else:
                 known.skip_to(state.run_next)
                 known.update(current)
+            if state.meta.steers:
+                self._tell_producer(current.id)
         self.pulse.send()
 
     def _add(self, run: RunView) -> None:

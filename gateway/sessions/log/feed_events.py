@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from midstream.ids import RunId
-from midstream.sessions.queued import encode_queue_event
+from midstream.sessions.queued import encode_queue_event, encode_steer_event
 from midstream.sessions.types import FeedEvent
-from midstream.store.records import ChunksRecord, MessageRecord, QueueRecord, RunRecord
+from midstream.store.records import ChunksRecord, MessageRecord, QueueRecord, RunRecord, SteerRecord
 
 if TYPE_CHECKING:
     from midstream.protocol.position import Position
@@ -31,6 +31,8 @@ def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
         return FeedEvent("message", _encode_message(record), position)
     if isinstance(record, QueueRecord):
         return FeedEvent("queue", encode_queue_event(record), position)
+    if isinstance(record, SteerRecord):
+        return FeedEvent("steer", encode_steer_event(record), position)
     if isinstance(record, RunRecord):
         return FeedEvent("run", msgspec.json.encode(record.run), position)
     return None

@@ -28,6 +28,10 @@ class LiveRun(Protocol):
         """End the run: a stop was recorded."""
         ...
 
+    def steered(self) -> None:
+        """Note that a message for the run was recorded."""
+        ...
+
 
 class LiveRuns:
     """The runs of this process, by id.

@@ -32,6 +32,7 @@ from midstream.sessions.sentences import run_active
 from midstream.sessions.types import NewRun
 from midstream.store.calls import Opened, OpenRun, OpenStatus, RunKey
 from midstream.store.format import upgrade_needed
+from midstream.store.record_codec import encode_by
 from midstream.store.records import RunInfo, RunState
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ class Opening:
             lease_ms=self._limits.lease_ms,
             attempt=None if attempt is None else attempt.number,
             after=None if attempt is None else attempt.after,
+            sender=encode_by(caller.user if state is None else caller.name_in(state.meta.tenant)),
         )
         return wanted, plan
 

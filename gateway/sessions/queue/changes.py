@@ -17,6 +17,7 @@ from midstream.errors import (
 from midstream.sessions.access import Role, check_read, check_write, not_found
 from midstream.sessions.opening.plan import check_message, hash_content
 from midstream.sessions.places import has
+from midstream.sessions.queue.steering import not_delivered
 from midstream.sessions.queued import Queue, Sender
 from midstream.store.queue_calls import ChangeEntry, ChangeStatus
 
@@ -24,18 +25,22 @@ if TYPE_CHECKING:
     from midstream.ids import MessageId, SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.opening.due_turns import DueTurns
+    from midstream.sessions.queue.steering import Steers
     from midstream.sessions.queued import EntryEdit
     from midstream.sessions.stopping import Stopping
     from midstream.store.contract import SessionStore
     from midstream.store.queue_calls import Changed
-    from midstream.store.records import QueuedMessage, SessionState
+    from midstream.store.records import QueuedMessage, SessionMeta, SessionState
 
 
 class QueueChanges:
     """Changes the queue of a session, for those who may."""
 
-    def __init__(self, store: SessionStore, stopping: Stopping, due: DueTurns) -> None:
+    def __init__(
+        self, store: SessionStore, stopping: Stopping, due: DueTurns, steering: Steers
+    ) -> None:
         self._store = store
+        self._steering = steering
         self._stopping = stopping
         self._due = due
 
@@ -101,12 +106,20 @@ class QueueChanges:
         self._due.meet(session_id)
         return await self.queue(caller, session_id)
 
-    async def send_now(self, caller: Caller, session_id: SessionId, entry: MessageId) -> Queue:
-        """Answer an entry next; the run under way is stopped for it."""
-        await self._own(caller, session_id, entry)
+    async def send_now(
+        self, caller: Caller, session_id: SessionId, entry: MessageId, *, steers: bool = False
+    ) -> Queue:
+        """Answer an entry next: the run under way is stopped for it, or takes it up."""
+        meta = await self._own(caller, session_id, entry)
+        if steers and meta.active_run_id is not None:
+            refused = await self._steering.give_entry(caller, meta, entry)
+            if refused is None:
+                return await self.queue(caller, session_id)
+            if refused.reason != "finished":
+                raise not_delivered(entry, refused.reason)
         changed = await self._store.change_queue(session_id, "now", entry)
         _check(changed, entry)
-        if changed.active_run_id is not None:
+        if changed.active_run_id is not None and not steers:
             await self._stopping.make_way(session_id, changed.active_run_id)
         else:
             self._due.meet(session_id)
@@ -125,12 +138,13 @@ class QueueChanges:
         check_write(caller, state.meta)
         return state
 
-    async def _own(self, caller: Caller, session_id: SessionId, entry: MessageId) -> None:
-        """Raise unless the caller may change an entry that is there."""
+    async def _own(self, caller: Caller, session_id: SessionId, entry: MessageId) -> SessionMeta:
+        """Return the session; raise unless the caller may change an entry that is there."""
         state = await self._loaded(caller, session_id)
         for each in (*state.queue.entries, *state.queue.unsent):
             if each.id == entry:
-                return _check_own(caller, state, each)
+                _check_own(caller, state, each)
+                return state.meta
         if not has(state, entry):
             raise MessageNotFoundError(
                 "unable to change this message; the queue does not have it", messageId=entry

@@ -18,8 +18,10 @@ from midstream.ids import MessageId
 from midstream.sessions.access import check_write
 from midstream.sessions.opening.plan import message_of
 from midstream.sessions.queue.entries import facts_of_entry, sender_of
-from midstream.sessions.queued import Queued
-from midstream.store.queue_calls import Enqueue, Enqueued, EnqueueStatus
+from midstream.sessions.queue.steered_reader import SteeredReader
+from midstream.sessions.queue.steering import not_delivered
+from midstream.sessions.queued import Queued, SteerAnswer
+from midstream.store.queue_calls import Enqueue, Enqueued, EnqueueStatus, SteerStatus
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.readers import LogReader
     from midstream.sessions.opening.due_turns import DueTurns
     from midstream.sessions.opening.start import Starting
+    from midstream.sessions.queue.steering import Steers
     from midstream.sessions.queue.waiting_reader import QueuedReader, WaitingResponses
     from midstream.sessions.types import RunHold, SessionLimits, StartRequest
     from midstream.store.contract import SessionStore
@@ -47,6 +50,7 @@ class Sending:
         starting: Starting,
         due: DueTurns,
         waiting: WaitingResponses,
+        steering: Steers,
         limits: SessionLimits,
     ) -> None:
         self._store = store
@@ -54,27 +58,41 @@ class Sending:
         self._starting = starting
         self._due = due
         self._waiting = waiting
+        self._steering = steering
         self._limits = limits
 
     async def start(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
-    ) -> LogReader | QueuedReader:
+    ) -> LogReader | QueuedReader | SteeredReader:
         """See SessionService."""
+        message_id = MessageId(request.messages[-1].id)
+        if request.on_active == "steer" and _is_plain(request):
+            steered = await self._steer(caller, request, hold)
+            if isinstance(steered, SteerAnswer):
+                return SteeredReader(steered)
+            if isinstance(steered, Queued):
+                return await self._waiting.reader(request.session_id, message_id, request.client)
+            return steered
         if not (self.queues(request) and _is_plain(request)):
             resolved = replace(request, on_active=self._on_active(request))
             return await self._starting.start(caller, resolved, hold)
         started = await self._start(caller, request, hold, has_reader=True)
         if not isinstance(started, Enqueued):
             return started
-        message_id = MessageId(request.messages[-1].id)
         return await self._waiting.reader(request.session_id, message_id, request.client)
 
     async def start_unread(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
-    ) -> Queued:
+    ) -> Queued | SteerAnswer:
         """See SessionService."""
-        started = await self._start(caller, request, hold, has_reader=False)
         message_id = MessageId(request.messages[-1].id)
+        started: LogReader | Enqueued | Queued | SteerAnswer
+        if request.on_active == "steer" and _is_plain(request):
+            started = await self._steer(caller, request, hold)
+        else:
+            started = await self._start(caller, request, hold, has_reader=False)
+        if isinstance(started, Queued | SteerAnswer):
+            return started
         if isinstance(started, Enqueued):
             return Queued(id=message_id, position=started.place)
         async with started:
@@ -82,9 +100,41 @@ class Sending:
             await asyncio.sleep(0)
         return Queued(id=message_id, position=0, run_id=started.run.id)
 
+    def may_wait(self, request: StartRequest) -> bool:
+        """Whether a send may be answered before its run begins."""
+        return self.queues(request) or (request.on_active == "steer" and _is_plain(request))
+
     def queues(self, request: StartRequest) -> bool:
         """Whether a send asks to be queued, or its agent's sends are."""
         return self._on_active(request) == "queue"
+
+    async def _steer(
+        self, caller: Caller, request: StartRequest, hold: RunHold | None
+    ) -> LogReader | Queued | SteerAnswer:
+        """Give a message to the run under way; without one, it is an ordinary send."""
+        self._starting.check()
+        message_id = MessageId(request.messages[-1].id)
+        for attempt in range(ATTEMPTS):
+            steered = await self._steering.give(
+                caller, request, hold, wants_back=request.wants_back, is_send=True
+            )
+            if steered.status is SteerStatus.QUEUED:
+                return Queued(id=message_id, position=1)
+            if steered.status in (SteerStatus.PENDING, SteerStatus.DECIDED):
+                answer = SteerAnswer.of(message_id, steered.run_id, steered.outcome)
+                if answer.type != "not-delivered":
+                    return answer
+                if request.wants_back:
+                    raise not_delivered(message_id, str(answer.reason))
+                return Queued(id=message_id, position=1)
+            try:
+                return await self._starting.start(
+                    caller, replace(request, on_active="refuse"), hold
+                )
+            except RunActiveError:
+                if attempt == ATTEMPTS - 1 or steered.status is SteerStatus.STORED:
+                    raise
+        raise AssertionError("unreachable")
 
     def _on_active(self, request: StartRequest) -> OnActive:
         if request.on_active is not None:

@@ -30,6 +30,7 @@ from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.runs.lane import Lane
 from midstream.sessions.runs.replay import Replay, StoredMemory
 from midstream.sessions.runs.run_end import Cause, RunEnd
+from midstream.sessions.runs.steering import RunSteers
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal_within
 from midstream.sessions.sentences import DIVERGED_SENTENCE, OUTAGE_SENTENCE, RESTART_SENTENCE
 from midstream.sessions.spending import tokens_used
@@ -80,9 +81,8 @@ class Producer:
         self.key = key
         self.run_info = run
         self._agent, self._traits = agent, agent.traits
-        self._store = store
+        self._store, self._committer = store, committer
         self._limits = limits
-        self._committer = committer
         self._lane = Lane(key, self, first=len(stored))
         # What a person has allowed begins only after the run's `start` is in the log: then a
         # run that left none behind is known to have begun nothing, and may be tried again.
@@ -102,6 +102,7 @@ class Producer:
         )
         self._request = request
         self._assembler = Assembler(run.message_id, continued)
+        self._steers = RunSteers(key, store, self._lane.drained, self._assembler.message, stored)
         self._assembler.apply_all(stored)
         self._committed = len(stored) - 1
         self._before_close: list[AnyChunk] | None = None
@@ -152,6 +153,10 @@ class Producer:
             logger.info(
                 "run_stopping run=%s session=%s by=%s", self.key.run_id, self.key.session_id, by
             )
+
+    def steered(self) -> None:
+        """See LiveRun."""
+        self._steers.note()
 
     def interrupt(self, sentence: str = RESTART_SENTENCE) -> None:
         """End the run with an error that says why."""
@@ -211,7 +216,7 @@ class Producer:
             self.stop(answer.stopped_by)
 
     def state(self) -> tuple[list[AnyChunk], int]:
-        """Return the message as committed so far, and the sequence that it includes (-1: none)."""
+        """See LiveRun."""
         if self._before_close is not None:
             return self._before_close, self._committed
         return self._assembler.replay(), self._committed
@@ -253,7 +258,7 @@ class Producer:
         if self._waits_for_start:
             await self._lane.drained()
         memory = self._memory if self._traits.durable else None
-        request = replace(self._request, memory=memory, emission=self)
+        request = replace(self._request, memory=memory, emission=self, steering=self._steers)
         async with aclosing(self._agent.stream(request)) as stream:  # type: ignore[type-var]
             async for chunks in stream:
                 if self.take(chunks):
@@ -383,6 +388,7 @@ class Producer:
             outcome=outcome,
             message=self._assembler.message(),
             reconnect_window_s=self._limits.reconnect_window_s,
+            undelivered=self._steers.undelivered,
         )
         answer = await write_terminal_within(self._limits.close_limit_s, self._store, request)
         return answer is not None and answer.status in _STORED

@@ -40,6 +40,9 @@ ENVELOPE: Final = frozenset({StartChunk, FinishChunk, ErrorChunk, AbortChunk})
 terminal do."""
 
 
+_UNDELIVERED: Final = {RunOutcome.FINISHED: "finished", RunOutcome.STOPPED: "aborted"}
+"""Outcome -> why a message for the run was not delivered; any other: `error`."""
+
 _WAITING_STATES: Final = (b'"approval-requested"', b'"input-available"')
 
 
@@ -52,6 +55,7 @@ def close_request(
     outcome: RunOutcome,
     message: bytes | None,
     reconnect_window_s: float,
+    undelivered: str | None = None,
 ) -> CloseRun:
     """Put a run's terminal together.
 
@@ -59,7 +63,13 @@ def close_request(
         chunks: the closing chunks, with `finish` at the end.
         first: the sequence of the first of them.
         message: the message after them; None leaves the stored one unchanged.
+        undelivered: why the run can take up no more messages, if its end does not say it.
     """
+    waits_for = _waits_for(message) if outcome is RunOutcome.FINISHED else None
+    if waits_for is not None:
+        undelivered = "waiting-for-tool-results"
+    elif outcome is not RunOutcome.FINISHED or undelivered is None:
+        undelivered = _UNDELIVERED.get(outcome, "error")
     return CloseRun(
         key=key,
         chunks=ChunksRecord(
@@ -79,7 +89,8 @@ def close_request(
             message=Raw(message),
         ),
         trim_before_ms=int((time.time() - reconnect_window_s) * 1000),
-        waits_for=_waits_for(message) if outcome is RunOutcome.FINISHED else None,
+        waits_for=waits_for,
+        undelivered=undelivered,
     )
 
 

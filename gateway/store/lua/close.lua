@@ -46,6 +46,7 @@ if lane.key == SIDE then leave_lane(lane) end
 if lane.key == META and waits_for ~= '' then
   redis.call('HSET', META, 'waits', run .. '\n' .. waits_for .. '\n' .. now + wait_ms)
 end
+if lane.key == META then give_back(undelivered, '') end
 local next_entry = lane.key == META and settle(lane, now) or ''
 refresh(ttl_s)
 return {'appended', math.max(after, expected), id, m[4], owner, tenant or '', next_entry}

@@ -46,7 +46,10 @@ for _, id in ipairs(redis.call('HKEYS', MESSAGES)) do
   end
 end
 if one == '' or m[3] == one then redis.call('HSET', META, 'head', parent) end
-if one == '' then drop_all() end
+if one == '' then
+  drop_all()
+  forget_steers()
+end
 if parent == '' then redis.call('HSET', META, 'title', '') end
 -- Older gateways would send models what answers a deleted question; their runs are left to them.
 if not lanes[1] then raise_format(2) end

@@ -18,6 +18,9 @@ if place then
   local _, its_hash = header_of_entry(entry)
   return {its_hash == hash and 'queued' or 'conflict', place, 0}
 end
+if fact('s|' .. entry) ~= '' or fact('o|' .. entry):find('\ndelivered ', 1, true) then
+  return {'conflict', 0, 0} -- a run has it, or is to have it
+end
 local stored = redis.call('HGET', MESSAGES, entry .. '|')
 if request_key ~= '' and redis.call('HEXISTS', REQUESTS, request_key) == 1
   or m[5] == 'stopping' and #ids == 0 then
@@ -36,7 +39,9 @@ for _, id in ipairs(ids) do
   bytes = bytes + its_size
   if its_reader == '1' and its_by == by then readers = readers + 1 end
 end
-if #ids >= MAX_ENTRIES or bytes > tonumber(max_bytes) then
+local steers = ids_of('steers') -- they may yet come to the queue
+for _, id in ipairs(steers) do bytes = bytes + fact('s|' .. id .. '|'):len() end
+if #ids + #steers >= MAX_ENTRIES or bytes > tonumber(max_bytes) then
   return {'full', 0, 0}
 end
 if reader == '1' and readers >= MAX_READERS then

@@ -4,15 +4,12 @@ local function pause(reason)
   redis.call('HSET', META, 'paused', reason)
   redis.call('HDEL', META, 'taken', 'urgent')
 end
-
 local function is_queued(id, key)
   for _, each in ipairs(ids_of('queue')) do
-    local _, _, _, _, its_key = header_of_entry(each)
-    if each == id or key ~= '' and its_key == key then return true end
+    if each == id or key ~= '' and select(5, header_of_entry(each)) == key then return true end
   end
   return false
 end
-
 -- Forget an entry: it has its run, or is not wanted. Returns whether there was one.
 local function drop(id)
   local ids, place = without(ids_of('queue'), id)
@@ -32,19 +29,23 @@ local function drop_all()
   redis.call('HDEL', META, 'paused')
 end
 
--- Put one entry, or all, among those that will not be answered: their senders have them back.
+-- Put one entry, or all, among those that will not be answered: their senders have them back. Of
+-- many, the oldest give way.
+local function keep_unsent(unsent)
+  while #unsent > MAX_ENTRIES do
+    local oldest = table.remove(unsent, 1):match('%S+')
+    redis.call('HDEL', META, 'q|' .. oldest, 'q|' .. oldest .. '|')
+  end
+  keep_ids('unsent', unsent)
+end
 local function set_aside(reason, id)
   local kept, unsent = {}, ids_of('unsent')
   for _, each in ipairs(ids_of('queue')) do
     local list = (not id or each == id) and unsent or kept
     list[#list + 1] = list == kept and each or each .. ' ' .. reason
   end
-  while #unsent > MAX_ENTRIES do
-    local oldest = table.remove(unsent, 1):match('%S+')
-    redis.call('HDEL', META, 'q|' .. oldest, 'q|' .. oldest .. '|')
-  end
   keep_ids('queue', kept)
-  keep_ids('unsent', unsent)
+  keep_unsent(unsent)
   redis.call('HDEL', META, 'taken', 'urgent')
 end
 

@@ -1,13 +1,14 @@
 -- Read a session: its facts, its newest run, and its messages from the first to one of them.
 -- Returns {facts, kept run, {id, header, mark, JSON} of each message of the path, newest first,
 --   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}; nil if the
---   session does not exist, or `lost`; headers and marks are in keys.py. Last, the queue: why it
---   pauses, what it waits for, and if asked {id, reason or '', header, content} of each entry
+--   session does not exist, or `lost`; headers and marks are in keys.py. Then the queue: why it
+--   pauses, what it waits for, and if asked {id, reason or '', header, content} of each entry; and
+--   {id, header, content} of each steer that waits
 if is_lost() then
   return 'lost'
 end
 local facts = redis.call('HMGET', META, 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant', 'queue')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant', 'queue', 'steers')
 if not facts[1] then
   return nil
 end
@@ -47,4 +48,11 @@ for _, field in ipairs(with_queue == '1' and {'queue', 'unsent'} or {}) do
     end
   end
 end
-return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired, beside, entries}
+local steers = {}
+for _, id in ipairs(with_queue == '1' and ids_of('steers') or {}) do
+  for _, value in ipairs({id, fact('s|' .. id), fact('s|' .. id .. '|')}) do
+    steers[#steers + 1] = value
+  end
+end
+return {facts, redis.call('HGET', RUNS, facts[8] or ''), path, others, expired, beside, entries,
+  steers}

@@ -43,6 +43,7 @@ if not m[1] then
 end
 redis.call('HSET', META, 'run', run, 'head', answers)
 local lane = main_lane()
+set(lane, 'sender', run .. '\n' .. sender)
 begin_run(lane, now)
 note_attempt(lane)
 note_title(title)

@@ -26,7 +26,10 @@ local function commit_opened(lane, stops, now, queue_rule)
     stops[#stops + 1] = '\n' .. request_key
   end
   commit_run(lane)
-  if queue_rule then note_opened(message, queue_rule) end
+  if queue_rule then
+    give_back('finished', run) -- what an older gateway has left, which closed the run before
+    note_opened(message, queue_rule)
+  end
   local by = take_tombstone(stops, now, expected_tenant, expected_owner)
   if by then commit_stop(lane, by) end
   refresh(ttl_s)

@@ -2,19 +2,24 @@
 -- Returns {'taken', id, header, content}, {'later', ms until somebody should look again},
 -- {'none'} if nothing is to be taken, or {'newer'}
 local LOOK_AGAIN_MS = 10000
-if is_lost() or fact('queue') == '' then
+if is_lost() or fact('queue') .. fact('steers') == '' then
   return {'none'}
 end
 if is_newer(redis.call('HGET', META, 'format')) then
   return {'newer'}
 end
 local now, lane = now_ms(), main_lane()
+local busy = lane.run ~= '' and get(lane, 'state')[1] ~= 'ended'
+give_back('finished', busy and lane.run or '') -- what an older gateway has left
 local function taken(id)
   return {'taken', id, fact('q|' .. id), fact('q|' .. id .. '|')}
 end
-if lane.run ~= '' and get(lane, 'state')[1] ~= 'ended' then
+if busy then
   redis.call('HDEL', META, 'taken')
   return {'later', LOOK_AGAIN_MS}
+end
+if fact('queue') == '' then
+  return {'none'}
 end
 local id, deadline = fact('taken'):match('(.-)\n(.*)')
 if id then

@@ -1,9 +1,11 @@
-"""The queue of a session. The contract is in `store/queue_contract.py`."""
+"""The queue of a session, and its steers. The contract is in `store/queue_contract.py`."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Raw
 
 from midstream.ids import MessageId, RunId
 from midstream.store.format import NEWER, upgrade_needed
@@ -12,13 +14,20 @@ from midstream.store.queue_calls import (
     ChangeStatus,
     Enqueued,
     EnqueueStatus,
+    GivenSteer,
+    Steered,
+    SteerOutcome,
+    SteerStatus,
     Turn,
 )
 from midstream.store.queue_codec import decode_entry_of_queue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from midstream.ids import SessionId
-    from midstream.store.queue_calls import ChangeEntry, Enqueue, QueueChange
+    from midstream.store.calls import RunKey
+    from midstream.store.queue_calls import ChangeEntry, Enqueue, QueueChange, Steer
     from midstream.store.records import QueuedMessage
     from midstream.store.redis.access import RedisAccess
 
@@ -143,3 +152,99 @@ class StoredQueue:
     async def due_queues(self, limit: int) -> list[SessionId]:
         """See SessionQueue."""
         return await self._hints.due_queues(limit)
+
+
+class StoredSteers:
+    """The part of the store that keeps steers."""
+
+    def __init__(self, redis: RedisAccess) -> None:
+        self._client = redis.client
+        self._scripts = redis.client.scripts
+        self._keys = redis.keys
+        self._hints = redis.hints
+        self._ttl_s = redis.ttl_s
+        self._settings = redis.queue
+
+    async def steer(self, request: Steer) -> Steered:
+        """See SessionSteers."""
+        session_id = request.session_id
+        # It may come to the queue, and also if an older gateway closes its run.
+        await self._client.run(self._hints.queue(session_id, self._settings.take_ms))
+        status, run, outcome, is_due = await self._client.run(
+            self._scripts.steer.call(
+                self._keys.session(session_id),
+                expected_owner=request.expected_owner,
+                expected_tenant=request.expected_tenant,
+                entry=request.id,
+                hash=request.content_hash,
+                size=len(request.message),
+                by=request.by,
+                request_key=request.request_key or "",
+                content=b"%b\n%b" % (request.facts, bytes(request.message)),
+                max_bytes=self._settings.max_bytes,
+                expected_run=request.run_id or "",
+                sender=request.sender,
+                may_any=int(request.may_any),
+                unsupported=int(not request.is_supported),
+                is_send=int(request.is_send),
+                back="1" if request.wants_back else "",
+                ttl_s=self._ttl_s,
+            )
+        )
+        if status == NEWER:
+            raise upgrade_needed(session_id)
+        return Steered(
+            status=SteerStatus(status.decode()),
+            run_id=RunId(run.decode()) if run else None,
+            outcome=SteerOutcome.read(outcome.decode()),
+            is_due=bool(is_due),
+        )
+
+    async def steer_entry(
+        self,
+        session_id: SessionId,
+        entry: MessageId,
+        *,
+        run_id: RunId | None,
+        sender: bytes,
+        may_any: bool,
+        is_supported: bool,
+    ) -> Steered:
+        """See SessionSteers."""
+        status, run, reason = await self._client.run(
+            self._scripts.steer_entry.call(
+                self._keys.session(session_id),
+                entry=entry,
+                expected_run=run_id or "",
+                sender=sender,
+                may_any=int(may_any),
+                unsupported=int(not is_supported),
+                ttl_s=self._ttl_s,
+            )
+        )
+        if status == NEWER:
+            raise upgrade_needed(session_id)
+        return Steered(
+            status=SteerStatus(status.decode()),
+            run_id=RunId(run.decode()) if run else None,
+            outcome=SteerOutcome(reason=reason.decode()) if reason else None,
+        )
+
+    async def take_steers(self, key: RunKey, step: int) -> Sequence[GivenSteer]:
+        """See SessionSteers."""
+        status, *steers = await self._client.run(
+            self._scripts.take_steers.call(
+                self._keys.session(key.session_id), run=key.run_id, fence=key.fence, step=step
+            )
+        )
+        if status != TAKEN:
+            return ()  # what became of the run is told where it is written
+        return [GivenSteer(MessageId(id_.decode()), Raw(message)) for id_, message in steers]
+
+    async def confirm_steers(self, key: RunKey, ids: Sequence[MessageId]) -> None:
+        """See SessionSteers."""
+        await self._client.run(
+            self._scripts.confirm_steers.call(
+                self._keys.session(key.session_id), *ids, run=key.run_id, ttl_s=self._ttl_s
+            )
+        )

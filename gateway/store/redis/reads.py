@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
-from midstream.store.queue_codec import decode_queue
+from midstream.store.queue_codec import decode_queue, decode_steers
 from midstream.store.record_codec import decode_entry, decode_kept_run
 from midstream.store.records import (
     LoadedRun,
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 # The order in which load.lua answers.
 FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
-    "format", "tenant", "queue",
+    "format", "tenant", "queue", "steers",
 )  # fmt: skip
 
 LOST: Final = b"lost"
@@ -101,7 +101,7 @@ class SessionReader:
             return None
         if reply is None:
             return None
-        facts, kept, path, others, expired, beside, queue = reply
+        facts, kept, path, others, expired, beside, queue, steers = reply
         run = decode_kept_run(kept) if kept else None
         off_path, deleted = _off_path(others)
         return SessionState(
@@ -115,6 +115,7 @@ class SessionReader:
             off_path=off_path,
             deleted=deleted,
             queue=decode_queue(queue),
+            steers=decode_steers(steers),
         )
 
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
@@ -204,7 +205,7 @@ def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
     epoch, owner, title, created, updated, offset, head, run, state, *others = facts
-    _, format_, tenant, queued = others
+    _, format_, tenant, queued, steers = others
     run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,
@@ -218,6 +219,7 @@ def _session_meta(
         active_run_id=None if state == RunState.ENDED.encode() else run_id,
         last_run_id=run_id,
         queued=tuple(map(MessageId, (queued or b"").decode().split())),
+        steers=tuple(map(MessageId, (steers or b"").decode().split())),
         format=int(format_ or 1),
     )
 

@@ -110,6 +110,7 @@ class RunWrites:
             queue_rule=request.queue_rule,
             attempt="" if request.attempt is None else request.attempt,
             after=request.after or "",
+            sender=request.sender,
             **_message_arguments(request.user_message or request.replaced_message),
         )
 
@@ -246,6 +247,7 @@ class RunWrites:
                 waits_for=request.waits_for or "",
                 wait_ms=self._queue.wait_ms,
                 take_ms=self._queue.take_ms,
+                undelivered=request.undelivered,
                 **_message_arguments(request.message),
             )
         )

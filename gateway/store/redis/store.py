@@ -3,6 +3,7 @@
     RedisStore          puts the parts together: this file
       RunWrites         a run's life: runs.py
       StoredQueue       messages that wait for their runs: queue.py
+      StoredSteers      messages for the run under way: queue.py
       RunHandover       what the next producer of a run needs: handover.py
       SessionReader     what reads: reads.py
       StoredPresence    who has a session open: presence.py
@@ -36,7 +37,7 @@ from midstream.store.redis.handover import RunHandover
 from midstream.store.redis.housekeeping import Housekeeping
 from midstream.store.redis.limits import LimitCounts
 from midstream.store.redis.presence import StoredPresence
-from midstream.store.redis.queue import StoredQueue
+from midstream.store.redis.queue import StoredQueue, StoredSteers
 from midstream.store.redis.reads import SessionReader
 from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.stored_bytes import StoredBytes
@@ -121,6 +122,11 @@ class RedisStore:
         self.change_queue = queue.change_queue
         self.due_queues = queue.due_queues
         self.next_turn = queue.next_turn
+        steers = StoredSteers(redis)
+        self.steer = steers.steer
+        self.steer_entry = steers.steer_entry
+        self.take_steers = steers.take_steers
+        self.confirm_steers = steers.confirm_steers
         return queue.note_turn
 
     @classmethod

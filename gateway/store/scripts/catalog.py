@@ -27,6 +27,7 @@ from midstream.store.scripts.handover import (
 )
 from midstream.store.scripts.queue import change_entry, change_queue, enqueue, take_entry
 from midstream.store.scripts.script import Description, Script, script
+from midstream.store.scripts.steers import confirm_steers, steer, steer_entry, take_steers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ _LIVE = ("meta", "side")
 _FEED = ("feed",)
 
 _WRITES = ("rights", "format", "common", "whole", "lanes", "lease", "records")
-_QUEUE = ("queue", "leaving")
+_QUEUE = ("queue", "leaving", "steers", "returning")
 _OPENS = (*_WRITES, *_QUEUE, "messages", "tombstones", "opening")
 
 # -- a run's life -----------------------------------------------------------------------------
@@ -73,12 +74,13 @@ def open(
     queue_rule: QueueRule,
     attempt: int | str,
     after: RunId | str,
+    sender: bytes,
     message: MessageId | str,
     message_parent: MessageId | str,
     message_hash: str,
     message_json: bytes,
 ) -> None:
-    """Accept a message, and open a run.
+    """Accept a message, and open a run. `sender`: a JSON string; empty: nobody is known.
 
     `expected_offset`: '' for any. `wait_ms`: for how long it waits; '' if it has a producer.
     `message`: '' for none to put; `is_user_message`: 1 or 0. `entry`: of the queue; '' for none.
@@ -142,6 +144,7 @@ def close(
     waits_for: str,
     wait_ms: int,
     take_ms: int,
+    undelivered: str,
     message: MessageId | str,
     message_parent: MessageId | str,
     message_hash: str,
@@ -150,7 +153,7 @@ def close(
     """Write a run's terminal. `message`: '' for none to put.
 
     `waits_for`: what the message waits for, for at most `wait_ms`; '' for nothing. `take_ms`: for
-    how long the next entry of the queue is the closing process's.
+    how long the next entry is the closing process's. `undelivered`: why steers come back.
     """
 
 
@@ -296,6 +299,7 @@ DESCRIPTIONS: Final = (
     *(open, open_side, append, close, renew, request_stop),
     *(take_over, wait, claim, recall, release, remember),
     *(enqueue, take_entry, change_entry, change_queue),
+    *(steer, steer_entry, take_steers, confirm_steers),
     *(read, load, load_run, delete, erase, trim),
     *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
     missing,
@@ -321,15 +325,14 @@ class Scripts:
         self.renew = made(renew)
         self.request_stop = made(request_stop)
         self.take_over = made(take_over)
-        self.wait = made(wait)
-        self.claim = made(claim)
-        self.recall = made(recall)
+        self.wait, self.claim = made(wait), made(claim)
+        self.recall, self.remember = made(recall), made(remember)
         self.release = made(release)
-        self.remember = made(remember)
         self.enqueue = made(enqueue)
         self.take_entry = made(take_entry)
-        self.change_entry = made(change_entry)
-        self.change_queue = made(change_queue)
+        self.change_entry, self.change_queue = made(change_entry), made(change_queue)
+        self.steer, self.steer_entry = made(steer), made(steer_entry)
+        self.take_steers, self.confirm_steers = made(take_steers), made(confirm_steers)
         self.read = made(read)
         self.load = made(load)
         self.load_run = made(load_run)

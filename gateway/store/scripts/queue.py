@@ -37,7 +37,7 @@ def enqueue(
     """
 
 
-@script(SessionNames, *_PARTS, "leaving", "turns", keys=ALL, channels=_FEED)
+@script(SessionNames, *_PARTS, "leaving", "steers", "returning", "turns", keys=ALL, channels=_FEED)
 def take_entry(*, mine: MessageId | str, take_ms: int) -> None:
     """Take the first entry. `mine`: the one that this process has taken; '' for none."""
 

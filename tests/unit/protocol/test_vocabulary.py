@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from midstream.protocol import (
     BEYOND_LEVELS,
+    STEERING_LEVEL,
     AnyChunk,
     CustomChunk,
     FinishChunk,
@@ -38,7 +39,6 @@ REJECTED: list[tuple[AnyChunk, set[int]]] = [
     (ReasoningFileChunk(url="", media_type=""), {5, 6}),
     (CustomChunk(kind="a.b"), {5, 6}),
     (ResetStepChunk(), {5, 6}),
-    (SteeringMessageChunk(id="u", parts=Json(b"[]")), {5, 6, 7}),
     (OpaqueChunk(type="of-tomorrow", raw=b'{"type":"of-tomorrow"}'), {5, 6, 7}),
 ]
 
@@ -52,6 +52,14 @@ def test_filter_sends_a_version_only_what_it_accepts(
     assert accept(chunk, level) is (None if level in rejected else chunk)
 
 
+def test_message_for_a_running_answer_reaches_clients_that_do_not_know_its_chunk() -> None:
+    chunk = SteeringMessageChunk(id="u", parts=Json(b'[{"type":"text","text":"No."}]'))
+    as_data = b'{"type":"delivered","id":"u","parts":[{"type":"text","text":"No."}]}'
+    for level in (5, 6, 7):
+        assert accept(chunk, level) == data_chunk("steering", Json(as_data), id="u")
+    assert accept(chunk, STEERING_LEVEL) is chunk
+
+
 @pytest.mark.parametrize("level", [5, 6, 7])
 @pytest.mark.parametrize("reason", ["interrupted", "unknown"])
 def test_filter_rewrites_a_finish_reason_that_not_all_know(reason: str, level: int) -> None:
@@ -63,7 +71,7 @@ def test_filter_rewrites_a_finish_reason_that_not_all_know(reason: str, level: i
     assert sent.message_metadata is chunk.message_metadata
 
 
-@given(any_chunk, st.sampled_from([5, 6, 7, BEYOND_LEVELS]))
+@given(any_chunk, st.sampled_from([5, 6, 7, STEERING_LEVEL, BEYOND_LEVELS]))
 def test_filter_output_needs_no_filter(chunk: AnyChunk, level: int) -> None:
     """The replacement of a chunk is itself accepted."""
     sent = accept(chunk, level)

@@ -110,6 +110,7 @@ class FakeSessions:
     proxied_ends: Any = None
     held: Any = field(default_factory=FakeHeld)
     queues: Any = None
+    steers: Any = None
 
     def _answer(self, method: str, **arguments: Any) -> Any:
         self.calls.append((method, arguments))

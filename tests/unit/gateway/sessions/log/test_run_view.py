@@ -80,6 +80,9 @@ class Producing:
     def stop(self, by: str) -> None:
         raise AssertionError(f"stopped by {by}")
 
+    def steered(self) -> None:
+        raise AssertionError("steered")
+
 
 SAID: Final[tuple[AnyChunk, ...]] = (
     StartChunk(message_id=RUN.message_id),
