@@ -85,6 +85,11 @@ class AiSdk:
         chunks: list[Json] = self._program.ask({"ask": "run", **case})
         return chunks
 
+    def steer(self, **case: object) -> Json:
+        """Return what becomes of a message for the running answer; see `node/steered_run.mjs`."""
+        answer: Json = self._program.ask({"ask": "steer", **case})
+        return answer
+
 
 @dataclass(frozen=True)
 class Provider:

@@ -8,10 +8,13 @@
 //   What it makes of a provider's events, each its JSON as text: {chunks, finishReason, rawFinishReason, usage}.
 // {ask: "run", provider, url, prompt, ...}
 //   What a route sends: see `whole_run.mjs`.
+// {ask: "steer", provider, url, prompt, release, text, ...}
+//   What becomes of a message for the running answer: see `steered_run.mjs`.
 import { createInterface } from 'node:readline';
 import { convertToModelMessages, jsonSchema, Output, streamText, tool, toUIMessageStream } from 'ai7';
 
 import { providers } from './providers.mjs';
+import { steeredRun } from './steered_run.mjs';
 import { wholeRun } from './whole_run.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -106,7 +109,7 @@ async function stream(one) {
   };
 }
 
-const asks = { request, stream, run: wholeRun };
+const asks = { request, stream, run: wholeRun, steer: steeredRun };
 for await (const line of createInterface({ input: process.stdin })) {
   const { ask, ...one } = JSON.parse(line);
   const answer = await asks[ask](one).catch(error => ({ '@error': String(error?.message ?? error) }));

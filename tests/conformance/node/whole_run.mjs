@@ -17,7 +17,7 @@ function validated(schema) {
 
 /** `add` of two integers, `pay`, which a person must allow, `hang`, at whose start the request is
  * aborted, and `where`, which the client answers. */
-const toolsOf = stop => ({
+export const toolsOf = stop => ({
   add: tool({ inputSchema: integers, execute: ({ one, two }) => one + two }),
   pay: tool({ inputSchema: jsonSchema(object({})), execute: () => 'paid', needsApproval: true }),
   hang: tool({ inputSchema: jsonSchema(object({})), execute: () => (stop.abort(), new Promise(() => {})) }),
