@@ -13,7 +13,11 @@ export interface QueueActions<MESSAGE extends UIMessage> {
    */
   add: (
     message: { text: string } | Omit<MESSAGE, 'id'> | MESSAGE,
-    options?: { body?: object },
+    options?: {
+      body?: object;
+      /** `steer`: give it to the answer that is being written. What that cannot have waits. */
+      onActive?: 'queue' | 'steer';
+    },
   ) => Promise<void>;
   remove: (id: string) => Promise<void>;
   /**
@@ -27,8 +31,8 @@ export interface QueueActions<MESSAGE extends UIMessage> {
   ) => Promise<void>;
   /** Move it before another one; without one, to the end. */
   move: (id: string, before?: string) => Promise<void>;
-  /** Answer it next, and stop the answer that is being written. */
-  sendNow: (id: string) => Promise<void>;
+  /** Answer it next, and stop the answer that is being written; `steer`: give it to that answer. */
+  sendNow: (id: string, options?: { how?: 'interrupt' | 'steer' }) => Promise<void>;
   /** End a pause. */
   resume: () => Promise<void>;
   clear: () => Promise<void>;
@@ -43,12 +47,12 @@ export function queueActions<MESSAGE extends UIMessage>(
     transport.changeQueue(chatId, method, path, change);
   const at = (id: string) => `/${encodeURIComponent(id)}`;
   return {
-    add: (message, { body } = {}) => transport.enqueue(chatId, messageOf(message), body),
+    add: (message, { body, onActive } = {}) => transport.enqueue(chatId, messageOf(message), body, onActive),
     remove: id => call('DELETE', at(id)),
     edit: (id, message, { ifVersion } = {}) =>
       call('PATCH', at(id), { message: { role: 'user', ...messageOf(message), id }, ifVersion }),
     move: (id, before) => call('PATCH', at(id), { before: before ?? null }),
-    sendNow: id => call('POST', `${at(id)}/send-now`, {}),
+    sendNow: (id, { how } = {}) => call('POST', `${at(id)}/send-now`, { how }),
     resume: () => call('POST', '/resume'),
     clear: () => call('DELETE', ''),
   };

@@ -162,12 +162,13 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   }
 
   /**
-   * Send a message that waits for its turn while an answer is being written. It is sent once the
-   * gateway has answered what this page has sent before, so that it overtakes nothing.
+   * Send a message that waits for its turn while an answer is being written, or is given to that
+   * answer. It is sent once the gateway has answered what this page has sent before, so that it
+   * overtakes nothing.
    *
    * @throws MidstreamError `queue_full`, or why the gateway refuses it.
    */
-  enqueue(chatId: string, message: object, body?: object): Promise<void> {
+  enqueue(chatId: string, message: object, body?: object, onActive: 'queue' | 'steer' = 'queue'): Promise<void> {
     const requestId = newKey();
     const options = {
       chatId: this.sessionId(chatId),
@@ -176,7 +177,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
       messageId: undefined,
       body,
     };
-    const prepare = () => this.endpoint.send(options, requestId, { onActive: 'queue' });
+    const prepare = () => this.endpoint.send(options, requestId, { onActive });
     return this.activity(chatId).inOrder(() => this.#insist(prepare), 1);
   }
 

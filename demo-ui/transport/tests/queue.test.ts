@@ -51,6 +51,13 @@ describe.each(CHATS)('a message for the queue, beside a chat of %s,', (_, Chat) 
     expect(sent()).toEqual(['send a', 'queue b', 'queue c']);
   });
 
+  it('is given to the running answer where the call says so', async () => {
+    const { queue } = await open();
+    accept(1);
+    await queue.add({ text: 'b' }, { onActive: 'steer' });
+    expect(sent()).toEqual(['steer b']);
+  });
+
   it('is sent though the send before it was refused', async () => {
     const { chat, queue } = await open();
     gateway.refuse(413, 'too_large');

@@ -9,6 +9,7 @@ import { Reasoning } from './Reasoning';
 import { Sources } from './Sources';
 import type { ToolAnswers } from './toolAnswers';
 import { ToolCall } from './ToolCall';
+import { UserMessage } from './UserMessage';
 
 interface Props {
   message: Message;
@@ -35,6 +36,10 @@ export const AssistantMessage = memo(function AssistantMessage({
           const thoughts = thoughtsFrom(message.parts, index);
           const thinks = live && thoughts.at(-1) === message.parts.at(-1);
           return <Reasoning key={index} text={thoughts.map(({ text }) => text.trim()).join('\n\n')} live={thinks} />;
+        }
+        if (part.type === 'steering-message') {
+          // What a person said to the answer while it was written.
+          return <UserMessage key={index} message={{ id: part.id, role: 'user', parts: part.parts }} />;
         }
         if (isToolUIPart(part)) return <ToolCall key={index} part={part} answers={toolAnswers} />;
         return null;

@@ -44,11 +44,13 @@ export interface QueueState<MESSAGE extends UIMessage> {
   paused: 'stopped' | 'failed' | null;
   /** The newest answer waits for a person, or for a tool of the client. */
   waitsFor: 'approval' | 'tool' | null;
+  /** Given to the answer that is being written, which has not taken them up yet. */
+  steers: readonly Omit<QueueEntry<MESSAGE>, 'version'>[];
   /** Will not be answered. Add them again, or remove them. */
   unsent: readonly QueueEntry<MESSAGE>[];
 }
 
-interface QueueEvent<MESSAGE extends UIMessage> extends Omit<QueueState<MESSAGE>, 'entries' | 'unsent'> {
+interface QueueEvent<MESSAGE extends UIMessage> extends Omit<QueueState<MESSAGE>, 'entries' | 'steers' | 'unsent'> {
   order: string[];
   unsent: { id: string; reason: string }[];
   entry?: QueueEntry<MESSAGE>;
@@ -61,10 +63,11 @@ export interface Snapshot<MESSAGE extends UIMessage> {
   messages: MESSAGE[];
   runs: RunInfo[];
   presence?: Presence[];
-  queue?: QueueState<MESSAGE>;
+  queue?: Omit<QueueState<MESSAGE>, 'steers'>;
+  steers?: QueueState<MESSAGE>['steers'];
 }
 
-const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, unsent: [] };
+const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, steers: [], unsent: [] };
 
 /**
  * A session, built from its log: the path of messages from the first to the newest, and the
@@ -99,7 +102,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
     this.revision += 1;
     this.messages = snapshot.messages;
     this.presence = snapshot.presence ?? this.presence;
-    this.queue = snapshot.queue ?? EMPTY_QUEUE;
+    this.queue = { ...EMPTY_QUEUE, ...snapshot.queue, steers: snapshot.steers ?? [] };
     for (const { id } of this.messages) this.known.add(id);
     this.run = snapshot.runs.at(-1);
     if (this.run !== undefined) this.apply('run', this.run);
@@ -107,7 +110,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
 
   /** Apply an event. Returns false if it does not fit, and a snapshot is needed. */
   apply(event: string, data: unknown): boolean {
-    if (event !== 'presence' && event !== 'queue') {
+    if (event !== 'presence' && event !== 'queue' && event !== 'steer') {
       this.revision += 1;
       this.erased = false;
     }
@@ -138,8 +141,14 @@ export class SessionModel<MESSAGE extends UIMessage> {
         if (entry !== undefined) known.set(entry.id, entry);
         const entries = order.flatMap(id => known.get(id) ?? []);
         const others = unsent.flatMap(({ id, reason }) => ({ ...known.get(id), reason }));
-        this.queue = { ...rest, entries, unsent: others as QueueEntry<MESSAGE>[] };
+        this.queue = { ...this.queue, ...rest, entries, unsent: others as QueueEntry<MESSAGE>[] };
         return entries.length === order.length && others.every(({ id }) => id !== undefined);
+      }
+      case 'steer': {
+        const { outcome, entry } = data as { outcome: { id: string }; entry?: QueueEntry<MESSAGE> };
+        const others = this.queue.steers.filter(({ id }) => id !== outcome.id);
+        this.queue = { ...this.queue, steers: entry === undefined ? others : [...others, entry] };
+        return true;
       }
       case 'presence':
         this.presence = (data as { here: Presence[] }).here;

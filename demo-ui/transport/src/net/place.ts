@@ -8,7 +8,7 @@ export interface Place {
   parentId?: string | null;
   head?: string | null | undefined;
   messages?: readonly object[];
-  onActive?: 'queue';
+  onActive?: 'queue' | 'steer';
 }
 
 /** Return the place by parent and head. The head is `undefined` if it is not known. */

@@ -72,6 +72,17 @@ describe('SessionModel', () => {
     expect(model.revision).toBe(before);
   });
 
+  it('keeps the messages that wait for the running answer until their outcome is known', () => {
+    const model = modelOf();
+    const entry = (id: string) => ({ id, message: { id }, by: {}, at: 1 });
+    model.apply('steer', { outcome: { id: 'a', type: 'pending' }, entry: entry('a') });
+    model.apply('steer', { outcome: { id: 'b', type: 'pending' }, entry: entry('b') });
+    model.apply('queue', { order: [], paused: null, waitsFor: null, unsent: [] });
+    expect(model.queue.steers).toEqual([entry('a'), entry('b')]);
+    model.apply('steer', { outcome: { id: 'a', type: 'delivered', stepNumber: 1 } });
+    expect(model.queue.steers).toEqual([entry('b')]);
+  });
+
   it('knows positions of its own log only', () => {
     expect(isCoveredBy('e:5-1', 'e:5-1')).toBe(true);
     expect(isCoveredBy('e:5-10', 'e:5-9')).toBe(false);
