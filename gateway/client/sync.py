@@ -267,6 +267,10 @@ class SyncRun:
         """Wait until everything written so far is stored."""
         self._thread.call(self._run.flush())
 
+    def end_as_stopped(self) -> None:
+        """Let the block's end be that of a stopped run; see `Run.end_as_stopped`."""
+        self._run.end_as_stopped()
+
 
 class SyncToolCall:
     """`ToolCall` without `await`: its methods block."""
