@@ -12,7 +12,9 @@ from midstream.errors import ProviderRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+    from contextlib import AbstractAsyncContextManager
+
+    from midstream.aio.entered import Entered
 
 _T = TypeVar("_T")
 
@@ -21,14 +23,14 @@ _UNLIKED: Final = (400, 404, 422)
 
 
 async def enter_either(
-    stack: AsyncExitStack,
+    entered: Entered,
     first: AbstractAsyncContextManager[_T],
     otherwise: Callable[[], AbstractAsyncContextManager[_T] | None],
 ) -> tuple[_T, bool]:
     """Enter a context that sends a request, or its other form if the first is refused.
 
     Args:
-        stack: leaves what was entered.
+        entered: leaves what was entered.
         first: the request as it should be.
         otherwise: its other form; None if that is the same.
 
@@ -39,13 +41,13 @@ async def enter_either(
         ProviderError: neither was taken; what was wrong with the first.
     """
     try:
-        return await stack.enter_async_context(first), False
+        return await entered.enter(first), False
     except ProviderRejectedError as refusal:
         status = getattr(refusal.__cause__, "status_code", None)
         other = otherwise() if status in _UNLIKED else None
         if other is None:
             raise
         try:
-            return await stack.enter_async_context(other), True
+            return await entered.enter(other), True
         except ProviderRejectedError:
             raise refusal from refusal.__cause__

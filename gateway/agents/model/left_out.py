@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
+from midstream.aio.entered import Entered
 from midstream.errors import ProviderRejectedError
 from midstream.protocol.codec import one_line
 from midstream.protocol.errors import MalformedFrameError
@@ -84,12 +85,12 @@ class LeavingOut:
     @asynccontextmanager
     async def open_step(self, request: StepRequest) -> AsyncIterator[StepStream]:
         """See Provider."""
-        async with AsyncExitStack() as stack:
+        async with Entered() as entered:
             for attempt in range(1, ATTEMPTS + 1):
                 messages = [self._without(message) for message in request.messages]
                 step = self._provider.open_step(replace(request, messages=messages))
                 try:
-                    stream = await stack.enter_async_context(step)
+                    stream = await entered.enter(step)
                     break
                 except ProviderRejectedError as error:
                     if attempt == ATTEMPTS or not is_of_the_request(error):

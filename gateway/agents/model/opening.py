@@ -11,8 +11,9 @@ from midstream.providers.failures.retries import Retry, told_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+    from contextlib import AbstractAsyncContextManager
 
+    from midstream.aio.entered import Entered
     from midstream.protocol.chunks import AnyChunk
     from midstream.providers.base import StepStream
 
@@ -25,16 +26,14 @@ class StepOpening:
 
     Args:
         step: to be entered.
-        stack: closes it.
+        entered: closes it.
     """
 
     stream: StepStream
 
-    def __init__(
-        self, step: AbstractAsyncContextManager[StepStream], stack: AsyncExitStack
-    ) -> None:
+    def __init__(self, step: AbstractAsyncContextManager[StepStream], entered: Entered) -> None:
         self._step = step
-        self._stack = stack
+        self._entered = entered
         self._retries: list[Retry] = []
         self._told = asyncio.Event()
 
@@ -45,9 +44,7 @@ class StepOpening:
             ProviderError: it cannot be opened; see `Provider.open_step`.
         """
         with told_of_retries(self._tell):
-            entering = asyncio.create_task(
-                self._stack.enter_async_context(self._step), name="open step"
-            )
+            entering = asyncio.create_task(self._entered.enter(self._step), name="open step")
         entering.add_done_callback(lambda _: self._told.set())
         try:
             while not entering.done():

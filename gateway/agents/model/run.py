@@ -1,15 +1,14 @@
 """One run of a model agent: its steps and their results.
 
-A run with a memory remembers its point before each action that must not happen twice: a call of
-the model, and the execution of tools. A process that takes the run over resumes at that point
-(`Progress`), and repeats the chunks that the log holds after it.
+A run with a memory remembers its point before each call of the model, and before it executes tools.
+A process that takes it over resumes there (`Progress`), and repeats the chunks that follow.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +32,7 @@ from midstream.agents.model.progress import (
 )
 from midstream.agents.model.steering import StepSteers
 from midstream.agents.model.step import EXECUTING, ModelStep, Owed
+from midstream.aio.entered import Entered
 from midstream.errors import ProviderError, ProviderUnavailableError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import (
@@ -269,19 +269,20 @@ class ModelRun:
                     chunks = [chunk for chunk in chunks if not isinstance(chunk, StartStepChunk)]
             return self._seen(chunks)
 
-        async with AsyncExitStack() as resources:
-            opening = StepOpening(self._provider.open_step(self._step_request()), resources)
+        async with Entered() as entered:
+            opening = StepOpening(self._provider.open_step(self._step_request()), entered)
             async with aclosing(opening.retries()) as retries:
                 async for status in retries:
                     yield self._seen([status])
+            stream = opening.stream
+            del opening, retries
             if emission is not None:
-                take = emission.take
-                await opening.stream.pump(lambda chunks: take(fresh(chunks)), emission.room)
+                await stream.pump(lambda chunks: emission.take(fresh(chunks)), emission.room)
             else:
-                async for chunks in opening.stream:
+                async for chunks in stream:
                     yield fresh(chunks)
-        self._note_result(opening.stream.result)
-        step.calls = opening.stream.result.tool_calls
+        self._note_result(stream.result)
+        step.calls = stream.result.tool_calls
 
     def _note_result(self, result: StepResult) -> None:
         if result.model is not None:

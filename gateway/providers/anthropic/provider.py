@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from midstream.aio.entered import Entered
 from midstream.providers.anthropic.hosts import is_anthropic
 from midstream.providers.anthropic.prompt.request import build_request
 from midstream.providers.anthropic.proxied import events_of_message
@@ -83,9 +84,9 @@ class AnthropicProvider:
             same = _encode(plain.body["messages"]) == _encode(prepared.body["messages"])
             return None if self._compatible is not None or same else send(plain)
 
-        async with AsyncExitStack() as stack:
+        async with Entered() as entered:
             # It may be Claude by another name, or a server that can do nothing with thoughts.
-            step, _ = await enter_either(stack, send(prepared), signed)
+            step, _ = await enter_either(entered, send(prepared), signed)
             yield step
 
     async def warm_up(self) -> None:

@@ -202,12 +202,12 @@ def failure_in(event: bytes) -> ProviderError:
     return failure_of(read_failure(event))
 
 
-_REQUEST_IDS: Final = ("request-id", "x-request-id", "apim-request-id", "x-ms-request-id")
+REQUEST_IDS: Final = ("request-id", "x-request-id", "apim-request-id", "x-ms-request-id")
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """Return the provider's own id of a request, from its response's headers; empty if none."""
-    return next((headers[name] for name in _REQUEST_IDS if name in headers), "")
+    return next((headers[name] for name in REQUEST_IDS if name in headers), "")
 
 
 def note_request(failure: ProviderError, headers: Mapping[str, str]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from midstream.aio.entered import Entered
 from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.forms import enter_either
 from midstream.providers.openai.client import OpenAIClient
@@ -127,9 +128,9 @@ class OpenAIChatProvider:
             return self._client.stream(_PATH, bare, translator, events_of_chat)
 
         opening = self._client.stream(_PATH, body, translator, events_of_chat)
-        async with AsyncExitStack() as stack:
+        async with Entered() as entered:
             # Some refuse whatever they do not know; a server may have models that never think.
-            step, _ = await enter_either(stack, opening, unthinking)
+            step, _ = await enter_either(entered, opening, unthinking)
             try:
                 yield step
             finally:

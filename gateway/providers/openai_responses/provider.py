@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from midstream.aio.entered import Entered
 from midstream.protocol.chunks import StartStepChunk
 from midstream.providers.conversation.tool_calls import declared_calls
 from midstream.providers.forms import enter_either
@@ -114,11 +115,11 @@ class OpenAIResponsesProvider:
                 _PATH, responses_request(request, plain=True), translator, events_of_response
             )
 
-        async with AsyncExitStack() as stack:
+        async with Entered() as entered:
             # Whether a server keeps answers shows with its first one, to this process. Another
             # process, or a conversation that began elsewhere, has its request refused first.
             opening = self._client.stream(_PATH, body, translator, events_of_response)
-            accepted, is_plain = await enter_either(stack, opening, plainer)
+            accepted, is_plain = await enter_either(entered, opening, plainer)
             self._plain = self._plain or is_plain
             try:
                 yield _AcceptedStep(accepted)

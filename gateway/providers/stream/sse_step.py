@@ -23,7 +23,7 @@ from midstream.protocol.sse import ERROR_NAME, SseDecoder
 from midstream.protocol.surrogates import well_formed
 from midstream.providers.failures.errors import map_provider_errors
 from midstream.providers.failures.faults import Fault
-from midstream.providers.failures.reported import note_request
+from midstream.providers.failures.reported import REQUEST_IDS, note_request
 from midstream.providers.stream.drains import CLOSING_S
 from midstream.providers.stream.tap import body_of, read_by_call
 from midstream.providers.stream.unstreamed import MAX_BODY_BYTES, events_in, last_event
@@ -278,6 +278,12 @@ def _answered_request() -> httpx2.Request:
     return httpx2.Request("POST", "")
 
 
+def _asked_again(headers: httpx2.Headers) -> httpx2.Headers:
+    """Return those headers that somebody asks for while the body is read: all of them take 2 KB."""
+    kept = {name: headers[name] for name in ("content-encoding", *REQUEST_IDS) if name in headers}
+    return type(headers)(kept)
+
+
 @asynccontextmanager
 async def open_sse(
     send: Callable[[], Awaitable[httpx2.Response]],
@@ -305,7 +311,7 @@ async def open_sse(
     with map_provider_errors(opening=True):
         async with asyncio.timeout(limits.first_byte_s):
             response = await send()
-    response.request = _answered_request()
+    response.request, response.headers = _answered_request(), _asked_again(response.headers)
     step = SseStep(response, translator, limits, events_of)
     try:
         yield step

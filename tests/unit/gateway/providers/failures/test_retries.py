@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 import pytest
 
 from midstream.agents.model.opening import StepOpening, status_of
+from midstream.aio.entered import Entered
 from midstream.errors import ProviderRateLimitedError
 from midstream.protocol.codec import encode
 from midstream.providers.failures.retries import Retry, retry_hooks, retry_of, told_of_retries
@@ -76,8 +77,8 @@ async def refused_once(fails: bool = False) -> AsyncIterator[StepStream]:
 
 
 async def open_it(step: Any) -> tuple[list[bytes], Any]:
-    async with AsyncExitStack() as stack:
-        opening = StepOpening(step, stack)
+    async with Entered() as entered:
+        opening = StepOpening(step, entered)
         said = [encode(chunk) async for chunk in opening.retries()]
         return said, opening.stream
 
@@ -112,8 +113,8 @@ def test_step_that_is_left_while_it_opens_is_let_go() -> None:
             left.append("closed")
 
     async def main() -> None:
-        async with AsyncExitStack() as stack:
-            retries = StepOpening(slow(), stack).retries()
+        async with Entered() as entered:
+            retries = StepOpening(slow(), entered).retries()
             await anext(retries)
             await retries.aclose()
 
