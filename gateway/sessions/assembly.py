@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from midstream.errors import AgentNotFoundError
+from midstream.sessions.changing import Changing
 from midstream.sessions.containment import keep_running
-from midstream.sessions.deleting import Deleting
 from midstream.sessions.draining import Draining
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.failover.resume import Resuming
@@ -171,7 +171,7 @@ def _sessions(
         steers=steering,
         reading=reading,
         stopping=stopping,
-        deleting=Deleting(store, reaper, stopping, draining),
+        changing=Changing(store, reaper, stopping, draining),
         shutdown=Shutdown(draining, reaper, hub, proxied, runs),
         presence=presence,
         pushed=PushedRuns(store, hub, claims, draining, push_limits),

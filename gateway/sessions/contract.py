@@ -364,10 +364,7 @@ class SessionService(Protocol):
     async def follow(
         self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
     ) -> FeedReader:
-        """Follow a session, also one that does not exist yet: its snapshot is then empty.
-
-        `tabs`: how many the follower speaks for; with 0 it is not told among who is here.
-        """
+        """Follow a session, also before it exists. `tabs`: it speaks for so many; 0: untold."""
         ...
 
     async def delete(
@@ -382,6 +379,12 @@ class SessionService(Protocol):
         """
         ...
 
+    async def select(
+        self, caller: Caller, session_id: SessionId, message_id: MessageId
+    ) -> MessageId:
+        """Show the newest path through a message; return its last one. Raises as `delete`."""
+        ...
+
     async def erase(self, caller: Caller, session_id: SessionId) -> None:
         """Stop what runs and delete the session. Raises SessionNotFoundError."""
         ...
@@ -393,8 +396,5 @@ class SessionService(Protocol):
         ...
 
     async def drain(self, limit_s: float) -> None:
-        """Accept nothing more, send readers of others' runs away, and end our own runs.
-
-        Runs may finish for `limit_s`; then they are handed over, or end with an error.
-        """
+        """Accept nothing more; hand over, or end, what of our own runs is left after `limit_s`."""
         ...

@@ -23,11 +23,11 @@ from midstream.sessions.types import Versions
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.types import StartRequest
-    from midstream.store.records import LogOrder, SessionState
+    from midstream.store.records import LogOrder, SessionState, StoredMessage
 
 
 class End(Enum):
@@ -112,13 +112,29 @@ def _standing_for(message_id: str, state: SessionState | None) -> Place:
 
 def branches(state: SessionState) -> dict[MessageId, Versions]:
     """Return the versions of each message of the path that is not the only one in its place."""
-    beside: defaultdict[MessageId | None, list[tuple[LogOrder, MessageId]]] = defaultdict(list)
-    for message_id, message in state.off_path.items():
-        beside[message.parent_id].append((message.order, message_id))
+    beside = _by_parent(state)
     found: dict[MessageId, Versions] = {}
     for shown in state.path:
-        others: Iterable[tuple[LogOrder, MessageId]] = beside.get(shown.parent_id, ())
-        if others:
+        if others := beside.get(shown.parent_id):
             ids = [id_ for _, id_ in sorted((*others, (shown.order, shown.id)))]
             found[shown.id] = Versions(ids, ids.index(shown.id))
+    return found
+
+
+def following(state: SessionState, shown: Sequence[StoredMessage]) -> list[MessageId]:
+    """Return the messages that follow the last one that is shown, oldest first.
+
+    None of them is shown: the end of the path was deleted, or is being written again.
+    """
+    last = shown[-1].id if shown else None
+    hidden = [(m.order, m.id) for m in state.path[len(shown) :] if m.parent_id == last]
+    return [id_ for _, id_ in sorted((*_by_parent(state).get(last, ()), *hidden))]
+
+
+def _by_parent(state: SessionState) -> dict[MessageId | None, list[tuple[LogOrder, MessageId]]]:
+    """Return the messages beside the path, by what they follow; no side run's."""
+    found: defaultdict[MessageId | None, list[tuple[LogOrder, MessageId]]] = defaultdict(list)
+    for message_id, message in state.off_path.items():
+        if not message.side:
+            found[message.parent_id].append((message.order, message_id))
     return found

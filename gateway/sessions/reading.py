@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from midstream.errors import NotRecoveredError, RunNotFoundError
 from midstream.sessions.access import not_found
 from midstream.sessions.log.own_sends import OwnSends
 from midstream.sessions.log.readers import FeedFollower, LogReader, ReaderLimits
 from midstream.sessions.log.stored_run import message_before
-from midstream.sessions.places import branches
+from midstream.sessions.places import branches, following
 from midstream.sessions.queued import Queue, entries_of
 from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
@@ -235,15 +236,17 @@ def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
     """
     run = state.run
     open_message = None if run is None or run.state is RunState.ENDED else run.message_id
+    shown = [message for message in state.path if message.id != open_message]
     return Snapshot(
         id=state.meta.id,
         epoch=state.meta.position.epoch,
         offset=state.meta.position.offset,
         title=state.meta.title,
-        messages=[m.message for m in state.path if m.id != open_message],
+        messages=[message.message for message in shown],
         runs=[] if run is None else [run],
         queue=Queue.of(state.queue),
         steers=entries_of(state.steers),
         presence=presence,
         branches={id_: of for id_, of in branches(state).items() if id_ != open_message},
+        following=following(state, shown) or UNSET,
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from midstream.ids import MessageId, RunId, SessionId
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
-    from midstream.sessions.deleting import Deleting
+    from midstream.sessions.changing import Changing
     from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
     from midstream.sessions.log.hub import Hub
@@ -80,7 +80,7 @@ class Sessions:
     steers: Steers
     reading: Reading
     stopping: Stopping
-    deleting: Deleting
+    changing: Changing
     shutdown: Shutdown
     presence: Presence
     pushed: PushedRuns
@@ -159,11 +159,17 @@ class Sessions:
         self, caller: Caller, session_id: SessionId, message_id: MessageId | None
     ) -> None:
         """See SessionService."""
-        await self.deleting.delete(caller, session_id, message_id)
+        await self.changing.delete(caller, session_id, message_id)
+
+    async def select(
+        self, caller: Caller, session_id: SessionId, message_id: MessageId
+    ) -> MessageId:
+        """See SessionService."""
+        return await self.changing.select(caller, session_id, message_id)
 
     async def erase(self, caller: Caller, session_id: SessionId) -> None:
         """See SessionService."""
-        await self.deleting.erase(caller, session_id)
+        await self.changing.erase(caller, session_id)
 
     async def at_work(self, caller: Caller, session_id: SessionId) -> RunId | None:
         """See SessionService."""

@@ -231,7 +231,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     """A session at one moment.
 
     While a run is open, `messages` leaves out the message that it writes. `branches` has those of
-    `messages` of which there are other versions.
+    `messages` of which there are other versions; `following`, messages of other branches that
+    follow the last one of `messages`.
     """
 
     id: SessionId
@@ -242,6 +243,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     runs: Sequence[RunInfo]
     presence: Raw = Raw(b"[]")
     branches: Mapping[MessageId, Versions] = {}
+    following: Sequence[MessageId] | UnsetType = UNSET
     queue: Queue = Queue()
     steers: Sequence[SteerEntry] = ()
 

@@ -38,6 +38,9 @@ class OpenRun(Struct, frozen=True, kw_only=True):
             message that is stored.
         content_hash: of the user message (or of the tool results, for a continuation).
         replaced_message: for a continuation, the assistant message with the results in it.
+        earlier: for an edit that keeps the message's id, the message as it was, under an id of
+            its own. It stays as another version, and what followed it hangs there. Needs
+            `expected_offset`, as it was read.
         new_epoch: used if the session does not exist.
         request_key: the client's key for this send; a send with a known key never starts
             a second run.
@@ -72,6 +75,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     wait_ms: int | None = None
     entry: MessageId | None = None
     queue_rule: QueueRule = "resume"
+    earlier: NewMessage | None = None
     facts: bytes = b""
     attempt: int | None = None
     after: RunId | None = None
@@ -214,6 +218,33 @@ class Deletion(Struct, frozen=True, kw_only=True):
     """Answer of `delete`. `run_id`: of the run that is in the way."""
 
     status: DeleteStatus
+    run_id: RunId | None = None
+
+
+class SelectStatus(StrEnum):
+    """Outcome of `select`."""
+
+    SELECTED = "selected"
+    """It is shown, now or before; `head` is the last message of its path."""
+    ABSENT = "absent"
+    """There never was such a message, or it is of a side run."""
+    DELETED = "deleted"
+    """It was deleted."""
+    ACTIVE = "active"
+    """The main run is under way."""
+    ORPHAN = "orphan"
+    """The same, and its lease has expired: take it over, close it, and select again."""
+    QUEUED = "queued"
+    """Messages wait in the queue."""
+    GONE = "gone"
+    """The session is not of this epoch (any more)."""
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Answer of `select`. `run_id`: of the run that is in the way."""
+
+    status: SelectStatus
+    head: MessageId | None = None
     run_id: RunId | None = None
 
 

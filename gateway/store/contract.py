@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         OpenRun,
         Renewed,
         RunKey,
+        Selection,
         StopRequested,
     )
     from midstream.store.records import (
@@ -273,12 +274,25 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
 
         Its content is overwritten, its id kept: it is known to be gone. What followed it hangs
         on its parent then, marked as unasked; if it was the head, its parent is. The log is
-        trimmed to the run under way, else whole, and a DeletedRecord follows nothing: whoever
-        reads on from before it begins again from the session's state. The epoch stays.
+        trimmed to the run under way, else whole. The epoch stays.
 
         Args:
             epoch: of the session, as the caller read it.
             message_id: None: all.
+        """
+        ...
+
+    async def select(
+        self, session_id: SessionId, epoch: str, message_id: MessageId, *, by: str
+    ) -> Selection:
+        """Show the path through a message: the newest message below it becomes the head.
+
+        Nothing changes if the message is on the path that is shown. Otherwise no main run may be
+        under way, and no message wait in the queue: it was sent to the path that is shown.
+
+        Args:
+            epoch: of the session, as the caller read it.
+            by: who selects it.
         """
         ...
 

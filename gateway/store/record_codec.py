@@ -12,6 +12,7 @@ so that older ones read on, a listed kind never gets other header lines (`format
     qu NL paused NL waits for NL ids, by blanks NL `id reason`, by commas NL entry JSON or empty
     st NL run NL id NL outcome (empty: it waits) NL entry JSON or empty
     d NL id (empty: all)
+    se NL id NL head NL by
     e
 
 `by` is a JSON string (a user's id may hold anything); the other header fields hold no
@@ -40,6 +41,7 @@ from midstream.store.records import (
     RunOutcome,
     RunRecord,
     RunState,
+    SelectedRecord,
     SteerRecord,
     UnknownRecord,
 )
@@ -126,6 +128,11 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
     if kind == b"d":
         deleted = data[2:].decode()
         return DeletedRecord(id=MessageId(deleted) if deleted else None)
+    if kind == b"se":
+        _, selected, head, by = data.split(b"\n", 3)
+        return SelectedRecord(
+            id=MessageId(selected.decode()), head=MessageId(head.decode()), by=_by.decode(by)
+        )
     if kind == b"e":
         return ErasedRecord()
     return UnknownRecord(kind=_name_of(kind))

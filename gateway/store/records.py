@@ -164,6 +164,20 @@ class DeletedRecord(Struct, frozen=True, gc=False, kw_only=True):
     id: MessageId | None
 
 
+class SelectedRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """Another version is shown. It follows nothing, as a deletion.
+
+    Attributes:
+        id: the message that was selected.
+        head: the newest message below it.
+        by: who selected it.
+    """
+
+    id: MessageId
+    head: MessageId
+    by: str
+
+
 class ErasedRecord(Struct, frozen=True, gc=False, kw_only=True):
     """The session was deleted. Only on the channel: the log is gone."""
 
@@ -193,6 +207,7 @@ Record: TypeAlias = (
     | QueueRecord
     | SteerRecord
     | DeletedRecord
+    | SelectedRecord
     | ErasedRecord
     | PresenceRecord
     | UnknownRecord
@@ -202,13 +217,18 @@ Record: TypeAlias = (
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
     """A record and where it stands.
 
-    `offset` and `previous` are stream ids (`ms-seq`); the first record's predecessor is `0-0`, a
-    deletion has none (empty).
+    `offset` and `previous` are stream ids (`ms-seq`). The first record's predecessor is `0-0`. A
+    deletion, a selection and an edit have none (empty): they change what came before them.
     """
 
     offset: str
     previous: str
     record: Record
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether readers begin again from the session's state."""
+        return not self.previous
 
 
 class Arrived(Struct, frozen=True, gc=False):

@@ -128,7 +128,7 @@ def start_two_versions(
 
 
 async def mixed_operation(versions: TwoVersions) -> None:
-    """Send, resume, edit, stop, queue, steer, close and erase on both versions, each seen by the
+    """Send, resume, edit, select, stop, queue, steer, close and erase on both, each seen by the
     other."""
     pair, swapped = versions.session(), versions.session()[::-1]
     await asyncio.gather(
@@ -138,6 +138,7 @@ async def mixed_operation(versions: TwoVersions) -> None:
         _stopped_by_the_other(versions, *versions.session()[::-1]),
         _erased_by_the_other(versions, *versions.session()),
         _erased_by_the_other(versions, *versions.session()[::-1]),
+        _selected_at_the_later(versions, *versions.session()),
         _queued_behind(versions, *versions.session()),
         _queued_behind(versions, *versions.session()[::-1]),
         _steered(versions, *versions.session()),
@@ -325,6 +326,32 @@ async def _steered(versions: TwoVersions, here: Session, there: Session) -> None
         return await later.is_ended() and answered + taken_up == 1 and not snapshot["steers"]
 
     await eventually(settled, "the message is in one answer", limit_s=40)
+    await _keep(versions, here, there)
+
+
+async def _selected_at_the_later(versions: TwoVersions, here: Session, there: Session) -> None:
+    """Edit and select at the later gateway: the earlier one's tabs follow, and what either sends
+    then goes to the version that is shown."""
+    await here.send("One [[tokens=2]]", message_id="q1")
+    async with here.at.request("GET", f"/api/chat/{here.id}/events") as feed:
+        events = feed.events()
+        await there.send("One, edited [[tokens=2]]", message_id="q1")
+        before, after = (await there.snapshot())["branches"]["q1"]["ids"]
+        assert after == "q1"
+        path = f"/api/chat/{there.id}/select"
+        status, told = await there.at.call("POST", path, {"messageId": before})
+        assert status == 200
+        async for event in events:
+            if event.event == "snapshot" and before in event.data:
+                shown = [message["id"] for message in json.loads(event.data)["messages"]]
+                if shown == [before, told["head"]]:
+                    break
+    for session in (here, there):
+        parent = (await session.snapshot())["messages"][-1]["id"]
+        await session.send("And? [[tokens=2]]", extra={"parentId": parent, "head": parent})
+    asked = [message["id"] for message in (await here.snapshot())["messages"][::2]]
+    assert asked[0] == before
+    assert len(asked) == 3
     await _keep(versions, here, there)
 
 

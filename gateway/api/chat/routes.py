@@ -49,6 +49,18 @@ class StopBody(Struct, frozen=True, rename="camel"):
     request_id: str | None = None
 
 
+class SelectBody(Struct, frozen=True, rename="camel"):
+    """The message to show."""
+
+    message_id: str
+
+
+class Selected(Struct, frozen=True):
+    """The last message of the path that is shown."""
+
+    head: MessageId
+
+
 class Stopped(Struct, frozen=True):
     """The runs that the stop ended; empty if nothing ran."""
 
@@ -199,6 +211,24 @@ class ChatController(Controller):
             if request.query_params.get("orEmpty") != "true":
                 raise
             return json_response(Snapshot.empty(session_id))
+
+    @post("/{chat_id:str}/select", status_code=200, operation_id="select")
+    async def select(
+        self,
+        chat_id: FromPath[str],
+        request: AnyRequest,
+        api: ApiDependency,
+        caller: CallerDependency,
+    ) -> Response[bytes]:
+        """Show another version of a message, and what followed it, in every tab."""
+        session_id = parameters.session_id(chat_id)
+        body = await read_body(request)
+        try:
+            wanted = msgspec.json.decode(body, type=SelectBody).message_id
+        except msgspec.MsgspecError as error:
+            raise InvalidRequestError(f"unable to read the selection; {error}") from None
+        message_id = MessageId(check_id(wanted, "message id"))
+        return json_response(Selected(await api.sessions.select(caller, session_id, message_id)))
 
     @delete("/{chat_id:str}/messages/{message_id:str}", operation_id="deleteMessage")
     async def delete_message(

@@ -24,7 +24,6 @@ from midstream.sessions.places import has
 from midstream.sessions.sentences import run_not_found
 from midstream.store.records import (
     ChunksRecord,
-    DeletedRecord,
     ErasedRecord,
     LogEntry,
     PresenceRecord,
@@ -177,7 +176,7 @@ class Feed:
                 self._meet(page.expired_run)
             if not page.recovered:
                 break
-            if any(isinstance(entry.record, DeletedRecord) for entry in page.entries):
+            if any(entry.begins_again for entry in page.entries):
                 break  # what is kept here may hold what was deleted
             for entry in page.entries:
                 if not self._has_delivered(entry):

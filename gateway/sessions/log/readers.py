@@ -18,7 +18,6 @@ from midstream.sessions.log.feed_events import feed_event
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.sentences import LOG_LOST, LOG_UNREADABLE
 from midstream.sessions.types import FeedEvent, Idle
-from midstream.store.records import DeletedRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -312,7 +311,7 @@ class FeedFollower:
         if self._position is None:
             return ()
         page = await self._store.read_log(self._feed.session_id, self._position, count=PAGE_RECORDS)
-        if not page.recovered or any(isinstance(e.record, DeletedRecord) for e in page.entries):
+        if not page.recovered or any(e.begins_again for e in page.entries):
             self._generation = -1  # a snapshot comes first
             return ()
         return page.entries

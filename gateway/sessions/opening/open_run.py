@@ -25,7 +25,7 @@ from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.access import check_create, check_write
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import stored_message
-from midstream.sessions.opening.plan import accept, queue_rule, title_of
+from midstream.sessions.opening.plan import accept, earlier_version, queue_rule, title_of
 from midstream.sessions.places import End, needed
 from midstream.sessions.runs.idle import is_idle
 from midstream.sessions.sentences import run_active
@@ -175,6 +175,7 @@ class Opening:
             attempt=None if attempt is None else attempt.number,
             after=None if attempt is None else attempt.after,
             sender=encode_by(caller.user if state is None else caller.name_in(state.meta.tenant)),
+            earlier=None if state is None else earlier_version(plan, state.path),
         )
         return wanted, plan
 

@@ -11,8 +11,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+from msgspec import Raw
+
 from midstream.errors import ConflictError, InvalidRequestError, MessageNotFoundError
-from midstream.ids import MessageId, check_id
+from midstream.ids import MessageId, check_id, new_id
 from midstream.protocol.continuation import can_be_continued, merge_results
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import StepStartPart, TextPart, UIMessage
@@ -76,6 +79,26 @@ def accept(
     if request.trigger is Trigger.REGENERATE and _is_regeneration(request, state):
         return _regenerate(request, path, known)
     return _send(request, last, state, known)
+
+
+def earlier_version(plan: Plan, path: Sequence[StoredMessage]) -> NewMessage | None:
+    """Return what an edited message has said, with an id of its own; None if it is no edit.
+
+    The AI SDK's `sendMessage` with a `messageId` edits a message and keeps its id.
+    """
+    new = plan.user_message
+    stored = None if new is None else next((each for each in path if each.id == new.id), None)
+    if new is None or stored is None or stored.content_hash == new.content_hash:
+        return None
+    kept = MessageId(new_id("msg"))
+    fields = msgspec.json.decode(stored.message, type=dict[str, Raw])
+    fields["id"] = Raw(msgspec.json.encode(kept))
+    return NewMessage(
+        id=kept,
+        parent_id=stored.parent_id,
+        content_hash=stored.content_hash,
+        message=Raw(msgspec.json.encode(fields)),
+    )
 
 
 def queue_rule(plan: Plan, state: SessionState | None, entry: MessageId | None) -> QueueRule:

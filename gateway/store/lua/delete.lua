@@ -16,15 +16,10 @@ for _, lane in ipairs(lanes) do
   end
 end
 
-local function header_of(id)
-  return redis.call('HGET', MESSAGES, id .. '|') or ''
-end
 local function overwrite(id)
   redis.call('HSET', MESSAGES, id, '', id .. '|', '\n\n', id .. '||', 'deleted')
 end
--- Hang a message where the one was that it followed.
-local function hang(id, header, parent)
-  redis.call('HSET', MESSAGES, id .. '|', parent .. header:match('\n.*'))
+local function mark_unasked(id)
   local mark = redis.call('HGET', MESSAGES, id .. '||') or ''
   if not mark:find(' ', 1, true) then
     redis.call('HSET', MESSAGES, id .. '||', mark .. ' unasked')
@@ -37,24 +32,24 @@ if one ~= '' then
   if mark == 'deleted' or header_of(one) == '' then
     return {mark == 'deleted' and 'deleted' or 'absent', ''}
   end
-end
-for _, id in ipairs(redis.call('HKEYS', MESSAGES)) do
-  if id == one or one == '' and not id:find('|', 1, true) then
-    overwrite(id)
-  elseif not id:find('|', 1, true) and header_of(id):match('(.-)\n') == one then
-    hang(id, header_of(id), parent)
+  for _, id in ipairs(children_of(one)) do
+    hang(id, parent)
+    mark_unasked(id)
   end
-end
-if one == '' or m[3] == one then redis.call('HSET', META, 'head', parent) end
-if one == '' then
+  overwrite(one)
+else
+  for _, id in ipairs(redis.call('HKEYS', MESSAGES)) do
+    if not id:find('|', 1, true) then overwrite(id) end
+  end
   drop_all()
   forget_steers()
 end
+if one == '' or m[3] == one then redis.call('HSET', META, 'head', parent) end
 if parent == '' then redis.call('HSET', META, 'title', '') end
 -- Older gateways would send models what answers a deleted question; their runs are left to them.
 if not lanes[1] then raise_format(2) end
--- It follows nothing: whoever reads on from before it begins again from the session's state.
-redis.call('HSET', META, 'offset', '', 'updated', now_ms())
+redis.call('HSET', META, 'updated', now_ms())
+set_reset()
 trim_to(commit('d\n' .. one), lanes)
 refresh(ttl_s)
 return {'deleted', ''}

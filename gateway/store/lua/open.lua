@@ -42,6 +42,7 @@ if not m[1] then
   redis.call('DEL', LOG, RUNS, SIDE, MESSAGES, REQUESTS) -- a stop may be there before the session
 end
 redis.call('HSET', META, 'run', run, 'head', answers)
+if earlier ~= '' then put_version(message, earlier, earlier_json) end
 local lane = main_lane()
 set(lane, 'sender', run .. '\n' .. sender)
 begin_run(lane, now)

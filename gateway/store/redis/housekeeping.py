@@ -1,23 +1,26 @@
-"""Deleting, erasing and trimming. The contract is in `store/contract.py`."""
+"""Changes of the tree of messages, erasing and trimming.
+
+The contract is `store/contract.py`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from midstream.errors import StoreError
-from midstream.ids import EVERYWHERE, Reach, RunId, SessionId
-from midstream.store.calls import DeleteStatus, Deletion
+from midstream.ids import EVERYWHERE, MessageId, Reach, RunId, SessionId
+from midstream.store.calls import DeleteStatus, Deletion, Selection, SelectStatus
 from midstream.store.format import NEWER, upgrade_needed
+from midstream.store.record_codec import encode_by
 from midstream.store.redis.access import owner_of
 
 if TYPE_CHECKING:
-    from midstream.ids import MessageId
     from midstream.store.redis.access import RedisAccess
     from midstream.store.scripts.script import Command
 
 
 class Housekeeping:
-    """The part of the store that removes."""
+    """The part of the store that changes the tree, and removes."""
 
     def __init__(self, redis: RedisAccess) -> None:
         self._client = redis.client
@@ -42,6 +45,26 @@ class Housekeeping:
         return Deletion(
             status=DeleteStatus(status.decode()), run_id=RunId(run.decode()) if run else None
         )
+
+    async def select(
+        self, session_id: SessionId, epoch: str, message_id: MessageId, *, by: str
+    ) -> Selection:
+        """See SessionStore."""
+        status, found = await self._client.run(
+            self._scripts.select.call(
+                self._keys.session(session_id),
+                epoch=epoch,
+                message=message_id,
+                by=encode_by(by),
+                ttl_s=self._ttl_s,
+            )
+        )
+        if status == NEWER:
+            raise upgrade_needed(session_id)
+        outcome, id_ = SelectStatus(status.decode()), found.decode()
+        if outcome is SelectStatus.SELECTED:
+            return Selection(status=outcome, head=MessageId(id_))
+        return Selection(status=outcome, run_id=RunId(id_) if id_ else None)
 
     async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> list[RunId]:
         """See SessionStore."""

@@ -111,6 +111,8 @@ class RunWrites:
             attempt="" if request.attempt is None else request.attempt,
             after=request.after or "",
             sender=request.sender,
+            earlier="" if request.earlier is None else request.earlier.id,
+            earlier_json=b"" if request.earlier is None else bytes(request.earlier.message),
             **_message_arguments(request.user_message or request.replaced_message),
         )
 

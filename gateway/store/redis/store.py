@@ -110,6 +110,7 @@ class RedisStore:
 
         housekeeping = Housekeeping(redis)
         self.delete = housekeeping.delete
+        self.select = housekeeping.select
         self.erase = housekeeping.erase
         self.trim_due = housekeeping.trim_due
 

@@ -28,6 +28,7 @@ from midstream.store.scripts.handover import (
 from midstream.store.scripts.queue import change_entry, change_queue, enqueue, take_entry
 from midstream.store.scripts.script import Description, Script, script
 from midstream.store.scripts.steers import confirm_steers, steer, steer_entry, take_steers
+from midstream.store.scripts.tree import delete, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ _OPENS = (*_WRITES, *_QUEUE, "messages", "tombstones", "opening")
 # -- a run's life -----------------------------------------------------------------------------
 
 
-@script(SessionNames, *_OPENS, "attempts", keys=_ALL, channels=_FEED)
+@script(SessionNames, *_OPENS, "attempts", "tree", keys=_ALL, channels=_FEED)
 def open(
     *,
     expected_owner: UserId,
@@ -79,12 +80,15 @@ def open(
     message_parent: MessageId | str,
     message_hash: str,
     message_json: bytes,
+    earlier: MessageId | str,
+    earlier_json: bytes,
 ) -> None:
     """Accept a message, and open a run. `sender`: a JSON string; empty: nobody is known.
 
     `expected_offset`: '' for any. `wait_ms`: for how long it waits; '' if it has a producer.
     `message`: '' for none to put; `is_user_message`: 1 or 0. `entry`: of the queue; '' for none.
     `attempt`: its number, '' for none. `after`: the run of the key until now; '' for none.
+    `earlier`: of an edit, the id under which the message before it is kept; '' for none.
     """
 
 
@@ -201,11 +205,6 @@ def load_run(*, run: RunId) -> None:
 # -- housekeeping ------------------------------------------------------------------------------
 
 
-@script(SessionNames, *_WRITES, *_QUEUE, keys=_ALL, channels=_FEED)
-def delete(*, epoch: str, message: MessageId | str, ttl_s: int) -> None:
-    """Delete a message, or all. `message`: '' for all."""
-
-
 @script(SessionNames, "rights", "format", "common", "whole", "lanes", keys=_ALL, channels=_FEED)
 def erase(*, reach: Reach) -> None:
     """Delete a session. `reach`: of who asks."""
@@ -300,7 +299,7 @@ DESCRIPTIONS: Final = (
     *(take_over, wait, claim, recall, release, remember),
     *(enqueue, take_entry, change_entry, change_queue),
     *(steer, steer_entry, take_steers, confirm_steers),
-    *(read, load, load_run, delete, erase, trim),
+    *(read, load, load_run, delete, select, erase, trim),
     *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
     missing,
 )
@@ -337,6 +336,7 @@ class Scripts:
         self.load = made(load)
         self.load_run = made(load_run)
         self.delete = made(delete)
+        self.select = made(select)
         self.erase = made(erase)
         self.trim = made(trim)
         self.hint = made(hint)

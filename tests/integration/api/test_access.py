@@ -181,6 +181,12 @@ ROWS: Final = [
         lambda answer: b"message_not_found" in answer.body,
     ),
     Row(
+        "POST /api/chat/{chat_id:str}/select",
+        "write",
+        post("/api/chat/{0.id}/select", lambda _: {"messageId": "nowhere"}),
+        lambda answer: b"message_not_found" in answer.body,
+    ),
+    Row(
         "DELETE /api/chat/{chat_id:str}/messages",
         "write",
         lambda app, place, headers: app.ask(

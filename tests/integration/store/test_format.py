@@ -125,6 +125,7 @@ RAISING: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     "remember": lambda store: store.remember(key(), b"point"),
     "release": lambda store: store.release(key()),
     "delete": lambda store: store.delete(SESSION, EPOCH, None),
+    "select": lambda store: store.select(SESSION, EPOCH, MessageId("u1"), by="ada"),
     "erase": lambda store: store.erase(SESSION),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from .scenario import (
     key,
     message,
     opened,
+    regenerate,
     side,
     submit,
 )
@@ -64,6 +65,13 @@ async def begun(store: RedisStore) -> None:
     await store.append([batch(0)])
 
 
+async def two_versions(store: RedisStore) -> None:
+    """Leave a question with two answers."""
+    await answered(store)
+    await opened(store, regenerate("u1", "r2"))
+    await store.close_run(close(0, run="r2", answer=message("a-r2", "u1")))
+
+
 async def note_trim(store: RedisStore) -> None:
     """Note when a log is to be trimmed."""
     await store._client.run(Hints(store._client, store._keys, 1).trim(SESSION, 1))
@@ -90,6 +98,11 @@ WRITES: Final = {
     ),
     "deletion of a message": Write(
         "delete", answered, lambda store: store.delete(SESSION, EPOCH, MessageId("u1"))
+    ),
+    "selection": Write(
+        "select",
+        two_versions,
+        lambda store: store.select(SESSION, EPOCH, MessageId("a-r1"), by="ada"),
     ),
     "presence": Write(
         "presence",

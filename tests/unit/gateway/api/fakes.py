@@ -156,6 +156,9 @@ class FakeSessions:
     async def delete(self, caller: Any, session_id: str, message_id: str | None) -> None:
         self._answer("delete", session_id=session_id, message_id=message_id)
 
+    async def select(self, caller: Any, session_id: str, message_id: str) -> Any:
+        return self._answer("select", session_id=session_id, message_id=message_id)
+
     async def erase(self, caller: Any, session_id: str) -> None:
         self._answer("erase", session_id=session_id)
 

@@ -122,6 +122,7 @@ UNUSABLE = [
     ("GET", "/api/chat/c1/stream?v=latest"),
     ("GET", "/api/chat/c1/stream?protocol=carrier-pigeon"),
     ("POST", "/api/chat/{other}/stop"),
+    ("POST", "/api/chat/{other}/select"),
     ("GET", "/api/chat/{other}"),
     ("DELETE", "/api/chat/{other}"),
     ("GET", "/api/chat/c1/events?after=17"),

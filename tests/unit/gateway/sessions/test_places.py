@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from midstream.errors import ConflictError, MessageNotFoundError
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.position import Position
-from midstream.sessions.opening.plan import accept, hash_content
-from midstream.sessions.places import END, branches, needed
+from midstream.sessions.opening.plan import accept, earlier_version, hash_content
+from midstream.sessions.places import END, branches, following, needed
 from midstream.sessions.types import Plan, StartRequest, Versions
 from midstream.store.records import (
     OffPath,
@@ -258,3 +259,36 @@ def test_versions_stand_beside_what_is_shown() -> None:
         [MessageId("a2"), MessageId("a2x")], 1
     )
     assert branches(session("b1")).keys() == {"v1"}
+
+
+def test_message_of_a_side_run_is_no_version_of_another() -> None:
+    state = session("a2")
+    beside = {**state.off_path, MessageId("a2x"): OffPath(MessageId("u2"), (9, 0), side=True)}
+    found = replace(state, off_path=beside)
+    assert "a2" not in branches(found)
+    assert following(found, found.path[:-1]) == ["a2"]
+
+
+def test_what_follows_the_end_of_the_path_is_named() -> None:
+    """Of a path that ends early, also the part of it that is not shown."""
+    whole = session("a2x")
+    assert following(whole, whole.path) == []
+    assert following(whole, whole.path[:-1]) == ["a2", "a2x"]
+    assert following(whole, ()) == ["u1", "v1"]
+    question = session("u2b")
+    assert following(question, question.path) == ["a2b"]
+
+
+def test_edit_that_keeps_its_id_keeps_what_the_message_was() -> None:
+    """Under an id of its own, in the same place; any other send keeps nothing."""
+    state = session("u2")
+    stored = state.path[-1]
+    kept = earlier_version(accept(request("u1 a1 U2"), state, refuse_foreign=True), state.path)
+    assert kept is not None
+    assert (kept.parent_id, kept.content_hash) == ("a1", stored.content_hash)
+    was = UIMessage.parse(kept.message)
+    assert (was.id, was.role, was.parts) == (kept.id, "user", message("u2").parts)
+    assert kept.id.startswith("msg_")
+    for names in ("u1 a1 u2", "u1 a1 new"):
+        sent = accept(request(names), state, refuse_foreign=True)
+        assert earlier_version(sent, state.path) is None
