@@ -10,7 +10,7 @@ export type Layers = readonly (readonly string[])[];
 export const TRANSPORT: Layers = [
   ['index.ts', 'react.ts'],
   ['session.ts'],
-  ['queue.ts'],
+  ['queue.ts', 'branches.ts'],
   ['transport.ts'],
   ['feed', 'merge.ts'],
   ['run'],

@@ -1,3 +1,4 @@
+export type { Branches } from './branches.js';
 export { MidstreamError } from './errors.js';
 export type { Presence, QueueEntry, QueueState, RunInfo } from './feed/session-model.js';
 export type { QueueActions } from './queue.js';

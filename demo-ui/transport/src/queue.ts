@@ -44,7 +44,7 @@ export function queueActions<MESSAGE extends UIMessage>(
   chatId: string,
 ): QueueActions<MESSAGE> {
   const call = (method: string, path: string, change?: object) =>
-    transport.changeQueue(chatId, method, path, change);
+    transport.change(chatId, method, `/queue${path}`, change);
   const at = (id: string) => `/${encodeURIComponent(id)}`;
   return {
     add: (message, { body, onActive } = {}) => transport.enqueue(chatId, messageOf(message), body, onActive),

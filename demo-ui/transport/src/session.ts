@@ -1,5 +1,6 @@
 import type { UIMessage } from 'ai';
 
+import { type Branching, branchingOf } from './branches.js';
 import { MidstreamError, type Reason, reasonOf } from './errors.js';
 import { SessionFeed } from './feed/session-feed.js';
 import type { Presence, QueueState, RunInfo } from './feed/session-model.js';
@@ -70,6 +71,8 @@ export interface SessionState<MESSAGE extends UIMessage> {
   unsent: readonly UnsentMessage<MESSAGE>[];
   /** The messages that wait for their turn, the same in every tab, and what may be done to them. */
   queue: QueueState<MESSAGE> & QueueActions<MESSAGE>;
+  /** Return the versions of a message that is shown, the same in every tab. */
+  branches: Branching;
 }
 
 /** Codes that end a response and say nothing about its run. */
@@ -95,6 +98,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   readonly #tried = new Set<string>();
   readonly #activity: ChatActivity;
   readonly #queue: QueueActions<MESSAGE>;
+  readonly #branches: () => Branching;
   #state: SessionState<MESSAGE>;
   #unsent: readonly UnsentMessage<MESSAGE>[] = [];
   #stopError: Reason | undefined;
@@ -119,6 +123,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
     this.remove = messageId => transport.remove(id, messageId);
     this.clear = () => transport.remove(id);
     this.#feed = new SessionFeed(transport.sessionId(id), transport.endpoint, transport.scope, () => this.#changed());
+    this.#branches = branchingOf(this.#feed.model, messageId => transport.change(id, 'POST', '/select', { messageId }));
     this.#state = this.#read();
   }
 
@@ -150,7 +155,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   };
 
   /** Stop the run, wherever it was started. Resolves once it has ended. */
-  readonly stop: () => Promise<void>;
+  declare readonly stop: () => Promise<void>;
 
   /** Send a refused message again; without an id, the oldest. */
   resend = async (id?: string): Promise<void> => {
@@ -177,10 +182,10 @@ export class ChatSession<MESSAGE extends UIMessage> {
   };
 
   /** Delete a message from the session, in every tab, and nothing else. */
-  readonly remove: (id: string) => Promise<void>;
+  declare readonly remove: (id: string) => Promise<void>;
 
   /** Delete all messages. */
-  readonly clear: () => Promise<void>;
+  declare readonly clear: () => Promise<void>;
 
   /** Call when the chat's status has changed. */
   chatChanged = (): void => {
@@ -357,6 +362,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
       here: model.presence,
       unsent: this.#unsent,
       queue: { ...model.queue, ...this.#queue },
+      branches: this.#branches(),
     };
   }
 

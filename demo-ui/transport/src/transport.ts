@@ -43,10 +43,10 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   /** A resumed response begins with the whole message so far. */
   readonly resumeStreamIsReplay = true;
   /** The gateway's requests. For the session sync. */
-  readonly endpoint: Endpoint<MESSAGE>;
-  readonly scope: string;
+  declare readonly endpoint: Endpoint<MESSAGE>;
+  declare readonly scope: string;
   /** Returns the session of a chat. */
-  readonly sessionId: (chatId: string) => string;
+  declare readonly sessionId: (chatId: string) => string;
   readonly #chats = new Map<string, ChatActivity>();
   readonly #rule = new StopRule();
 
@@ -152,7 +152,8 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
    * @throws MidstreamError `run_active` while an answer that involves it is being written.
    */
   async remove(chatId: string, messageId?: string): Promise<void> {
-    await this.#insist(() => this.endpoint.remove(this.sessionId(chatId), messageId));
+    const path = messageId === undefined ? '' : `/${encodeURIComponent(messageId)}`;
+    await this.change(chatId, 'DELETE', `/messages${path}`);
   }
 
   /** Make a request that may come twice, until it is answered. */
@@ -181,10 +182,9 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     return this.activity(chatId).inOrder(() => this.#insist(prepare), 1);
   }
 
-  /** Change a chat's queue. For the session sync. */
-  changeQueue(chatId: string, method: string, path: string, change?: object): Promise<void> {
-    const session = this.sessionId(chatId);
-    const prepare = () => this.endpoint.changeQueue(session, method, path, change);
+  /** Change a part of a chat's session, after the changes before. For the session sync. */
+  change(chatId: string, method: string, path: string, change?: object): Promise<void> {
+    const prepare = () => this.endpoint.change(this.sessionId(chatId), method, path, change);
     return this.activity(chatId).inOrder(() => this.#insist(prepare));
   }
 
@@ -298,7 +298,7 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
     activity.emit({ type: 'stopped', runId, messageId });
     const what = runId === undefined ? { messageId, requestId } : { runId };
     const post = async () => {
-      const prepared = await this.endpoint.stop(this.sessionId(chatId), what);
+      const prepared = await this.endpoint.change(this.sessionId(chatId), 'POST', '/stop', what, true);
       const { stopped } = await requestJson<{ stopped: string[] }>(this.endpoint.fetch, prepared);
       // Not accepted. If the send still arrives, its message shows again, and its run ends at once.
       if (runId === undefined && stopped.length === 0) send?.refused(notAccepted());

@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import type { FileUIPart } from 'ai';
 import { Messages } from '../messages/Messages';
 import { useEscape } from '../page/useEscape';
@@ -24,6 +24,9 @@ export function Chat({ demo }: { demo: DemoSession }) {
   const busy = status === 'submitted' || status === 'streaming';
   const isEmpty = messages.length === 0 && session.loaded && !busy;
   const [below, onward] = useMoreBelow(area, isEmpty);
+  const { branches, queue } = session;
+  const held = busy || session.phase !== 'idle' || queue.entries.length > 0;
+  const versions = useMemo(() => ({ branches, held }), [branches, held]);
   useEscape(busy, () => void demo.stop());
 
   const send = (text: string, files: FileUIPart[] = []) => {
@@ -43,6 +46,7 @@ export function Chat({ demo }: { demo: DemoSession }) {
               busy={busy}
               onEdit={busy ? undefined : requests.edit}
               onRegenerate={busy ? undefined : requests.regenerate}
+              versions={versions}
               toolAnswers={busy ? undefined : requests.toolAnswers}
             />
           )}

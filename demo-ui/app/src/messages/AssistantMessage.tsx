@@ -10,12 +10,14 @@ import { Sources } from './Sources';
 import type { ToolAnswers } from './toolAnswers';
 import { ToolCall } from './ToolCall';
 import { UserMessage } from './UserMessage';
+import { Versions, type VersionsOf } from './Versions';
 
 interface Props {
   message: Message;
   live: boolean;
   onRegenerate?: () => void;
   toolAnswers?: ToolAnswers;
+  versions?: VersionsOf;
 }
 
 export const AssistantMessage = memo(function AssistantMessage({
@@ -23,6 +25,7 @@ export const AssistantMessage = memo(function AssistantMessage({
   live,
   onRegenerate,
   toolAnswers,
+  versions,
 }: Props) {
   const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
   return (
@@ -46,7 +49,7 @@ export const AssistantMessage = memo(function AssistantMessage({
       })}
       {files.length > 0 && <Attachments files={files} />}
       <Sources message={message} />
-      {!live && <Actions message={message} onRegenerate={onRegenerate} />}
+      {!live && <Actions message={message} onRegenerate={onRegenerate} versions={versions} />}
     </article>
   );
 });
@@ -57,7 +60,7 @@ function thoughtsFrom(parts: Message['parts'], first: number): ReasoningUIPart[]
   return after.slice(0, end < 0 ? undefined : end) as ReasoningUIPart[];
 }
 
-function Actions({ message, onRegenerate }: { message: Message; onRegenerate?: () => void }) {
+function Actions({ message, onRegenerate, versions }: Pick<Props, 'message' | 'onRegenerate' | 'versions'>) {
   const [copied, setCopied] = useState(false);
   const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
   const copy = async () => {
@@ -78,6 +81,7 @@ function Actions({ message, onRegenerate }: { message: Message; onRegenerate?: (
       {onRegenerate && (
         <IconButton icon="refresh" label="Write it again"  onClick={onRegenerate} />
       )}
+      {versions && <Versions message={message} of={versions} />}
       {message.metadata?.model && <span className="ml-1.5">{modelName(message.metadata.model)}</span>}
     </div>
   );

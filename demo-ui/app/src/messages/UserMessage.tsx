@@ -5,24 +5,26 @@ import { Button, IconButton } from '../ui/Button';
 import { GrowingText } from '../ui/GrowingText';
 import { splitDirectives } from '../words/directives';
 import { Attachments } from './Attachments';
+import { Versions, type VersionsOf } from './Versions';
 
 interface Props {
   message: Message;
   /** Absent while it cannot be edited. */
   onEdit?: (message: Message, text: string) => void;
+  versions?: VersionsOf;
 }
 
-export const UserMessage = memo(function UserMessage({ message, onEdit }: Props) {
-  const [editing, setEditing] = useState(false);
+export const UserMessage = memo(function UserMessage({ message, onEdit, versions }: Props) {
+  const [edited, setEdited] = useState('');
   const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('\n');
   const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
-  if (editing && onEdit) {
+  if (edited === message.id && onEdit) {
     return (
       <Editor
         text={text}
-        onCancel={() => setEditing(false)}
+        onCancel={() => setEdited('')}
         onSave={(next) => {
-          setEditing(false);
+          setEdited('');
           onEdit(message, next);
         }}
       />
@@ -51,10 +53,10 @@ export const UserMessage = memo(function UserMessage({ message, onEdit }: Props)
         <IconButton
           icon="edit"
           label="Edit the message"
-          
           disabled={!onEdit}
-          onClick={() => setEditing(true)}
+          onClick={() => setEdited(message.id)}
         />
+        {versions && <Versions message={message} of={versions} />}
       </div>
     </article>
   );

@@ -65,6 +65,10 @@ export interface Snapshot<MESSAGE extends UIMessage> {
   presence?: Presence[];
   queue?: Omit<QueueState<MESSAGE>, 'steers'>;
   steers?: QueueState<MESSAGE>['steers'];
+  /** The other versions of messages. */
+  branches?: Record<string, { ids: string[] }>;
+  /** What follows the last message, and is not shown. */
+  following?: string[];
 }
 
 const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, steers: [], unsent: [] };
@@ -75,9 +79,11 @@ const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, steers: [], uns
  */
 export class SessionModel<MESSAGE extends UIMessage> {
   messages: readonly MESSAGE[] = [];
-  run: RunInfo | undefined;
+  declare run: RunInfo | undefined;
   presence: readonly Presence[] = [];
   queue: QueueState<MESSAGE> = EMPTY_QUEUE;
+  /** The versions in the place of each message, oldest first, and in the place after the last. Replaced on a change. */
+  places: readonly (readonly string[])[] = [];
   /** The session existed and was deleted. */
   erased = false;
   /** Counts changes of messages and runs. */
@@ -104,6 +110,7 @@ export class SessionModel<MESSAGE extends UIMessage> {
     this.presence = snapshot.presence ?? this.presence;
     this.queue = { ...EMPTY_QUEUE, ...snapshot.queue, steers: snapshot.steers ?? [] };
     for (const { id } of this.messages) this.known.add(id);
+    this.places = [...this.messages.map(({ id }) => snapshot.branches?.[id]?.ids ?? [id]), snapshot.following ?? []];
     this.run = snapshot.runs.at(-1);
     if (this.run !== undefined) this.apply('run', this.run);
   }
@@ -118,9 +125,10 @@ export class SessionModel<MESSAGE extends UIMessage> {
       case 'message': {
         const { message, parentId } = data as { message: MESSAGE; parentId: string | null };
         this.known.add(message.id);
-        const parent = this.messages.findIndex(({ id }) => id === parentId);
-        if (parentId !== null && parent < 0) return false;
-        this.messages = [...this.messages.slice(0, parent + 1), message];
+        const at = this.messages.findIndex(({ id }) => id === parentId) + 1;
+        if (parentId !== null && at === 0) return false;
+        this.messages = [...this.messages.slice(0, at), message];
+        this.places = [...this.places.slice(0, at), [...new Set(this.places[at]).add(message.id)]];
         return true;
       }
       case 'run': {

@@ -36,7 +36,7 @@ type HeaderSource = Record<string, string | undefined> | Headers | [string, stri
 
 /** Builds the gateway's requests: addresses, headers and bodies. It sends none. */
 export class Endpoint<MESSAGE extends UIMessage> {
-  readonly api: string;
+  declare readonly api: string;
 
   readonly #options: HttpChatTransportInitOptions<MESSAGE>;
 
@@ -98,22 +98,9 @@ export class Endpoint<MESSAGE extends UIMessage> {
     return versioned(url, {}, common, prepared);
   }
 
-  /** Build a stop. It reaches the gateway even while the page goes. */
-  stop(chatId: string, what: object): Promise<Prepared> {
-    const body = JSON.stringify(what);
-    return this.#plain(chatId, '/stop', { method: 'POST', body, keepalive: true }, JSON_BODY);
-  }
-
-  /** Build the deletion of one message, or of all. */
-  remove(chatId: string, messageId?: string): Promise<Prepared> {
-    const path = messageId === undefined ? '' : `/${encodeURIComponent(messageId)}`;
-    return this.#plain(chatId, `/messages${path}`, { method: 'DELETE' });
-  }
-
-  /** Build a change of the queue. */
-  changeQueue(chatId: string, method: string, path: string, change?: object): Promise<Prepared> {
-    const body = change === undefined ? null : JSON.stringify(change);
-    return this.#plain(chatId, `/queue${path}`, { method, body }, JSON_BODY);
+  /** Build a change of the session. With `keepalive` it reaches the gateway even while the page goes. */
+  change(chatId: string, method: string, path: string, change?: object, keepalive?: boolean): Promise<Prepared> {
+    return this.#plain(chatId, path, { method, body: JSON.stringify(change), keepalive }, JSON_BODY);
   }
 
   /** Build a read of the session; empty if there is none, as browsers log every 404. */

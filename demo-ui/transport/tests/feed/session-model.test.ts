@@ -83,6 +83,30 @@ describe('SessionModel', () => {
     expect(model.queue.steers).toEqual([entry('b')]);
   });
 
+  it('knows the versions of what it shows, from a snapshot and from each record since', () => {
+    const model = new SessionModel<UIMessage>();
+    const branches = { u2: { ids: ['u2', 'u2b'], index: 0 } };
+    const messages = [user('u'), answer('a'), user('u2')];
+    model.load({ epoch: 'e', offset: '1-0', messages, runs: [], branches, following: ['a2'] });
+    const versions = () => model.places.map(ids => ids.join());
+    expect(versions()).toEqual(['u', 'a', 'u2,u2b', 'a2']);
+    const before = model.places;
+    model.apply('run', run({ messageId: 'a3', userMessageId: 'u2' }));
+    expect(model.places).toBe(before);
+    model.apply('message', { message: answer('a3'), parentId: 'u2' });
+    model.apply('run', run({ messageId: 'a3', userMessageId: 'u2', state: 'ended' }));
+    expect(versions()).toEqual(['u', 'a', 'u2,u2b', 'a2,a3']);
+    model.apply('message', { message: user('v'), parentId: null });
+    expect(versions()).toEqual(['u,v']);
+  });
+
+  it('counts an answer that a run goes on with once', () => {
+    const model = modelOf(user('u'), answer('a'));
+    model.apply('run', run({ continues: true }));
+    model.apply('message', { message: answer('a', 'more'), parentId: 'u' });
+    expect(model.places).toEqual([['u'], ['a']]);
+  });
+
   it('knows positions of its own log only', () => {
     expect(isCoveredBy('e:5-1', 'e:5-1')).toBe(true);
     expect(isCoveredBy('e:5-10', 'e:5-9')).toBe(false);

@@ -192,6 +192,62 @@ describe('two tabs against a real gateway', () => {
     await expect(two?.remove('gone')).rejects.toMatchObject({ code: 'message_not_found' });
   });
 
+  it('show one version, and each may show another', async () => {
+    const [first, second] = [await follow(), await follow()];
+    const tabs = [first, second];
+    const say = async (run: () => Promise<unknown>, ...texts: string[]) => {
+      await run();
+      await shows(tabs, ...texts);
+    };
+    const shows = (among: typeof tabs, ...texts: string[]) =>
+      until(() =>
+        among.every(
+          ({ chat }) =>
+            chat.status === 'ready' &&
+            chat.messages.length === 2 * texts.length &&
+            texts.every((text, at) => textOf(chat.messages[2 * at]) === text),
+        ),
+      );
+    const versions = ({ chat, session }: typeof first) =>
+      chat.messages.map(message => {
+        const { index, count } = session.getState().branches(message);
+        return `${index + 1}/${count}`;
+      });
+    const all = (...wanted: string[]) => until(() => tabs.every(tab => versions(tab).join() === wanted.join()));
+    const one = '[[tokens=3]] one';
+    const two = '[[tokens=3]] two';
+    await say(() => first.chat.sendMessage({ text: one }), one);
+    await say(() => first.chat.sendMessage({ text: two }), one, two);
+    await first.chat.regenerate();
+    await all('1/1', '1/1', '1/1', '2/2');
+    // The AI SDK's edit keeps the message's id.
+    const { id: edited = '' } = second.chat.messages[0] ?? {};
+    await say(() => second.chat.sendMessage({ text: '[[echo]] edited', messageId: edited }), '[[echo]] edited');
+    await all('2/2', '1/1');
+    expect(answerOf(first.chat)).not.toContain('two');
+    await first.session.getState().branches({ id: edited }).previous();
+    await shows(tabs, one, two);
+    await all('1/2', '1/1', '1/1', '2/2');
+    await second.session.getState().branches(second.chat.messages[3] as UIMessage).previous();
+    await all('1/2', '1/1', '1/1', '1/2');
+    const chosen = second.chat.messages.map(({ id }) => id);
+    await until(() => first.chat.messages.map(({ id }) => id).join() === chosen.join());
+    // At an end, nothing happens; a tab that loads now shows the same.
+    await first.session.getState().branches(first.chat.messages[0] as UIMessage).previous();
+    const third = await follow();
+    await until(() => third.chat.messages.map(({ id }) => id).join() === chosen.join());
+    expect(versions(third)).toEqual(versions(first));
+    await say(() => third.chat.sendMessage({ text: '[[echo]] three' }), one, two, '[[echo]] three');
+    expect(answerOf(third.chat)).toContain('two');
+    expect(answerOf(third.chat)).not.toContain('edited');
+
+    void second.chat.sendMessage({ text: '[[tokens=20000 rate=50 first=0]] go' });
+    await until(() => first.chat.status === 'streaming');
+    const { next } = first.session.getState().branches({ id: chosen[0] ?? '' });
+    await expect(next()).rejects.toMatchObject({ code: 'run_active' });
+    await second.session.stop();
+  });
+
   it('ten of them stay live and can send, each its own chat, over six connections', async () => {
     const { fetch, state } = sixConnections();
     const ids = Array.from({ length: 10 }, (_, index) => `${id}-${index}`);
