@@ -101,7 +101,7 @@ class _ExpectedCuts(logging.Filter):
 
     A live run's response must never end cleanly without `finish` (to a client that is
     success), and returning without a last body is how an ASGI application breaks a
-    connection off. `api/stream_response.py` logs each with its reason.
+    connection off. `api/streaming/stream_response.py` logs each with its reason.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Request, WebSocket
 from litestar.routes import HTTPRoute
 
-from midstream.api.exchange import Exchange
 from midstream.api.failures import answer_failure
+from midstream.api.streaming.exchange import Exchange
 from midstream.errors import ForbiddenError
 from midstream.telemetry import ERRORS
 

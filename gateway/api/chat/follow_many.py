@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from midstream.api import parameters
 from midstream.api.context import AnyRequest, ApiDependency, CallerDependency  # noqa: TC001 (Litestar reads the annotations)
-from midstream.api.stream_response import FEED_EVENTS, StreamResponse
+from midstream.api.streaming.stream_response import FEED_EVENTS, StreamResponse
 from midstream.errors import DrainingError, InvalidRequestError
 from midstream.ids import SessionId
 from midstream.protocol.position import Position

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotation
 
 from midstream.api import parameters
 from midstream.api.context import AnyRequest, ApiDependency, CallerDependency  # noqa: TC001 (Litestar reads the annotations)
-from midstream.api.stream_response import FEED_EVENTS, StreamResponse
+from midstream.api.streaming.stream_response import FEED_EVENTS, StreamResponse
 
 if TYPE_CHECKING:
     from midstream.sessions.types import FeedEvent

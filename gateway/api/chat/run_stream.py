@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from midstream.api.context import json_response
 from midstream.api.parameters import client_level, client_of, start_index
-from midstream.api.stream_response import (
+from midstream.api.streaming.stream_response import (
     DATA_STREAM,
     PLAIN_TEXT,
     RUN_EVENTS,

@@ -26,7 +26,7 @@ from midstream.api.chat.start_request import start_request
 from midstream.api.context import CurrentDependency  # noqa: TC001 (Litestar reads the annotations)
 from midstream.api.failures import TooManyRequestsError, as_gateway_error, error_body
 from midstream.api.off_loop import off_loop
-from midstream.api.stream_response import first_of, loop_time_of
+from midstream.api.streaming.stream_response import first_of, loop_time_of
 from midstream.errors import (
     ConflictError,
     DrainingError,

@@ -15,7 +15,6 @@ from litestar import Request
 from litestar.enums import ScopeType
 from litestar.handlers import asgi
 
-from midstream.api.exchange import Exchange
 from midstream.api.failures import RouteNotFoundError, as_gateway_error
 from midstream.api.proxy.body import GoneError, RequestBody
 from midstream.api.proxy.headers import SessionHeaders
@@ -28,6 +27,7 @@ from midstream.api.proxy.target import (
     request_headers,
     response_headers,
 )
+from midstream.api.streaming.exchange import Exchange
 from midstream.errors import ForbiddenError, GatewayError, UnauthorizedError
 from midstream.providers.registry import USUAL_VENDOR
 from midstream.telemetry import ERRORS, PROXIED

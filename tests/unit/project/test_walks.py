@@ -33,7 +33,7 @@ WALKS: Final = {
             "append.lua",
             "sessions/log/hub.py",
             "sessions/log/readers.py",
-            "api/stream_response.py",
+            "api/streaming/stream_response.py",
         ),
     ),
     "a stop in another tab": Walk(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import IdleTimeout
-from midstream.api.exchange import Exchange
 from midstream.api.proxy.response import ProxyExchange
+from midstream.api.streaming.exchange import Exchange
 from midstream.errors import RunActiveError
 from tests.unit.gateway.api.fakes import (
     BODY,

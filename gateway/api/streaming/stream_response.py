@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from midstream.api.departure import DepartedError, Departure
-from midstream.api.direct_write import direct_write
-from midstream.api.exchange import Exchange
+from midstream.api.streaming.departure import DepartedError, Departure
+from midstream.api.streaming.direct_write import direct_write
+from midstream.api.streaming.exchange import Exchange
 from midstream.errors import GatewayError, TokenExpiredError
 from midstream.protocol.sse import DONE, HEARTBEAT
 from midstream.protocol.v4 import V4_HEARTBEAT

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from midstream.api.departure import DepartedError, Departure
-from midstream.api.direct_write import CycleWatch
+from midstream.api.streaming.departure import DepartedError, Departure
+from midstream.api.streaming.direct_write import CycleWatch
 from tests.support.garbage import garbage
 from tests.support.processes import eventually
 from tests.unit.gateway.server.served import LIMIT_S, serving

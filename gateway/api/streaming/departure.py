@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from midstream.api.direct_write import watch_cycle
+from midstream.api.streaming.direct_write import watch_cycle
 
 if TYPE_CHECKING:
     from types import TracebackType

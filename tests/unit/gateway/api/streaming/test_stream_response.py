@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from midstream.aio.idle_timeout import IdleTimeout
-from midstream.api.exchange import Exchange
-from midstream.api.stream_response import (
+from midstream.api.streaming.exchange import Exchange
+from midstream.api.streaming.stream_response import (
     FEED_EVENTS,
     PLAIN_TEXT,
     RUN_EVENTS,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from midstream.api.direct_write import direct_write
+from midstream.api.streaming.direct_write import direct_write
 from tests.unit.gateway.server.served import LIMIT_S, serving
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ async def test_body_that_is_not_chunked_has_no_direct_way(
 
 async def test_direct_way_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of what happens without it hold for other servers, too."""
-    monkeypatch.setattr("midstream.api.direct_write.enabled", False)
+    monkeypatch.setattr("midstream.api.streaming.direct_write.enabled", False)
     async with streaming(asking()) as (exchange, _, _):
         assert exchange.write is None
 
