@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         StartRequest,
     )
     from midstream.store.calls import RunKey
-    from midstream.store.records import RunInfo, SessionMeta
+    from midstream.store.records import RunInfo, SessionPage
 
 
 class PushedService(Protocol):
@@ -391,7 +391,7 @@ class SessionService(Protocol):
 
     async def list_sessions(
         self, caller: Caller, *, limit: int, before_ms: int | None
-    ) -> list[SessionMeta]:
+    ) -> SessionPage:
         """The caller's own sessions, newest activity first."""
         ...
 

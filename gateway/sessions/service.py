@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from midstream.sessions.stopping import Stopping
     from midstream.sessions.types import Probe, RunCost, RunHold, Snapshot, StartRequest
     from midstream.store.contract import SessionStore
-    from midstream.store.records import SessionMeta
+    from midstream.store.records import SessionPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Sessions:
 
     async def list_sessions(
         self, caller: Caller, *, limit: int, before_ms: int | None
-    ) -> list[SessionMeta]:
+    ) -> SessionPage:
         """See SessionService."""
         return await self.store.list_sessions(
             caller.user, tenant=caller.tenant, limit=limit, before_ms=before_ms

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         LogPage,
         Receive,
         SessionMeta,
+        SessionPage,
         SessionState,
     )
 
@@ -222,7 +223,7 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
         tenant: TenantId = NO_TENANT,
         limit: int,
         before_ms: int | None,
-    ) -> list[SessionMeta]:
+    ) -> SessionPage:
         """A user's sessions, newest activity first; stale hints are removed on the way."""
         ...
 

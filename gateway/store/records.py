@@ -320,6 +320,16 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
         return self.format > WRITE_FORMAT
 
 
+class SessionPage(list[SessionMeta]):
+    """A page of a user's sessions.
+
+    Attributes:
+        is_whole: False: sessions on servers that are away are left out.
+    """
+
+    is_whole = True
+
+
 class LoadedRun(Struct, frozen=True, kw_only=True):
     """A run as it was found.
 

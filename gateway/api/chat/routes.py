@@ -88,10 +88,14 @@ class ChatSummary(Struct, frozen=True, kw_only=True, rename="camel"):
         )
 
 
-class Chats(Struct, frozen=True):
-    """A page of sessions; the next one is `?before=` the last `updatedAtMs`."""
+class Chats(Struct, frozen=True, omit_defaults=True):
+    """A page of sessions; the next one is `?before=` the last `updatedAtMs`.
+
+    `incomplete`: sessions of a shard of Redis that is away are left out.
+    """
 
     chats: list[ChatSummary]
+    incomplete: bool = False
 
 
 class ChatController(Controller):
@@ -274,7 +278,8 @@ async def list_chats(
         limit=min(limit, MAX_PAGE),
         before_ms=parameters.number(request, "before", None),
     )
-    return json_response(Chats([ChatSummary.of(meta) for meta in found]))
+    chats = [ChatSummary.of(meta) for meta in found]
+    return json_response(Chats(chats, incomplete=not found.is_whole))
 
 
 async def _from_index(chat_id: str, api: Api, caller: Caller) -> tuple[SessionId, RunReader | None]:

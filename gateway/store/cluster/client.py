@@ -151,7 +151,7 @@ class ClusterClient:
             self._checks[node] = task
         tasks = {node: task for node, task in self._checks.items() if node in nodes}
         if tasks:
-            await asyncio.wait(tasks.values(), timeout=CHECK_LIMIT_S)
+            await _one_good(tasks.values())
         away = {node for node, task in tasks.items() if not (task.done() and task.result())}
         for node, task in list(self._checks.items()):
             if task.done():
@@ -177,3 +177,11 @@ class ClusterClient:
                 (reply,) = await self._router.run_each([command])
             return not isinstance(reply, Exception) or word_of(reply) in OF_A_WORKING_NODE
         return False
+
+
+async def _one_good(checks: Iterable[asyncio.Task[bool]]) -> None:
+    """Wait for checks; for longer only until one is good, or all have ended."""
+    done, pending = await asyncio.wait(checks, timeout=CHECK_LIMIT_S)
+    while pending and not any(check.result() for check in done):
+        more, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        done |= more

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
 
+from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.queue_codec import decode_queue, decode_steers
@@ -19,6 +20,7 @@ from midstream.store.records import (
     OffPath,
     RunState,
     SessionMeta,
+    SessionPage,
     SessionState,
     StoredMessage,
 )
@@ -61,6 +63,7 @@ class SessionReader:
         self._scripts = redis.client.scripts
         self._keys = redis.keys
         self._hints = redis.hints
+        self._sharded = redis.sharded
 
     async def read_log(self, session_id: SessionId, after: Position, *, count: int) -> LogPage:
         """See SessionStore."""
@@ -150,9 +153,9 @@ class SessionReader:
         tenant: TenantId = NO_TENANT,
         limit: int,
         before_ms: int | None,
-    ) -> list[SessionMeta]:
+    ) -> SessionPage:
         """See SessionStore."""
-        found: list[SessionMeta] = []
+        found = SessionPage()
         stale: list[SessionId] = []
         young = time.time() * 1_000 - STALE_AFTER_MS
         start = 0
@@ -162,12 +165,17 @@ class SessionReader:
             start += len(hints)
             if not hints:
                 break
-            replies = await self._client.run_all(
-                [command for id_, _ in hints for command in self._load_facts(id_)]
+            there = [hint for hint in hints if not self._is_away(hint[0])]
+            found.is_whole &= len(there) == len(hints)
+            replies = await self._client.run_each(
+                [command for id_, _ in there for command in self._load_facts(id_)]
             )
             pairs = zip(replies[::2], replies[1::2], strict=True)
-            for (session_id, score), (facts, parts) in zip(hints, pairs, strict=True):
+            for (session_id, score), (facts, parts) in zip(there, pairs, strict=True):
                 meta = None
+                if self._is_unknown(facts, parts):
+                    found.is_whole = False
+                    continue
                 if parts == PARTS:
                     # The score, so that the last one's time is where the next page begins.
                     meta = _session_meta(session_id, facts, updated_at_ms=score)
@@ -178,6 +186,22 @@ class SessionReader:
         if stale:
             await self._client.run(self._hints.forget_session(user, tenant, stale))
         return found
+
+    def _is_away(self, session_id: SessionId) -> bool:
+        return self._client.is_away(self._keys.session(session_id).meta)
+
+    def _is_unknown(self, *replies: Reply) -> bool:
+        """Whether a session's server did not answer, where others do.
+
+        Raises:
+            StoreError: there are no others, or it refuses for good.
+        """
+        refused = next((reply for reply in replies if isinstance(reply, StoreError)), None)
+        if refused is None:
+            return False
+        if not (self._sharded and isinstance(refused, StoreUnavailableError)):
+            raise refused
+        return True
 
     def _load_facts(self, session_id: SessionId) -> tuple[Command, Command]:
         """Ask for a session's facts, and how many of its parts there are."""

@@ -6,12 +6,18 @@ Each talk is written at one gateway and read there and at another; `talking` com
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from redis.crc import key_slot
 
-from .talks import talking
+from midstream.errors import StoreUnavailableError
+from midstream.ids import SessionId
+from midstream.store.redis.store import RedisStore
+from tests.integration.store.scenario import OWNER, opened, submit
+
+from .talks import SETTINGS, talking
 
 if TYPE_CHECKING:
     from tests.support.redis_cluster import RedisCluster
@@ -55,6 +61,43 @@ async def test_planned_failover_and_a_slot_that_moves_cost_nothing(
         redis_cluster.end_move(slot, source, target)
         await talks.more()
         assert redis_cluster.owner("{chat-0}") is target
+
+
+async def test_list_leaves_out_what_is_on_a_shard_that_is_away(redis_cluster: RedisCluster) -> None:
+    """It says so; and nothing is taken for gone: all are there again when the shard is."""
+    names = {SessionId(f"chat-{number}") for number in range(9)}
+    async with RedisStore.connect(redis_cluster.url, settings=SETTINGS) as store:
+        for name in names:
+            await opened(store, submit(session=name))
+        whole = await store.list_sessions(OWNER, limit=20, before_ms=None)
+        assert ({meta.id for meta in whole}, whole.is_whole) == (names, True)
+
+        index = redis_cluster.owner(f"{{{OWNER}}}")
+        lost = next(node for node in redis_cluster.primaries if node is not index)
+        theirs = {name for name in names if redis_cluster.owner(f"{{{name}}}") is lost}
+        replica = redis_cluster.replica_of(lost)
+        replica.do("CONFIG", "SET", "cluster-replica-no-failover", "yes")
+        lost.do("WAIT", 1, 30_000)
+        lost.kill()
+        part = await store.list_sessions(OWNER, limit=20, before_ms=None)
+        assert theirs
+        assert ({meta.id for meta in part}, part.is_whole) == (names - theirs, False)
+
+        replica.do("CONFIG", "SET", "cluster-replica-no-failover", "no")
+        await until_whole(store, names)
+
+
+async def until_whole(store: RedisStore, names: set[SessionId]) -> None:
+    """Wait until all are listed."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(StoreUnavailableError):
+                found = await store.list_sessions(OWNER, limit=20, before_ms=None)
+                if found.is_whole:
+                    break
+                await store.ping()
+            await asyncio.sleep(0.1)
+    assert {meta.id for meta in found} == names
 
 
 @pytest.mark.release

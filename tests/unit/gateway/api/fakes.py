@@ -27,7 +27,7 @@ from midstream.providers.passthrough.upstreams import Upstreams
 from midstream.sessions.types import RunCost
 from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import ServerSettings, Settings
-from midstream.store.records import RunInfo, RunState, Trigger
+from midstream.store.records import RunInfo, RunState, SessionPage, Trigger
 from midstream.store.server.facts import UNKNOWN, KnownServer, ServerFacts
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class FakeSessions:
     async def drain(self, limit_s: float) -> None: ...
 
     async def list_sessions(self, caller: Any, *, limit: int, before_ms: int | None) -> Any:
-        return self._answer("list_sessions", limit=limit, before_ms=before_ms) or []
+        return SessionPage(self._answer("list_sessions", limit=limit, before_ms=before_ms) or [])
 
 
 def make_api(
