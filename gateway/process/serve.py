@@ -23,6 +23,7 @@ import msgspec
 from midstream.errors import GatewayError, SettingsError, StoreError
 from midstream.process.launch import EXIT_FAILED, EXIT_SETTINGS, Launch
 from midstream.process.simulated import SimulatedProviders, has_simulated_agents
+from midstream.settings.redis_url import SentinelUrl, parse_redis_url
 from midstream.store.errors import UNREACHABLE
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.embedded import EmbeddedRedis
@@ -163,6 +164,8 @@ async def check_redis(settings: Settings) -> None:
         except StoreError as error:
             if error.message != UNREACHABLE:
                 raise StoreError(error.message.replace("Redis", shown, 1)) from None
+            if isinstance(parse_redis_url(settings.redis.url), SentinelUrl):
+                raise StoreError(f"unable to reach {shown}; {error.__cause__}") from None
             raise StoreError(
                 f"unable to reach {shown}; start it, or leave REDIS_URL unset to have the "
                 "gateway start one of its own"

@@ -9,7 +9,8 @@
     rediss+sentinel://…                                     the same, all over TLS
 
 User and password are those of the servers that keep sessions. Sentinels have their own, in the
-query: `?sentinel_username=…&sentinel_password=…`.
+query: `?sentinel_username=…&sentinel_password=…`. `?ssl_ca_certs=/path/to/ca.pem` there names who
+signs the certificates of all of them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SENTINEL_FORM: Final = "redis+sentinel://HOST:PORT,HOST:PORT/NAME"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """What Sentinels take as the name of a primary."""
 
-_SENTINEL_QUERY: Final = ("sentinel_username", "sentinel_password")
+_SENTINEL_QUERY: Final = ("sentinel_username", "sentinel_password", "ssl_ca_certs")
 
 
 class Address(Struct, frozen=True):
@@ -43,6 +44,14 @@ class Address(Struct, frozen=True):
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def url(self, *, tls: bool) -> str:
+        """Return the URL of the server there, without user and database."""
+        return f"{'rediss' if tls else 'redis'}://{self}"
 
 
 class Credentials(Struct, frozen=True):
@@ -65,15 +74,29 @@ class ClusterUrl(Struct, frozen=True, kw_only=True, tag="cluster"):
     credentials: Credentials = Credentials()
     tls: bool = False
 
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """The addresses in it."""
+        return self.seeds
+
 
 class SentinelUrl(Struct, frozen=True, kw_only=True, tag="sentinel"):
-    """A primary, by the name that its Sentinels know it by."""
+    """A primary, by the name that its Sentinels know it by.
+
+    `ca_certs`: file of those who sign the certificates; empty: those that the system trusts.
+    """
 
     sentinels: tuple[Address, ...]
     name: str
     credentials: Credentials = Credentials()
     sentinel_credentials: Credentials = Credentials()
     tls: bool = False
+    ca_certs: str = ""
+
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """The addresses in it."""
+        return self.sentinels
 
 
 RedisUrl: TypeAlias = SingleUrl | ClusterUrl | SentinelUrl
@@ -115,12 +138,14 @@ def _several(
     for name in query:
         if name not in _SENTINEL_QUERY:
             raise _wrong(f"{name} is no parameter of a Sentinel's URL")
+    user, password, ca_certs = (query.get(name, "") for name in _SENTINEL_QUERY)
     return SentinelUrl(
         sentinels=_addresses(hosts, SENTINEL_PORT, SENTINEL_FORM),
         name=path,
         credentials=_credentials(who),
-        sentinel_credentials=Credentials(*(query.get(name, "") for name in _SENTINEL_QUERY)),
+        sentinel_credentials=Credentials(user, password),
         tls=tls,
+        ca_certs=ca_certs,
     )
 
 

@@ -93,8 +93,9 @@ class RedisSettings(Section, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
-            description="`redis://`, `rediss://` or `unix://` URL of a server of yours, or "
-            "`redis+cluster://HOST:PORT,HOST:PORT` of a cluster (docs/cluster.md). Also "
+            description="`redis://`, `rediss://` or `unix://` URL of a server of yours, "
+            "`redis+cluster://HOST:PORT,HOST:PORT` of a cluster (docs/cluster.md), or "
+            "`redis+sentinel://HOST:PORT,HOST:PORT/NAME` of a primary behind Sentinels. Also "
             "REDIS_URL. Empty: the gateway starts a Redis of its own in `data_dir`."
         ),
     ] = ""

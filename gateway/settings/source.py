@@ -22,7 +22,7 @@ from midstream.ids import MAX_ID_LENGTH, escaped
 from midstream.settings.fields import is_http_url
 from midstream.settings.provider_kinds import KINDS, kind_name, simulators
 from midstream.settings.providers import ProviderSettings
-from midstream.settings.redis_url import SentinelUrl, parse_redis_url
+from midstream.settings.redis_url import parse_redis_url
 from midstream.settings.sections import (
     LOOPBACK,
     NAMED_TABLES,
@@ -181,16 +181,8 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
             "unable to use the setting `runs.renew_interval_s`; it must be at most half of "
             f"`runs.lease_s` ({runs.lease_s:g}), so that one late renewal loses no run"
         )
-    _check_redis_url(settings.redis.url)
-
-
-def _check_redis_url(url: str) -> None:
-    if url and isinstance(parse_redis_url(url), SentinelUrl):
-        raise SettingsError(
-            "unable to use the setting `redis.url`; it names a primary behind Sentinels, and this "
-            "version keeps sessions on one server or a cluster: write redis://HOST:PORT of a "
-            "primary, or of a name that follows it"
-        )
+    if settings.redis.url:
+        parse_redis_url(settings.redis.url)
 
 
 def _check_exposure(settings: Settings) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Raw, Struct
 
 from midstream.ids import MessageId, RunId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.records import ChunksRecord, RunInfo, RunOutcome
+
+DETECTION_S: Final = 1.5
+"""Longest time for which a planned failover loses what is stored: until the store knows of it.
+Sentinels learn within a second that a replica was promoted, and are asked twice a second."""
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):

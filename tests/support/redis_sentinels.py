@@ -126,6 +126,12 @@ class Sentinels:
         wait_until(lambda: all(s.knows_all() for s in self.sentinels), "all know all", UP_LIMIT_S)
 
     @property
+    def url(self) -> str:
+        """The URL of a gateway."""
+        ports = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{ports}/{NAME}"
+
+    @property
     def primary(self) -> Replicated:
         """The primary, as most Sentinels say."""
         said = [sentinel.primary_port() for sentinel in self.sentinels]

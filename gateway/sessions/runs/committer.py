@@ -216,6 +216,23 @@ class Committer:
                 return list(answers)
 
 
+async def recover(committer: Committing, lane: Lane, expected: int, limit_s: float) -> bool:
+    """Append again what a failover has lost of a run that has ended: from `expected` on.
+
+    Returns:
+        False if not all of it is retained, or Redis stays away for `limit_s`.
+    """
+    if not lane.append_again(expected):
+        return False
+    committer.notify(lane)
+    try:
+        async with asyncio.timeout(limit_s):
+            await lane.drained()
+    except TimeoutError:
+        return False
+    return True
+
+
 def _fail(left: asyncio.Future[_Flush], flush: _Flush, error: BaseException) -> None:
     """Have the task raise what a callback has; it is logged there, and the task begins anew."""
     failure = RuntimeError("unable to flush by call")

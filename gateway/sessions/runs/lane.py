@@ -14,7 +14,7 @@ from midstream.aio.pulse import Pulse
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.deltas import joined, size_of_words
 from midstream.protocol.vocabulary import LOWEST_LEVEL
-from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
+from midstream.store.calls import DETECTION_S, AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.records import ChunksRecord
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_BYTES: Final = 256 * 1024
 """One record stays well below a client's and a socket's buffers; the rest goes next time."""
 
-RETAIN_S: Final = 2.5
+RETAIN_S: Final = 2 * DETECTION_S
 RETAIN_BYTES: Final = 64 * 1024
 """Records that a living producer can append again after a failover that lost them: those of
-this time. A replica is behind by less than a second, and an append-only file by two: so
-long Redis puts off a write behind a slow disk. Of very large answers less, but for the last
-record."""
+this time. A planned failover loses what is stored until it is noticed, and a busy process notices
+late. An append-only file is behind by two seconds: so long Redis puts off a write behind a slow
+disk. Of very large answers less, but for the last record."""
 
 JOIN_BYTES: Final = 2 * 1024
 """Retained records below this are joined: a small one's objects are larger than its payload."""
@@ -234,6 +234,16 @@ class Lane:
 
         If what it lost is older than what is retained, the run cannot be whole any more.
         """
+        self._again.insert(0, batch)
+        if not self.append_again(expected):
+            self._die(AppendStatus.GONE)
+
+    def append_again(self, expected: int) -> bool:
+        """Make acknowledged records ready that a failover has lost: those from `expected` on.
+
+        Returns:
+            False if not all of them are retained.
+        """
         lost: list[ChunksRecord] = []
         while self._retained:
             at, record = self._retained[-1]
@@ -245,19 +255,15 @@ class Lane:
                 self._retained.append((at, kept))
             lost.append(record)
         if not lost or lost[-1].first != expected:
-            self._die(AppendStatus.GONE)
-            return
+            return False
         logger.warning(
             "log_shorter_than_acknowledged run=%s expected=%d have=%d",
-            self.key.run_id,
-            expected,
-            batch.append.chunks.first,
+            *(self.key.run_id, expected, lost[0].first + lost[0].count),
         )
-        again = [batch]
-        for record in lost:
-            self._retained_bytes -= len(record.payload)
-            again.append(_Batch(AppendBatch(key=self.key, chunks=record)))
-        self._again[:0] = reversed(again)
+        self._retained_bytes -= sum(len(record.payload) for record in lost)
+        again = [_Batch(AppendBatch(key=self.key, chunks=record)) for record in reversed(lost)]
+        self._again[:0] = again
+        return True
 
     def put_back(self, *, is_refused: bool = True) -> float | None:
         """Take a batch back, to be sent again unchanged.

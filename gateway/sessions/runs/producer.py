@@ -27,6 +27,7 @@ from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.runs.committer import recover
 from midstream.sessions.runs.lane import Lane
 from midstream.sessions.runs.replay import Replay, StoredMemory
 from midstream.sessions.runs.run_end import Cause, RunEnd
@@ -390,5 +391,10 @@ class Producer:
             reconnect_window_s=self._limits.reconnect_window_s,
             undelivered=self._steers.undelivered,
         )
-        answer = await write_terminal_within(self._limits.close_limit_s, self._store, request)
+        limit_s = self._limits.close_limit_s
+        answer = await write_terminal_within(limit_s, self._store, request)
+        while answer is not None and answer.status is AppendStatus.GAP:
+            if not await recover(self._committer, self._lane, answer.next, limit_s):
+                return False
+            answer = await write_terminal_within(limit_s, self._store, request)
         return answer is not None and answer.status in _STORED

@@ -84,7 +84,10 @@ class Commands(Protocol):
 class OnlyServer:
     """The part of `Commands` that is about several servers, where there is one."""
 
-    healthy_since: float | None
+    @property
+    def healthy_since(self) -> float | None:
+        """See Commands."""
+        raise NotImplementedError
 
     async def run_now(self: RedisClient, commands: Sequence[Command]) -> list[Reply]:  # type: ignore[misc]
         """See Commands."""

@@ -207,7 +207,7 @@ class RedisChannel:
         connection = self._client.new_connection()
         watch: asyncio.Task[None] | None = None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with self._client.within_limit():
                 await connection.connect()  # type: ignore[no-untyped-call]
             self._pushes = None
             if self._receive is not None:

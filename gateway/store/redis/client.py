@@ -17,16 +17,15 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
-from hiredis import ReplyError, pack_command
+from hiredis import ReplyError
 from msgspec import Struct
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from midstream.errors import SettingsError, StoreUnavailableError
+from midstream.errors import StoreUnavailableError
 from midstream.store.cluster.commands import OnlyServer
+from midstream.store.dial import OneServer
 from midstream.store.errors import (
     map_redis_errors,
     refusal_of,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from midstream.errors import StoreError
+    from midstream.store.dial import Dial
     from midstream.store.scripts.script import Command
 
 logger = logging.getLogger(__name__)
@@ -96,66 +96,76 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     queue: QueueSettings = QueueSettings()
 
 
-class _PackedInC:
-    """Packs pipelines by hiredis; mixed into the pool's kind of connection.
-
-    redis-py's asyncio connections pack in Python, which was half of what an append costs
-    here: 8.6 µs with it, 4.3 µs without, at 100 appends a pipeline.
-    """
-
-    def pack_commands(self, commands: Iterable[Command]) -> list[bytes]:
-        """Return the commands as they go over the wire."""
-        return [b"".join(pack_command(command) for command in commands)]  # type: ignore[arg-type]
-
-
 class RedisClient(OnlyServer):
     """Commands to one Redis. Implements `Commands`.
 
     Args:
+        url: of the server; or what makes connections to it.
         scripts: those that commands call; None: the client's own.
         name: of a cluster's node, in the log.
 
     Attributes:
-        address: host and port; empty for a socket.
-        healthy_since: as in SessionStore.
         failed: whether the latest command of all failed.
+
+    Raises:
+        SettingsError: it is no URL of one server.
     """
 
     def __init__(
-        self, url: str, settings: StoreSettings, *, scripts: Scripts | None = None, name: str = ""
+        self,
+        url: str | Dial,
+        settings: StoreSettings,
+        *,
+        scripts: Scripts | None = None,
+        name: str = "",
     ) -> None:
         self.scripts = scripts or Scripts(sharded=settings.sharded)
         self.name = name
-        self.address = urlsplit(url).netloc.rpartition("@")[2]
-        self.healthy_since = None
         self.failed = False
         self._timeout_s = settings.command_timeout_s
         self._complain_at = 0.0
         self._answered_at = 0.0  # when the latest round trip that was answered had been sent
-        try:
-            # socket_timeout: redis-py 8 defaults to 5 s a read, which costs a timer for each
-            # reply and would cut the channel's idle wait. RESP 2 and no driver_info save two
-            # round trips a connection.
-            self._factory: ConnectionPool = ConnectionPool.from_url(
-                url,
-                socket_timeout=None,
-                socket_connect_timeout=settings.command_timeout_s,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                driver_info=None,
-            )
-        except ValueError:
-            raise SettingsError(
-                "unable to use the Redis URL; it must begin with redis://, rediss:// or unix://"
-            ) from None
-        kind = self._factory.connection_class
-        self._factory.connection_class = type(kind.__name__, (_PackedInC, kind), {})
+        self._healthy_since: float | None = None
+        self._dial = OneServer(url, self._timeout_s) if isinstance(url, str) else url
+        self._dial.on_move(self.move)
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
+        self._apart: WeakSet[AbstractConnection] = WeakSet()
+        self._limits: set[asyncio.Timeout] = set()
         self._wire: RedisWire | None = None
         self._on_replies: Callable[[list[Reply] | None], None] | None = None
         self._forgotten = False  # whether the idle ones are of before a network's loss
         self._closed = False
+
+    @property
+    def at(self) -> str:
+        """URL of the server, without user and database; empty if that is unknown."""
+        return self._dial.at
+
+    @property
+    def address(self) -> str:
+        """Host and port; empty for a socket, or if it is unknown."""
+        return urlsplit(self._dial.at).netloc
+
+    @property
+    def healthy_since(self) -> float | None:
+        """See SessionStore."""
+        return self._healthy_since if self._dial.is_sure else None
+
+    async def move(self) -> None:
+        """Drop every connection: another server keeps the sessions from now on.
+
+        The outcome of calls under way is unknown.
+        """
+        self._healthy_since = None
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(0)
+        if self._wire is not None:
+            self._wire.close()
+        await self._close_idle()
+        for connection in list(self._apart):
+            await connection.disconnect(nowait=True)
 
     async def aclose(self) -> None:
         """Close the connections; one that is lent out is closed when it comes back."""
@@ -172,9 +182,26 @@ class RedisClient(OnlyServer):
             await self._idle.pop().disconnect()
 
     def new_connection(self) -> AbstractConnection:
-        """Return a connection that is not lent out; the caller connects and closes it."""
-        connection: AbstractConnection = self._factory.make_connection()  # type: ignore[no-untyped-call]
+        """Return a connection of the caller's own, which opens and closes it.
+
+        It is closed, too, when another server becomes the right one.
+
+        Raises:
+            redis.ConnectionError: nobody knows where the server is.
+        """
+        connection = self._dial.connection()
+        self._apart.add(connection)
         return connection
+
+    @asynccontextmanager
+    async def within_limit(self) -> AsyncIterator[None]:
+        """Bound a wait for the server: it ends, too, when another one becomes the right one."""
+        async with asyncio.timeout(self._timeout_s) as limit:
+            self._limits.add(limit)
+            try:
+                yield
+            finally:
+                self._limits.discard(limit)
 
     async def run(self, command: Command) -> Reply:
         """Run one command; see `run_all`."""
@@ -222,7 +249,7 @@ class RedisClient(OnlyServer):
     def _note_refusals(self, replies: Iterable[Reply]) -> None:
         away = next((r for r in replies if isinstance(r, StoreUnavailableError)), None)
         if away is not None:
-            self.healthy_since, self.failed = None, True
+            self._healthy_since, self.failed = None, True
             self.complain(away)
 
     async def ask(self, commands: Sequence[Command]) -> list[Reply]:
@@ -233,7 +260,7 @@ class RedisClient(OnlyServer):
         """
         try:
             with map_redis_errors():
-                async with asyncio.timeout(self._timeout_s):
+                async with self.within_limit():
                     return await self._send(commands)
         except StoreUnavailableError as error:
             self.complain(error)
@@ -251,7 +278,7 @@ class RedisClient(OnlyServer):
         sent_at = time.monotonic()
         try:
             with map_redis_errors():
-                async with asyncio.timeout(self._timeout_s):
+                async with self.within_limit():
                     yield
         except StoreUnavailableError as error:
             unanswered = isinstance(error.__cause__, TimeoutError)
@@ -264,12 +291,13 @@ class RedisClient(OnlyServer):
     def _note_answer(self, sent_at: float) -> None:
         self._answered_at = max(self._answered_at, sent_at)
         self.failed = False
-        if self.healthy_since is None:
-            self.healthy_since = time.monotonic()
+        if self._healthy_since is None:
+            self._healthy_since = time.monotonic()
 
     def _note_failure(self, error: StoreError, sent_at: float, *, unanswered: bool) -> None:
         if not (unanswered and sent_at < self._answered_at):
-            self.healthy_since, self.failed = None, True
+            self._healthy_since, self.failed = None, True
+        self._dial.look_again()
         self.complain(error)
 
     # -- by call --------------------------------------------------------------------------------
@@ -363,11 +391,14 @@ class RedisClient(OnlyServer):
         refusals = [refusal_of(reply) for reply in replies if isinstance(reply, Exception)]
         if any(refusal is not None and refusal.elsewhere for refusal in refusals):
             await self._close_idle()
+            self._dial.look_again()
 
     async def _send(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands as they are; return replies as Redis gives them, errors among them."""
         async with self._free:
-            connection = self._idle.pop() if self._idle else self.new_connection()
+            connection = self._idle.pop() if self._idle else None
+            if connection is None or not connection.is_connected:
+                connection = self._dial.connection()  # where the server is by now
             try:
                 if connection.is_connected and await connection.can_read():
                     # The other side has closed it, or a reply in it is nobody's.

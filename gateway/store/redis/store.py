@@ -21,7 +21,7 @@ encoded and answers decoded (`record_codec.py`).
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ from msgspec.structs import replace
 from midstream.settings.redis_url import ClusterUrl, parse_redis_url
 from midstream.store.cluster.channel import ClusterChannel
 from midstream.store.cluster.client import ClusterClient
+from midstream.store.dial import dialing
 from midstream.store.keys import Keys
 from midstream.store.redis.access import RedisAccess
 from midstream.store.redis.channel import RedisChannel
@@ -144,20 +145,18 @@ class RedisStore:
         """
         settings = settings or StoreSettings()
         named = parse_redis_url(url)
-        if isinstance(named, ClusterUrl):
-            settings = replace(settings, sharded=True)
-
-        def connected() -> Client:
+        async with AsyncExitStack() as stack:
+            client: Client
+            aside: Client
             if isinstance(named, ClusterUrl):
-                return ClusterClient(named, settings)
-            return RedisClient(url, settings)
-
-        client, aside = connected(), connected()
-        try:
+                settings = replace(settings, sharded=True)
+                client, aside = ClusterClient(named, settings), ClusterClient(named, settings)
+            else:
+                dial = await stack.enter_async_context(dialing(url, settings.command_timeout_s))
+                client, aside = RedisClient(dial, settings), RedisClient(dial, settings)
+            stack.push_async_callback(client.aclose)
+            stack.push_async_callback(aside.aclose)
             yield cls(client, aside, settings)
-        finally:
-            await aside.aclose()
-            await client.aclose()
 
     @property
     def healthy_since(self) -> float | None:

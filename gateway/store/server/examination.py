@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from midstream.errors import StoreError
-from midstream.settings.redis_url import ClusterUrl, parse_redis_url
+from midstream.settings.redis_url import ClusterUrl, SentinelUrl, parse_redis_url
+from midstream.store.dial import dialing
 from midstream.store.redis.client import RedisClient, StoreSettings
 from midstream.store.server.cluster_examination import examine_cluster
 from midstream.store.server.facts import UNKNOWN
 from midstream.store.server.inspection import inspect
+from midstream.store.server.sentinels import judge_partition, witness
 from midstream.store.server.steps import clock, exposure, play, rights_of, unusable
 
 if TYPE_CHECKING:
@@ -34,11 +36,18 @@ async def examine(url: str, prefix: str, tell: Tell, *, command_timeout_s: float
     if isinstance(named, ClusterUrl):
         await examine_cluster(url, named, settings, tell)
         return
+    if isinstance(named, SentinelUrl):
+        seen = await witness(named)
+        for verdict in seen.verdicts:
+            tell(verdict)
+        if seen.primary is None:
+            return
     async with _connected(url, settings) as client:
         try:
             await _examine(url, client, prefix, tell)
         except StoreError as error:
-            tell(await unusable(url, error))
+            at = client.at if isinstance(named, SentinelUrl) else url
+            tell(await unusable(at, error))
 
 
 async def _examine(url: str, client: RedisClient, prefix: str, tell: Tell) -> None:
@@ -47,6 +56,9 @@ async def _examine(url: str, client: RedisClient, prefix: str, tell: Tell) -> No
         tell(verdict)
     if seen.facts.refusal is not None:
         return
+    named = parse_redis_url(url)
+    if isinstance(named, SentinelUrl) and (split := judge_partition(seen)) is not None:
+        tell(split)
     tell(await rights_of(client, prefix, knows_all=seen.facts is not UNKNOWN))
     tell(await clock(client))
     await play(url, client, prefix, tell)
@@ -54,8 +66,9 @@ async def _examine(url: str, client: RedisClient, prefix: str, tell: Tell) -> No
 
 @asynccontextmanager
 async def _connected(url: str, settings: StoreSettings) -> AsyncIterator[RedisClient]:
-    client = RedisClient(url, settings)
-    try:
-        yield client
-    finally:
-        await client.aclose()
+    async with dialing(url, settings.command_timeout_s) as dial:
+        client = RedisClient(dial, settings)
+        try:
+            yield client
+        finally:
+            await client.aclose()

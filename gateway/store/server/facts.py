@@ -15,6 +15,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from midstream.errors import StoreUnavailableError
+from midstream.settings.redis_url import REDIS_PORT, SENTINEL_FORM, Address
 from midstream.store.server.verdict import Level, Verdict
 from midstream.telemetry import quoted
 
@@ -47,8 +48,8 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
         role: `primary`, `replica` or `sentinel`.
         maxmemory_policy: Redis's setting: the keys that a full server evicts.
         persistence: `aof`, `snapshots` or `none`.
-        elsewhere: for a replica or a Sentinel, the primary's `HOST:PORT`; for a node of a cluster
-            that was asked by a URL of one server, its own.
+        elsewhere: URL that keeps sessions: of a replica's primary, or of what a Sentinel watches;
+            for a node of a cluster that was asked by a URL of one server, its own address.
         primaries: how many a cluster has; empty if the URL is of one server.
     """
 
@@ -86,13 +87,14 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
 
 def _kind(facts: ServerFacts) -> Verdict | None:
     """Judge whether it is a server that can keep sessions."""
-    instead = f", redis://{facts.elsewhere}" if facts.elsewhere else ""
+    instead = f", {facts.elsewhere}" if facts.elsewhere else ""
     if facts.mode == "sentinel":
         return Verdict(
             "kind",
             Level.FAULT,
             "it is a Sentinel",
-            f"Set REDIS_URL to the primary that it watches{instead}, or to a name that follows it",
+            f"Set REDIS_URL to {facts.elsewhere or SENTINEL_FORM}, with the addresses of all "
+            "Sentinels",
         )
     if facts.mode == "cluster" and not facts.primaries:
         return Verdict(
@@ -245,7 +247,8 @@ async def describe(server: RedisClient) -> ServerFacts:
     info, save = await server.ask([("INFO",), ("CONFIG", "GET", "save")])
     if not isinstance(info, bytes):
         return UNKNOWN
-    facts = read_info(info, save[1] if isinstance(save, list) and len(save) == 2 else None)
+    times = save[1] if isinstance(save, list) and len(save) == 2 else None
+    facts = read_info(info, times, at=server.at)
     return at_address(facts, server.address)
 
 
@@ -272,10 +275,11 @@ def _badness(facts: ServerFacts) -> bool:
     return replace(facts, primaries="1", elsewhere="").refusal is not None
 
 
-def read_info(info: bytes, save: bytes | None = None) -> ServerFacts:
+def read_info(info: bytes, save: bytes | None = None, *, at: str = "") -> ServerFacts:
     """Read the reply to INFO.
 
     Args:
+        at: URL of the server, without user and database.
         save: Redis's setting `save`, the times of snapshots; None where CONFIG is refused.
     """
     said = fields_of(info)
@@ -287,7 +291,7 @@ def read_info(info: bytes, save: bytes | None = None) -> ServerFacts:
         role=_role(mode, said.get("role", "")),
         maxmemory_policy=said.get("maxmemory_policy", ""),
         persistence=_persistence(said, save),
-        elsewhere=_elsewhere(said),
+        elsewhere=_elsewhere(said, at),
     )
 
 
@@ -316,11 +320,13 @@ def _persistence(said: Mapping[str, str], save: bytes | None) -> str:
     return "snapshots" if save else "none"
 
 
-_WATCHED: Final = re.compile(r"\baddress=([^,]+)")
+_WATCHED: Final = re.compile(r"\bname=([^,]+)")
 
 
-def _elsewhere(said: Mapping[str, str]) -> str:
+def _elsewhere(said: Mapping[str, str], at: str) -> str:
+    scheme, _, address = at.partition("://")
     if "master_host" in said:
-        return f"{said['master_host']}:{said.get('master_port', '6379')}"
+        primary = Address(said["master_host"], int(said.get("master_port", REDIS_PORT)))
+        return primary.url(tls=scheme == "rediss")
     watched = _WATCHED.search(said.get("master0", ""))
-    return watched[1] if watched else ""
+    return f"{scheme}+sentinel://{address}/{watched[1]}" if watched and at else ""

@@ -86,7 +86,8 @@ async def inspect(client: RedisClient) -> Inspection:
         if isinstance(reply, list) and len(reply) == 2
     }
     save = told.get("save")
-    facts = at_address(read_info(info, None if save is None else save.encode()), client.address)
+    facts = read_info(info, None if save is None else save.encode(), at=client.at)
+    facts = at_address(facts, client.address)
     watched = await client.ask([("SENTINEL", "MASTERS")]) if facts.mode == "sentinel" else [[]]
     return Inspection(
         facts=facts,
@@ -223,21 +224,31 @@ def _replicas(seen: Inspection) -> Verdict | None:
 
 
 def _sentinels(seen: Inspection) -> Verdict | None:
-    """Judge the failover settings of a Sentinel."""
-    for primary in seen.watched:
-        name = primary.get("name", "")
-        down_after_ms = int(primary.get("down-after-milliseconds", "0"))
-        if int(primary.get("num-other-sentinels", "0")) < 2:
-            says, do = "fewer than three Sentinels watch", "Start three, on three machines"
-        elif not int(primary.get("num-slaves", "0")):
-            says, do = "no replica follows", "Add a replica"
-        elif down_after_ms > SLOW_DETECTION_MS:
-            says = f"down-after-milliseconds is {down_after_ms}: sends are refused for longer, of"
-            do = f"Set it to {SLOW_DETECTION_MS}"
-        else:
-            continue
-        return Verdict("failover", Level.DANGER, f"{says} the primary {name}", do)
-    return None
+    """Judge the failover settings of a Sentinel; the first that is wrong is told."""
+    verdicts = map(judge_watched, seen.watched)
+    return next((verdict for verdict in verdicts if verdict.is_bad), None)
+
+
+def judge_watched(primary: Mapping[str, str]) -> Verdict:
+    """Judge how a primary would be replaced, by what a Sentinel says of it."""
+    name = primary.get("name", "")
+    down_after_ms = int(primary.get("down-after-milliseconds", "0"))
+    replicas = int(primary.get("num-slaves", "0"))
+    if int(primary.get("num-other-sentinels", "0")) < 2:
+        says, do = "fewer than three Sentinels watch", "Start three, on three machines"
+    elif not replicas:
+        says, do = "no replica follows", "Add a replica"
+    elif down_after_ms > SLOW_DETECTION_MS:
+        says = f"down-after-milliseconds is {down_after_ms}: sends are refused for longer, of"
+        do = f"Set it to {SLOW_DETECTION_MS}"
+    else:
+        return Verdict(
+            "failover",
+            Level.OK,
+            f"when {name} is silent for {down_after_ms} ms, a replica takes its place, of "
+            f"{replicas}",
+        )
+    return Verdict("failover", Level.DANGER, f"{says} the primary {name}", do)
 
 
 def _cluster(seen: Inspection) -> Verdict | None:

@@ -44,7 +44,7 @@ SHARDED: Final = {"SUBSCRIBE": "SSUBSCRIBE", "UNSUBSCRIBE": "SUNSUBSCRIBE"}
 ROUTING: Final = ("CLUSTER SLOTS", "ASKING")
 """Commands that only a cluster needs."""
 
-DESCRIBING: Final = ("INFO", "CONFIG GET")
+DESCRIBING: Final = ("INFO", "CONFIG GET", "ROLE")
 """Commands that only describe the server. Without them the gateway works, and warns of nothing."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from midstream.errors import StoreError, StoreUnavailableError
+from midstream.settings.redis_url import SingleUrl, parse_redis_url
 from midstream.store.errors import UNREACHABLE
 from midstream.store.keys import Keys
 from midstream.store.server.first_words import explain
@@ -54,11 +55,18 @@ def _reason(error: StoreError) -> str:
 
 def exposure(url: str) -> list[Verdict]:
     """Judge who else could read the sessions on their way, or ask for them."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix" or (parts.hostname or "") in LOCAL_HOSTS:
+    named = parse_redis_url(url)
+    if isinstance(named, SingleUrl):
+        parts = urlsplit(url)
+        hosts = [parts.hostname or ""] if parts.scheme != "unix" else []
+        encrypted, password = parts.scheme == "rediss", parts.password or ""
+    else:
+        hosts = [address.host for address in named.servers]
+        encrypted, password = named.tls, named.credentials.password
+    if all(host in LOCAL_HOSTS for host in hosts):
         return []
     found = []
-    if parts.scheme == "rediss":
+    if encrypted:
         found.append(Verdict("encryption", Level.OK, "connections are encrypted (TLS)"))
     else:
         found.append(
@@ -69,7 +77,7 @@ def exposure(url: str) -> list[Verdict]:
                 "Use rediss:// unless the network is private",
             )
         )
-    if parts.password is None:
+    if not password:
         found.append(
             Verdict(
                 "password",

@@ -113,7 +113,7 @@ async def test_url_of_what_keeps_no_sessions_says_what_to_set(
     with sentinel(tmp_path, primary.port) as sentinel_url:
         rows = [
             (replica.url, ("it is a replica", watched)),
-            (sentinel_url, ("it is a Sentinel", watched)),
+            (sentinel_url, ("it is a Sentinel", sentinel_url.replace("://", "+sentinel://"))),
             (node.url, ("one node of a cluster", f"redis+cluster://127.0.0.1:{node.port}")),
         ]
         for url, words in rows:

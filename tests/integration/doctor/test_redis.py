@@ -85,7 +85,7 @@ async def test_server_that_keeps_no_sessions_is_said_to_be_what_it_is(
     rows = [
         (replica.url, "a replica", f"redis://127.0.0.1:{primary.port}"),
         (node.url, "one node of a cluster", f"redis+cluster://127.0.0.1:{node.port}"),
-        (sentinel.url, "a Sentinel", f"redis://127.0.0.1:{primary.port}"),
+        (sentinel.url, "a Sentinel", f"redis+sentinel://127.0.0.1:{sentinel.port}/mine"),
     ]
     try:
         for url, what, do in rows:

@@ -42,13 +42,15 @@ ROWS: list[tuple[str, RedisUrl]] = [
         SentinelUrl(sentinels=(Address("s1", 26_379), Address("s2", 26_380)), name="mine"),
     ),
     (
-        "rediss+sentinel://ms:pw@s1/mine?sentinel_username=w&sentinel_password=x%26y",
+        "rediss+sentinel://ms:pw@s1/mine?sentinel_username=w&sentinel_password=x%26y"
+        "&ssl_ca_certs=/ca.pem",
         SentinelUrl(
             sentinels=(Address("s1", 26_379),),
             name="mine",
             credentials=Credentials("ms", "pw"),
             sentinel_credentials=Credentials("w", "x&y"),
             tls=True,
+            ca_certs="/ca.pem",
         ),
     ),
 ]
@@ -94,16 +96,9 @@ def test_refusal_names_no_password() -> None:
         assert "a-secret" not in refused.value.message
 
 
-def test_cluster_is_taken() -> None:
-    """As it is written."""
-    url = "redis+cluster://a:7000,b"
+@pytest.mark.parametrize("url", ["redis+cluster://a:7000,b", "redis+sentinel://a,b/mine"])
+def test_several_servers_are_taken_as_they_are_written(url: str) -> None:
+    """A mistake in the URL is told at the start."""
     assert load_settings(environment={"REDIS_URL": url}).redis.url == url
-
-
-def test_sentinels_are_refused_at_the_start_until_they_can_be_used() -> None:
-    """With what to set instead; a mistake in the URL itself is told first."""
-    with pytest.raises(SettingsError) as refused:
-        load_settings(environment={"REDIS_URL": "redis+sentinel://a,b/mine"})
-    assert "this version keeps sessions on one server" in refused.value.message
     with pytest.raises(SettingsError, match="no host and port"):
         load_settings(environment={"REDIS_URL": "redis+cluster://a:seven"})

@@ -55,17 +55,20 @@ def test_server_that_takes_no_writes_is_refused_with_what_to_set(
     """The sentence names the primary where the server knows it."""
     watched = "name=mymaster,status=ok,address=10.0.0.5:6380,slaves=1,sentinels=3"
     rows = [
-        (info(redis_mode="sentinel", master0=watched), ("Sentinel", "redis://10.0.0.5:6380")),
-        (info(redis_mode="sentinel"), ("Sentinel", "REDIS_URL to the primary")),
+        (
+            info(redis_mode="sentinel", master0=watched),
+            ("Sentinel", "REDIS_URL to rediss+sentinel://s1:26379/mymaster, with"),
+        ),
+        (info(redis_mode="sentinel"), ("Sentinel", "HOST:PORT,HOST:PORT/NAME")),
         (info(redis_mode="cluster", role="master"), ("one node of a cluster", "redis+cluster://")),
         (
             info(redis_mode="standalone", role="slave", master_host="db-1", master_port=6379),
-            ("a replica", "redis://db-1:6379"),
+            ("a replica", "rediss://db-1:6379"),
         ),
     ]
     for reply, words in rows:
         with subtests.test(repr(reply)):
-            refusal = read_info(reply).refusal or ""
+            refusal = read_info(reply, at="rediss://s1:26379").refusal or ""
             assert all(word in refusal for word in (*words, "Set REDIS_URL")), refusal
     assert read_info(info(**PRIMARY)).refusal is None
     assert UNKNOWN.refusal is None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,9 +13,15 @@ from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import AnyChunk, TextDeltaChunk
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.deltas import joined
-from midstream.sessions.runs.lane import Lane
+from midstream.sessions.runs.committer import Committer, recover
+from midstream.sessions.runs.lane import RETAIN_S, Lane
 from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from tests.unit.gateway.sessions.runs.test_committer import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from midstream.store.contract import SessionStore
 
 SAID = st.builds(
     TextDeltaChunk,
@@ -41,6 +51,46 @@ class ForgetfulLog:
 
     def lose(self, count: int) -> None:
         del self.chunks[len(self.chunks) - min(count, len(self.chunks)) :]
+
+
+class ForgetfulStore:
+    """A store over such a log, which is asked by a task alone."""
+
+    def __init__(self, log: ForgetfulLog) -> None:
+        self._log = log
+
+    def append_by_call(self, *_: object) -> bool:
+        return False
+
+    async def append(self, batches: Sequence[AppendBatch]) -> list[Appended]:
+        return [self._log.append(batch) for batch in batches]
+
+
+@pytest.mark.parametrize(("kept_s", "recovered"), [(RETAIN_S, True), (-1.0, False)])
+def test_run_that_has_ended_is_whole_again_before_its_terminal(
+    kept_s: float, recovered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as its producer holds what the log has lost."""
+    monkeypatch.setattr("midstream.sessions.runs.lane.RETAIN_S", kept_s)
+    monkeypatch.setattr("midstream.sessions.runs.lane.JOIN_BYTES", 0)
+
+    async def scenario() -> None:
+        owner, log = Owner(), ForgetfulLog()
+        committer = Committer(cast("SessionStore", ForgetfulStore(log)))
+        lane = Lane(RunKey(session_id=SessionId("s"), run_id=RunId("r"), fence=1), owner)
+        async with asyncio.TaskGroup() as tasks:
+            flushing = tasks.create_task(committer.run())
+            for number in range(5):
+                chunks = [TextDeltaChunk(id=str(number), delta="x")]
+                lane.put(encode_lines(chunks), chunks, 5)
+                committer.notify(lane)
+                await lane.drained()
+            log.lose(3)
+            assert await recover(committer, lane, 2, 30) is recovered
+            assert (log.chunks == owner.told) is recovered
+            flushing.cancel()
+
+    asyncio.run(scenario())
 
 
 @given(TURNS)
