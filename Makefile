@@ -122,6 +122,11 @@ soak: ## Load one gateway with churn, and say what grows (SECONDS=3600 PEOPLE=20
 	$(BOOTSTRAP) dev
 	python -m tests.bench.soak --seconds $(or $(SECONDS),3600) $(if $(PEOPLE),--people $(PEOPLE)) $(if $(TRACES),--traces)
 
+.PHONY: simulate
+simulate: ## Play a deployment of 1,000 gateways and 100 shards in simulated time (docs/scaling.md)
+	$(BOOTSTRAP) dev
+	python -m tests.bench.simulate
+
 .PHONY: fuzz
 fuzz: ## Feed a gateway with mutated input (RUNS=100000 SEED=word ONLY=session)
 	$(BOOTSTRAP) dev
