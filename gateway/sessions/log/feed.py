@@ -186,6 +186,10 @@ class Feed:
         state = await self._store.load(self.session_id)
         if state is not None or self.head is not None:
             self._reset(state)
+        else:
+            # A failover may have lost the session before it was seen here: its reader looks again.
+            for run in self.runs.values():
+                run.lose()
         self._look_for_orphan(state)
 
     def _look_for_orphan(self, state: SessionState | None) -> None:

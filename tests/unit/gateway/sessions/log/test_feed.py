@@ -227,6 +227,26 @@ def test_feed_hears_of_an_end_that_came_while_it_was_away() -> None:
     assert asyncio.run(scenario())
 
 
+def test_run_whose_session_was_lost_before_it_was_seen_is_looked_up_again() -> None:
+    """A failover lost it between the run's opening and its feed's beginning."""
+
+    async def scenario() -> bool:
+        log = Log(2)
+
+        async def gone(session_id: SessionId) -> None:
+            return None
+
+        log.load = gone  # type: ignore[method-assign, assignment]
+        feed = Feed(cast("SessionStore", log), SESSION)
+        await feed.load()
+        run = feed.adopt(RUN, "1-0")
+        feed.check()
+        await settle(feed)
+        return run.lost
+
+    assert asyncio.run(scenario())
+
+
 def test_record_that_comes_while_presence_is_sent_waits_for_no_other() -> None:
     """Its pulse has woken nobody, and the next one may be seconds away."""
 
