@@ -54,7 +54,9 @@ class Replicated(RedisServer):
 class Sentinel:
     """One Sentinel."""
 
-    def __init__(self, folder: Path, kind: Kind, watched: RedisServer) -> None:
+    def __init__(
+        self, folder: Path, kind: Kind, watched: RedisServer, down_after_ms: int = DOWN_AFTER_MS
+    ) -> None:
         folder.mkdir()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -62,7 +64,7 @@ class Sentinel:
         config.write_text(
             f"port {self.port}\nbind 127.0.0.1\n"
             f"sentinel monitor {NAME} 127.0.0.1 {watched.port} 2\n"
-            f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
+            f"sentinel down-after-milliseconds {NAME} {down_after_ms}\n"
             f"sentinel failover-timeout {NAME} 10000\n"
         )
         command = [kind.program, str(config), "--sentinel"]
@@ -98,11 +100,15 @@ class Sentinel:
 class Sentinels:
     """A primary, two replicas and three Sentinels; up when made.
 
+    Args:
+        down_after_ms: how long the primary must be silent before it is replaced.
+
     Attributes:
         servers: the first one was the primary at first.
     """
 
-    def __init__(self, folder: Path, kind: Kind) -> None:
+    def __init__(self, folder: Path, kind: Kind, down_after_ms: int = DOWN_AFTER_MS) -> None:
+        self._down_after_ms = down_after_ms
         self.servers: list[Replicated] = []
         self.sentinels: list[Sentinel] = []
         try:
@@ -122,7 +128,8 @@ class Sentinels:
         for replica in self.servers[1:]:
             wait_until(lambda r=replica: r.is_up_to_date, "a replica follows", UP_LIMIT_S)  # type: ignore[misc]
         for i in range(SENTINELS):
-            self.sentinels.append(Sentinel(folder / f"sentinel-{i}", kind, primary))
+            made = Sentinel(folder / f"sentinel-{i}", kind, primary, self._down_after_ms)
+            self.sentinels.append(made)
         wait_until(lambda: all(s.knows_all() for s in self.sentinels), "all know all", UP_LIMIT_S)
 
     @property
@@ -142,7 +149,7 @@ class Sentinels:
         """Kill the primary; return the one that takes its place, once all Sentinels name it."""
         lost = self.primary
         lost.kill()
-        return self._new_primary(lost)
+        return self.wait_replaced(lost)
 
     def failover(self) -> Replicated:
         """Fail over as for planned work; return the new primary, once all Sentinels name it."""
@@ -158,9 +165,11 @@ class Sentinels:
             return True
 
         wait_until(begun, "a failover begins", UP_LIMIT_S)
-        return self._new_primary(before)
+        return self.wait_replaced(before)
 
-    def _new_primary(self, before: Replicated) -> Replicated:
+    def wait_replaced(self, before: Replicated) -> Replicated:
+        """Return the primary that takes the place of one, once all Sentinels name it."""
+
         def agreed() -> bool:
             ports = {sentinel.primary_port() for sentinel in self.sentinels}
             return len(ports) == 1 and before.port not in ports and self.primary.role == "master"

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from midstream.errors import SessionNotFoundError, StoreError
 from midstream.ids import SessionId
 from midstream.sessions import open_sessions
+from midstream.sessions.types import FeedEvent
+from midstream.settings.redis_url import Address
+from midstream.store.records import RunOutcome
 from midstream.store.redis.store import RedisStore
+from midstream.store.sentinel.words import Word, read_word
 from tests.support.played import ALICE, FAST, Reading, Script, send, types, user_message
+from tests.support.processes import eventually
+from tests.support.proxy import faulty_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from midstream.sessions import Limits
     from midstream.sessions.service import Sessions
     from midstream.sessions.types import Snapshot
     from tests.support.played import Played
@@ -30,6 +40,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 RUNS = 5
+
+PATIENT = structs.replace(
+    FAST,
+    sessions=structs.replace(FAST.sessions, lease_ms=60_000),
+    leases=structs.replace(FAST.leases, lease_s=60),
+    readers=structs.replace(FAST.readers, outage_limit_s=60),
+)
+"""A busy machine renews no lease within a second, and take-overs are not under test."""
 
 
 class Answer:
@@ -70,10 +88,10 @@ async def resumed(sessions: Sessions, session: SessionId) -> Reading:
 
 
 @asynccontextmanager
-async def gateway(url: str, script: Script) -> AsyncIterator[Sessions]:
+async def gateway(url: str, script: Script, limits: Limits = PATIENT) -> AsyncIterator[Sessions]:
     async with (
         RedisStore.connect(url) as store,
-        open_sessions(store, script, FAST) as sessions,
+        open_sessions(store, script, limits) as sessions,
     ):
         yield sessions
 
@@ -105,17 +123,16 @@ def script() -> Script:
     return Script(by_call=True)
 
 
-@pytest.mark.parametrize("fault", ["failover", "kill_primary"])
-async def test_answers_are_whole_at_every_gateway_after_a_failover(
-    sentinels: Sentinels, script: Script, fault: str
+async def test_answers_are_whole_at_every_gateway_when_the_primary_was_killed(
+    sentinels: Sentinels, script: Script
 ) -> None:
-    """Planned, the old primary acknowledges on; killed, nothing is acknowledged for a while."""
+    """Nothing is acknowledged until another one takes its place."""
     async with gateway(sentinels.url, script) as one, gateway(sentinels.url, script) as other:
         answers = [await begin(one, script, f"chat-{i}") for i in range(RUNS)]
         await answers[0].reading.until(lambda r: len(r.text) > 20)
         elsewhere = [await resumed(other, answer.session) for answer in answers]
 
-        await while_away(getattr(sentinels, fault), lambda: asyncio.sleep(0))
+        await while_away(sentinels.kill_primary, lambda: asyncio.sleep(0))
         for answer in answers:
             await answer.end()
         for answer, reading in zip(answers, elsewhere, strict=True):
@@ -123,3 +140,157 @@ async def test_answers_are_whole_at_every_gateway_after_a_failover(
             assert answer.reading.text == answer.said
             assert reading.text == answer.said
             assert stored_text(await other.snapshot(ALICE, answer.session)) == answer.said
+
+
+@pytest.mark.release
+async def test_what_a_planned_failover_loses_is_told(sentinels: Sentinels, script: Script) -> None:
+    """Messages are sent all the while: each is answered whole, or whoever waits for it is told."""
+    async with gateway(sentinels.url, script, FAST) as one:
+        tried: list[Tried] = []
+        playing = asyncio.create_task(answer_all(script))
+        sending: list[asyncio.Task[None]] = []
+
+        async def send_another() -> None:
+            tried.append(Tried(one, f"chat-{len(tried)}"))
+            sending.append(asyncio.create_task(tried[-1].send()))
+
+        await while_away(sentinels.failover, send_another)
+        await send_another()
+        await asyncio.gather(*sending)
+        playing.cancel()
+        for each in tried:
+            await eventually(each.is_settled, f"{each.session} is whole, or its loss is told", 60)
+            await each.close()
+        assert tried[-1].is_whole
+
+
+def is_empty(event: FeedEvent) -> bool:
+    """Whether it is the snapshot of a session without messages."""
+    return event.event == "snapshot" and not msgspec.json.decode(event.data)["messages"]
+
+
+async def answer_all(script: Script) -> None:
+    while True:
+        run = await script.runs.get()
+        run.open()
+        run.tell("so ", "it ", "is")
+        run.end()
+
+
+class Tried:
+    """A message that is sent, and a tab that follows its session."""
+
+    def __init__(self, sessions: Sessions, name: str) -> None:
+        self.session = SessionId(name)
+        self.is_whole = False
+        self._sessions = sessions
+        self._told: list[str] = []
+        self._tab: asyncio.Task[None] | None = None
+
+    async def send(self) -> None:
+        try:
+            reader = await self._sessions.start(
+                ALICE, send(self.session, user_message("u", "hello"))
+            )
+        except StoreError as error:
+            self._told.append(error.code)
+            return
+        self._tab = asyncio.create_task(self._follow())
+        reading = Reading(reader)
+        chunks = await reading.end()
+        self._told += [str(chunk["type"]) for chunk in chunks if chunk["type"] == "error"]
+
+    async def _follow(self) -> None:
+        async with await self._sessions.follow(ALICE, self.session, None) as events:
+            async for event in events:
+                if isinstance(event, FeedEvent) and (event.event == "lost" or is_empty(event)):
+                    self._told.append(event.event)
+
+    async def is_settled(self) -> bool:
+        """Whether its answer is kept whole, or somebody was told that it is not."""
+        try:
+            snapshot = await self._sessions.snapshot(ALICE, self.session)
+        except SessionNotFoundError:
+            return bool(self._told)
+        ended = [run.outcome for run in snapshot.runs]
+        self.is_whole = ended == [RunOutcome.FINISHED] and stored_text(snapshot) == "so it is"
+        return self.is_whole or bool(ended and ended[0] not in (None, RunOutcome.FINISHED))
+
+    async def close(self) -> None:
+        if self._tab is not None:
+            self._tab.cancel()
+            await asyncio.wait({self._tab})
+
+
+@pytest.mark.release
+async def test_primary_that_hangs_and_wakes_changes_nothing(
+    sentinels: Sentinels, script: Script
+) -> None:
+    """It calls itself a primary until the Sentinels demote it, and takes writes; of nobody."""
+    zombie = sentinels.primary
+    async with gateway(sentinels.url, script) as one:
+        answer = await begin(one, script, "chat")
+        await answer.reading.until(lambda r: len(r.text) > 20)
+        zombie.freeze()
+        await asyncio.to_thread(sentinels.wait_replaced, zombie)
+        spoken = len(answer.reading.text)
+        await eventually(lambda: len(answer.reading.text) > spoken, "the answer goes on", 60)
+        zombie.thaw()
+        await answer.end()
+        assert answer.reading.text == answer.said
+        assert stored_text(await one.snapshot(ALICE, answer.session)) == answer.said
+
+
+@pytest.mark.release
+async def test_primary_without_replicas_is_waited_for(sentinels: Sentinels, script: Script) -> None:
+    """NOREPLICAS: the answer stands still until it takes writes again, and is whole."""
+    primary = sentinels.primary
+    async with gateway(sentinels.url, script) as one:
+        answer = await begin(one, script, "chat")
+        await answer.reading.until(lambda r: len(r.text) > 20)
+        primary.client.config_set("min-replicas-to-write", 3)
+        await eventually(
+            lambda: len(answer.said) > len(answer.reading.text) + 100, "it stands still", 60
+        )
+        primary.client.config_set("min-replicas-to-write", 0)
+        await eventually(
+            lambda: len(answer.reading.text) > len(answer.said) - 100, "it goes on", 60
+        )
+        await answer.end()
+        assert answer.reading.text == answer.said
+
+
+@pytest.mark.release
+async def test_gateway_that_is_cut_off_from_the_primary_waits_for_it(
+    sentinels: Sentinels, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Sentinels answer, and name the same primary; the other gateway does not notice."""
+    through: ContextVar[int | None] = ContextVar("through", default=None)
+
+    def read_word_of(told: list[bytes], address: list[bytes] | None) -> Word:
+        word, port = read_word(told, address), through.get()
+        return word if port is None else Word(Address("127.0.0.1", port), word.epoch)
+
+    monkeypatch.setattr("midstream.store.sentinel.link.read_word", read_word_of)
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(gateway(sentinels.url, script))
+        way = await stack.enter_async_context(faulty_proxy(sentinels.primary.port))
+        through.set(way.port)
+        one = await stack.enter_async_context(gateway(sentinels.url, script))
+        through.set(None)
+        cut, elsewhere = [await begin(at, script, f"chat-{at is one}") for at in (one, other)]
+        reading = await resumed(other, cut.session)
+        await cut.reading.until(lambda r: len(r.text) > 20)
+        way.hold()
+        await eventually(
+            lambda: len(cut.said) > len(cut.reading.text) + 100, "the one stands still", 60
+        )
+        spoken = len(elsewhere.reading.text)
+        await elsewhere.reading.until(lambda r: len(r.text) > spoken + 20)
+        way.cut_all()
+        way.release()
+        for answer in (cut, elsewhere):
+            await answer.end()
+            assert answer.reading.text == answer.said
+        await reading.end()
+        assert reading.text == cut.said
