@@ -28,6 +28,9 @@ Done: TypeAlias = "Callable[[RedisWire, Replies | None], None]"
 
 _MORE: Final = object()
 
+enabled: bool = True
+"""Tests clear it to have everything done by tasks, as with a redis-py of another shape."""
+
 
 class RedisWire(asyncio.Protocol):
     """One connection, and one call on it at a time.
@@ -216,6 +219,6 @@ class RedisPushes(asyncio.Protocol):
 def _transport_of(connection: AbstractConnection) -> asyncio.Transport | None:
     """Return the transport of a connection, if it can have a protocol of ours."""
     transport: Any = getattr(getattr(connection, "_writer", None), "transport", None)
-    if not hasattr(transport, "set_protocol") or transport.is_closing():
+    if not (enabled and hasattr(transport, "set_protocol")) or transport.is_closing():
         return None
     return cast("asyncio.Transport", transport)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
-NO_FAST_PATHS: Final = {SWITCHED_OFF: "midstream.api.streaming.direct_write"}
+NO_FAST_PATHS: Final = {
+    SWITCHED_OFF: "midstream.api.streaming.direct_write midstream.store.wire midstream.providers.stream.tap"
+}
 """The environment of gateways without the fast paths that a user's may lack, too."""
 
 both_ways: Final = pytest.mark.parametrize(
