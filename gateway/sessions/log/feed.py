@@ -184,13 +184,17 @@ class Feed:
             if len(page.entries) < PAGE_RECORDS:
                 return
         state = await self._store.load(self.session_id)
-        if state is not None or self.head is not None:
+        # A run may be open here of a session of which nothing was read before Redis lost it.
+        if state is not None or self.head is not None or self._has_open_run():
             self._reset(state)
         else:
             # A failover may have lost the session before it was seen here: its reader looks again.
             for run in self.runs.values():
                 run.lose()
         self._look_for_orphan(state)
+
+    def _has_open_run(self) -> bool:
+        return any(not run.ended for run in self.runs.values())
 
     def _look_for_orphan(self, state: SessionState | None) -> None:
         if state is not None and state.run is not None and state.run_expired:

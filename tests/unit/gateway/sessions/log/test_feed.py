@@ -288,3 +288,23 @@ async def no_snapshot() -> FeedEvent:
 def nobody_here() -> nullcontext[None]:
     """Count no follower."""
     return nullcontext()
+
+
+class Gone(Log):
+    """The log of a session that Redis has lost."""
+
+    async def load(self, session_id: SessionId) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+
+
+def test_open_run_is_lost_with_a_session_of_which_nothing_was_read() -> None:
+    """Redis lost it between the opening and the first look: its readers must not wait for ever."""
+
+    async def scenario() -> bool:
+        feed = Feed(cast("SessionStore", Gone(0)), SESSION)
+        view = feed.adopt(RUN, "1-0")
+        feed.check()
+        await settle(feed)
+        return view.lost
+
+    assert asyncio.run(scenario())
