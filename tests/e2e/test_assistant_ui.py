@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tests.support.frontends import Projects
     from tests.support.simulator import Simulator
 
-pytestmark = pytest.mark.anyio
+# The first test waits until all projects are built.
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 SAID: Final = "[...document.querySelectorAll('.said')].map(each => each.textContent)"
 LAST: Final = "[...document.querySelectorAll('.assistant .said')].at(-1)?.textContent ?? ''"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tests.support.browser import Profile
     from tests.support.fixtures import Deployment
 
-pytestmark = pytest.mark.anyio
+# The first test waits until all projects are built.
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 CHECKS: Final = {
     "react": ("tsc", "--project", "."),

@@ -43,7 +43,7 @@ BACKEND: Final = "// app/api/"
 _BLOCK: Final = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.M | re.S)
 TARBALL: Final = "midstream-chat.tgz"
 """The file that the documentation installs from a gateway."""
-LIMIT_S: Final = 240
+LIMIT_S: Final = 600
 """Limit of one program: `next build` takes half a minute on two free cores."""
 
 
@@ -265,5 +265,5 @@ async def serving(projects: Projects, project: str, gateway: str) -> AsyncIterat
             except OSError:
                 return False
 
-        await asyncio.to_thread(server.wait_ready, answers)
+        await asyncio.to_thread(server.wait_ready, answers, 120.0)
         yield url
