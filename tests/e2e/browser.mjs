@@ -178,6 +178,24 @@ const commands = {
     await page.getByRole('button', { name: button, exact: true }).click();
     await (await asked).setFiles({ name: file, mimeType: type, buffer: Buffer.from(text) });
   },
+  /** Drag one button onto another, with the mouse or, in Chromium, with a finger. */
+  async drag({ tab, button, onto, finger = false }) {
+    const { page } = tabs.get(tab);
+    const [from, to] = await Promise.all([button, onto].map(name => middleOf(page, name)));
+    const steps = Array.from({ length: 6 }, (_, step) => from.y + ((to.y - from.y) * (step + 1)) / 6);
+    if (!finger) {
+      await page.mouse.move(from.x, from.y);
+      await page.mouse.down();
+      for (const y of steps) await page.mouse.move(from.x, y);
+      return page.mouse.up();
+    }
+    const session = await page.context().newCDPSession(page);
+    const touch = (type, ...touchPoints) => session.send('Input.dispatchTouchEvent', { type, touchPoints });
+    await touch('touchStart', from);
+    for (const y of steps) await touch('touchMove', { x: from.x, y });
+    await touch('touchEnd');
+    await session.detach();
+  },
   type: ({ tab, text }) => tabs.get(tab).page.keyboard.type(text),
   press: ({ tab, key }) => tabs.get(tab).page.keyboard.press(key),
 
@@ -191,6 +209,11 @@ const commands = {
       .map(({ id, nodes }) => ({ id, where: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }));
   },
 };
+
+async function middleOf(page, name) {
+  const { x, y, width, height } = await page.getByRole('button', { name, exact: true }).first().boundingBox();
+  return { x: x + width / 2, y: y + height / 2 };
+}
 
 /** As the browser's own console would: a page's policy may forbid it to evaluate text. */
 function evaluate(tab, source, argument = null) {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.support.demo import DESKTOP, FITS, PHONE, SMALL_TARGETS, Demo, visit
-from tests.support.sessions import text_of
+from tests.support.demo_queue import TYPED, asked, begins, edit, waits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
-QUEUED: Final = (
-    "() => [...document.querySelectorAll('[aria-label=\"Queued messages\"] li')].map(row =>"
-    " row.querySelector('span.flex-1')?.innerText ?? row.querySelector('textarea').value)"
-)
-TYPED: Final = "() => document.querySelector('#message').value"
-
 SLOW_FIRST_SEND: Final = """() => {
   const real = window.fetch;
   window.fetch = async (request, init) => {
@@ -63,36 +57,6 @@ async def demo(gateway: GatewayProcess, laptop: Profile, held: HeldAnswer) -> As
     assert await page.tab.complaints() == []
 
 
-async def begins(page: Demo, held: HeldAnswer) -> None:
-    # The default agent's simulator is the gateway's own: the test cannot release its hold.
-    await page.choose("responses/sim-instant")
-    await page.ask(held.question)
-    await page.reads()
-
-
-async def waits(page: Demo, *texts: str) -> None:
-    """Wait until the page shows these queued messages, in this order."""
-    await page.tab.command(
-        "wait",
-        source=f"texts => JSON.stringify(({QUEUED})()) === JSON.stringify(texts)",
-        argument=list(texts),
-        describe=QUEUED,
-    )
-
-
-async def asked(page: Demo) -> list[str]:
-    messages = (await page.session())["messages"]
-    return [text_of(each) for each in messages if each["role"] == "user"]
-
-
-async def edit(page: Demo, queued: str, text: str) -> None:
-    """Replace a queued message's text, with the keyboard, and leave it unsaved."""
-    await page.press(f"Edit “{queued}”")
-    await page.tab.finds("() => document.activeElement.ariaLabel === 'Queued message'")
-    await page.tab.run("() => document.activeElement.select()")
-    await page.tab.command("type", text=text)
-
-
 async def test_messages_typed_during_an_answer_wait_in_every_tab(
     demo: Demo, phone: Profile, held: HeldAnswer
 ) -> None:
@@ -107,6 +71,7 @@ async def test_messages_typed_during_an_answer_wait_in_every_tab(
     await edit(other, "And seas?", "And oceans? [[tokens=20]]")
     await other.tab.command("press", key="Enter")
     await waits(demo, "And lakes?", "And oceans?")
+    await other.press("Show actions: “And lakes?”")
     await other.press("Remove “And lakes?”")
     await waits(demo, "And oceans?")
     focused = await other.tab.run("() => document.activeElement.ariaLabel")
@@ -243,6 +208,11 @@ async def test_states_of_the_queue_are_sound(
     await page.ask("Number 3")
     await page.ask("Number 4")
     await page.shows("Show all 4")
+    down = '[aria-label="Move down: “Number 3”"]'  # once the fourth is there
+    await page.tab.finds(f"() => document.querySelector('{down}')?.disabled === false")
+    if size == PHONE:
+        await page.press("Show actions: “And lakes?”")
+    await is_sound("actions")
     await page.press("Edit “And lakes?”")
     await is_sound("edited")
     await page.tab.command("press", key="Escape")

@@ -138,10 +138,10 @@ class Demo:
         await eventually(has_another, "another run ends")
         return snapshot
 
-    async def also_open_in(self, profile: Profile) -> Demo:
-        """Open the session on another device, a phone."""
+    async def also_open_in(self, profile: Profile, size: tuple[int, int] = PHONE) -> Demo:
+        """Open the session on another device, a phone by default."""
         url = str(await self.tab.run("() => location.href"))
-        tab = await profile.visit(url, width=PHONE[0], height=PHONE[1])
+        tab = await profile.visit(url, width=size[0], height=size[1])
         demo = Demo(tab, self._at)
         await demo.shows("live")
         return demo

@@ -1,33 +1,48 @@
-import type { Message } from '../session/types';
+import { type KeyboardEvent, useId, useState } from 'react';
 import { Button, IconButton } from '../ui/Button';
-import { GrowingText } from '../ui/GrowingText';
-import type { Editing, Queueing } from './useQueueing';
+import { Icon } from '../ui/Icon';
+import { Editor } from './Editor';
+import type { useDrag } from './useDrag';
+import type { Entry } from './useMoving';
+import type { Queueing } from './useQueueing';
 import { excerptOf, textOf, wordsOf } from './words';
 
-interface Props {
-  message: Message;
+/** A control that moves a message, and keeps the keyboard's place when its row has moved. */
+export type Mover = 'grip' | 'up' | 'down';
+
+export interface RowProps {
+  entry: Entry;
+  /** From 0. */
   place: number;
+  count: number;
   queueing: Queueing;
+  dragging: ReturnType<typeof useDrag>;
+  onMove: (to: number, by: Mover) => void;
   /** The focused control has left the page. */
   onGone: () => void;
 }
 
 /** One queued message, and what may be done to it. */
-export function Row({ message, place, queueing, onGone }: Props) {
-  const { editing, setEditing } = queueing;
-  const { id } = message;
-  if (editing?.id === id) {
+export function Row(props: RowProps) {
+  const { entry, place, queueing, dragging, onGone } = props;
+  const [open, setOpen] = useState(false);
+  const actionsId = useId();
+  const { editing } = queueing;
+  if (editing?.id === entry.id) {
     return <Editor editing={editing} queueing={queueing} onGone={onGone} />;
   }
-  const name = excerptOf(message);
+  const { message } = entry;
   const files = message.parts.filter((part) => part.type === 'file').length;
-  const before = textOf(message);
+  const { drag } = dragging;
+  const isDragged = drag?.id === entry.id;
   return (
-    <li className="flex min-h-11 items-center border-t pr-1 pl-3 text-sm">
-      <span aria-hidden="true" className="w-5 shrink-0 text-xs tabular-nums text-muted-foreground">
-        {place}
-      </span>
-      <span className="min-w-0 flex-1 truncate" title={before}>
+    <li
+      data-queued={entry.id}
+      style={isDragged ? { transform: `translateY(${drag.dy}px)` } : undefined}
+      className={`flex flex-wrap items-center border-t px-1 text-sm ${isDragged ? 'relative z-10 rounded-lg bg-muted shadow-md' : ''} ${markOf(place, drag)}`}
+    >
+      <Grip {...props} />
+      <span className="min-w-0 flex-1 truncate py-2.5" title={textOf(message)}>
         {wordsOf(message)}
       </span>
       {files > 0 && (
@@ -35,74 +50,84 @@ export function Row({ message, place, queueing, onGone }: Props) {
           {files === 1 ? '1 file' : `${files} files`}
         </span>
       )}
-      <IconButton icon="edit" label={`Edit ${name}`} onClick={() => setEditing({ id, text: before, before })} />
-      <Button
-        icon="bolt"
-        className="min-w-11"
-        aria-label={`Send now, before the others: ${name}`}
-        title="Send now, before the others. It stops the answer that is being written."
-        onClick={() => {
-          queueing.sendNow(id);
-          onGone();
-        }}
-      >
-        <span className="hidden sm:inline">Send now</span>
-      </Button>
       <IconButton
-        icon="close"
-        label={`Remove ${name}`}
-        onClick={() => {
-          queueing.remove(id);
-          onGone();
-        }}
+        icon="more"
+        label={`${open ? 'Hide' : 'Show'} actions: ${excerptOf(message)}`}
+        aria-expanded={open}
+        aria-controls={actionsId}
+        className="sm:hidden"
+        onClick={() => setOpen(!open)}
       />
+      <Actions {...props} id={actionsId} open={open} />
     </li>
   );
 }
 
-/** Enter saves, as it sends in the message's form; Escape leaves the message as it was. */
-function Editor({ editing, queueing, onGone }: { editing: Editing } & Pick<Props, 'queueing' | 'onGone'>) {
-  const close = () => {
-    queueing.setEditing(null);
-    onGone();
+/** Drags the message; the arrow keys move it. */
+function Grip({ entry, place, count, dragging, onMove }: RowProps) {
+  const onKeyDown = (event: KeyboardEvent) => {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    onMove(place + step, 'grip');
   };
-  const save = () => {
-    if (editing.text.trim() === '') return;
-    queueing.save(editing);
+  return (
+    <button
+      type="button"
+      data-mover={`grip ${entry.id}`}
+      aria-label={`Move ${excerptOf(entry.message)}, ${place + 1} of ${count}`}
+      title="Drag, or use the arrow keys"
+      className="flex size-11 shrink-0 cursor-grab touch-none items-center justify-center rounded-lg text-xs text-muted-foreground tabular-nums hover:bg-muted active:cursor-grabbing"
+      onKeyDown={onKeyDown}
+      {...dragging.handlersOf(entry.id)}
+    >
+      <Icon name="grip" />
+      <span className="w-4 text-center">{place + 1}</span>
+    </button>
+  );
+}
+
+/** Beside the message; on a phone below it, once they are wanted. */
+function Actions({ id, open, entry, place, count, queueing, onMove, onGone }: RowProps & { id: string; open: boolean }) {
+  const name = excerptOf(entry.message);
+  const gone = (act: (id: string) => void) => () => {
+    act(entry.id);
     onGone();
   };
   return (
-    <li className="border-t p-2">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          save();
-        }}
-        onKeyDown={(event) => {
-          if (event.nativeEvent.isComposing) return;
-          const isSave = event.key === 'Enter' && !event.shiftKey && event.target instanceof HTMLTextAreaElement;
-          if (!isSave && event.key !== 'Escape') return;
-          // Not the page's Escape, which stops the answer.
-          event.preventDefault();
-          if (isSave) save();
-          else close();
-        }}
+    <div id={id} className={`${open ? 'flex' : 'hidden'} w-full items-center justify-end sm:flex sm:w-auto`}>
+      <IconButton
+        icon="arrowUp"
+        label={`Move up: ${name}`}
+        data-mover={`up ${entry.id}`}
+        disabled={place === 0}
+        onClick={() => onMove(place - 1, 'up')}
+      />
+      <IconButton
+        icon="arrowDown"
+        label={`Move down: ${name}`}
+        data-mover={`down ${entry.id}`}
+        disabled={place === count - 1}
+        onClick={() => onMove(place + 1, 'down')}
+      />
+      <IconButton icon="edit" label={`Edit ${name}`} onClick={() => queueing.edit(entry)} />
+      <Button
+        icon="bolt"
+        aria-label={`Send now, before the others: ${name}`}
+        title="Send now, before the others. It stops the answer that is being written."
+        onClick={gone(queueing.sendNow)}
       >
-        <GrowingText
-          autoFocus
-          aria-label="Queued message"
-          rows={1}
-          value={editing.text}
-          onChange={(event) => queueing.setEditing({ ...editing, text: event.target.value })}
-          className="max-h-32 min-h-11 w-full rounded-lg bg-transparent px-2 py-2.5 text-base sm:text-sm"
-        />
-        <div className="flex justify-end gap-2 pt-2">
-          <Button onClick={close}>Cancel</Button>
-          <Button look="primary" type="submit" disabled={editing.text.trim() === ''}>
-            Save
-          </Button>
-        </div>
-      </form>
-    </li>
+        Send now
+      </Button>
+      <IconButton icon="close" label={`Remove ${name}`} onClick={gone(queueing.remove)} />
+    </div>
   );
+}
+
+/** A line where the dragged message would come. */
+function markOf(place: number, drag: ReturnType<typeof useDrag>['drag']): string {
+  if (drag === null || drag.to !== place || drag.to === drag.from) return '';
+  return drag.to < drag.from
+    ? 'shadow-[inset_0_2px_0_var(--color-ring)]'
+    : 'shadow-[inset_0_-2px_0_var(--color-ring)]';
 }

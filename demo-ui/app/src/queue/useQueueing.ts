@@ -1,9 +1,9 @@
 /** Puts messages into the session's queue and changes them there. A refused text is handed back. */
 import type { FileUIPart } from 'ai';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { Message } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
-import { useAccepted } from './useAccepted';
+import { type Entry, useMoving } from './useMoving';
 import { excerptOf, ordinal, refusalOf, textOf } from './words';
 
 /** The message's form: takes back what was refused, and shows why. */
@@ -17,6 +17,7 @@ export interface Editing {
   id: string;
   text: string;
   before: string;
+  version: number;
 }
 
 const GONE = 'The message you edited is being answered, or was removed. Your text is here.';
@@ -24,39 +25,46 @@ const GONE = 'The message you edited is being answered, or was removed. Your tex
 export function useQueueing({ chat, session }: DemoSession, form: Form) {
   const { queue, phase } = session;
   const busy = chat.status === 'submitted' || chat.status === 'streaming';
-  const { adding, add, said } = useAdding(
-    queue,
-    form,
-    useAccepted(busy && (phase === 'idle' || phase === 'sending')),
-  );
+  const refused = (error: unknown) => form.setProblem(refusalOf(error));
+  const { adding, add, said: added } = useAdding(queue, form);
+  const { entries, move, said: moved } = useMoving(queue, refused);
   const { editing, setEditing } = useEditing(queue.entries, form);
 
-  const change = (request: Promise<void>) => {
+  const change = (request: Promise<void>, refusedTo = refused) => {
     form.setProblem('');
-    request.catch((error: unknown) => form.setProblem(refusalOf(error)));
+    request.catch(refusedTo);
   };
   return {
     /** A message that is sent now has others before it. */
     active: busy || phase !== 'idle' || (queue.entries.length > 0 && queue.paused === null),
-    entries: queue.entries,
+    entries,
     paused: queue.paused,
     waitsFor: queue.waitsFor,
     adding,
     add,
-    said,
+    added,
+    moved,
+    move,
     editing,
     setEditing,
-    save: ({ id, text, before }: Editing) => {
+    edit: ({ id, message, version }: Entry) => {
+      const text = textOf(message);
+      setEditing({ id, text, before: text, version });
+    },
+    save: ({ id, text, before, version }: Editing) => {
       setEditing(null);
       if (text.trim() === before) return;
-      const message = queue.entries.find((entry) => entry.id === id)?.message;
-      const files = message?.parts.filter((part) => part.type === 'file') ?? [];
+      const entry = queue.entries.find((each) => each.id === id);
       queue
-        .edit(id, { role: 'user', parts: [...files, { type: 'text', text: text.trim() }] })
+        .edit(id, withText(entry?.message, text.trim()), { ifVersion: version })
         .catch((error: unknown) => form.putBack(text, [], refusalOf(error)));
     },
     remove: (id: string) => change(queue.remove(id)),
-    sendNow: (id: string) => change(queue.sendNow(id)),
+    sendNow: (id: string) =>
+      change(queue.sendNow(id), (error) => {
+        // It is being answered already: that was asked for.
+        if ((error as { code?: string }).code !== 'entry_taken') refused(error);
+      }),
     resume: () => change(queue.resume()),
   };
 }
@@ -65,12 +73,17 @@ export type Queueing = ReturnType<typeof useQueueing>;
 
 type Queue = DemoSession['session']['queue'];
 
-/** Adds messages one after the other, each after the send before it, and says its place. */
-function useAdding(queue: Queue, form: Form, accepted: () => Promise<void>) {
+/** Return a message with another text, and the same files. */
+function withText(message: Message | undefined, text: string): Omit<Message, 'id'> {
+  const files = message?.parts.filter((part) => part.type === 'file') ?? [];
+  return { role: 'user', parts: [...files, { type: 'text', text }] };
+}
+
+/** Adds messages, and says the place of each. */
+function useAdding(queue: Queue, form: Form) {
   const [adding, setAdding] = useState<readonly Message[]>([]);
   const [added, setAdded] = useState<Message>();
   const [said, setSaid] = useState('');
-  const last = useRef(Promise.resolve());
   const place = queue.entries.findIndex(({ id }) => id === added?.id);
   useEffect(() => {
     if (added === undefined || place < 0) return;
@@ -80,8 +93,8 @@ function useAdding(queue: Queue, form: Form, accepted: () => Promise<void>) {
 
   const add = (message: Message, body: object) => {
     setAdding((before) => [...before, message]);
-    const turn = last.current.then(accepted).then(() => queue.add(message, { body }));
-    last.current = turn
+    void queue
+      .add(message, { body })
       .then(
         () => setAdded(message),
         (error: unknown) => {

@@ -36,7 +36,8 @@ const REFUSALS: Record<string, string> = {
   queue_full: 'Not queued: the queue is full. Wait for an answer, or remove a message.',
   too_large: 'Not queued: the message is too large.',
   entry_taken: 'Not changed: the message is being answered already.',
-  entry_not_found: 'Not changed: the message was removed, or answered.',
+  message_not_found: 'Not changed: the message was removed.',
+  conflict: 'Not changed: the message was edited elsewhere meanwhile.',
   unreachable: 'The gateway cannot be reached. Nothing is lost: try again.',
 };
 

@@ -13,9 +13,11 @@ const PATHS = {
   copy: 'M9 9h10v11H9zM5 15V4h10',
   edit: 'M4 20h4L19 9l-4-4L4 16v4Zm9-13 4 4',
   globe: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM3 12h18M12 3c2.5 2.6 3.7 5.6 3.7 9s-1.200 6.400-3.700 9c-2.500-2.600-3.700-5.600-3.700-9S9.500 5.600 12 3Z',
+  grip: 'M9 6h.01M9 12h.01M9 18h.01M15 6h.01M15 12h.01M15 18h.01',
   hourglass: 'M6 3h12M6 21h12M7 3v3.500c0 2.500 5 4 5 5.500s-5 3-5 5.500V21M17 3v3.500c0 2.500-5 4-5 5.500s5 3 5 5.500V21',
   menu: 'M4 7h16M4 12h16M4 17h10',
   moon: 'M20 14.500A8 8 0 0 1 9.500 4 8 8 0 1 0 20 14.500Z',
+  more: 'M5 12h.01M12 12h.01M19 12h.01',
   offline: 'M3 3l18 18M8.500 15.500a5 5 0 0 1 7 0M5 12a10 10 0 0 1 4-2.400m5.500.2A10 10 0 0 1 19 12M2 8.500a15 15 0 0 1 4-2.700m4.500-1.100A15 15 0 0 1 22 8.500M12 19h.01',
   paperclip: 'm20 11.500-8.500 8.500a5 5 0 0 1-7-7L13 4.500a3.300 3.300 0 0 1 4.700 4.700l-8.500 8.500a1.700 1.700 0 0 1-2.400-2.400l7.700-7.800',
   pause: 'M8 5v14M16 5v14',
@@ -37,6 +39,9 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS;
 
+/** Icons of dots. */
+const DOTTED = /^(grip|more)$/;
+
 export function Icon({ name, className = 'size-4' }: { name: IconName; className?: string }) {
   return (
     <svg
@@ -44,7 +49,7 @@ export function Icon({ name, className = 'size-4' }: { name: IconName; className
       viewBox="0 0 24 24"
       fill={name === 'stop' ? 'currentColor' : 'none'}
       stroke="currentColor"
-      strokeWidth="1.75"
+      strokeWidth={DOTTED.test(name) ? 2.75 : 1.75}
       strokeLinecap="round"
       strokeLinejoin="round"
       className={`shrink-0 ${className}`}
