@@ -187,10 +187,6 @@ class Feed:
         # A run may be open here of a session of which nothing was read before Redis lost it.
         if state is not None or self.head is not None or self._has_open_run():
             self._reset(state)
-        else:
-            # A failover may have lost the session before it was seen here: its reader looks again.
-            for run in self.runs.values():
-                run.lose()
         self._look_for_orphan(state)
 
     def _has_open_run(self) -> bool:
