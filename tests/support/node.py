@@ -79,6 +79,7 @@ class NodeHost:
         resubmit: bool = False,
         body: Mapping[str, object] | None = None,
         recipe: str | None = None,
+        queues: bool = False,
     ) -> NodeChat:
         """Make a chat over `url`, for example `http://127.0.0.1:8000/api/chat`.
 
@@ -91,6 +92,7 @@ class NodeHost:
             resubmit: `sendAutomaticallyWhen` all tool calls have results.
             body: fields to add to each request.
             recipe: the source of the transport `recipe`.
+            queues: `experimental_queue`, which ai 7 has.
         """
         chat = NodeChat(self, secrets.token_hex(4))
         await self.command(
@@ -104,6 +106,7 @@ class NodeHost:
             resubmit=resubmit,
             body=body or {},
             recipe=recipe,
+            queues=queues,
         )
         return chat
 

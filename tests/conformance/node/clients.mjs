@@ -74,7 +74,7 @@ class ArrayState {
 
 const chats = new Map();
 
-async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false, body, recipe }) {
+async function open({ chat, ai: major, transport, api, chatId, messages = [], resubmit = false, body, recipe, queues = false }) {
   const record = { requests: [], finishes: [], under_way: Promise.resolve() };
   const countingFetch = async (url, init) => {
     const request = { method: init?.method ?? 'GET', url: String(url), status: null };
@@ -101,6 +101,7 @@ async function open({ chat, ai: major, transport, api, chatId, messages = [], re
     onFinish: ({ isAbort, isDisconnect, isError, finishReason }) =>
       record.finishes.push({ isAbort, isDisconnect, isError, finishReason }),
     onError: () => {},
+    ...(queues && { experimental_queue: true }),
     ...(resubmit && {
       sendAutomaticallyWhen: ai.lastAssistantMessageIsCompleteWithToolCalls,
     }),
@@ -115,6 +116,7 @@ function look({ chat }) {
     messages: state.messages,
     finishes,
     requests,
+    queued: chats.get(chat).chat.experimental_queuedMessages ?? [],
   };
 }
 
