@@ -10,16 +10,11 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.ids import MessageId, RunId
 from midstream.protocol.messages import UIMessage
-from midstream.store.queue_calls import SteerOutcome
+from midstream.store.queue.calls import SteerOutcome
 
 if TYPE_CHECKING:
-    from midstream.store.records import (
-        QueuedMessage,
-        QueueRecord,
-        QueueState,
-        SteerRecord,
-        WaitingSteer,
-    )
+    from midstream.store.queue.state import QueuedMessage, QueueState, WaitingSteer
+from midstream.store.records import QueueRecord, SteerRecord
 
 
 class Sender(Struct, frozen=True):

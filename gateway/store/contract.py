@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from midstream.ids import EVERYWHERE, NO_TENANT
 from midstream.store.handover_contract import SessionHandover
-from midstream.store.queue_contract import SessionQueue, SessionSteers
+from midstream.store.queue.contract import SessionQueue, SessionSteers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence

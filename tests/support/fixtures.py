@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
-NO_FAST_PATHS: Final = {
-    SWITCHED_OFF: "midstream.api.streaming.direct_write midstream.store.wire midstream.providers.stream.tap"
-}
+FAST_PATHS: Final = ("api.streaming.direct_write", "store.wire", "providers.stream.tap")
+NO_FAST_PATHS: Final = {SWITCHED_OFF: " ".join(f"midstream.{name}" for name in FAST_PATHS)}
 """The environment of gateways without the fast paths that a user's may lack, too."""
 
 both_ways: Final = pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from midstream.sessions.opening.plan import check_message, hash_content
 from midstream.sessions.places import has
 from midstream.sessions.queue.steering import not_delivered
 from midstream.sessions.queued import Queue, Sender
-from midstream.store.queue_calls import ChangeEntry, ChangeStatus
+from midstream.store.queue.calls import ChangeEntry, ChangeStatus
 
 if TYPE_CHECKING:
     from midstream.ids import MessageId, SessionId
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from midstream.sessions.queued import EntryEdit
     from midstream.sessions.stopping import Stopping
     from midstream.store.contract import SessionStore
-    from midstream.store.queue_calls import Changed
-    from midstream.store.records import QueuedMessage, SessionMeta, SessionState
+    from midstream.store.queue.calls import Changed
+    from midstream.store.queue.state import QueuedMessage
+    from midstream.store.records import SessionMeta, SessionState
 
 
 class QueueChanges:

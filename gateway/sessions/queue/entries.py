@@ -17,7 +17,7 @@ from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
     from midstream.sessions.types import RunHold
-    from midstream.store.records import QueuedMessage
+    from midstream.store.queue.state import QueuedMessage
 
 NOTHING: Final = Raw(b"null")
 

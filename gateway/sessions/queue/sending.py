@@ -21,7 +21,7 @@ from midstream.sessions.queue.entries import facts_of_entry, sender_of
 from midstream.sessions.queue.steered_reader import SteeredReader
 from midstream.sessions.queue.steering import not_delivered
 from midstream.sessions.queued import Queued, SteerAnswer
-from midstream.store.queue_calls import Enqueue, Enqueued, EnqueueStatus, SteerStatus
+from midstream.store.queue.calls import Enqueue, Enqueued, EnqueueStatus, SteerStatus
 from midstream.store.records import Trigger
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from midstream.sessions.opening.plan import message_of
 from midstream.sessions.queue.entries import facts_of_entry, sender_of
 from midstream.sessions.queued import SteerAnswer
 from midstream.sessions.types import StartRequest
-from midstream.store.queue_calls import Steer, Steered, SteerOutcome, SteerStatus
+from midstream.store.queue.calls import Steer, Steered, SteerOutcome, SteerStatus
 from midstream.store.record_codec import encode_by
 from midstream.store.records import Trigger
 

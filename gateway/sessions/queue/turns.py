@@ -22,7 +22,7 @@ from midstream.errors import (
 )
 from midstream.sessions.containment import contained, keep_running
 from midstream.sessions.queue.entries import send_of
-from midstream.store.queue_calls import ChangeEntry
+from midstream.store.queue.calls import ChangeEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from midstream.sessions.opening.start import Starting
     from midstream.sessions.types import RunHold
     from midstream.store.contract import SessionStore
-    from midstream.store.queue_calls import EntryChange
-    from midstream.store.records import QueuedMessage
+    from midstream.store.queue.calls import EntryChange
+    from midstream.store.queue.state import QueuedMessage
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from midstream.protocol.codec import decode
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.sentences import LOG_UNREADABLE, UNSENT_SENTENCE
 from midstream.sessions.types import Idle
-from midstream.store.queue_calls import ChangeEntry
+from midstream.store.queue.calls import ChangeEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

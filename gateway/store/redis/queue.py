@@ -1,4 +1,4 @@
-"""The queue of a session, and its steers. The contract is in `store/queue_contract.py`."""
+"""The queue of a session, and its steers. The contract is in `store/queue/contract.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from midstream.ids import MessageId, RunId
 from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.queue_calls import (
+from midstream.store.queue.calls import (
     Changed,
     ChangeStatus,
     Enqueued,
@@ -20,15 +20,15 @@ from midstream.store.queue_calls import (
     SteerStatus,
     Turn,
 )
-from midstream.store.queue_codec import decode_entry_of_queue
+from midstream.store.queue.codec import decode_entry_of_queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.ids import SessionId
     from midstream.store.calls import RunKey
-    from midstream.store.queue_calls import ChangeEntry, Enqueue, QueueChange, Steer
-    from midstream.store.records import QueuedMessage
+    from midstream.store.queue.calls import ChangeEntry, Enqueue, QueueChange, Steer
+    from midstream.store.queue.state import QueuedMessage
     from midstream.store.redis.access import RedisAccess
 
 TAKEN: Final = b"taken"

@@ -11,7 +11,7 @@ from msgspec import Raw
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
-from midstream.store.queue_codec import decode_queue, decode_steers
+from midstream.store.queue.codec import decode_queue, decode_steers
 from midstream.store.record_codec import decode_entry, decode_kept_run
 from midstream.store.records import (
     LoadedRun,

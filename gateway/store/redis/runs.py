@@ -22,7 +22,7 @@ from midstream.store.calls import (
 )
 from midstream.store.errors import unavailable
 from midstream.store.format import NEWER, upgrade_needed
-from midstream.store.queue_calls import Turn
+from midstream.store.queue.calls import Turn
 from midstream.store.record_codec import decode_by, decode_kept_run, encode_by, encode_info
 from midstream.store.records import RunOutcome
 from midstream.store.redis.access import owner_of

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
 
     from midstream.ids import SessionId
-    from midstream.store.queue_calls import Turn
+    from midstream.store.queue.calls import Turn
     from midstream.store.records import Receive
 
 Client: TypeAlias = RedisClient | ClusterClient

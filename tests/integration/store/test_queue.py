@@ -10,14 +10,15 @@ from msgspec.structs import replace
 
 from midstream.ids import NO_TENANT, MessageId
 from midstream.store.calls import OpenRun, OpenStatus, StopStatus
-from midstream.store.queue_calls import (
+from midstream.store.queue.calls import (
     ChangeEntry,
     ChangeStatus,
     Enqueue,
     Enqueued,
     EnqueueStatus,
 )
-from midstream.store.records import QueueRecord, QueueState, RunOutcome
+from midstream.store.queue.state import QueueState
+from midstream.store.records import QueueRecord, RunOutcome
 from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore
 
@@ -33,7 +34,7 @@ from .scenario import (
 )
 
 if TYPE_CHECKING:
-    from midstream.store.queue_calls import EntryChange
+    from midstream.store.queue.calls import EntryChange
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from midstream.ids import MessageId, RunId, SessionId
 from midstream.store.calls import OpenStatus
-from midstream.store.queue_calls import ChangeEntry, ChangeStatus, EnqueueStatus
+from midstream.store.queue.calls import ChangeEntry, ChangeStatus, EnqueueStatus
 from midstream.store.records import RunOutcome, RunState, SessionState
 from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore

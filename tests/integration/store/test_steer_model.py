@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from midstream.ids import NO_TENANT, MessageId, RunId, SessionId
 from midstream.store.calls import OpenStatus, RunKey
-from midstream.store.queue_calls import EnqueueStatus, Steer, SteerOutcome, SteerStatus
+from midstream.store.queue.calls import EnqueueStatus, Steer, SteerOutcome, SteerStatus
 from midstream.store.records import RunOutcome, RunState, SessionState
 from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore

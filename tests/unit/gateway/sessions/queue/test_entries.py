@@ -13,7 +13,8 @@ from midstream.sessions.access import Caller, Role
 from midstream.sessions.queue.entries import facts_of_entry, send_of, sender_of
 from midstream.sessions.queued import Queue
 from midstream.sessions.types import EndedRun, StartRequest
-from midstream.store.records import QueuedMessage, QueueState, Trigger
+from midstream.store.queue.state import QueuedMessage, QueueState
+from midstream.store.records import Trigger
 
 S = SessionId("chat-1")
 MESSAGE = b'{"id":"u1","role":"user","parts":[{"type":"text","text":"Hi"}]}'

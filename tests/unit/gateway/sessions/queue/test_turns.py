@@ -16,8 +16,8 @@ from midstream.sessions.draining import Draining
 from midstream.sessions.opening.due_turns import DueTurns
 from midstream.sessions.queue.entries import sender_of
 from midstream.sessions.queue.turns import QueueTurns, TurnLimits
-from midstream.store.queue_calls import Changed, ChangeEntry, ChangeStatus, Turn
-from midstream.store.records import QueuedMessage
+from midstream.store.queue.calls import Changed, ChangeEntry, ChangeStatus, Turn
+from midstream.store.queue.state import QueuedMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId, RunId, SessionId
     from midstream.store.calls import RunKey
-    from midstream.store.queue_calls import (
+    from midstream.store.queue.calls import (
         Changed,
         ChangeEntry,
         Enqueue,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Steered,
         Turn,
     )
-    from midstream.store.records import QueuedMessage
+    from midstream.store.queue.state import QueuedMessage
 
 
 class SessionQueue(Protocol):

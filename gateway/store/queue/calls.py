@@ -1,4 +1,4 @@
-"""Requests to a session's queue and steers, and answers: frozen data. See `queue_contract.py`."""
+"""Requests to a session's queue and steers, and answers: frozen data. See `queue/contract.py`."""
 
 from __future__ import annotations
 

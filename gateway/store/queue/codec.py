@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from midstream.ids import MessageId, RunId
-from midstream.store.records import QueuedMessage, QueueState, WaitingSteer
+from midstream.store.queue.state import QueuedMessage, QueueState, WaitingSteer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

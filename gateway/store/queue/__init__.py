@@ -1,0 +1,1 @@
+"""The queue of a session, as the store has it."""
