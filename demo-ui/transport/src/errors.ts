@@ -14,15 +14,15 @@ import type { UIMessage } from 'ai';
  */
 export class MidstreamError extends Error {
   override readonly name = 'MidstreamError';
-  declare readonly code: string;
+  readonly code: string;
   /** The HTTP status; `undefined` without an answer. */
-  declare readonly status: number | undefined;
+  readonly status: number | undefined;
   /** Whether the same request may succeed later. */
-  declare readonly temporary: boolean;
+  readonly temporary: boolean;
   /** Other fields of the gateway's error: `runId`, `messageId`; of `rate_limited` `limit`, `resetMs`. */
-  declare readonly details: Readonly<Record<string, unknown>>;
+  readonly details: Readonly<Record<string, unknown>>;
   /** The user message that was not accepted. */
-  declare rejected: UIMessage | undefined;
+  rejected: UIMessage | undefined;
 
   constructor(
     code: string,
@@ -46,7 +46,7 @@ export class MidstreamError extends Error {
 /** A broken connection, to be retried. Never leaves this package. */
 export class ConnectionLost extends Error {
   /** The wait that the gateway asked for; 0 if it did not. */
-  declare readonly retryAfterMs: number;
+  readonly retryAfterMs: number;
 
   constructor(message: string, retryAfterMs = 0) {
     super(message);

@@ -155,7 +155,7 @@ export class ChatSession<MESSAGE extends UIMessage> {
   };
 
   /** Stop the run, wherever it was started. Resolves once it has ended. */
-  declare readonly stop: () => Promise<void>;
+  readonly stop: () => Promise<void>;
 
   /** Send a refused message again; without an id, the oldest. */
   resend = async (id?: string): Promise<void> => {
@@ -182,10 +182,10 @@ export class ChatSession<MESSAGE extends UIMessage> {
   };
 
   /** Delete a message from the session, in every tab, and nothing else. */
-  declare readonly remove: (id: string) => Promise<void>;
+  readonly remove: (id: string) => Promise<void>;
 
   /** Delete all messages. */
-  declare readonly clear: () => Promise<void>;
+  readonly clear: () => Promise<void>;
 
   /** Call when the chat's status has changed. */
   chatChanged = (): void => {

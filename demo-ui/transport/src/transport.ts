@@ -43,10 +43,10 @@ export class MidstreamChatTransport<MESSAGE extends UIMessage = UIMessage>
   /** A resumed response begins with the whole message so far. */
   readonly resumeStreamIsReplay = true;
   /** The gateway's requests. For the session sync. */
-  declare readonly endpoint: Endpoint<MESSAGE>;
-  declare readonly scope: string;
+  readonly endpoint: Endpoint<MESSAGE>;
+  readonly scope: string;
   /** Returns the session of a chat. */
-  declare readonly sessionId: (chatId: string) => string;
+  readonly sessionId: (chatId: string) => string;
   readonly #chats = new Map<string, ChatActivity>();
   readonly #rule = new StopRule();
 

@@ -15,7 +15,7 @@ export interface ChunksEvent {
 /** The newest run of a session, as far as its feed has delivered it. */
 export class RunBuffer implements RunFeed {
   /** The newest chunk. The session's phase is derived from it. */
-  declare newest: UIMessageChunk | undefined;
+  newest: UIMessageChunk | undefined;
   #runId: string | undefined;
   /** The sequence of the first chunk here; `undefined` for a run joined half-way, until one comes. */
   #first: number | undefined = 0;

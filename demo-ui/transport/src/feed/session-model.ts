@@ -79,7 +79,7 @@ const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, steers: [], uns
  */
 export class SessionModel<MESSAGE extends UIMessage> {
   messages: readonly MESSAGE[] = [];
-  declare run: RunInfo | undefined;
+  run: RunInfo | undefined;
   presence: readonly Presence[] = [];
   queue: QueueState<MESSAGE> = EMPTY_QUEUE;
   /** The versions in the place of each message, oldest first, and in the place after the last. Replaced on a change. */

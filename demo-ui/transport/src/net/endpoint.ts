@@ -36,7 +36,7 @@ type HeaderSource = Record<string, string | undefined> | Headers | [string, stri
 
 /** Builds the gateway's requests: addresses, headers and bodies. It sends none. */
 export class Endpoint<MESSAGE extends UIMessage> {
-  declare readonly api: string;
+  readonly api: string;
 
   readonly #options: HttpChatTransportInitOptions<MESSAGE>;
 

@@ -58,10 +58,10 @@ export type ActivityEvent =
 export class ChatActivity {
   readonly responses = new Set<ActiveResponse>();
   /** The id of the last message shown; `null` if none, `undefined` if not known. */
-  declare head: string | null | undefined;
-  declare feed: RunFeed | undefined;
+  head: string | null | undefined;
+  feed: RunFeed | undefined;
   /** Stops that are not answered or given up yet. A send waits for them. */
-  declare stopping: Promise<unknown> | undefined;
+  stopping: Promise<unknown> | undefined;
   /** Messages for the queue that the gateway has not accepted yet. */
   adding = 0;
   #lastChange: Promise<unknown> = Promise.resolve();
