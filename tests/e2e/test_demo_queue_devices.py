@@ -140,9 +140,8 @@ async def test_two_tabs_and_a_phone_show_one_queue_whatever_is_done_where(
     for page in pages:
         await page.shows("Paused: the answer was stopped")
     await reload(pocket)
-    await show(pages, "B", "Anew")
     await pocket.shows("Paused: the answer was stopped")
-
+    await show(pages, "B", "Anew")
     await tab.press("Resume")
     await show(pages)
     for page in pages:
@@ -151,8 +150,6 @@ async def test_two_tabs_and_a_phone_show_one_queue_whatever_is_done_where(
         assert await page.tab.complaints() == []
     questions = [held.question, f"C {second.directive}", "B [[tokens=20]]", "Anew [[tokens=20]]"]
     assert await asked(first) == questions
-    outcomes = [run["outcome"] for run in (await first.session())["runs"]]
-    assert outcomes[-1] == "finished"
 
 
 async def test_stop_and_snapshot_get_through_beside_five_queued_messages(
