@@ -49,9 +49,9 @@ from midstream.sessions import (
     open_sessions,
 )
 from midstream.settings.source import load_settings
-from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.facts import KnownServer, log_server
+from midstream.store.server.settings import QueueSettings, StoreSettings
 from midstream.version import VERSION
 from midstream.wiring import forwarded_headers, open_agents
 

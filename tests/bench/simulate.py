@@ -29,9 +29,9 @@ from midstream.store.keys import Keys
 from midstream.store.record_codec import encode_info
 from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.redis.access import RedisAccess
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.handover import RunHandover
 from midstream.store.scripts.catalog import Scripts
+from midstream.store.server.settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

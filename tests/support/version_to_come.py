@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from midstream.ids import MessageId, SessionId
     from midstream.store.records import SessionState
-    from midstream.store.redis.client import StoreSettings
     from midstream.store.redis.store import Client
+    from midstream.store.server.settings import StoreSettings
 
 NEXT_FORMAT: Final = WRITE_FORMAT + 1
 PARTS: Final = ("format", "common", "lanes", "records", "messages")

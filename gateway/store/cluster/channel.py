@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from midstream.store.cluster.slots import Node
     from midstream.store.keys import Keys
     from midstream.store.records import ChannelEvent, Receive
-    from midstream.store.redis.client import Reply, StoreSettings
+    from midstream.store.redis.client import Reply
+    from midstream.store.server.settings import StoreSettings
 
 AUDIT_INTERVAL_S: Final = 1.0
 """Interval at which the map is read anew: a replaced node says nothing to who only listens."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from midstream.settings.redis_url import ClusterUrl
-    from midstream.store.redis.client import RedisClient, Reply, StoreSettings
+    from midstream.store.redis.client import RedisClient, Reply
     from midstream.store.scripts.script import Command
+    from midstream.store.server.settings import StoreSettings
 
 NOW_LIMIT_S: Final = 0.05
 """Time in which `run_now` sends a command again that a node does not take yet."""

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from midstream.settings.redis_url import Address, ClusterUrl
     from midstream.store.cluster.answers import Reply
     from midstream.store.cluster.slots import Node
-    from midstream.store.redis.client import StoreSettings
     from midstream.store.scripts.catalog import Scripts
     from midstream.store.scripts.script import Command
+    from midstream.store.server.settings import StoreSettings
 
 
 class NodeClients:

@@ -10,11 +10,11 @@ from msgspec import Struct
 from midstream.ids import TenantId, UserId
 from midstream.store.cluster.commands import Commands
 from midstream.store.keys import Keys
-from midstream.store.redis.client import QueueSettings
 from midstream.store.redis.hints import Hints
+from midstream.store.server.settings import QueueSettings
 
 if TYPE_CHECKING:
-    from midstream.store.redis.client import StoreSettings
+    from midstream.store.server.settings import StoreSettings
 
 
 class RedisAccess(Struct, frozen=True, kw_only=True):

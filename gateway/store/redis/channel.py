@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from midstream.ids import SessionId
     from midstream.store.keys import Keys
     from midstream.store.records import ChannelEvent, Receive
-    from midstream.store.redis.client import RedisClient, Reply, StoreSettings
+    from midstream.store.redis.client import RedisClient, Reply
+    from midstream.store.server.settings import StoreSettings
 
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 1.0

@@ -29,11 +29,10 @@ from msgspec.structs import replace
 from midstream.settings.redis_url import ClusterUrl, parse_redis_url
 from midstream.store.cluster.channel import ClusterChannel
 from midstream.store.cluster.client import ClusterClient
-from midstream.store.dial import dialing
 from midstream.store.keys import Keys
 from midstream.store.redis.access import RedisAccess
 from midstream.store.redis.channel import RedisChannel
-from midstream.store.redis.client import RedisClient, StoreSettings
+from midstream.store.redis.client import RedisClient
 from midstream.store.redis.handover import RunHandover
 from midstream.store.redis.housekeeping import Housekeeping
 from midstream.store.redis.limits import LimitCounts
@@ -42,7 +41,9 @@ from midstream.store.redis.queue import StoredQueue, StoredSteers
 from midstream.store.redis.reads import SessionReader
 from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.stored_bytes import StoredBytes
+from midstream.store.sentinel.dial import dialing
 from midstream.store.server.facts import ServerFacts, describe, of_cluster
+from midstream.store.server.settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable

@@ -20,8 +20,9 @@ from midstream.ids import SessionId
 if TYPE_CHECKING:
     from midstream.store.cluster.commands import Commands
     from midstream.store.keys import Keys
-    from midstream.store.redis.client import Reply, StoreSettings
+    from midstream.store.redis.client import Reply
     from midstream.store.scripts.script import Command
+    from midstream.store.server.settings import StoreSettings
 
 LOG: Final = " log"
 """Suffix of a session's id, which has no blank: the entry of its log."""

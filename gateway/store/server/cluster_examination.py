@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from midstream.settings.redis_url import ClusterUrl
-    from midstream.store.redis.client import StoreSettings
     from midstream.store.server.inspection import Inspection
+    from midstream.store.server.settings import StoreSettings
     from midstream.store.server.steps import Tell
 
 LEVELS: Final = tuple(Level)

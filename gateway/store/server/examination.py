@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from midstream.errors import StoreError
 from midstream.settings.redis_url import ClusterUrl, SentinelUrl, parse_redis_url
-from midstream.store.dial import dialing
-from midstream.store.redis.client import RedisClient, StoreSettings
+from midstream.store.redis.client import RedisClient
+from midstream.store.sentinel.dial import dialing
 from midstream.store.server.cluster_examination import examine_cluster
 from midstream.store.server.facts import UNKNOWN
 from midstream.store.server.inspection import inspect
 from midstream.store.server.sentinels import judge_partition, witness
+from midstream.store.server.settings import StoreSettings
 from midstream.store.server.steps import clock, exposure, play, rights_of, unusable
 
 if TYPE_CHECKING:

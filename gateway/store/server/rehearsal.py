@@ -19,8 +19,8 @@ from midstream.ids import NO_TENANT, MessageId, RunId, SessionId, UserId
 from midstream.store.calls import AppendBatch, AppendStatus, CloseRun, NewMessage, OpenRun, RunKey
 from midstream.store.keys import Keys
 from midstream.store.records import Arrived, ChunksRecord, RunInfo, RunOutcome, RunState, Trigger
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

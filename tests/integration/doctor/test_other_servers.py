@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from midstream.store.redis.client import RedisClient, StoreSettings
+from midstream.store.redis.client import RedisClient
 from midstream.store.server.examination import examine
 from midstream.store.server.rehearsal import own_prefix, rehearse
+from midstream.store.server.settings import StoreSettings
 from tests.support.certificate import make_certificate
 from tests.support.processes import free_port
 

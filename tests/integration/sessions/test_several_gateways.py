@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from midstream.sessions.service import Sessions
-    from midstream.store.redis.client import RedisClient, StoreSettings
+    from midstream.store.redis.client import RedisClient
+    from midstream.store.server.settings import StoreSettings
 
 pytestmark = pytest.mark.anyio
 S = SessionId("chat-1")

@@ -16,9 +16,9 @@ from midstream.protocol.position import Position
 from midstream.store.records import Arrived, Reconnected, Resubscribed
 from midstream.store.redis import channel as channel_module
 from midstream.store.redis.channel import RedisChannel
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.embedded import EmbeddedRedis
+from midstream.store.server.settings import StoreSettings
 from midstream.store.wire import RedisPushes
 from tests.support.refusals import REFUSALS, RefusingRedis
 

@@ -11,8 +11,9 @@ from midstream.errors import SettingsError, StoreError, StoreUnavailableError
 from midstream.ids import SessionId
 from midstream.store.calls import AppendStatus
 from midstream.store.redis import client as client_module
-from midstream.store.redis.client import MAX_CONNECTIONS, RedisClient, StoreSettings
+from midstream.store.redis.client import MAX_CONNECTIONS, RedisClient
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import StoreSettings
 
 from .scenario import SESSION, batch, opened, submit, wait_until
 

@@ -13,10 +13,10 @@ from midstream.protocol.position import Position
 from midstream.store.calls import AppendStatus, OpenStatus, Renewed, StopStatus
 from midstream.store.format import WRITE_FORMAT
 from midstream.store.records import RunOutcome, UnknownRecord
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
 from midstream.store.scripts.catalog import DESCRIPTIONS
 from midstream.store.scripts.script import LUA
+from midstream.store.server.settings import StoreSettings
 from tests.support.version_to_come import NEXT_FORMAT, StoreToCome, VersionToCome
 
 from .scenario import (

@@ -8,8 +8,8 @@ import pytest
 from midstream.ids import ANONYMOUS, NO_TENANT, MessageId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.records import Arrived, ErasedRecord
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import StoreSettings
 
 from .scenario import (
     EPOCH,

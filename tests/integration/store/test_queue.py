@@ -19,8 +19,8 @@ from midstream.store.queue.calls import (
 )
 from midstream.store.queue.state import QueueState
 from midstream.store.records import QueueRecord, RunOutcome
-from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import QueueSettings, StoreSettings
 
 from .scenario import (
     EPOCH,

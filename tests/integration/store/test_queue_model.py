@@ -23,8 +23,8 @@ from midstream.ids import MessageId, RunId, SessionId
 from midstream.store.calls import OpenStatus
 from midstream.store.queue.calls import ChangeEntry, ChangeStatus, EnqueueStatus
 from midstream.store.records import RunOutcome, RunState, SessionState
-from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import QueueSettings, StoreSettings
 
 from .scenario import close, message, regenerate, submit
 from .test_queue import entry

@@ -24,8 +24,8 @@ from midstream.ids import NO_TENANT, MessageId, RunId, SessionId
 from midstream.store.calls import OpenStatus, RunKey
 from midstream.store.queue.calls import EnqueueStatus, Steer, SteerOutcome, SteerStatus
 from midstream.store.records import RunOutcome, RunState, SessionState
-from midstream.store.redis.client import QueueSettings, StoreSettings
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import QueueSettings, StoreSettings
 
 from .scenario import OWNER, close, message, submit
 from .test_queue import entry

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midstream.ids import SessionId
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.limits import Take
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import StoreSettings
 from tests.integration.store.scenario import SESSION, batch, close, message, opened, submit
 
 if TYPE_CHECKING:

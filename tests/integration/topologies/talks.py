@@ -10,8 +10,8 @@ import msgspec
 
 from midstream.ids import SessionId
 from midstream.sessions import Limits, ReaderLimits, open_sessions
-from midstream.store.redis.client import StoreSettings
 from midstream.store.redis.store import RedisStore
+from midstream.store.server.settings import StoreSettings
 from tests.support.played import ALICE, Reading, Script, send, user_message
 from tests.support.processes import eventually
 from tests.support.sessions import text_of

@@ -17,8 +17,8 @@ from midstream.store.cluster.router import Router
 from midstream.store.cluster.slots import Node
 from midstream.store.cluster.topology import Topology
 from midstream.store.keys import HintName
-from midstream.store.redis.client import StoreSettings
 from midstream.store.scripts.catalog import Scripts
+from midstream.store.server.settings import StoreSettings
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
