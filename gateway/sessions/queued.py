@@ -14,7 +14,7 @@ from midstream.store.queue.calls import SteerOutcome
 
 if TYPE_CHECKING:
     from midstream.store.queue.state import QueuedMessage, QueueState, WaitingSteer
-from midstream.store.records import QueueRecord, SteerRecord
+    from midstream.store.records import QueueRecord, SteerRecord
 
 
 class Sender(Struct, frozen=True):
