@@ -70,8 +70,3 @@ async def found_at(url: str) -> dict[str, Verdict]:
 
     await examine(url, "ms", tell, command_timeout_s=3)
     return found
-
-
-def bad(found: dict[str, Verdict]) -> dict[str, str]:
-    """Return what is dangerous or at fault."""
-    return {subject: str(v.level) for subject, v in found.items() if v.is_bad}

@@ -19,8 +19,9 @@ from midstream.store.server.rehearsal import own_prefix, rehearse
 from midstream.store.server.settings import StoreSettings
 from tests.support.certificate import make_certificate
 from tests.support.processes import free_port
+from tests.support.verdicts import bad
 
-from .conftest import bad, found_at
+from .conftest import found_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

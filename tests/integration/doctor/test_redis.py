@@ -11,8 +11,9 @@ from midstream.store.server.rights import acl_rules
 from tests.support.redis_cluster import ClusterNode
 from tests.support.redis_kinds import default_kind
 from tests.support.redis_sentinels import Sentinel
+from tests.support.verdicts import bad
 
-from .conftest import bad, found_at
+from .conftest import found_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable

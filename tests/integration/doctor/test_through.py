@@ -12,8 +12,7 @@ from midstream.doctor.through import examine_through
 from tests.support.fixtures import start_deployment
 from tests.support.nginx import UPGRADE, Nginx, nginx_program
 from tests.support.processes import free_port
-
-from .conftest import bad
+from tests.support.verdicts import bad
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

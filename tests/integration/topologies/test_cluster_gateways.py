@@ -12,6 +12,7 @@ from midstream.store.server.examination import examine
 from tests.support.gateway import GatewayProcess
 from tests.support.processes import eventually
 from tests.support.sessions import Session, text_of
+from tests.support.verdicts import bad
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,16 +81,16 @@ async def kill(lost: GatewayProcess, sessions: list[Session], other: GatewayProc
 async def test_doctor_judges_each_primary_of_a_cluster(redis_cluster: RedisCluster) -> None:
     """A cluster that is set well is good; the bad node of another one is named."""
     found = await found_at(redis_cluster.url)
-    assert {v.subject for v in found.values() if v.is_bad} == set()
+    assert bad(found) == {}
     assert "a cluster of 3 primaries" in found["kind"].says
     assert {"slots", "rights", "clock", "session", "replicas", "persistence"} <= found.keys()
 
-    bad = redis_cluster.primaries[1]
-    bad.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    evicting = redis_cluster.primaries[1]
+    evicting.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     redis_cluster.primaries[2].do("CONFIG", "SET", "cluster-require-full-coverage", "yes")
     found = await found_at(redis_cluster.url)
-    assert {v.subject for v in found.values() if v.is_bad} == {"eviction", "failover"}
-    assert f"127.0.0.1:{bad.port}" in found["eviction"].says
+    assert bad(found).keys() == {"eviction", "failover"}
+    assert f"127.0.0.1:{evicting.port}" in found["eviction"].says
 
 
 async def found_at(url: str) -> dict[str, Verdict]:
