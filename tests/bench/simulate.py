@@ -31,6 +31,7 @@ from midstream.store.records import RunInfo, RunState, Trigger
 from midstream.store.redis.access import RedisAccess
 from midstream.store.redis.handover import RunHandover
 from midstream.store.scripts.catalog import Scripts
+from midstream.store.scripts.handover import take_over
 from midstream.store.server.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ ORPHANS: Final = 3_000
 """Runs that the dead gateways leave on one shard: 300,000 on all of them."""
 FLEETS: Final = (10, 100, 1_000)
 """Gateways that survive."""
+
+LONGEST_LEASES: Final = 10
+"""Leases after which a simulation in which a run is left open ends with an error."""
 
 ROUND_TRIP_S: Final = 0.0005
 COST_S: Final = {"due": 20e-6, "take_over": 25e-6, "hint": 8e-6, "ZREM": 5e-6, "close": 120e-6}
@@ -191,7 +195,10 @@ class Shard:
 
     def _take_over(self, command: Command) -> list[Any]:
         session = Keys().session_of(cast("bytes", command[3]))
-        run, how, mark = str(command[-5]), command[-2], command[-1]
+        values = command[3 + int(command[2]) :]
+        names = (*take_over.channels, *take_over.arguments)
+        given = dict(zip(names, values, strict=True))
+        run, how, mark = str(given["run"]), given["how"], given["ended_mark"]
         member = f"{session}|{run}"
         ends_ms = self._leases.get(member)
         if ends_ms is None:
@@ -218,6 +225,14 @@ class Client:
         """See RedisClient."""
         return await self._shard.answer(commands)
 
+    def place(self, _: bytes) -> int:
+        """See RedisClient: there is one."""
+        return 0
+
+    def is_away(self, _: bytes) -> bool:
+        """See RedisClient."""
+        return False
+
 
 class Store:
     """What a reaper takes of a `SessionStore`."""
@@ -229,6 +244,10 @@ class Store:
         self.expired_leases = handover.expired_leases
         self.expired_waits = handover.expired_waits
         self.take_over = handover.take_over
+
+    def served_since(self, _: SessionId) -> float:
+        """See SessionStore."""
+        return self.healthy_since
 
     async def trim_due(self, limit: int) -> int:
         """See SessionStore."""
@@ -282,7 +301,8 @@ async def take_up(gateways: int, orphans: int, limits: LeaseLimits) -> dict[str,
     await asyncio.sleep(limits.lease_s + limits.tick_s)  # all know Redis's clock by then
     began = time.monotonic()
     shard.orphan(runs, limits.renew_interval_s)
-    await shard.cleared.wait()
+    async with asyncio.timeout(LONGEST_LEASES * limits.lease_s):
+        await shard.cleared.wait()
     took_s = time.monotonic() - began
     for task in tasks:
         task.cancel()
