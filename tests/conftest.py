@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from midstream.telemetry import LineFormatter
 from tests.support.forked import end_template
 
 if TYPE_CHECKING:
@@ -36,6 +38,20 @@ def _event_loop_never_blocks() -> Iterator[None]:
     """A blocking call of ours on the event loop raises at its line."""
     with blockbuster_ctx(["midstream"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process sets levels and a handler for all later tests."""
+    loggers = [logging.getLogger(name) for name in (None, "midstream", "uvicorn")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    root = loggers[0]
+    root.handlers[:] = [
+        handler for handler in root.handlers if not isinstance(handler.formatter, LineFormatter)
+    ]
 
 
 def pytest_sessionfinish() -> None:

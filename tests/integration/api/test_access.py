@@ -181,6 +181,15 @@ ROWS: Final = [
         lambda answer: b"message_not_found" in answer.body,
     ),
     Row(
+        "POST /api/chat/{chat_id:str}/steer",
+        "write",
+        post(
+            "/api/chat/{0.id}/steer",
+            lambda _: {"message": message(), "onUndelivered": "return"},
+        ),
+        lambda answer: b"finished" in answer.body,
+    ),
+    Row(
         "POST /api/chat/{chat_id:str}/select",
         "write",
         post("/api/chat/{0.id}/select", lambda _: {"messageId": "nowhere"}),
