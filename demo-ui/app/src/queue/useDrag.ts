@@ -31,8 +31,12 @@ export function useDrag(onDrop: (id: string, to: number) => void) {
     onPointerMove: ({ clientY }: PointerEvent<HTMLElement>) => {
       setDrag((now) => now && { ...now, dy: clientY - now.startY, to: placeOf(now, clientY) });
     },
-    onPointerUp: () => {
-      if (drag?.id === id && drag.to !== drag.from) onDrop(id, drag.to);
+    // By its own place: the last move may not be rendered yet, and `drag.to` be the one before it.
+    onPointerUp: ({ clientY }: PointerEvent<HTMLElement>) => {
+      if (drag?.id === id) {
+        const to = placeOf(drag, clientY);
+        if (to !== drag.from) onDrop(id, to);
+      }
       end();
     },
     onPointerCancel: end,
