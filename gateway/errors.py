@@ -28,7 +28,7 @@ lists each with its cause and what a client does. WebSocket close codes: 4000-44
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class GatewayError(Exception):
@@ -181,6 +181,11 @@ class FencedError(ClientError):
 
     code = "fenced"
     http_status = 409
+
+    @classmethod
+    def by_later_attempt(cls) -> Self:
+        """Return the error of an attempt at a job whose run a later one has claimed."""
+        return cls("unable to write this run; a later attempt has claimed it")
 
 
 class SequenceGapError(ClientError):

@@ -10,13 +10,11 @@
 An activity may be tried many times, on other machines, while an earlier attempt still writes. Each
 attempt takes the same run over, continues its message, and fences the attempts before it.
 
-| what happens to the activity | its run |
-|---|---|
-| an exception, a timeout, its worker's death or shutdown | is left to the next attempt |
-| its workflow is cancelled | ends as stopped |
-| a person stops the run | the activity fails with `RunStopped`, and is not tried again |
-| the key belongs to another question; the run has failed, or is another attempt's | the activity \
-fails with the error's name, and is not tried again |
+    an exception, a timeout, its worker's death    the run is left to the next attempt
+    its workflow is cancelled                      the run ends as stopped
+    a person stops the run                         the activity fails for good, as `RunStopped`
+    the key is another question's, the run has     the activity fails for good, by the error's
+    failed, or is a later attempt's                name
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ class Opening:
             case OpenStatus.WITHDRAWN:
                 raise RunActiveError("unable to answer this queued message now; its turn is over")
             case OpenStatus.FENCED:
-                raise FencedError("unable to write this run; a later attempt has claimed it")
+                raise FencedError.by_later_attempt()
             case OpenStatus.ORPHAN if run is not None:
                 if not await self._reaper.close_orphan(request.session_id, run.id):
                     await self._wait_for_turn(request, feed, run)

@@ -203,7 +203,7 @@ class PushedRuns:
             raise run_not_found()
         if found.run.state is RunState.ENDED:
             raise run_ended(found.run, found.next)
-        raise FencedError("unable to write this run; a later attempt has claimed it")
+        raise FencedError.by_later_attempt()
 
     # -- renew ---------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class RunHandover:
         how: Literal["take", "force"] = "force" if force else "take"
         answer, *found = await self._attempt(run, how, lease_ms, attempt)
         if answer == FENCED:
-            raise FencedError("unable to write this run; a later attempt has claimed it")
+            raise FencedError.by_later_attempt()
         if answer == HELD and self._left_s(run) <= 0:
             # Another lease than was seen, or none was; it has ended, too.
             answer, *found = await self._attempt(run, "take", lease_ms)
