@@ -20,6 +20,7 @@ that its caller knows, and which run is active is known inside.
     ms:waits      zset      session|run -> when its wait ends: a hint
     ms:trim       zset      session -> when its reconnect window ends: a hint
     ms:queues     zset      session -> when to look whether its queue goes on: a hint
+    ms:steers     zset      the same, for messages that wait for a running answer: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
     ms:probe      zset      written to see whether a write is taken; nobody reads it
 
@@ -161,6 +162,7 @@ class Keys:
         self.waits: Final = Hint(f"{prefix}:waits", sharded=sharded)
         self.trim: Final = Hint(f"{prefix}:trim", sharded=sharded)
         self.queues: Final = Hint(f"{prefix}:queues", sharded=sharded)
+        self.steers: Final = Hint(f"{prefix}:steers", sharded=sharded)
         self.probe: Final = Hint(f"{prefix}:probe", sharded=sharded)
         self.any_here: Final = f"{prefix}:{{*}}:here".encode()
         self.session = lru_cache(maxsize=CACHED_SESSIONS)(self._session)

@@ -19,6 +19,7 @@ from tests.support.versions import (
     side_run_and_wait,
     source_of,
     start_two_versions,
+    steered_at_the_earlier_alone,
 )
 from tests.support.websocket import open_socket
 
@@ -36,6 +37,7 @@ async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: 
     lost, and nothing is shown that was deleted."""
     versions = start_two_versions(own_deployment)
     await mixed_operation(versions)
+    await steered_at_the_earlier_alone(versions)
     await later_dies(versions)
 
 

@@ -313,11 +313,45 @@ async def _steered(versions: TwoVersions, here: Session, there: Session) -> None
     later = here.through(versions.later.at)
     answer = versions.deployment.simulator.held()
     await here.begin(answer.question)
-    body = {"message": user_message("No. [[tokens=3]]", "steer-1")}
-    status, told = await later.at.call("POST", f"/api/chat/{here.id}/steer", body)
-    assert (status, told["type"]) == (202, "pending")
+    await _give_steer(later)
     assert len((await there.snapshot())["messages"]) == 1
     await answer.release()
+    await _until_settled(later)
+    await _keep(versions, here, there)
+
+
+async def steered_at_the_earlier_alone(versions: TwoVersions) -> None:
+    """Let the earlier gateway be the first that follows the hint to the session's queue, which is
+    empty, and end the run: the message is answered once the later one works again."""
+    here, later = versions.session()
+    answer = versions.deployment.simulator.held()
+    await here.begin(answer.question)
+    await _give_steer(later)
+    redis = versions.deployment.redis.client
+
+    def has_looked() -> bool:
+        return redis.zscore("ms:queues", here.id) is None
+
+    versions.later.process.freeze()
+    try:
+        redis.zadd("ms:queues", {here.id: 0}, xx=True)
+        await eventually(has_looked, "the earlier gateway has looked at the queue")
+        await answer.release()
+        await eventually(here.is_ended, "the earlier gateway has closed the run")
+    finally:
+        versions.later.process.thaw()
+    await _until_settled(later)
+    await _keep(versions, here, later)
+
+
+async def _give_steer(later: Session) -> None:
+    body = {"message": user_message("No. [[tokens=3]]", "steer-1")}
+    status, told = await later.at.call("POST", f"/api/chat/{later.id}/steer", body)
+    assert (status, told["type"]) == (202, "pending")
+
+
+async def _until_settled(later: Session) -> None:
+    """Wait until the message is in one answer, and nothing waits."""
 
     async def settled() -> bool:
         snapshot = await later.snapshot()
@@ -325,8 +359,7 @@ async def _steered(versions: TwoVersions, here: Session, there: Session) -> None
         taken_up = json.dumps(snapshot["messages"]).count('"steering-message"')
         return await later.is_ended() and answered + taken_up == 1 and not snapshot["steers"]
 
-    await eventually(settled, "the message is in one answer", limit_s=40)
-    await _keep(versions, here, there)
+    await eventually(settled, "the message is in one answer", limit_s=60)
 
 
 async def _selected_at_the_later(versions: TwoVersions, here: Session, there: Session) -> None:

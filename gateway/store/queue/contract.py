@@ -2,7 +2,8 @@
 
 The step that closes a main run also takes the first entry, so that a process that dies right after
 it loses nothing: whoever finds that the entry's run was not opened within a lease takes it anew. A
-hint beside the leases (`ms:queues`) leads to such sessions; it is written before an entry is.
+hint beside the leases (`ms:queues`, of steers also `ms:steers`) leads to such sessions; it is
+written before an entry is.
 """
 
 from __future__ import annotations

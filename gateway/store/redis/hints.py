@@ -73,9 +73,19 @@ class Hints:
         """Note when to look whether a session's queue goes on."""
         return self._note(self._keys.queues.of(session_id), after_ms, [session_id])
 
-    def forget_queue(self, session_id: SessionId) -> Command:
-        """Remove a queue's hint."""
-        return ("ZREM", *self._keys.queues.of(session_id), session_id)
+    def steers(self, session_id: SessionId, after_ms: int) -> list[Command]:
+        """Note when to look whether a session's steers have come to its queue.
+
+        Under two names: a gateway that knows queues, but no steers, removes a queue's hint when
+        it sees an empty queue.
+        """
+        steers = self._note(self._keys.steers.of(session_id), after_ms, [session_id])
+        return [self.queue(session_id, after_ms), steers]
+
+    def forget_queue(self, session_id: SessionId) -> list[Command]:
+        """Remove a queue's hint, and that of its steers."""
+        names = (self._keys.queues.of(session_id), self._keys.steers.of(session_id))
+        return [("ZREM", *name, session_id) for name in names]
 
     def forget_wait(self, session_id: SessionId, run_id: RunId) -> Command:
         """Remove a wait's hint."""
@@ -126,8 +136,12 @@ class Hints:
         return _sessions(_mixed(await self._due(self._keys.trim, limit), limit))
 
     async def due_queues(self, limit: int) -> list[SessionId]:
-        """Return sessions whose queue is to be looked at."""
-        return _sessions(_mixed(await self._due(self._keys.queues, limit), limit))
+        """Return sessions whose queue is to be looked at, each once."""
+        dues = [
+            *await self._due(self._keys.queues, limit),
+            *await self._due(self._keys.steers, limit),
+        ]
+        return _sessions(dict.fromkeys(_mixed(dues, limit)))
 
     async def _due(
         self, hint: Hint, limit: int, *, ahead_ms: str | int = "", early_ms: int = 0

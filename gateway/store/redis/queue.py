@@ -101,9 +101,13 @@ class StoredQueue:
             await self._client.run(self._hints.queue(session_id, self._settings.take_ms))
             return decode_entry_of_queue(id_, b"", header, content)
         if status == LATER:
-            await self._client.run(self._hints.queue(session_id, int(found[0]) + 1))
+            after_ms, has_steers = int(found[0]) + 1, bool(found[1])
+            if has_steers:
+                await self._client.run_all(self._hints.steers(session_id, after_ms))
+            else:
+                await self._client.run(self._hints.queue(session_id, after_ms))
         else:
-            await self._client.run(self._hints.forget_queue(session_id))
+            await self._client.run_all(self._hints.forget_queue(session_id))
         return None
 
     async def change_entry(self, request: ChangeEntry) -> Changed:
@@ -169,7 +173,7 @@ class StoredSteers:
         """See SessionSteers."""
         session_id = request.session_id
         # It may come to the queue, and also if an older gateway closes its run.
-        await self._client.run(self._hints.queue(session_id, self._settings.take_ms))
+        await self._client.run_all(self._hints.steers(session_id, self._settings.take_ms))
         status, run, outcome, is_due = await self._client.run(
             self._scripts.steer.call(
                 self._keys.session(session_id),
@@ -211,6 +215,7 @@ class StoredSteers:
         is_supported: bool,
     ) -> Steered:
         """See SessionSteers."""
+        await self._client.run_all(self._hints.steers(session_id, self._settings.take_ms))
         status, run, reason = await self._client.run(
             self._scripts.steer_entry.call(
                 self._keys.session(session_id),
