@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 MIDSTREAM: Final = "Midstream"
 NODE: Final = "ai 7 + resumable-stream"
 BENCH_KEY: Final = "bench-key-of-the-worker"
-WITH_WORKER: Final[Settings] = {"agent_keys.worker": {"key_env": "BENCH_WORKER_KEY"}}
-"""Settings of a gateway that an agent outside may write to. Its proxy then wants a key, too."""
+WITH_WORKER: Final[Settings] = {
+    "agent_keys.worker": {"key_env": "BENCH_WORKER_KEY"},
+    "runs": {"lease_s": 120.0},
+}
+"""Settings of a gateway that an agent outside may write to. Its proxy then wants a key, too. The
+lease is longer than a measurement: the writers append, and do not renew."""
 
 RESUMABLE: Final = "fastapi-resumable-stream"
 LITELLM: Final = "LiteLLM proxy"

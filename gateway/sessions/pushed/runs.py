@@ -203,7 +203,9 @@ class PushedRuns:
             raise run_not_found()
         if found.run.state is RunState.ENDED:
             raise run_ended(found.run, found.next)
-        raise FencedError.by_later_attempt()
+        raise FencedError(
+            "unable to write this run; its lease has ended, or a later attempt has claimed it"
+        )
 
     # -- renew ---------------------------------------------------------------------------------
 
