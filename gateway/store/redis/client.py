@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from hiredis import ReplyError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
 from midstream.errors import StoreUnavailableError
 from midstream.store.cluster.commands import OnlyServer
@@ -101,6 +101,7 @@ class RedisClient(OnlyServer):
         self._wire: RedisWire | None = None
         self._on_replies: Callable[[list[Reply] | None], None] | None = None
         self._forgotten = False  # whether the idle ones are of before a network's loss
+        self._moves = 0
         self._closed = False
 
     @property
@@ -121,9 +122,11 @@ class RedisClient(OnlyServer):
     async def move(self) -> None:
         """Drop every connection: another server keeps the sessions from now on.
 
-        The outcome of calls under way is unknown.
+        The outcome of calls under way is unknown, also of one whose reply has come. A connection
+        that stayed would have the old server acknowledge what the new one lacks.
         """
         self._healthy_since = None
+        self._moves += 1
         for limit in self._limits:
             if not limit.expired():
                 limit.reschedule(0)
@@ -144,8 +147,9 @@ class RedisClient(OnlyServer):
         self._forgotten = False
         if self._wire is not None and not self._wire.busy:
             self._wire.close()
-        while self._idle:
-            await self._idle.pop().disconnect()
+        idle, self._idle = self._idle, []  # while one is closed, nobody may take the next
+        for connection in idle:
+            await connection.disconnect()
 
     def new_connection(self) -> AbstractConnection:
         """Return a connection of the caller's own, which opens and closes it.
@@ -291,15 +295,22 @@ class RedisClient(OnlyServer):
         """Let `call` have one of the idle connections, if it has none."""
         if self._closed or not self._idle or not (self._wire is None or self._wire.closed):
             return
-        self._wire, connection = None, self._idle.pop()
+        moves, self._wire, connection = self._moves, None, self._idle.pop()
         try:
-            if not await connection.can_read():
+            if not await connection.can_read() and moves == self._moves:
                 self._wire = RedisWire.of(connection, self._take_replies)
         except RedisError:
             return  # it was lost meanwhile
         finally:
             if self._wire is None:
-                self._idle.append(connection)
+                await self._put_back(connection, moves)
+
+    async def _put_back(self, connection: AbstractConnection, moves: int) -> None:
+        """Keep a connection for the next call, if it is to the right server."""
+        if self._closed or moves != self._moves:
+            await connection.disconnect(nowait=True)
+        else:
+            self._idle.append(connection)
 
     def _take_replies(self, wire: RedisWire, replies: Replies | None) -> None:
         if replies is None:
@@ -362,7 +373,7 @@ class RedisClient(OnlyServer):
     async def _send(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands as they are; return replies as Redis gives them, errors among them."""
         async with self._free:
-            connection = self._idle.pop() if self._idle else None
+            moves, connection = self._moves, self._idle.pop() if self._idle else None
             if connection is None or not connection.is_connected:
                 connection = self._dial.connection()  # where the server is by now
             try:
@@ -370,16 +381,16 @@ class RedisClient(OnlyServer):
                     # The other side has closed it, or a reply in it is nobody's.
                     await connection.disconnect(nowait=True)
                 await connection.send_packed_command(connection.pack_commands(commands))
-                return [await _reply(connection) for _ in commands]
+                replies = [await _reply(connection) for _ in commands]
+                if moves != self._moves:
+                    raise ConnectionError("another server has become the primary")
+                return replies
             except BaseException:
                 # Also when cancelled: nobody else may read this call's replies.
                 await connection.disconnect(nowait=True)
                 raise
             finally:
-                if self._closed:
-                    await connection.disconnect(nowait=True)
-                else:
-                    self._idle.append(connection)
+                await self._put_back(connection, moves)
 
 
 async def _reply(connection: AbstractConnection) -> Reply:
