@@ -23,7 +23,7 @@ BACKGROUND: Final[Settings] = {
 }
 """The agent `responses` answers in the background, and has a tool."""
 
-SLOW: Final = "headers=3s"
+SLOW: Final = "headers=8s"
 """Answers so late that a gateway is killed long before, and the next has to ask again."""
 
 RESTARTING: Final[Settings] = {

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-EXAMPLES, STEPS = 60, 40
+STEPS = 40
+HOW_MANY = pytest.mark.parametrize(
+    "examples", [20, pytest.param(200, marks=[pytest.mark.release, pytest.mark.timeout(1800)])]
+)
 GATEWAYS = st.sampled_from([0, 1])
 TIMES = st.sampled_from([EXPIRED, HOUR_MS])
 OFF_BY = st.sampled_from([0, 0, 0, 0, -1, 1])
@@ -253,9 +256,9 @@ class TwoGateways(RuleBasedStateMachine):
         assert (found.ended_at_ms is not None) == (run.state is RunState.ENDED)
 
 
-@pytest.mark.timeout(600)
+@HOW_MANY
 def test_session_of_several_runs_is_what_the_contract_says_whatever_two_gateways_do(
-    redis_url: str,
+    redis_url: str, examples: int
 ) -> None:
     """Open main and side runs, append, close, take over, renew, stop, wait and claim, each by
     either, and again by the other, with keys and positions that may be wrong."""
@@ -266,7 +269,7 @@ def test_session_of_several_runs_is_what_the_contract_says_whatever_two_gateways
     run_state_machine_as_test(
         OverThisRedis,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
         ),

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-EXAMPLES, STEPS = 60, 50
+STEPS = 50
+HOW_MANY = pytest.mark.parametrize(
+    "examples", [20, pytest.param(200, marks=[pytest.mark.release, pytest.mark.timeout(1800)])]
+)
 MAX_ENTRIES = 32
 GATEWAYS = st.sampled_from([0, 1])
 OUTCOMES = st.sampled_from(
@@ -260,8 +263,10 @@ class QueueOfTwoGateways(RuleBasedStateMachine):
         assert state.run is None or state.run.id in runs or state.run.trigger != "submit-message"
 
 
-@pytest.mark.timeout(600)
-def test_queue_is_what_its_contract_says_whatever_two_gateways_do(redis_url: str) -> None:
+@HOW_MANY
+def test_queue_is_what_its_contract_says_whatever_two_gateways_do(
+    redis_url: str, examples: int
+) -> None:
     """Each entry gets exactly one run, in order, or its sender has it back; at the end all do."""
 
     class OverThisRedis(QueueOfTwoGateways):
@@ -270,7 +275,7 @@ def test_queue_is_what_its_contract_says_whatever_two_gateways_do(redis_url: str
     run_state_machine_as_test(
         OverThisRedis,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
         ),

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-EXAMPLES, STEPS = 60, 50
+STEPS = 50
+HOW_MANY = pytest.mark.parametrize(
+    "examples", [20, pytest.param(200, marks=[pytest.mark.release, pytest.mark.timeout(1800)])]
+)
 GATEWAYS = st.sampled_from([0, 1])
 PICKS = st.integers(0, 4)
 OUTCOMES = st.sampled_from(
@@ -261,8 +264,10 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
             assert not state.steers
 
 
-@pytest.mark.timeout(300)
-def test_steer_is_what_its_contract_says_whatever_two_gateways_do(redis_url: str) -> None:
+@HOW_MANY
+def test_steer_is_what_its_contract_says_whatever_two_gateways_do(
+    redis_url: str, examples: int
+) -> None:
     """Each message is in one run's answer, or back with its sender; never lost, never twice."""
 
     class OverThisRedis(SteersOfTwoGateways):
@@ -271,7 +276,7 @@ def test_steer_is_what_its_contract_says_whatever_two_gateways_do(redis_url: str
     run_state_machine_as_test(
         OverThisRedis,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
         ),
