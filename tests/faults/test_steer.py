@@ -60,12 +60,14 @@ def order(snapshot: Any) -> list[str]:
 
 @asynccontextmanager
 async def busy(deployment: Deployment) -> AsyncIterator[tuple[Session, Session, HeldAnswer]]:
-    """A session whose first answer, u1's, is held in the middle; as seen through two gateways."""
+    """A session whose first answer, u1's, is held in its text; as seen through two gateways."""
     session = deployment.session()
     held = deployment.simulator.held(tokens=6)
-    await session.begin(held.question, message_id="u1")
-    yield session, session.through(deployment.gateways[1].at), held
-    await held.release()
+    await session.begin_speaking(held.question, message_id="u1")
+    try:
+        yield session, session.through(deployment.gateways[1].at), held
+    finally:
+        await held.release()
 
 
 async def ended(session: Session) -> None:

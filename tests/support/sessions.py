@@ -149,6 +149,17 @@ class Session:
             assert response.status == 200, await response.body()
             return response.headers["x-midstream-run-id"]
 
+    async def begin_speaking(self, text: str, *, message_id: str | None = None) -> str:
+        """Do the same, and wait until the model answers: the run's first step has begun.
+
+        What a person gives to the run before belongs to that step, and not to a later one.
+        """
+        async with self.sending(text, message_id=message_id) as response:
+            async for chunk in Transcript().follow(response):
+                if chunk["type"] == "start-step":
+                    return response.headers["x-midstream-run-id"]
+        raise AssertionError("the run ended before the model answered")
+
     @asynccontextmanager
     async def resuming(
         self, *, after: int | None = None, cut_after: int | None = None, query: str = ""

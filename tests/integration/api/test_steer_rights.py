@@ -28,11 +28,22 @@ def words(name: str, text: str = "No") -> dict[str, Any]:
     return {"id": name, "role": "user", "parts": [{"type": "text", "text": text}]}
 
 
+async def begin_speaking(app: InProcess) -> str:
+    """Begin a session whose first answer does not end. What comes now is not for its first step."""
+    session = await begin(app, ANN.headers())
+    said = b""
+    async for piece in app.follow(f"/api/chat/{session}/stream", ANN.headers()):
+        said += piece
+        if b"start-step" in said:
+            break
+    return session
+
+
 async def test_turn_is_steered_by_its_sender_the_owner_and_operators_alone(
     app: InProcess, subtests: pytest.Subtests
 ) -> None:
     """What others say waits in the queue; it is not lost."""
-    session = await begin(app, ANN.headers())
+    session = await begin_speaking(app)
     path = f"/api/chat/{session}/steer"
     rows: list[tuple[Person, str, int, str | None]] = [
         (ANN, "of-ann", 202, "pending"),
@@ -62,7 +73,7 @@ async def test_turn_is_steered_by_its_sender_the_owner_and_operators_alone(
 async def test_bad_input_gets_a_clear_answer_and_loses_nothing(
     app: InProcess, subtests: pytest.Subtests
 ) -> None:
-    session = await begin(app, ANN.headers())
+    session = await begin_speaking(app)
     path = f"/api/chat/{session}/steer"
     await app.ask("POST", path, {"message": words("s1")}, ANN.headers())
     large = words("large", "x" * 1_100_000)
