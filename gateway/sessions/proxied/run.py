@@ -34,6 +34,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.codec import UNREADABLE
 from midstream.protocol.messages import ToolPart, UIMessage
 from midstream.providers.part_ids import PartIds
+from midstream.sessions.proxied.outlet import Outlet
 from midstream.sessions.sentences import LEFT_SENTENCE, OUTAGE_SENTENCE, PARALLEL, STOPPED
 
 if TYPE_CHECKING:
@@ -103,10 +104,7 @@ class ProxiedRun:
         self._on_end = on_end
         self._is_taken = is_taken
         self._idle: asyncio.TimerHandle | None = None
-        self._arrived: list[AnyChunk] = []
-        self._waiting_bytes = 0
-        self._wake = asyncio.Event()
-        self._handed = asyncio.Event()
+        self._outlet = Outlet()
         self._over = False
         self._call: CallUnderWay | None = None
         self._step_is_open = False
@@ -130,22 +128,15 @@ class ProxiedRun:
         self._spent = request.spent
         self._spent.note(self._metadata.usage)
         try:
-            while True:
-                while not (self._arrived or self._over):
-                    self._handed.set()
-                    self._wake.clear()
-                    await self._wake.wait()
-                arrived, self._arrived, self._waiting_bytes = self._arrived, [], 0
-                if not arrived:
-                    break
-                yield arrived
+            while chunks := await self._outlet.next(request.emission):
+                yield chunks
             if self._failure is not None:
                 yield [MessageMetadataChunk(message_metadata=self._metadata_json("error"))]
                 raise self._failure
             reason = self._finish_reason
             yield [FinishChunk(finish_reason=reason, message_metadata=self._metadata_json(reason))]
         finally:
-            self._handed.set()
+            self._outlet.close()
             self._end()
 
     def executes(self, tool_name: str) -> bool:
@@ -181,7 +172,7 @@ class ProxiedRun:
             return  # no other process knows its key
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_LIMIT_S):
-                await self._handed.wait()
+                await self._outlet.handed()
                 await self.producer.drained()
         if await self.is_taken():
             raise RunActiveError(PARALLEL)
@@ -214,15 +205,10 @@ class ProxiedRun:
             self._note(chunk)
         if self._metadata.first_chunk_ms is None:
             self._metadata.first_chunk_ms = self._since_begin_ms()
-        self._put(chunks)
-        self._waiting_bytes += size_bytes
-        if self._waiting_bytes > self._limits.max_waiting_bytes and self.producer is not None:
+        self._outlet.put(chunks, size_bytes)
+        waiting_bytes = self._outlet.waiting_bytes
+        if waiting_bytes > self._limits.max_waiting_bytes and self.producer is not None:
             self.producer.interrupt(OUTAGE_SENTENCE)
-
-    def _put(self, chunks: Sequence[AnyChunk]) -> None:
-        self._arrived += chunks
-        self._handed.clear()
-        self._wake.set()
 
     def end_call(self, call: CallUnderWay, result: StepResult) -> None:
         """A call was answered."""
@@ -296,7 +282,7 @@ class ProxiedRun:
         if self._over:
             return
         metadata = self._metadata_json(reason)
-        self._put([MessageMetadataChunk(message_metadata=metadata)])
+        self._outlet.put([MessageMetadataChunk(message_metadata=metadata)])
         self._idle = asyncio.get_running_loop().call_later(self._limits.idle_s, self._end)
 
     def _disarm(self) -> None:
@@ -308,7 +294,7 @@ class ProxiedRun:
         self._disarm()
         if not self._over:
             self._over = True
-            self._wake.set()
+            self._outlet.end()
             self._on_end(self)
 
     def _note(self, chunk: AnyChunk) -> None:
