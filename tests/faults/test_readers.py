@@ -62,25 +62,27 @@ async def test_reader_that_takes_nothing_costs_nobody(own_deployment: Deployment
         await say(run, 2_000)
     before = resident_bytes(gateway.process.pid)
 
-    slow = Transcript()
-    writing = asyncio.Event()
+    slow, quick = Transcript(), Transcript()
+    writing, followed = asyncio.Event(), asyncio.Event()
 
     async def write() -> None:
         async with pushing(own_deployment, session) as run:
             await say(run, 1)
             writing.set()
             await say(run, MANY)
+            await followed.wait()
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(write())
         await writing.wait()
         async with session.resuming(query="?startIndex=0") as stalled:
             assert stalled.status == 200
-            quick = await session.resume(query="?startIndex=0")
+            async with session.resuming(query="?startIndex=0") as following:
+                followed.set()
+                await quick.read(following)
             grown = resident_bytes(gateway.process.pid) - before
             await slow.read(stalled)
 
-    assert quick is not None
     assert quick.done
     assert len(quick.chunks) > MANY
     assert slow == quick

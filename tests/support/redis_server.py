@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_GATEWAYS: Final = b"ms:limit:gateways"
+_CHANGES_BY_ITSELF: Final = (b":here", b":own", b"ms:limit:gateways", b"ms:probe")
+"""The ends of keys that gateways write, and remove, while nobody asks for anything."""
 
 
 def redis_binary() -> str:
@@ -117,13 +118,15 @@ class RedisServer:
 
     def dump(self, session: str) -> Mapping[bytes, object]:
         """Return every key of a session with its value, to compare, except presence."""
-        found = self.client.scan_iter(match=f"*{{{session}}}*", count=1000)
-        keys = sorted(key for key in found if not key.endswith((b":here", b":own")))
-        return {key: value_of(self.client, key) for key in keys}
+        return self._values_of(f"*{{{session}}}*")
 
     def dump_all(self) -> Mapping[bytes, object]:
-        """Return every key with its value, to compare, except the gateways' signs of life."""
-        keys = sorted(key for key in self.client.scan_iter(count=1000) if key != _GATEWAYS)
+        """Do the same for all keys, except the gateways' signs of life, too."""
+        return self._values_of("*")
+
+    def _values_of(self, pattern: str) -> Mapping[bytes, object]:
+        found = self.client.scan_iter(match=pattern, count=1000)
+        keys = sorted(key for key in found if not key.endswith(_CHANGES_BY_ITSELF))
         return {key: value_of(self.client, key) for key in keys}
 
     def log_payload(self, session: str) -> bytes:

@@ -153,9 +153,9 @@ async def opened(url: str, script: Script, limits: Limits = PATIENT) -> AsyncIte
 
 def own_tasks() -> set[str]:
     """Return the names of the gateways' lasting tasks that live."""
-    passing = ("run ", "agent ", "catch-up ", "channel watch", "Task-")
-    names = (task.get_name() for task in asyncio.all_tasks() if not task.done())
-    return {name for name in names if not name.startswith(passing)}
+    passing = ("run ", "agent ", "catch-up ", "queue turn ", "channel watch", "Task-")
+    names = {task.get_name() for task in asyncio.all_tasks() if not task.done()}
+    return {name for name in names - {"lease renewal"} if not name.startswith(passing)}
 
 
 async def begun(gateway: Gateway, script: Script, session: str) -> tuple[Reading, Any]:
