@@ -1,6 +1,6 @@
 export type { Branches } from './branches.js';
 export { MidstreamError } from './errors.js';
-export type { Presence, QueueEntry, QueueState, RunInfo } from './feed/session-model.js';
+export type { Presence, QueueEntry, QueueState, RunInfo, SteerOutcome } from './feed/session-model.js';
 export type { QueueActions } from './queue.js';
 export {
   type ChatLike,

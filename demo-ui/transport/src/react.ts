@@ -64,4 +64,4 @@ export function useSession<MESSAGE extends UIMessage>(
 export type { Branches } from './branches.js';
 export type { ChatLike, Phase, SessionState, UnsentMessage } from './session.js';
 export type { QueueActions } from './queue.js';
-export type { Presence, QueueEntry, QueueState, RunInfo } from './feed/session-model.js';
+export type { Presence, QueueEntry, QueueState, RunInfo, SteerOutcome } from './feed/session-model.js';

@@ -16,6 +16,7 @@ const REASONS: Record<string, string> = {
   too_large: 'it is too large',
   unreachable: 'it did not arrive',
   conversation_changed: 'the conversation was changed before its turn',
+  steer_not_delivered: 'the answer ended before it could read it',
   agent_not_found: 'its agent is gone',
 };
 

@@ -9,7 +9,7 @@ import { Reasoning } from './Reasoning';
 import { Sources } from './Sources';
 import type { ToolAnswers } from './toolAnswers';
 import { ToolCall } from './ToolCall';
-import { UserMessage } from './UserMessage';
+import { GivenMessage } from './UserMessage';
 import { Versions, type VersionsOf } from './Versions';
 
 interface Props {
@@ -41,8 +41,7 @@ export const AssistantMessage = memo(function AssistantMessage({
           return <Reasoning key={index} text={thoughts.map(({ text }) => text.trim()).join('\n\n')} live={thinks} />;
         }
         if (part.type === 'steering-message') {
-          // What a person said to the answer while it was written.
-          return <UserMessage key={index} message={{ id: part.id, role: 'user', parts: part.parts }} />;
+          return <GivenMessage key={index} message={{ id: part.id, role: 'user', parts: part.parts }} />;
         }
         if (isToolUIPart(part)) return <ToolCall key={index} part={part} answers={toolAnswers} />;
         return null;

@@ -1,8 +1,9 @@
 import type { FileUIPart } from 'ai';
-import { memo, useState } from 'react';
-import type { Message } from '../session/types';
+import { memo, type ReactNode, useState } from 'react';
+import { type Message, textOf } from '../session/types';
 import { Button, IconButton } from '../ui/Button';
 import { GrowingText } from '../ui/GrowingText';
+import { Icon } from '../ui/Icon';
 import { splitDirectives } from '../words/directives';
 import { Attachments } from './Attachments';
 import { Versions, type VersionsOf } from './Versions';
@@ -14,14 +15,14 @@ interface Props {
   versions?: VersionsOf;
 }
 
+const BUBBLE = 'group/message flex flex-col items-end gap-1.5';
+
 export const UserMessage = memo(function UserMessage({ message, onEdit, versions }: Props) {
   const [edited, setEdited] = useState('');
-  const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('\n');
-  const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
   if (edited === message.id && onEdit) {
     return (
       <Editor
-        text={text}
+        text={textOf(message)}
         onCancel={() => setEdited('')}
         onSave={(next) => {
           setEdited('');
@@ -30,9 +31,36 @@ export const UserMessage = memo(function UserMessage({ message, onEdit, versions
       />
     );
   }
-  const { words, directives } = splitDirectives(text);
   return (
-    <article aria-label="Your message" className="group/message flex flex-col items-end gap-1.5">
+    <article aria-label="Your message" className={BUBBLE}>
+      <Words message={message}>
+        {/* Disabled, not removed, so that nothing moves when an answer begins or ends. */}
+        <IconButton icon="edit" label="Edit the message" disabled={!onEdit} onClick={() => setEdited(message.id)} />
+        {versions && <Versions message={message} of={versions} />}
+      </Words>
+    </article>
+  );
+});
+
+/** What a person said to an answer while it was written, in the place where the answer has read it. */
+export const GivenMessage = memo(function GivenMessage({ message }: { message: Message }) {
+  return (
+    <section aria-label="Your message to this answer" className={BUBBLE}>
+      <Words message={message}>
+        <span className="flex items-center gap-1 text-xs text-muted-foreground">
+          <Icon name="give" className="size-3.5" />
+          Given to this answer, and read here
+        </span>
+      </Words>
+    </section>
+  );
+});
+
+function Words({ message, children }: { message: Message; children: ReactNode }) {
+  const files = message.parts.filter((part): part is FileUIPart => part.type === 'file');
+  const { words, directives } = splitDirectives(textOf(message));
+  return (
+    <>
       {files.length > 0 && <Attachments files={files} />}
       {words !== '' && (
         <p className="max-w-[85%] rounded-2xl rounded-br-md bg-accent px-4 py-2.5 wrap-anywhere whitespace-pre-wrap text-accent-foreground">
@@ -49,18 +77,11 @@ export const UserMessage = memo(function UserMessage({ message, onEdit, versions
             {directive}
           </code>
         ))}
-        {/* Disabled, not removed, so that nothing moves when an answer begins or ends. */}
-        <IconButton
-          icon="edit"
-          label="Edit the message"
-          disabled={!onEdit}
-          onClick={() => setEdited(message.id)}
-        />
-        {versions && <Versions message={message} of={versions} />}
+        {children}
       </div>
-    </article>
+    </>
   );
-});
+}
 
 function Editor(props: { text: string; onSave: (text: string) => void; onCancel: () => void }) {
   const [text, setText] = useState(props.text);

@@ -4,6 +4,7 @@ import { Button } from '../ui/Button';
 import { Icon } from '../ui/Icon';
 import { type Mover, Row } from './Row';
 import { useDrag } from './useDrag';
+import { GivenList } from './GivenList';
 import type { Queueing } from './useQueueing';
 import { stateOf, wordsOf } from './words';
 
@@ -20,6 +21,7 @@ export function QueueList({ queueing }: { queueing: Queueing }) {
         <p>{added}</p>
         <p>{moved}</p>
       </div>
+      <GivenList queueing={queueing} />
       {count > 0 && <List queueing={queueing} count={count} />}
     </>
   );

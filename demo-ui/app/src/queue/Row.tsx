@@ -1,11 +1,12 @@
 import { type KeyboardEvent, useId, useState } from 'react';
+import { textOf } from '../session/types';
 import { Button, IconButton } from '../ui/Button';
 import { Icon } from '../ui/Icon';
 import { Editor } from './Editor';
 import type { useDrag } from './useDrag';
 import type { Entry } from './useMoving';
 import type { Queueing } from './useQueueing';
-import { excerptOf, textOf, wordsOf } from './words';
+import { excerptOf, unreadOf, wordsOf } from './words';
 
 /** A control that moves a message, and keeps the keyboard's place when its row has moved. */
 export type Mover = 'grip' | 'up' | 'down';
@@ -59,6 +60,7 @@ export function Row(props: RowProps) {
         onClick={() => setOpen(!open)}
       />
       <Actions {...props} id={actionsId} open={open} />
+      <CameBack entry={entry} queueing={queueing} />
     </li>
   );
 }
@@ -95,7 +97,7 @@ function Actions({ id, open, entry, place, count, queueing, onMove, onGone }: Ro
     onGone();
   };
   return (
-    <div id={id} className={`${open ? 'flex' : 'hidden'} w-full items-center justify-end sm:flex sm:w-auto`}>
+    <div id={id} className={`${open ? 'flex' : 'hidden'} w-full flex-wrap items-center justify-end sm:flex sm:w-auto sm:flex-nowrap`}>
       <IconButton
         icon="arrowUp"
         label={`Move up: ${name}`}
@@ -111,17 +113,36 @@ function Actions({ id, open, entry, place, count, queueing, onMove, onGone }: Ro
         onClick={() => onMove(place + 1, 'down')}
       />
       <IconButton icon="edit" label={`Edit ${name}`} onClick={() => queueing.edit(entry)} />
-      <Button
-        icon="bolt"
-        aria-label={`Send now, before the others: ${name}`}
-        title="Send now, before the others. It stops the answer that is being written."
-        onClick={gone(queueing.sendNow)}
-      >
-        Send now
-      </Button>
-      <IconButton icon="close" label={`Remove ${name}`} onClick={gone(queueing.remove)} />
+      <div className="flex items-center">
+        {queueing.canGive && (
+          <Button
+            icon="give"
+            aria-label={`Give to answer: ${name}`}
+            title="The answer goes on, and reads the message before its next step."
+            onClick={gone(queueing.give)}
+          >
+            Give to answer
+          </Button>
+        )}
+        <Button
+          icon="bolt"
+          aria-label={`Send now, before the others: ${name}`}
+          title="Send now, before the others. It stops the answer that is being written."
+          onClick={gone(queueing.sendNow)}
+        >
+          Send now
+        </Button>
+        <IconButton icon="close" label={`Remove ${name}`} onClick={gone(queueing.remove)} />
+      </div>
     </div>
   );
+}
+
+/** Why the answer that the message was given to has not read it. */
+function CameBack({ entry, queueing }: Pick<RowProps, 'entry' | 'queueing'>) {
+  const outcome = queueing.outcomes.find(({ id }) => id === entry.id);
+  if (outcome?.type !== 'not-delivered') return null;
+  return <p className="w-full pb-2 pl-11 text-xs text-warning">Came back: {unreadOf(outcome.reason)}</p>;
 }
 
 /** A line where the dragged message would come. */

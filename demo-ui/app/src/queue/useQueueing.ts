@@ -1,10 +1,10 @@
 /** Puts messages into the session's queue and changes them there. A refused text is handed back. */
 import type { FileUIPart } from 'ai';
 import { useEffect, useState } from 'react';
-import type { Message } from '../session/types';
+import { type Message, textOf } from '../session/types';
 import type { DemoSession } from '../session/useDemoSession';
 import { type Entry, useMoving } from './useMoving';
-import { excerptOf, ordinal, refusalOf, textOf } from './words';
+import { excerptOf, ordinal, refusalOf } from './words';
 
 /** The message's form: takes back what was refused, and shows why. */
 export interface Form {
@@ -29,10 +29,9 @@ export function useQueueing({ chat, session }: DemoSession, form: Form) {
   const { adding, add, said: added } = useAdding(queue, form);
   const { entries, move, said: moved } = useMoving(queue, refused);
   const { editing, setEditing } = useEditing(queue.entries, form);
-
-  const change = (request: Promise<void>, refusedTo = refused) => {
+  const change = (request: Promise<void>) => {
     form.setProblem('');
-    request.catch(refusedTo);
+    request.catch(refused);
   };
   return {
     /** A message that is sent now has others before it. */
@@ -60,11 +59,13 @@ export function useQueueing({ chat, session }: DemoSession, form: Form) {
         .catch((error: unknown) => form.putBack(text, [], refusalOf(error)));
     },
     remove: (id: string) => change(queue.remove(id)),
-    sendNow: (id: string) =>
-      change(queue.sendNow(id), (error) => {
-        // It is being answered already: that was asked for.
-        if ((error as { code?: string }).code !== 'entry_taken') refused(error);
-      }),
+    sendNow: (id: string) => change(unlessTaken(queue.sendNow(id))),
+    /** An answer is being written that may take a message. */
+    canGive: session.run?.state === 'open' && phase !== 'idle',
+    /** Give a message to the answer that is being written. */
+    give: (id: string) => change(unlessTaken(queue.sendNow(id, { how: 'steer' }))),
+    given: queue.steers,
+    outcomes: queue.outcomes,
     resume: () => change(queue.resume()),
   };
 }
@@ -72,6 +73,13 @@ export function useQueueing({ chat, session }: DemoSession, form: Form) {
 export type Queueing = ReturnType<typeof useQueueing>;
 
 type Queue = DemoSession['session']['queue'];
+
+/** A message that is being answered already: that was asked for. */
+function unlessTaken(request: Promise<void>): Promise<void> {
+  return request.catch((error: unknown) => {
+    if ((error as { code?: string }).code !== 'entry_taken') throw error;
+  });
+}
 
 /** Return a message with another text, and the same files. */
 function withText(message: Message | undefined, text: string): Omit<Message, 'id'> {

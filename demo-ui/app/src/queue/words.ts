@@ -1,14 +1,9 @@
 /** What the queue and its messages say to people. */
 import type { QueueState } from 'midstream-chat/react';
-import type { Message } from '../session/types';
+import { type Message, textOf } from '../session/types';
 import { splitDirectives } from '../words/directives';
 
 const EXCERPT = 40;
-
-/** Return a message's text as it was typed. */
-export function textOf(message: Message): string {
-  return message.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
-}
 
 /** Return a message in one line: its words, or what else it holds. */
 export function wordsOf(message: Message): string {
@@ -32,6 +27,20 @@ export function stateOf({ paused, waitsFor }: Pick<QueueState<Message>, 'paused'
   return 'Next, when this answer ends';
 }
 
+const UNREAD: Record<string, string> = {
+  finished: 'the answer ended first',
+  'stop-condition': 'the answer may take no further step',
+  'waiting-for-tool-results': 'the answer waits for a person or a tool',
+  aborted: 'the answer was stopped',
+  error: 'the answer failed',
+  unsupported: 'it takes no messages',
+};
+
+/** Return why an answer has not read a message. */
+export function unreadOf(reason: unknown): string {
+  return UNREAD[String(reason)] ?? 'the answer ended first';
+}
+
 const REFUSALS: Record<string, string> = {
   queue_full: 'Not queued: the queue is full. Wait for an answer, or remove a message.',
   too_large: 'Not queued: the message is too large.',
@@ -43,7 +52,8 @@ const REFUSALS: Record<string, string> = {
 
 /** Return why a request about the queue failed. */
 export function refusalOf(error: unknown): string {
-  const { code = '', message } = error as { code?: string; message: string };
+  const { code = '', message, details } = error as { code?: string; message: string; details?: { reason?: unknown } };
+  if (code === 'steer_not_delivered') return `Not given to the answer: ${unreadOf(details?.reason)}.`;
   return REFUSALS[code] ?? message;
 }
 

@@ -9,3 +9,8 @@ export interface Metadata {
 }
 
 export type Message = UIMessage<Metadata>;
+
+/** Return a message's text as it was typed. */
+export function textOf(message: Message): string {
+  return message.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+}

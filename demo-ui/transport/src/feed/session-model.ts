@@ -37,6 +37,19 @@ export interface QueueEntry<MESSAGE extends UIMessage> {
   reason?: string;
 }
 
+/** What became of a message that was given to a running answer, in the AI SDK's words. */
+export interface SteerOutcome<MESSAGE extends UIMessage> {
+  id: string;
+  type: 'delivered' | 'not-delivered';
+  runId?: string;
+  /** The step of the answer that read it, from 0. */
+  stepNumber?: number;
+  /** Why the answer did not read it. It waits in the queue, unless its sender wanted it back. */
+  reason?: 'finished' | 'stop-condition' | 'waiting-for-tool-results' | 'aborted' | 'error' | 'unsupported';
+  /** Absent if this page did not see it wait. */
+  message?: MESSAGE;
+}
+
 export interface QueueState<MESSAGE extends UIMessage> {
   /** In the order in which they are answered. */
   entries: readonly QueueEntry<MESSAGE>[];
@@ -46,14 +59,22 @@ export interface QueueState<MESSAGE extends UIMessage> {
   waitsFor: 'approval' | 'tool' | null;
   /** Given to the answer that is being written, which has not taken them up yet. */
   steers: readonly Omit<QueueEntry<MESSAGE>, 'version'>[];
+  /** What this page has seen become of such messages, the newest last: at most 32. */
+  outcomes: readonly SteerOutcome<MESSAGE>[];
   /** Will not be answered. Add them again, or remove them. */
   unsent: readonly QueueEntry<MESSAGE>[];
 }
 
-interface QueueEvent<MESSAGE extends UIMessage> extends Omit<QueueState<MESSAGE>, 'entries' | 'steers' | 'unsent'> {
+interface QueueEvent<MESSAGE extends UIMessage> extends Pick<QueueState<MESSAGE>, 'paused' | 'waitsFor'> {
   order: string[];
   unsent: { id: string; reason: string }[];
   entry?: QueueEntry<MESSAGE>;
+}
+
+interface SteerEvent<MESSAGE extends UIMessage> {
+  outcome: SteerOutcome<MESSAGE>;
+  /** Of one that waits. */
+  entry?: QueueState<MESSAGE>['steers'][number];
 }
 
 export interface Snapshot<MESSAGE extends UIMessage> {
@@ -63,7 +84,7 @@ export interface Snapshot<MESSAGE extends UIMessage> {
   messages: MESSAGE[];
   runs: RunInfo[];
   presence?: Presence[];
-  queue?: Omit<QueueState<MESSAGE>, 'steers'>;
+  queue?: Omit<QueueState<MESSAGE>, 'steers' | 'outcomes'>;
   steers?: QueueState<MESSAGE>['steers'];
   /** The other versions of messages. */
   branches?: Record<string, { ids: string[] }>;
@@ -71,7 +92,8 @@ export interface Snapshot<MESSAGE extends UIMessage> {
   following?: string[];
 }
 
-const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, steers: [], unsent: [] };
+const EMPTY_QUEUE = { entries: [], paused: null, waitsFor: null, steers: [], outcomes: [], unsent: [] };
+const MAX_OUTCOMES = 32;
 
 /**
  * A session, built from its log: the path of messages from the first to the newest, and the
@@ -108,7 +130,8 @@ export class SessionModel<MESSAGE extends UIMessage> {
     this.revision += 1;
     this.messages = snapshot.messages;
     this.presence = snapshot.presence ?? this.presence;
-    this.queue = { ...EMPTY_QUEUE, ...snapshot.queue, steers: snapshot.steers ?? [] };
+    const { outcomes } = this.queue;
+    this.queue = { ...EMPTY_QUEUE, ...snapshot.queue, steers: snapshot.steers ?? [], outcomes };
     for (const { id } of this.messages) this.known.add(id);
     this.places = [...this.messages.map(({ id }) => snapshot.branches?.[id]?.ids ?? [id]), snapshot.following ?? []];
     this.run = snapshot.runs.at(-1);
@@ -152,12 +175,9 @@ export class SessionModel<MESSAGE extends UIMessage> {
         this.queue = { ...this.queue, ...rest, entries, unsent: others as QueueEntry<MESSAGE>[] };
         return entries.length === order.length && others.every(({ id }) => id !== undefined);
       }
-      case 'steer': {
-        const { outcome, entry } = data as { outcome: { id: string }; entry?: QueueEntry<MESSAGE> };
-        const others = this.queue.steers.filter(({ id }) => id !== outcome.id);
-        this.queue = { ...this.queue, steers: entry === undefined ? others : [...others, entry] };
+      case 'steer':
+        this.queue = steered(this.queue, data as SteerEvent<MESSAGE>);
         return true;
-      }
       case 'presence':
         this.presence = (data as { here: Presence[] }).here;
         return true;
@@ -165,6 +185,22 @@ export class SessionModel<MESSAGE extends UIMessage> {
         return true; // an event of a newer gateway
     }
   }
+}
+
+/** Return the queue after an event about a message for the running answer. */
+function steered<MESSAGE extends UIMessage>(
+  queue: QueueState<MESSAGE>,
+  { outcome, entry }: SteerEvent<MESSAGE>,
+): QueueState<MESSAGE> {
+  const isOther = ({ id }: { id: string }) => id !== outcome.id;
+  const steers = queue.steers.filter(isOther);
+  const outcomes = queue.outcomes.filter(isOther);
+  if (entry !== undefined) steers.push(entry);
+  else {
+    const waited = queue.steers.find(each => !isOther(each));
+    outcomes.push({ ...outcome, ...(waited && { message: waited.message }) });
+  }
+  return { ...queue, steers, outcomes: outcomes.slice(-MAX_OUTCOMES) };
 }
 
 /** Return whether position `a` is at or before `b`, in the same log. */

@@ -81,6 +81,20 @@ describe('SessionModel', () => {
     expect(model.queue.steers).toEqual([entry('a'), entry('b')]);
     model.apply('steer', { outcome: { id: 'a', type: 'delivered', stepNumber: 1 } });
     expect(model.queue.steers).toEqual([entry('b')]);
+    const delivered = { id: 'a', type: 'delivered', stepNumber: 1, message: { id: 'a' } };
+    expect(model.queue.outcomes).toEqual([delivered]);
+    model.apply('steer', { outcome: { id: 'b', type: 'not-delivered', reason: 'aborted' } });
+    model.load({ epoch: 'e', offset: '1-0', messages: [], runs: [] });
+    expect(model.queue.outcomes.map(({ id, reason }) => [id, reason])).toEqual([['a', undefined], ['b', 'aborted']]);
+    // Given to another answer since.
+    model.apply('steer', { outcome: { id: 'b', type: 'pending' }, entry: entry('b') });
+    expect(model.queue.outcomes).toEqual([delivered]);
+  });
+
+  it('keeps the newest outcomes', () => {
+    const model = modelOf();
+    for (let n = 0; n < 40; n += 1) model.apply('steer', { outcome: { id: `${n}`, type: 'delivered' } });
+    expect(model.queue.outcomes.map(({ id }) => Number(id))).toEqual(Array.from({ length: 32 }, (_, n) => n + 8));
   });
 
   it('knows the versions of what it shows, from a snapshot and from each record since', () => {
