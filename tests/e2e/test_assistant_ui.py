@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -62,17 +62,24 @@ class Screen:
 
     async def asks(self, text: str) -> None:
         """Send, and wait for the answer."""
+        async with self.answered():
+            await self.say(text)
+
+    @asynccontextmanager
+    async def answered(self) -> AsyncIterator[None]:
+        """Wait at the end of the block until what it has asked for is answered, and is shown."""
         runs = len((await self.session.snapshot())["runs"]) if await self._exists() else 0
         before = (await self.session.snapshot())["runs"][-1]["id"] if runs else ""
-        await self.say(text)
+        yield
 
-        async def answered() -> bool:
+        async def is_answered() -> bool:
             if not await self._exists():
                 return False
             run = (await self.session.snapshot())["runs"][-1]
             return bool(run["id"] != before and run["state"] == "ended")
 
-        await eventually(answered, "the answer ends")
+        await eventually(is_answered, "the answer ends")
+        await self.settles()
         await self.shows_what_is_kept()
 
     async def press(self, button: str, *, of: str = "body") -> None:
@@ -155,6 +162,47 @@ async def test_edits_and_reloads_are_branches_and_the_model_reads_what_is_shown(
     read = text_of((await session.snapshot())["messages"][-1])
     assert "edited" not in read
     assert await page.tab.complaints() == []
+
+
+@pytest.mark.parametrize("kind", ["recipe", "runtime"])
+async def test_page_that_is_loaded_again_agrees_with_the_model_after_changes_elsewhere(
+    kind: str, pages: str, laptop: Profile, phone: Profile, session: Session, simulator: Simulator
+) -> None:
+    """After Edit, Again and a selection in another tab: what it shows is what is read next."""
+    elsewhere = await screen(laptop, pages, "recipe", session)
+    page = await screen(phone, pages, kind, session)
+
+    async def agrees(question: str, *of_these: str) -> None:
+        await page.tab.command("reload")
+        await page.shows_what_is_kept()
+        shown = [text.strip() for text in await page.tab.run(f"() => {SAID}")]
+        assert [text for text in shown if text.startswith("Q")] == list(of_these)
+        await page.asks(question)
+        read = [text.strip() for text in await simulator.read(question)]
+        assert read == [*shown, question]
+        await elsewhere.shows_what_is_kept()
+
+    one, two, edited, three, four, five = (
+        f"Q {name} [[tokens=4]] {session.id}" for name in ("1", "2", "2b", "3", "4", "5")
+    )
+    await elsewhere.asks(one)
+    await elsewhere.asks(two)
+    async with elsewhere.answered():
+        await elsewhere.press("Edit")
+        await elsewhere.say(edited, into="Edited")
+    await agrees(three, one, edited)
+
+    before = (await session.snapshot())["messages"][-1]["id"]
+    async with elsewhere.answered():
+        await elsewhere.press("Again")
+    await agrees(four, one, edited, three)
+
+    path = f"/api/chat/{session.id}/select"
+    status, chosen = await session.at.call("POST", path, {"messageId": before})
+    assert (status, chosen["head"]) == (200, before)
+    await elsewhere.shows_what_is_kept()
+    await agrees(five, one, edited, three)
+    assert await page.tab.complaints() == await elsewhere.tab.complaints() == []
 
 
 async def test_two_tabs_reload_mid_stream_and_stop_from_either(

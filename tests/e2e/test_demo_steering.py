@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.demo import DESKTOP, FITS, PHONE, SMALL_TARGETS, Demo, visit
+from tests.support.demo import FITS, SMALL_TARGETS, Demo, visit
 from tests.support.demo_queue import asked, begins, waits
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ pytestmark = pytest.mark.anyio
 PICTURES: Final = Path(__file__).with_name("screenshots")
 GIVE: Final = "Give to answer: "
 FOCUSED: Final = "() => document.activeElement.ariaLabel"
-WHOLE: Final = """() => [...document.querySelectorAll('[aria-label="Queued messages"]')].every(list =>
-  [...list.querySelectorAll('button')].every(({ offsetParent, offsetLeft }) =>
-    offsetParent === null || offsetLeft >= 0))"""
+WHOLE: Final = """() => [...document.querySelectorAll('[aria-label="Queued messages"]')]
+  .flatMap(list => [...list.querySelectorAll('button')])
+  .every(({ offsetParent, offsetLeft }) => offsetParent === null || offsetLeft >= 0)"""
 """Whether no button of the queue is cut off."""
-FIRST_ANSWER: Final = """() => [...document.querySelector('article[aria-label=Answer]')
-  .querySelectorAll('.prose-answer, section')].map(each =>
-    each.ariaLabel === 'Your message to this answer' ? each.querySelector('p').innerText : 'text')"""
+OURS: Final = "Your message to this answer"
+FIRST_ANSWER: Final = f"""() => [...document.querySelector('article[aria-label=Answer]')
+  .querySelectorAll('.prose-answer, section')]
+  .map(each => each.ariaLabel === '{OURS}' ? each.querySelector('p').innerText : 'text')"""
 
 
 @pytest.fixture

@@ -118,9 +118,13 @@ class NodeChat:
         self.name = name
         self._host = host
 
-    async def send(self, text: str, files: Sequence[Mapping[str, str]] = ()) -> None:
-        """`sendMessage({text, files})`; files as parts have them."""
-        more = {"files": list(files)} if files else {}
+    async def send(
+        self, text: str, files: Sequence[Mapping[str, str]] = (), *, edits: str | None = None
+    ) -> None:
+        """`sendMessage({text, files, messageId})`; files as parts have them."""
+        more: dict[str, object] = {"files": list(files)} if files else {}
+        if edits is not None:
+            more["messageId"] = edits
         await self._host.command("send", chat=self.name, text=text, **more)
 
     async def cut(self, length: int) -> None:

@@ -56,6 +56,17 @@ class Simulator:
         listed = answer["requests"] if isinstance(answer, dict) else answer
         return [request for request in listed if containing in json.dumps(request)]
 
+    async def read(self, question: str) -> list[str]:
+        """Return the texts of the messages that the model has read, up to this question."""
+        *_, newest = await self.requests(question)
+        texts = []
+        for message in newest["body"]["messages"]:
+            content = message["content"]
+            blocks = [{"text": content}] if isinstance(content, str) else content
+            texts.append("".join(block.get("text", "") for block in blocks))
+        assert texts[-1] == question
+        return texts
+
     def held(
         self, *, tokens: int = 60, after: int | None = None, size: int | None = None
     ) -> HeldAnswer:

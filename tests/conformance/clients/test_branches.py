@@ -27,9 +27,9 @@ def recipe() -> str:
     return found
 
 
-async def say(chat: NodeChat, text: str) -> list[dict[str, Any]]:
+async def say(chat: NodeChat, text: str, *, edits: str | None = None) -> list[dict[str, Any]]:
     """Send, and return the chat's messages once they are answered."""
-    await chat.send(text)
+    await chat.send(text, edits=edits)
     end = await chat.settle()
     assert (end["status"], end["error"]) == ("ready", None)
     return list(end["messages"])
@@ -54,6 +54,48 @@ async def test_stock_chat_is_answered_on_what_it_shows(
     snapshot = await session.snapshot()
     versions = [older[2]["id"], edited[2]["id"]]
     assert snapshot["branches"] == {older[2]["id"]: {"ids": versions, "index": 0}}
+
+
+async def test_stock_chat_that_is_loaded_again_agrees_with_the_model_after_changes_elsewhere(
+    ai: int, node: NodeHost, deployment: Deployment
+) -> None:
+    """After an edit, a regeneration and a selection in another tab, it shows what is read."""
+    session = deployment.session()
+    address = session.at.url + API
+
+    async def loaded() -> NodeChat:
+        kept = (await session.snapshot())["messages"]
+        return await node.chat(address, session.id, ai=ai, messages=kept)
+
+    async def agrees(question: str, *shown: str) -> None:
+        chat = await loaded()
+        texts = [text_of(message) for message in (await chat.look())["messages"]]
+        assert [text for text in texts if text.startswith("Q")] == list(shown)
+        await say(chat, question)
+        assert await deployment.simulator.read(question) == [*texts, question]
+
+    name = f"[[tokens=3]] {session.id}"
+    elsewhere = await node.chat(address, session.id, ai=ai)
+    await say(elsewhere, f"Q one {name}")
+    kept = await say(elsewhere, f"Q two {name}")
+    await say(elsewhere, f"Q 2nd {name}", edits=kept[2]["id"])
+    await agrees(f"Q three {name}", f"Q one {name}", f"Q 2nd {name}")
+
+    elsewhere = await loaded()
+    before = (await session.snapshot())["messages"][-1]["id"]
+    await elsewhere.regenerate()
+    assert (await elsewhere.settle())["error"] is None
+    path = (f"Q one {name}", f"Q 2nd {name}", f"Q three {name}")
+    await agrees(f"Q four {name}", *path)
+
+    _, chosen = await session.at.call(
+        "POST", f"/api/chat/{session.id}/select", {"messageId": before}
+    )
+    assert chosen["head"] == before
+    await agrees(f"Q five {name}", *path)
+    snapshot = await session.snapshot()
+    assert before in [message["id"] for message in snapshot["messages"]]
+    assert f"Q four {name}" not in [text_of(message) for message in snapshot["messages"]]
 
 
 async def test_recipe_edits_the_first_message_and_sends_a_cleared_chat_nowhere_else(
