@@ -59,6 +59,7 @@ def activity_run(
     agent: str | None = None,
     on_retry: OnRetry = "continue",
     on_active: OnActive = "refuse",
+    steering: bool = False,
 ) -> ActivityRun:
     """Return the run of the current activity, for an `async with` block.
 
@@ -85,6 +86,7 @@ def activity_run(
         on_error="leave",
         on_active=on_active,
         attempt=info.attempt,
+        steering=steering,
     )
     return ActivityRun(run)
 

@@ -1,17 +1,15 @@
-"""A person's message as the chunk by which a running answer takes it up."""
+"""A person's message, and the chunk by which a running answer takes it up."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from midstream.protocol.chunks import SteeringMessageChunk
-from midstream.protocol.messages import FilePart, TextPart
+from midstream.protocol.messages import FilePart, TextPart, UIMessage
 from midstream.protocol.parts import json_of
 
 if TYPE_CHECKING:
     from msgspec import Raw
-
-    from midstream.protocol.messages import UIMessage
 
 
 def steering_chunk(message: UIMessage) -> SteeringMessageChunk:
@@ -24,3 +22,9 @@ def steering_chunk(message: UIMessage) -> SteeringMessageChunk:
         elif isinstance(part, FilePart):
             parts.append(json_of(part))
     return SteeringMessageChunk(id=message.id, parts=json_of(parts))
+
+
+def steering_message(chunk: SteeringMessageChunk) -> UIMessage:
+    """Return the message of a `steering-message`."""
+    fields = {"id": chunk.id, "role": "user", "parts": chunk.parts}
+    return UIMessage.parse(json_of(fields))

@@ -37,14 +37,27 @@ if TYPE_CHECKING:
 
 DEFAULT_AGENT: Final = "pushed"
 
+MAX_KNOWN_STEERS: Final = 100
+"""More than can wait for a run at once."""
+
 
 class _Asked(Struct, rename="camel"):
-    """Fields of a claim that a send does not have. `text`: a user's message, as its text."""
+    """Fields of a claim that a send does not have.
+
+    `text`: a user's message, as its text. `steering`: the worker reads what people say meanwhile.
+    """
 
     key: str | None = None
     text: str | None = None
     attempt: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
     on_retry: Literal["replay", "continue"] = "continue"
+    steering: bool = False
+
+
+class RenewalBody(Struct, frozen=True):
+    """What a worker has of the messages for its run, by id. It is told the others; None: none."""
+
+    steers: Annotated[list[str], Meta(max_length=MAX_KNOWN_STEERS)] | None = None
 
 
 class EndBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -88,11 +101,16 @@ class ClaimedRun(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 class PushReply(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Answer to an append, a renewal and an end. `stoppedBy`: end the run as stopped."""
+    """Answer to an append, a renewal and an end.
+
+    `stoppedBy`: end the run as stopped. `steers`: messages for the run, to be taken up by a
+    `steering-message` chunk each.
+    """
 
     next: int | UnsetType = UNSET
     stopped_by: str | None = None
     lease_ms: int | UnsetType = UNSET
+    steers: list[Raw] = []
 
 
 class PushController(Controller):
@@ -146,12 +164,19 @@ class PushController(Controller):
         api: ApiDependency,
         agent: AgentDependency,
     ) -> Response[bytes]:
-        """Keep the run, and wait up to `?waitMs=` for a stop."""
+        """Keep the run, and wait up to `?waitMs=` for a stop, or a message for the run."""
         key = _run_key(chat_id, run_id, request)
+        known = read_renewal(await read_body(request))
         wait_ms = parameters.number(request, "waitMs", None) or 0
         pushed = api.sessions.pushed
-        stopped_by = await pushed.renew(agent, key, wait_ms / 1000)
-        return json_response(PushReply(stopped_by=stopped_by, lease_ms=pushed.limits.lease_ms))
+        renewal = await pushed.renew(agent, key, wait_ms / 1000, known)
+        return json_response(
+            PushReply(
+                stopped_by=renewal.stopped_by,
+                lease_ms=pushed.limits.lease_ms,
+                steers=list(renewal.steers),
+            )
+        )
 
     @post("/{chat_id:str}/{run_id:str}/end", status_code=200, operation_id="endRun")
     async def end(
@@ -192,14 +217,15 @@ def read_claim(body: bytes) -> tuple[StartRequest, Attempt]:
             fields["message"] = Raw(msgspec.json.encode(message))
             fields.pop("messages", None)
         fields["requestId"] = Raw(msgspec.json.encode(request_key(asked.key)))
-        for own in ("key", "text", "attempt", "onRetry"):
+        for own in ("key", "text", "attempt", "onRetry", "steering"):
             fields.pop(own, None)
         request = chat_request(fields)
     except UNREADABLE as error:
         raise MalformedFrameError(f"unable to read the request; {error}") from None
     if request.id is None:
         raise InvalidRequestError("unable to claim a run; it needs the session's `id`")
-    attempt = Attempt(number=asked.attempt, replays=asked.on_retry == "replay")
+    replays = asked.on_retry == "replay"
+    attempt = Attempt(number=asked.attempt, replays=replays, reads=asked.steering)
     return start_request(request, {}), attempt
 
 
@@ -214,6 +240,20 @@ def request_key(key: str) -> str:
     if not key.isprintable():
         raise InvalidRequestError("unable to use the job's key; it must be printable text")
     return f"k~{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def read_renewal(body: bytes) -> list[str] | None:
+    """Read the body of a renewal; None for one that asks for no messages.
+
+    Raises:
+        InvalidRequestError: it is not one.
+    """
+    if not body:
+        return None
+    try:
+        return msgspec.json.decode(body, type=RenewalBody).steers
+    except UNREADABLE as error:
+        raise InvalidRequestError(f"unable to read the renewal; {error}") from None
 
 
 def read_ending(body: bytes) -> PushedEnd:

@@ -7,17 +7,24 @@ compared, and not sent. `continue`: the attempt resumes after the stored chunks.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET
 
 from midstream.client.errors import ReplayMismatchError
 from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import (
+    FinishStepChunk,
+    ReasoningEndChunk,
+    SteeringMessageChunk,
+    TextEndChunk,
+)
 from midstream.protocol.codec import decode, encode
 from midstream.protocol.composer import Composer
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.refused_keys import encode_readable
+from midstream.protocol.steering import steering_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
     from midstream.protocol.chunks import AnyChunk
 
 OnRetry = Literal["replay", "continue"]
+
+_ENDS: Final = (TextEndChunk, ReasoningEndChunk, FinishStepChunk)
+"""What ends a step before messages are taken up."""
 
 
 class Attempt:
@@ -70,6 +80,26 @@ class Attempt:
         self._repeated += len(known)
         self._assembler.apply_all(chunks)
         return lines[len(known) :]
+
+    def taken_up(self) -> list[str]:
+        """Return the ids of people's messages in the stored chunks."""
+        stored = map(decode, self._stored)
+        return [chunk.id for chunk in stored if isinstance(chunk, SteeringMessageChunk)]
+
+    def steering(self) -> list[UIMessage] | None:
+        """Return the messages that an earlier attempt has taken up at this point.
+
+        Returns:
+            None: the stored chunks do not tell: they end here, or with the step before this point.
+        """
+        messages: list[UIMessage] = []
+        for line in self._stored[self._repeated :]:
+            chunk = decode(line)
+            if isinstance(chunk, SteeringMessageChunk):
+                messages.append(steering_message(chunk))
+            elif messages or not isinstance(chunk, _ENDS):
+                return messages
+        return messages or None
 
     def missing(self) -> ReplayMismatchError | None:
         """Return the error of an attempt that ends before all stored chunks were repeated."""

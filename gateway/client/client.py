@@ -74,6 +74,7 @@ class Midstream:
         on_error: OnError = "fail",
         on_active: OnActive = "refuse",
         attempt: int | None = None,
+        steering: bool = False,
     ) -> Run:
         """Return a run to write, for an `async with` block, which opens it.
 
@@ -92,18 +93,19 @@ class Midstream:
                 attempt, until its lease ends.
             on_active: the effect of another open run in the session: `refuse` this one
                 (`RefusedError`, code `run_active`), or `interrupt` the other.
-            attempt: the number of this attempt at the job. A lower one than the gateway has seen
-                is fenced, however late it arrives.
+            attempt: its number, of the job's attempts; one lower than was seen before is fenced.
+            steering: the body reads what people say meanwhile; see `Run.take_steering`.
 
         Raises (at the block's beginning): see `Run.open`.
         """
         if (text is None) == (message is None):
             raise ValueError("a run answers either a text or a message")
-        options = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
+        more = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
         return Run(
             self._gateways,
             session_id,
-            _given(id=session_id, key=key, text=text, message=message, **options),
+            _given(id=session_id, key=key, text=text, message=message, steering=steering, **more),
+            steering=steering,
             user=user,
             on_retry=on_retry,
             on_error=on_error,
@@ -112,5 +114,7 @@ class Midstream:
 
 
 def _given(**fields: object) -> dict[str, object]:
-    """Return the fields of a claim that have a value."""
-    return {name: value for name, value in fields.items() if value is not None}
+    """Return the fields of a claim that have a value other than their default."""
+    return {
+        name: value for name, value in fields.items() if value is not None and value is not False
+    }

@@ -2,7 +2,7 @@
 
 sender   sends the waiting chunks, at most one request each `flush_interval_s`
 keeper   renews the lease; the gateway holds its request, and answers at once when a
-         person stops the run
+         person stops the run, or says something to it
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from midstream.client.wire import Stored
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from midstream.client.steering import Steers
     from midstream.client.wire import Claim, Gateways
 
 MAX_BATCH_BYTES: Final = 256 * 1024
@@ -52,6 +53,7 @@ class Delivery:
         run_path: `/api/agent/runs/SESSION/RUN`.
         on_over: called once, in this event loop, when the run takes no more chunks or a person
             has stopped it; `why` is set before.
+        steers: takes what people say to the run; None: nobody reads it.
 
     Attributes:
         why: a `RunOver`, or the error that ended the delivery.
@@ -69,6 +71,7 @@ class Delivery:
         on_over: Callable[[], None],
         *,
         flush_interval_s: float,
+        steers: Steers | None = None,
     ) -> None:
         self.why: RunOver | MidstreamError | None = None
         self.reasons: list[RunOver | MidstreamError] = []
@@ -82,6 +85,7 @@ class Delivery:
         self._user = user
         self._on_over = on_over
         self._flush_interval_s = flush_interval_s
+        self._steers = steers
         self._next = claim.next
         self._ending: Outcome | None = None
         self._pending: list[bytes] = []
@@ -237,16 +241,23 @@ class Delivery:
 
     async def _keep(self) -> None:
         wait_s = self._lease_s / 3
+        hold_s = wait_s if self._steers is None else 0.0  # what waits already is asked for at once
         while True:
-            wait_ms = max(1, int(wait_s * 1000))
+            wait_ms = max(1, int(hold_s * 1000))
             target = f"{self._path}/renew?fence={self._fence}&waitMs={wait_ms}"
             asked_at = time.monotonic()
-            renewed = await self._gateways.post(target, b"", Stored, user=self._user, held_s=wait_s)
+            body = b"" if self._steers is None else self._steers.asked()
+            renewed = await self._gateways.post(
+                target, body, Stored, user=self._user, held_s=hold_s
+            )
             self._look_at(renewed)
+            if self._steers is not None:
+                self._steers.receive(renewed.steers)
             if self.why is not None:
                 await asyncio.sleep(wait_s)  # a known stop is answered at once
-            elif time.monotonic() - asked_at < MIN_RENEWAL_S:
+            elif hold_s and time.monotonic() - asked_at < MIN_RENEWAL_S:
                 await asyncio.sleep(MIN_RENEWAL_S)  # a gateway that shuts down holds no request
+            hold_s = wait_s
 
     def _look_at(self, answer: Stored) -> None:
         if answer.stopped_by is not None:

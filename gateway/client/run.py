@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from midstream.answer import Answer
 from midstream.client.attempt import Attempt, OnRetry
 from midstream.client.delivery import Delivery
 from midstream.client.errors import (
@@ -21,6 +20,7 @@ from midstream.client.errors import (
     RunOver,
     RunSkipped,
 )
+from midstream.client.steering import SteeredAnswer, Steers
 from midstream.client.wire import END_LIMIT_S, Claim, Stored
 from midstream.protocol.chunks import ErrorChunk
 
@@ -43,7 +43,7 @@ UNSUCCESSFUL: Final = ("failed", "interrupted")
 CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
 
 
-class Run(Answer):
+class Run(SteeredAnswer):
     """One run: an `async with` block, and one method for each kind of part.
 
     Parts, steps and blocks open and close automatically. Every method returns at once, unless
@@ -70,6 +70,7 @@ class Run(Answer):
         session_id: str,
         claim: Mapping[str, object],
         *,
+        steering: bool,
         user: str | None,
         on_retry: OnRetry,
         on_error: OnError,
@@ -82,6 +83,7 @@ class Run(Answer):
         self.messages: list[dict[str, Any]] = []
         self._gateways = gateways
         self._asked = claim
+        self._reads = steering
         self._user = user
         self._on_retry = on_retry
         self._on_error = on_error
@@ -165,6 +167,8 @@ class Run(Answer):
         self.messages = [msgspec.json.decode(message) for message in claim.messages]
         self.outcome = claim.outcome
         self._attempt = Attempt(claim, self._on_retry)
+        if self._reads:
+            self.steers = Steers(self._attempt)
         if not claim.fence:
             if claim.outcome in UNSUCCESSFUL:
                 raise RunEndedError(claim.outcome)
@@ -178,6 +182,7 @@ class Run(Answer):
             self._user,
             self._interrupt,
             flush_interval_s=self._flush_interval_s,
+            steers=self.steers,
         )
         self._delivery.begin()
         if claim.stopped_by is not None:
@@ -234,6 +239,8 @@ class Run(Answer):
             MidstreamError: the run could not be written.
         """
         delivery = self._delivery
+        if self.steers is not None:
+            self.steers.end()
         if delivery is None:
             return error is not None and error is self._skipped
         failure = error
@@ -315,6 +322,8 @@ class Run(Answer):
     def _interrupt(self) -> None:
         """Cancel the body at its `await`; other tasks call this, so the body does wait."""
         self._stopping.set()
+        if self.steers is not None:
+            self.steers.end()
         body = self._body
         if body is None or self._cancelled:
             return
@@ -350,6 +359,8 @@ class Run(Answer):
         if delivery is None:
             return
         delivery.put(self._running.say(chunks))
+        if self.steers is not None:
+            self.steers.move()
         if delivery.is_full:
             await delivery.room()
             self._check()

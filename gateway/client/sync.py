@@ -12,13 +12,14 @@ from midstream.client.errors import RunOver
 from midstream.client.loop_thread import LoopThread, leave_to_parent, tell_at_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from midstream.answer import ToolCall
     from midstream.client.attempt import OnRetry
     from midstream.client.run import OnError, Run
     from midstream.protocol.chunks import AnyChunk, FinishReason
+    from midstream.protocol.messages import UIMessage
     from midstream.protocol.requests import OnActive
 
 
@@ -102,6 +103,7 @@ class MidstreamSync:
         on_error: OnError = "fail",
         on_active: OnActive = "refuse",
         attempt: int | None = None,
+        steering: bool = False,
     ) -> SyncRun:
         """Return a run to write, for a `with` block; for the arguments see `Midstream.run`."""
         with self._lock:
@@ -119,6 +121,7 @@ class MidstreamSync:
             on_error=on_error,
             on_active=on_active,
             attempt=attempt,
+            steering=steering,
         )
         return SyncRun(thread, client, run)
 
@@ -266,6 +269,21 @@ class SyncRun:
     def flush(self) -> None:
         """Wait until everything written so far is stored."""
         self._thread.call(self._run.flush())
+
+    def take_steering(self) -> Sequence[UIMessage]:
+        """Take what people have said to this answer; see `Run.take_steering`."""
+        return self._thread.call(self._run.take_steering())
+
+    @property
+    def steering(self) -> Iterator[UIMessage]:
+        """What people say to this answer, as it comes, until the run ends."""
+        messages = self._run.steering
+
+        async def following() -> UIMessage | None:
+            return await anext(messages, None)
+
+        while (message := self._thread.call(following())) is not None:
+            yield message
 
     def end_as_stopped(self) -> None:
         """Let the block's end be that of a stopped run; see `Run.end_as_stopped`."""

@@ -61,6 +61,7 @@ class Stored(Struct, kw_only=True, rename="camel"):
 
     next: int = 0
     stopped_by: str | None = None
+    steers: list[Raw] = []
 
 
 class Gateways:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from midstream.errors import GatewayError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PushedEnd,
         PushedRun,
         PushLimits,
+        Renewal,
         RunCost,
         RunHold,
         RunReader,
@@ -80,11 +81,10 @@ class PushedService(Protocol):
         """
         ...
 
-    async def renew(self, caller: Caller, key: RunKey, wait_s: float) -> str | None:
-        """Renew the lease, then wait until a stop is recorded; at most `wait_s`.
-
-        Returns:
-            The name of the one who stopped the run; None if it was not stopped.
+    async def renew(
+        self, caller: Caller, key: RunKey, wait_s: float, known: Collection[str] | None = None
+    ) -> Renewal:
+        """Renew the lease; wait for a stop, or a message for the run that is not `known`.
 
         Raises:
             FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,

@@ -107,11 +107,13 @@ class Attempt(Struct, frozen=True, kw_only=True):
             None: it is not counted.
         replays: whether it writes the answer from its beginning, and not what is left of it.
         after: the run of an earlier attempt, which was interrupted; this attempt opens another.
+        reads: whether it reads what people say to the running answer.
     """
 
     number: int | None = None
     replays: bool = False
     after: RunId | None = None
+    reads: bool = False
 
 
 NO_ATTEMPT: Final = Attempt()
@@ -361,10 +363,17 @@ class PushedRun(Struct, frozen=True, kw_only=True):
 
 
 class Pushed(Struct, frozen=True, kw_only=True):
-    """Answer to an append, a renewal or an end. `stopped_by`: a stop is recorded."""
+    """Answer to an append or an end. `stopped_by`: a stop is recorded."""
 
     next: int
     stopped_by: str | None = None
+
+
+class Renewal(Struct, frozen=True):
+    """Answer to a renewal. `steers`: messages for the run that its worker does not have yet."""
+
+    stopped_by: str | None = None
+    steers: Sequence[Raw] = ()
 
 
 class PushedEnd(Struct, frozen=True, kw_only=True):

@@ -71,8 +71,9 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     `message_id` is the assistant message that the run writes; `user_message_id` the user
     message it answers. `continues`: the message existed before the run (tool results came
     in), so the run's own chunks are only its tail. `proxied`: its words come from calls of a
-    model that pass through; it may wait for the next one. `side`: it runs beside the main run; its
-    message hangs under the one that its parent run answers, and is never the session's head.
+    model that pass through; it may wait for the next one. `pushed`: a worker outside writes it.
+    `side`: it runs beside the main run; its message hangs under the one that its parent run
+    answers, and is never the session's head.
     """
 
     id: RunId
@@ -83,6 +84,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     agent: str = ""
     continues: bool = False
     proxied: bool = False
+    pushed: bool = False
     side: bool = False
     outcome: RunOutcome | None = None
     stopped_by: str | None = None

@@ -10,6 +10,7 @@ import pytest
 
 from midstream.ids import SessionId
 from tests.support.processes import eventually
+from tests.support.pushed_versions import pushed_over_both
 from tests.support.version_to_come import VersionToCome
 from tests.support.versions import (
     BEFORE_DELETIONS,
@@ -33,11 +34,12 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: Deployment) -> None:
-    """Send, resume, stop, queue, close and erase on both; then this one is killed: nothing is
-    lost, and nothing is shown that was deleted."""
+    """Send, resume, stop, queue, steer, push, close and erase on both; then this one is killed:
+    nothing is lost, and nothing is shown that was deleted."""
     versions = start_two_versions(own_deployment)
     await mixed_operation(versions)
     await steered_at_the_earlier_alone(versions)
+    await pushed_over_both(versions)
     await later_dies(versions)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures import Deployment
 
-EARLIER: Final = "6d88ede41a6ee45dec6a52a1796b0487d4a082ac"
+EARLIER: Final = "9cc07d4f874aa13a660b96e23ef12156505e515e"
 """The commit that this version must run beside: the newest release, or, while there is none, the
 commit before the newest change of sessions' data. A change that adds a record, a field or a key
 sets this to the commit before it. docs/operations.md lists the versions of rolling upgrades."""

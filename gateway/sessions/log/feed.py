@@ -63,6 +63,7 @@ class Feed:
         entries: the newest records, oldest first; None without followers.
         followers: readers of the records themselves (not of a run).
         queued: the entries of the queue, by id.
+        waiting: the steers that wait, by id.
         steered: the newest outcomes of steers, as the log has them.
         present: who has the session open, as last heard; None before that.
         erased_at: the generation that began with the session's deletion; None if none did.
@@ -84,6 +85,7 @@ class Feed:
         self.entries: deque[LogEntry] | None = None
         self.followers = 0
         self.queued: tuple[MessageId, ...] = ()
+        self.waiting: set[MessageId] = set()
         self.steered: dict[MessageId, str] = {}
         self.present: Raw | None = None
         self.erased_at: int | None = None
@@ -253,18 +255,24 @@ class Feed:
 
     def _deliver_steer(self, record: SteerRecord) -> None:
         if not record.outcome:
+            self.waiting.add(record.id)
             self._tell_producer(record.run_id)
             return
+        self.waiting.discard(record.id)
         self.steered[record.id] = record.outcome
         if len(self.steered) > STEERED_KEPT:
             del self.steered[next(iter(self.steered))]
         self.pulse.send()
 
     def _tell_producer(self, run_id: RunId) -> None:
-        """Tell a run's producer, if it is in this process, that a message waits for it."""
+        """Tell a run's producer, or its worker's request, here that a message waits for it."""
         view = self.runs.get(run_id)
-        if view is not None and (live := view.live) is not None:
+        if view is None:
+            return
+        if (live := view.live) is not None:
             live.steered()
+        else:
+            view.pulse.send()
 
     def _reset(self, state: SessionState | None) -> None:
         self.generation += 1
@@ -272,6 +280,7 @@ class Feed:
             self.entries.clear()
         self.head = None if state is None else state.meta.position
         self.queued = () if state is None else state.meta.queued
+        self.waiting = set() if state is None else set(state.meta.steers)
         current = None if state is None else state.run
         # Of a deleted message nothing is kept here.
         self.runs = {

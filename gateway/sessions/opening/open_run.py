@@ -163,7 +163,7 @@ class Opening:
             session_id=request.session_id,
             expected_owner=caller.user if state is None else state.meta.owner,
             expected_tenant=caller.tenant if state is None else state.meta.tenant,
-            run=_run_info(run_id, plan, request, agent),
+            run=_run_info(run_id, plan, request, agent, pushed=attempt is not None),
             user_message=plan.user_message,
             replaced_message=plan.replaced_message,
             content_hash=plan.content_hash,
@@ -294,7 +294,9 @@ async def _gives_way(view: RunView, request: StartRequest) -> bool:
     return request.messages[-1].role == "user" and await is_idle(view)
 
 
-def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> RunInfo:
+def _run_info(
+    run_id: RunId, plan: Plan, request: StartRequest, agent: str, *, pushed: bool
+) -> RunInfo:
     continued = plan.continued
     return RunInfo(
         id=run_id,
@@ -305,4 +307,5 @@ def _run_info(run_id: RunId, plan: Plan, request: StartRequest, agent: str) -> R
         agent=agent,
         continues=continued is not None,
         proxied=request.proxied,
+        pushed=pushed,
     )

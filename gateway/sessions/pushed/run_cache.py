@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from midstream.protocol.assembler import Assembler
+from midstream.protocol.chunks import StartStepChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.access import check_agent, check_write, not_found
@@ -36,6 +37,7 @@ class CachedRun:
     Attributes:
         meta: of its session, for who may write.
         next: the sequence of the next chunk.
+        steps: that it has begun.
         size: bytes of its chunks.
         lock: held by the request that writes it.
         spoiled: the writer may have taken what the log has not.
@@ -56,6 +58,7 @@ class CachedRun:
         self.assembler = Assembler(run.message_id, continued)
         self.assembler.apply_all(stored)
         self.next = len(stored)
+        self.steps = _steps_of(stored)
         self.size = len(encode_lines(stored))
         self.lock = asyncio.Lock()
         self.spoiled = False
@@ -64,6 +67,7 @@ class CachedRun:
         """The log has these, which the writer has taken before."""
         self.assembler.apply_all(chunks)
         self.next += len(chunks)
+        self.steps += _steps_of(chunks)
         self.size += size
 
 
@@ -161,3 +165,7 @@ class RunCache:
             cached = CachedRun(meta, key, run, chunks, continued)
             if not cached.writer.ended:  # between the two readings
                 return cached
+
+
+def _steps_of(chunks: Sequence[AnyChunk]) -> int:
+    return sum(isinstance(chunk, StartStepChunk) for chunk in chunks)

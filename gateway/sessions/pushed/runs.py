@@ -2,7 +2,7 @@
 
     claim    opens the run, or takes it over from an earlier attempt by the run's own key
     append   chunks, checked one by one; idempotent by (run, fence, sequence)
-    renew    keeps the lease, and brings a stop the moment it is recorded
+    renew    keeps the lease, and brings a stop, or a person's message, the moment it is recorded
     end      the terminal, as every producer writes it
 
 Any process may get any request of a run. What this one keeps of it (`run_cache.py`) is a
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from midstream.errors import (
@@ -32,15 +33,25 @@ from midstream.sessions.access import check_write, not_found
 from midstream.sessions.log.stored_run import run_history, stored_message
 from midstream.sessions.pushed.feed_cache import FeedCache
 from midstream.sessions.pushed.run_cache import CachedRun, RunCache
+from midstream.sessions.pushed.steering import PushedSteers, SteerWatch
 from midstream.sessions.runs.terminal import ENVELOPE, close_request, write_terminal
 from midstream.sessions.sentences import INTERNAL_SENTENCE, run_ended, run_not_found
-from midstream.sessions.types import NO_ATTEMPT, Pushed, PushedEnd, PushedRun, PushLimits
+from midstream.sessions.types import (
+    NO_ATTEMPT,
+    Pushed,
+    PushedEnd,
+    PushedRun,
+    PushLimits,
+    Renewal,
+)
 from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
 from midstream.store.format import upgrade_needed
 from midstream.store.records import ChunksRecord, RunOutcome, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+
+    from msgspec import Raw
 
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
@@ -67,6 +78,7 @@ class PushedRuns:
         self._claims = claims
         self._draining = draining
         self._cache = RunCache(store)
+        self._steers = PushedSteers(store)
 
     async def run(self) -> None:
         """Let go of unused feeds until cancelled."""
@@ -104,6 +116,7 @@ class PushedRuns:
         if state is None:
             raise not_found()
         check_write(caller, state.meta)  # it may have been erased, and begun by another
+        await self._steers.begin(key, claimed.stored, state.meta.steers, reads=attempt.reads)
         cached = CachedRun(state.meta, key, run, claimed.stored, claimed.continued)
         stored, stopped_by = list(claimed.stored), claimed.stopped_by
         if not stored:
@@ -141,7 +154,7 @@ class PushedRuns:
         """
         async with self._cache.hold(caller, key, first) as cached:
             if cached.next != first:
-                return await self._not_next(cached, first, len(lines))
+                return await self._not_next(cached, first, lines)
             chunks, refusal = _admit(cached, lines)
             pushed = await self._commit(cached, chunks) if chunks else None
             if refusal is not None:
@@ -151,17 +164,19 @@ class PushedRuns:
             assert pushed is not None  # noqa: S101 - there are lines, and none was refused
             return pushed
 
-    async def _not_next(self, cached: CachedRun, first: int, count: int) -> Pushed:
+    async def _not_next(self, cached: CachedRun, first: int, lines: Sequence[bytes]) -> Pushed:
         """Answer chunks that do not begin where the log ends: they are stored, or too early."""
         (renewed,) = await self._store.renew([cached.key], self.limits.lease_ms)
         await self._check_held(cached.key, renewed)
-        if first + count > cached.next:
+        if first + len(lines) > cached.next:
             raise _gap(cached.next)
+        await self._steers.confirm_lines(cached.key, lines)
         return Pushed(next=cached.next, stopped_by=renewed.stopped_by)
 
     async def _commit(self, cached: CachedRun, chunks: Sequence[AnyChunk]) -> Pushed:
         """Append chunks that the writer has taken."""
         payload, chunks = encode_readable(chunks)
+        taken = await self._steers.mark(cached.key, cached.steps, chunks)
         record = ChunksRecord(
             run_id=cached.key.run_id,
             first=cached.next,
@@ -173,6 +188,7 @@ class PushedRuns:
         if answer.status is AppendStatus.UNKNOWN:
             raise StoreUnavailableError("unable to reach Redis; send the same chunks again")
         pushed = await self._checked(cached.key, answer)
+        await self._steers.confirm(cached.key, taken)
         if answer.status is AppendStatus.APPENDED:
             cached.stored(chunks, len(payload))
         else:
@@ -209,11 +225,13 @@ class PushedRuns:
 
     # -- renew ---------------------------------------------------------------------------------
 
-    async def renew(self, caller: Caller, key: RunKey, wait_s: float) -> str | None:
-        """Renew the lease, then wait until a stop is recorded; at most `wait_s`.
+    async def renew(
+        self, caller: Caller, key: RunKey, wait_s: float, known: Collection[str] | None = None
+    ) -> Renewal:
+        """Renew the lease, then wait for a stop, or a message for the run; at most `wait_s`.
 
-        Returns:
-            The name of the one who stopped the run; None if it was not stopped.
+        Args:
+            known: messages that the worker has; None: it asks for none.
 
         Raises:
             FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
@@ -225,24 +243,25 @@ class PushedRuns:
             await self._check_held(key, renewed)
             view = await feed.view_of(key.run_id)
             if renewed.stopped_by is not None:
-                return renewed.stopped_by
-            await self._until_told(view, min(wait_s, self.limits.max_wait_s))
+                return Renewal(renewed.stopped_by)
+            watch = SteerWatch(self._store, key, feed, known)
+            steers = await self._until_told(view, watch, min(wait_s, self.limits.max_wait_s))
             if view.ended:
                 raise run_ended(view.info, view.next)
-            return view.info.stopped_by
+            return Renewal(view.info.stopped_by, steers)
 
-    async def _until_told(self, view: RunView, limit_s: float) -> None:
+    async def _until_told(self, view: RunView, watch: SteerWatch, limit_s: float) -> Sequence[Raw]:
         until = time.monotonic() + limit_s
-        try:
-            async with asyncio.timeout(limit_s):
-                while view.info.state is RunState.OPEN and not (
-                    view.lost or self._draining.started
-                ):
-                    if time.monotonic() >= until:
-                        return
+        while True:
+            if steers := await watch.look():
+                return steers
+            left_s = until - time.monotonic()
+            is_over = view.info.state is not RunState.OPEN or view.lost or self._draining.started
+            if is_over or left_s <= 0:
+                return ()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
                     await view.pulse.wait()
-        except TimeoutError:
-            return
 
     # -- end -----------------------------------------------------------------------------------
 

@@ -176,8 +176,8 @@ class Steers:
         return None
 
     def _is_supported(self, run: RunInfo | None) -> bool:
-        """Whether a run's agent takes messages; what workers outside write does not."""
-        if run is None or run.proxied:
+        """Whether a run's agent takes messages. The worker of a pushed run says so itself."""
+        if run is None or run.proxied or run.pushed:
             return False
         with suppress(AgentNotFoundError):
             return self._agents.find(run.agent or None, None).traits.steers

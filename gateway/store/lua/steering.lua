@@ -2,7 +2,7 @@
 
 -- Why the main run cannot have it; nil: it can. Its words are the AI SDK's.
 local function refusal()
-  local m = redis.call('HMGET', META, 'run', 'state', 'sender')
+  local m = redis.call('HMGET', META, 'run', 'state', 'sender', 'fence')
   local is_theirs = may_any == '1' or m[3] == (m[1] or '') .. '\n' .. sender
   if not m[2] or m[2] == 'ended' or expected_run ~= '' and expected_run ~= m[1] then
     return 'finished'
@@ -10,7 +10,8 @@ local function refusal()
   if m[2] == 'stopping' then
     return 'aborted'
   end
-  if m[2] ~= 'open' or unsupported == '1' or not is_theirs then
+  local is_read = unsupported ~= '1' or fact('reader') == m[1] .. '\n' .. m[4]
+  if m[2] ~= 'open' or not is_read or not is_theirs then
     return 'unsupported' -- also a turn of another person: theirs alone
   end
 end

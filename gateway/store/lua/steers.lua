@@ -7,6 +7,7 @@
 --   s|ID|    `facts NL message JSON`, as of an entry of the queue
 --   o|ID     its outcome: `run NL hash NL outcome`, the outcome `delivered STEP` or
 --            `not-delivered REASON`
+--   reader   `run NL fence` of a pushed run whose worker reads steers: a later claim is not meant
 
 local function header_of_steer(id)
   return fact('s|' .. id):match('(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n(.*)')

@@ -112,10 +112,24 @@ class SessionSteers(Protocol):
         """Take an entry out of the queue, for the main run. As of `steer`."""
         ...
 
-    async def take_steers(self, key: RunKey, step: int) -> Sequence[GivenSteer]:
-        """Return what waits for a run, oldest first, for its next step; empty for a stale key."""
+    async def take_steers(
+        self, key: RunKey, step: int | None, ids: Sequence[MessageId] = ()
+    ) -> Sequence[GivenSteer]:
+        """Return what waits for a run, oldest first; empty for a stale key.
+
+        Args:
+            step: the one that they are for; None: none of them is taken yet.
+            ids: those that are for this step; none: all.
+        """
         ...
 
     async def confirm_steers(self, key: RunKey, ids: Sequence[MessageId]) -> None:
         """Note that the log has these in the run's message. Harmless twice."""
+        ...
+
+    async def note_reader(self, key: RunKey, *, reads: bool) -> None:
+        """Note whether the worker of a pushed run reads steers, for as long as its claim stands.
+
+        What waits for a worker that `reads` none comes back, as `unsupported`.
+        """
         ...

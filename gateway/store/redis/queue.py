@@ -235,11 +235,17 @@ class StoredSteers:
             outcome=SteerOutcome(reason=reason.decode()) if reason else None,
         )
 
-    async def take_steers(self, key: RunKey, step: int) -> Sequence[GivenSteer]:
+    async def take_steers(
+        self, key: RunKey, step: int | None, ids: Sequence[MessageId] = ()
+    ) -> Sequence[GivenSteer]:
         """See SessionSteers."""
         status, *steers = await self._client.run(
             self._scripts.take_steers.call(
-                self._keys.session(key.session_id), run=key.run_id, fence=key.fence, step=step
+                self._keys.session(key.session_id),
+                *ids,
+                run=key.run_id,
+                fence=key.fence,
+                step="" if step is None else step,
             )
         )
         if status != TAKEN:
@@ -253,3 +259,17 @@ class StoredSteers:
                 self._keys.session(key.session_id), *ids, run=key.run_id, ttl_s=self._ttl_s
             )
         )
+
+    async def note_reader(self, key: RunKey, *, reads: bool) -> None:
+        """See SessionSteers."""
+        status = await self._client.run(
+            self._scripts.note_reader.call(
+                self._keys.session(key.session_id),
+                run=key.run_id,
+                fence=key.fence,
+                reads=int(reads),
+                ttl_s=self._ttl_s,
+            )
+        )
+        if status == NEWER:
+            raise upgrade_needed(key.session_id)

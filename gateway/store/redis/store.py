@@ -130,6 +130,7 @@ class RedisStore:
         self.steer_entry = steers.steer_entry
         self.take_steers = steers.take_steers
         self.confirm_steers = steers.confirm_steers
+        self.note_reader = steers.note_reader
         return queue.note_turn
 
     @classmethod

@@ -39,8 +39,8 @@ def steer(
     """Give a message to the run under way. `entry` to `max_bytes`: as of `enqueue`.
 
     `expected_run`: '' for whichever is. `sender`: who asks, as of `open`; `may_any`: 1 if they may
-    steer runs of others. `unsupported`: 1 if the run's agent takes no message. `is_send`: 1 if an
-    idle session is left alone. `back`: 1 if the sender wants it back.
+    steer runs of others. `unsupported`: 1 if the run's agent takes no message; a worker may still
+    read it. `is_send`: 1 if an idle session is left alone. `back`: 1 if the sender wants it back.
     """
 
 
@@ -58,10 +58,15 @@ def steer_entry(
 
 
 @script(SessionNames, *_READS, "leaving", "steers", keys=ALL, channels=_FEED)
-def take_steers(*, run: RunId, fence: int, step: int) -> None:
-    """Read the steers of a run, for its step."""
+def take_steers(*ids: MessageId, run: RunId, fence: int, step: int | str) -> None:
+    """Read the steers of a run. `step`: the one that all, or these, are for; '' for none."""
 
 
 @script(SessionNames, *_PARTS, keys=ALL, channels=_FEED)
 def confirm_steers(*ids: MessageId, run: RunId, ttl_s: int) -> None:
     """Record that a run has taken steers up."""
+
+
+@script(SessionNames, *_PARTS, "returning", keys=ALL, channels=_FEED)
+def note_reader(*, run: RunId, fence: int, reads: int, ttl_s: int) -> None:
+    """Note whether the worker of a pushed run reads steers. `reads`: 1 or 0."""

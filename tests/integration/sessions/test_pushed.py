@@ -235,7 +235,7 @@ async def test_silent_worker_hears_a_stop_at_once(
     held = asyncio.create_task(other.pushed.renew(ALICE, key, 60))
     await eventually(lambda: S in other.shutdown.hub._attached, "the renewal is held")
     stopping = asyncio.create_task(sessions.stop(ALICE, S))
-    assert await held == "alice"
+    assert (await held).stopped_by == "alice"
     assert (await sessions.pushed.append(ALICE, key, 4, [delta("!")])).stopped_by == "alice"
     await sessions.pushed.end(ALICE, key, PushedEnd(first=5, outcome="stopped"))
     assert await stopping == [key.run_id]
@@ -247,7 +247,7 @@ async def test_renewal_is_held_no_longer_than_half_the_lease(sessions: Sessions)
     _, key = await claim(sessions)
     async with asyncio.timeout(30):
         for _ in range(4):  # two leases
-            assert await sessions.pushed.renew(ALICE, key, 3600) is None
+            assert (await sessions.pushed.renew(ALICE, key, 3600)).stopped_by is None
     await sessions.pushed.append(ALICE, key, 1, [STEP])
 
 

@@ -44,6 +44,8 @@ PICKS = st.integers(0, 4)
 OUTCOMES = st.sampled_from(
     [RunOutcome.FINISHED] * 4 + [RunOutcome.STOPPED, RunOutcome.FAILED, RunOutcome.INTERRUPTED]
 )
+WRITERS = st.sampled_from(["agent", "agent", "reader", "deaf"])
+"""Who writes a run: an agent of a gateway, or a worker that reads messages, or does not."""
 AT_ONCE = StoreSettings(queue=QueueSettings(take_ms=0))
 _sessions = count()
 
@@ -77,6 +79,7 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
         """Each steer's outcome, as far as its sender was told."""
         self.key: RunKey | None = None
         """Of the run under way."""
+        self.writer = "agent"
         self.taken: list[str] = []
         """Given to the producer for its next step, and not yet in the log."""
         self.shown: list[str] = []
@@ -90,7 +93,7 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
             self.do(self.stack.enter_async_context(RedisStore.connect(self.url, settings=AT_ONCE)))
             for _ in range(2)
         ]
-        self.send(0)
+        self.send(0, "agent")
 
     def teardown(self) -> None:
         self.close(0, RunOutcome.FINISHED)
@@ -109,12 +112,12 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
 
     # -- what people do ---------------------------------------------------------------------
 
-    @rule(at=GATEWAYS)
-    def send(self, at: int) -> None:
+    @rule(at=GATEWAYS, writer=WRITERS)
+    def send(self, at: int, writer: str) -> None:
         if self.key is None:
-            self._open(at, f"u{next(self.names)}", None)
+            self._open(at, f"u{next(self.names)}", None, writer)
 
-    def _open(self, at: int, name: str, entry: str | None) -> None:
+    def _open(self, at: int, name: str, entry: str | None, writer: str = "agent") -> None:
         run = f"r{next(self.names)}"
         state = self.do(self.stores[at].load(self.session))
         request = submit(
@@ -127,14 +130,28 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
         opened = self.do(self.stores[at].open_run(request))
         if opened.status is OpenStatus.OPENED:
             self.key = RunKey(session_id=self.session, run_id=RunId(run), fence=opened.fence)
+            self._claimed(at, writer)
             if entry is not None:
                 self.answered[entry] = run
+
+    def _claimed(self, at: int, writer: str) -> None:
+        """Who writes the run is known; what a worker that reads nothing was given comes back."""
+        assert self.key is not None
+        self.writer = writer
+        if writer != "agent":
+            waiting = [each.id for each in self.state().steers if each.id in self.shown]
+            self.do(self.stores[at].confirm_steers(self.key, waiting))
+            self.do(self.stores[at].note_reader(self.key, reads=writer == "reader"))
 
     @rule(at=GATEWAYS, back=st.booleans(), knows=st.sampled_from([None, "of-before"]))
     def steer(self, at: int, back: bool, knows: str | None) -> None:
         name = f"s{next(self.names)}"
         request = steer_of(
-            name, self.session, wants_back=back, run_id=None if knows is None else RunId(knows)
+            name,
+            self.session,
+            wants_back=back,
+            is_supported=self.writer == "agent",
+            run_id=None if knows is None else RunId(knows),
         )
         answer = self.do(self.stores[at].steer(request))
         again = self.do(self.stores[1 - at].steer(request))
@@ -146,6 +163,7 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
             return
         assert answer.status in (SteerStatus.PENDING, SteerStatus.DECIDED)
         assert (answer.status is SteerStatus.PENDING) == (answer.outcome is None)
+        assert self.writer != "deaf" or answer.status is SteerStatus.DECIDED
         if not (back and answer.outcome is not None):  # else its sender has it
             self.accepted[name] = answer.outcome
 
@@ -164,9 +182,10 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
         name = self.state().queue.entries[-1].id
         answer = self.do(
             self.stores[at].steer_entry(
-                self.session, name, run_id=None, sender=b"", may_any=True, is_supported=True
+                self.session, name, run_id=None, sender=b"", may_any=True,
+                is_supported=self.writer == "agent",
             )
-        )
+        )  # fmt: skip
         if answer.status is SteerStatus.PENDING:
             self.accepted[name] = None
 
@@ -194,8 +213,8 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
             self.do(self.stores[at].confirm_steers(self.key, ids))
 
     @precondition(lambda self: self.key is not None)
-    @rule(at=GATEWAYS)
-    def die(self, at: int) -> None:
+    @rule(at=GATEWAYS, reads=st.booleans())
+    def die(self, at: int, reads: bool) -> None:
         """Another process takes the run over; what was taken and is not in the log is forgotten."""
         assert self.key is not None
         taken = self.do(
@@ -204,6 +223,8 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
         assert taken is not None
         stale, self.key, self.taken = self.key, taken.key, []
         assert not self.do(self.stores[1 - at].take_steers(stale, 1))
+        if self.writer != "agent":
+            self._claimed(at, "reader" if reads else "deaf")
 
     @rule(at=GATEWAYS, outcome=OUTCOMES)
     def close(self, at: int, outcome: RunOutcome) -> None:

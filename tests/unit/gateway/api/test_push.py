@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from midstream.api.auth.agent_keys import AgentKey, AgentKeys
 from midstream.errors import IllegalChunkPushedError, RunEndedError, SequenceGapError
 from midstream.ids import RunId, SessionId, UserId
 from midstream.protocol.chunks import StartChunk
 from midstream.sessions.access import Caller
-from midstream.sessions.types import Attempt, Pushed, PushedEnd, PushedRun, PushLimits
+from midstream.sessions.types import Attempt, Pushed, PushedEnd, PushedRun, PushLimits, Renewal
 from midstream.settings.sections import ServerSettings
 from midstream.store.calls import RunKey
 from midstream.store.records import RunOutcome, RunState
@@ -127,10 +128,10 @@ async def test_append_passes_lines_on_and_tells_of_a_stop() -> None:
 
 async def test_renewal_and_end_are_read() -> None:
     """The wait is in milliseconds, as the lease is."""
-    pushed = FakePushed()
+    pushed = FakePushed(Renewal())
     answer = await post(pushed, "/api/agent/runs/c1/run_1/renew?fence=2&waitMs=2500", b"")
     assert answer.json() == {"leaseMs": 8000}
-    assert pushed.calls[-1][2] == 2.5
+    assert pushed.calls[-1][2:] == (2.5, None)
     pushed.answer = Pushed(next=9)
     body = {**END, "chunks": [{"type": "start-step"}], "metadata": {"a": 1}, "finishReason": "stop"}
     answer = await post(pushed, "/api/agent/runs/c1/run_1/end?fence=2", body)
@@ -140,6 +141,24 @@ async def test_renewal_and_end_are_read() -> None:
     assert [json.loads(line) for line in ending.lines] == [{"type": "start-step"}]
     assert (ending.outcome, ending.finish_reason) == ("finished", "stop")
     assert ending.metadata is not None and json.loads(bytes(ending.metadata)) == {"a": 1}
+
+
+async def test_renewal_names_the_messages_that_the_worker_has_and_brings_the_others() -> None:
+    """Only a body that names them asks for any."""
+    pushed = FakePushed(Renewal(steers=[Raw(b'{"id":"s2"}')]))
+    target = "/api/agent/runs/c1/run_1/renew?fence=2"
+    for body, known in (({"steers": ["s1"]}, ["s1"]), ({"steers": []}, []), ({}, None)):
+        answer = await post(pushed, target, body)
+        assert pushed.calls[-1][2:] == (0.0, known)
+        assert answer.json() == {"leaseMs": 8000, "steers": [{"id": "s2"}]}
+
+
+async def test_claim_says_whether_its_worker_reads_messages() -> None:
+    pushed = FakePushed(PushedRun(run=RUN, fence=1, next=1))
+    for field, reads in (({}, False), ({"steering": True}, True), ({"steering": False}, False)):
+        await post(pushed, "/api/agent/runs", {**CLAIM, **field})
+        _, start, _, attempt = pushed.calls[-1]
+        assert (attempt.reads, bytes(start.body)) == (reads, b"{}")
 
 
 UNREADABLE: list[tuple[str, object]] = [
@@ -169,6 +188,10 @@ UNREADABLE: list[tuple[str, object]] = [
     (APPEND, (CHUNK + b"\n") * 10_001),
     ("/api/agent/runs/c1/run_1/renew", b""),
     ("/api/agent/runs/c1/run_1/renew?fence=1&waitMs=-1", b""),
+    ("/api/agent/runs/c1/run_1/renew?fence=1", b"{"),
+    ("/api/agent/runs/c1/run_1/renew?fence=1", {"steers": 3}),
+    ("/api/agent/runs/c1/run_1/renew?fence=1", {"steers": ["s"] * 101}),
+    ("/api/agent/runs", {**CLAIM, "steering": "yes"}),
     ("/api/agent/runs/c1/run_1/end", END),
     ("/api/agent/runs/c1/run_1/end?fence=1", b"{"),
     ("/api/agent/runs/c1/run_1/end?fence=1", {}),
@@ -233,7 +256,7 @@ async def test_agents_key_is_checked_for_every_request(
     for target, body, answered in (
         ("/api/agent/runs", CLAIM, PushedRun(run=RUN, fence=1)),
         (APPEND, CHUNK, Pushed(next=2)),
-        ("/api/agent/runs/c1/run_1/renew?fence=1", b"", None),
+        ("/api/agent/runs/c1/run_1/renew?fence=1", b"", Renewal()),
         ("/api/agent/runs/c1/run_1/end?fence=1", END, Pushed(next=2)),
     ):
         pushed = FakePushed(answered)

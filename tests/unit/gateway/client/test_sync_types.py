@@ -12,7 +12,11 @@ from midstream.client import Midstream, MidstreamSync, Run, SyncRun, SyncToolCal
 PAIRS = [(Midstream, MidstreamSync), (Run, SyncRun), (ToolCall, SyncToolCall)]
 _OF_THE_LOOP = {"open", "close", "stopped", "emit", "composer", "new_id", "give_up", "is_open"}
 """Of `Run`: what drives a block, or makes sense in an event loop alone."""
-_OTHER_RETURNS = {"SyncRun": "Run", "SyncToolCall": "ToolCall"}
+_OTHER_RETURNS = {
+    "SyncRun": "Run",
+    "SyncToolCall": "ToolCall",
+    "Iterator[UIMessage]": "AsyncIterator[UIMessage]",
+}
 
 
 def parts(kind: type) -> dict[str, Any]:
