@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import UNSET
@@ -17,6 +17,7 @@ from midstream.sessions.places import branches, following
 from midstream.sessions.queued import Queue, entries_of
 from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
+from midstream.store.calls import DETECTION_S
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from midstream.sessions.types import Probe
     from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
+
+REACH_LIMIT_S: Final = DETECTION_S
+"""Wait for a chunk that a client has and the log has not: until gateways know of a failover, and
+the run's producer has appended it again."""
 
 
 class Reading:
@@ -144,10 +149,7 @@ class Reading:
                 cursor = first.last + 1
             else:
                 cursor = 0 if after is None else after + 1
-                if cursor > view.next:
-                    # Another gateway may have shown what this one has not heard of yet.
-                    await view.look()
-                if cursor > view.next or cursor < 0:
+                if cursor < 0 or not await view.reach(cursor, REACH_LIMIT_S):
                     raise NotRecoveredError(
                         "unable to continue after this chunk; the run does not have it",
                         runId=wanted,

@@ -114,10 +114,12 @@ class LogReader:
         while True:
             try:
                 while self._cursor < view.next:
-                    if self._cursor < view.base:
-                        async for offset, batch in view.read_back(self._cursor, self._offset):
+                    if (before := self._cursor) < view.base:
+                        async for offset, batch in view.read_back(before, self._offset):
                             yield batch
                             self._move_after(batch, offset)
+                        if self._cursor == before:
+                            break  # a failover has lost it; its producer appends it again
                     else:
                         offset, batch = view.after(self._cursor)
                         yield batch

@@ -33,24 +33,20 @@ from midstream.protocol.chunks import (
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
+from midstream.sessions.log.page import joined_batches
 from midstream.sessions.log.ring import Ring
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.log.tail import Tail
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from midstream.ids import RunId, SessionId
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.log.live_runs import LiveRun, LiveRuns
     from midstream.store.contract import SessionStore
-    from midstream.store.records import LogEntry
-
-PAGE_BYTES: Final = 64 * 1024
-"""A catch-up joins small records into batches of about this size: one send each."""
-
 
 _OF_OPEN_PARTS: Final = (
     TextStartChunk,
@@ -185,6 +181,22 @@ class RunView:
         self.update(found.run)
         return True
 
+    async def reach(self, sequence: int, limit_s: float) -> bool:
+        """Wait until the run has come to a chunk; False if it does not within `limit_s`.
+
+        Another gateway may have shown what this one has not heard of yet, or what a failover has
+        lost since, and the run's producer appends again.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while sequence > self.next and await self.look() and not self.ended:
+                    if sequence > self.next:
+                        await self.pulse.wait()
+        return sequence <= self.next
+
     async def until_ended(self, limit_s: float) -> bool:
         """Wait for the run's terminal, or for it to be gone; False after `limit_s`."""
         try:
@@ -208,30 +220,41 @@ class RunView:
     async def read_back(self, sequence: int, offset: str) -> AsyncGenerator[tuple[str, ChunkBatch]]:
         """Read from Redis, from `sequence` on, up to what was stored when this was called.
 
-        Yields joined batches with the offset of the last record in each.
+        Yields joined batches with the offset of the last record in each. Ends early where the log
+        is shorter than what was heard of it: a failover has lost the rest, and the run's producer
+        appends that again.
 
         Args:
             offset: a record of this run at or before the one that holds `sequence`.
 
         Raises:
-            NotRecoveredError: the chunks were trimmed.
+            NotRecoveredError: the chunks were trimmed, or lost with the run's producer.
             StoreUnavailableError: Redis cannot be reached.
         """
-        until = self.next
+        until, is_stored = self.next, False
         while sequence < until:
             entries = await self._store.read_run(self.session_id, offset, count=PAGE_RECORDS)
             fresh = False
-            for last_offset, batch in _join(entries, self.info.id, sequence):
+            for last_offset, batch in joined_batches(entries, self.info.id, sequence):
                 yield last_offset, batch
                 sequence, offset, fresh = batch.last + 1, last_offset, True
-            if not fresh and len(entries) < PAGE_RECORDS:
-                raise NotRecoveredError(
-                    "unable to continue this answer; its parts are no longer kept. Load the "
-                    "session's messages",
-                    run_id=self.info.id,
-                )
-            if not fresh:
+            if fresh:
+                is_stored = False
+            elif len(entries) == PAGE_RECORDS:
                 offset = entries[-1].offset
+            elif is_stored or (stored := await self._stored(sequence)) is None:
+                raise _not_recovered(self.info.id)
+            elif stored <= sequence:
+                return
+            else:  # it came meanwhile; or it is before `offset`, which is of the lost log
+                is_stored, offset = True, self.opened
+
+    async def _stored(self, sequence: int) -> int | None:
+        """Return how many chunks were stored; None if there will never be one of this sequence."""
+        found = await self._store.load_run(self.session_id, self.info.id)
+        if found is None or (found.run.state is RunState.ENDED and found.next <= sequence):
+            return None
+        return found.next
 
     async def probe(self, sequence: int) -> None:
         """Check that chunks from `sequence` on can be read, before a response begins.
@@ -312,7 +335,8 @@ class RunView:
         if self._assembled + 1 < self.base:
             async for _, batch in self.read_back(self._assembled + 1, self.opened):
                 self._apply(batch)
-        self._catch_up()
+        if self._assembled + 1 >= self.base:
+            self._catch_up()
         return self._assembler
 
     def _apply(self, batch: ChunkBatch) -> None:
@@ -322,6 +346,13 @@ class RunView:
             apply_fitting(self._assembler, chunks)
             self._envelope += [chunk for chunk in chunks if isinstance(chunk, _OF_THE_END)]
             self._assembled = batch.last
+
+
+def _not_recovered(run_id: RunId) -> NotRecoveredError:
+    return NotRecoveredError(
+        "unable to continue this answer; its parts are no longer kept. Load the session's messages",
+        run_id=run_id,
+    )
 
 
 def _of_open_parts(chunks: Iterable[AnyChunk]) -> list[AnyChunk]:
@@ -341,36 +372,3 @@ def _of_open_parts(chunks: Iterable[AnyChunk]) -> list[AnyChunk]:
         if isinstance(chunk, _OF_OPEN_PARTS):
             opening.append(chunk)
     return opening
-
-
-def _join(
-    entries: Sequence[LogEntry], run_id: RunId, sequence: int
-) -> Iterator[tuple[str, ChunkBatch]]:
-    """Join a run's small records into batches that begin with `sequence`, in order."""
-    first, count, level, size, offset = sequence, 0, 0, 0, ""
-    pieces: list[bytes] = []
-    for entry in entries:
-        record = entry.record
-        if not isinstance(record, ChunksRecord) or record.run_id != run_id:
-            continue
-        if record.first + record.count <= first + count:
-            continue
-        payload, records = record.payload, record.count
-        if record.first < first + count:
-            tail = ChunkBatch(
-                first=record.first, count=records, payload=payload, level=record.level
-            ).since(first + count)
-            payload, records = tail.payload, tail.count
-        elif record.first > first + count:
-            break
-        pieces.append(payload)
-        count, size, offset = count + records, size + len(payload), entry.offset
-        level = max(level, record.level)
-        if size >= PAGE_BYTES:
-            yield (
-                offset,
-                ChunkBatch(first=first, count=count, payload=b"".join(pieces), level=level),
-            )
-            first, count, level, size, pieces = first + count, 0, 0, 0, []
-    if pieces:
-        yield offset, ChunkBatch(first=first, count=count, payload=b"".join(pieces), level=level)

@@ -7,25 +7,25 @@ from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from midstream.protocol.chunks import TextDeltaChunk
+from midstream.protocol.chunks import ErrorChunk, FinishChunk, TextDeltaChunk
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.readers import LogReader, ReaderLimits
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.types import Idle
-from midstream.store.records import ChunksRecord, LogEntry, RunState
+from midstream.store.records import ChunksRecord, LoadedRun, LogEntry, RunState
 from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pytest
-
     from midstream.protocol.batch import ChunkBatch
+    from midstream.protocol.chunks import AnyChunk
     from midstream.sessions.log.hub import Hub
     from midstream.store.contract import SessionStore
 
@@ -37,6 +37,7 @@ class Run:
 
     def __init__(self) -> None:
         self._entries: list[LogEntry] = []
+        self.ended = False
         store = cast("SessionStore", self)
         self.view = RunView(store, SESSION, RUN, next_sequence=0, opened="0-0")
         self.count = 0
@@ -45,6 +46,17 @@ class Run:
         """See SessionStore."""
         await asyncio.sleep(0)
         return tuple(self._entries[int(offset[:-2]) :][:count])
+
+    async def load_run(self, *_: object) -> LoadedRun:
+        """See SessionStore."""
+        await asyncio.sleep(0)
+        run = replace(RUN, state=RunState.ENDED) if self.ended else RUN
+        return LoadedRun(run=run, next=self.count, opened="0-0")
+
+    def lose(self, count: int) -> None:
+        """Lose the newest chunks, one a record, as a failover does."""
+        del self._entries[len(self._entries) - count :]
+        self.count -= count
 
     def arrive(self, count: int = 1, *, heard: bool = True) -> None:
         """Store chunks; if they are not heard, readers have to fetch them."""
@@ -199,3 +211,92 @@ def test_heartbeat_is_due_an_interval_after_what_was_written_directly(
         return seen
 
     assert asyncio.run(scenario()) == [0, 0, 0, 0, 1]
+
+
+def lost_to(reader_has: int) -> tuple[Run, LogReader]:
+    """A run of ten chunks of which the log has lost five, and a reader that memory cannot serve."""
+    run = Run()
+    for _ in range(10):
+        run.arrive()
+    run.view.skip_to(11)
+    run.arrive(heard=False)
+    run.lose(6)
+    reader = reader_of(run.view, reader_has, ReaderLimits())
+    return run, reader
+
+
+@pytest.mark.parametrize("reader_has", [0, 3, 5, 8], ids="has={}".format)
+def test_reader_behind_waits_for_what_a_failover_has_lost_until_it_is_appended_again(
+    reader_has: int,
+) -> None:
+    """Its producer lives. What is appended again may be in other records than before."""
+
+    async def scenario() -> list[str]:
+        run, reader = lost_to(reader_has)
+        written = Written(lambda: True)
+        task = asyncio.create_task(written.send_all(reader))
+        for _ in range(10):
+            await asyncio.sleep(0)
+            run.view.pulse.send()
+        assert written.texts == [str(number) for number in range(reader_has, 5)]
+        run.arrive(4)
+        run.arrive(2)
+        run.arrive()
+        run.view.update(replace(RUN, state=RunState.ENDED))
+        async with asyncio.timeout(30):
+            await task
+        return written.texts
+
+    assert asyncio.run(scenario()) == [str(number) for number in range(reader_has, 12)]
+
+
+def test_reader_behind_is_told_when_nobody_will_append_what_a_failover_has_lost() -> None:
+    """The producer has died, and the run was closed without it."""
+
+    async def scenario() -> tuple[list[str], list[type[AnyChunk]]]:
+        run, reader = lost_to(3)
+        run.ended = True
+        run.view.update(replace(RUN, state=RunState.ENDED))
+        chunks: list[AnyChunk] = []
+        async with asyncio.timeout(30):
+            async for batch in reader:
+                assert not isinstance(batch, Idle)
+                chunks += decode_lines(batch.payload)
+        texts = [chunk.delta for chunk in chunks if isinstance(chunk, TextDeltaChunk)]
+        return texts, [type(chunk) for chunk in chunks[-2:]]
+
+    assert asyncio.run(scenario()) == (["3", "4"], [ErrorChunk, FinishChunk])
+
+
+def test_offset_of_a_lost_record_does_not_hide_what_came_in_its_place() -> None:
+    """The new primary's clock may be behind the old one's: then its records have lower offsets."""
+
+    async def scenario() -> list[str]:
+        run, _ = lost_to(0)
+        run.arrive(6)
+        batches = run.view.read_back(8, "10-0")
+        return [
+            cast("TextDeltaChunk", chunk).delta
+            async for _, batch in batches
+            for chunk in decode_lines(batch.payload)
+        ]
+
+    assert asyncio.run(scenario()) == ["8", "9", "10"]
+
+
+def test_client_that_has_more_than_the_log_is_waited_with_for_what_is_appended_again() -> None:
+    """It resumes where nothing was heard of that yet."""
+
+    async def scenario() -> tuple[bool, bool]:
+        run = Run()
+        run.arrive(5, heard=False)
+        coming = asyncio.create_task(run.view.reach(8, 30))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not coming.done()
+        run.arrive(4)
+        run.ended = True
+        run.view.update(replace(RUN, state=RunState.ENDED))
+        return await coming, await run.view.reach(10, 30)
+
+    assert asyncio.run(scenario()) == (True, False)
