@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.processes import eventually
 from tests.support.sessions import Session, text_of, user_message
+from tests.support.websocket import chunks_of, open_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -196,6 +197,33 @@ async def test_send_that_steers_is_told_its_outcome_and_begins_no_message(
         await held.release()
         await ended(here)
         assert steered_in(await there.snapshot()) == ["s1", "s2"]
+
+
+async def test_send_that_steers_by_a_websocket_is_told_its_outcome(
+    deployment: Deployment,
+) -> None:
+    """In its frame's body; the running answer goes on in the frames of its own request."""
+    session = deployment.session()
+    held = deployment.simulator.held(tokens=6)
+    there = deployment.gateways[1].at
+    async with open_socket(session.at, "?v=7.0.163") as here, open_socket(there) as other:
+        first = await here.send_message(session.id, held.question, "u1")
+        while (await here.next_frame(first))["type"] != "chunk":
+            pass
+        for socket, name in ((here, "s1"), (other, "s2")):
+            second = await socket.send_message(session.id, SHORT, name, body=STEER)
+            told, end = chunks_of(await socket.answer(second))
+            assert (told["type"], end["type"]) == ("data-steering", "finish")
+            assert (told["data"]["id"], told["data"]["type"]) == (name, "pending")
+        await held.release()
+        seen = chunks_of(await here.answer(first))
+    assert [chunk["id"] for chunk in seen if chunk["type"] == "steering-message"] == ["s1", "s2"]
+    await ended(session)
+    assert steered_in(await session.snapshot()) == ["s1", "s2"]
+    async with open_socket(there) as socket:
+        again = await socket.send_message(session.id, SHORT, "s1", body=STEER)
+        (told, _) = chunks_of(await socket.answer(again))
+        assert (told["data"]["type"], told["data"]["stepNumber"]) == ("delivered", 1)
 
 
 async def test_send_that_steers_an_idle_session_is_an_ordinary_one(deployment: Deployment) -> None:
