@@ -124,15 +124,21 @@ async def test_text_client_gets_the_text(at: Endpoint) -> None:
 
 
 async def test_feed_shows_a_session_that_does_not_exist_yet_begin(at: Endpoint) -> None:
-    """Another tab waits on the chat before anything was sent: it sees the run open and end."""
+    """Another tab waits on the chat before anything was sent: it sees the run open and end.
+
+    The answer is stopped once the tab sees it: the end of one that ended before the tab has read
+    the session's beginning is in its snapshot, and no event.
+    """
     session = Session(at)
     seen: list[str] = []
     async with at.request("GET", f"/api/chat/{session.id}/events") as feed:
         events = feed.events()
         assert (await anext(events)).event == "snapshot"
-        await session.send(SHORT_ANSWER)
+        await session.begin(LONG_ANSWER)
         async for event in events:
             seen.append(str(event.event))
+            if seen.count("chunks") == 1 and event.event == "chunks":
+                await session.stop()
             if event.event == "run" and "ended" in event.data:
                 assert event.id is not None
                 assert json.loads(event.data)

@@ -49,6 +49,7 @@ async def test_audit_looks_at_each_feed_once_though_others_come_and_go(
 ) -> None:
     """A feed that waits for lost events does not wait for a second round."""
     looked: list[SessionId] = []
+    monkeypatch.setattr("midstream.sessions.log.hub.AUDIT_INTERVAL_S", 3600)  # no other rounds
     hub = Hub(store, tick_s=1)
     listening = asyncio.create_task(hub.run())
     await hub.ready()

@@ -132,6 +132,8 @@ async def test_unknown_records_in_a_run_change_nothing_for_anybody(
                 add()
             late = await resumed(there, session_id)
             await late.until(lambda r: r.text == "abc")
+            # An end that came before it would be in the snapshot of the new session.
+            await eventually(lambda: feed.names.count("snapshot") == 2, "the feed has the run")
             add()
             run.tell("d")
             run.end()
