@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -30,6 +30,11 @@ _BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallErr
 _NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
+Form = Literal["json", "run", "nothing"]
+"""What a gateway answers with: JSON; a run's stream, or JSON about its place in the queue; no body.
+Of a stream only the head is read."""
+
+
 class Head:
     """The status of an answer, and the headers that matter here."""
 
@@ -37,11 +42,30 @@ class Head:
         self.status = status
         self.media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self.location = headers.get("location", "")[:200]
+        self._run_id = headers.get("x-midstream-run-id", "")
 
     @property
     def is_json(self) -> bool:
         """Whether the answer is JSON, as every answer of a gateway to this client is."""
         return self.media_type == "application/json"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer is an event stream."""
+        return self.status == 200 and self.media_type == "text/event-stream"
+
+    def has(self, form: Form) -> bool:
+        """Whether a gateway that has carried out the request answers like this."""
+        if form == "nothing":
+            return self.status == 204
+        if form == "run" and self.is_stream:
+            return bool(self._run_id)
+        return self.is_json and self.status in ((200, 202) if form == "run" else (200,))
+
+    @property
+    def as_json(self) -> bytes:
+        """What an answer says that has no JSON: an object, with the run whose stream it is."""
+        return msgspec.json.encode({"runId": self._run_id} if self.is_stream else {})
 
     def is_away(self, *, known: bool) -> bool:
         """Whether a server in front of a gateway may answer like this while the gateway is away.
@@ -81,7 +105,7 @@ def read_refusal(head: Head, body: bytes) -> RefusedError | None:
 def refusal_of_none(head: Head) -> RefusedError:
     """Make the error of a request that a server in front of the gateway refuses."""
     return RefusedError(
-        f"unable to write this run; the address answered with {head}",
+        f"unable to use this gateway; the address answered with {head}",
         status=head.status,
         code="",
         details=_NO_DETAILS,

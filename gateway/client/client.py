@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from midstream.client.reading.session import Session
 from midstream.client.run import OnError, Run
 from midstream.client.wire import Gateways
 
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from midstream.client.attempt import OnRetry
+    from midstream.client.reading.session import Token
     from midstream.protocol.requests import OnActive
 
 
 class Midstream:
-    """Writes runs into the sessions of a gateway. Make one a process, with `async with`.
+    """Writes runs into the sessions of a gateway, and reads them.
+
+    Make one a process, with `async with`.
 
     Args:
         url: the address of a gateway, or of several over one Redis, tried in turn.
@@ -111,6 +115,17 @@ class Midstream:
             on_error=on_error,
             flush_interval_s=self._flush_interval_s,
         )
+
+    def session(self, session_id: str, *, token: Token | None = None) -> Session:
+        """Return a session to read, and to send to as a person does.
+
+        Args:
+            session_id: the AI SDK's chat id.
+            token: of the person, or the service, that reads; with `auth.mode = "none"` it needs
+                none. A function returns a fresh one for each request, so that a long reading
+                outlives a token. Agent keys write runs, and do not read.
+        """
+        return Session(self._gateways, session_id, token)
 
 
 def _given(**fields: object) -> dict[str, object]:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from midstream.client.client import Midstream
 from midstream.client.errors import RunOver
 from midstream.client.loop_thread import LoopThread, leave_to_parent, tell_at_fork
+from midstream.client.reading.sync import SyncSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from midstream.answer import ToolCall
     from midstream.client.attempt import OnRetry
+    from midstream.client.reading.session import Token
     from midstream.client.run import OnError, Run
     from midstream.protocol.chunks import AnyChunk, FinishReason
     from midstream.protocol.messages import UIMessage
@@ -124,6 +126,14 @@ class MidstreamSync:
             steering=steering,
         )
         return SyncRun(thread, client, run)
+
+    def session(self, session_id: str, *, token: Token | None = None) -> SyncSession:
+        """Return a session to read; see `Midstream.session`."""
+        with self._lock:
+            thread, client = self._thread, self._client
+        if thread is None:
+            raise RuntimeError("the client is not open; use it as `with MidstreamSync(...)`")
+        return SyncSession(thread, client.open, client.session(session_id, token=token))
 
 
 class SyncRun:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from midstream.client.answers import (
+    Form,
     Head,
     not_a_gateway,
     read_answer,
@@ -21,9 +23,11 @@ from midstream.client.errors import UnavailableError
 from midstream.client.hangups import Hangups
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 
     import httpx2
+
+    Headers: TypeAlias = Mapping[bytes, bytes]
 
 T = TypeVar("T")
 
@@ -69,19 +73,19 @@ class Gateways:
 
     Args:
         key: an agent key.
-        outage_limit_s: how long a request is retried.
+        outage_limit_s: how long a request is retried, and an attribute.
     """
 
     def __init__(self, urls: Sequence[str], key: str | None, outage_limit_s: float) -> None:
         self._urls = [url.rstrip("/") for url in urls]
         self._headers = {} if key is None else {"x-midstream-key": key}
-        self._outage_limit_s = outage_limit_s
+        self.outage_limit_s = outage_limit_s
         self._at = 0
         self._known: set[int] = set()
         self._http: httpx2.AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._late: set[asyncio.Task[None]] = set()
-        self._asked: set[asyncio.Task[tuple[Head, bytes]]] = set()
+        self._asked: set[asyncio.Task[Any]] = set()
 
     def _connect(self) -> httpx2.AsyncClient:
         import httpx2
@@ -146,11 +150,42 @@ class Gateways:
         limit_s: float | None = None,
         given_up: asyncio.Event | None = None,
     ) -> T:
+        """Send what a worker says; see `request`.
+
+        Args:
+            user: for whom the worker acts.
+        """
+        headers = {} if user is None else {b"x-midstream-user": user.encode()}
+        return await self.request(
+            "POST",
+            target,
+            content,
+            kind,
+            headers=headers,
+            held_s=held_s,
+            limit_s=limit_s,
+            given_up=given_up,
+        )
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        content: bytes,
+        kind: type[T],
+        *,
+        headers: Headers,
+        form: Form = "json",
+        held_s: float = 0.0,
+        limit_s: float | None = None,
+        given_up: asyncio.Event | None = None,
+    ) -> T:
         """Send a request, with retries, until it is answered; return the answer.
 
         Args:
             target: path and query.
             kind: the answer's type.
+            form: what a gateway answers with; see `Form`.
             held_s: how long the gateway may hold the request.
             limit_s: replaces `outage_limit_s`.
             given_up: set when the caller no longer wants the answer. Then the request is
@@ -163,24 +198,26 @@ class Gateways:
         """
         import httpx2
 
-        until = time.monotonic() + (self._outage_limit_s if limit_s is None else limit_s)
+        until = time.monotonic() + (self.outage_limit_s if limit_s is None else limit_s)
         attempts, arrived, hangups = 0, False, Hangups()
         while True:
             at, asked_at = self._at, time.monotonic()
             try:
-                head, body = await self._send(self._urls[at] + target, content, user, held_s)
-                return self._answer(at, head, body, kind)
+                exchange = _exchange(
+                    self._opened(), method, self._urls[at] + target, content, headers, held_s
+                )
+                head, body = await self._send(exchange)
+                return self._answer(at, head, body, kind, form)
             except httpx2.TransportError as error:
                 if at not in self._known:
                     await self._suspect(at, error, hangups, asked_at)
                 why = _reason_of(error)
                 arrived |= not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
-            except _AwayError as away:
+            except AwayError as away:
                 why, arrived = str(away), True
                 hangups.forget(self._urls[at])
-            if self._at == at:
-                self._at = (at + 1) % len(self._urls)
-            in_time = await _delayed(attempts, until)
+            self._turn_from(at)
+            in_time = await delayed(attempts, until)
             attempts += 1
             unwanted = given_up is not None and given_up.is_set() and not arrived
             if unwanted or not in_time:
@@ -207,18 +244,67 @@ class Gateways:
         if wrong is not None:
             raise wrong from error
 
-    async def _send(
-        self, url: str, content: bytes, user: str | None, held_s: float
-    ) -> tuple[Head, bytes]:
+    @asynccontextmanager
+    async def listen(
+        self, target: str, *, headers: Headers, silence_s: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a stream at the present address, once; the block reads its bytes.
+
+        Args:
+            target: path and query.
+            silence_s: a stream that brings nothing for so long is lost.
+
+        Raises:
+            AwayError: no gateway answers, or the stream has broken off. The next address is
+                tried then.
+            RefusedError: the gateway refuses the request.
+            NotAGatewayError: something else answers at the address.
+        """
+        import httpx2
+
+        at, http = self._at, self._opened()
+        limits = httpx2.Timeout(ANSWER_LIMIT_S, read=silence_s, connect=CONNECT_LIMIT_S)
+        request = http.build_request(
+            "GET", self._urls[at] + target, headers=headers, timeout=limits
+        )
+        try:
+            answer = await self._send(http.send(request, stream=True))
+            try:
+                head = Head(answer.status_code, answer.headers)
+                if not head.is_stream:
+                    self._answer(at, head, await answer.aread() if head.is_json else b"", Struct)
+                    raise AwayError(f"the address answered with {head}")
+                self._known.add(at)
+                yield answer.aiter_bytes()
+            finally:
+                await answer.aclose()
+        except AwayError:
+            self._turn_from(at)
+            raise
+        except httpx2.TransportError as error:
+            wrong = None if at in self._known else wrong_protocol(self._urls[at], error)
+            if wrong is not None:
+                raise wrong from error
+            self._turn_from(at)
+            raise AwayError(_reason_of(error)) from error
+
+    def _turn_from(self, at: int) -> None:
+        """Go on to the next address, unless another request has."""
+        if self._at == at:
+            self._at = (at + 1) % len(self._urls)
+
+    def _opened(self) -> httpx2.AsyncClient:
+        if self._http is None:
+            raise RuntimeError(_NOT_OPEN)
+        return self._http
+
+    async def _send(self, exchange: Coroutine[Any, Any, T]) -> T:
         """Send once, in a task that `close` can cancel.
 
         Raises:
-            RuntimeError: the client is closed, or was closed meanwhile.
+            RuntimeError: the client was closed meanwhile.
         """
-        http = self._http
-        if http is None:
-            raise RuntimeError(_NOT_OPEN)
-        request = asyncio.create_task(_exchange(http, url, content, user, held_s))
+        request = asyncio.create_task(exchange)
         self._asked.add(request)
         request.add_done_callback(self._asked.discard)
         caller = asyncio.current_task()
@@ -230,16 +316,16 @@ class Gateways:
                 raise
             raise RuntimeError(_NOT_OPEN) from None
 
-    def _answer(self, at: int, head: Head, body: bytes, kind: type[T]) -> T:
+    def _answer(self, at: int, head: Head, body: bytes, kind: type[T], form: Form = "json") -> T:
         """Return a gateway's answer, or raise the error that it means.
 
         Raises:
-            _AwayError: the gateway is away.
+            AwayError: the gateway is away.
             RefusedError: the gateway, or a server in front of it, refuses the request.
             NotAGatewayError: something else has answered.
         """
-        if head.status == 200 and head.is_json:
-            answer = read_answer(body, kind)
+        if head.has(form):
+            answer = read_answer(body or head.as_json, kind)
             if answer is not None:
                 self._known.add(at)
                 return answer
@@ -247,31 +333,35 @@ class Gateways:
         if refusal is not None:
             self._known.add(at)
             if head.status >= 500:
-                raise _AwayError(refusal.message)
+                raise AwayError(refusal.message)
             raise refusal
         known = at in self._known
         if head.is_away(known=known):
-            raise _AwayError(f"the address answered with {head}")
+            raise AwayError(f"the address answered with {head}")
         raise refusal_of_none(head) if known else not_a_gateway(self._urls[at], head)
 
 
 async def _exchange(
-    http: httpx2.AsyncClient, url: str, content: bytes, user: str | None, held_s: float
+    http: httpx2.AsyncClient,
+    method: str,
+    url: str,
+    content: bytes,
+    headers: Headers,
+    held_s: float,
 ) -> tuple[Head, bytes]:
     """Send a request; the body of its answer is read only if a gateway may have sent it."""
     import httpx2
 
-    headers = {} if user is None else {b"x-midstream-user": user.encode()}
     limits = httpx2.Timeout(ANSWER_LIMIT_S + held_s, connect=CONNECT_LIMIT_S)
-    async with http.stream("POST", url, content=content, headers=headers, timeout=limits) as answer:
+    async with http.stream(method, url, content=content, headers=headers, timeout=limits) as answer:
         head = Head(answer.status_code, answer.headers)
         try:
             return head, await answer.aread() if head.is_json else b""
         except httpx2.TransportError as error:
-            raise _AwayError("the answer broke off") from error
+            raise AwayError("the answer broke off") from error
 
 
-class _AwayError(Exception):
+class AwayError(Exception):
     """The gateway cannot answer now; the text describes the answer that came instead."""
 
 
@@ -282,7 +372,7 @@ def _reason_of(error: httpx2.TransportError) -> str:
     return str(error) or f"none answered{' in time' if timed_out else ''}"
 
 
-async def _delayed(attempts: int, until: float) -> bool:
+async def delayed(attempts: int, until: float) -> bool:
     """Wait before the next attempt; return False, at once, if that would be too late."""
     delay_s = DELAYS_S[min(attempts, len(DELAYS_S) - 1)] * random.uniform(0.5, 1)  # noqa: S311 - no secret
     if time.monotonic() + delay_s > until:

@@ -7,15 +7,31 @@ from typing import Any
 
 import pytest
 
-from midstream.client import Midstream, MidstreamSync, Run, SyncRun, SyncToolCall, ToolCall
+from midstream.client import (
+    Midstream,
+    MidstreamSync,
+    Run,
+    Session,
+    SyncRun,
+    SyncSession,
+    SyncToolCall,
+    ToolCall,
+)
 
-PAIRS = [(Midstream, MidstreamSync), (Run, SyncRun), (ToolCall, SyncToolCall)]
+PAIRS = [
+    (Midstream, MidstreamSync),
+    (Run, SyncRun),
+    (ToolCall, SyncToolCall),
+    (Session, SyncSession),
+]
 _OF_THE_LOOP = {"open", "close", "stopped", "emit", "composer", "new_id", "give_up", "is_open"}
 """Of `Run`: what drives a block, or makes sense in an event loop alone."""
 _OTHER_RETURNS = {
     "SyncRun": "Run",
+    "SyncSession": "Session",
     "SyncToolCall": "ToolCall",
     "Iterator[UIMessage]": "AsyncIterator[UIMessage]",
+    "Generator[SessionEvent, None, None]": "AsyncGenerator[SessionEvent, None]",
 }
 
 
