@@ -15,6 +15,7 @@ from tests.support.version_to_come import VersionToCome
 from tests.support.versions import (
     BEFORE_DELETIONS,
     BEFORE_SIDE_RUNS,
+    BEFORE_STEERS,
     later_dies,
     mixed_operation,
     side_run_and_wait,
@@ -38,9 +39,15 @@ async def test_earlier_version_and_this_one_work_over_one_redis(own_deployment: 
     nothing is lost, and nothing is shown that was deleted."""
     versions = start_two_versions(own_deployment)
     await mixed_operation(versions)
-    await steered_at_the_earlier_alone(versions)
     await pushed_over_both(versions)
     await later_dies(versions)
+
+
+async def test_message_for_an_answer_outlives_an_earlier_version_that_knows_of_none(
+    own_deployment: Deployment,
+) -> None:
+    versions = start_two_versions(own_deployment, BEFORE_STEERS)
+    await steered_at_the_earlier_alone(versions)
 
 
 async def test_earlier_version_leaves_side_runs_and_runs_that_wait_alone(

@@ -37,6 +37,9 @@ EARLIER: Final = "9cc07d4f874aa13a660b96e23ef12156505e515e"
 commit before the newest change of sessions' data. A change that adds a record, a field or a key
 sets this to the commit before it. docs/operations.md lists the versions of rolling upgrades."""
 
+BEFORE_STEERS: Final = "6d88ede41a6ee45dec6a52a1796b0487d4a082ac"
+"""The commit before messages could be given to a running answer; it knows queues."""
+
 BEFORE_DELETIONS: Final = "d46d0c88ab6800b0dcb7cf7068a3f6e299699a18"
 """The commit before messages could be deleted."""
 
