@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
-LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 3, "send_burst": 3}}
+LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 1, "send_burst": 3}}
 TABLE: Final = "() => document.querySelectorAll('article table tr').length >= 3"
 
 
@@ -44,7 +44,7 @@ class Visit:
 async def there(
     request: pytest.FixtureRequest, own_deployment: Deployment, laptop: Profile
 ) -> AsyncIterator[Visit]:
-    """A visitor of a gateway that takes three sends a minute."""
+    """A visitor of a gateway that takes three sends, and then one a minute."""
     PICTURES.mkdir(exist_ok=True)
     gateway = own_deployment.add_gateway(SIMULATED | LIMITED, arguments=["--demo"])
     name = "desktop" if request.param == DESKTOP else "phone"
