@@ -188,13 +188,10 @@ class Gateways:
             form: what a gateway answers with; see `Form`.
             held_s: how long the gateway may hold the request.
             limit_s: replaces `outage_limit_s`.
-            given_up: set when the caller no longer wants the answer. Then the request is
-                retried only if it may have arrived.
+            given_up: once set, only a request that may have arrived is retried.
 
         Raises:
-            RefusedError: the gateway refuses the request.
-            NotAGatewayError: something else answers at the address.
-            UnavailableError: no gateway answered in time.
+            RefusedError, NotAGatewayError, UnavailableError.
         """
         import httpx2
 
@@ -203,11 +200,9 @@ class Gateways:
         while True:
             at, asked_at = self._at, time.monotonic()
             try:
-                exchange = _exchange(
-                    self._opened(), method, self._urls[at] + target, content, headers, held_s
-                )
-                head, body = await self._send(exchange)
-                return self._answer(at, head, body, kind, form)
+                url, http = self._urls[at] + target, self._opened()
+                sending = _exchange(http, method, url, content, headers, held_s)
+                return self._answer(at, *await self._send(sending), kind, form)
             except httpx2.TransportError as error:
                 if at not in self._known:
                     await self._suspect(at, error, hangups, asked_at)
