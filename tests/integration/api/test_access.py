@@ -7,6 +7,7 @@ how to ask for it. A route without a row fails the first test: say there whom it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count, product
 from typing import Any, Final, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from tests.support.callers import KEYS, OWNER, TENANT, WRITER, Person, Worker
 from tests.support.in_process import InProcess, code_of
+from tests.support.processes import eventually
 from tests.unit.gateway.api.fakes import Answer
 
 pytestmark = pytest.mark.anyio
@@ -407,6 +409,7 @@ class Places:
                 {**call, "x-midstream-run": "k"},
             )
             assert answer.status == 200, answer.body
+            await eventually(partial(self._has_ended, session), "the turn's run has ended")
             return Place(session)
         text = f"{SAID} [[tokens=5]]" if kind == "ended" else f"{SAID} [[tokens=90000 rate=20]]"
         sent = {**a_send(Place(session)), "messages": [message(text)]}
@@ -414,6 +417,12 @@ class Places:
         answer = await self._app.ask("POST", "/api/chat", sent, self._ann, whole=whole)
         assert answer.status == 200, answer.body
         return Place(session, answer.headers["x-midstream-run-id"])
+
+    async def _has_ended(self, session: str) -> bool:
+        """Whether the session's run has; its caller has the answer a moment before."""
+        path = f"/api/chat/{session}"
+        (run,) = (await self._app.ask("GET", path, headers=self._ann)).json()["runs"]
+        return bool(run["state"] == "ended")
 
     async def _look(self, place: Place) -> object:
         """Return the state that a foreigner's write would change. Presence is no part of it."""
