@@ -318,6 +318,7 @@ def session_limits(settings: Settings) -> Limits:
         ),
         leases=LeaseLimits(
             lease_s=runs.lease_s,
+            longest_s=runs.max_lease_s,
             renew_interval_s=runs.renew_interval_s,
             tick_s=runs.reaper_tick_s,
             reconnect_window_s=redis.reconnect_window_s,

@@ -23,6 +23,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import activity
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from midstream.client import (
@@ -47,6 +48,15 @@ FINAL: Final = (FencedError, KeyReusedError, ReplayMismatchError, RunEndedError)
 HEARTBEATS: Final = 3
 """Heartbeats within a heartbeat timeout."""
 
+PICK_UP_S: Final = 60.0
+"""Time in which a worker begins an attempt that is due."""
+
+DEFAULT_POLICY: Final = RetryPolicy()
+"""Of an activity without one of its own, as Temporal's server fills it in."""
+
+LONGEST_FACTOR: Final = 100
+"""The longest interval of a policy that names none, as a multiple of its first one."""
+
 
 def activity_run(
     client: Midstream,
@@ -60,6 +70,7 @@ def activity_run(
     on_retry: OnRetry = "continue",
     on_active: OnActive = "refuse",
     steering: bool = False,
+    lease_s: float | None = None,
 ) -> ActivityRun:
     """Return the run of the current activity, for an `async with` block.
 
@@ -71,6 +82,7 @@ def activity_run(
             whole has another one, and answers the question once more.
         on_retry: `continue`: the body writes what follows `run.message`. `replay`: it writes the
             same answer again; what is stored is compared, and not sent.
+        lease_s: how long the run waits for the next attempt. None: see `lease_of`.
 
     The other arguments are those of `Midstream.run`.
     """
@@ -87,8 +99,26 @@ def activity_run(
         on_active=on_active,
         attempt=info.attempt,
         steering=steering,
+        lease_s=lease_of(info) if lease_s is None else lease_s,
     )
     return ActivityRun(run)
+
+
+def lease_of(info: activity.Info) -> float | None:
+    """Return how long the next attempt at an activity may be in coming; None if there is none.
+
+    Its server notices a worker's death by the timeout of heartbeats, waits for an interval of the
+    retry policy, and gives the attempt to the next worker that asks.
+    """
+    policy = info.retry_policy or DEFAULT_POLICY
+    if 0 < policy.maximum_attempts <= info.attempt:
+        return None
+    first_s = policy.initial_interval.total_seconds()
+    longest = policy.maximum_interval
+    longest_s = longest.total_seconds() if longest else first_s * LONGEST_FACTOR
+    noticed = info.heartbeat_timeout or info.start_to_close_timeout
+    noticed_s = 0.0 if noticed is None else noticed.total_seconds()
+    return noticed_s + max(first_s, longest_s) + PICK_UP_S
 
 
 class ActivityRun:

@@ -44,7 +44,10 @@ MAX_KNOWN_STEERS: Final = 100
 class _Asked(Struct, rename="camel"):
     """Fields of a claim that a send does not have.
 
-    `text`: a user's message, as its text. `steering`: the worker reads what people say meanwhile.
+    Attributes:
+        text: a user's message, as its text.
+        steering: the worker reads what people say meanwhile.
+        lease_ms: how long the run waits for another attempt, once this one is silent.
     """
 
     key: str | None = None
@@ -52,6 +55,7 @@ class _Asked(Struct, rename="camel"):
     attempt: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
     on_retry: Literal["replay", "continue"] = "continue"
     steering: bool = False
+    lease_ms: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
 
 
 class RenewalBody(Struct, frozen=True):
@@ -217,15 +221,19 @@ def read_claim(body: bytes) -> tuple[StartRequest, Attempt]:
             fields["message"] = Raw(msgspec.json.encode(message))
             fields.pop("messages", None)
         fields["requestId"] = Raw(msgspec.json.encode(request_key(asked.key)))
-        for own in ("key", "text", "attempt", "onRetry", "steering"):
+        for own in ("key", "text", "attempt", "onRetry", "steering", "leaseMs"):
             fields.pop(own, None)
         request = chat_request(fields)
     except UNREADABLE as error:
         raise MalformedFrameError(f"unable to read the request; {error}") from None
     if request.id is None:
         raise InvalidRequestError("unable to claim a run; it needs the session's `id`")
-    replays = asked.on_retry == "replay"
-    attempt = Attempt(number=asked.attempt, replays=replays, reads=asked.steering)
+    attempt = Attempt(
+        number=asked.attempt,
+        replays=asked.on_retry == "replay",
+        reads=asked.steering,
+        patience_ms=asked.lease_ms,
+    )
     return start_request(request, {}), attempt
 
 

@@ -79,6 +79,7 @@ class Midstream:
         on_active: OnActive = "refuse",
         attempt: int | None = None,
         steering: bool = False,
+        lease_s: float | None = None,
     ) -> Run:
         """Return a run to write, for an `async with` block, which opens it.
 
@@ -89,9 +90,8 @@ class Midstream:
             message: as a UIMessage; or an assistant's message with the results of its tools.
             user: the user's `sub`. None: the owner of the session, which must exist.
             agent: the agent's name, for clients to show.
-            on_retry: how to retry after an earlier attempt crashed. `replay`: the body writes
-                the same answer again; stored chunks are compared, and not sent. `continue`:
-                the body reads `run.message`, and writes the rest.
+            on_retry: what follows a crash. `replay`: the body writes the same answer again; stored
+                chunks are compared, and not sent. `continue`: it writes what follows `run.message`.
             on_error: the effect of an exception in the body, which propagates in any case.
                 `fail`: the run ends with an error. `leave`: the run waits for the next
                 attempt, until its lease ends.
@@ -99,16 +99,16 @@ class Midstream:
                 (`RefusedError`, code `run_active`), or `interrupt` the other.
             attempt: its number, of the job's attempts; one lower than was seen before is fenced.
             steering: the body reads what people say meanwhile; see `Run.take_steering`.
+            lease_s: how long the run waits for the next attempt once this one is silent, at most
+                the gateway's `runs.max_lease_s`. None: its `runs.lease_s`, 8 s.
 
         Raises (at the block's beginning): see `Run.open`.
         """
-        if (text is None) == (message is None):
-            raise ValueError("a run answers either a text or a message")
         more = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
         return Run(
             self._gateways,
             session_id,
-            _given(id=session_id, key=key, text=text, message=message, steering=steering, **more),
+            _claim(session_id, key, text, message, lease_s, {**more, "steering": steering or None}),
             steering=steering,
             user=user,
             on_retry=on_retry,
@@ -128,8 +128,17 @@ class Midstream:
         return Session(self._gateways, session_id, token)
 
 
-def _given(**fields: object) -> dict[str, object]:
-    """Return the fields of a claim that have a value other than their default."""
-    return {
-        name: value for name, value in fields.items() if value is not None and value is not False
-    }
+def _claim(
+    session_id: str,
+    key: str,
+    text: str | None,
+    message: Mapping[str, Any] | None,
+    lease_s: float | None,
+    options: Mapping[str, object],
+) -> dict[str, object]:
+    """Return the body of a claim: the fields that have a value."""
+    if (text is None) == (message is None):
+        raise ValueError("a run answers either a text or a message")
+    lease_ms = None if lease_s is None else max(1, round(lease_s * 1000))
+    asked = {"id": session_id, "key": key, "text": text, "message": message, "leaseMs": lease_ms}
+    return {name: value for name, value in {**asked, **options}.items() if value is not None}

@@ -106,6 +106,7 @@ class MidstreamSync:
         on_active: OnActive = "refuse",
         attempt: int | None = None,
         steering: bool = False,
+        lease_s: float | None = None,
     ) -> SyncRun:
         """Return a run to write, for a `with` block; for the arguments see `Midstream.run`."""
         with self._lock:
@@ -124,6 +125,7 @@ class MidstreamSync:
             on_active=on_active,
             attempt=attempt,
             steering=steering,
+            lease_s=lease_s,
         )
         return SyncRun(thread, client, run)
 

@@ -159,7 +159,9 @@ def _sessions(
     waiting = WaitingResponses(store, hub, opening, reading, draining, limits.readers)
     steering = Steers(store, hub, agents, due, limits.sessions)
     push_limits = PushLimits(
-        lease_ms=limits.leases.lease_ms, reconnect_window_s=limits.leases.reconnect_window_s
+        lease_ms=limits.leases.lease_ms,
+        max_lease_ms=int(limits.leases.longest_s * 1000),
+        reconnect_window_s=limits.leases.reconnect_window_s,
     )
     return Sessions(
         store=store,

@@ -206,6 +206,8 @@ class Reading:
                 empty = msgspec.json.encode(Snapshot.empty(session_id))
                 return FeedEvent("snapshot", empty, None)
             name = caller.name_in(state.meta.tenant)
+            if state.run is not None:
+                feed.hear_of(state.run.id, silent=state.run.silent)
             snapshot = snapshot_of(state, await self._presence.of(session_id))
             return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
 

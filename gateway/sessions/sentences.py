@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from midstream.errors import RunActiveError, RunEndedError, RunNotFoundError
+from midstream.protocol.batch import ChunkBatch
+from midstream.protocol.codec import decode
 
 if TYPE_CHECKING:
     from midstream.store.records import RunInfo
@@ -42,6 +46,20 @@ LOG_UNREADABLE: Final = (
 )
 LOG_LOST: Final = "unable to continue this answer; its session was deleted or lost"
 
+# -- notes to a run's readers ---------------------------------------------------------------------
+
+
+def _note(code: str, text: str) -> ChunkBatch:
+    status = {"type": "data-status", "data": {"code": code, "text": text}, "transient": True}
+    return ChunkBatch.aggregate([decode(msgspec.json.encode(status))], -1)
+
+
+AWAITS_ATTEMPT: Final = _note("awaits_attempt", "Waiting for another attempt.")
+"""The run's producer is silent, and its job is tried again."""
+
+ATTEMPT_BEGAN: Final = _note("attempt_began", "")
+"""Takes `AWAITS_ATTEMPT` back."""
+
 # -- refusals -------------------------------------------------------------------------------------
 
 PARALLEL: Final = (
@@ -49,6 +67,11 @@ PARALLEL: Final = (
     "x-midstream-session"
 )
 STOPPED: Final = "unable to continue this run; it was stopped. Begin another"
+
+
+def is_note(batch: ChunkBatch) -> bool:
+    """Whether a batch is none of the run's: a reader that counts chunks must not get it."""
+    return batch is AWAITS_ATTEMPT or batch is ATTEMPT_BEGAN
 
 
 def run_active(run: RunInfo) -> RunActiveError:

@@ -108,12 +108,15 @@ class Attempt(Struct, frozen=True, kw_only=True):
         replays: whether it writes the answer from its beginning, and not what is left of it.
         after: the run of an earlier attempt, which was interrupted; this attempt opens another.
         reads: whether it reads what people say to the running answer.
+        patience_ms: how long the run waits for the next attempt, once this one is silent; None: for
+            as long as the lease of any run.
     """
 
     number: int | None = None
     replays: bool = False
     after: RunId | None = None
     reads: bool = False
+    patience_ms: int | None = None
 
 
 NO_ATTEMPT: Final = Attempt()
@@ -196,8 +199,8 @@ class FeedEvent(Struct, frozen=True, gc=False):
 
     Attributes:
         data: its JSON, on one line.
-        position: where a reader stands after it; None while there is no session, and with
-            `presence`, `erased` and `lost`, which are not in the log.
+        position: where a reader stands after it; None while there is no session, and with what is
+            not in the log: `presence`, `erased`, `lost`, and a `run` that is silent, or no more.
     """
 
     event: FeedEventKind
@@ -329,9 +332,10 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 
 
 class PushLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of pushed runs. `lease_ms`: how long a silent worker keeps its run."""
+    """Bounds of pushed runs. `max_lease_ms`: the longest that a silent worker keeps its run."""
 
     lease_ms: int = 8_000
+    max_lease_ms: int = 3_600_000
     reconnect_window_s: float = 3600.0
 
     @property

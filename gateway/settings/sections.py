@@ -137,6 +137,10 @@ class RunSettings(Section, frozen=True, kw_only=True):
     lease_s: Annotated[
         Seconds, Meta(description="A producer that does not renew for this long loses its run.")
     ] = 8.0
+    max_lease_s: Annotated[
+        Seconds,
+        Meta(description="How long the run of a worker may wait for its job's next attempt."),
+    ] = 3600.0
     renew_interval_s: Annotated[Seconds, Meta(description="How often producers renew.")] = 2.5
     reaper_tick_s: Annotated[
         Seconds, Meta(description="How often gateways look for runs without a producer.")

@@ -58,6 +58,8 @@ class OpenRun(Struct, frozen=True, kw_only=True):
         facts: what another process would need to resume the run (`recall`); no client
             is ever shown it. Gone when the run ends.
         attempt: the number of the attempt that claims the run; None: it is not counted.
+        patience_ms: how long the run waits for another attempt once its producer is silent; None,
+            or less than its lease: as long as its lease.
         after: the session's newest run, which has the same request key, and was interrupted: the
             key is the new run's from now on.
         sender: who may steer the run besides the owner and operators, as a JSON string; empty:
@@ -82,6 +84,7 @@ class OpenRun(Struct, frozen=True, kw_only=True):
     earlier: NewMessage | None = None
     facts: bytes = b""
     attempt: int | None = None
+    patience_ms: int | None = None
     after: RunId | None = None
     sender: bytes = b""
 

@@ -23,6 +23,7 @@ class SessionHandover(Protocol):
         *,
         force: bool = False,
         attempt: int | None = None,
+        patience_ms: int | None = None,
     ) -> TakenOver | None:
         """Raise the fence of a run whose lease has expired.
 
@@ -36,6 +37,7 @@ class SessionHandover(Protocol):
                 and is its next producer whether or not the last one lives. Not of one that
                 waits, which is claimed.
             attempt: the number of the attempt that claims it by force.
+            patience_ms: of that attempt; see OpenRun.
 
         Returns:
             None if it is not ours to take: renewed, ended, gone, or not known for long enough

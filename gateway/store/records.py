@@ -74,6 +74,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     model that pass through; it may wait for the next one. `pushed`: a worker outside writes it.
     `side`: it runs beside the main run; its message hangs under the one that its parent run
     answers, and is never the session's head.
+    `silent`: its producer is late, and another attempt is awaited; its lease tells, no record does.
     """
 
     id: RunId
@@ -86,6 +87,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     proxied: bool = False
     pushed: bool = False
     side: bool = False
+    silent: bool = False
     outcome: RunOutcome | None = None
     stopped_by: str | None = None
     started_at_ms: int = 0
@@ -262,13 +264,14 @@ class LogPage(Struct, frozen=True, kw_only=True):
 
     `recovered` False: the position is of another epoch, trimmed, unknown or ahead of the
     log; `entries` is empty then. `head`: the log's last position now. `expired_run`: a run under
-    way whose lease, or wait, has ended.
+    way whose lease, or wait, has ended. `silent_runs`: of them another attempt is awaited.
     """
 
     recovered: bool
     head: Position | None
     entries: tuple[LogEntry, ...] = ()
     expired_run: RunId | None = None
+    silent_runs: frozenset[RunId] = frozenset()
 
 
 LogOrder: TypeAlias = tuple[int, int]

@@ -26,6 +26,7 @@ from midstream.protocol.sse import DONE
 from midstream.protocol.v4 import V4Encoder
 from midstream.protocol.vocabulary import LOWEST_LEVEL
 from midstream.sessions.queued import SteerAnswer
+from midstream.sessions.sentences import is_note
 from midstream.sessions.types import Probe
 
 if TYPE_CHECKING:
@@ -85,11 +86,13 @@ class View(Struct, frozen=True, kw_only=True):
     Attributes:
         level: the AI SDK's major version that it speaks.
         from_index: its chunks one by one, from this index on; negative: counted from the end.
+        counts: whether the client may go on by the number of chunks that it had: it gets no notes.
     """
 
     level: int
     protocol: Protocol
     from_index: int | None
+    counts: bool = False
 
     @classmethod
     def asked_for(cls, request: Request[Any, Any, Any], settings: ServerSettings) -> View:
@@ -104,10 +107,14 @@ class View(Struct, frozen=True, kw_only=True):
             raise InvalidRequestError(
                 "unable to use this protocol; it must be `data`, `text` or `v4`"
             ) from None
+        from_index = start_index(request)
+        # The POST of `WorkflowChatTransport`, as no other's, is not JSON.
+        is_json = "json" in request.headers.get("content-type", "")
         return cls(
             level=client_level(request, settings.client_level),
             protocol=protocol,
-            from_index=start_index(request),
+            from_index=from_index,
+            counts=from_index is not None or (request.method == "POST" and not is_json),
         )
 
     def probe(self, request: Request[Any, Any, Any], caller: Caller) -> Probe | None:
@@ -197,8 +204,13 @@ def _encoder(view: View) -> Callable[[ChunkBatch], bytes]:
         v4 = V4Encoder()
         return lambda batch: v4.encode(decode_lines(batch.payload))
     if view.from_index is not None:
-        return _Tail(view.level, max(0, view.from_index))
-    return _events_of(view.level)
+        return _without_notes(_Tail(view.level, max(0, view.from_index)))
+    events = _events_of(view.level)
+    return _without_notes(events) if view.counts else events
+
+
+def _without_notes(encode: Callable[[ChunkBatch], bytes]) -> Callable[[ChunkBatch], bytes]:
+    return lambda batch: b"" if is_note(batch) else encode(batch)
 
 
 @cache

@@ -48,9 +48,13 @@ class LeaseLimits(Struct, frozen=True, kw_only=True):
     """Length of a lease, and the intervals at which leases are renewed and checked.
 
     With the defaults an orphan is closed 8 to 12 s after its producer's last renewal.
+
+    Attributes:
+        longest_s: the most that a worker's claim may ask for.
     """
 
     lease_s: float = 8.0
+    longest_s: float = 3600.0
     renew_interval_s: float = 2.5
     tick_s: float = 2.0
     reconnect_window_s: float = 3600.0

@@ -130,7 +130,7 @@ class Feed:
             state = await self._store.load(self.session_id)
             if not self._has_reached(state):
                 self._reset(state)
-            self._look_for_orphan(state)
+            self._look_at_lease(state)
             return state
 
     def _has_reached(self, state: SessionState | None) -> bool:
@@ -184,18 +184,35 @@ class Feed:
                 if not self._has_delivered(entry):
                     self._deliver(entry)
             if len(page.entries) < PAGE_RECORDS:
+                for run in self.runs.values():
+                    self.hear_of(run.info.id, silent=run.info.id in page.silent_runs)
                 return
         state = await self._store.load(self.session_id)
         # A run may be open here of a session of which nothing was read before Redis lost it.
         if state is not None or self.head is not None or self._has_open_run():
             self._reset(state)
-        self._look_for_orphan(state)
+        self._look_at_lease(state)
+
+    def hear_of(self, run_id: RunId, *, silent: bool) -> None:
+        """Take whether another attempt at a run is awaited."""
+        run = self.runs.get(run_id)
+        if run is not None and run.info.silent is not silent:
+            run.set_silent(silent)
+            self.pulse.send()
+
+    @property
+    def silent(self) -> frozenset[RunId]:
+        """The runs of which another attempt is awaited."""
+        return frozenset([run_id for run_id, run in self.runs.items() if run.info.silent])
 
     def _has_open_run(self) -> bool:
         return any(not run.ended for run in self.runs.values())
 
-    def _look_for_orphan(self, state: SessionState | None) -> None:
-        if state is not None and state.run is not None and state.run_expired:
+    def _look_at_lease(self, state: SessionState | None) -> None:
+        if state is None or state.run is None:
+            return
+        self.hear_of(state.run.id, silent=state.run.silent)
+        if state.run_expired:
             self._meet(state.run.id)
 
     def _meet(self, run_id: RunId) -> None:
@@ -225,6 +242,8 @@ class Feed:
         if isinstance(record, ChunksRecord):
             run = self.runs.get(record.run_id)
             if run is not None:
+                if run.info.silent:
+                    self.hear_of(record.run_id, silent=False)
                 run.deliver(entry.offset, record)
         elif isinstance(record, RunRecord):
             self._deliver_run(entry.offset, record)

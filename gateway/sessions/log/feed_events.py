@@ -14,7 +14,7 @@ from midstream.store.records import ChunksRecord, MessageRecord, QueueRecord, Ru
 
 if TYPE_CHECKING:
     from midstream.protocol.position import Position
-    from midstream.store.records import LogEntry
+    from midstream.store.records import LogEntry, RunInfo
 
 
 def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
@@ -34,8 +34,13 @@ def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
     if isinstance(record, SteerRecord):
         return FeedEvent("steer", encode_steer_event(record), position)
     if isinstance(record, RunRecord):
-        return FeedEvent("run", msgspec.json.encode(record.run), position)
+        return run_event(record.run, position)
     return None
+
+
+def run_event(run: RunInfo, position: Position | None) -> FeedEvent:
+    """Return the event of a run's state; without a position, it is in no record."""
+    return FeedEvent("run", msgspec.json.encode(run), position)
 
 
 class _MessageEvent(msgspec.Struct, rename="camel", omit_defaults=True):

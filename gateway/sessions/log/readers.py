@@ -14,15 +14,21 @@ import msgspec
 
 from midstream.errors import NotRecoveredError, StoreUnavailableError
 from midstream.protocol.position import Position
-from midstream.sessions.log.feed_events import feed_event
+from midstream.sessions.log.feed_events import feed_event, run_event
 from midstream.sessions.log.stored_run import PAGE_RECORDS
-from midstream.sessions.sentences import LOG_LOST, LOG_UNREADABLE
+from midstream.sessions.sentences import (
+    ATTEMPT_BEGAN,
+    AWAITS_ATTEMPT,
+    LOG_LOST,
+    LOG_UNREADABLE,
+)
 from midstream.sessions.types import FeedEvent, Idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
+    from midstream.ids import RunId
     from midstream.protocol.batch import ChunkBatch
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.feed import Feed
@@ -66,6 +72,7 @@ class LogReader:
         "_offset",
         "_sent_at",
         "_sink",
+        "_told_silent",
         "_view",
         "run",
     )
@@ -87,6 +94,7 @@ class LogReader:
         self._cursor = cursor
         self._offset = view.opened
         self._sent_at = 0.0
+        self._told_silent = False
         self._first = first
         self._hub = hub
         self._draining = draining
@@ -139,6 +147,10 @@ class LogReader:
             if self._is_cut_off():
                 yield view.failure(self._cursor, LOG_UNREADABLE)
                 return
+            if view.info.silent is not self._told_silent:
+                self._told_silent = view.info.silent
+                yield AWAITS_ATTEMPT if self._told_silent else ATTEMPT_BEGAN
+                continue
             if (at := await self._news()) is not None:
                 self._cursor, self._offset = at
                 self._sent_at = view.pulse.handed_at
@@ -199,6 +211,7 @@ class FeedFollower:
         self._snapshot = snapshot
         self._announce: Callable[[], AbstractAsyncContextManager[None]] | None = announce
         self._present = feed.present
+        self._silent: frozenset[RunId] = frozenset()
         self._draining = draining
         self._limits = limits
         self._resources = resources
@@ -276,7 +289,7 @@ class FeedFollower:
             await self._resources.enter_async_context(announce())
 
     async def _available(self) -> AsyncIterator[FeedEvent]:
-        """Yield what follows the position, from the ring or else from the log; then presence.
+        """Yield what follows the position, from the ring or from the log; then what is in none.
 
         Ends when nothing more was there at one moment: a record that arrives while an event is
         sent wakes no waiter.
@@ -296,11 +309,16 @@ class FeedFollower:
             if self._position is None or self._generation != self._feed.generation:
                 return  # a snapshot comes first
             self._told = self._position
-            present = self._feed.present
-            if present is None or present is self._present:
+            present, silent = self._feed.present, self._feed.silent
+            if silent != self._silent:
+                changed, self._silent = silent ^ self._silent, silent
+                for run in [run for run_id, run in self._feed.runs.items() if run_id in changed]:
+                    yield run_event(run.info, None)
+            elif present is None or present is self._present:
                 return
-            self._present = present
-            yield FeedEvent("presence", b'{"here":%b}' % bytes(present), None)
+            else:
+                self._present = present
+                yield FeedEvent("presence", b'{"here":%b}' % bytes(present), None)
 
     def _in_ring(self) -> tuple[LogEntry, ...]:
         ring = self._feed.entries or ()

@@ -11,6 +11,8 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from midstream.errors import NotRecoveredError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
@@ -144,6 +146,12 @@ class RunView:
         if info.state is RunState.STOPPING and (live := self.live) is not None:
             live.stop(info.stopped_by or "")
         self.pulse.send()
+
+    def set_silent(self, silent: bool) -> None:
+        """Take whether another attempt at the run is awaited."""
+        if silent != self.info.silent and not self.ended:
+            self.info = replace(self.info, silent=silent)
+            self.pulse.send()
 
     def skip_to(self, next_sequence: int) -> None:
         """Take the run's length from the session's state; readers fetch what they miss."""

@@ -21,7 +21,7 @@ from midstream.sessions.access import check_agent
 from midstream.sessions.log.stored_run import message_before, stored_chunks
 from midstream.sessions.opening.plan import message_of
 from midstream.sessions.sentences import run_active
-from midstream.sessions.types import Attempt, Plan
+from midstream.sessions.types import NO_ATTEMPT, Attempt, Plan
 from midstream.store.calls import RunKey
 from midstream.store.records import RunInfo, RunOutcome, RunState, Trigger
 
@@ -144,9 +144,14 @@ class Claims:
         self, session_id: SessionId, run_id: RunId, attempt: Attempt | None
     ) -> Claimed | None:
         """Take a run over, and read its chunks; None if it ended or was claimed meanwhile."""
-        number = None if attempt is None else attempt.number
+        attempt = attempt or NO_ATTEMPT
         taken = await self._store.take_over(
-            session_id, run_id, self._lease_ms, force=True, attempt=number
+            session_id,
+            run_id,
+            self._lease_ms,
+            force=True,
+            attempt=attempt.number,
+            patience_ms=attempt.patience_ms,
         )
         if taken is None:
             return None

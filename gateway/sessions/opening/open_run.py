@@ -173,6 +173,7 @@ class Opening:
             expected_offset="0-0" if state is None else state.meta.position.offset,
             lease_ms=self._limits.lease_ms,
             attempt=None if attempt is None else attempt.number,
+            patience_ms=None if attempt is None else attempt.patience_ms,
             after=None if attempt is None else attempt.after,
             sender=encode_by(caller.user if state is None else caller.name_in(state.meta.tenant)),
             earlier=None if state is None else earlier_version(plan, state.path),

@@ -17,6 +17,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from msgspec.structs import replace
+
 from midstream.errors import (
     FencedError,
     IllegalChunkPushedError,
@@ -100,6 +102,7 @@ class PushedRuns:
             DrainingError.
         """
         self._draining.check()
+        attempt = self._bounded(attempt)
         session_id = request.session_id
         async with self._feeds.hold(session_id) as feed:
             claimed = await self._claims.claim(caller, request, agent, feed, attempt=attempt)
@@ -135,6 +138,11 @@ class PushedRuns:
             messages=[m.raw for m in run_history(state.path, run.message_id, claimed.continued)],
             stopped_by=stopped_by,
         )
+
+    def _bounded(self, attempt: Attempt) -> Attempt:
+        if attempt.patience_ms is None:
+            return attempt
+        return replace(attempt, patience_ms=min(attempt.patience_ms, self.limits.max_lease_ms))
 
     # -- append --------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
--- Prepended to the scripts by which an attempt at a job claims its run, after lanes.lua. `attempt` is
--- the attempt's number, or ''.
+-- Prepended to the scripts by which an attempt at a job claims its run, after lease.lua. `attempt` is
+-- the attempt's number, or ''; `patience_ms` how long the run waits for the next one, or ''.
 
 -- Whether a later attempt has claimed a run. The lane holds `RUN NUMBER`: a gateway that does not
 -- count attempts leaves that of an earlier run there.
@@ -11,5 +11,8 @@ end
 local function note_attempt(lane)
   if attempt ~= '' then
     set(lane, 'attempt', lane.run .. ' ' .. attempt)
+  end
+  if patience_ms ~= '' and get(lane, 'state')[1] == 'open' then
+    set_lease(lane, lease_ms, patience_ms)
   end
 end

@@ -1,9 +1,9 @@
 -- Read a session: its facts, its newest run, and its messages from the first to one of them.
 -- Returns {facts, kept run, {id, header, mark, JSON} of each message of the path, newest first,
---   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0}; nil if the
---   session does not exist, or `lost`; headers and marks are in keys.py. Then the queue: why it
---   pauses, what it waits for, and if asked {id, reason or '', header, content} of each entry; and
---   {id, header, content} of each steer that waits
+--   {id, header, mark} of all others, whether the run's lease has expired: 1 or 0, or 2 if another
+--   attempt at it is awaited}; nil if the session does not exist, or `lost`; headers and marks are in
+--   keys.py. Then the queue: why it pauses, what it waits for, and if asked {id, reason or '',
+--   header, content} of each entry; and {id, header, content} of each steer that waits
 if is_lost() then
   return 'lost'
 end
@@ -38,7 +38,7 @@ for i, lane in ipairs(side_lanes()) do
   local due = is_due(lane, now) and 1 or 0
   beside[i] = {redis.call('HGET', RUNS, lane.run), tonumber(get(lane, 'next')[1]), due}
 end
-local expired = is_due(main_lane(), now) and 1 or 0
+local expired = is_due(main_lane(), now) and 1 or is_silent(main_lane(), now) and 2 or 0
 local entries = {fact('paused'), waiting_for(now) or ''}
 for _, field in ipairs(with_queue == '1' and {'queue', 'unsent'} or {}) do
   for _, line in ipairs(ids_of(field)) do

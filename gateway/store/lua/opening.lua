@@ -31,7 +31,10 @@ local function commit_opened(lane, stops, now, queue_rule)
     note_opened(message, queue_rule)
   end
   local by = take_tombstone(stops, now, expected_tenant, expected_owner)
-  if by then commit_stop(lane, by) end
+  if by then
+    commit_stop(lane, by)
+    wait_no_longer(lane)
+  end
   refresh(ttl_s)
   local m = redis.call('HMGET', META, 'epoch', 'offset')
   return {'opened', redis.call('HGET', RUNS, run), m[1], m[2]}

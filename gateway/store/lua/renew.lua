@@ -11,6 +11,6 @@ local m = lane and get(lane, 'fence', 'state', 'stop')
 if not m or m[1] ~= fence or m[2] == 'ended' or m[2] == 'waiting' then
   return {0, ''}
 end
-set_lease(lane, lease_ms)
+set_lease(lane, lease_ms, (patience_of(lane)))
 refresh(ttl_s)
 return {1, m[3]}

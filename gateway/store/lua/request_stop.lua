@@ -33,6 +33,7 @@ for _, lane in ipairs(m[1] and open_lanes() or {}) do
     local state = get(lane, 'state')[1]
     if state == 'open' or state == 'waiting' then
       commit_stop(lane, by)
+      wait_no_longer(lane)
     end
     stopped[#stopped + 1] = is_due(lane, now_ms()) and 'orphan' or 'stopping'
     stopped[#stopped + 1] = lane.run

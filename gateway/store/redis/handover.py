@@ -55,11 +55,12 @@ class RunHandover:
         for due in await self._hints.due_leases(limit, longest_ms):
             self._observe(due.place, due.now_ms, due.sent_at)
             if due.members:
-                await self._look(due, watched_s=(longest_ms or 0) / 1000 * WATCHED)
+                await self._look(due, (longest_ms or 0) / 1000)
         return self._leases.ended(time.monotonic(), limit)
 
-    async def _look(self, due: Due, *, watched_s: float) -> None:
+    async def _look(self, due: Due, longest_s: float) -> None:
         """See the leases of these runs, and put right the hints of those that are not due."""
+        watched_s = longest_s * WATCHED
         sent_at = time.monotonic()
         replies = await self._client.run_each([self._take(run, "look") for run in due.runs])
         stale: list[Command] = []
@@ -72,8 +73,8 @@ class RunHandover:
                 stale += self._moved_to_waits(run, reply[1])
             elif answer == HELD:
                 self._see(run, reply[1:], sent_at)
-                if (left_s := self._left_s(run)) > watched_s:
-                    stale += self._hint(run, left_s)
+                if self._left_s(run) > watched_s:
+                    stale += self._hint(run, longest_s)
             else:
                 # Gone, a newer gateway's, or nothing that can be read: `take_over` says which.
                 self._leases.see(run, NO_LEASE, due.now_ms, sent_at, self._clock_of(run[0]))
@@ -88,12 +89,13 @@ class RunHandover:
         *,
         force: bool = False,
         attempt: int | None = None,
+        patience_ms: int | None = None,
     ) -> TakenOver | None:
         """See SessionStore."""
         run = session_id, run_id
         watched = self._leases.sight(run)
         how: Literal["take", "force"] = "force" if force else "take"
-        answer, *found = await self._attempt(run, how, lease_ms, attempt)
+        answer, *found = await self._attempt(run, how, lease_ms, attempt, patience_ms)
         if answer == FENCED:
             raise FencedError.by_later_attempt()
         if answer == HELD and self._left_s(run) <= 0:
@@ -101,7 +103,7 @@ class RunHandover:
             answer, *found = await self._attempt(run, "take", lease_ms)
         if answer == HELD:
             # Its hint comes back with the time that is left.
-            await self._client.run_each(self._hint(run, self._left_s(run)))
+            await self._client.run_each(self._hint(run, lease_ms / 1000))
             if watched is not None and watched != self._leases.sight(run):
                 self._leases.forget(run)  # it was renewed
             return None
@@ -128,12 +130,15 @@ class RunHandover:
         how: Literal["take", "force"],
         lease_ms: int,
         attempt: int | None = None,
+        patience_ms: int | None = None,
     ) -> Sequence[Reply]:
         """Take a run whose lease is still the one that was seen to end; look at it otherwise."""
         sent_at = time.monotonic()
         sight = self._leases.sight(run)
         ended = None if sight is None or sight.ends_at > sent_at else sight.lease
-        answer, *found = await self._client.run(self._take(run, how, ended, lease_ms, attempt))
+        answer, *found = await self._client.run(
+            self._take(run, how, ended, lease_ms, attempt, patience_ms)
+        )
         if answer == NEWER:
             raise upgrade_needed(run[0])
         if answer == HELD:
@@ -147,6 +152,7 @@ class RunHandover:
         ended: Lease | None = None,
         lease_ms: int = 0,
         attempt: int | None = None,
+        patience_ms: int | None = None,
     ) -> Command:
         """Take a run if its lease is the one that has ended, or its wait has."""
         session_id, run_id = run
@@ -158,6 +164,7 @@ class RunHandover:
             how=how,
             ended_mark=b"" if ended is None else ended.mark,
             attempt="" if attempt is None else attempt,
+            patience_ms="" if patience_ms is None else patience_ms,
         )
 
     def _see(self, run: tuple[SessionId, RunId], found: Sequence[Reply], sent_at: float) -> None:
@@ -172,7 +179,9 @@ class RunHandover:
         sight = self._leases.sight(run)
         return 0.0 if sight is None else sight.ends_at - time.monotonic()
 
-    def _hint(self, run: tuple[SessionId, RunId], left_s: float) -> list[Command]:
+    def _hint(self, run: tuple[SessionId, RunId], longest_s: float) -> list[Command]:
+        """Note when a lease that was seen ends; a longer one is looked at before."""
+        left_s = min(self._left_s(run), longest_s)
         return self._hints.lease([run], max(0, int(left_s * 1000)))
 
     def _moved_to_waits(self, run: tuple[SessionId, RunId], left_ms: int) -> list[Command]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
@@ -43,6 +44,10 @@ FACTS: Final = (
     "format", "tenant", "queue", "steers",
 )  # fmt: skip
 
+# What load.lua says of a run's lease.
+EXPIRED: Final = 1
+SILENT: Final = 2
+
 LOST: Final = b"lost"
 """Answer of a script that found a session torn by Redis, and removed the rest of it."""
 
@@ -74,12 +79,13 @@ class SessionReader:
         if reply == LOST:
             report_lost(session_id)
             return LogPage(recovered=False, head=None)
-        epoch, head, recovered, entries, expired = reply
+        epoch, head, recovered, entries, expired, silent = reply
         return LogPage(
             recovered=bool(recovered),
             head=Position(epoch.decode(), head.decode()) if epoch else None,
             entries=tuple(map(decode_entry, entries)),
             expired_run=RunId(expired.decode()) if expired else None,
+            silent_runs=frozenset(RunId(run.decode()) for run in silent),
         )
 
     async def read_run(
@@ -110,10 +116,10 @@ class SessionReader:
         return SessionState(
             meta=_session_meta(session_id, facts),
             path=_path(path),
-            run=run.run if run else None,
+            run=replace(run.run, silent=expired == SILENT) if run else None,
             run_next=int(facts[9] or 0),
             run_opened=run.opened if run else "0-0",
-            run_expired=bool(expired),
+            run_expired=expired == EXPIRED,
             beside=tuple(_loaded(*found) for found in beside),
             off_path=off_path,
             deleted=deleted,

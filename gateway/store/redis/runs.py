@@ -109,6 +109,7 @@ class RunWrites:
             entry=request.entry or "",
             queue_rule=request.queue_rule,
             attempt="" if request.attempt is None else request.attempt,
+            patience_ms="" if request.patience_ms is None else request.patience_ms,
             after=request.after or "",
             sender=request.sender,
             earlier="" if request.earlier is None else request.earlier.id,

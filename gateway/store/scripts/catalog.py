@@ -80,6 +80,7 @@ def open(
     entry: MessageId | str,
     queue_rule: QueueRule,
     attempt: int | str,
+    patience_ms: int | str,
     after: RunId | str,
     sender: bytes,
     message: MessageId | str,
@@ -93,7 +94,8 @@ def open(
 
     `expected_offset`: '' for any. `wait_ms`: for how long it waits; '' if it has a producer.
     `message`: '' for none to put; `is_user_message`: 1 or 0. `entry`: of the queue; '' for none.
-    `attempt`: its number, '' for none. `after`: the run of the key until now; '' for none.
+    `attempt`: its number, '' for none. `patience_ms`: how long the run waits for the next attempt;
+    '' for as long as its lease. `after`: the run of the key until now; '' for none.
     `earlier`: of an edit, the id under which the message before it is kept; '' for none.
     """
 

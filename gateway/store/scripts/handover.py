@@ -25,10 +25,12 @@ def take_over(
     how: Literal["look", "take", "force"],
     ended_mark: bytes,
     attempt: int | str,
+    patience_ms: int | str,
 ) -> None:
     """Raise the fence of a run, or look at its lease.
 
     `ended_mark`: of the lease that has ended; '' for none. `attempt`: of a job; '' for none.
+    `patience_ms`: how long the run waits for the job's next attempt; '' for as long as its lease.
     """
 
 

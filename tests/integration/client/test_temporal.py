@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from temporalio.activity import ActivityCancellationDetails
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from midstream.temporal import activity_run
+from midstream.temporal import PICK_UP_S, activity_run, lease_of
 from tests.support.processes import REPOSITORY, eventually
 from tests.support.push import answer_of
 from tests.support.sessions import text_of
@@ -229,3 +230,38 @@ async def test_key_of_another_question_fails_for_good(client: Midstream, session
     with pytest.raises(ApplicationError, match="another question") as failed:
         await Attempts().run(2, Job(client, session, "Come.").attempt(FOR_EVER))
     assert (failed.value.type, failed.value.non_retryable) == ("KeyReusedError", True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "attempt", "lease_s"),
+    [
+        (None, 1, 20 + 100 + PICK_UP_S),
+        (RetryPolicy(initial_interval=timedelta(seconds=4)), 9, 20 + 400 + PICK_UP_S),
+        (RetryPolicy(maximum_interval=timedelta(seconds=9)), 9, 20 + 9 + PICK_UP_S),
+        (RetryPolicy(maximum_attempts=2), 1, 20 + 100 + PICK_UP_S),
+        (RetryPolicy(maximum_attempts=2), 2, None),
+    ],
+    ids=["default", "no longest", "longest", "one left", "none left"],
+)
+async def test_lease_lasts_until_the_next_attempt(
+    policy: RetryPolicy | None, attempt: int, lease_s: float | None
+) -> None:
+    """As the server notices a death by heartbeats, and waits as the policy says."""
+    environment = Attempts(heartbeat_timeout=timedelta(seconds=20)).environment(attempt)
+    assert lease_of(dataclasses.replace(environment.info, retry_policy=policy)) == lease_s
+
+
+async def test_silent_run_waits_for_the_attempt_that_is_to_come(
+    client: Midstream, session: Session
+) -> None:
+    """Longer than an ordinary lease; a person's stop ends it all the same."""
+    with pytest.raises(ConnectionError):
+        await Attempts().run(1, Job(client, session).attempt(3, then="raise"))
+
+    async def is_silent() -> bool:
+        return bool((await session.snapshot())["runs"][-1].get("silent"))
+
+    await eventually(is_silent, "the run is silent", 60)
+    assert len(await session.stop()) == 1
+    with pytest.raises(ApplicationError, match="stopped"):
+        await Attempts().run(2, Job(client, session).attempt(FOR_EVER))

@@ -41,6 +41,9 @@ export function statusOf(demo: DemoSession): Status | null {
 
 function busyStatus({ chat, session, stoppedHere, notice }: DemoSession, run: RunInfo | undefined): Status {
   const since = run?.startedAtMs;
+  if (run?.silent && session.phase !== 'stopping') {
+    return { tone: 'warning', text: 'Waiting for another attempt', detail: KEPT };
+  }
   switch (session.phase) {
     case 'sending':
       return run?.state === 'stopping'

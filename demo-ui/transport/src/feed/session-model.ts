@@ -11,6 +11,8 @@ export interface RunInfo {
   agent?: string;
   /** It continues a message that existed before. */
   continues?: boolean;
+  /** Its writer is silent, and another attempt at its job is awaited. */
+  silent?: boolean;
   outcome?: 'finished' | 'stopped' | 'failed' | 'interrupted';
   stoppedBy?: string;
   startedAtMs?: number;

@@ -141,8 +141,8 @@ async function* follow(
  * Yield a connection's chunks that were not delivered before, and advance the cursor.
  *
  * An aggregated state is delivered whole or not at all: only its last chunk has a sequence, so a
- * part of it could not be resumed. The gateway's own failures (`error`, `finish`) have no sequence
- * either, and are delivered at once, after what is held.
+ * part of it could not be resumed. The gateway's own failures (`error`, `finish`) and notes (transient
+ * data) have no sequence either, and are delivered at once: failures after what is held.
  */
 async function* inOrder(
   events: AsyncIterable<RunEvent>,
@@ -151,7 +151,8 @@ async function* inOrder(
   let held: UIMessageChunk[] = [];
   for await (const { sequence, chunk } of events) {
     if (sequence === undefined && chunk.type !== 'error' && chunk.type !== 'finish') {
-      held.push(chunk);
+      if ('transient' in chunk) yield chunk;
+      else held.push(chunk);
       continue;
     }
     if (sequence !== undefined) {

@@ -17,6 +17,7 @@ from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.readers import LogReader, ReaderLimits
 from midstream.sessions.log.run_view import RunView
+from midstream.sessions.sentences import ATTEMPT_BEGAN, AWAITS_ATTEMPT, is_note
 from midstream.sessions.types import Idle
 from midstream.store.records import ChunksRecord, LoadedRun, LogEntry, RunState
 from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
@@ -80,6 +81,7 @@ class Written:
         self.texts: list[str] = []
         self.direct = 0
         self.heartbeats = 0
+        self.notes: list[ChunkBatch] = []
         self.is_sending = False
         self._takes = takes
 
@@ -100,6 +102,8 @@ class Written:
             await asyncio.sleep(0)
             if isinstance(item, Idle):
                 self.heartbeats += 1
+            elif is_note(item):
+                self.notes.append(item)
             else:
                 self._write(item)
             self.is_sending = False
@@ -300,3 +304,27 @@ def test_client_that_has_more_than_the_log_is_waited_with_for_what_is_appended_a
         return await coming, await run.view.reach(10, 30)
 
     assert asyncio.run(scenario()) == (True, False)
+
+
+def test_reader_is_told_of_silence_beside_the_chunks() -> None:
+    """Whatever is written next comes in its place, and what was told is taken back."""
+
+    async def scenario() -> Written:
+        run, written = Run(), Written(lambda: True)
+        run.arrive(2)
+        written_by = asyncio.create_task(
+            written.send_all(reader_of(run.view, 0, ReaderLimits(heartbeat_interval_s=999)))
+        )
+        for silent in (True, True, False):
+            run.view.set_silent(silent)
+            for _ in range(4):
+                await asyncio.sleep(0)
+        run.arrive()
+        run.view.update(replace(RUN, state=RunState.ENDED))
+        async with asyncio.timeout(30):
+            await written_by
+        return written
+
+    written = asyncio.run(scenario())
+    assert written.texts == ["0", "1", "2"]
+    assert written.notes == [AWAITS_ATTEMPT, ATTEMPT_BEGAN]
