@@ -9,19 +9,22 @@
     rediss+sentinel://…                                     the same, all over TLS
 
 User and password are those of the servers that keep sessions. Sentinels have their own, in the
-query: `?sentinel_username=…&sentinel_password=…`. `?ssl_ca_certs=/path/to/ca.pem` there names who
-signs the certificates of all of them.
+query: `?sentinel_username=…&sentinel_password=…`. With TLS, `?ssl_ca_certs=/path/to/ca.pem` names
+who signs the certificates of all servers.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, TypeAlias
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec import Struct
 
 from midstream.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26_379
@@ -36,7 +39,8 @@ SENTINEL_FORM: Final = "redis+sentinel://HOST:PORT,HOST:PORT/NAME"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """What Sentinels take as the name of a primary."""
 
-_SENTINEL_QUERY: Final = ("sentinel_username", "sentinel_password", "ssl_ca_certs")
+_CA_CERTS: Final = "ssl_ca_certs"
+_SENTINEL_QUERY: Final = ("sentinel_username", "sentinel_password", _CA_CERTS)
 
 
 class Address(Struct, frozen=True):
@@ -49,9 +53,15 @@ class Address(Struct, frozen=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    def url(self, *, tls: bool) -> str:
-        """Return the URL of the server there, without user and database."""
-        return f"{'rediss' if tls else 'redis'}://{self}"
+    def url(self, *, tls: bool, secret: str = "", ca_certs: str = "") -> str:
+        """Return the URL of the server there, without database.
+
+        Args:
+            secret: user and password with `@`; empty: neither.
+            ca_certs: file of those who sign its certificate.
+        """
+        query = f"?{_CA_CERTS}={quote(ca_certs)}" if ca_certs else ""
+        return f"{'rediss' if tls else 'redis'}://{secret}{self}{query}"
 
 
 class Credentials(Struct, frozen=True):
@@ -68,11 +78,15 @@ class SingleUrl(Struct, frozen=True, tag="single"):
 
 
 class ClusterUrl(Struct, frozen=True, kw_only=True, tag="cluster"):
-    """A cluster. `seeds`: some of its nodes; one that answers names the others."""
+    """A cluster. `seeds`: some of its nodes; one that answers names the others.
+
+    `ca_certs`: as of `SentinelUrl`.
+    """
 
     seeds: tuple[Address, ...]
     credentials: Credentials = Credentials()
     tls: bool = False
+    ca_certs: str = ""
 
     @property
     def servers(self) -> tuple[Address, ...]:
@@ -129,24 +143,38 @@ def _several(
     if kind == "cluster":
         if path not in ("", "0"):
             raise _wrong(f"a cluster has database 0 alone: write {CLUSTER_FORM}")
-        if query:
-            raise _wrong(f"{sorted(query)[0]} is no parameter of a cluster's URL")
-        seeds = _addresses(hosts, REDIS_PORT, CLUSTER_FORM)
-        return ClusterUrl(seeds=seeds, credentials=_credentials(who), tls=tls)
+        _only((_CA_CERTS,), query, "a cluster's")
+        return ClusterUrl(
+            seeds=_addresses(hosts, REDIS_PORT, CLUSTER_FORM),
+            credentials=_credentials(who),
+            tls=tls,
+            ca_certs=_ca_certs(query, tls=tls),
+        )
     if not _NAME.fullmatch(path):
         raise _wrong(f"it must end with the name that the Sentinels watch: {SENTINEL_FORM}")
-    for name in query:
-        if name not in _SENTINEL_QUERY:
-            raise _wrong(f"{name} is no parameter of a Sentinel's URL")
-    user, password, ca_certs = (query.get(name, "") for name in _SENTINEL_QUERY)
+    _only(_SENTINEL_QUERY, query, "a Sentinel's")
+    user, password = (query.get(name, "") for name in _SENTINEL_QUERY[:2])
     return SentinelUrl(
         sentinels=_addresses(hosts, SENTINEL_PORT, SENTINEL_FORM),
         name=path,
         credentials=_credentials(who),
         sentinel_credentials=Credentials(user, password),
         tls=tls,
-        ca_certs=ca_certs,
+        ca_certs=_ca_certs(query, tls=tls),
     )
+
+
+def _only(known: Collection[str], query: Collection[str], whose: str) -> None:
+    for name in sorted(query):
+        if name not in known:
+            raise _wrong(f"{name} is no parameter of {whose} URL")
+
+
+def _ca_certs(query: Mapping[str, str], *, tls: bool) -> str:
+    """Return the file that the query names; without TLS nobody would look at it."""
+    if _CA_CERTS in query and not tls:
+        raise _wrong(f"{_CA_CERTS} is for TLS: write rediss+ instead of redis+")
+    return query.get(_CA_CERTS, "")
 
 
 def _query(text: str) -> dict[str, str]:

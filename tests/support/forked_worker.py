@@ -96,11 +96,17 @@ def _leave_loop() -> None:
 
 
 def _take_descriptors(stdin: int, inherited: Iterable[int]) -> None:
-    """Keep only these descriptors and the output, as an executed program would."""
+    """Keep only these descriptors and the output, as an executed program would.
+
+    The numbers of the others stay taken: what the parent had open, such as a TLS connection that it
+    was closing, is an object here, too, and closes its number when it is collected.
+    """
     os.dup2(stdin, 0)
-    kept = sorted(inherited)
-    for after, before in zip([2, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
-        os.closerange(after + 1, before)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    kept = {0, 1, 2, nothing, *inherited}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number not in kept:
+            os.dup2(nothing, number, inheritable=False)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the process's life
 
 

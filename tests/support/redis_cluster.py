@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.redis_kinds import Kind
+    from tests.support.tls_doors import TlsDoors
 
 PRIMARIES: Final = 3
 SLOTS: Final = 16_384
@@ -29,9 +30,9 @@ FAILOVER_S: Final = 6.0
 class ClusterNode(RedisServer):
     """One node, on a fixed port. Its files outlive a kill."""
 
-    def __init__(self, folder: Path, kind: Kind) -> None:
+    def __init__(self, folder: Path, kind: Kind, doors: TlsDoors | None = None) -> None:
         folder.mkdir()
-        super().__init__(folder, program=kind.program)
+        super().__init__(folder, program=kind.program, doors=doors)
         self.bus_port = free_port()
 
     def options(self) -> list[str]:
@@ -39,6 +40,7 @@ class ClusterNode(RedisServer):
         return [
             *("--appendonly", "yes", "--save", "", "--cluster-enabled", "yes"),
             *("--cluster-port", str(self.bus_port)),
+            *("--cluster-announce-port", str(self.port)),
             *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
             *("--cluster-require-full-coverage", "no"),
             # Otherwise a replica is empty for five seconds, also when it is promoted.
@@ -77,14 +79,17 @@ class RedisCluster:
 
     Args:
         replicas: of each primary; 1 or 0.
+        doors: before all nodes.
 
     Attributes:
         nodes: the primaries first, then their replicas in the same order, as they were at first.
     """
 
-    def __init__(self, folder: Path, kind: Kind, *, replicas: int = 1) -> None:
+    def __init__(
+        self, folder: Path, kind: Kind, *, replicas: int = 1, doors: TlsDoors | None = None
+    ) -> None:
         count = PRIMARIES * (1 + replicas)
-        self.nodes = [ClusterNode(folder / f"node-{i}", kind) for i in range(count)]
+        self.nodes = [ClusterNode(folder / f"node-{i}", kind, doors) for i in range(count)]
         try:
             for node in self.nodes:
                 node.start()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.redis_kinds import Kind
+    from tests.support.tls_doors import TlsDoors
 
 NAME: Final = "mine"
 """Name of the primary, for the Sentinels and their clients."""
@@ -29,15 +30,22 @@ UP_LIMIT_S: Final = 60.0
 class Replicated(RedisServer):
     """A server that may follow another one."""
 
-    def __init__(self, folder: Path, kind: Kind, of: RedisServer | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: Kind,
+        of: RedisServer | None = None,
+        doors: TlsDoors | None = None,
+    ) -> None:
         folder.mkdir()
-        super().__init__(folder, program=kind.program)
+        super().__init__(folder, program=kind.program, doors=doors)
         self._of = of
 
     def options(self) -> list[str]:
         """See RedisServer."""
         following = ("--replicaof", "127.0.0.1", str(self._of.port)) if self._of else ()
-        return [*super().options(), *NO_DELAY, *following]
+        announced = ("--replica-announce-port", str(self.port))
+        return [*super().options(), *NO_DELAY, *announced, *following]
 
     @property
     def role(self) -> str:
@@ -55,14 +63,20 @@ class Sentinel:
     """One Sentinel."""
 
     def __init__(
-        self, folder: Path, kind: Kind, watched: RedisServer, down_after_ms: int = DOWN_AFTER_MS
+        self,
+        folder: Path,
+        kind: Kind,
+        watched: RedisServer,
+        down_after_ms: int = DOWN_AFTER_MS,
+        doors: TlsDoors | None = None,
     ) -> None:
         folder.mkdir()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         config = folder / "sentinel.conf"
         config.write_text(
-            f"port {self.port}\nbind 127.0.0.1\n"
+            f"port {doors.before(self.port) if doors else self.port}\nbind 127.0.0.1\n"
+            f"sentinel announce-ip 127.0.0.1\nsentinel announce-port {self.port}\n"
             f"sentinel monitor {NAME} 127.0.0.1 {watched.port} 2\n"
             f"sentinel down-after-milliseconds {NAME} {down_after_ms}\n"
             f"sentinel failover-timeout {NAME} 10000\n"
@@ -102,13 +116,21 @@ class Sentinels:
 
     Args:
         down_after_ms: how long the primary must be silent before it is replaced.
+        doors: before all servers and Sentinels.
 
     Attributes:
         servers: the first one was the primary at first.
     """
 
-    def __init__(self, folder: Path, kind: Kind, down_after_ms: int = DOWN_AFTER_MS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: Kind,
+        down_after_ms: int = DOWN_AFTER_MS,
+        doors: TlsDoors | None = None,
+    ) -> None:
         self._down_after_ms = down_after_ms
+        self._doors = doors
         self.servers: list[Replicated] = []
         self.sentinels: list[Sentinel] = []
         try:
@@ -118,17 +140,18 @@ class Sentinels:
             raise
 
     def _start(self, folder: Path, kind: Kind) -> None:
-        primary = Replicated(folder / "primary", kind)
+        primary = Replicated(folder / "primary", kind, doors=self._doors)
         self.servers.append(primary)
         primary.start()
         for i in range(REPLICAS):
-            replica = Replicated(folder / f"replica-{i}", kind, primary)
+            replica = Replicated(folder / f"replica-{i}", kind, primary, self._doors)
             self.servers.append(replica)
             replica.start()
         for replica in self.servers[1:]:
             wait_until(lambda r=replica: r.is_up_to_date, "a replica follows", UP_LIMIT_S)  # type: ignore[misc]
         for i in range(SENTINELS):
-            made = Sentinel(folder / f"sentinel-{i}", kind, primary, self._down_after_ms)
+            at = folder / f"sentinel-{i}"
+            made = Sentinel(at, kind, primary, self._down_after_ms, self._doors)
             self.sentinels.append(made)
         wait_until(lambda: all(s.knows_all() for s in self.sentinels), "all know all", UP_LIMIT_S)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tests.support.tls_doors import TlsDoors
+
 
 _CHANGES_BY_ITSELF: Final = (b":here", b":own", b"ms:limit:gateways", b"ms:probe")
 """The ends of keys that gateways write, and remove, while nobody asks for anything."""
@@ -45,6 +47,7 @@ class RedisServer:
     Args:
         environment: further variables of its process.
         program: the server to run; None for `redis_binary()`.
+        doors: the server is reached through a door of these, at its own port.
     """
 
     def __init__(
@@ -52,11 +55,13 @@ class RedisServer:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         program: str | None = None,
+        doors: TlsDoors | None = None,
     ) -> None:
         self.folder = folder
         self._environment = environment
         self._program = program or redis_binary()
         self.port = free_port()
+        self._listens_at = doors.before(self.port) if doors else self.port
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client: redis.Redis = redis.Redis(
             port=self.port,
@@ -71,7 +76,7 @@ class RedisServer:
     def start(self) -> None:
         """Start, or restart on its file."""
         command = [
-            *(self._program, "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(self._program, "--port", str(self._listens_at), "--bind", "127.0.0.1"),
             *("--dir", str(self.folder), "--daemonize", "no", "--loglevel", "warning"),
             *self.options(),
         ]

@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from midstream.settings.redis_url import Address
 from midstream.store.redis.client import RedisClient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from midstream.settings.redis_url import Address, ClusterUrl
+    from midstream.settings.redis_url import ClusterUrl
     from midstream.store.cluster.answers import Reply
     from midstream.store.cluster.slots import Node
     from midstream.store.scripts.catalog import Scripts
@@ -55,6 +56,6 @@ def url_of(url: ClusterUrl, node: Node | Address) -> str:
     """Return the URL of one node of a cluster."""
     who = url.credentials
     secret = f"{quote(who.user, safe='')}:{quote(who.password, safe='')}@"
-    host = f"[{node.host}]" if ":" in node.host else node.host
-    scheme = "rediss" if url.tls else "redis"
-    return f"{scheme}://{secret if who.user or who.password else ''}{host}:{node.port}"
+    return Address(node.host, node.port).url(
+        tls=url.tls, secret=secret if who.user or who.password else "", ca_certs=url.ca_certs
+    )

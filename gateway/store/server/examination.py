@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from midstream.errors import StoreError
 from midstream.settings.redis_url import ClusterUrl, SentinelUrl, parse_redis_url
@@ -23,6 +24,7 @@ from midstream.store.server.steps import clock, exposure, play, rights_of, unusa
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from midstream.settings.redis_url import RedisUrl
     from midstream.store.server.steps import Tell
 
 
@@ -47,8 +49,14 @@ async def examine(url: str, prefix: str, tell: Tell, *, command_timeout_s: float
         try:
             await _examine(url, client, prefix, tell)
         except StoreError as error:
-            at = client.at if isinstance(named, SentinelUrl) else url
-            tell(await unusable(at, error))
+            tell(await unusable(_looked_at(url, client.at, named), error))
+
+
+def _looked_at(url: str, at: str, named: RedisUrl) -> str:
+    """Return the URL of the server that could not be used, as one of its own."""
+    if not isinstance(named, SentinelUrl):
+        return url
+    return f"{at}?{urlencode({'ssl_ca_certs': named.ca_certs})}" if named.ca_certs else at
 
 
 async def _examine(url: str, client: RedisClient, prefix: str, tell: Tell) -> None:

@@ -19,6 +19,7 @@ from tests.support.push import AGENT_KEY, PUSH_ENVIRONMENT, PUSH_SETTINGS, answe
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_kinds import clustered
 from tests.support.redis_sentinels import Replicated, Sentinels
+from tests.support.secured import SecuredCluster, SecuredSentinels
 from tests.support.sessions import Session, Transcript, text_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 SESSIONS: Final = 6
 """Over all three shards of a cluster."""
+PLAIN: Final = (RedisCluster, Sentinels)
+SECURED: Final = (SecuredCluster, SecuredSentinels)
 LONG: Final = "[[tokens=100000 rate=50]]"
 
 
@@ -42,27 +45,20 @@ def one_server(folder: Path, kind: Kind) -> Replicated:
     return made
 
 
-def cluster(folder: Path, kind: Kind) -> RedisCluster:
-    """Start three primaries with a replica each."""
-    return RedisCluster(folder, kind)
-
-
-def sentinels(folder: Path, kind: Kind) -> Sentinels:
-    """Start a primary, two replicas and three Sentinels."""
-    return Sentinels(folder, kind)
-
-
 def places() -> list[object]:
-    """Return the places, as parameters: in `make test` those that no other test of gateways has."""
+    """Return the places, as parameters.
+
+    In `make all` also those with TLS, and users with no right but those that the docs name.
+    """
     first = clustered()[0]
     return [
         pytest.param(
             (kind, start),
             id=f"{start.__name__}-{kind.name}",
-            marks=() if kind == first and start is not one_server else pytest.mark.release,
+            marks=() if kind == first and start in PLAIN else pytest.mark.release,
         )
         for kind in clustered()
-        for start in (cluster, sentinels, one_server)
+        for start in (*PLAIN, *SECURED, one_server)
     ]
 
 
@@ -70,11 +66,13 @@ def places() -> list[object]:
 def url_of_redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The URL of each place."""
+    """The URL of each place; the user is refused nothing there."""
     kind, start = request.param
     made = start(tmp_path_factory.mktemp("redis"), kind)
     yield made.url
+    denied = made.denied() if isinstance(made, SECURED) else []
     made.end()
+    assert denied == []
 
 
 async def test_gateways_send_resume_stop_list_push_proxy_take_over_and_erase(

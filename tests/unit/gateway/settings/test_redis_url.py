@@ -26,11 +26,12 @@ ROWS: list[tuple[str, RedisUrl]] = [
         ClusterUrl(seeds=(Address("a", 7000), Address("b", 6379), Address("::1", 7002))),
     ),
     (
-        "rediss+cluster://ms:p%40ss%2Cword@a:1,a:1,b:2",
+        "rediss+cluster://ms:p%40ss%2Cword@a:1,a:1,b:2?ssl_ca_certs=/ca%20of%20ours.pem",
         ClusterUrl(
             seeds=(Address("a", 1), Address("b", 2)),
             credentials=Credentials("ms", "p@ss,word"),
             tls=True,
+            ca_certs="/ca of ours.pem",
         ),
     ),
     (
@@ -74,6 +75,8 @@ WRONG = {
     "redis+cluster://a:99999": "no host and port",
     "redis+cluster://a/3": "database 0",
     "redis+cluster://a?db=3": "db is no parameter",
+    "redis+cluster://a?ssl_ca_certs=/ca.pem": "write rediss+",
+    "redis+sentinel://a/mine?ssl_ca_certs=/ca.pem": "write rediss+",
     "redis+sentinel://a": "must end with the name",
     "redis+sentinel://a/": "must end with the name",
     "redis+sentinel://a/two words": "must end with the name",
