@@ -16,7 +16,7 @@ from tests.support.push import AGENT_KEY, answer_of, client_of
 from tests.support.sessions import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from midstream.client.run import OnError
     from tests.support.fixtures import Deployment
@@ -117,13 +117,14 @@ async def test_claim_that_was_never_sent_is_not_sent_after_its_cancellation(
     """No gateway was there: the question does not appear in the session as one that failed."""
     tried = asyncio.Event()
 
-    async def refuse(*_: Any) -> NoReturn:
+    async def refuse(exchange: Coroutine[Any, Any, Any]) -> NoReturn:
+        exchange.close()
         tried.set()
         raise httpx2.ConnectError("away")
 
     async with client_of(pushed) as client:
         send = client._gateways._send
-        client._gateways._send = refuse  # type: ignore[method-assign, assignment]
+        client._gateways._send = refuse  # type: ignore[method-assign]
         task = asyncio.create_task(work(client, session))
         await tried.wait()
         task.cancel()
