@@ -22,6 +22,7 @@ from midstream.protocol.cut_calls import (
     WaitingCall,
     interrupts_unfinished,
 )
+from midstream.protocol.foreign import foreign_form
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import SendTrigger
@@ -215,11 +216,13 @@ class AgentRequest(Struct, frozen=True, kw_only=True):
     def as_sent(self) -> bytes:
         """Return the request as the AI SDK's `DefaultChatTransport` makes it, as JSON.
 
-        With the server's history; the client's own fields are there too.
+        With the server's history, in which what a person said to a running answer is a message of
+        its own; the client's own fields are there too.
         """
         fields = fields_of(self.body)
         fields["id"] = json_of(self.session_id)
-        fields["messages"] = json_of([message.raw for message in self.history])
+        told = [raw for message in self.history for raw in foreign_form(message)]
+        fields["messages"] = json_of(told)
         fields["trigger"] = json_of(self.trigger)
         if self.target_id is not None:
             fields["messageId"] = json_of(self.target_id)

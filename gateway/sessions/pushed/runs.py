@@ -29,6 +29,7 @@ from midstream.errors import (
 from midstream.protocol.chunks import AnyChunk, StartChunk
 from midstream.protocol.codec import decode
 from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
+from midstream.protocol.foreign import foreign_form
 from midstream.protocol.refused_keys import encode_readable
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.sessions.access import check_write, not_found
@@ -135,7 +136,11 @@ class PushedRuns:
             next=len(stored),
             stored=stored,
             continued=claimed.continued,
-            messages=[m.raw for m in run_history(state.path, run.message_id, claimed.continued)],
+            messages=[
+                raw
+                for message in run_history(state.path, run.message_id, claimed.continued)
+                for raw in foreign_form(message)
+            ],
             stopped_by=stopped_by,
         )
 
