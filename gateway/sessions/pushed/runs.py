@@ -52,10 +52,11 @@ from midstream.store.format import upgrade_needed
 from midstream.store.records import ChunksRecord, RunOutcome, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from msgspec import Raw
 
+    from midstream.protocol.messages import UIMessage
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
     from midstream.sessions.draining import Draining
@@ -136,11 +137,7 @@ class PushedRuns:
             next=len(stored),
             stored=stored,
             continued=claimed.continued,
-            messages=[
-                raw
-                for message in run_history(state.path, run.message_id, claimed.continued)
-                for raw in foreign_form(message)
-            ],
+            messages=_foreign(run_history(state.path, run.message_id, claimed.continued)),
             stopped_by=stopped_by,
         )
 
@@ -314,6 +311,10 @@ class PushedRuns:
             reconnect_window_s=self.limits.reconnect_window_s,
         )
         return await self._checked(cached.key, await write_terminal(self._store, request))
+
+
+def _foreign(messages: Iterable[UIMessage]) -> list[Raw]:
+    return [raw for message in messages for raw in foreign_form(message)]
 
 
 def _gap(next_sequence: int) -> SequenceGapError:
