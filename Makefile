@@ -31,8 +31,8 @@ run: ## Serve the gateway, with the live demo, at the address it prints; no keys
 test: lint ## Check the source and run the whole test suite, as CI does
 	$(BOOTSTRAP) test
 	npm test --prefix demo-ui
-	pytest $(PARALLEL) --durations=10
 	$(MAKE) --no-print-directory unit-coverage
+	pytest $(PARALLEL) --durations=10 --ignore=tests/unit
 	python -m scripts.pythons
 	@python -m scripts.tiers test
 
