@@ -14,10 +14,11 @@ from midstream.protocol.parts import fields_of, json_of
 if TYPE_CHECKING:
     from midstream.protocol.messages import UIMessage
 
-UNREAD_KINDS: Final = frozenset({"anthropic.message_start"})
-"""Kinds of `custom` parts that no model reads: usage, and ids of responses.
+UNREAD_KINDS: Final = frozenset({"anthropic.message_start", "openai.interrupted"})
+"""Kinds of `custom` parts that no other agent's model reads: usage, and our mark of a cut response.
 
-Source: the prompt of @ai-sdk/anthropic 4.0.105, which reads `anthropic.fallback` alone.
+Source: the prompts of @ai-sdk/anthropic 4.0.105, which reads `anthropic.fallback` alone, and of
+@ai-sdk/openai, which reads `openai.compaction` alone.
 """
 
 

@@ -137,32 +137,39 @@ class Hints:
 
     async def due_queues(self, limit: int) -> list[SessionId]:
         """Return sessions whose queue is to be looked at, each once."""
-        dues = [
-            *await self._due(self._keys.queues, limit),
-            *await self._due(self._keys.steers, limit),
-        ]
+        dues = await self._due(self._keys.queues, limit, beside=self._keys.steers)
         return _sessions(dict.fromkeys(_mixed(dues, limit)))
 
     async def _due(
-        self, hint: Hint, limit: int, *, ahead_ms: str | int = "", early_ms: int = 0
+        self,
+        hint: Hint,
+        limit: int,
+        *,
+        beside: Hint | None = None,
+        ahead_ms: str | int = "",
+        early_ms: int = 0,
     ) -> list[Due]:
         """Read a hint under each of its names; what is on a server that is away is left out.
+
+        Args:
+            beside: another hint to read in the same round trip.
 
         Raises:
             StoreError: all of it is away.
         """
         script = self._client.scripts.due
-        names = [name for name in hint.names if not self._client.is_away(name.hint)]
+        known = hint.names if beside is None else (*hint.names, *beside.names)
+        names = [name for name in known if not self._client.is_away(name.hint)]
         sent_at = time.monotonic()
         replies = await self._client.run_each(
             [
                 script.call(name, limit=limit, ahead_ms=ahead_ms, early_ms=early_ms)
-                for name in names or hint.names
+                for name in names or known
             ]
         )
         found = [
             Due(self._client.place(name.hint), reply[0], sent_at, reply[1])
-            for name, reply in zip(names or hint.names, replies, strict=True)
+            for name, reply in zip(names or known, replies, strict=True)
             if not isinstance(reply, Exception)
         ]
         if not found:

@@ -15,6 +15,7 @@ SAID = [{"type": "text", "text": "Shorter."}]
 STEER = {"type": "steering-message", "id": "s1", "parts": SAID}
 NAMED = {"type": "text", "text": '"steering-message"'}
 USAGE = {"type": "custom", "kind": "anthropic.message_start", "providerMetadata": {"a": {}}}
+CUT = {"type": "custom", "kind": "openai.interrupted"}
 KEPT = {"type": "custom", "kind": "openai.compaction", "providerMetadata": {"openai": {}}}
 AGAIN = {"type": "steering-message", "id": "s2", "parts": SAID}
 
@@ -50,7 +51,7 @@ def after(*parts: object) -> dict[str, object]:
         ),
         ([NAMED], [after(NAMED)]),
         ([{"type": "steering-message"}, TEXT], [after({"type": "steering-message"}, TEXT)]),
-        ([USAGE, TEXT, KEPT], [after(TEXT, KEPT)]),
+        ([USAGE, TEXT, CUT, KEPT], [after(TEXT, KEPT)]),
         ([USAGE], [after()]),
         ([USAGE, STEER, USAGE, MORE], [said("s1"), after(MORE)]),
     ],
