@@ -49,7 +49,7 @@ check: lint unit ## Check the source and run the unit tests: before every commit
 
 .PHONY: all
 all: ## Check everything, every matrix whole: before a release (AGAIN=1: what has passed, too)
-	$(BOOTSTRAP) test
+	$(BOOTSTRAP) all
 	@python scripts/release.py --parallel='$(PARALLEL)' $(if $(AGAIN),--again)
 	@python -m scripts.tiers all
 
@@ -148,6 +148,9 @@ lock: ## Resolve every dependency anew, into requirements/ and the package-lock.
 	uv pip compile $(LOCK) --group build --output-file requirements/run.txt
 	uv pip compile $(RESOLVE) --group demo --output-file requirements/demo.txt
 	uv pip compile $(RESOLVE) --group servers --output-file requirements/servers.txt
+	uv pip compile $(filter-out --upgrade,$(RESOLVE)) --extra server pyproject.toml \
+		--constraint requirements/run.txt --output-file requirements/image.txt
+	uv pip compile $(RESOLVE) --group deploy --output-file requirements/deploy.txt
 	uv pip compile $(RESOLVE) --no-deps --group other-servers --output-file requirements/other-servers.txt
 	uv pip compile $(LOCK) --group dev --constraint requirements/run.txt \
 		--constraint requirements/demo.txt --overrides requirements/overrides.in \

@@ -1,6 +1,6 @@
 """Installs the requirements of a make target, if any are missing.
 
-    python3 scripts/bootstrap.py run|dev|test|bench|dist
+    python3 scripts/bootstrap.py run|dev|test|all|bench|dist
 
 The Makefile calls it. It uses only the standard library of Python >= 3.11. Each step leaves a
 stamp: the hash of its inputs. A step whose stamp still matches costs a file read and no network,
@@ -300,9 +300,9 @@ def set_up(target: str) -> None:
     """Set up one target."""
     environment()
     python_packages(target)
-    if target in ("run", "test", "dist"):
+    if target in ("run", "test", "all", "dist"):
         frontend()
-    if target == "test":
+    if target in ("test", "all"):
         servers()
         node_packages("tests/conformance/node")
         node_packages("tests/e2e/frontends")
@@ -310,6 +310,8 @@ def set_up(target: str) -> None:
         other_engines()
         if python_left_out(NEWEST_PYTHON) is None:
             other_python(NEWEST_PYTHON)
+    if target == "all" and not other_servers_left_out():
+        unpacked("deploy")
     if target == "bench":
         node_packages("tests/bench/node")
         frontend("--packages")
@@ -319,7 +321,7 @@ def set_up(target: str) -> None:
 def main() -> int:
     """Set up the target named on the command line, one process at a time."""
     parser = argparse.ArgumentParser(description="Set up what a make target needs.")
-    parser.add_argument("target", choices=["run", "dev", "test", "bench", "dist"])
+    parser.add_argument("target", choices=["run", "dev", "test", "all", "bench", "dist"])
     target = parser.parse_args().target
     try:
         with Path(__file__).open("rb") as guard:

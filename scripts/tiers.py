@@ -94,6 +94,12 @@ PARTS: Final = (
         recordings,
     ),
     Part(
+        "the image's steps, the chart, compose and Caddy (tests/integration/deployment)",
+        "all",
+        "they need tools of 500 MB, and build the image's packages",
+        other_servers_left_out,
+    ),
+    Part(
         "branch coverage of the whole suite",
         "all",
         "it runs every test once more, and slower; `make test` measures that of the unit tests",

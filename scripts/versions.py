@@ -30,6 +30,9 @@ def said() -> dict[str, str]:
         )["version"],
         "demo-ui/app/package.json": demo["midstream-chat"],
         "demo-ui/package-lock.json": lock["transport"]["version"],
+        "deploy/helm/midstream/Chart.yaml": _first(
+            r"^version: (\S+)", (ROOT / "deploy" / "helm" / "midstream" / "Chart.yaml").read_text()
+        ),
         "CHANGELOG.md": _first(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text()),
     }
 

@@ -39,10 +39,20 @@ def declared() -> dict[str, list[Requirement]]:
         "dev": [Requirement(item) for item in dev],
         "servers": [Requirement(item) for item in groups["servers"]],
         "other-servers": [Requirement(item) for item in groups["other-servers"]],
+        "deploy": [Requirement(item) for item in groups["deploy"]],
+        "image": [
+            Requirement(item)
+            for item in (
+                *project["project"]["dependencies"],
+                *project["project"]["optional-dependencies"]["server"],
+            )
+        ],
     }
 
 
-@pytest.mark.parametrize("lock", ["run", "unit", "dev", "servers", "other-servers"])
+@pytest.mark.parametrize(
+    "lock", ["run", "unit", "dev", "servers", "other-servers", "deploy", "image"]
+)
 def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> None:
     """A dependency that is added or raised in pyproject.toml is locked in the same change."""
     versions = pinned(lock)
@@ -58,7 +68,8 @@ def test_a_lock_pins_every_dependency_that_the_project_declares(lock: str) -> No
 
 def test_the_locks_agree_on_every_version_they_share() -> None:
     """`make run` after `make test` installs nothing, and the other way round it changes none."""
-    smaller, dev = {**pinned("run"), **pinned("demo"), **pinned("unit")}, pinned("dev")
+    smaller = {**pinned("run"), **pinned("demo"), **pinned("unit"), **pinned("image")}
+    dev = pinned("dev")
     assert {name: dev.get(name) for name in smaller} == smaller
 
 
