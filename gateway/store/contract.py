@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from midstream.store.records import (
         ChannelEvent,
+        ChunkPage,
         LoadedRun,
         LogEntry,
         LogPage,
@@ -190,6 +191,15 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
         self, session_id: SessionId, offset: str, *, count: int
     ) -> tuple[LogEntry, ...]:
         """Read records from `offset` (inclusive) on, whatever was trimmed before it."""
+        ...
+
+    async def read_chunks(
+        self, session_id: SessionId, run_id: RunId, offset: str, *, count: int
+    ) -> ChunkPage:
+        """Read one run's chunks from `offset` (inclusive) on, of at most `count` records.
+
+        For less than `read_run`: a long answer is thousands of records.
+        """
         ...
 
     async def load(

@@ -219,6 +219,21 @@ Record: TypeAlias = (
 )
 
 
+class ChunkPage(Struct, frozen=True, kw_only=True):
+    """A part of a session's log, as the chunks of one of its runs.
+
+    Attributes:
+        records: the run's, each with the offset of its last part: those that follow each other
+            without a hole are joined, up to about 64 KB.
+        last: the offset of the last record that was read, of any kind; empty if there was none.
+        full: whether there may be more after `last`.
+    """
+
+    records: tuple[tuple[str, ChunksRecord], ...]
+    last: str
+    full: bool
+
+
 class LogEntry(Struct, frozen=True, gc=False, kw_only=True):
     """A record and where it stands.
 

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from midstream.protocol.batch import ChunkBatch
-from midstream.store.records import ChunksRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from midstream.ids import RunId
-    from midstream.store.records import LogEntry
-
-PAGE_BYTES: Final = 64 * 1024
-"""A catch-up joins small records into batches of about this size: one send each."""
+    from midstream.store.records import ChunkPage
 
 
-def joined_batches(
-    entries: Sequence[LogEntry], run_id: RunId, sequence: int
-) -> Iterator[tuple[str, ChunkBatch]]:
-    """Join a run's small records into batches that begin with `sequence`, in order."""
-    first, count, level, size, offset = sequence, 0, 0, 0, ""
-    pieces: list[bytes] = []
-    for entry in entries:
-        record = entry.record
-        if not isinstance(record, ChunksRecord) or record.run_id != run_id:
+def batches_from(page: ChunkPage, sequence: int) -> Iterator[tuple[str, ChunkBatch]]:
+    """Yield a page's batches that begin with `sequence`, in order and without a hole.
+
+    Each with the offset of its last record. What comes before `sequence` is left out.
+    """
+    for offset, record in page.records:
+        if record.first + record.count <= sequence:
             continue
-        if record.first + record.count <= first + count:
-            continue
-        payload, records = record.payload, record.count
-        if record.first < first + count:
-            tail = ChunkBatch(
-                first=record.first, count=records, payload=payload, level=record.level
-            ).since(first + count)
-            payload, records = tail.payload, tail.count
-        elif record.first > first + count:
-            break
-        pieces.append(payload)
-        count, size, offset = count + records, size + len(payload), entry.offset
-        level = max(level, record.level)
-        if size >= PAGE_BYTES:
-            yield (
-                offset,
-                ChunkBatch(first=first, count=count, payload=b"".join(pieces), level=level),
-            )
-            first, count, level, size, pieces = first + count, 0, 0, 0, []
-    if pieces:
-        yield offset, ChunkBatch(first=first, count=count, payload=b"".join(pieces), level=level)
+        if record.first > sequence:
+            return
+        batch = ChunkBatch(
+            first=record.first, count=record.count, payload=record.payload, level=record.level
+        )
+        if record.first < sequence:
+            batch = batch.since(sequence)
+        yield offset, batch
+        sequence = batch.last + 1

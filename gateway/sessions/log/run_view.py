@@ -35,7 +35,7 @@ from midstream.protocol.chunks import (
 from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.log.page import joined_batches
+from midstream.sessions.log.page import batches_from
 from midstream.sessions.log.ring import Ring
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.log.tail import Tail
@@ -241,15 +241,17 @@ class RunView:
         """
         until, is_stored = self.next, False
         while sequence < until:
-            entries = await self._store.read_run(self.session_id, offset, count=PAGE_RECORDS)
+            page = await self._store.read_chunks(
+                self.session_id, self.info.id, offset, count=PAGE_RECORDS
+            )
             fresh = False
-            for last_offset, batch in joined_batches(entries, self.info.id, sequence):
+            for last_offset, batch in batches_from(page, sequence):
                 yield last_offset, batch
                 sequence, offset, fresh = batch.last + 1, last_offset, True
             if fresh:
                 is_stored = False
-            elif len(entries) == PAGE_RECORDS:
-                offset = entries[-1].offset
+            elif page.full:
+                offset = page.last
             elif is_stored or (stored := await self._stored(sequence)) is None:
                 raise _not_recovered(self.info.id)
             elif stored <= sequence:

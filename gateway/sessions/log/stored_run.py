@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from midstream.store.contract import SessionStore
     from midstream.store.records import RunInfo, StoredMessage
 
-PAGE_RECORDS: Final = 200
-"""Records that one read of the log asks for: about 10 ms of Redis and of us."""
+PAGE_RECORDS: Final = 500
+"""Records that one read of the log asks for: about a millisecond of Redis, and of us."""
 
 
 async def stored_chunks(store: SessionStore, taken: TakenOver) -> list[AnyChunk]:
@@ -83,16 +83,14 @@ async def _read(
 ) -> list[AnyChunk]:
     chunks: list[AnyChunk] = []
     while len(chunks) < until:
-        entries = await store.read_run(session_id, offset, count=PAGE_RECORDS)
+        page = await store.read_chunks(session_id, run_id, offset, count=PAGE_RECORDS)
         before = len(chunks)
-        for entry in entries:
-            record = entry.record
-            if isinstance(record, ChunksRecord) and record.run_id == run_id:
-                new = decode_lines(record.payload)
-                chunks += new[max(0, len(chunks) - record.first) :]
-        if not entries or (len(chunks) == before and entries[-1].offset == offset):
+        for _, record in page.records:
+            new = decode_lines(record.payload)
+            chunks += new[max(0, len(chunks) - record.first) :]
+        if not page.last or (len(chunks) == before and page.last == offset):
             break
-        offset = entries[-1].offset
+        offset = page.last
     return chunks
 
 

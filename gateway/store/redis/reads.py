@@ -12,9 +12,11 @@ from msgspec.structs import replace
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
+from midstream.store.chunk_pages import joined_chunks
 from midstream.store.queue.codec import decode_queue, decode_steers
 from midstream.store.record_codec import decode_entry, decode_kept_run
 from midstream.store.records import (
+    ChunkPage,
     LoadedRun,
     LogOrder,
     LogPage,
@@ -95,6 +97,18 @@ class SessionReader:
         log = self._keys.session(session_id).log
         entries = await self._client.run(("XRANGE", log, offset, "+", "COUNT", count))
         return tuple(map(decode_entry, entries))
+
+    async def read_chunks(
+        self, session_id: SessionId, run_id: RunId, offset: str, *, count: int
+    ) -> ChunkPage:
+        """See SessionStore."""
+        log = self._keys.session(session_id).log
+        entries = await self._client.run(("XRANGE", log, offset, "+", "COUNT", count))
+        return ChunkPage(
+            records=joined_chunks(entries, run_id),
+            last=entries[-1][0].decode() if entries else "",
+            full=len(entries) == count,
+        )
 
     async def load(
         self, session_id: SessionId, *, leaf: MessageId | None = None, with_queue: bool = False

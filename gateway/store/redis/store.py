@@ -96,6 +96,7 @@ class RedisStore:
         reads = SessionReader(redis)
         self.read_log = reads.read_log
         self.read_run = reads.read_run
+        self.read_chunks = reads.read_chunks
         self.load = reads.load
         self.load_meta = reads.load_meta
         self.load_run = reads.load_run

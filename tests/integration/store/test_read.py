@@ -142,6 +142,28 @@ async def test_read_run_reads_whatever_was_trimmed_before(
     assert len(entries) == 3
 
 
+async def test_read_chunks_reads_one_run_a_page_at_a_time(store: RedisStore) -> None:
+    """Joined where they follow each other; each page tells where it ended."""
+    await answered(store)
+    run = await opened(store, submit("u2", "r2", parent="a-r1"))
+    for first in range(0, 6, 2):
+        await store.append([batch(first, 2, run="r2")])
+    whole = await store.read_run(SESSION, run.opened, count=100)
+
+    page = await store.read_chunks(SESSION, key("r2").run_id, run.opened, count=len(whole))
+    assert [(record.first, record.count) for _, record in page.records] == [(0, 6)]
+    assert (page.last, page.full) == (whole[-1].offset, True)
+
+    part = await store.read_chunks(SESSION, key("r2").run_id, whole[-2].offset, count=100)
+    assert [(record.first, record.count) for _, record in part.records] == [(2, 4)]
+    assert not part.full
+
+    other = await store.read_chunks(SESSION, key("r1").run_id, run.opened, count=100)
+    assert other.records == ()
+    after = await store.read_chunks(SESSION, key("r2").run_id, "9999999999999-0", count=9)
+    assert (after.records, after.last, after.full) == ((), "", False)
+
+
 async def test_load_run_reads_any_run(store: RedisStore) -> None:
     """An ended run, the one under way with what it holds now, and none."""
     first = await answered(store)

@@ -43,6 +43,35 @@ def test_codec_writes_one_line_a_chunk(chunks: list[AnyChunk]) -> None:
     assert payload == b"".join(encode(chunk) + b"\n" for chunk in decode_lines(payload))
 
 
+@given(
+    st.lists(st.text(max_size=3), min_size=8, max_size=20),
+    st.lists(st.tuples(st.integers(0, 20), any_chunk), max_size=2),
+)
+def test_codec_reads_many_chunks_as_it_reads_each(
+    texts: list[str], others: list[tuple[int, AnyChunk]]
+) -> None:
+    """Those of one type are read at once; it makes no difference."""
+    chunks: list[AnyChunk] = [TextDeltaChunk(id="t", delta=text) for text in texts]
+    for place, other in others:
+        chunks.insert(place, other)
+    payload = encode_lines(chunks)
+    assert decode_lines(payload) == [decode(line) for line in payload.split(b"\n") if line]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'{"type":"text-delta","id":1,"delta":"a"}',
+        b'{"type":"text-delta","id":"0","delta":"\xff"}',
+        b'{"type":"text-delta","id":"0"',
+    ],
+)
+def test_codec_refuses_one_wrong_chunk_among_many(wrong: bytes) -> None:
+    right = encode(TextDeltaChunk(id="0", delta="a"))
+    with pytest.raises(MalformedFrameError):
+        decode_lines(b"\n".join([*[right] * 9, wrong, b""]))
+
+
 def test_codec_compacts_json_that_came_with_line_breaks() -> None:
     """Line breaks between a foreign value's tokens are dropped, those in strings stay."""
     chunk = ToolInputAvailableChunk(tool_call_id="c", tool_name="weather", input=PRETTY)

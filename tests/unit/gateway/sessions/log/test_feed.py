@@ -30,9 +30,11 @@ from midstream.store.records import (
     SessionState,
     Trigger,
 )
+from tests.support.chunk_pages import page_of
 
 if TYPE_CHECKING:
     from midstream.store.contract import SessionStore
+    from midstream.store.records import ChunkPage
 
 SESSION = SessionId("s")
 RUN = RunInfo(
@@ -76,12 +78,12 @@ class Log:
         whole = later[0].previous == after.offset if later else after == head
         return LogPage(recovered=whole, head=head, entries=tuple(later[:count]) if whole else ())
 
-    async def read_run(
-        self, session_id: SessionId, offset: str, *, count: int
-    ) -> tuple[LogEntry, ...]:
+    async def read_chunks(
+        self, session_id: SessionId, run_id: RunId, offset: str, *, count: int
+    ) -> ChunkPage:
         await asyncio.sleep(0)
         start = int(offset[:-2])
-        return tuple(e for e in self.kept if int(e.offset[:-2]) >= start)[:count]
+        return page_of([e for e in self.kept if int(e.offset[:-2]) >= start], run_id, count)
 
     async def load(self, session_id: SessionId) -> SessionState:
         await asyncio.sleep(0)

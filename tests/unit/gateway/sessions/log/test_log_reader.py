@@ -20,15 +20,18 @@ from midstream.sessions.log.run_view import RunView
 from midstream.sessions.sentences import ATTEMPT_BEGAN, AWAITS_ATTEMPT, is_note
 from midstream.sessions.types import Idle
 from midstream.store.records import ChunksRecord, LoadedRun, LogEntry, RunState
+from tests.support.chunk_pages import page_of
 from tests.unit.gateway.sessions.log.test_feed import RUN, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from midstream.ids import RunId
     from midstream.protocol.batch import ChunkBatch
     from midstream.protocol.chunks import AnyChunk
     from midstream.sessions.log.hub import Hub
     from midstream.store.contract import SessionStore
+    from midstream.store.records import ChunkPage
 
 TICK = 0
 
@@ -43,10 +46,10 @@ class Run:
         self.view = RunView(store, SESSION, RUN, next_sequence=0, opened="0-0")
         self.count = 0
 
-    async def read_run(self, _: object, offset: str, *, count: int) -> tuple[LogEntry, ...]:
+    async def read_chunks(self, _: object, run_id: RunId, offset: str, *, count: int) -> ChunkPage:
         """See SessionStore."""
         await asyncio.sleep(0)
-        return tuple(self._entries[int(offset[:-2]) :][:count])
+        return page_of(self._entries[int(offset[:-2]) :], run_id, count)
 
     async def load_run(self, *_: object) -> LoadedRun:
         """See SessionStore."""
