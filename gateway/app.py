@@ -33,6 +33,7 @@ from midstream.api.pages import browser_files
 from midstream.api.proxy.routes import Proxy, proxy_handler
 from midstream.api.proxy.turns import TurnController
 from midstream.api.push import PushController
+from midstream.api.users import UserController
 from midstream.limits.addresses import Addresses, named_proxies
 from midstream.limits.limiter import open_limiter
 from midstream.limits.policy import policy_of
@@ -79,12 +80,19 @@ class Gateway:
     Args:
         agents: besides the configured ones.
         simulator_url: where the simulated providers are; empty: it has its own, if needed.
+        owns_redis: whoever starts this has started the Redis, for it alone.
     """
 
     def __init__(
-        self, settings: Settings, agents: Sequence[Agent] = (), *, simulator_url: str = ""
+        self,
+        settings: Settings,
+        agents: Sequence[Agent] = (),
+        *,
+        simulator_url: str = "",
+        owns_redis: bool = False,
     ) -> None:
         self._settings = settings
+        self._owns_redis = owns_redis
         self._simulator_url = simulator_url
         self._agents = agents
         self._authenticator = create_authenticator(settings.auth)
@@ -167,12 +175,19 @@ class Gateway:
             )
         )
         sessions = await stack.enter_async_context(
-            open_sessions(store, finder, session_limits(settings), adopt_hold=limits.adopt)
+            open_sessions(
+                store,
+                finder,
+                session_limits(settings),
+                adopt_hold=limits.adopt,
+                owns_redis=self._owns_redis,
+            )
         )
         return Api(
             settings=settings.server,
             gate=self._gate,
             sessions=sessions,
+            users=sessions.users,
             limits=limits,
             deadline=self._deadline,
             agents=agents.offers(),
@@ -251,6 +266,7 @@ def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]
         follow_sessions,
         list_agents,
         list_chats,
+        UserController,
         package_handler(),
         livez,
         readyz,

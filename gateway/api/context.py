@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from midstream.limits.limiter import Limiter
     from midstream.providers.passthrough.upstreams import Upstreams
     from midstream.sessions.contract import SessionService
+    from midstream.sessions.user_data.users import Users
     from midstream.settings.sections import ServerSettings
     from midstream.store.server.facts import KnownServer
 
@@ -40,6 +41,7 @@ class Api:
 
     Attributes:
         gate: admits requests.
+        users: all of a user: export and erasure.
         limits: rate and concurrency limits of callers.
         deadline: for a client to read one write.
         agents: offered to clients.
@@ -52,6 +54,7 @@ class Api:
     settings: ServerSettings
     gate: Gate
     sessions: SessionService
+    users: Users
     limits: Limiter
     deadline: IdleTimeout
     agents: Sequence[AgentOffer]

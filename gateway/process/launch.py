@@ -28,6 +28,7 @@ class Launch(Struct, frozen=True, kw_only=True):
         sockets: file descriptors of listening sockets.
         ready: file descriptor to write a byte to once it serves.
         simulator_url: where the simulated providers are; empty: the worker has its own.
+        owns_redis: the parent has started the Redis, and nobody else's data is in it.
     """
 
     parent_pid: int
@@ -35,6 +36,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     ready: int
     settings: Settings
     simulator_url: str = ""
+    owns_redis: bool = False
 
 
 _PR_SET_PDEATHSIG: Final = 1

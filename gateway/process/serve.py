@@ -92,7 +92,11 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         if settings.server.demo and has_simulated_agents(settings):
             simulated = stack.enter_context(contextlib.closing(SimulatedProviders()))
         supervisor = Supervisor(
-            settings, sockets, lambda: announce(address_of(sockets[0])), simulated
+            settings,
+            sockets,
+            lambda: announce(address_of(sockets[0])),
+            simulated,
+            owns_redis=redis is not None,
         )
         asyncio.run(supervisor.run(redis))
 
@@ -269,8 +273,11 @@ class Supervisor:
         sockets: Sequence[socket.socket],
         announce: Callable[[], None],
         simulated: SimulatedProviders | None = None,
+        *,
+        owns_redis: bool = False,
     ) -> None:
         self._simulated = simulated
+        self._owns_redis = owns_redis
         self._settings = settings
         self._sockets = [listener.fileno() for listener in sockets]
         self._announce: Callable[[], None] | None = announce
@@ -344,6 +351,7 @@ class Supervisor:
                         ready=write,
                         settings=self._settings,
                         simulator_url=self._simulated.url if self._simulated else "",
+                        owns_redis=self._owns_redis,
                     )
                 )
             finally:

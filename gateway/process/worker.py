@@ -115,7 +115,7 @@ def main() -> None:
 
 async def _serve(launch: Launch) -> None:
     settings = launch.settings
-    gateway = Gateway(settings, simulator_url=launch.simulator_url)
+    gateway = Gateway(settings, simulator_url=launch.simulator_url, owns_redis=launch.owns_redis)
     config = GuardedConfig(
         gateway,
         Guard(settings.connections, _files_for_connections()),

@@ -42,6 +42,9 @@ from midstream.sessions.runs.shards import committer_of
 from midstream.sessions.service import Sessions, Shutdown
 from midstream.sessions.stopping import Stopping
 from midstream.sessions.types import PushLimits, RunHold, SessionLimits
+from midstream.sessions.user_data.erasure import Erasure
+from midstream.sessions.user_data.export import Exports
+from midstream.sessions.user_data.users import Users
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -80,18 +83,20 @@ async def open_sessions(
     limits: Limits,
     *,
     adopt_hold: Callable[[bytes], RunHold | None] = lambda _: None,
+    owns_redis: bool = False,
 ) -> AsyncIterator[Sessions]:
     """Run this process's share of the sessions; leaving cancels what `drain` has left.
 
     Args:
         adopt_hold: takes over the hold of a resumed run's caller, from the `RunHold.told` of the
             run's earlier process.
+        owns_redis: the gateway has started the Redis, and nobody else's data is in it.
 
     Enters once the channel is open. The layer's own tasks outlive what goes wrong with one
     session or run (`containment`).
     """
     engine = _engine(store, agents, limits, adopt_hold)
-    sessions = _sessions(store, agents, engine, limits)
+    sessions = _sessions(store, agents, engine, limits, owns_redis=owns_redis)
     async with asyncio.TaskGroup() as tasks:
         own = [
             tasks.create_task(engine.hub.run(), name="hub"),
@@ -144,7 +149,12 @@ def _engine(
 
 
 def _sessions(
-    store: SessionStore, agents: AgentFinder, engine: _Engine, limits: Limits
+    store: SessionStore,
+    agents: AgentFinder,
+    engine: _Engine,
+    limits: Limits,
+    *,
+    owns_redis: bool,
 ) -> Sessions:
     hub, runs, reaper = engine.hub, engine.runs, engine.reaper
     draining, presence = Draining(), Presence(store)
@@ -163,6 +173,7 @@ def _sessions(
         max_lease_ms=int(limits.leases.longest_s * 1000),
         reconnect_window_s=limits.leases.reconnect_window_s,
     )
+    changing = Changing(store, reaper, stopping, draining)
     return Sessions(
         store=store,
         starting=starting,
@@ -173,7 +184,8 @@ def _sessions(
         steers=steering,
         reading=reading,
         stopping=stopping,
-        changing=Changing(store, reaper, stopping, draining),
+        changing=changing,
+        users=Users(Erasure(store, changing, rewrite=owns_redis), Exports(store)),
         shutdown=Shutdown(draining, reaper, hub, proxied, runs),
         presence=presence,
         pushed=PushedRuns(store, hub, claims, draining, push_limits),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.stopping import Stopping
     from midstream.sessions.types import Probe, RunCost, RunHold, Snapshot, StartRequest
+    from midstream.sessions.user_data.users import Users
     from midstream.store.contract import SessionStore
     from midstream.store.records import SessionPage
 
@@ -68,6 +69,7 @@ class Sessions:
         proxied_ends: ends such runs, by a request of their backend.
         held: the places of callers that pushed runs take.
         queues: changes of the queue by people.
+        users: all of a user: export and erasure.
         steers: messages for running answers.
     """
 
@@ -81,6 +83,7 @@ class Sessions:
     reading: Reading
     stopping: Stopping
     changing: Changing
+    users: Users
     shutdown: Shutdown
     presence: Presence
     pushed: PushedRuns

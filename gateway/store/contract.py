@@ -307,6 +307,13 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
         """
         ...
 
+    async def rewrite_file(self) -> None:
+        """Ask Redis to write its append-only file anew, without what is not there any more.
+
+        It does so in a process of its own. Only for a Redis that is the gateway's own.
+        """
+        ...
+
     async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> list[RunId]:
         """Delete a session and publish an ErasedRecord; returns the runs that were under way.
 

@@ -5,6 +5,7 @@ The contract is `store/contract.py`.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from midstream.errors import StoreError
@@ -17,6 +18,8 @@ from midstream.store.redis.access import owner_of
 if TYPE_CHECKING:
     from midstream.store.redis.access import RedisAccess
     from midstream.store.scripts.script import Command
+
+logger = logging.getLogger(__name__)
 
 
 class Housekeeping:
@@ -65,6 +68,14 @@ class Housekeeping:
         if outcome is SelectStatus.SELECTED:
             return Selection(status=outcome, head=MessageId(id_))
         return Selection(status=outcome, run_id=RunId(id_) if id_ else None)
+
+    async def rewrite_file(self) -> None:
+        """See SessionStore."""
+        try:
+            await self._client.run(("BGREWRITEAOF",))
+        except StoreError as error:
+            # One may be under way that began before: what was erased leaves with the next one.
+            logger.warning("file_not_rewritten reason=%s", error)
 
     async def erase(self, session_id: SessionId, *, reach: Reach = EVERYWHERE) -> list[RunId]:
         """See SessionStore."""

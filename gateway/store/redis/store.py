@@ -115,6 +115,7 @@ class RedisStore:
         self.delete = housekeeping.delete
         self.select = housekeeping.select
         self.erase = housekeeping.erase
+        self.rewrite_file = housekeeping.rewrite_file
         self.trim_due = housekeeping.trim_due
 
     def _keep_queues(self, redis: RedisAccess) -> Callable[[Turn], None]:

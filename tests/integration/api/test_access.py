@@ -342,6 +342,9 @@ OF_NO_SESSION: Final[dict[str, Literal["anybody", "a person"]]] = {
     "GET /schema/openapi.json": "anybody",
     "GET /api/agents": "a person",
     "GET /api/chats": "a person",
+    # Whose they are is in test_users.py.
+    "DELETE /api/users/{name:str}": "a person",
+    "GET /api/users/{name:str}/export": "a person",
 }
 """Routes without a session: they serve every caller, or every caller with a token."""
 
@@ -486,7 +489,8 @@ async def test_nobody_without_a_token_or_a_key_gets_anything_of_a_session(app: I
             assert judged(row, await row.ask(app, place, headers)) == "refused", row.route
         assert await places.is_untouched(row.kind)
     for route, whom in OF_NO_SESSION.items():
-        path = route.partition(" ")[2].replace("{chat_id:str}", "c").replace("{name:str}", "n")
-        answer = await app.ask("GET", path.replace("{path:str}", "openapi.json"), headers={})
+        method, _, path = route.partition(" ")
+        path = path.replace("{chat_id:str}", "c").replace("{name:str}", "n")
+        answer = await app.ask(method, path.replace("{path:str}", "openapi.json"), headers={})
         assert (answer.status == 401) == (whom == "a person"), route
         assert SAID.encode() not in answer.body

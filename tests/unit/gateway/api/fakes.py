@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from midstream.aio.idle_timeout import IdleTimeout
 from midstream.api.auth.agent_keys import AgentKeys
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from midstream.errors import GatewayError
     from midstream.protocol.chunks import AnyChunk
     from midstream.sessions.types import Idle
+    from midstream.sessions.user_data.users import Users
 
 RUN = RunInfo(
     id=RunId("run_1"),
@@ -199,6 +200,7 @@ def make_api(
             cookie=cookie,
         ),
         sessions=sessions,
+        users=cast("Users", None),
         limits=Limiter(),
         deadline=IdleTimeout(settings.server.write_deadline_s),
         agents=(),

@@ -1,0 +1,1 @@
+"""All that is kept of one user: its export, and its erasure."""
