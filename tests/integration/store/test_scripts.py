@@ -13,7 +13,7 @@ from midstream.store.keys import Keys, ScopeNames, SessionNames
 from midstream.store.scripts.catalog import DESCRIPTIONS, Scripts
 from midstream.store.scripts.script import LUA, Description, Script, script
 
-from .scenario import EXPIRED, HOUR_MS, SESSION, answered, batch, close, key, opened, submit
+from .scenario import EXPIRED, HOUR_MS, SESSION, answered, batch, close, key, opened, side, submit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +131,54 @@ def test_part_touches_keys_of_a_session_or_of_a_scope_only(part: str) -> None:
     assert {target for command, target in calls if command == "PUBLISH"} <= {"FEED"}
 
 
+FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+OURS = {"WRITE_FORMAT", "COMMANDS"}
+"""Names in capitals that every script, or every one with rights.lua, is given (script.py)."""
+
+
+def reached(lua: str) -> str:
+    """Return the text of a script without the functions that it cannot call."""
+    lua = re.sub(r"--.*", "", lua)
+    functions = {each[1]: each[0] for each in FUNCTION.finditer(lua)}
+    text = FUNCTION.sub("", lua)
+    while called := {name for name in functions if re.search(rf"\b{name}\b", text)}:
+        text += "".join(functions.pop(name) for name in called)
+    return text
+
+
+@pytest.mark.parametrize("described", DESCRIPTIONS, ids=lambda each: each.name)
+def test_script_declares_each_key_that_it_can_reach(described: Description[Any, ...]) -> None:
+    """Of its parts, too: what is in capitals, and no local of its own, is a name in Redis."""
+    text = re.sub(r"'[^'\n]*'", "''", reached(described.text))
+    constants = {
+        name
+        for names in re.findall(r"^local ([A-Z_, ]+) =", text, re.MULTILINE)
+        for name in names.split(", ")
+    }
+    names = set(re.findall(r"\b[A-Z][A-Z_]+\b", text)) - constants - OURS
+    keys, channels = ({name.upper() for name in n} for n in (described.keys, described.channels))
+
+    assert names <= keys | channels
+    assert not keys & channels
+
+
+def test_function_that_a_script_calls_is_reached_and_another_is_not() -> None:
+    lua = """
+local function deep()
+  return redis.call('GET', SIDE)
+end
+local function used()
+  return deep()
+end
+local function unused()
+  return redis.call('GET', LOG)
+end
+return used() -- unused
+"""
+    assert "SIDE" in reached(lua)
+    assert "LOG" not in reached(lua)
+
+
 def test_every_lua_file_is_loaded_and_short() -> None:
     """A file is a script or a part of one, and fits on a screen."""
     on_disk = {entry.name.removesuffix(".lua"): entry for entry in LUA.iterdir()}
@@ -152,28 +200,38 @@ def test_sharded_scripts_publish_in_the_sessions_slot() -> None:
 
 @pytest.mark.anyio
 async def test_no_call_mixes_slots(store: RedisStore, raw_redis: redis.Redis) -> None:
-    """Each command of a session's life has keys of one slot."""
+    """Each command of a session's life has keys of one slot, and its script touches no others."""
     with raw_redis.monitor() as monitor:  # type: ignore[no-untyped-call]
-        await answered(store)
-        await opened(store, submit("u2", "r2", parent="a-r1", lease_ms=EXPIRED))
-        await store.append([batch(0, run="r2")])
-        await store.renew([key("r2")], EXPIRED)
-        await store.take_over(SESSION, key("r2").run_id, HOUR_MS)
-        await store.request_stop(
-            SESSION, run_id=None, message_id=None, by="ada", tombstone_ms=HOUR_MS
-        )
-        await store.close_run(close(1, run="r2", fence=2))
-        await store.load(SESSION)
-        await store.trim_due(10)
-        await store.erase(SESSION)
+        await live(store)
         raw_redis.ping()
-        called = []
+        called: list[list[str]] = []
+        touched = 0
         for event in monitor.listen():
-            if event["command"] == "PING":
+            words = event["command"].split()
+            if words == ["PING"]:
                 break
-            if event["command"].startswith("EVALSHA"):
-                words = event["command"].split()
+            if words[0] == "EVALSHA":
                 called.append(words[3 : 3 + int(words[2])])
+            elif event["client_type"] == "lua" and words[0] not in {"TIME", "PUBLISH"}:
+                assert words[1] in called[-1], words
+                touched += 1
     assert len(called) > 10
+    assert touched > len(called)
     for keys in called:
         assert len({key_slot(name.encode()) for name in keys}) == 1
+
+
+async def live(store: RedisStore) -> None:
+    """Let a session live, a side run in it, and end."""
+    await answered(store)
+    await opened(store, submit("u2", "r2", parent="a-r1", lease_ms=EXPIRED))
+    await opened(store, side("r3"))
+    await store.append([batch(0, run="r2"), batch(0, run="r3")])
+    await store.renew([key("r2"), key("r3")], EXPIRED)
+    await store.take_over(SESSION, key("r2").run_id, HOUR_MS)
+    await store.request_stop(SESSION, run_id=None, message_id=None, by="ada", tombstone_ms=HOUR_MS)
+    await store.close_run(close(1, run="r3"))
+    await store.close_run(close(1, run="r2", fence=2))
+    await store.load(SESSION)
+    await store.trim_due(10)
+    await store.erase(SESSION)
