@@ -49,7 +49,9 @@ from midstream.sessions import (
     TurnLimits,
     open_sessions,
 )
+from midstream.settings.redis_url import SingleUrl, parse_redis_url
 from midstream.settings.source import load_settings
+from midstream.store.calls import HELD_S
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.facts import KnownServer, log_server
 from midstream.store.server.settings import QueueSettings, StoreSettings
@@ -304,6 +306,11 @@ def store_settings(settings: Settings) -> StoreSettings:
     )
 
 
+def held_s(url: str) -> float:
+    """Return how long a failover of what is at a URL may take back what was stored."""
+    return 0.0 if not url or isinstance(parse_redis_url(url), SingleUrl) else HELD_S
+
+
 def session_limits(settings: Settings) -> Limits:
     """Return the sessions' part of the settings."""
     runs, redis, server, chat = settings.runs, settings.redis, settings.server, settings.chat
@@ -327,6 +334,7 @@ def session_limits(settings: Settings) -> Limits:
         producers=ProducerLimits(
             max_pending_bytes=runs.max_pending_bytes,
             outage_limit_s=runs.producer_outage_limit_s,
+            held_s=held_s(redis.url),
             reconnect_window_s=redis.reconnect_window_s,
         ),
         proxied=ProxiedLimits(

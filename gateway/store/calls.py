@@ -15,6 +15,13 @@ DETECTION_S: Final = 1.5
 """Longest time for which a planned failover loses what is stored: until the store knows of it.
 Sentinels learn within a second that a replica was promoted, and are asked twice a second."""
 
+FAILOVER_S: Final = 5.0
+"""Longest time for which the servers of a cluster, or Sentinels, may wait before they replace a
+silent primary. One that is only cut off from them may acknowledge for so long what is lost then."""
+
+HELD_S: Final = 2 * FAILOVER_S
+"""Time for which a producer can append again what such a primary had acknowledged."""
+
 
 class NewMessage(Struct, frozen=True, kw_only=True):
     """A message to store. `message` is a UIMessage as JSON on one line."""

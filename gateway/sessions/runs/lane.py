@@ -32,7 +32,8 @@ RETAIN_BYTES: Final = 64 * 1024
 """Records that a living producer can append again after a failover that lost them: those of
 this time. A planned failover loses what is stored until it is noticed, and a busy process notices
 late. An append-only file is behind by two seconds: so long Redis puts off a write behind a slow
-disk. Of very large answers less, but for the last record."""
+disk. A primary that others replace may lose more: see HELD_S. Of very large answers less, but for
+the last record."""
 
 JOIN_BYTES: Final = 2 * 1024
 """Retained records below this are joined: a small one's objects are larger than its payload."""
@@ -100,9 +101,12 @@ class Lane:
     Args:
         first: the sequence of the first chunk to be put; more than 0 for a run that was
             taken over.
+        held_s: how long records are retained, if that is longer than RETAIN_S.
     """
 
-    def __init__(self, key: RunKey, owner: LaneOwner, *, first: int = 0) -> None:
+    def __init__(
+        self, key: RunKey, owner: LaneOwner, *, first: int = 0, held_s: float = 0.0
+    ) -> None:
         self.key = key
         self.pending_bytes = 0
         self._owner = owner
@@ -112,6 +116,7 @@ class Lane:
         self._again: list[_Batch] = []
         self._retained: list[tuple[float, ChunksRecord]] = []
         self._retained_bytes = 0
+        self._retain_s = max(RETAIN_S, held_s)
         self._changed = Pulse()
         self._dead = False
         self._refusals = 0
@@ -225,7 +230,7 @@ class Lane:
             record = _join(retained.pop()[1], record)
         retained.append((now, record))
         while len(retained) > 1 and (
-            retained[0][0] < now - RETAIN_S or self._retained_bytes > RETAIN_BYTES
+            retained[0][0] < now - self._retain_s or self._retained_bytes > RETAIN_BYTES
         ):
             self._retained_bytes -= len(retained.pop(0)[1].payload)
 

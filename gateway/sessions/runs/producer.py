@@ -84,7 +84,7 @@ class Producer:
         self._agent, self._traits = agent, agent.traits
         self._store, self._committer = store, committer
         self._limits = limits
-        self._lane = Lane(key, self, first=len(stored))
+        self._lane = Lane(key, self, first=len(stored), held_s=limits.held_s)
         # What a person has allowed begins only after the run's `start` is in the log: then a
         # run that left none behind is known to have begun nothing, and may be tried again.
         self._waits_for_start = continued is not None and has_approved_call(continued)

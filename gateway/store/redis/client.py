@@ -71,7 +71,7 @@ class RedisClient(OnlyServer):
         name: of a cluster's node, in the log.
 
     Attributes:
-        failed: whether the latest command of all failed.
+        dial: makes its connections. failed: whether the latest command of all failed.
 
     Raises:
         SettingsError: it is no URL of one server.
@@ -92,8 +92,8 @@ class RedisClient(OnlyServer):
         self._complain_at = 0.0
         self._answered_at = 0.0  # when the latest round trip that was answered had been sent
         self._healthy_since: float | None = None
-        self._dial = OneServer(url, self._timeout_s) if isinstance(url, str) else url
-        self._dial.on_move(self.move)
+        self.dial = OneServer(url, self._timeout_s) if isinstance(url, str) else url
+        self.dial.on_move(self.move)
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
         self._apart: WeakSet[AbstractConnection] = WeakSet()
@@ -107,17 +107,17 @@ class RedisClient(OnlyServer):
     @property
     def at(self) -> str:
         """URL of the server, without user and database; empty if that is unknown."""
-        return self._dial.at
+        return self.dial.at
 
     @property
     def address(self) -> str:
         """Host and port; empty for a socket, or if it is unknown."""
-        return urlsplit(self._dial.at).netloc
+        return urlsplit(self.dial.at).netloc
 
     @property
     def healthy_since(self) -> float | None:
         """See SessionStore."""
-        return self._healthy_since if self._dial.is_sure else None
+        return self._healthy_since if self.dial.is_sure else None
 
     async def move(self) -> None:
         """Drop every connection: another server keeps the sessions from now on.
@@ -159,7 +159,7 @@ class RedisClient(OnlyServer):
         Raises:
             redis.ConnectionError: nobody knows where the server is.
         """
-        connection = self._dial.connection()
+        connection = self.dial.connection()
         self._apart.add(connection)
         return connection
 
@@ -267,7 +267,7 @@ class RedisClient(OnlyServer):
     def _note_failure(self, error: StoreError, sent_at: float, *, unanswered: bool) -> None:
         if not (unanswered and sent_at < self._answered_at):
             self._healthy_since, self.failed = None, True
-        self._dial.look_again()
+        self.dial.look_again()
         self.complain(error)
 
     # -- by call --------------------------------------------------------------------------------
@@ -368,14 +368,14 @@ class RedisClient(OnlyServer):
         refusals = [refusal_of(reply) for reply in replies if isinstance(reply, Exception)]
         if any(refusal is not None and refusal.elsewhere for refusal in refusals):
             await self._close_idle()
-            self._dial.look_again()
+            self.dial.look_again()
 
     async def _send(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands as they are; return replies as Redis gives them, errors among them."""
         async with self._free:
             moves, connection = self._moves, self._idle.pop() if self._idle else None
             if connection is None or not connection.is_connected:
-                connection = self._dial.connection()  # where the server is by now
+                connection = self.dial.connection()  # where the server is by now
             try:
                 if connection.is_connected and await connection.can_read():
                     # The other side has closed it, or a reply in it is nobody's.

@@ -39,6 +39,11 @@ class Dial(Protocol):
         """Whether the server is known to be the right one."""
         ...
 
+    @property
+    def down_after_ms(self) -> int:
+        """How long it may be silent before another server takes its place; 0: none does."""
+        ...
+
     def connection(self) -> AbstractConnection:
         """Return a new connection, which is not open yet.
 
@@ -94,6 +99,7 @@ class OneServer:
     """
 
     is_sure: Final = True
+    down_after_ms: Final = 0
 
     def __init__(self, url: str, connect_limit_s: float) -> None:
         try:
@@ -154,6 +160,11 @@ class NamedPrimary:
     def is_sure(self) -> bool:
         """See Dial."""
         return self._primary.is_sure
+
+    @property
+    def down_after_ms(self) -> int:
+        """See Dial."""
+        return self._primary.down_after_ms
 
     def connection(self) -> AbstractConnection:
         """See Dial."""

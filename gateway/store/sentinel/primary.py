@@ -71,6 +71,11 @@ class Primary:
         return time.monotonic() - max(each.at for each in self._witnesses) < SURE_S
 
     @property
+    def down_after_ms(self) -> int:
+        """How long it may be silent before a Sentinel has it replaced; 0 if none has told."""
+        return max(each.word.down_after_ms if each.word else 0 for each in self._witnesses)
+
+    @property
     def unknown(self) -> str:
         """Why it is not known where the primary is."""
         failures = "; ".join(f"{each.link.at}: {each.failure}" for each in self._witnesses)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 class Word(NamedTuple):
     """Address of the primary, as one Sentinel says.
 
-    `epoch`: number of the configuration that it is of. Each failover raises it.
+    `epoch`: number of the configuration that it is of. Each failover raises it. `down_after_ms`:
+    how long it may be silent; 0 if that is not told.
     """
 
     address: Address
     epoch: int
+    down_after_ms: int = 0
 
 
 def read_word(told: Sequence[bytes], address: Sequence[bytes] | None) -> Word:
@@ -34,7 +36,8 @@ def read_word(told: Sequence[bytes], address: Sequence[bytes] | None) -> Word:
     epoch = fields.get(b"config-epoch")
     if epoch is None or address is None or len(address) != 2:
         raise ValueError("it names no primary")
-    return Word(Address(address[0].decode(), int(address[1])), int(epoch))
+    down_after_ms = int(fields.get(b"down-after-milliseconds", 0))
+    return Word(Address(address[0].decode(), int(address[1])), int(epoch), down_after_ms)
 
 
 def newest(words: Collection[Word], current: Address | None) -> Address | None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from midstream.errors import StoreUnavailableError
 from midstream.settings.redis_url import REDIS_PORT, SENTINEL_FORM, Address
+from midstream.store.calls import FAILOVER_S, HELD_S
 from midstream.store.server.verdict import Level, Verdict
 from midstream.telemetry import quoted
 
@@ -30,6 +31,8 @@ SAFE_POLICY: Final = "noeviction"
 
 PERSISTENCE: Final = ("none", "snapshots", "", "aof")
 """Kinds of it, the worst first."""
+
+NODE_TIMEOUT: Final = "cluster-node-timeout"
 
 OLDEST_REDIS: Final = (6, 2)
 """XRANGE after an id, and XTRIM before one."""
@@ -51,6 +54,7 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
         elsewhere: URL that keeps sessions: of a replica's primary, or of what a Sentinel watches;
             for a node of a cluster that was asked by a URL of one server, its own address.
         primaries: how many a cluster has; empty if the URL is of one server.
+        detection_ms: how long a primary may be silent before it is replaced; empty if nobody does.
     """
 
     server: str = ""
@@ -61,6 +65,7 @@ class ServerFacts(Struct, frozen=True, kw_only=True, rename="camel"):
     persistence: str = ""
     elsewhere: str = ""
     primaries: str = ""
+    detection_ms: str = ""
 
     @property
     def named(self) -> dict[str, str]:
@@ -180,11 +185,34 @@ def _disk(facts: ServerFacts) -> Verdict | None:
     return None
 
 
+def _retention(facts: ServerFacts) -> Verdict | None:
+    """Judge whether gateways hold what a failover takes back: twice over, as clocks differ."""
+    if not facts.detection_ms:
+        return None
+    setting = "cluster-node-timeout" if facts.mode == "cluster" else "down-after-milliseconds"
+    says = f"{setting} is {facts.detection_ms}"
+    if 2 * int(facts.detection_ms) <= HELD_S * 1000:
+        return Verdict(
+            "retention",
+            Level.OK,
+            f"{says}: what a primary acknowledges meanwhile that is cut off, gateways hold, and "
+            "append again",
+        )
+    return Verdict(
+        "retention",
+        Level.DANGER,
+        f"{says}: a primary that dies is away for longer than that, and what one acknowledges "
+        f"meanwhile that is cut off is lost: gateways hold {HELD_S:g} s, and need twice the time",
+        f"Set it to {FAILOVER_S * 1000:g}",
+    )
+
+
 RULES: Final[tuple[Callable[[ServerFacts], Verdict | None], ...]] = (
     _kind,
     _version,
     _eviction,
     _disk,
+    _retention,
 )
 """The rules of the start, of `/readyz` and of `midstream doctor`. Each judges one property; None:
 there is nothing to say of it."""
@@ -244,12 +272,26 @@ async def describe(server: RedisClient) -> ServerFacts:
     Raises:
         StoreUnavailableError: it cannot be reached.
     """
-    info, save = await server.ask([("INFO",), ("CONFIG", "GET", "save")])
+    info, save, timeout = await server.ask(
+        [("INFO",), ("CONFIG", "GET", "save"), ("CONFIG", "GET", NODE_TIMEOUT)]
+    )
     if not isinstance(info, bytes):
         return UNKNOWN
     times = save[1] if isinstance(save, list) and len(save) == 2 else None
     facts = read_info(info, times, at=server.at)
-    return at_address(facts, server.address)
+    told = timeout[1].decode() if isinstance(timeout, list) and len(timeout) == 2 else ""
+    return at_address(detecting(facts, server, told), server.address)
+
+
+def detecting(facts: ServerFacts, server: RedisClient, node_timeout_ms: str) -> ServerFacts:
+    """Return the facts with how long a primary may be silent: its cluster's, or its Sentinels'.
+
+    Args:
+        node_timeout_ms: Redis's setting, which only holds in a cluster; empty if it is not told.
+    """
+    watched_ms = str(server.dial.down_after_ms or "")
+    of_cluster = facts.mode == "cluster"
+    return replace(facts, detection_ms=node_timeout_ms if of_cluster else watched_ms)
 
 
 def at_address(facts: ServerFacts, address: str) -> ServerFacts:
@@ -268,6 +310,7 @@ def of_cluster(nodes: Sequence[ServerFacts]) -> ServerFacts:
         facts,
         maxmemory_policy=policies[0] if policies else SAFE_POLICY,
         persistence=kept.persistence,
+        detection_ms=max((each.detection_ms for each in nodes), key=lambda ms: int(ms or 0)),
     )
 
 

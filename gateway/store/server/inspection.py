@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from midstream.store.server.facts import UNKNOWN, ServerFacts, at_address, fields_of, read_info
+from midstream.store.calls import FAILOVER_S
+from midstream.store.server.facts import (
+    NODE_TIMEOUT,
+    UNKNOWN,
+    ServerFacts,
+    at_address,
+    detecting,
+    fields_of,
+    read_info,
+)
 from midstream.store.server.verdict import Level, Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
 
 SETTINGS: Final = (
     *("save", "appendfsync", "min-replicas-to-write"),
-    *("cluster-require-full-coverage", "cluster-node-timeout"),
+    *("cluster-require-full-coverage", NODE_TIMEOUT),
 )
 """Redis's settings that INFO does not say."""
 
@@ -29,7 +38,7 @@ CONNECTIONS: Final = 66
 NEARLY_FULL: Final = 0.8
 FAR_BEHIND_S: Final = 10
 """A replica that has said nothing for so long is not one to fail over to."""
-SLOW_DETECTION_MS: Final = 5_000
+SLOW_DETECTION_MS: Final = int(FAILOVER_S * 1000)
 """Sends are refused until a failover; detection is the most of it."""
 
 
@@ -87,7 +96,7 @@ async def inspect(client: RedisClient) -> Inspection:
     }
     save = told.get("save")
     facts = read_info(info, None if save is None else save.encode(), at=client.at)
-    facts = at_address(facts, client.address)
+    facts = at_address(detecting(facts, client, told.get(NODE_TIMEOUT, "")), client.address)
     watched = await client.ask([("SENTINEL", "MASTERS")]) if facts.mode == "sentinel" else [[]]
     return Inspection(
         facts=facts,
@@ -261,14 +270,6 @@ def _cluster(seen: Inspection) -> Verdict | None:
             Level.DANGER,
             "cluster-require-full-coverage is yes: one shard that is away stops all of them",
             "Set it to no",
-        )
-    timeout_ms = seen.number("cluster-node-timeout")
-    if timeout_ms > SLOW_DETECTION_MS:
-        return Verdict(
-            "failover",
-            Level.NOTE,
-            f"cluster-node-timeout is {timeout_ms}: a shard that dies is away for longer than that",
-            f"Set it to {SLOW_DETECTION_MS}",
         )
     return None
 

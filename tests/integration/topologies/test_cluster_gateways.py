@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from midstream.store.redis.store import RedisStore
 from midstream.store.server.examination import examine
 from tests.support.verdicts import bad
 
@@ -30,9 +31,16 @@ async def test_doctor_judges_each_primary_of_a_cluster(redis_cluster: RedisClust
     evicting = redis_cluster.primaries[1]
     evicting.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     redis_cluster.primaries[2].do("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+    slow = redis_cluster.primaries[0]
+    slow.do("CONFIG", "SET", "cluster-node-timeout", 15_000)
     found = await found_at(redis_cluster.url)
-    assert bad(found).keys() == {"eviction", "failover"}
+    assert bad(found).keys() == {"eviction", "failover", "retention"}
     assert f"127.0.0.1:{evicting.port}" in found["eviction"].says
+    assert f"127.0.0.1:{slow.port}: cluster-node-timeout is 15000" in found["retention"].says
+
+    async with RedisStore.connect(redis_cluster.url) as store:
+        warnings = (await store.describe()).warnings
+    assert any("cluster-node-timeout is 15000" in each for each in warnings), "said at a start"
 
 
 async def found_at(url: str) -> dict[str, Verdict]:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from midstream import Agent, Run
+from midstream.app import session_limits
 from midstream.errors import AgentNotFoundError, SettingsError
 from midstream.live_demo.agents import outliving_workers
+from midstream.process.serve import with_redis_url
 from midstream.settings.agents import AgentSettings
 from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import Settings
+from midstream.store.calls import HELD_S
 from midstream.wiring import default_agents, open_agents
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +61,21 @@ async def test_agents_given_in_python_are_all_there_are_unless_others_are_config
         assert agents.find(None, "m").name == "one"
         with pytest.raises(AgentNotFoundError):
             agents.find("one", "other")
+
+
+def test_runs_are_held_for_longer_where_others_replace_a_primary(
+    subtests: pytest.Subtests,
+) -> None:
+    for url, seconds in (
+        ("redis://db", 0),
+        ("unix:///run/redis.sock", 0),
+        ("redis+cluster://db-1,db-2", HELD_S),
+        ("rediss+sentinel://s-1,s-2/mine", HELD_S),
+    ):
+        with subtests.test(url):
+            settings = with_redis_url(Settings(), url)
+            assert session_limits(settings).producers.held_s == seconds
+    assert session_limits(Settings()).producers.held_s == 0
 
 
 async def test_two_agents_of_one_name_are_a_wrong_setting() -> None:

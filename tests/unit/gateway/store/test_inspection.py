@@ -82,7 +82,6 @@ def test_each_property_is_judged_by_what_the_server_says(subtests: pytest.Subtes
         ),
         ("replicas", {}, {"min-replicas-to-write": "1"}, Level.FAULT, "refuses writes"),
         ("failover", cluster, {"cluster-require-full-coverage": "yes"}, Level.DANGER, "to no"),
-        ("failover", cluster, {"cluster-node-timeout": "15000"}, Level.NOTE, "5000"),
     ]
     for subject, said, settings, level, words in rows:
         with subtests.test(f"{subject} {said} {settings}"):

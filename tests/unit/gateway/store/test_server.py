@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from midstream.store.server.facts import FRESH_S, UNKNOWN, KnownServer, ServerFacts, read_info
+from midstream.store.server.facts import (
+    FRESH_S,
+    UNKNOWN,
+    KnownServer,
+    ServerFacts,
+    of_cluster,
+    read_info,
+)
+from midstream.store.server.verdict import Level
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +95,32 @@ def test_whatever_may_cost_sessions_is_warned_of(subtests: pytest.Subtests) -> N
             assert word in warning
     assert read_info(info(**PRIMARY)).warnings == []
     assert UNKNOWN.warnings == []
+
+
+def test_detection_of_a_failover_is_held_against_what_gateways_hold(
+    subtests: pytest.Subtests,
+) -> None:
+    """Twice over, by the setting of the kind of servers; a lone Redis has none."""
+    rows = [
+        ("cluster", "5000", Level.OK, "cluster-node-timeout is 5000"),
+        ("cluster", "15000", Level.DANGER, "cluster-node-timeout is 15000"),
+        ("standalone", "5000", Level.OK, "down-after-milliseconds is 5000"),
+        ("standalone", "5001", Level.DANGER, "down-after-milliseconds is 5001"),
+    ]
+    for mode, detection_ms, level, words in rows:
+        with subtests.test(f"{mode} {detection_ms}"):
+            facts = ServerFacts(mode=mode, primaries="3", detection_ms=detection_ms)
+            (verdict,) = (each for each in facts.verdicts if each.subject == "retention")
+            assert verdict.level is level
+            assert words in verdict.says
+            assert (verdict.do == "Set it to 5000") is (level is Level.DANGER)
+            assert (verdict.text in facts.warnings) is (level is Level.DANGER)
+    assert all(each.subject != "retention" for each in read_info(info(**PRIMARY)).verdicts)
+
+
+def test_cluster_detects_as_late_as_its_slowest_node() -> None:
+    nodes = [ServerFacts(mode="cluster", detection_ms=ms) for ms in ("5000", "15000", "")]
+    assert of_cluster(nodes).detection_ms == "15000"
 
 
 async def test_server_is_asked_again_when_what_is_known_is_old() -> None:

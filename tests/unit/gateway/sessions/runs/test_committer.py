@@ -12,8 +12,15 @@ from midstream.ids import RunId, SessionId
 from midstream.protocol.chunks import TextDeltaChunk, TextEndChunk, TextStartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.sessions.runs.committer import Committer
-from midstream.sessions.runs.lane import MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Lane
-from midstream.store.calls import AppendBatch, Appended, AppendStatus, RunKey
+from midstream.sessions.runs.lane import JOIN_BYTES, MAX_BATCH_BYTES, RETAIN_BYTES, RETAIN_S, Lane
+from midstream.store.calls import (
+    FAILOVER_S,
+    HELD_S,
+    AppendBatch,
+    Appended,
+    AppendStatus,
+    RunKey,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,6 +199,26 @@ def test_lane_keeps_what_was_acknowledged_for_a_time(
     lane.acknowledge(Appended(status=AppendStatus.GAP, next=0))
 
     assert owner.ended is (None if age_s <= RETAIN_S else AppendStatus.GONE)
+
+
+@pytest.mark.parametrize("held_s", [0.0, HELD_S])
+def test_lane_keeps_for_longer_what_a_primary_may_lose_that_others_replace(
+    owner: Owner, held_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as twice the time in which they do; a lone Redis is never replaced."""
+    now = 100.0
+    monkeypatch.setattr("midstream.sessions.runs.lane.time.monotonic", lambda: now)
+    lane = Lane(KEY, owner, held_s=held_s)
+    put(lane, "x" * JOIN_BYTES)
+    lane.acknowledge(stored(lane.freeze()))
+    now += 2 * FAILOVER_S
+    put(lane, "y")
+    lane.acknowledge(stored(lane.freeze()))
+    put(lane, "z")
+    lane.freeze()
+    lane.acknowledge(Appended(status=AppendStatus.GAP, next=0))
+
+    assert owner.ended is (None if held_s else AppendStatus.GONE)
 
 
 def test_lane_writes_nothing_once_fenced(lane: Lane, owner: Owner) -> None:

@@ -36,6 +36,8 @@ def test_address_is_paired_with_the_epoch_of_its_configuration() -> None:
     """The Sentinel that leads a failover names the old address beside the new epoch."""
     told = [b"name", b"mine", b"ip", b"10.0.0.1", b"port", b"1", b"config-epoch", b"7"]
     assert read_word(told, [b"10.0.0.1", b"2"]) == Word(B, 7)
+    told += [b"down-after-milliseconds", b"5000"]
+    assert read_word(told, [b"10.0.0.1", b"2"]).down_after_ms == 5000
 
 
 @pytest.mark.parametrize(
