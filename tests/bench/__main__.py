@@ -1,6 +1,6 @@
 """Measure Midstream beside its peers, and print the figures: `make bench`.
 
-python -m tests.bench [streams proxied pushed resume reload fan-out memory redis]
+python -m tests.bench [streams proxied pushed resume reload fan-out memory redis cluster workers]
                       [--base 050f06f] [--rounds 3] [--write]
 """
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from tests.bench.builds import UnavailableError, build_of
+from tests.bench.clusters import measure_clusters
 from tests.bench.fan_out import measure_fan_out
 from tests.bench.memory import measure_memory
 from tests.bench.proxied import measure_proxied
@@ -30,6 +31,7 @@ from tests.bench.resume import measure_resume
 from tests.bench.seeds import fix_seeds
 from tests.bench.servers import Plan, serving
 from tests.bench.streams import measure_streams
+from tests.bench.workers import measure_workers
 from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ MEASUREMENTS: Final = {
     "fan-out": measure_fan_out,
     "memory": measure_memory,
     "redis": measure_redis,
+    "cluster": measure_clusters,
+    "workers": measure_workers,
 }
 
 

@@ -111,7 +111,7 @@ async def counting_proxy(target_port: int) -> AsyncIterator[tuple[int, CountingP
 async def measure_redis(servers: Servers) -> list[Row]:
     """Return how many commands and pipelines appends take."""
     async with counting_proxy(servers.redis.port) as (port, proxy):
-        gateway = servers.gateway(redis_port=port)
+        gateway = servers.gateway(redis_url=f"redis://127.0.0.1:{port}/0")
         # In a thread: starting and ending wait for a gateway that needs the proxy, in this one.
         server = await asyncio.to_thread(gateway.__enter__)
         try:

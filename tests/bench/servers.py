@@ -108,14 +108,14 @@ class Servers:
         self.redis = redis
         self.plan = plan
         self._folder = folder
-        self._redis_url = redis_url
+        self.redis_url = redis_url
         self._far_end_port = far_end_port
         self._far_end = f"http://127.0.0.1:{far_end_port}"
         self._numbers = itertools.count()
 
     def redis_bytes(self) -> int:
         """Return what Redis has allocated for data."""
-        with redis.Redis.from_url(self._redis_url) as client:
+        with redis.Redis.from_url(self.redis_url) as client:
             return int(client.info("memory")["used_memory"])
 
     async def finish_answers(self) -> None:
@@ -125,18 +125,19 @@ class Servers:
     @contextmanager
     def gateway(
         self,
-        redis_port: int | None = None,
+        redis_url: str | None = None,
         build: Build | None = None,
         environment: Mapping[str, str] | None = None,
         settings: Settings | None = None,
+        arguments: Sequence[str] = (),
     ) -> Iterator[Server]:
         """Run `midstream serve` with its defaults, except limits and the addresses of others.
 
         Args:
+            redis_url: of another store than that of all.
             build: another one than the working tree's.
         """
         folder = self._folder / f"gateway-{next(self._numbers)}"
-        redis_url = f"redis://127.0.0.1:{redis_port}/0" if redis_port else self._redis_url
         tree, python, layers = (
             REPOSITORY,
             sys.executable,
@@ -148,9 +149,10 @@ class Servers:
                 layers = merged(layers, UNLIMITED)
         gateway = GatewayProcess(
             folder,
-            redis_url,
+            redis_url or self.redis_url,
             self._far_end,
             layers,
+            arguments,
             environment={"BENCH_WORKER_KEY": BENCH_KEY, **(environment or {})},
             forked=False,
             source=tree,
@@ -192,7 +194,7 @@ class Servers:
         port = free_port()
         program = str(PINS / "resumable_peer.py")
         command = [python, program, "--port", str(port), "--upstream", self._far_end]
-        environment = {"REDIS_URL": self._redis_url}
+        environment = {"REDIS_URL": self.redis_url}
         with running(self._folder, "resumable", command, port, environment) as pid:
             yield [Server(RESUMABLE, port, pid)]
 
@@ -229,7 +231,7 @@ class Servers:
         """Run the peer in Node: ai 7 with resumable-stream."""
         port = free_port()
         command = [node_binary(), str(_PEER_PROGRAM), str(port), self._far_end]
-        environment = {"REDIS_URL": self._redis_url, "NODE_ENV": "production"}
+        environment = {"REDIS_URL": self.redis_url, "NODE_ENV": "production"}
         with running(self._folder, "node", command, port, environment) as pid:
             yield Server(NODE, port, pid)
 

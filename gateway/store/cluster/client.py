@@ -101,9 +101,14 @@ class ClusterClient:
 
     def serving(self, keys: Iterable[bytes]) -> RedisClient | None:
         """See Commands."""
-        nodes = {self.topology.node_for(key) for key in keys}
-        node = nodes.pop() if len(nodes) == 1 else None
-        return None if node is None else self._nodes.client(node)
+        node_for = self.topology.node_for
+        the_one: Node | None = None
+        for key in keys:
+            node = node_for(key)
+            if node is None or (the_one is not None and node != the_one):
+                return None
+            the_one = node
+        return None if the_one is None else self._nodes.client(the_one)
 
     def place(self, key: bytes) -> Hashable:
         """See Commands."""

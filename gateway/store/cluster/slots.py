@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SLOTS: Final = 16_384
 
 CACHED_SLOTS: Final = 8_192
-"""Keys whose slots are kept at hand."""
+"""Keys whose slots are kept at hand, and whose nodes."""
 
 _KEYLESS: Final = frozenset({"PING", "TIME", "INFO", "CONFIG", "SCRIPT", "SCAN", "PUBLISH"})
 """Commands that any node serves."""
@@ -51,7 +51,7 @@ def _slot(key: Any) -> int:
 
 
 class SlotMap:
-    """Which primary serves each slot, at one moment. Immutable.
+    """Which primary serves each slot, at one moment. Immutable, but for what it has looked up.
 
     Args:
         ranges: first slot, last slot and node of each; slots in none of them have no node.
@@ -60,6 +60,7 @@ class SlotMap:
     def __init__(self, ranges: Iterable[tuple[int, int, Node]] = ()) -> None:
         self._ranges = sorted(ranges)
         self._firsts = [first for first, _, _ in self._ranges]
+        self._by_key: dict[bytes, Node | None] = {}
 
     @classmethod
     def read(cls, reply: Any, asked: Node) -> Self:
@@ -91,6 +92,16 @@ class SlotMap:
             return None
         _, last, node = self._ranges[place]
         return node if slot <= last else None
+
+    def node_for(self, key: bytes) -> Node | None:
+        """Return the node of a key; None if nobody serves it. Asked thrice for each append."""
+        try:
+            return self._by_key[key]
+        except KeyError:
+            if len(self._by_key) >= CACHED_SLOTS:
+                self._by_key.clear()
+            node = self._by_key[key] = self.node_of(slot_of(key))
+            return node
 
     @property
     def nodes(self) -> frozenset[Node]:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from midstream.errors import StoreUnavailableError
-from midstream.store.cluster.slots import SlotMap, slot_of
+from midstream.store.cluster.slots import SlotMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ class Topology:
 
     def node_for(self, key: bytes) -> Node | None:
         """Return the node of a key; None: nobody serves it, or unknown."""
-        return self._map.node_of(slot_of(key))
+        return self._map.node_for(key)
 
     @property
     def nodes(self) -> frozenset[Node]:
