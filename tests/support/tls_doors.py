@@ -2,7 +2,10 @@
 its door's address.
 
 A door speaks TLS with who begins so, and passes on what the others say: the servers among
-themselves, and the test.
+themselves, and the test. The doors are a process of their own: a test that is busy would keep the
+servers waiting, and the servers a test that waits for them.
+
+    python -m tests.support.tls_doors CERTIFICATE    # a line `PORT INNER` each; ends with its input
 """
 
 from __future__ import annotations
@@ -10,16 +13,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import threading
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.support.certificate import make_certificate
-from tests.support.processes import free_port
+from tests.support.processes import REPOSITORY, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from pathlib import Path
 
 TLS_HELLO: Final = b"\x16"
 """First byte of a client that begins with TLS; no command begins with it."""
@@ -34,30 +38,51 @@ class TlsDoors:
 
     def __init__(self, folder: Path) -> None:
         self.certificate = make_certificate(folder, "localhost")
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(self.certificate)
-        self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="doors", daemon=True)
-        self._thread.start()
+        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "tests.support.tls_doors", str(self.certificate)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def before(self, port: int) -> int:
         """Open a door at a port; return the port at which its server is to listen."""
         inner = free_port()
-        listener = socket.create_server(("127.0.0.1", port), backlog=200)
-        listener.setblocking(False)
-        self._loop.call_soon_threadsafe(self._start, listener, inner)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{port} {inner}\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "open\n", "the doors have ended"
         return inner
 
     def close(self) -> None:
         """Close all doors."""
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
+        self._process.kill()
+        self._process.communicate()
 
-    def _start(self, listener: socket.socket, inner: int) -> None:
-        self._keep(self._loop.create_task(self._listen(listener, inner)))
+
+class _Doors:
+    """The doors, in their process."""
+
+    def __init__(self, certificate: Path) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(certificate)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open_all(self) -> None:
+        """Open each door that is asked for, until nobody asks any more."""
+        asked = asyncio.StreamReader()
+        await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
+        while line := await asked.readline():
+            port, inner = map(int, line.split())
+            listener = socket.create_server(("127.0.0.1", port), backlog=200)
+            listener.setblocking(False)
+            self._keep(self._loop.create_task(self._listen(listener, inner)))
+            sys.stdout.write("open\n")
+            sys.stdout.flush()
+        await self._end()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -126,3 +151,11 @@ async def _first_of(*ways: Coroutine[None, None, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _main() -> None:
+    await _Doors(Path(sys.argv[1])).open_all()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from midstream.errors import StoreError
+from midstream.settings.redis_url import Address
 from midstream.store.cluster.client import ClusterClient
 from midstream.store.cluster.clients import url_of
+from midstream.store.errors import UNREACHABLE
 from midstream.store.keys import Keys
 from midstream.store.server.facts import UNKNOWN
 from midstream.store.server.inspection import inspect
@@ -29,17 +31,25 @@ LEVELS: Final = tuple(Level)
 
 async def examine_cluster(url: str, named: ClusterUrl, settings: StoreSettings, tell: Tell) -> None:
     """Examine the cluster at a URL; what is found is told at once. See `examine`."""
-    seed = url_of(named, named.seeds[0])
     async with _connected(named, settings) as client:
         try:
-            await _examine(url, seed, client, settings.key_prefix, tell)
+            await _examine(url, named, client, settings.key_prefix, tell)
         except StoreError as error:
-            tell(await unusable(seed, error))
+            tell(await unusable(url_of(named, named.seeds[0]), error))
 
 
-async def _examine(url: str, seed: str, client: ClusterClient, prefix: str, tell: Tell) -> None:
+async def _examine(
+    url: str, named: ClusterUrl, client: ClusterClient, prefix: str, tell: Tell
+) -> None:
+    seed = url_of(named, named.seeds[0])
     servers = await client.servers()
-    seen = [_as_node(await inspect(server), len(servers)) for server in servers]
+    seen = []
+    for server in servers:
+        try:
+            seen.append(_as_node(await inspect(server), len(servers)))
+        except StoreError as error:
+            tell(await unusable_node(named, server.name, error))
+            return
     names = [server.name for server in servers]
     found = zip(names, (each.verdicts for each in seen), strict=True)
     for verdict in worst((name, each) for name, verdicts in found for each in verdicts):
@@ -59,6 +69,23 @@ async def _examine(url: str, seed: str, client: ClusterClient, prefix: str, tell
     for verdict in worst([*zip(names, rights, strict=True), *zip(names, clocks, strict=True)]):
         tell(verdict)
     await play(url, client, prefix, tell, sharded=True)
+
+
+async def unusable_node(named: ClusterUrl, name: str, error: StoreError) -> Verdict:
+    """Say why a node cannot be used: one of the URL, or one that the others lead to."""
+    host, _, port = name.rpartition(":")
+    at = Address(host, int(port))
+    verdict = await unusable(url_of(named, at), error)
+    if at in named.seeds:
+        return verdict
+    if error.message != UNREACHABLE:
+        return replace(verdict, says=f"{name}: {verdict.says}")
+    return replace(
+        verdict,
+        says=f"the cluster leads to {name}, which cannot be used: {verdict.says}",
+        do="Start that node; if it is reached under another address, set "
+        "cluster-announce-hostname, or cluster-announce-ip and cluster-announce-port, at the nodes",
+    )
 
 
 def _as_node(seen: Inspection, primaries: int) -> Inspection:

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from redis.exceptions import ResponseError
 
 import midstream.store.redis.store as store
+from midstream.settings.redis_url import ClusterUrl, parse_redis_url
+from midstream.store.errors import translated, unavailable
+from midstream.store.server.cluster_examination import unusable_node
 from midstream.store.server.rehearsal import Rehearsed, own_prefix, written
 from midstream.store.server.rights import DESCRIBING, acl_rules, needed, to_ask
 from midstream.store.server.steps import clock, exposure, speed
@@ -19,6 +23,34 @@ if TYPE_CHECKING:
     from midstream.store.redis.client import RedisClient
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("node", "words", "advice"),
+    [
+        ("127.0.0.1:1", "nothing can be reached at 127.0.0.1:1", "host, the port"),
+        ("127.0.0.2:1", "the cluster leads to 127.0.0.2:1", "cluster-announce-hostname"),
+    ],
+)
+async def test_node_that_cannot_be_reached_is_one_of_the_url_or_one_that_was_announced(
+    node: str, words: str, advice: str
+) -> None:
+    """Only whoever set the nodes up can change the second."""
+    named = parse_redis_url("redis+cluster://127.0.0.1:1")
+    assert isinstance(named, ClusterUrl)
+    verdict = await unusable_node(named, node, unavailable())
+    assert verdict.says.startswith(words)
+    assert advice in verdict.do
+
+
+async def test_node_that_refuses_its_user_is_named() -> None:
+    named = parse_redis_url("redis+cluster://127.0.0.1:1")
+    assert isinstance(named, ClusterUrl)
+    refused = translated(ResponseError("WRONGPASS invalid username-password pair"))
+    assert refused is not None
+    verdict = await unusable_node(named, "127.0.0.2:1", refused)
+    assert verdict.says.startswith("127.0.0.2:1: ")
+    assert "password" in verdict.do
 
 
 def test_address_on_a_network_is_judged_by_who_could_read_along(

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from midstream.errors import StoreUnavailableError
+from midstream.settings.redis_url import ClusterUrl, parse_redis_url
 from midstream.store.cluster.answers import Meaning, Step, meaning_of
-from midstream.store.cluster.slots import SLOTS, Node, SlotMap, slot_of_command
+from midstream.store.cluster.client import ClusterClient
+from midstream.store.cluster.slots import CACHED_SLOTS, SLOTS, Node, SlotMap, slot_of_command
 from midstream.store.cluster.topology import EVERY_S, Topology
+from midstream.store.server.settings import StoreSettings
 
 from .model import refusal
 
@@ -171,3 +175,30 @@ async def test_map_stays_when_no_node_answers() -> None:
     assert topology.node_of(7) == C
     assert topology.node_of(8) == A
     assert topology.generation == 1
+
+
+def test_node_of_a_key_is_that_of_its_slot_however_many_keys_were_asked_for() -> None:
+    """What is kept of a map is bounded, and no part of another one."""
+    slots = SlotMap(WHOLE)
+    keys = [b"key-%d" % number for number in range(CACHED_SLOTS + 10)]
+    for _ in range(2):
+        assert all(slots.node_for(key) == slots.node_of(key_slot(key)) for key in keys)
+    other = Node("10.0.0.9", 9)
+    moved = slots.moved(key_slot(keys[0]), other)
+    assert moved.node_for(keys[0]) == other
+    assert slots.node_for(keys[0]) != other
+
+
+async def test_keys_are_served_by_one_node_or_by_none(subtests: pytest.Subtests) -> None:
+    url = parse_redis_url("redis+cluster://a:1")
+    assert isinstance(url, ClusterUrl)
+    client = ClusterClient(url, StoreSettings(sharded=True))
+    for keys, serves in ((["{a}1", "{a}2"], True), (["{a}1", "{b}1"], False), ([], False)):
+        client.topology.moved(key_slot(b"a"), Node("a", 1))
+        client.topology.moved(key_slot(b"b"), Node("b", 1))
+        with subtests.test(str(keys)):
+            server = client.serving([key.encode() for key in keys])
+            assert (server is not None) is serves
+            assert server is None or server.name == "a:1"
+    assert client.serving([b"nobody has it"]) is None
+    await client.aclose()
