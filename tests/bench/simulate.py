@@ -1,30 +1,31 @@
 """A large deployment in simulated time, by the product's own code: `make simulate`.
 
-Part one places sessions on shards by the names of their keys. Part two lets gateways die, and plays
-one shard: the reapers of all others, with their handover, their hints and their view of leases,
-over a model of a Redis that does one command after the other. Nothing is measured: what a command
-costs the model is about what it costs Redis on the machine of docs/performance.md.
+Part one places sessions, and the hints that lead to them, on shards by their names. Part two lets
+gateways die, and plays what they left on one of a hundred shards: the reapers of all others, with
+their handover, their hints in 64 parts and their view of leases, over a model of shards that do one
+command after the other. Nothing is measured: what a command costs the model is about what it costs
+Redis on the machine of docs/performance.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import logging
 import random
-import selectors
 import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
-from unittest.mock import patch
 
 from redis.crc import key_slot
 
 from midstream.ids import MessageId, RunId, SessionId
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.log.orphans import Orphans
+from midstream.store.cluster.slots import slot_of_command
 from midstream.store.keys import Keys
 from midstream.store.record_codec import encode_info
 from midstream.store.records import RunInfo, RunState, Trigger
@@ -33,9 +34,10 @@ from midstream.store.redis.handover import RunHandover
 from midstream.store.scripts.catalog import Scripts
 from midstream.store.scripts.handover import take_over
 from midstream.store.server.settings import StoreSettings
+from tests.bench.simulated_time import simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from midstream.sessions.runs.closer import RunCloser
     from midstream.store.calls import TakenOver
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 say = partial(print, flush=True)
 
 SHARDS: Final = 100
+SIZES: Final = (3, 10, 32, 64, SHARDS)
 SLOTS: Final = 16_384
 PLACED: Final = 200_000
 """Sessions that are placed."""
@@ -55,6 +58,11 @@ ORPHANS: Final = 3_000
 FLEETS: Final = (10, 100, 1_000)
 """Gateways that survive."""
 
+PLAYED: Final = 50
+"""The shard that they were on. Many of its hints are on its neighbours, as of most shards."""
+
+_KEYS: Final = Keys(sharded=True)
+
 LONGEST_LEASES: Final = 10
 """Leases after which a simulation in which a run is left open ends with an error."""
 
@@ -63,51 +71,54 @@ COST_S: Final = {"due": 20e-6, "take_over": 25e-6, "hint": 8e-6, "ZREM": 5e-6, "
 """What each command holds Redis for; a close with the load before it."""
 
 
-class SimulatedTime(asyncio.SelectorEventLoop):
-    """An event loop whose clock goes on as soon as there is nothing to do before."""
+class _Hint:
+    """One name of a hint: members by when they are due."""
 
     def __init__(self) -> None:
-        super().__init__(_NoSelector(self))
-        self.now = 1_000.0
+        self._scores: dict[str, int] = {}
+        self._due: list[tuple[int, str]] = []
 
-    def time(self) -> float:
-        """Return the simulated time in seconds."""
-        return self.now
+    def note(self, member: str, score: int) -> None:
+        """Add a member, or move it."""
+        self._scores[member] = score
+        heapq.heappush(self._due, (score, member))
+
+    def forget(self, member: str) -> None:
+        """Remove a member, if it is there."""
+        self._scores.pop(member, None)
+
+    def due(self, until: int, limit: int) -> list[bytes]:
+        """Return at most so many members that are due, oldest first."""
+        found: list[tuple[int, str]] = []
+        while self._due and len(found) < limit and self._due[0][0] <= until:
+            score, member = heapq.heappop(self._due)
+            if self._scores.get(member) == score and (score, member) not in found[-1:]:
+                found.append((score, member))
+        for each in found:
+            heapq.heappush(self._due, each)
+        return [member.encode() for _, member in found]
 
 
-class _NoSelector(selectors.SelectSelector):
-    """Waits for nothing but the clock."""
-
-    def __init__(self, loop: SimulatedTime) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        """Let the time pass."""
-        if timeout is not None and timeout > 0:
-            self._loop.now += timeout
-        return []
-
-
-class Shard:
-    """One Redis: its hint of leases, and who has taken which run.
+class Shards:
+    """All shards: their hints of leases, and who has taken which run.
 
     Attributes:
         asked: how often each command was asked for.
         ended: when each run was closed.
         cleared: set once all are.
+        busy_s: by shard, how long it was busy.
     """
 
     def __init__(self, lease_s: float) -> None:
         self.asked: Counter[str] = Counter()
         self.ended: list[float] = []
         self.cleared = asyncio.Event()
-        self.busy_s = 0.0
-        self._free_at = 0.0
+        self.busy_s: defaultdict[int, float] = defaultdict(float)
+        self._free_at: dict[int, float] = {}
+        self._keys = Keys(sharded=True)
         self._lease_ms = int(lease_s * 1000)
         self._leases: dict[str, int] = {}
-        self._hint: dict[str, int] = {}
-        self._due: list[tuple[int, str]] = []
+        self._hints: dict[bytes, _Hint] = {name.hint: _Hint() for name in self._keys.leases.names}
         self._scripts = {
             "due": self._read_due,
             "hint": self._note_hint,
@@ -120,77 +131,68 @@ class Shard:
         """Let the producers of these runs die, each somewhere between two renewals."""
         self.asked.clear()
         self.cleared.clear()
-        self.busy_s = 0.0
+        self.busy_s.clear()
         for session, run in runs:
             ago_ms = random.randrange(int(renewed_within_s * 1000))  # noqa: S311
             ends_ms = _now_ms() + self._lease_ms - ago_ms
             self._leases[f"{session}|{run}"] = ends_ms
-            self._note(f"{session}|{run}", ends_ms)
+            self._hint_of(session).note(f"{session}|{run}", ends_ms)
+
+    def _hint_of(self, session: str) -> _Hint:
+        return self._hints[self._keys.leases.of(SessionId(session)).hint]
 
     async def answer(self, commands: Sequence[Command]) -> list[Any]:
         """Answer a pipeline after its turn and its way."""
         replies: list[Any] = []
-        cost_s = 0.0
+        costs_s: defaultdict[int, float] = defaultdict(float)
         for command in commands:
             name = self._names.get(str(command[1]), str(command[0]))
             self.asked[name] += 1
-            cost_s += COST_S[name]
+            slot = slot_of_command(command)
+            assert slot is not None
+            costs_s[slot * SHARDS // SLOTS] += COST_S[name]
             replies.append(self._scripts[name](command))
-        await self._wait(cost_s)
+        await self._wait(costs_s)
         return replies
 
     async def close(self, session: str, run: str) -> None:
         """Read a run, and write its terminal."""
         self.asked["close"] += 1
-        await self._wait(COST_S["close"])
-        self._forget(f"{session}|{run}")
+        await self._wait({shard_of(session): COST_S["close"]})
+        self._hint_of(session).forget(f"{session}|{run}")
+        self._leases.pop(f"{session}|{run}", None)
         self.ended.append(time.monotonic())
         if not self._leases:
             self.cleared.set()
 
-    async def _wait(self, cost_s: float) -> None:
+    async def _wait(self, costs_s: Mapping[int, float]) -> None:
+        """Wait for the slowest of these shards."""
         now = time.monotonic()
-        self._free_at = max(self._free_at, now) + cost_s
-        self.busy_s += cost_s
-        await asyncio.sleep(self._free_at - now + ROUND_TRIP_S)
-
-    def _forget(self, member: str) -> None:
-        self._hint.pop(member, None)
-        self._leases.pop(member, None)
-
-    def _note(self, member: str, score: int) -> None:
-        self._hint[member] = score
-        heapq.heappush(self._due, (score, member))
-
-    def _due_now(self, until: int, limit: int) -> list[bytes]:
-        found: list[tuple[int, str]] = []
-        while self._due and len(found) < limit and self._due[0][0] <= until:
-            score, member = heapq.heappop(self._due)
-            if self._hint.get(member) == score and (score, member) not in found[-1:]:
-                found.append((score, member))
-        for each in found:
-            heapq.heappush(self._due, each)
-        return [member.encode() for _, member in found]
+        for shard, cost_s in costs_s.items():
+            self._free_at[shard] = max(self._free_at.get(shard, 0.0), now) + cost_s
+            self.busy_s[shard] += cost_s
+        slowest = max(self._free_at[shard] for shard in costs_s)
+        await asyncio.sleep(slowest - now + ROUND_TRIP_S)
 
     # -- scripts --------------------------------------------------------------------------------
 
     def _read_due(self, command: Command) -> list[Any]:
         hint, limit, _, early_ms = command[3:]
-        if b"leases" not in cast("bytes", hint):
-            return [_now_ms(), []]
-        return [_now_ms(), self._due_now(_now_ms() + int(early_ms), int(limit))]
+        table = self._hints.get(cast("bytes", hint))
+        found = table.due(_now_ms() + int(early_ms), int(limit)) if table else []
+        return [_now_ms(), found]
 
     def _note_hint(self, command: Command) -> int:
-        delay_ms, _, *members = command[4:]
+        hint, delay_ms, _, *members = command[3:]
         for member in members:
             if str(member) in self._leases:
-                self._note(str(member), _now_ms() + int(delay_ms))
+                self._hints[cast("bytes", hint)].note(str(member), _now_ms() + int(delay_ms))
         return 0
 
     def _zrem(self, command: Command) -> int:
-        if b"leases" in cast("bytes", command[1]):
-            for member in command[2:]:
-                self._hint.pop(str(member), None)
+        table = self._hints.get(cast("bytes", command[1]))
+        for member in command[2:] if table else ():
+            cast("_Hint", table).forget(str(member))
         return 1
 
     def _take_over(self, command: Command) -> list[Any]:
@@ -211,35 +213,37 @@ class Shard:
 
 
 class Client:
-    """What the handover and the hints take of a `RedisClient`."""
+    """What the handover and the hints take of a client of a cluster."""
 
-    def __init__(self, shard: Shard, scripts: Scripts) -> None:
+    def __init__(self, shards: Shards, scripts: Scripts) -> None:
         self.scripts = scripts
-        self._shard = shard
+        self._shards = shards
 
     async def run(self, command: Command) -> Any:
-        """See RedisClient."""
-        return (await self._shard.answer([command]))[0]
+        """See Commands."""
+        return (await self._shards.answer([command]))[0]
 
     async def run_each(self, commands: Sequence[Command]) -> list[Any]:
-        """See RedisClient."""
-        return await self._shard.answer(commands)
+        """See Commands."""
+        return await self._shards.answer(commands)
 
-    def place(self, _: bytes) -> int:
-        """See RedisClient: there is one."""
-        return 0
+    def place(self, key: bytes) -> int:
+        """See Commands."""
+        return key_slot(key) * SHARDS // SLOTS
 
     def is_away(self, _: bytes) -> bool:
-        """See RedisClient."""
+        """See Commands."""
         return False
 
 
 class Store:
     """What a reaper takes of a `SessionStore`."""
 
-    def __init__(self, shard: Shard, scripts: Scripts) -> None:
-        client = cast("RedisClient", Client(shard, scripts))
-        handover = RunHandover(RedisAccess.of(client, Keys(), StoreSettings()))
+    def __init__(self, shards: Shards, scripts: Scripts) -> None:
+        client = cast("RedisClient", Client(shards, scripts))
+        handover = RunHandover(
+            RedisAccess.of(client, Keys(sharded=True), StoreSettings(sharded=True))
+        )
         self.healthy_since = 0.0
         self.expired_leases = handover.expired_leases
         self.expired_waits = handover.expired_waits
@@ -257,13 +261,18 @@ class Store:
 class Closer:
     """Closes the runs that a reaper has taken."""
 
-    def __init__(self, shard: Shard) -> None:
-        self._shard = shard
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
 
     async def close_orphan(self, taken: TakenOver) -> bool:
         """See RunCloser."""
-        await self._shard.close(taken.key.session_id, taken.run.id)
+        await self._shards.close(taken.key.session_id, taken.run.id)
         return True
+
+
+def shard_of(session: str) -> int:
+    """Return the shard that keeps a session."""
+    return key_slot(_KEYS.session(SessionId(session)).log) * SHARDS // SLOTS
 
 
 def _kept(run: str) -> bytes:
@@ -285,14 +294,15 @@ def _now_ms() -> int:
 
 async def take_up(gateways: int, orphans: int, limits: LeaseLimits) -> dict[str, float]:
     """Let so many gateways take up the orphans of one shard; return what it took."""
-    runs = [(f"chat-{number}", f"run-{number}") for number in range(orphans)]
-    shard, scripts = Shard(limits.lease_s), Scripts()
+    here = (chat for number in itertools.count() if shard_of(chat := f"chat-{number}") == PLAYED)
+    runs = [(chat, f"run-of-{chat}") for chat in itertools.islice(here, orphans)]
+    shards, scripts = Shards(limits.lease_s), Scripts()
     reapers = [
         Reaper(
-            cast("SessionStore", Store(shard, scripts)),
+            cast("SessionStore", Store(shards, scripts)),
             limits,
             tuple,
-            cast("RunCloser", Closer(shard)),
+            cast("RunCloser", Closer(shards)),
             Orphans(),
         )
         for _ in range(gateways)
@@ -300,18 +310,18 @@ async def take_up(gateways: int, orphans: int, limits: LeaseLimits) -> dict[str,
     tasks = [asyncio.create_task(_begin(reaper, limits.tick_s)) for reaper in reapers]
     await asyncio.sleep(limits.lease_s + limits.tick_s)  # all know Redis's clock by then
     began = time.monotonic()
-    shard.orphan(runs, limits.renew_interval_s)
+    shards.orphan(runs, limits.renew_interval_s)
     async with asyncio.timeout(LONGEST_LEASES * limits.lease_s):
-        await shard.cleared.wait()
+        await shards.cleared.wait()
     took_s = time.monotonic() - began
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return {
-        "half": statistics.median(shard.ended) - began,
+        "half": statistics.median(shards.ended) - began,
         "all": took_s,
-        "scripts": shard.asked["take_over"] / orphans,
-        "busy": shard.busy_s / took_s,
+        "scripts": shards.asked["take_over"] / orphans,
+        "busy": max(shards.busy_s.values()) / took_s,
     }
 
 
@@ -321,29 +331,33 @@ async def _begin(reaper: Reaper, tick_s: float) -> None:
     await reaper.run()
 
 
-def placed(sessions: int, shards: int) -> tuple[float, float]:
-    """Return the load of the emptiest and of the fullest shard, to the mean."""
-    keys = Keys()
-    slots = (key_slot(keys.session(SessionId(f"chat-{n:x}")).log) for n in range(sessions))
-    load = Counter(slot * shards // SLOTS for slot in slots)
+def placed(sessions: int, shards: int) -> tuple[float, float, float]:
+    """Return the share of sessions whose hint is on their own shard, and the fullest shard's load
+    of sessions and of hints, to the mean."""
+    load: Counter[int] = Counter()
+    hinted: Counter[int] = Counter()
+    together = 0
+    for number in range(sessions):
+        session = SessionId(f"chat-{number:x}")
+        at = key_slot(_KEYS.session(session).log) * shards // SLOTS
+        hint_at = key_slot(_KEYS.leases.of(session).hint) * shards // SLOTS
+        load[at] += 1
+        hinted[hint_at] += 1
+        together += at == hint_at
     mean = sessions / shards
-    return min(load.values()) / mean, max(load.values()) / mean
-
-
-def simulated(play: Callable[[], Any]) -> Any:
-    """Return what a coroutine returns that is played in simulated time."""
-    with asyncio.Runner(loop_factory=SimulatedTime) as runner:
-        loop = cast("SimulatedTime", runner.get_loop())
-        with patch("time.monotonic", lambda: loop.now):
-            return runner.run(play())
+    return together / sessions, max(load.values()) / mean, max(hinted.values()) / mean
 
 
 def main() -> None:
     """Print both parts, as docs/scaling.md has them."""
     random.seed(1)
     logging.disable(logging.CRITICAL)
-    least, most = placed(PLACED, SHARDS)
-    say(f"{PLACED:,} sessions on {SHARDS} shards: {least:.2f} to {most:.2f} of the mean\n")
+    say("| shards | hints with their session | fullest shard, sessions | fullest shard, hints |")
+    say("|---|---|---|---|")
+    for shards in SIZES:
+        together, most, most_hints = placed(PLACED, shards)
+        say(f"| {shards} | {together:.0%} | {most:.2f} × the mean | {most_hints:.2f} × |")
+    say("")
     say("| gateways that survive | half closed | all closed | scripts a run | Redis busy |")
     say("|---|---|---|---|---|")
     for gateways in FLEETS:

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from midstream.sessions.failover.reaper import LeaseLimits
-from tests.bench.simulate import placed, simulated, take_up
+from tests.bench.simulate import placed, take_up
+from tests.bench.simulated_time import simulated
 
 
 def test_every_orphan_is_closed_once_its_lease_has_ended() -> None:
@@ -30,5 +31,12 @@ def test_gateways_that_take_up_the_same_orphans_do_not_wait_for_ticks(seed: int)
 
 
 def test_sessions_are_spread_over_all_shards() -> None:
-    least, most = placed(20_000, 10)
-    assert 0.9 < least <= 1 <= most < 1.1
+    together, most, most_hints = placed(20_000, 10)
+    assert 1 <= most < 1.1
+    assert 1 <= most_hints < 1.2
+    assert together > 0.9
+
+
+def test_hints_of_more_shards_than_parts_are_apart_from_their_sessions() -> None:
+    assert placed(20_000, 64)[0] > 0.95
+    assert placed(20_000, 100)[0] < 0.6
