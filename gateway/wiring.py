@@ -112,6 +112,7 @@ def _http_agent(name: str, agent: AgentSettings) -> HttpAgent:
     config = HttpAgentConfig(
         name=name,
         url=agent.url,
+        steer_url=agent.steer_url,
         models=agent.models,
         forward_headers=forwarded_headers([agent]),
         secret_headers={

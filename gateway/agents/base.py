@@ -8,7 +8,7 @@ the rest.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -143,7 +143,8 @@ class Steering(Protocol):
     """Messages that people give to a run while it is under way.
 
     An agent takes what waits, yields a `steering-message` chunk of each (`steering_chunk`), and
-    then confirms. What nobody takes goes back to its sender when the run ends.
+    then confirms it. What is not confirmed by the end of the run, and does not stand in its
+    message, goes back to its sender.
     """
 
     undelivered: str | None
@@ -163,8 +164,20 @@ class Steering(Protocol):
         """Return the messages for a step, oldest first, each once; empty if Redis is away."""
         ...
 
-    async def confirm(self) -> None:
-        """Note that all that was taken has been yielded; never fails."""
+    async def confirm(self, ids: Iterable[str], step: int | None = None) -> None:
+        """Note that these have been yielded; never fails.
+
+        Args:
+            step: the one that reads them, if it is not the one that they were taken for.
+        """
+        ...
+
+    async def refuse(self, id_: str, reason: str) -> None:
+        """Give back a message that was taken, now; never fails.
+
+        Args:
+            reason: in the AI SDK's words.
+        """
         ...
 
     async def told(self) -> UIMessage:

@@ -105,6 +105,13 @@ class AgentSettings(Section, frozen=True, kw_only=True):
             "stream, instead of a provider."
         ),
     ] = ""
+    steer_url: Annotated[
+        str,
+        Meta(
+            description="With `url`: address of the backend that takes messages for an answer that "
+            "it is writing (`onActive` = `steer`). Without it they are answered next."
+        ),
+    ] = ""
     forward_headers: Annotated[
         tuple[Text, ...],
         Meta(

@@ -258,6 +258,10 @@ def _check_agents(settings: Settings, environment: Mapping[str, str]) -> None:
                 f"unable to use the agent `{name}`; it must have one of `provider`, `python` and "
                 "`url`"
             )
+        if agent.steer_url and not agent.url:
+            raise SettingsError(
+                f"unable to use the setting `agents.{name}.steer_url`; the agent has no `url`"
+            )
         if agent.url:
             _check_backend(name, agent, environment)
         if not agent.provider:
@@ -286,11 +290,12 @@ def _check_provider(name: str, provider: ProviderSettings, environment: Mapping[
 
 def _check_backend(name: str, agent: AgentSettings, environment: Mapping[str, str]) -> None:
     """Check the address and the headers of an agent with a `url`."""
-    if not is_http_url(agent.url):
-        raise SettingsError(
-            f"unable to use the setting `agents.{name}.url`; it must begin with http:// or "
-            "https:// and name a host"
-        )
+    for setting in ("url", "steer_url") if agent.steer_url else ("url",):
+        if not is_http_url(getattr(agent, setting)):
+            raise SettingsError(
+                f"unable to use the setting `agents.{name}.{setting}`; it must begin with http:// "
+                "or https:// and name a host"
+            )
     for setting in ("forward_headers", "secret_headers"):
         for header in getattr(agent, setting):
             if not _HEADER.fullmatch(header) or header.lower() in _OWN_HEADERS:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import msgspec
 from msgspec import Struct
 
 from midstream.agents.base import AgentTraits
 from midstream.agents.http.answer_stream import BackendAnswer
+from midstream.agents.http.steering import BackendSteers, SteerReply, reply_of
 from midstream.aio.idle_timeout import IdleTimeout
 from midstream.errors import AgentError
 from midstream.telemetry import quoted
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 
     from midstream.agents.base import AgentRequest
     from midstream.protocol.chunks import AnyChunk
+    from midstream.protocol.messages import UIMessage
+
+logger = logging.getLogger(__name__)
 
 BEGINNING_S: Final = 2.0
 MAX_BEGINNING_BYTES: Final = 2000
@@ -40,6 +47,7 @@ class HttpAgentConfig(Struct, frozen=True, kw_only=True):
     """Address and limits of a backend.
 
     Attributes:
+        steer_url: takes messages for the answers that it is writing; empty: none does.
         forward_headers: names, in lower case, of the client's headers to forward.
         secret_headers: sent with each request; they replace forwarded ones.
         first_byte_s: for its answer to begin, the connection included.
@@ -49,6 +57,7 @@ class HttpAgentConfig(Struct, frozen=True, kw_only=True):
 
     name: str
     url: str
+    steer_url: str = ""
     models: Sequence[str] = ()
     forward_headers: Sequence[str] = ()
     secret_headers: Mapping[str, str] = {}
@@ -63,7 +72,7 @@ class HttpAgent:
     def __init__(self, config: HttpAgentConfig) -> None:
         self._config = config
         self._session: aiohttp.ClientSession | None = None
-        self.traits = AgentTraits()
+        self.traits = AgentTraits(steers=bool(config.steer_url))
 
     @property
     def name(self) -> str:
@@ -80,16 +89,22 @@ class HttpAgent:
         config = self._config
         answer = BackendAnswer(request.message_id, request.continued, max_bytes=config.max_bytes)
         response = await self._send(request)
+        steers = self._steers(request)
         silence = IdleTimeout(config.between_bytes_s).waiter()
         try:
             await self._check(response)
+            if steers is not None:
+                steers.begin()
             with _network_errors("unable to finish this answer"):
                 while not answer.ended:
                     with silence:
                         data = await response.content.readany()
                     chunks = answer.receive_data(data) if data else answer.receive_eof()
-                    if chunks:
+                    if chunks and steers is None:
                         yield chunks
+                    elif chunks and steers is not None:
+                        async for placed in steers.place(chunks):
+                            yield placed
         except AgentError:
             if not answer.finished:
                 raise
@@ -99,6 +114,8 @@ class HttpAgent:
         finally:
             silence.close()
             response.close()
+            if steers is not None:
+                await steers.end()
         if answer.failure is not None:
             raise answer.failure
 
@@ -117,6 +134,44 @@ class HttpAgent:
                     headers=self._headers(request),
                     allow_redirects=False,
                 )
+
+    def _steers(self, request: AgentRequest) -> BackendSteers | None:
+        """Return what brings people's messages to the backend; None if it takes none."""
+        if not self._config.steer_url or request.steering is None:
+            return None
+        return BackendSteers(request.run_id, request.steering, partial(self._tell, request))
+
+    async def _tell(self, request: AgentRequest, message: UIMessage) -> SteerReply:
+        """Send the backend a message for the answer that it is writing; never fails."""
+        config = self._config
+        said = {"id": request.session_id, "runId": request.run_id, "message": message.raw}
+        status, problem = None, ""
+        try:
+            async with asyncio.timeout(config.first_byte_s):
+                response = await self._http().post(
+                    config.steer_url,
+                    data=msgspec.json.encode(said),
+                    headers=self._headers(request, accept="application/json"),
+                    allow_redirects=False,
+                )
+            try:
+                status, problem = response.status, await _beginning(response)
+            finally:
+                response.close()
+            reply = reply_of(status, problem)
+            if status < 300:
+                return reply
+        except aiohttp.ClientConnectorError as error:
+            reply, problem = SteerReply(reason="error"), str(error)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            reply, problem = SteerReply(), f"{type(error).__name__} {error}"
+        secrets = config.secret_headers.values()
+        logger.warning(
+            "steer_refused run=%s %s",
+            request.run_id,
+            quoted(id=message.id, status=status, message=problem, secrets=secrets),
+        )
+        return reply
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise unless a stream begins; the beginning of another body goes to the log."""
@@ -146,12 +201,12 @@ class HttpAgent:
             )
         return self._session
 
-    def _headers(self, request: AgentRequest) -> dict[str, str]:
+    def _headers(self, request: AgentRequest, accept: str = "text/event-stream") -> dict[str, str]:
         allowed = self._config.forward_headers
         return {
             **{name: request.headers[name] for name in allowed if name in request.headers},
             "content-type": "application/json",
-            "accept": "text/event-stream",
+            "accept": accept,
             # A server that compresses a stream holds words back until a block is full.
             "accept-encoding": "identity",
             "user-agent": "midstream",

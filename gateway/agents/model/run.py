@@ -137,7 +137,7 @@ class ModelRun:
                 answered = None if interrupted is None else self._progress.point.answered
                 if interrupted is None and (taken := await self._take_up(number)):
                     yield taken
-                    await self._steers.confirm()
+                    await self._steers.confirm(taken)
                 if answered is None:
                     async with aclosing(self._ask_model(step, interrupted)) as answer:
                         async for chunks in answer:
@@ -158,7 +158,7 @@ class ModelRun:
                 if not (taken := await self._take_up(number + 1)):
                     break
                 yield taken
-                await self._steers.confirm()
+                await self._steers.confirm(taken)
             else:
                 self._steers.end("stop-condition")
         except ProviderError:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midstream.agents.base import AgentRequest, Interrupted
+    from midstream.protocol.chunks import AnyChunk
 
 
 class StepSteers:
@@ -45,10 +46,11 @@ class StepSteers:
         self.any_taken = self.any_taken or bool(chunks)
         return chunks
 
-    async def confirm(self) -> None:
-        """Note that the log will have what was taken."""
+    async def confirm(self, taken: Sequence[AnyChunk]) -> None:
+        """Note that the log will have these chunks of messages."""
         if self._steering is not None:
-            await self._steering.confirm()
+            ids = [each.id for each in taken if isinstance(each, SteeringMessageChunk)]
+            await self._steering.confirm(ids)
 
     async def message_so_far(self, message_id: str) -> Assembler:
         """Return the run's message, for a run that has not kept it: no step was to follow."""

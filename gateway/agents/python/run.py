@@ -158,7 +158,7 @@ class Run(Answer):
         if messages:
             await self.emit(self._composer.steering(messages))
             if await self._outbox.handed():
-                await steering.confirm()
+                await steering.confirm([message.id for message in messages])
         return messages
 
     @property

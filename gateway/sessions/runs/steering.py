@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from midstream.aio.pulse import Pulse
 from midstream.errors import StoreError
+from midstream.ids import MessageId
 from midstream.protocol.chunks import SteeringMessageChunk
 from midstream.protocol.errors import MalformedFrameError
 from midstream.protocol.messages import UIMessage
@@ -15,7 +16,6 @@ from midstream.protocol.messages import UIMessage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from midstream.ids import MessageId
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.calls import RunKey
     from midstream.store.contract import SessionStore
@@ -53,7 +53,8 @@ class RunSteers:
         self._store = store
         self._drained = drained
         self._message = message
-        self._seen = {chunk.id for chunk in stored if isinstance(chunk, SteeringMessageChunk)}
+        self._stored = {chunk.id for chunk in stored if isinstance(chunk, SteeringMessageChunk)}
+        self._given: set[str] = set()
         self._unconfirmed: list[MessageId] = []
         self._arrived = Pulse()
         self.waits = bool(stored)
@@ -82,28 +83,43 @@ class RunSteers:
             return ()
         messages: list[UIMessage] = []
         for each in given:
-            try:
-                if each.id not in self._seen:
-                    messages.append(UIMessage.parse(each.message))
-            except MalformedFrameError:  # of another version: it comes back at the end
-                logger.error("steer_unreadable run=%s id=%s", self._key.run_id, each.id)
+            if each.id in self._given:
                 continue
-            self._seen.add(each.id)
-            self._unconfirmed.append(each.id)
+            if each.id in self._stored:
+                self._unconfirmed.append(each.id)
+            else:
+                try:
+                    messages.append(UIMessage.parse(each.message))
+                except MalformedFrameError:  # of another version: it comes back at the end
+                    logger.error("steer_unreadable run=%s id=%s", self._key.run_id, each.id)
+            self._given.add(each.id)
         return messages
 
-    async def confirm(self) -> None:
+    async def confirm(self, ids: Iterable[str], step: int | None = None) -> None:
         """See Steering."""
-        ids, self._unconfirmed = self._unconfirmed, []
-        if not ids:
+        told = list(map(MessageId, ids))
+        if not told:
             return
+        stored, self._unconfirmed = self._unconfirmed, []
         try:
             async with asyncio.timeout(LOG_LIMIT_S):
                 await self._drained()
-                await self._store.confirm_steers(self._key, ids)
+                if step is not None:
+                    await self._store.take_steers(self._key, step, told)
+                await self._store.confirm_steers(self._key, [*stored, *told])
         except (StoreError, TimeoutError) as error:
             # The close finds them in the message.
             logger.info("steers_unconfirmed run=%s reason=%r", self._key.run_id, error)
+
+    async def refuse(self, id_: str, reason: str) -> None:
+        """See Steering."""
+        try:
+            await self._store.refuse_steer(self._key, MessageId(id_), reason)
+        except StoreError as error:
+            # It comes back at the run's end.
+            logger.info("steer_unrefused run=%s reason=%r", self._key.run_id, error)
+            return
+        self._given.discard(id_)  # its sender may give it once more
 
     async def told(self) -> UIMessage:
         """See Steering."""

@@ -1,8 +1,8 @@
 -- Prepended to the scripts by which runs end and begin, after steers.lua.
 
 -- Give back one steer, or those of all runs but `current`: to the front of the queue, or to their
--- senders.
-local function give_back(reason, current, only)
+-- senders. `is_told`: the sender of the one is told at once.
+local function give_back(reason, current, only, is_told)
   local place = fact('taken') == '' and 1 or 2 -- the entry that is taken stays in front
   for _, id in ipairs(ids_of('steers')) do
     local its_run, step, its_hash, its_size, key, at, back, its_by = header_of_steer(id)
@@ -13,7 +13,7 @@ local function give_back(reason, current, only)
     elseif not waits_on then
       decide(id, 'not-delivered ' .. reason)
       local to_sender = back == '1'
-      if not (only and to_sender) then -- else the sender is told at once, and has it
+      if not (is_told and to_sender) then -- else its sender has it
         put_entry(id, its_content, 1, its_hash, its_size, '', key, at, its_by)
         local list = ids_of(to_sender and 'unsent' or 'queue')
         if to_sender then

@@ -44,7 +44,7 @@ if #ids + #waiting >= MAX_ENTRIES or bytes > tonumber(max_bytes) then
 end
 its_run = keep_steer(entry, hash, size, request_key, now_ms(), back, by, content)
 if why then
-  give_back(why, '', entry)
+  give_back(why, '', entry, true)
 end
 refresh(ttl_s)
 return {why and 'decided' or 'pending', its_run, why and 'not-delivered ' .. why or '',

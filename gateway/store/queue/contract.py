@@ -127,6 +127,14 @@ class SessionSteers(Protocol):
         """Note that the log has these in the run's message. Harmless twice."""
         ...
 
+    async def refuse_steer(self, key: RunKey, id_: MessageId, reason: str) -> None:
+        """Give back a steer that waits for a run, as its close would. Harmless for a stale key.
+
+        Args:
+            reason: why the run cannot have it, in the AI SDK's words.
+        """
+        ...
+
     async def note_reader(self, key: RunKey, *, reads: bool) -> None:
         """Note whether the worker of a pushed run reads steers, for as long as its claim stands.
 

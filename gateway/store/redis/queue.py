@@ -260,6 +260,19 @@ class StoredSteers:
             )
         )
 
+    async def refuse_steer(self, key: RunKey, id_: MessageId, reason: str) -> None:
+        """See SessionSteers."""
+        await self._client.run(
+            self._scripts.refuse_steer.call(
+                self._keys.session(key.session_id),
+                run=key.run_id,
+                fence=key.fence,
+                entry=id_,
+                reason=reason,
+                ttl_s=self._ttl_s,
+            )
+        )
+
     async def note_reader(self, key: RunKey, *, reads: bool) -> None:
         """See SessionSteers."""
         status = await self._client.run(

@@ -132,6 +132,7 @@ class RedisStore:
         self.steer_entry = steers.steer_entry
         self.take_steers = steers.take_steers
         self.confirm_steers = steers.confirm_steers
+        self.refuse_steer = steers.refuse_steer
         self.note_reader = steers.note_reader
         return queue.note_turn
 

@@ -30,6 +30,7 @@ from midstream.store.scripts.script import Description, Script, script
 from midstream.store.scripts.steers import (
     confirm_steers,
     note_reader,
+    refuse_steer,
     steer,
     steer_entry,
     take_steers,
@@ -306,7 +307,7 @@ DESCRIPTIONS: Final = (
     *(open, open_side, append, close, renew, request_stop),
     *(take_over, wait, claim, recall, release, remember),
     *(enqueue, take_entry, change_entry, change_queue),
-    *(steer, steer_entry, take_steers, confirm_steers, note_reader),
+    *(steer, steer_entry, take_steers, confirm_steers, refuse_steer, note_reader),
     *(read, load, load_run, delete, select, erase, trim),
     *(hint, due, presence, limit_take, limit_undo, limit_spend, limit_store, limit_hold),
     missing,
@@ -340,7 +341,7 @@ class Scripts:
         self.change_entry, self.change_queue = made(change_entry), made(change_queue)
         self.steer, self.steer_entry = made(steer), made(steer_entry)
         self.take_steers, self.confirm_steers = made(take_steers), made(confirm_steers)
-        self.note_reader = made(note_reader)
+        self.refuse_steer, self.note_reader = made(refuse_steer), made(note_reader)
         self.read = made(read)
         self.load = made(load)
         self.load_run = made(load_run)

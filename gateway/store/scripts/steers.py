@@ -70,3 +70,8 @@ def confirm_steers(*ids: MessageId, run: RunId, ttl_s: int) -> None:
 @script(SessionNames, *_PARTS, "returning", keys=ALL, channels=_FEED)
 def note_reader(*, run: RunId, fence: int, reads: int, ttl_s: int) -> None:
     """Note whether the worker of a pushed run reads steers. `reads`: 1 or 0."""
+
+
+@script(SessionNames, *_PARTS, "returning", keys=ALL, channels=_FEED)
+def refuse_steer(*, run: RunId, fence: int, entry: MessageId, reason: str, ttl_s: int) -> None:
+    """Give back one that a run has taken. `reason`: in the AI SDK's words."""

@@ -44,7 +44,7 @@ class Backends:
             "ANTHROPIC_API_KEY": "any",
             "PYTHONPATH": f"{modules}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
-        route = node_route(FOLDER / "route.mjs", simulator, folder / "route.log")
+        self.route = route = node_route(FOLDER / "route.mjs", simulator, folder / "route.log")
         stack.callback(route.end)
         backend = asgi_application("backend:app", folder / "backend.log", self.environment)
         stack.callback(backend.end)
@@ -52,7 +52,7 @@ class Backends:
             "agents.story": {"python": "story:answer"},
             "agents.graph": {"python": "graph:answer"},
             "agents.weather": {"python": "weather:answer"},
-            "agents.route": {"url": route.url},
+            "agents.route": {"url": route.url, "steer_url": f"{route.url}/steer"},
             "agents.backend": {"url": backend.url},
         }
 

@@ -212,6 +212,16 @@ class SteersOfTwoGateways(RuleBasedStateMachine):
         if confirms:
             self.do(self.stores[at].confirm_steers(self.key, ids))
 
+    @precondition(lambda self: self.taken)
+    @rule(at=GATEWAYS, pick=PICKS)
+    def refuse(self, at: int, pick: int) -> None:
+        """The producer gives one back that it was given, while its run goes on."""
+        assert self.key is not None
+        name = self.taken.pop(pick % len(self.taken))
+        stale = replace(self.key, fence=self.key.fence + 1)
+        for key in (stale, self.key, self.key):
+            self.do(self.stores[at].refuse_steer(key, MessageId(name), "unsupported"))
+
     @precondition(lambda self: self.key is not None)
     @rule(at=GATEWAYS, reads=st.booleans())
     def die(self, at: int, reads: bool) -> None:

@@ -133,6 +133,8 @@ def test_every_setting_of_a_section_has_a_variable_of_its_own() -> None:
         ('[agents.a]\nurl = "http://x.example"\npython = "a:b"\n', "agent `a`"),
         ('[agents.a]\nurl = "ftp://x.example"\n', "agents.a.url"),
         ('[agents.a]\nurl = "/api/chat"\n', "agents.a.url"),
+        (BACKEND + 'steer_url = "/api/steer"\n', "agents.a.steer_url"),
+        ('[agents.a]\npython = "a:b"\nsteer_url = "https://x.example"\n', "agents.a.steer_url"),
         ('[agents.a]\nurl = "https:///api"\n', "agents.a.url"),
         ('[agents.a]\nurl = "https://x.example:port/"\n', "agents.a.url"),
         (BACKEND + 'forward_headers = ["Host"]\n', "agents.a.forward_headers"),

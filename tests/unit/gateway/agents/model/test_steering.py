@@ -34,7 +34,7 @@ from midstream.providers.conversation.messages import model_messages
 from tests.support.played_steps import PlayedProvider, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 QUESTION = UIMessage.parse(b'{"id":"u","role":"user","parts":[{"type":"text","text":"Add."}]}')
 
@@ -73,7 +73,6 @@ class Given:
         self.confirmed: list[str] = []
         self.steps: list[int] = []
         self.log = list(log)
-        self._unconfirmed: list[str] = []
         self._seen = {each.id for each in log if isinstance(each, SteeringMessageChunk)}
 
     @property
@@ -86,15 +85,18 @@ class Given:
     async def take(self, step: int) -> Sequence[UIMessage]:
         taken = [name for name in self.names if name not in self._seen]
         self._seen.update(taken)
-        self._unconfirmed += taken
         self.steps += [step] * len(taken)
         return list(map(said, taken))
 
-    async def confirm(self) -> None:
+    async def confirm(self, ids: Iterable[str], step: int | None = None) -> None:
         in_log = [each.id for each in self.log if isinstance(each, SteeringMessageChunk)]
-        assert set(self._unconfirmed) <= set(in_log), "confirmed before the log had it"
-        self.confirmed += self._unconfirmed
-        self._unconfirmed = []
+        assert step is None
+        for id_ in ids:
+            assert id_ in in_log, "confirmed before the log had it"
+            self.confirmed.append(id_)
+
+    async def refuse(self, id_: str, reason: str) -> None:
+        raise AssertionError("a model takes what its run was given")
 
     async def told(self) -> UIMessage:
         assembler = Assembler("a")

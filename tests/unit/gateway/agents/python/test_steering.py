@@ -14,7 +14,7 @@ from midstream.protocol import UIMessage, encode
 from tests.unit.gateway.agents.python.test_agent import kinds, request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 pytestmark = pytest.mark.anyio
 
@@ -54,8 +54,13 @@ class Given:
             for name in names
         ]
 
-    async def confirm(self) -> None:
+    async def confirm(self, ids: Iterable[str], step: int | None = None) -> None:
+        said = [each["id"] for each in self.log if each["type"] == "steering-message"]
+        assert (said[-len(list(ids)) :], step) == (list(ids), None)
         self.confirmed.append(kinds(self.log))
+
+    async def refuse(self, id_: str, reason: str) -> None:
+        raise AssertionError("an agent in Python takes what it asks for")
 
     async def told(self) -> UIMessage:
         raise AssertionError("an agent in Python knows what it has said")
