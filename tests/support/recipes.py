@@ -1,4 +1,4 @@
-"""The recipes of docs/agents.md and the README, as Python modules."""
+"""The recipes of docs/agents.md, docs/redirect.md and the README, as Python modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.processes import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES: Final = ("docs/agents.md", "README.md")
+PAGES: Final = ("docs/agents.md", "docs/redirect.md", "README.md")
 MAX_LINES: Final = 15
 
 _MODULE: Final = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<source>.*?)^```$", re.M | re.S)

@@ -52,6 +52,8 @@ class Backends:
             "agents.story": {"python": "story:answer"},
             "agents.graph": {"python": "graph:answer"},
             "agents.weather": {"python": "weather:answer"},
+            "agents.guided": {"python": "guided:answer"},
+            "agents.guided_graph": {"python": "guided_graph:answer"},
             "agents.route": {"url": route.url, "steer_url": f"{route.url}/steer"},
             "agents.backend": {"url": backend.url},
         }
