@@ -1,4 +1,5 @@
 import type { UIMessage } from 'ai';
+import type { Chat as Chat7 } from 'react7';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { answerOf, CHATS, sixConnections, until, untilIdle, textOf } from '../support/chats.js';
@@ -54,8 +55,8 @@ async function open(Chat: (typeof CHATS)[number][1], api = direct(), messages: U
   return { chat, finishes };
 }
 
-async function follow(api = direct(), Chat = CHATS[2]?.[1]) {
-  const opened = await openSession({ api } as never, { id, Chat });
+async function follow(api = direct(), Chat = CHATS[2]?.[1], init: object = {}) {
+  const opened = await openSession({ api } as never, { id, Chat, ...init });
   leaving.push(opened.leave);
   await until(() => opened.session.getState().loaded);
   return opened;
@@ -190,6 +191,30 @@ describe('two tabs against a real gateway', () => {
       expect(asked(tab).slice(1)).toEqual(['new [[tokens=3]]', 'c [[tokens=3]]']);
     }
     await expect(two?.remove('gone')).rejects.toMatchObject({ code: 'message_not_found' });
+  });
+
+  it('lose nothing when one of them has the queue of ai 7, too', async () => {
+    const [first, second] = [await follow(direct(), undefined, { experimental_queue: true }), await follow()];
+    const { chat, session } = first;
+    const kept = () => (chat as Chat7<UIMessage>).experimental_queuedMessages.map(textOf);
+    const asked = () => chat.messages.filter(({ role }) => role === 'user').map(textOf);
+    const [tab, here, more] = ['in the tab', 'here', 'more'].map(name => `${name} [[tokens=3]]`) as [string, string, string];
+    const slow = 'go [[tokens=20000 rate=50 first=0]]';
+    void chat.sendMessage({ text: slow });
+    await until(() => answerOf(second.chat).length > 20);
+    void chat.sendMessage({ text: tab });
+    await session.getState().queue.add({ text: here });
+    expect(kept()).toEqual([tab]);
+    // A stop pauses both, and a resume is of the session's alone.
+    await second.session.stop();
+    await until(() => session.getState().queue.paused === 'stopped' && chat.status === 'ready');
+    await session.getState().queue.resume();
+    await until(() => asked().join() === [slow, here].join() && chat.messages.length === 4 && chat.status === 'ready');
+    expect(kept()).toEqual([tab]);
+    // The next send in that tab goes on with its own.
+    await chat.sendMessage({ text: more });
+    await until(() => asked().join() === [slow, here, tab, more].join() && chat.status === 'ready');
+    expect(session.getState().unsent).toEqual([]);
   });
 
   it('show one version, and each may show another', async () => {
