@@ -97,3 +97,26 @@ async def test_message_that_the_route_cannot_deliver_is_answered_next(
         await seen.read(response)
     [entry] = (await session.snapshot())["queue"]["entries"]
     assert entry["id"] == name
+
+
+async def test_message_for_a_backend_without_a_steer_url_is_unsupported_and_answered_next(
+    with_agents: Deployment,
+) -> None:
+    session = with_agents.session()
+    held = with_agents.simulator.held(tokens=6)
+    async with session.sending(held.question, extra={"agent": "backend"}) as response:
+        seen = Transcript()
+        async for _ in seen.follow(response):
+            if seen.text:
+                break
+        status, told = await steer(session, "No [[tokens=1]]", "s1")
+        assert (status, told["reason"]) == (200, "unsupported")
+        await held.release()
+        await seen.read(response)
+
+    async def is_answered() -> bool:
+        snapshot = await session.snapshot()
+        asked = [each["id"] for each in snapshot["messages"] if each["role"] == "user"]
+        return asked[1:] == ["s1"] and snapshot["runs"][-1]["state"] == "ended"
+
+    await eventually(is_answered, "it is answered next")

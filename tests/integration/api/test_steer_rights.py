@@ -70,8 +70,9 @@ async def test_turn_is_steered_by_its_sender_the_owner_and_operators_alone(
     await app.ask("DELETE", f"/api/chat/{session}", headers=ANN.headers())
 
 
+@pytest.mark.parametrize("many", [40, pytest.param(1_000, marks=pytest.mark.release)])
 async def test_bad_input_gets_a_clear_answer_and_loses_nothing(
-    app: InProcess, subtests: pytest.Subtests
+    app: InProcess, subtests: pytest.Subtests, many: int
 ) -> None:
     session = await begin_speaking(app)
     path = f"/api/chat/{session}/steer"
@@ -81,6 +82,7 @@ async def test_bad_input_gets_a_clear_answer_and_loses_nothing(
         ("the same id with other words", path, {"message": words("s1", "Yes")}, 409, "conflict"),
         ("a message that was sent", path, {"message": words("u1")}, 409, "conflict"),
         ("a large message", path, {"message": large}, 413, "too_large"),
+        ("8 MB", path, {"message": words("8", "x" * 8_500_000)}, 413, "too_large"),
         ("no message", path, {}, 400, "invalid_request"),
         ("no words", path, {"message": {**words("s2"), "parts": []}}, 400, "invalid_request"),
         ("an assistant's", path, {"message": {**words("s2"), "role": "assistant"}}, 400,
@@ -95,11 +97,11 @@ async def test_bad_input_gets_a_clear_answer_and_loses_nothing(
             answer = await app.ask("POST", at, body, ANN.headers())
             assert (answer.status, code_of(answer.body)) == (status, code), answer.body
     full = 0
-    for number in range(40):
+    for number in range(many):
         answer = await app.ask("POST", path, {"message": words(f"n{number}")}, ANN.headers())
         full += answer.status == 409
         assert answer.status == 202 or code_of(answer.body) == "queue_full"
-    assert full == 9  # s1 and 31 others wait
+    assert full == many - 31  # s1 and 31 others wait
     kept = (await app.ask("GET", f"/api/chat/{session}", headers=ANN.headers())).json()["steers"]
     assert [each["id"] for each in kept] == ["s1", *(f"n{number}" for number in range(31))]
     refused = await app.ask(
