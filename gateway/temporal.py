@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from midstream.client import Midstream, Run
     from midstream.client.attempt import OnRetry
+    from midstream.client.run import OnExit
     from midstream.protocol.requests import OnActive
 
 FINAL: Final = (FencedError, KeyReusedError, ReplayMismatchError, RunEndedError)
@@ -53,6 +54,9 @@ PICK_UP_S: Final = 60.0
 
 DEFAULT_POLICY: Final = RetryPolicy()
 """Of an activity without one of its own, as Temporal's server fills it in."""
+
+MOST_ATTEMPTS: Final = 1000
+"""Attempts at an activity that are told from those at one that is scheduled a millisecond later."""
 
 LONGEST_FACTOR: Final = 100
 """The longest interval of a policy that names none, as a multiple of its first one."""
@@ -69,6 +73,7 @@ def activity_run(
     agent: str | None = None,
     on_retry: OnRetry = "continue",
     on_active: OnActive = "refuse",
+    on_exit: OnExit = "end",
     steering: bool = False,
     lease_s: float | None = None,
 ) -> ActivityRun:
@@ -79,14 +84,17 @@ def activity_run(
 
     Args:
         key: of the run. None: the workflow's run and the activity. A workflow that is retried as a
-            whole has another one, and answers the question once more.
+            whole has another one, and answers the question once more. Activities that share a key
+            write one message: all but the last one with `on_exit="leave"`.
         on_retry: `continue`: the body writes what follows `run.message`. `replay`: it writes the
             same answer again; what is stored is compared, and not sent.
-        lease_s: how long the run waits for the next attempt. None: see `lease_of`.
+        lease_s: how long the run waits for the next attempt, or activity. None: see `lease_of`.
 
     The other arguments are those of `Midstream.run`.
     """
     info = activity.info()
+    if lease_s is None:
+        lease_s = lease_of(info)
     run = client.run(
         session_id,
         key=key or f"{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}",
@@ -96,12 +104,18 @@ def activity_run(
         agent=agent,
         on_retry=on_retry,
         on_error="leave",
+        on_exit=on_exit,
         on_active=on_active,
-        attempt=info.attempt,
+        attempt=info.attempt if key is None else _attempt_of(info),
         steering=steering,
-        lease_s=lease_of(info) if lease_s is None else lease_s,
+        lease_s=lease_s,
     )
-    return ActivityRun(run)
+    return ActivityRun(run, max(lease_s or 0.0, PICK_UP_S) if on_exit == "leave" else None)
+
+
+def _attempt_of(info: activity.Info) -> int:
+    """Return a number that grows over the attempts at all activities that share a key."""
+    return int(info.scheduled_time.timestamp() * 1000) * MOST_ATTEMPTS + info.attempt
 
 
 def lease_of(info: activity.Info) -> float | None:
@@ -124,9 +138,15 @@ def lease_of(info: activity.Info) -> float | None:
 class ActivityRun:
     """The block of a run, with the heartbeats and the errors of an activity."""
 
-    def __init__(self, run: Run) -> None:
-        """Use `activity_run` instead."""
+    def __init__(self, run: Run, left_for_s: float | None) -> None:
+        """Use `activity_run` instead.
+
+        Args:
+            left_for_s: how long the run waits for the next activity that writes it; None: its
+                message ends with this one.
+        """
         self._run = run
+        self._left_for_s = left_for_s
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Run:
@@ -155,6 +175,8 @@ class ActivityRun:
         Raises:
             ApplicationError: a person has stopped the run; or see FINAL.
         """
+        if error is None and self._left_for_s is not None:
+            self._run.suspend(self._left_for_s)
         is_cancelled = isinstance(error, asyncio.CancelledError) and _is_cancelled_by_workflow()
         if is_cancelled:
             self._run.end_as_stopped()

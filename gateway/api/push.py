@@ -168,12 +168,16 @@ class PushController(Controller):
         api: ApiDependency,
         agent: AgentDependency,
     ) -> Response[bytes]:
-        """Keep the run, and wait up to `?waitMs=` for a stop, or a message for the run."""
+        """Keep the run, and wait up to `?waitMs=` for a stop, or a message for the run.
+
+        `?leaseMs=` says how long it waits for the job's next attempt, as in a claim.
+        """
         key = _run_key(chat_id, run_id, request)
         known = read_renewal(await read_body(request))
         wait_ms = parameters.number(request, "waitMs", None) or 0
         pushed = api.sessions.pushed
-        renewal = await pushed.renew(agent, key, wait_ms / 1000, known)
+        lease_ms = parameters.number(request, "leaseMs", None)
+        renewal = await pushed.renew(agent, key, wait_ms / 1000, known, lease_ms)
         return json_response(
             PushReply(
                 stopped_by=renewal.stopped_by,

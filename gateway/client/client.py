@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from midstream.client.reading.session import Session
-from midstream.client.run import OnError, Run
+from midstream.client.run import OnError, OnExit, Run
 from midstream.client.wire import Gateways
 
 if TYPE_CHECKING:
@@ -76,12 +76,13 @@ class Midstream:
         agent: str | None = None,
         on_retry: OnRetry = "replay",
         on_error: OnError = "fail",
+        on_exit: OnExit = "end",
         on_active: OnActive = "refuse",
         attempt: int | None = None,
         steering: bool = False,
         lease_s: float | None = None,
     ) -> Run:
-        """Return a run to write, for an `async with` block, which opens it.
+        """Return a run to write, for an `async with` block, which begins with `Run.open`.
 
         Args:
             session_id: the AI SDK's chat id.
@@ -92,17 +93,15 @@ class Midstream:
             agent: the agent's name, for clients to show.
             on_retry: what follows a crash. `replay`: the body writes the same answer again; stored
                 chunks are compared, and not sent. `continue`: it writes what follows `run.message`.
-            on_error: the effect of an exception in the body, which propagates in any case.
-                `fail`: the run ends with an error. `leave`: the run waits for the next
-                attempt, until its lease ends.
+            on_error: an exception in the body, which propagates in any case, ends the run with an
+                error (`fail`), or leaves it to the next attempt until its lease ends (`leave`).
+            on_exit: `leave`: the body's end leaves the run open; see `Run.suspend`.
             on_active: the effect of another open run in the session: `refuse` this one
                 (`RefusedError`, code `run_active`), or `interrupt` the other.
             attempt: its number, of the job's attempts; one lower than was seen before is fenced.
             steering: the body reads what people say meanwhile; see `Run.take_steering`.
             lease_s: how long the run waits for the next attempt once this one is silent, at most
                 the gateway's `runs.max_lease_s`. None: its `runs.lease_s`, 8 s.
-
-        Raises (at the block's beginning): see `Run.open`.
         """
         more = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
         return Run(
@@ -113,6 +112,7 @@ class Midstream:
             user=user,
             on_retry=on_retry,
             on_error=on_error,
+            on_exit=on_exit,
             flush_interval_s=self._flush_interval_s,
         )
 

@@ -171,6 +171,22 @@ class Delivery:
         except MidstreamError as error:
             self._fail(error)
 
+    async def hand_over(self, lease_s: float | None) -> None:
+        """Store the unsent chunks, and leave the run to its next writer.
+
+        Args:
+            lease_s: how long the run waits for it; None: as the claim has said.
+        """
+        await self.flush()
+        if self.is_over or lease_s is None:
+            return
+        lease_ms = max(1, round(lease_s * 1000))
+        target = f"{self._path}/renew?fence={self._fence}&leaseMs={lease_ms}"
+        try:
+            self._look_at(await self._gateways.post(target, b"", Stored, user=self._user))
+        except MidstreamError as error:
+            self._fail(error)
+
     async def abandon(self) -> None:
         """End the run after a refusal, with the stored chunks, if it can still be ended."""
         self._ending = "failed"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
-from urllib.parse import quote
 
 import msgspec
 
 from midstream.client.attempt import Attempt, OnRetry
+from midstream.client.claiming import CANCELLED_SENTENCE, Claiming
 from midstream.client.delivery import Delivery
 from midstream.client.errors import (
-    FencedError,
     MidstreamError,
     RefusedError,
     RunEndedError,
@@ -21,7 +19,7 @@ from midstream.client.errors import (
     RunSkipped,
 )
 from midstream.client.steering import SteeredAnswer, Steers
-from midstream.client.wire import END_LIMIT_S, Claim, Stored
+from midstream.client.wire import END_LIMIT_S
 from midstream.protocol.chunks import ErrorChunk
 
 if TYPE_CHECKING:
@@ -33,14 +31,10 @@ if TYPE_CHECKING:
     from midstream.protocol.composer import Composer
 
 OnError = Literal["fail", "leave"]
-
-CLAIM_WAIT_S: Final = 15.0
-"""Time that a gateway may hold a claim while it waits for the session's stopped run to end."""
+OnExit = Literal["end", "leave"]
 
 UNSUCCESSFUL: Final = ("failed", "interrupted")
 """Outcomes of an ended run that no later attempt may take for its own success."""
-
-CANCELLED_SENTENCE: Final = "The answer was interrupted. Send it again."
 
 
 class Run(SteeredAnswer):
@@ -58,7 +52,8 @@ class Run(SteeredAnswer):
 
     Attributes:
         outcome: `finished`, `stopped`, `failed`, `interrupted` or `fenced`, once the run has
-            ended; for a skipped run from the beginning of the block.
+            ended; for a skipped run from the beginning of the block. None: it is open, also
+            after a block that leaves it so.
         messages: the conversation that the run answers, oldest first: UIMessages.
     """
 
@@ -74,19 +69,24 @@ class Run(SteeredAnswer):
         user: str | None,
         on_retry: OnRetry,
         on_error: OnError,
+        on_exit: OnExit,
         flush_interval_s: float,
     ) -> None:
         """Use `Midstream.run` instead."""
+        if on_exit == "leave" and on_retry == "replay":
+            raise ValueError('a run of several blocks needs on_retry="continue"')
         super().__init__()
         self.session_id = session_id
         self.outcome: str | None = None
         self.messages: list[dict[str, Any]] = []
         self._gateways = gateways
-        self._asked = claim
         self._reads = steering
         self._user = user
         self._on_retry = on_retry
         self._on_error = on_error
+        self._suspends = on_exit == "leave"
+        self._left_for_s: float | None = None
+        self._claiming = Claiming(gateways, session_id, claim, user, leaves=on_error == "leave")
         self._flush_interval_s = flush_interval_s
         self._id = ""
         self._message_id = ""
@@ -162,7 +162,7 @@ class Run(SteeredAnswer):
             FencedError: a later attempt has claimed the run.
             RunEndedError: an earlier attempt has ended the run without success.
         """
-        claim = await self._claim()
+        claim = await self._claiming.claim()
         self._id, self._message_id = claim.run_id, claim.message_id
         self.messages = [msgspec.json.decode(message) for message in claim.messages]
         self.outcome = claim.outcome
@@ -177,7 +177,7 @@ class Run(SteeredAnswer):
             return
         self._delivery = Delivery(
             self._gateways,
-            self._path_of(claim),
+            self._claiming.path_of(claim),
             claim,
             self._user,
             self._interrupt,
@@ -187,50 +187,6 @@ class Run(SteeredAnswer):
         self._delivery.begin()
         if claim.stopped_by is not None:
             self._delivery.stop()
-
-    async def _claim(self) -> Claim:
-        """Claim the run. If the task is cancelled meanwhile, the claimed run is ended."""
-        given_up = asyncio.Event()
-        claiming = asyncio.create_task(
-            self._gateways.post(
-                "/api/agent/runs",
-                msgspec.json.encode(self._asked),
-                Claim,
-                user=self._user,
-                held_s=CLAIM_WAIT_S,
-                given_up=given_up,
-            ),
-            name=f"claim {self.session_id}",
-        )
-        try:
-            return await asyncio.shield(claiming)
-        except RefusedError as error:
-            if error.code == "fenced":
-                raise FencedError from error
-            raise
-        except asyncio.CancelledError:
-            given_up.set()
-            if self._on_error == "leave":
-                claiming.cancel()  # the next attempt finds the run, if there is one
-            else:
-                await self._gateways.see_through(self._withdraw(claiming))
-            raise
-
-    async def _withdraw(self, claiming: asyncio.Task[Claim]) -> None:
-        """End the run of a claim that was cancelled, once the claim is answered."""
-        with suppress(MidstreamError):  # there is none; or its lease runs out
-            claim = await claiming
-            if not claim.fence:
-                return
-            body: dict[str, object] = {"first": claim.next, "outcome": "stopped"}
-            if claim.stopped_by is None:
-                body |= {"outcome": "failed", "errorText": CANCELLED_SENTENCE}
-            target = f"{self._path_of(claim)}/end?fence={claim.fence}"
-            content = msgspec.json.encode(body)
-            await self._gateways.post(target, content, Stored, user=self._user)
-
-    def _path_of(self, claim: Claim) -> str:
-        return f"/api/agent/runs/{quote(self.session_id, safe='')}/{claim.run_id}"
 
     async def close(self, error: BaseException | None) -> bool:
         """End the run; return whether to swallow `error`, the exception that ended the body.
@@ -244,7 +200,7 @@ class Run(SteeredAnswer):
         if delivery is None:
             return error is not None and error is self._skipped
         failure = error
-        if failure is None and delivery.why is None:
+        if failure is None and delivery.why is None and not self._suspends:
             failure = self._running.missing()
         try:
             await self._end(delivery, failure)
@@ -282,6 +238,18 @@ class Run(SteeredAnswer):
         """
         self._ends_stopped = True
 
+    def suspend(self, lease_s: float | None = None) -> None:
+        """Let the block's end leave the run open, for a later block with the same key.
+
+        An exception ends the run all the same, unless it was made with `on_error="leave"`; then
+        the time counts as well.
+
+        Args:
+            lease_s: how long the run waits for that block, at most the gateway's
+                `runs.max_lease_s`; then it is closed. None: as `Midstream.run` was told.
+        """
+        self._suspends, self._left_for_s = True, lease_s
+
     def _ending(
         self, delivery: Delivery, error: BaseException | None
     ) -> Coroutine[Any, Any, None] | None:
@@ -289,6 +257,8 @@ class Run(SteeredAnswer):
             return delivery.abandon() if isinstance(delivery.why, RefusedError) else None
         if delivery.why is not None or self._ends_stopped:
             return delivery.end("stopped")
+        if error is None and self._suspends:
+            return delivery.hand_over(self._left_for_s)
         if error is None:
             return delivery.end(
                 "finished", finish_reason=self._reason(), metadata=self.last_metadata
@@ -296,7 +266,7 @@ class Run(SteeredAnswer):
         if isinstance(error, RunError):
             return delivery.end("failed", error_text=str(error), metadata=self.last_metadata)
         if self._on_error == "leave":
-            return delivery.flush()
+            return delivery.hand_over(self._left_for_s)
         text = None if isinstance(error, Exception) else CANCELLED_SENTENCE
         return delivery.end("failed", error_text=text)
 

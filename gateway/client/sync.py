@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from midstream.answer import ToolCall
     from midstream.client.attempt import OnRetry
     from midstream.client.reading.session import Token
-    from midstream.client.run import OnError, Run
+    from midstream.client.run import OnError, OnExit, Run
     from midstream.protocol.chunks import AnyChunk, FinishReason
     from midstream.protocol.messages import UIMessage
     from midstream.protocol.requests import OnActive
@@ -103,6 +103,7 @@ class MidstreamSync:
         agent: str | None = None,
         on_retry: OnRetry = "replay",
         on_error: OnError = "fail",
+        on_exit: OnExit = "end",
         on_active: OnActive = "refuse",
         attempt: int | None = None,
         steering: bool = False,
@@ -122,6 +123,7 @@ class MidstreamSync:
             agent=agent,
             on_retry=on_retry,
             on_error=on_error,
+            on_exit=on_exit,
             on_active=on_active,
             attempt=attempt,
             steering=steering,
@@ -300,6 +302,10 @@ class SyncRun:
     def end_as_stopped(self) -> None:
         """Let the block's end be that of a stopped run; see `Run.end_as_stopped`."""
         self._run.end_as_stopped()
+
+    def suspend(self, lease_s: float | None = None) -> None:
+        """Let the block's end leave the run open; see `Run.suspend`."""
+        self._run.suspend(lease_s)
 
 
 class SyncToolCall:

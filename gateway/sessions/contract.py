@@ -68,11 +68,9 @@ class PushedService(Protocol):
     async def append(
         self, caller: Caller, key: RunKey, first: int, lines: Sequence[bytes]
     ) -> Pushed:
-        """Store chunks; the same ones again are answered as stored.
+        """Store chunks from the sequence `first` on; the same again are answered as stored.
 
-        Args:
-            first: the sequence of the first of them.
-            lines: a chunk's JSON each; 1..MAX_PUSHED_CHUNKS.
+        `lines`: a chunk's JSON each; 1..MAX_PUSHED_CHUNKS.
 
         Raises:
             IllegalChunkPushedError: one of them cannot be taken; those before it are stored.
@@ -82,21 +80,23 @@ class PushedService(Protocol):
         ...
 
     async def renew(
-        self, caller: Caller, key: RunKey, wait_s: float, known: Collection[str] | None = None
+        self,
+        caller: Caller,
+        key: RunKey,
+        wait_s: float,
+        known: Collection[str] | None = None,
+        patience_ms: int | None = None,
     ) -> Renewal:
-        """Renew the lease; wait for a stop, or a message for the run that is not `known`.
+        """Renew the lease; wait for a stop, or a message that is not `known`. Raises as `append`.
 
-        Raises:
-            FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
-            ForbiddenError, StoreUnavailableError.
+        `patience_ms`: how long the run waits for the job's next attempt; None: as long as before.
         """
         ...
 
     async def end(self, caller: Caller, key: RunKey, ending: PushedEnd) -> Pushed:
         """Store the last chunks, and write the terminal. Sent again, it is answered as before.
 
-        Raises:
-            As `append`; RunEndedError: it has another end.
+        It raises as `append` does; RunEndedError: it has another end.
         """
         ...
 

@@ -137,8 +137,13 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
         """
         ...
 
-    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
-        """Extend leases (and the sessions' TTL): one pipeline, one ZADD for the hints."""
+    async def renew(
+        self, keys: Sequence[RunKey], lease_ms: int, *, patience_ms: int | None = None
+    ) -> list[Renewed]:
+        """Extend leases (and the sessions' TTL): one pipeline, one ZADD for the hints.
+
+        `patience_ms`: as of an OpenRun; None: what it was before.
+        """
         ...
 
     async def request_stop(

@@ -104,7 +104,7 @@ class PushedRuns:
             DrainingError.
         """
         self._draining.check()
-        attempt = self._bounded(attempt)
+        attempt = replace(attempt, patience_ms=self._bounded(attempt.patience_ms))
         session_id = request.session_id
         async with self._feeds.hold(session_id) as feed:
             claimed = await self._claims.claim(caller, request, agent, feed, attempt=attempt)
@@ -141,10 +141,8 @@ class PushedRuns:
             stopped_by=stopped_by,
         )
 
-    def _bounded(self, attempt: Attempt) -> Attempt:
-        if attempt.patience_ms is None:
-            return attempt
-        return replace(attempt, patience_ms=min(attempt.patience_ms, self.limits.max_lease_ms))
+    def _bounded(self, patience_ms: int | None) -> int | None:
+        return None if patience_ms is None else min(patience_ms, self.limits.max_lease_ms)
 
     # -- append --------------------------------------------------------------------------------
 
@@ -236,12 +234,19 @@ class PushedRuns:
     # -- renew ---------------------------------------------------------------------------------
 
     async def renew(
-        self, caller: Caller, key: RunKey, wait_s: float, known: Collection[str] | None = None
+        self,
+        caller: Caller,
+        key: RunKey,
+        wait_s: float,
+        known: Collection[str] | None = None,
+        patience_ms: int | None = None,
     ) -> Renewal:
         """Renew the lease, then wait for a stop, or a message for the run; at most `wait_s`.
 
         Args:
             known: messages that the worker has; None: it asks for none.
+            patience_ms: how long the run waits for the job's next attempt from now on; None: as
+                long as before.
 
         Raises:
             FencedError, RunEndedError, RunNotFoundError, SessionNotFoundError,
@@ -249,7 +254,9 @@ class PushedRuns:
         """
         await self._cache.check(caller, key)
         async with self._feeds.hold(key.session_id) as feed:
-            (renewed,) = await self._store.renew([key], self.limits.lease_ms)
+            (renewed,) = await self._store.renew(
+                [key], self.limits.lease_ms, patience_ms=self._bounded(patience_ms)
+            )
             await self._check_held(key, renewed)
             view = await feed.view_of(key.run_id)
             if renewed.stopped_by is not None:

@@ -11,6 +11,7 @@ local m = lane and get(lane, 'fence', 'state', 'stop')
 if not m or m[1] ~= fence or m[2] == 'ended' or m[2] == 'waiting' then
   return {0, ''}
 end
-set_lease(lane, lease_ms, (patience_of(lane)))
+-- Its producer says how long it waits for the next one, or has said so.
+set_lease(lane, lease_ms, m[2] == 'open' and patience_ms ~= '' and patience_ms or (patience_of(lane)))
 refresh(ttl_s)
 return {1, m[3]}

@@ -169,7 +169,9 @@ class RunWrites:
             self._keys.session(batch.key.session_id).meta for batch in batches
         )
 
-    async def renew(self, keys: Sequence[RunKey], lease_ms: int) -> list[Renewed]:
+    async def renew(
+        self, keys: Sequence[RunKey], lease_ms: int, *, patience_ms: int | None = None
+    ) -> list[Renewed]:
         """See SessionStore."""
         if not keys:
             return []
@@ -180,6 +182,7 @@ class RunWrites:
                 fence=key.fence,
                 lease_ms=lease_ms,
                 ttl_s=self._ttl_s,
+                patience_ms="" if patience_ms is None else patience_ms,
             )
             for key in keys
         ]

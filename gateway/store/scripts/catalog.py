@@ -171,8 +171,11 @@ def close(
 
 
 @script(SessionNames, "format", "common", "whole", "lanes", "lease", keys=_ALL, channels=_FEED)
-def renew(*, run: RunId, fence: int, lease_ms: int, ttl_s: int) -> None:
-    """Extend a run's lease, and the session's time to live."""
+def renew(*, run: RunId, fence: int, lease_ms: int, ttl_s: int, patience_ms: int | str) -> None:
+    """Extend a run's lease, and the session's time to live.
+
+    `patience_ms`: how long the run waits for the job's next attempt; '' for as long as before.
+    """
 
 
 @script(SessionNames, *_WRITES, *_QUEUE, "tombstones", keys=_ALL, channels=_FEED)

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import re
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from midstream.client import Midstream
+    from midstream.client.run import OnExit
     from tests.support.sessions import Session
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +64,30 @@ class Job:
         return text_of(run.message)
 
 
+class Part:
+    """An activity that writes the part of a message with its number, of three."""
+
+    def __init__(self, client: Midstream, session: Session, number: int) -> None:
+        self._client = client
+        self._session = session
+        self._number = number
+
+    async def attempt(self, *, fails: bool = False) -> str:
+        """Write the part, unless it is there, and return the run's outcome."""
+        on_exit: OnExit = "leave" if self._number < 3 else "end"
+        run = activity_run(
+            self._client, self._session.id, text="Go.", key="order 7", on_exit=on_exit
+        )
+        async with run as opened:
+            text = f"part {self._number}"
+            if text not in text_of(opened.message):
+                await opened.step()
+                await opened.text(text)
+            if fails:
+                raise ConnectionError
+        return opened.outcome or "open"
+
+
 class Attempts:
     """Runs attempts of one activity as a worker does."""
 
@@ -99,6 +124,29 @@ async def test_attempts_write_one_message(client: Midstream, session: Session) -
     assert [text_of(message) for message in snapshot["messages"]] == ["Go.", "".join(WHOLE)]
 
 
+def recipe_of_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a module of docs/durable-execution.md, as readers paste it."""
+    page = (REPOSITORY / "docs" / "durable-execution.md").read_text()
+    (block,) = re.findall(rf"^```python\n(# {name}.py.*?)^```$", page, re.M | re.S)
+    recipe = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, recipe)
+    exec(block, recipe.__dict__)  # noqa: S102 - ours
+    return recipe
+
+
+async def test_recipe_of_the_page_makes_one_message_of_two_activities(
+    client: Midstream, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of them is tried twice."""
+    parts = recipe_of_the_page("parts", monkeypatch).Parts(client)
+    started = datetime.now(UTC)
+    for second, attempt, activity in ((0, 1, parts.look), (0, 2, parts.look), (1, 1, parts.answer)):
+        scheduled = Attempts(scheduled_time=started + timedelta(seconds=second))
+        await scheduled.environment(attempt).run(activity, session.id, "Do rivers move?")
+    types = [part["type"] for part in (await answer_of(session))["parts"]]
+    assert types == ["step-start", "tool-look", "step-start", "text"]
+
+
 async def test_recipe_of_the_page_is_an_activity(
     client: Midstream, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,12 +160,8 @@ async def test_recipe_of_the_page_is_an_activity(
         if fails_after is not None:
             raise ConnectionError
 
-    page = (REPOSITORY / "docs" / "durable-execution.md").read_text()
-    (block,) = re.findall(r"^```python\n(# answers.py.*?)^```$", page, re.M | re.S)
-    recipe: Any = ModuleType("answers")
-    monkeypatch.setitem(sys.modules, "answers", recipe)
+    recipe = recipe_of_the_page("answers", monkeypatch)
     recipe.words_after = words_after
-    exec(block, recipe.__dict__)  # noqa: S102 - ours, as readers paste it
     answers, question = recipe.Answers(client), recipe.Question(session.id, "Go.")
     with pytest.raises(ConnectionError):
         await Attempts().environment(1).run(answers.answer, question)
@@ -136,6 +180,44 @@ async def test_next_run_of_a_workflow_asks_its_own_question(
     assert [text_of(message) for message in snapshot["messages"]] == [
         "Go.", "".join(WHOLE), "And then?", "".join(WHOLE),
     ]  # fmt: skip
+
+
+async def test_activities_of_one_workflow_write_one_message(
+    client: Midstream, session: Session
+) -> None:
+    """With one key: the retries of an earlier one do not fence the later one, which it fences."""
+    scheduled_at = datetime.now(UTC)
+    late: list[Any] = []
+    for number, last_attempt in enumerate((3, 1, 2), 1):
+        activities = Attempts(
+            activity_id=f"part {number}", scheduled_time=scheduled_at + timedelta(seconds=number)
+        )
+        part = Part(client, session, number)
+        for attempt in range(1, last_attempt):
+            with pytest.raises(ConnectionError):
+                await activities.run(attempt, part.attempt(fails=True))
+        await activities.run(last_attempt, part.attempt())
+        late.append(activities.run(1, part.attempt()))
+    assert [part.get("text") for part in (await answer_of(session))["parts"]] == [
+        None, "part 1", None, "part 2", None, "part 3",
+    ]  # fmt: skip
+    for one in late:
+        assert await one == "finished"
+
+
+async def test_slow_activity_does_not_write_beside_a_later_one(
+    client: Midstream, session: Session
+) -> None:
+    """Its last attempt is behind the first one of the later activity."""
+    first, second = (Part(client, session, number) for number in (1, 2))
+    earlier, later = (
+        Attempts(scheduled_time=datetime(2026, 1, 1, 12, minute, tzinfo=UTC)) for minute in (1, 2)
+    )
+    await earlier.run(9, first.attempt())
+    with pytest.raises(ConnectionError):
+        await later.run(1, second.attempt(fails=True))
+    with pytest.raises(ApplicationError, match="later attempt"):
+        await earlier.run(10, first.attempt())
 
 
 async def test_slow_attempt_does_not_cut_off_the_later_one(

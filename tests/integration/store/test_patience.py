@@ -95,3 +95,19 @@ async def test_long_lease_is_looked_at_as_often_as_others(
     score = raw_redis.zscore(hint_of(store, "leases"), f"{SESSION}|{RUN}")
     assert isinstance(score, float)
     assert score <= now_ms() + MINUTES_MS
+
+
+async def test_producer_says_anew_how_long_the_run_waits(store: RedisStore) -> None:
+    """For its own lease and the later renewals; a run that is stopped meanwhile waits no longer."""
+    await opened(store, submit(lease_ms=MINUTES_MS))
+    (renewed,) = await store.renew([key()], EXPIRED, patience_ms=HOUR_MS)
+    assert renewed.held
+    assert await is_silent(store)
+    await store.renew([key()], EXPIRED)
+    assert await is_silent(store)
+    await store.request_stop(
+        SESSION, run_id=RUN, message_id=None, by="ada", tombstone_ms=MINUTES_MS
+    )
+    (renewed,) = await store.renew([key()], EXPIRED, patience_ms=HOUR_MS)
+    assert renewed.stopped_by == "ada"
+    assert await store.take_over(SESSION, RUN, MINUTES_MS) is not None

@@ -131,7 +131,9 @@ async def test_renewal_and_end_are_read() -> None:
     pushed = FakePushed(Renewal())
     answer = await post(pushed, "/api/agent/runs/c1/run_1/renew?fence=2&waitMs=2500", b"")
     assert answer.json() == {"leaseMs": 8000}
-    assert pushed.calls[-1][2:] == (2.5, None)
+    assert pushed.calls[-1][2:] == (2.5, None, None)
+    await post(pushed, "/api/agent/runs/c1/run_1/renew?fence=2&leaseMs=60000", b"")
+    assert pushed.calls[-1][2:] == (0.0, None, 60_000)
     pushed.answer = Pushed(next=9)
     body = {**END, "chunks": [{"type": "start-step"}], "metadata": {"a": 1}, "finishReason": "stop"}
     answer = await post(pushed, "/api/agent/runs/c1/run_1/end?fence=2", body)
@@ -149,7 +151,7 @@ async def test_renewal_names_the_messages_that_the_worker_has_and_brings_the_oth
     target = "/api/agent/runs/c1/run_1/renew?fence=2"
     for body, known in (({"steers": ["s1"]}, ["s1"]), ({"steers": []}, []), ({}, None)):
         answer = await post(pushed, target, body)
-        assert pushed.calls[-1][2:] == (0.0, known)
+        assert pushed.calls[-1][2:] == (0.0, known, None)
         assert answer.json() == {"leaseMs": 8000, "steers": [{"id": "s2"}]}
 
 
