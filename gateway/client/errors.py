@@ -36,11 +36,18 @@ class RunSkipped(RunOver):
 
 
 class MidstreamError(Exception):
-    """A run could not be written; `message` gives the reason."""
+    """A run could not be written; `message` gives the reason.
+
+    `args` are those of the constructor, so that an error outlives its process: `pickle` and the
+    result backends of job queues make it anew of them.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class UnavailableError(MidstreamError):
@@ -64,10 +71,9 @@ class RefusedError(MidstreamError):
         details: the error's further fields, by name.
     """
 
-    def __init__(
-        self, message: str, *, status: int, code: str, details: Mapping[str, object]
-    ) -> None:
+    def __init__(self, message: str, status: int, code: str, details: Mapping[str, object]) -> None:
         super().__init__(message)
+        self.args = (message, status, code, details)
         self.status = status
         self.code = code
         self.details = details
@@ -82,6 +88,7 @@ class FencedError(MidstreamError):
 
     def __init__(self) -> None:
         super().__init__("unable to write this run; a later attempt has claimed it")
+        self.args = ()
 
 
 class RunEndedError(MidstreamError):
@@ -99,6 +106,7 @@ class RunEndedError(MidstreamError):
             if outcome == "failed"
             else "unable to write this run; it was ended from outside. Begin another one"
         )
+        self.args = (outcome,)
         self.outcome = outcome
 
 
@@ -110,6 +118,7 @@ class ReplayMismatchError(MidstreamError):
             f"unable to repeat this run; its chunk {sequence} is not the one that an earlier "
             'attempt has sent. Use on_retry="continue" for answers that are not always the same'
         )
+        self.args = (sequence,)
         self.sequence = sequence
 
 
