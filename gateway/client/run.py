@@ -238,6 +238,18 @@ class Run(SteeredAnswer):
         """
         self._ends_stopped = True
 
+    @property
+    def ends_as_stopped(self) -> bool:
+        """Whether the block's end will be that of a stopped run."""
+        return self._ends_stopped
+
+    def end_as_failed(self) -> None:
+        """Let an exception end the run with an error, also with `on_error="leave"`.
+
+        For a job that is not tried again.
+        """
+        self._on_error = "fail"
+
     def suspend(self, lease_s: float | None = None) -> None:
         """Let the block's end leave the run open, for a later block with the same key.
 

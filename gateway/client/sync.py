@@ -303,6 +303,15 @@ class SyncRun:
         """Let the block's end be that of a stopped run; see `Run.end_as_stopped`."""
         self._run.end_as_stopped()
 
+    @property
+    def ends_as_stopped(self) -> bool:
+        """Whether the block's end will be that of a stopped run."""
+        return self._run.ends_as_stopped
+
+    def end_as_failed(self) -> None:
+        """Let an exception end the run with an error; see `Run.end_as_failed`."""
+        self._run.end_as_failed()
+
     def suspend(self, lease_s: float | None = None) -> None:
         """Let the block's end leave the run open; see `Run.suspend`."""
         self._run.suspend(lease_s)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.processes import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 PAGES: Final = ("docs/agents.md", "docs/redirect.md", "README.md")
 MAX_LINES: Final = 15
@@ -23,6 +27,19 @@ def recipes() -> dict[str, str]:
         for page in PAGES
         for block in _MODULE.finditer((REPOSITORY / page).read_text())
     }
+
+
+def pasted(page: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the module of a page, as readers paste it."""
+    (source,) = (
+        block["source"]
+        for block in _MODULE.finditer((REPOSITORY / page).read_text())
+        if block["name"] == f"{name}.py"
+    )
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(source, module.__dict__)  # noqa: S102 - ours
+    return module
 
 
 def write_recipes(folder: Path) -> Path:

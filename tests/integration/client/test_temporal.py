@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import re
-import sys
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +14,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from midstream.temporal import PICK_UP_S, activity_run, lease_of
-from tests.support.processes import REPOSITORY, eventually
+from tests.support.processes import eventually
 from tests.support.push import answer_of
+from tests.support.recipes import pasted
 from tests.support.sessions import text_of
 
 if TYPE_CHECKING:
@@ -124,21 +122,11 @@ async def test_attempts_write_one_message(client: Midstream, session: Session) -
     assert [text_of(message) for message in snapshot["messages"]] == ["Go.", "".join(WHOLE)]
 
 
-def recipe_of_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a module of docs/durable-execution.md, as readers paste it."""
-    page = (REPOSITORY / "docs" / "durable-execution.md").read_text()
-    (block,) = re.findall(rf"^```python\n(# {name}.py.*?)^```$", page, re.M | re.S)
-    recipe = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, recipe)
-    exec(block, recipe.__dict__)  # noqa: S102 - ours
-    return recipe
-
-
 async def test_recipe_of_the_page_makes_one_message_of_two_activities(
     client: Midstream, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of them is tried twice."""
-    parts = recipe_of_the_page("parts", monkeypatch).Parts(client)
+    parts = pasted("docs/durable-execution.md", "parts", monkeypatch).Parts(client)
     started = datetime.now(UTC)
     for second, attempt, activity in ((0, 1, parts.look), (0, 2, parts.look), (1, 1, parts.answer)):
         scheduled = Attempts(scheduled_time=started + timedelta(seconds=second))
@@ -160,7 +148,7 @@ async def test_recipe_of_the_page_is_an_activity(
         if fails_after is not None:
             raise ConnectionError
 
-    recipe = recipe_of_the_page("answers", monkeypatch)
+    recipe = pasted("docs/durable-execution.md", "answers", monkeypatch)
     recipe.words_after = words_after
     answers, question = recipe.Answers(client), recipe.Question(session.id, "Go.")
     with pytest.raises(ConnectionError):
