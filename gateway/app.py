@@ -55,6 +55,7 @@ from midstream.store.calls import HELD_S
 from midstream.store.redis.store import RedisStore
 from midstream.store.server.facts import KnownServer, log_server
 from midstream.store.server.settings import QueueSettings, StoreSettings
+from midstream.telemetry import NAMED_AGENTS
 from midstream.version import VERSION
 from midstream.wiring import forwarded_headers, open_agents
 
@@ -166,6 +167,8 @@ class Gateway:
         agents = await stack.enter_async_context(
             open_agents(settings, self._agents, simulator_url=self._simulator_url)
         )
+        for offer in agents.offers():
+            NAMED_AGENTS.add(offer.name, offer.models)
         finder = TracedAgents(agents, process_map(settings)) if settings.server.demo else agents
         # It outlives the sessions: it counts what their last runs come to.
         limits = await stack.enter_async_context(

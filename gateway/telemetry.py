@@ -77,6 +77,107 @@ LIMITS_UNCHECKED: Final = Counter(
 )
 ERRORS: Final = Counter("midstream_errors_total", "Requests answered with an error", ["code"])
 
+_SECONDS: Final = (0.5, 1, 2, 3, 5, 8, 13, 20, 30, 45, 60, 120, 300, 600)
+"""Buckets of what a person waits for."""
+
+RESUMES: Final = Counter(
+    "midstream_resumes_total",
+    "Requests to go on reading: after a chunk (`tail`), with the state so far (`state`), a "
+    "followed session from its beginning (`snapshot`), or neither was possible (`not_recovered`)",
+    ["kind"],
+)
+FIRST_CHUNK_SECONDS: Final = Histogram(
+    "midstream_first_chunk_seconds",
+    "From a run's opening to its first chunk besides `start`, committed",
+    ["agent"],
+    buckets=(0.1, 0.25, *_SECONDS),
+)
+RUN_SILENCE_SECONDS: Final = Histogram(
+    "midstream_run_silence_seconds",
+    "Longest silence of a run, while a reader read it; each reader counts once",
+    ["agent"],
+    buckets=_SECONDS,
+)
+UNANSWERED_SENDS: Final = Gauge(
+    "midstream_unanswered_sends",
+    "Runs of this gateway that opened over 30 s ago and have said nothing",
+    multiprocess_mode="livesum",
+)
+RUN_SECONDS: Final = Histogram(
+    "midstream_run_seconds",
+    "Duration of runs, by the time of Redis",
+    ["agent", "outcome"],
+    buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+)
+LEFT_WHILE_RUNNING: Final = Counter(
+    "midstream_left_while_running_total",
+    "Streams left by their clients before the run's end, when nobody else here read it",
+)
+STOP_SECONDS: Final = Histogram(
+    "midstream_stop_seconds",
+    "From the request to stop a run until its last chunk was committed",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15),
+)
+TOKENS_AFTER_STOP: Final = Counter(
+    "midstream_tokens_after_stop_total",
+    "Tokens that reached a log behind the stop of their run, estimated from the length of the text",
+)
+SENDS_REFUSED: Final = Counter(
+    "midstream_sends_refused_total", "Sends that were answered with an error", ["code"]
+)
+QUEUE_DEPTH: Final = Histogram(
+    "midstream_queue_depth",
+    "Place of each queued message when it was queued",
+    buckets=(1, 2, 3, 5, 8, 16, 32),
+)
+TOKENS: Final = Counter(
+    "midstream_tokens_total",
+    "Tokens of runs that have ended, as their providers count them",
+    ["agent", "model", "direction"],
+)
+PROVIDER_ERRORS: Final = Counter(
+    "midstream_provider_errors_total", "Runs that ended by a failure of their provider", ["class"]
+)
+LOOP_LAG_SECONDS: Final = Histogram(
+    "midstream_event_loop_lag_seconds",
+    "How much later than asked the process was woken; measured once a second",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+REDIS_RECONNECTIONS: Final = Counter(
+    "midstream_redis_reconnections_total",
+    "Times that the connection for records was made again",
+)
+REDIS_MEMORY: Final = Gauge(
+    "midstream_redis_memory_bytes",
+    "Memory that Redis uses, of all primaries; NaN if it does not say",
+    multiprocess_mode="livemostrecent",
+)
+
+
+class NamedAgents:
+    """The agents and models that may be labels: those of the settings. No client adds one."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, tuple[str, ...]] = {}
+
+    def add(self, agent: str, models: Iterable[str]) -> None:
+        """Take an agent of the settings, its default model first."""
+        self._models[agent] = tuple(models)
+
+    def agent(self, name: str) -> str:
+        """Return the label of a run's agent."""
+        return name if name in self._models else "other"
+
+    def model(self, agent: str, asked: str | None) -> str:
+        """Return the label of the model that was asked for, or of the agent's default."""
+        models = self._models.get(agent, ())
+        if asked is None:
+            return models[0] if models else ""
+        return asked if asked in models else "other"
+
+
+NAMED_AGENTS: Final = NamedAgents()
+
 
 # -- logs ---------------------------------------------------------------------------------
 

@@ -26,9 +26,7 @@ from midstream.protocol.foreign import foreign_form
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import fields_of, json_of
 from midstream.protocol.requests import SendTrigger
-
-if TYPE_CHECKING:
-    from midstream.providers.base import Usage
+from midstream.providers.base import Usage
 
 
 class Interrupted(Struct, frozen=True, kw_only=True):
@@ -111,11 +109,13 @@ class Spending(Struct):
     """Usage of a run so far, for the limits of its caller. None: its agent does not report it."""
 
     tokens: int | None = None
+    usage: Usage | None = None
 
     def note(self, usage: Usage | None) -> None:
         """Say what it has used in all."""
         if usage is not None and usage.tokens is not None:
             self.tokens = usage.tokens
+            self.usage = usage
 
 
 class Emission(Protocol):

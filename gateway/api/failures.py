@@ -23,7 +23,7 @@ from midstream.errors import (
     UnauthorizedError,
 )
 from midstream.protocol.errors import OversizedError, RemoteProtocolError
-from midstream.telemetry import ERRORS
+from midstream.telemetry import ERRORS, SENDS_REFUSED
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -120,6 +120,8 @@ def answer_failure(request: Request[Any, Any, Any], error: Exception) -> Respons
     if isinstance(failure, RouteNotFoundError) and is_visit(request):
         return not_found_page()
     ERRORS.labels(failure.code).inc()
+    if request.method == "POST" and request.scope["path"].rstrip("/") == "/api/chat":
+        SENDS_REFUSED.labels(failure.code).inc()
     headers = {}
     if (retry_after := retry_after_of(failure)) is not None:
         headers["retry-after"] = retry_after

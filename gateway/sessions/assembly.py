@@ -40,6 +40,7 @@ from midstream.sessions.runs.limits import ProducerLimits
 from midstream.sessions.runs.registry import Runs
 from midstream.sessions.runs.shards import committer_of
 from midstream.sessions.service import Sessions, Shutdown
+from midstream.sessions.signals.tick import SignalTick
 from midstream.sessions.stopping import Stopping
 from midstream.sessions.types import PushLimits, RunHold, SessionLimits
 from midstream.sessions.user_data.erasure import Erasure
@@ -105,6 +106,7 @@ async def open_sessions(
             tasks.create_task(keep_running("presence", sessions.presence.run), name="presence"),
             tasks.create_task(keep_running("pushed runs", sessions.pushed.run), name="pushed runs"),
             tasks.create_task(sessions.turns.run(), name="queue turns"),
+            tasks.create_task(keep_running("signals", engine.signals.run), name="signals"),
         ]
         try:
             await engine.hub.ready()
@@ -127,6 +129,7 @@ class _Engine:
     committer: Committing
     runs: Runs
     reaper: Reaper
+    signals: SignalTick
     adopt_hold: Callable[[bytes], RunHold | None]
 
 
@@ -145,7 +148,8 @@ def _engine(
     runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
     resuming = Resuming(store, agents, runs, adopt_hold)
     reaper = Reaper(store, limits.leases, runs.active, closer, orphans, resuming.resume)
-    return _Engine(hub, orphans, committer, runs, reaper, adopt_hold)
+    signals = SignalTick(store.used_memory, runs.paces)
+    return _Engine(hub, orphans, committer, runs, reaper, signals, adopt_hold)
 
 
 def _sessions(

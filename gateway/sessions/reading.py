@@ -19,6 +19,7 @@ from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
 from midstream.store.calls import DETECTION_S
 from midstream.store.records import RunState
+from midstream.telemetry import RESUMES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -106,14 +107,21 @@ class Reading:
     ) -> LogReader | None:
         """Return a reader of the run under way, or None if nothing runs."""
         try:
-            return await self._resume(caller, session_id, run_id, after, raw=raw, probe=probe)
+            reader = await self._resume(caller, session_id, run_id, after, raw=raw, probe=probe)
+        except NotRecoveredError:
+            RESUMES.labels("not_recovered").inc()
+            raise
         except RunNotFoundError:
             if after is None or after < 0:
                 return None
+            RESUMES.labels("not_recovered").inc()
             # A 204 would tell a reader that has a part that it has everything.
             raise NotRecoveredError(
                 "unable to continue this answer; the session was deleted or lost. Load it again"
             ) from None
+        if reader is not None:
+            RESUMES.labels("tail" if raw or after is not None else "state").inc()
+        return reader
 
     async def _resume(
         self,

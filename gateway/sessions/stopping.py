@@ -5,13 +5,14 @@ docs/architecture.md, "How a stop travels", follows it from here to the run's en
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from midstream.errors import StoreUnavailableError
 from midstream.ids import EVERYWHERE
 from midstream.sessions.access import check_write
 from midstream.store.calls import StopStatus
-from midstream.telemetry import STOPS
+from midstream.telemetry import STOP_SECONDS, STOPS
 
 if TYPE_CHECKING:
     from midstream.ids import MessageId, Reach, RunId, SessionId
@@ -47,6 +48,7 @@ class Stopping:
         request_key: str | None = None,
     ) -> list[RunId]:
         """Stop, and return the runs that this ended, once their terminal is committed."""
+        began = time.monotonic()
         meta = await self._store.load_meta(session_id)
         if meta is not None:
             if not caller.may_read(meta):
@@ -78,6 +80,7 @@ class Stopping:
                     runId=stopped,
                 )
             STOPS.inc()
+            STOP_SECONDS.observe(time.monotonic() - began)
             return [stopped]
 
     async def make_way(self, session_id: SessionId, run_id: RunId) -> None:

@@ -372,6 +372,14 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
         """
         ...
 
+    async def used_memory(self) -> int | None:
+        """Return how many bytes of memory all servers use; None if they do not say.
+
+        Raises:
+            StoreUnavailableError: one cannot be reached.
+        """
+        ...
+
     async def probe(self) -> Collection[Hashable]:
         """Return the places that do not take a write, if others do.
 

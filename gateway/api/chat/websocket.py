@@ -38,7 +38,7 @@ from midstream.errors import (
 from midstream.protocol import ws
 from midstream.protocol.errors import RemoteProtocolError
 from midstream.sessions.types import Idle
-from midstream.telemetry import ERRORS, READERS, READERS_GONE
+from midstream.telemetry import ERRORS, READERS, READERS_GONE, SENDS_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -240,7 +240,8 @@ class ChatSocket:
         stream = _Stream(frame.request_id, session_id)
         self._streams[stream.request_id] = self._newest[session_id] = stream
         stream.task = self._tasks.create_task(
-            self._answer(stream, open_reader, level), name=f"socket request {stream.request_id}"
+            self._answer(stream, open_reader, level, sends=isinstance(frame, ws.SendFrame)),
+            name=f"socket request {stream.request_id}",
         )
 
     async def _answer(
@@ -248,6 +249,8 @@ class ChatSocket:
         stream: _Stream,
         open_reader: Callable[[], Awaitable[RunReader | None]],
         level: int,
+        *,
+        sends: bool,
     ) -> None:
         try:
             reader = await open_reader()
@@ -264,6 +267,8 @@ class ChatSocket:
         except (DrainingError, _SlowError):
             raise
         except Exception as error:
+            if sends and not stream.opened.is_set():
+                SENDS_REFUSED.labels(as_gateway_error(error).code).inc()
             if not stream.left:
                 await self._refuse(stream.request_id, error)
         finally:

@@ -13,6 +13,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.sessions.containment import Quarantine, keep_running
 from midstream.sessions.log.feed import Feed
 from midstream.store.records import Reconnected, Resubscribed
+from midstream.telemetry import REDIS_RECONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Set
@@ -192,6 +193,8 @@ class Hub:
             try:
                 async with self._store.channel(self._deliver) as channel:
                     self._channel = channel
+                    if self._connected.is_set():
+                        REDIS_RECONNECTIONS.inc()
                     self._connected.set()
                     for attached in list(self._attached):
                         await channel.join(attached)
@@ -210,6 +213,7 @@ class Hub:
             if attached is not None:
                 attached.feed.check()
         elif isinstance(event, Reconnected):
+            REDIS_RECONNECTIONS.inc()
             for attachment in self._attached.values():
                 attachment.feed.check()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
-from midstream.errors import NotRecoveredError, StoreUnavailableError
+from midstream.errors import DrainingError, NotRecoveredError, StoreUnavailableError
 from midstream.protocol.position import Position
 from midstream.sessions.log.feed_events import feed_event, run_event
 from midstream.sessions.log.stored_run import PAGE_RECORDS
@@ -22,7 +22,9 @@ from midstream.sessions.sentences import (
     LOG_LOST,
     LOG_UNREADABLE,
 )
+from midstream.sessions.signals.ends import ReaderSpan
 from midstream.sessions.types import FeedEvent, Idle
+from midstream.telemetry import RESUMES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -72,6 +74,7 @@ class LogReader:
         "_offset",
         "_sent_at",
         "_sink",
+        "_span",
         "_told_silent",
         "_view",
         "run",
@@ -101,12 +104,16 @@ class LogReader:
         self._limits = limits
         self._hold = hold
         view.readers += 1
+        self._span = ReaderSpan(view)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
         self._view.readers -= 1
+        is_sent_away = len(exc) > 1 and isinstance(exc[1], DrainingError)
+        has_all = self._cursor >= self._view.next
+        self._span.end(self._view, has_all=has_all, is_sent_away=is_sent_away)
         await self._hold.__aexit__(*exc)
 
     def write_to(self, sink: Callable[[ChunkBatch], bool]) -> None:
@@ -238,6 +245,8 @@ class FeedFollower:
         while True:
             try:
                 if self._generation != feed.generation:
+                    if self._position is not None and self._told is None:
+                        RESUMES.labels("snapshot").inc()
                     if (gone := self._loss()) is not None:
                         self._position = None
                         yield gone
@@ -308,6 +317,8 @@ class FeedFollower:
                     break
             if self._position is None or self._generation != self._feed.generation:
                 return  # a snapshot comes first
+            if self._told is None:
+                RESUMES.labels("tail").inc()
             self._told = self._position
             present, silent = self._feed.present, self._feed.silent
             if silent != self._silent:

@@ -39,6 +39,7 @@ from midstream.sessions.log.page import batches_from
 from midstream.sessions.log.ring import Ring
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.log.tail import Tail
+from midstream.sessions.signals.pace import RunPace
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class RunView:
         info: the run as last recorded.
         opened: the offset of the run's opening record, where a cold read begins.
         lost: the run was open and the session's state does not name it; see `find_again`.
+        pace: when its chunks came.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class RunView:
         self.info = info
         self.opened = opened
         self.pulse: Tail[ChunkBatch, tuple[int, str]] = Tail()
+        self.pace = RunPace()
         self.readers = 0
         self.lost = False
         self._store = store
@@ -133,6 +136,9 @@ class RunView:
         elif record.first > ring.next:
             # The feed fills holes before it delivers; this is a run that we met half-way.
             self.skip_to(record.first)
+        self.pace.heard(batch)
+        if self.info.state is RunState.STOPPING:
+            self.pace.heard_after_stop(batch)
         for evicted in ring.append(offset, batch):
             if evicted.first <= self._assembled + 1 <= evicted.last:
                 self._apply(evicted)

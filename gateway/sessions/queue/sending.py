@@ -23,6 +23,7 @@ from midstream.sessions.queue.steering import not_delivered
 from midstream.sessions.queued import Queued, SteerAnswer
 from midstream.store.queue.calls import Enqueue, Enqueued, EnqueueStatus, SteerStatus
 from midstream.store.records import Trigger
+from midstream.telemetry import QUEUE_DEPTH
 
 if TYPE_CHECKING:
     from midstream.agents.base import AgentFinder
@@ -199,6 +200,7 @@ class Sending:
 def _accepted(answer: Enqueued, message_id: str) -> bool:
     match answer.status:
         case EnqueueStatus.QUEUED:
+            QUEUE_DEPTH.observe(answer.place)
             return True
         case EnqueueStatus.CONFLICT:
             raise ConflictError(

@@ -12,6 +12,7 @@ from midstream.ids import part_id
 from midstream.sessions.containment import contained
 from midstream.sessions.runs.producer import Producer
 from midstream.sessions.sentences import INTERNAL_SENTENCE
+from midstream.sessions.signals.ends import count_run
 from midstream.sessions.types import EndedRun
 from midstream.telemetry import RUNS_ACTIVE
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.closer import RunCloser
     from midstream.sessions.runs.committer import Committing
     from midstream.sessions.runs.limits import ProducerLimits
+    from midstream.sessions.signals.pace import RunPace
     from midstream.sessions.types import NewRun, RunHold, StartRequest
     from midstream.store.calls import RunKey, TakenOver
     from midstream.store.contract import SessionStore
@@ -63,10 +65,15 @@ class Runs:
         self._producers: dict[RunId, Producer] = {}
         self._holds: dict[RunId, RunHold] = {}
         self._tasks: dict[RunId, asyncio.Task[None]] = {}
+        self._paces: dict[RunId, RunPace] = {}
 
     def active(self) -> Iterable[Producer]:
         """The producers of this process."""
         return self._producers.values()
+
+    def paces(self) -> Iterable[RunPace]:
+        """How the runs of this process come along."""
+        return self._paces.values()
 
     def begin(
         self,
@@ -140,7 +147,7 @@ class Runs:
         if stopped_by is not None:
             producer.stop(stopped_by)
         self._live.add(run.id, producer)
-        self._start(producer, self._drive(producer, view), hold)
+        self._start(producer, self._drive(producer, view, request), hold)
         logger.info(
             "run_opened run=%s session=%s agent=%s trigger=%s",
             run.id,
@@ -172,7 +179,7 @@ class Runs:
             stored=interrupted.chunks,
             interrupted=interrupted,
         )
-        self._start(producer, self._drive_resumed(producer), hold)
+        self._start(producer, self._drive_resumed(producer, request), hold)
 
     def _start(
         self,
@@ -206,7 +213,7 @@ class Runs:
             if (hold := self._holds.pop(run_id, None)) is not None:
                 _let_go(hold, producer)
 
-    async def _drive_resumed(self, producer: Producer) -> None:
+    async def _drive_resumed(self, producer: Producer, request: AgentRequest) -> None:
         """Find the run's log first: readers here may follow it already."""
         key = producer.key
         try:
@@ -215,13 +222,14 @@ class Runs:
                 self._live.add(key.run_id, producer)
                 if view.info.stopped_by is not None:
                     producer.stop(view.info.stopped_by)
-                await self._drive(producer, view)
+                await self._drive(producer, view, request)
         except GatewayError as error:
             # It is an orphan again when its lease expires.
             logger.warning("run_not_resumed run=%s reason=%s", key.run_id, error)
 
-    async def _drive(self, producer: Producer, view: RunView) -> None:
+    async def _drive(self, producer: Producer, view: RunView, request: AgentRequest) -> None:
         run_id = producer.key.run_id
+        self._paces[run_id] = view.pace
         try:
             async with self._hub.attach(view.session_id):
                 try:
@@ -232,6 +240,7 @@ class Runs:
                     self._forget(producer)
                 if not producer.handed_over:
                     await _until_heard(view)
+                    count_run(view, request)
         except StoreUnavailableError as error:
             logger.warning(
                 "run_not_closed run=%s session=%s reason=%s", run_id, view.session_id, error
@@ -240,6 +249,7 @@ class Runs:
             # The lease runs out, and a reaper closes the run.
             logger.exception("run_not_closed run=%s session=%s", run_id, view.session_id)
         finally:
+            del self._paces[run_id]
             self._live.remove(run_id, producer)
             view.pulse.send()
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import UNSET, UnsetType
 
 from midstream.agents.base import cut_call
-from midstream.errors import AgentError, GatewayError
+from midstream.errors import AgentError, GatewayError, ProviderError
 from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk
 from midstream.protocol.errors import RemoteProtocolError
 from midstream.sessions.sentences import INTERNAL_SENTENCE
 from midstream.store.records import RunOutcome
-from midstream.telemetry import quoted
+from midstream.telemetry import PROVIDER_ERRORS, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -102,6 +102,8 @@ class RunEnd:
 
     def take_error(self, error: BaseException) -> None:
         """Turn the agent's failure into a sentence. A bug is logged, and not shown."""
+        if isinstance(error, ProviderError):
+            PROVIDER_ERRORS.labels(error.code).inc()
         if isinstance(error, GatewayError):
             self.failure = error.message
         elif isinstance(error, RemoteProtocolError):

@@ -42,7 +42,7 @@ from midstream.store.redis.reads import SessionReader
 from midstream.store.redis.runs import RunWrites
 from midstream.store.redis.stored_bytes import StoredBytes
 from midstream.store.sentinel.dial import dialing
-from midstream.store.server.facts import ServerFacts, describe, of_cluster
+from midstream.store.server.facts import ServerFacts, describe, of_cluster, used_memory
 from midstream.store.server.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -201,6 +201,11 @@ class RedisStore:
         """
         found = [await describe(server) for server in await self._client.servers()]
         return of_cluster(found) if self._settings.sharded else found[0]
+
+    async def used_memory(self) -> int | None:
+        """See SessionStore."""
+        found = [await used_memory(server) for server in await self._client.servers()]
+        return sum(each or 0 for each in found) if any(found) else None
 
     def channel(self, receive: Receive | None = None) -> RedisChannel | ClusterChannel:
         """See SessionStore."""

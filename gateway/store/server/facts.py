@@ -294,6 +294,17 @@ def detecting(facts: ServerFacts, server: RedisClient, node_timeout_ms: str) -> 
     return replace(facts, detection_ms=node_timeout_ms if of_cluster else watched_ms)
 
 
+async def used_memory(server: RedisClient) -> int | None:
+    """Return how many bytes of memory a server uses; None if it does not say.
+
+    Raises:
+        StoreUnavailableError: it cannot be reached.
+    """
+    (info,) = await server.ask([("INFO", "memory")])
+    used = fields_of(info).get("used_memory", "") if isinstance(info, bytes) else ""
+    return int(used) if used.isdecimal() else None
+
+
 def at_address(facts: ServerFacts, address: str) -> ServerFacts:
     """Return the facts of a server that was asked at an address: of a node, it leads to all."""
     is_node = facts.mode == "cluster" and facts.role == "primary"
