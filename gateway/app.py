@@ -16,6 +16,7 @@ from midstream.api.agents import list_agents
 from midstream.api.auth.agent_keys import create_agent_keys
 from midstream.api.auth.gate import Gate, origin_regex, page_origins, served_hosts
 from midstream.api.auth.tokens import create_authenticator
+from midstream.api.chat.diagnosis import diagnose
 from midstream.api.chat.follow_many import follow_sessions
 from midstream.api.chat.follow_one import follow_session
 from midstream.api.chat.queue import QueueController
@@ -50,6 +51,7 @@ from midstream.sessions import (
     open_sessions,
 )
 from midstream.settings.redis_url import SingleUrl, parse_redis_url
+from midstream.sessions.diagnosis.diagnose import Diagnosing
 from midstream.settings.source import load_settings
 from midstream.store.calls import HELD_S
 from midstream.store.redis.store import RedisStore
@@ -193,6 +195,7 @@ class Gateway:
             gate=self._gate,
             sessions=sessions,
             users=sessions.users,
+            diagnosis=Diagnosing(store),
             limits=limits,
             deadline=self._deadline,
             agents=agents.offers(),
@@ -266,6 +269,7 @@ def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]
         steer,
         PushController,
         TurnController,
+        diagnose,
         chat_socket,
         follow_session,
         follow_sessions,

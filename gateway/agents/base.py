@@ -9,7 +9,7 @@ the rest.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from midstream.limits.limiter import Limiter
     from midstream.providers.passthrough.upstreams import Upstreams
     from midstream.sessions.contract import SessionService
+    from midstream.sessions.diagnosis.diagnose import Diagnosing
     from midstream.sessions.user_data.users import Users
     from midstream.settings.sections import ServerSettings
     from midstream.store.server.facts import KnownServer
@@ -42,6 +43,7 @@ class Api:
     Attributes:
         gate: admits requests.
         users: all of a user: export and erasure.
+        diagnosis: tells what happened in a session.
         limits: rate and concurrency limits of callers.
         deadline: for a client to read one write.
         agents: offered to clients.
@@ -55,6 +57,7 @@ class Api:
     gate: Gate
     sessions: SessionService
     users: Users
+    diagnosis: Diagnosing
     limits: Limiter
     deadline: IdleTimeout
     agents: Sequence[AgentOffer]

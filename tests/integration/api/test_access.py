@@ -138,6 +138,7 @@ ROWS: Final = [
     Row("GET /api/chat", "read", get("/api/chat?follow={0.id}@"), says_it),
     Row("GET /api/chat", "read", get("/api/chat?follow={0.id}@e:0-0&tabs={0.id}@3"), says_it),
     Row("GET /api/chat/{chat_id:str}", "read", get("/api/chat/{0.id}"), says_it),
+    Row("GET /api/chat/{chat_id:str}/diagnosis", "write", get("/api/chat/{0.id}/diagnosis")),
     Row("GET /api/chat/{chat_id:str}/events", "read", get("/api/chat/{0.id}/events"), says_it),
     Row(
         "GET /api/chat/{chat_id:str}/events",

@@ -24,6 +24,7 @@ from midstream.protocol.codec import encode_lines
 from midstream.protocol.vocabulary import level_of_chunks
 from midstream.providers.configured import known_upstreams, simulated_upstreams
 from midstream.providers.passthrough.upstreams import Upstreams
+from midstream.sessions.diagnosis.diagnose import Diagnosing
 from midstream.sessions.types import RunCost
 from midstream.settings.provider_kinds import simulators
 from midstream.settings.sections import ServerSettings, Settings
@@ -201,6 +202,7 @@ def make_api(
         ),
         sessions=sessions,
         users=cast("Users", None),
+        diagnosis=Diagnosing(cast("Any", sessions)),
         limits=Limiter(),
         deadline=IdleTimeout(settings.server.write_deadline_s),
         agents=(),
