@@ -50,8 +50,8 @@ from midstream.sessions import (
     TurnLimits,
     open_sessions,
 )
-from midstream.settings.redis_url import SingleUrl, parse_redis_url
 from midstream.sessions.diagnosis.diagnose import Diagnosing
+from midstream.settings.redis_url import SingleUrl, parse_redis_url
 from midstream.settings.source import load_settings
 from midstream.store.calls import HELD_S
 from midstream.store.redis.store import RedisStore

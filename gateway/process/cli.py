@@ -177,6 +177,38 @@ def doctor(
     sys.exit(code)
 
 
+DIAGNOSE_HELP: Final = """Tell what happened in the session at URL, https://HOST/api/chat/ID.
+
+Prints a line for each event of its answers, with the failures that people met: silences, stops
+that took long, a queue that stands still, answers that were cut off.
+
+\b
+Exit codes:
+  0  told
+  1  the gateway cannot be reached, or refuses
+  2  the URL is wrong
+"""
+
+
+@main.command(help=DIAGNOSE_HELP)
+@click.argument("url")
+@click.option("--token", envvar="DIAGNOSE_TOKEN", default="", help="Of its owner or an operator.")
+def diagnose(url: str, token: str) -> None:
+    """Tell what happened in a session; see DIAGNOSE_HELP."""
+    if not is_http_url(url) or "/api/chat/" not in url:
+        _fail(
+            "unable to use this URL; it must be that of a session, such as "
+            "https://chat.example.com/api/chat/ID",
+            EXIT_SETTINGS,
+        )
+    from midstream.doctor.diagnosis import UndiagnosedError, print_diagnosis
+
+    try:
+        print_diagnosis(url, token, click.echo)
+    except UndiagnosedError as error:
+        _fail(str(error), 1)
+
+
 @main.command()
 def settings() -> None:
     """Explain all settings, as Markdown."""
