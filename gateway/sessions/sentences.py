@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from midstream.errors import RunActiveError, RunEndedError, RunNotFoundError
+from midstream.errors import NotRecoveredError, RunActiveError, RunEndedError, RunNotFoundError
 from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.codec import decode
 
 if TYPE_CHECKING:
+    from midstream.ids import RunId
     from midstream.store.records import RunInfo
 
 # -- ends of a run ------------------------------------------------------------------------------
@@ -45,6 +46,9 @@ LOG_UNREADABLE: Final = (
     "unable to reach the session's log; the answer may continue without you. Load the session again"
 )
 LOG_LOST: Final = "unable to continue this answer; its session was deleted or lost"
+PART_LOST: Final = (
+    "unable to continue this answer; a part of what was shown is lost. Load the session again"
+)
 
 # -- notes to a run's readers ---------------------------------------------------------------------
 
@@ -81,6 +85,14 @@ def run_active(run: RunInfo) -> RunActiveError:
         '"onActive": "interrupt"',
         runId=run.id,
         messageId=run.message_id,
+    )
+
+
+def not_recovered(run_id: RunId) -> NotRecoveredError:
+    """Return the error of a reader whose next chunks are not kept any more."""
+    return NotRecoveredError(
+        "unable to continue this answer; its parts are no longer kept. Load the session's messages",
+        run_id=run_id,
     )
 
 

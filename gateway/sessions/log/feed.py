@@ -315,8 +315,7 @@ class Feed:
             if known is None:
                 self._add(self._view(current, state.run_next, state.run_opened))
             else:
-                known.skip_to(state.run_next)
-                known.update(current)
+                known.meet_again(current, state.run_next)
             if state.meta.steers:
                 self._tell_producer(current.id)
         self.pulse.send()

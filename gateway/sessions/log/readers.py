@@ -21,6 +21,7 @@ from midstream.sessions.sentences import (
     AWAITS_ATTEMPT,
     LOG_LOST,
     LOG_UNREADABLE,
+    PART_LOST,
 )
 from midstream.sessions.signals.ends import ReaderSpan
 from midstream.sessions.types import FeedEvent, Idle
@@ -72,6 +73,7 @@ class LogReader:
         "_hub",
         "_limits",
         "_offset",
+        "_rewinds",
         "_sent_at",
         "_sink",
         "_span",
@@ -96,6 +98,7 @@ class LogReader:
         self._view = view
         self._cursor = cursor
         self._offset = view.opened
+        self._rewinds = view.rewinds
         self._sent_at = 0.0
         self._told_silent = False
         self._first = first
@@ -128,17 +131,15 @@ class LogReader:
         self._sent_at = time.monotonic()
         while True:
             try:
-                while self._cursor < view.next:
-                    if (before := self._cursor) < view.base:
-                        async for offset, batch in view.read_back(before, self._offset):
-                            yield batch
-                            self._move_after(batch, offset)
-                        if self._cursor == before:
-                            break  # a failover has lost it; its producer appends it again
-                    else:
-                        offset, batch = view.after(self._cursor)
-                        yield batch
-                        self._move_after(batch, offset)
+                if view.doubt is not None:
+                    await view.settle()
+                async for batch in self._known():
+                    yield batch
+                if view.doubt is not None:
+                    continue
+                if self._rewinds != view.rewinds:
+                    yield view.failure(self._cursor, PART_LOST)
+                    return
                 if view.ended and self._cursor >= view.next:
                     return
                 if view.lost:
@@ -164,6 +165,21 @@ class LogReader:
             if time.monotonic() - self._sent_at >= self._limits.heartbeat_interval_s:
                 yield Idle.HEARTBEAT
                 self._sent_at = time.monotonic()
+
+    async def _known(self) -> AsyncIterator[ChunkBatch]:
+        """Yield what is known of the run from the cursor on."""
+        view = self._view
+        while self._cursor < view.next and self._rewinds == view.rewinds:
+            if (before := self._cursor) < view.base:
+                async for offset, batch in view.read_back(before, self._offset):
+                    yield batch
+                    self._move_after(batch, offset)
+                if self._cursor == before:
+                    return  # a failover has lost it; its producer appends it again
+            else:
+                offset, batch = view.after(self._cursor)
+                yield batch
+                self._move_after(batch, offset)
 
     def _news(self) -> Awaitable[tuple[int, str] | None]:
         """Return a wait for what the sink does not take, or a pulse: see `Tail.wait_taking`."""

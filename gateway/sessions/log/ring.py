@@ -77,6 +77,15 @@ class Ring:
                 return offset, batch.since(sequence)
         raise AssertionError("the ring has a hole")
 
+    @property
+    def newest(self) -> tuple[str, ChunkBatch] | None:
+        """The last batch and the offset of its last record; None if there is none."""
+        return self._pieces[-1][1:] if self._pieces else None
+
+    def contradicts(self, batch: ChunkBatch) -> bool:
+        """Whether a batch that comes again says something else than what is held of it."""
+        return any(contradict(held, batch) for _, _, held in self._pieces)
+
     def restart(self, sequence: int) -> None:
         """Drop all batches, and continue at `sequence`."""
         self.base = self.next = sequence
@@ -105,3 +114,13 @@ class Ring:
             evicted.append(batch)
         self._loose = min(self._loose, len(pieces))
         return evicted
+
+
+def contradict(one: ChunkBatch, other: ChunkBatch) -> bool:
+    """Whether two raw batches differ in a chunk that both hold."""
+    first, after = max(one.first, other.first), min(one.last, other.last) + 1
+    return first < after and _between(one, first, after) != _between(other, first, after)
+
+
+def _between(batch: ChunkBatch, first: int, after: int) -> list[bytes]:
+    return batch.payload.splitlines()[first - batch.first : after - batch.first]

@@ -16,52 +16,27 @@ from msgspec.structs import replace
 from midstream.errors import NotRecoveredError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
-from midstream.protocol.chunks import (
-    AbortChunk,
-    ErrorChunk,
-    FinishChunk,
-    ReasoningDeltaChunk,
-    ReasoningEndChunk,
-    ReasoningStartChunk,
-    StartChunk,
-    TextDeltaChunk,
-    TextEndChunk,
-    TextStartChunk,
-    ToolInputAvailableChunk,
-    ToolInputDeltaChunk,
-    ToolInputErrorChunk,
-    ToolInputStartChunk,
-)
+from midstream.protocol.chunks import AbortChunk, ErrorChunk, FinishChunk, StartChunk
 from midstream.protocol.errors import IllegalChunkError
+from midstream.protocol.open_parts import of_open_parts
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
 from midstream.sessions.log.page import batches_from
-from midstream.sessions.log.ring import Ring
+from midstream.sessions.log.ring import Ring, contradict
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.log.tail import Tail
 from midstream.sessions.signals.pace import RunPace
+from midstream.sessions.sentences import not_recovered
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
-    from midstream.ids import RunId, SessionId
+    from midstream.ids import SessionId
     from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.log.live_runs import LiveRun, LiveRuns
     from midstream.store.contract import SessionStore
-
-_OF_OPEN_PARTS: Final = (
-    TextStartChunk,
-    TextEndChunk,
-    ReasoningStartChunk,
-    ReasoningEndChunk,
-    ToolInputStartChunk,
-    ToolInputDeltaChunk,
-    ToolInputAvailableChunk,
-    ToolInputErrorChunk,
-)
-"""Chunks that tell what is open."""
 
 _OF_THE_END: Final = (AbortChunk, ErrorChunk, FinishChunk)
 """Chunks that are a run's end and no part of its message."""
@@ -75,6 +50,8 @@ class RunView:
         opened: the offset of the run's opening record, where a cold read begins.
         lost: the run was open and the session's state does not name it; see `find_again`.
         pace: when its chunks came.
+        doubt: what is known may be of a log that is lost: `settle` before anything is told of it.
+        rewinds: how often the log was found to hold something else than readers have had.
     """
 
     def __init__(
@@ -94,6 +71,8 @@ class RunView:
         self.pace = RunPace()
         self.readers = 0
         self.lost = False
+        self.doubt: tuple[str, ChunkBatch] | None = None
+        self.rewinds = 0
         self._store = store
         self._live_runs = live_runs
         self._ring = Ring(next_sequence)
@@ -102,6 +81,9 @@ class RunView:
         self._envelope: list[AnyChunk] = []
         self._assembling = asyncio.Lock()
         self._replay: ChunkBatch | None = None
+        self._again: int | None = None  # how far what is known has come again, if not to its end
+        self._settling = asyncio.Lock()
+        self._left: tuple[int, list[AnyChunk]] = (-1, [])
 
     @property
     def ended(self) -> bool:
@@ -125,17 +107,21 @@ class RunView:
 
     def deliver(self, offset: str, record: ChunksRecord) -> None:
         """Take the record at `offset`. What is known already is dropped."""
-        ring = self._ring
-        if record.first + record.count <= ring.next:
-            return
+        ring, after = self._ring, record.first + record.count
         batch = ChunkBatch(
             first=record.first, count=record.count, payload=record.payload, level=record.level
         )
-        if record.first < ring.next:
-            batch = batch.since(ring.next)
-        elif record.first > ring.next:
+        if record.first > ring.next:
             # The feed fills holes before it delivers; this is a run that we met half-way.
             self.skip_to(record.first)
+        elif record.first < ring.next:
+            if ring.contradicts(batch):
+                self._rewind(record.first)
+            else:
+                self._again = after if after < ring.next else None
+                if after <= ring.next:
+                    return
+                batch = batch.since(ring.next)
         self.pace.heard(batch)
         if self.info.state is RunState.STOPPING:
             self.pace.heard_after_stop(batch)
@@ -149,6 +135,8 @@ class RunView:
         if self.ended:
             return
         self.info = info
+        if self.ended and self._again is not None:
+            self._rewind(self._again)  # nobody appends the rest any more
         if info.state is RunState.STOPPING and (live := self.live) is not None:
             live.stop(info.stopped_by or "")
         self.pulse.send()
@@ -162,14 +150,61 @@ class RunView:
     def skip_to(self, next_sequence: int) -> None:
         """Take the run's length from the session's state; readers fetch what they miss."""
         if next_sequence > self.next:
+            self._suspect()
             self._ring.restart(next_sequence)
-            self.pulse.send()
 
     def lose(self) -> None:
         """Mark the run as lost: the session's state does not name it; it may have ended."""
         if not self.ended:
             self.lost = True
-            self.pulse.send()
+            self._suspect()
+
+    def meet_again(self, info: RunInfo, next_sequence: int) -> None:
+        """Take the run from the session's state, after which its records come again.
+
+        The log could not be continued: it may have lost what is known here, in a failover.
+        """
+        if not self.ended:
+            self._suspect()
+            self._again = next_sequence if next_sequence < self.next else None
+            self.skip_to(next_sequence)
+            self.update(info)
+
+    def _suspect(self) -> None:
+        self.doubt = self._ring.newest or self.doubt
+        self.pulse.send()
+
+    async def settle(self) -> None:
+        """Compare what is known with the log, once, if it may be of a log that is lost.
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached.
+        """
+        async with self._settling:
+            if self.doubt is None:
+                return
+            rewinds, doubt, (offset, known) = self.rewinds, self.doubt, self.doubt
+            with suppress(NotRecoveredError):  # it was trimmed, or its session is lost
+                async with aclosing(self.read_back(known.first, offset)) as batches:
+                    async for _, stored in batches:
+                        if rewinds == self.rewinds and contradict(known, stored):
+                            self._rewind(self.next)
+                        if stored.last >= known.last:
+                            break
+            if self.doubt is doubt:
+                self.doubt = None
+
+    def _rewind(self, next_sequence: int) -> None:
+        """Forget what is known: the log holds something else, from `next_sequence` on at least.
+
+        A failover has lost acknowledged chunks, and others were written in their place.
+        """
+        self._left = (self.next, self._opening(self.next))
+        self.rewinds += 1
+        self._ring.restart(next_sequence)
+        self._assembler, self._assembled, self._envelope = None, -1, []
+        self._replay = self._again = self.doubt = None
+        self.pulse.send()
 
     async def find_again(self) -> bool:
         """Read a lost run again from Redis; False if it is gone.
@@ -191,6 +226,8 @@ class RunView:
         found = await self._store.load_run(self.session_id, self.info.id)
         if found is None:
             return False
+        if found.run.state is RunState.ENDED and found.next < self.next:
+            self._again = found.next
         self.skip_to(found.next)
         self.update(found.run)
         return True
@@ -259,7 +296,7 @@ class RunView:
             elif page.full:
                 offset = page.last
             elif is_stored or (stored := await self._stored(sequence)) is None:
-                raise _not_recovered(self.info.id)
+                raise not_recovered(self.info.id)
             elif stored <= sequence:
                 return
             else:  # it came meanwhile; or it is before `offset`, which is of the lost log
@@ -292,6 +329,7 @@ class RunView:
         if (live := self.live) is not None:
             chunks, last = live.state()
         else:
+            await self.settle()
             async with self._assembling:
                 assembler = await self._assemble(base)
                 # Its chunks are heard a moment before the end itself: no state would tell of it.
@@ -321,17 +359,18 @@ class RunView:
         say so) and newer (it said so, and the feed was cut before it brought the record).
         """
         if cursor != self.next:
-            return []
+            left_at, left_open = self._left
+            return left_open if cursor == left_at else []
         if (live := self.live) is not None:
             chunks, last = live.state()
             if self.base <= last + 1 <= cursor:
-                return _of_open_parts([*chunks, *self._in_memory(last + 1)])
+                return of_open_parts([*chunks, *self._in_memory(last + 1)])
         if self._assembler is None and self.base == 0 and not self.info.continues:
             self._assembler = Assembler(self.info.message_id)
         if self._assembler is None or self._assembled + 1 < self.base:
-            return _of_open_parts(self._in_memory(self.base))
+            return of_open_parts(self._in_memory(self.base))
         self._catch_up()
-        return _of_open_parts(self._assembler.replay())
+        return of_open_parts(self._assembler.replay())
 
     def _in_memory(self, sequence: int) -> Iterator[AnyChunk]:
         """Yield the chunks in memory from `sequence` on; `base <= sequence` must hold."""
@@ -346,14 +385,17 @@ class RunView:
             self._apply(self.after(self._assembled + 1)[1])
 
     async def _assemble(self, base: UIMessage | None) -> Assembler:
-        if self._assembler is None:
-            self._assembler = Assembler(self.info.message_id, base)
-        if self._assembled + 1 < self.base:
-            async for _, batch in self.read_back(self._assembled + 1, self.opened):
-                self._apply(batch)
+        while True:
+            if (assembler := self._assembler) is None:
+                assembler = self._assembler = Assembler(self.info.message_id, base)
+            if self._assembled + 1 < self.base:
+                async for _, batch in self.read_back(self._assembled + 1, self.opened):
+                    self._apply(batch)
+            if assembler is self._assembler:  # not since a rewind
+                break
         if self._assembled + 1 >= self.base:
             self._catch_up()
-        return self._assembler
+        return assembler
 
     def _apply(self, batch: ChunkBatch) -> None:
         """Take a batch into the state; what it holds already, from whichever side, is dropped."""
@@ -362,29 +404,3 @@ class RunView:
             apply_fitting(self._assembler, chunks)
             self._envelope += [chunk for chunk in chunks if isinstance(chunk, _OF_THE_END)]
             self._assembled = batch.last
-
-
-def _not_recovered(run_id: RunId) -> NotRecoveredError:
-    return NotRecoveredError(
-        "unable to continue this answer; its parts are no longer kept. Load the session's messages",
-        run_id=run_id,
-    )
-
-
-def _of_open_parts(chunks: Iterable[AnyChunk]) -> list[AnyChunk]:
-    """Return the chunks that tell which parts are open after `chunks`.
-
-    A delta whose start is not among them tells of an open part as well.
-    """
-    opening: list[AnyChunk] = []
-    texts: set[str] = set()
-    for chunk in chunks:
-        if isinstance(chunk, TextStartChunk | ReasoningStartChunk):
-            texts.add(chunk.id)
-        elif isinstance(chunk, TextDeltaChunk | ReasoningDeltaChunk) and chunk.id not in texts:
-            texts.add(chunk.id)
-            start = TextStartChunk if isinstance(chunk, TextDeltaChunk) else ReasoningStartChunk
-            opening.append(start(id=chunk.id))
-        if isinstance(chunk, _OF_OPEN_PARTS):
-            opening.append(chunk)
-    return opening

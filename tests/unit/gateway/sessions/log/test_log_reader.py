@@ -58,14 +58,19 @@ class Run:
         return LoadedRun(run=run, next=self.count, opened="0-0")
 
     def lose(self, count: int) -> None:
-        """Lose the newest chunks, one a record, as a failover does."""
+        """Lose the newest records, as a failover does."""
         del self._entries[len(self._entries) - count :]
-        self.count -= count
+        self.count = sum(cast("ChunksRecord", entry.record).count for entry in self._entries)
 
-    def arrive(self, count: int = 1, *, heard: bool = True) -> None:
+    def arrive(self, count: int = 1, *, heard: bool = True, text: str = "{}") -> None:
         """Store chunks; if they are not heard, readers have to fetch them."""
-        first, self.count = self.count, self.count + count
-        chunks = [TextDeltaChunk(id="t", delta=str(number)) for number in range(first, self.count)]
+        texts = [text.format(self.count + number) for number in range(count)]
+        self.store([TextDeltaChunk(id="t", delta=each) for each in texts], heard=heard)
+
+    def store(self, chunks: Sequence[AnyChunk], *, heard: bool = True) -> None:
+        """Store chunks."""
+        first, count = self.count, len(chunks)
+        self.count += count
         record = ChunksRecord(
             run_id=RUN.id, first=first, count=count, level=5, payload=encode_lines(chunks)
         )
@@ -73,7 +78,7 @@ class Run:
         self._entries.append(LogEntry(offset=offset, previous="", record=record))
         if heard:
             self.view.deliver(offset, record)
-        else:
+        elif self.view.next < self.count:
             self.view.skip_to(self.count)
 
 
