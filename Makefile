@@ -133,9 +133,10 @@ fuzz: ## Feed a gateway with mutated input (RUNS=100000 SEED=word ONLY=session)
 	python -m tests.fuzz --runs $(or $(RUNS),100000) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: chaos
-chaos: ## Break three gateways and their Redis in every way, under load (SECONDS=300 SEED=1)
+chaos: ## Break three gateways and their Redis in every way (SECONDS=300 SEED=1 TOPOLOGY=cluster|sentinel)
 	$(BOOTSTRAP) dev
-	python -m tests.chaos --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
+	python -m tests.chaos --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED)) \
+		$(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(SERVER),--server $(SERVER)) $(if $(FAULTS),--faults $(FAULTS))
 
 ##@ Maintain
 

@@ -7,15 +7,17 @@ import random
 import re
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tests.chaos.faults import Breaker
 from tests.chaos.ledger import LIMIT_S
 from tests.chaos.people import Person
+from tests.chaos.world import World
 
 if TYPE_CHECKING:
+    from tests.chaos.breaker import Breaker
     from tests.chaos.ledger import Ledger
-    from tests.chaos.world import World
+
+W = TypeVar("W", bound=World)
 
 STORM_S: Final = 25.0
 CALM_LIMIT_S: Final = 90.0
@@ -27,8 +29,9 @@ HELD: Final = 20
 
 
 async def drive(
-    world: World,
+    world: W,
     ledger: Ledger,
+    breaking: type[Breaker[W]],
     *,
     seconds: float,
     seed: int,
@@ -41,13 +44,14 @@ async def drive(
     """Do faults for `seconds`, then check that everything recovers.
 
     Args:
+        breaking: does the faults of this world.
         longest: the largest number of tokens of an answer.
         scale: the length of outages, relative to `make chaos`.
         least: continue until this many faults were done.
         every_kind: do one fault of each kind, in sequence, instead of storms for `seconds`.
     """
     choose = random.Random(seed)  # noqa: S311 - no secret
-    breaker = Breaker(world, ledger, choose, scale=scale)
+    breaker = breaking(world, ledger, choose, scale=scale)
     crowd = [
         Person(f"p{seed}-{i}", world, ledger, random.Random(f"{seed} {i}"), longest=longest)  # noqa: S311
         for i in range(people)
@@ -76,7 +80,7 @@ async def drive(
     await _all_is_well(world, ledger)
 
 
-async def _storm(breaker: Breaker, choose: random.Random, seconds: float) -> None:
+async def _storm(breaker: Breaker[W], choose: random.Random, seconds: float) -> None:
     """Do faults, mostly one at a time, sometimes two."""
     until = time.monotonic() + seconds
     async with asyncio.TaskGroup() as faults:
@@ -155,12 +159,12 @@ async def _left(world: World) -> list[str]:
             count = sum(float(n) for n in re.findall(rf"^{gauge}(?:{{.*}})? (\S+)$", metrics, re.M))
             if count:
                 left.append(f"{gauge} is {count:.0f} in {name}, and nobody is there")
-    left += await asyncio.to_thread(_left_in_redis, world)
+    for client in world.primaries():
+        left += await asyncio.to_thread(_left_in_redis, client)
     return left
 
 
-def _left_in_redis(world: World) -> list[str]:
-    client: Any = world.redis.client
+def _left_in_redis(client: Any) -> list[str]:
     left = []
     for key in client.scan_iter(match="ms:*", count=1_000):
         if client.ttl(key) == -1:

@@ -1,28 +1,22 @@
-"""Faults of gateways, of Redis and of the connections between them.
-
-A fault is one moment, or repairs at its end what it broke. FAULTS is the table; a seeded generator
-chooses the kinds by weight.
-"""
+"""Faults of one Redis, and of the connections between gateways and it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import threading
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
-from tests.support.processes import eventually
+from tests.chaos.breaker import GATEWAY_FAULTS, Breaker, Fault
+from tests.chaos.world import OneServer
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from tests.chaos.ledger import Ledger
-    from tests.chaos.world import Gateway, World
     from tests.support.proxy import FaultyProxy
 
 
@@ -35,111 +29,20 @@ CLUSTER_SAYS: Final = (
 )
 """Errors that a single server cannot be made to send; the proxy sends them in its place."""
 
-EXIT_LIMIT_S: Final = 40.0
-"""Limit for a gateway to end: it drains for 6 s, and closes for 10."""
 
-
-class Breaker:
-    """Does faults.
-
-    Args:
-        scale: the length of outages, relative to `make chaos`.
-    """
+class ServerBreaker(Breaker[OneServer]):
+    """Does faults of gateways, of their one Redis, and of the network between them."""
 
     def __init__(
-        self, world: World, ledger: Ledger, choose: random.Random, *, scale: float = 1.0
+        self, world: OneServer, ledger: Ledger, choose: random.Random, *, scale: float = 1.0
     ) -> None:
-        self._world = world
-        self._ledger = ledger
-        self._choose = choose
-        self._scale = scale
+        super().__init__(world, ledger, choose, scale=scale)
         self._at_redis = asyncio.Lock()
         self._by_clock = asyncio.Lock()
 
-    async def do_one(self) -> None:
-        """Do one fault of any kind."""
-        faults = faults_of(self._world)
-        (fault,) = self._choose.choices(faults, weights=[each.weight for each in faults])
-        try:
-            await fault.do(self)
-        except redis.RedisError:
-            self._ledger.saw("a fault that Redis did not take")  # it has not come back from another
-        else:
-            self._ledger.fault(fault.kind)
-
-    async def each_once(self) -> None:
-        """Do one fault of every kind, in an order chosen by the seed."""
-        faults = faults_of(self._world)
-        for fault in self._choose.sample(faults, len(faults)):
-            await fault.do(self)
-            self._ledger.fault(fault.kind)
-
-    async def _last(self, *choices_s: float) -> None:
-        await asyncio.sleep(self._choose.choice(choices_s) * self._scale)
-
-    # -- gateways -----------------------------------------------------------------------------
-
-    @contextmanager
-    def _one_gateway(self) -> Iterator[Gateway | None]:
-        """Take a gateway that no other fault holds, if another stays up for the people."""
-        free = [gateway for gateway in self._world.gateways if not gateway.busy]
-        if len(free) < 2:
-            yield None
-            return
-        gateway = self._choose.choice(free)
-        gateway.busy = True
-        try:
-            with self._ledger.unwell():
-                yield gateway
-        finally:
-            gateway.busy = False
-
-    async def kill_gateway(self) -> None:
-        """Kill all processes of a gateway at once."""
-        with self._one_gateway() as gateway:
-            if gateway is not None:
-                gateway.process.process.kill()
-                await self._last(0, 0.2, 2)
-                await self._world.revive(gateway)
-
-    async def kill_worker(self) -> None:
-        """Kill the worker process; its parent starts another."""
-        with self._one_gateway() as gateway:
-            if gateway is not None:
-                for pid in gateway.workers:
-                    gateway.deaths_caused += 1
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                await self._last(0.2)
-                await self._world.revive(gateway)
-
-    async def kill_parent(self) -> None:
-        """Kill the parent process; its workers must not outlive it."""
-        with self._one_gateway() as gateway:
-            if gateway is not None:
-                gateway.process.process.send_signal(signal.SIGKILL)
-                await _exit_of(gateway)
-                await self._world.revive(gateway)
-
-    async def terminate_gateway(self) -> None:
-        """Stop a gateway as a deployment does: it drains, and a new one replaces it."""
-        with self._one_gateway() as gateway:
-            if gateway is not None:
-                gateway.process.terminate()
-                code = await _exit_of(gateway)
-                if code != 0:
-                    self._ledger.wrong("a gateway that is told to end fails", code=code)
-                await self._world.revive(gateway)
-
-    async def freeze_gateway(self) -> None:
-        """Freeze a gateway, sometimes for longer than a lease: then it wakes up fenced."""
-        with self._one_gateway() as gateway:
-            if gateway is not None:
-                gateway.process.process.freeze()
-                try:
-                    await self._last(0.3, 1, 3, 9, 12)
-                finally:
-                    gateway.process.process.thaw()
+    def faults(self) -> Sequence[Fault]:
+        """See Breaker."""
+        return FAULTS if self._world.clock is None else (*FAULTS, SET_CLOCK)
 
     # -- Redis --------------------------------------------------------------------------------
 
@@ -341,7 +244,7 @@ class Breaker:
     # -- between them -------------------------------------------------------------------------
 
     def _some_ways(self) -> list[FaultyProxy]:
-        ways = [gateway.way for gateway in self._world.gateways]
+        ways = self._world.ways
         return ways if self._choose.random() < 0.5 else [self._choose.choice(ways)]
 
     async def cut_network(self) -> None:
@@ -398,55 +301,31 @@ class Breaker:
                 way.latency_s = 0
 
 
-async def _exit_of(gateway: Gateway) -> int:
-    """Wait until a gateway has ended; return its exit code."""
-    process = gateway.process.process
-    await eventually(lambda: process.exit_code is not None, f"{process.name} ends", EXIT_LIMIT_S)
-    return process.wait_exit(0)
-
-
-class Fault(NamedTuple):
-    """One kind of fault, with its weight."""
-
-    kind: str
-    do: Callable[[Breaker], Awaitable[None]]
-    weight: int = 4
-
-
-SET_CLOCK: Final = Fault("Redis's clock set", Breaker.set_clock, 8)
+SET_CLOCK: Final = Fault("Redis's clock set", ServerBreaker.set_clock, 8)
 
 FAULTS: Final = (
-    Fault("gateway killed", Breaker.kill_gateway, 4),
-    Fault("gateway's worker killed", Breaker.kill_worker, 6),
-    Fault("gateway's parent killed", Breaker.kill_parent, 3),
-    Fault("gateway told to end", Breaker.terminate_gateway, 4),
-    Fault("gateway frozen", Breaker.freeze_gateway, 6),
-    Fault("Redis killed", Breaker.kill_redis, 6),
-    Fault("Redis frozen", Breaker.freeze_redis, 4),
-    Fault("Redis paused", Breaker.pause_redis, 5),
-    Fault("Redis drops clients", Breaker.drop_clients, 8),
-    Fault("Redis forgets scripts", Breaker.forget_scripts, 4),
-    Fault("Redis rewrites its file", Breaker.rewrite_file, 2),
-    Fault("Redis refuses: NOREPLICAS", Breaker.refuse_for_replicas, 4),
-    Fault("Redis refuses: OOM", Breaker.refuse_for_memory, 4),
-    Fault("Redis refuses: max clients", Breaker.refuse_clients, 3),
-    Fault("Redis refuses: READONLY", Breaker.refuse_as_replica, 4),
-    Fault("Redis refuses: MASTERDOWN", Breaker.refuse_as_lost_replica, 3),
-    Fault("Redis refuses: MISCONF", Breaker.refuse_for_disk, 4),
-    Fault("Redis refuses: NOAUTH", Breaker.refuse_without_password, 4),
-    Fault("Redis refuses: NOPERM", Breaker.refuse_permission, 3),
-    Fault("Redis refuses: LOADING", Breaker.refuse_while_loading, 4),
-    Fault("Redis refuses: a cluster's words", Breaker.answer_as_cluster, 4),
-    Fault("Redis's disk slow", Breaker.slow_disk, 4),
-    Fault("Redis refuses: BUSY", Breaker.refuse_while_busy, 3),
-    Fault("hints of leases lost", Breaker.lose_hints, 6),
-    Fault("network cut", Breaker.cut_network, 5),
-    Fault("network drops connections", Breaker.drop_connections, 8),
-    Fault("network half open", Breaker.half_open, 4),
-    Fault("network slow", Breaker.slow_network, 4),
+    *GATEWAY_FAULTS,
+    Fault("Redis killed", ServerBreaker.kill_redis, 6),
+    Fault("Redis frozen", ServerBreaker.freeze_redis, 4),
+    Fault("Redis paused", ServerBreaker.pause_redis, 5),
+    Fault("Redis drops clients", ServerBreaker.drop_clients, 8),
+    Fault("Redis forgets scripts", ServerBreaker.forget_scripts, 4),
+    Fault("Redis rewrites its file", ServerBreaker.rewrite_file, 2),
+    Fault("Redis refuses: NOREPLICAS", ServerBreaker.refuse_for_replicas, 4),
+    Fault("Redis refuses: OOM", ServerBreaker.refuse_for_memory, 4),
+    Fault("Redis refuses: max clients", ServerBreaker.refuse_clients, 3),
+    Fault("Redis refuses: READONLY", ServerBreaker.refuse_as_replica, 4),
+    Fault("Redis refuses: MASTERDOWN", ServerBreaker.refuse_as_lost_replica, 3),
+    Fault("Redis refuses: MISCONF", ServerBreaker.refuse_for_disk, 4),
+    Fault("Redis refuses: NOAUTH", ServerBreaker.refuse_without_password, 4),
+    Fault("Redis refuses: NOPERM", ServerBreaker.refuse_permission, 3),
+    Fault("Redis refuses: LOADING", ServerBreaker.refuse_while_loading, 4),
+    Fault("Redis refuses: a cluster's words", ServerBreaker.answer_as_cluster, 4),
+    Fault("Redis's disk slow", ServerBreaker.slow_disk, 4),
+    Fault("Redis refuses: BUSY", ServerBreaker.refuse_while_busy, 3),
+    Fault("hints of leases lost", ServerBreaker.lose_hints, 6),
+    Fault("network cut", ServerBreaker.cut_network, 5),
+    Fault("network drops connections", ServerBreaker.drop_connections, 8),
+    Fault("network half open", ServerBreaker.half_open, 4),
+    Fault("network slow", ServerBreaker.slow_network, 4),
 )
-
-
-def faults_of(world: World) -> Sequence[Fault]:
-    """Return the faults that are possible in a world."""
-    return FAULTS if world.clock is None else (*FAULTS, SET_CLOCK)

@@ -227,9 +227,9 @@ class Person:
         """Delete some keys of the session in Redis, as an eviction policy does."""
         parts = self._choose.sample(PARTS, self._choose.randint(1, len(PARTS)))
         talk.may_be_torn = True
-        client = self._world.redis.client
         keys = [f"ms:{{{talk.id}}}:{part}" for part in parts]
         with suppress(redis.RedisError):
+            client = await asyncio.to_thread(self._world.client_of, talk.id)
             talk.is_torn = await asyncio.to_thread(client.delete, *keys) > 0
             self._ledger.fault("parts of a session evicted")
 

@@ -48,9 +48,9 @@ def _end_of(logged: str) -> str:
 class Gateway:
     """One gateway, which the driver may kill and restart."""
 
-    def __init__(self, process: GatewayProcess, way: FaultyProxy) -> None:
+    def __init__(self, process: GatewayProcess, url: str) -> None:
         self.process = process
-        self.way = way
+        self.url = url
         self.busy = False
         """Whether a fault holds it: it may be down."""
         self.deaths_caused = 0
@@ -133,35 +133,27 @@ def libfaketime() -> str | None:
 
 
 class World:
-    """The gateways and the Redis that the driver breaks.
+    """The gateways and the servers that the driver breaks."""
 
-    Attributes:
-        clock: Redis's; None if it cannot be set.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        redis: BreakableRedis,
-        simulator: Simulator,
-        lease: Settings | None,
-        clock: Clock | None,
-    ) -> None:
-        self.redis = redis
-        self.clock = clock
+    def __init__(self, folder: Path, simulator: Simulator, lease: Settings | None) -> None:
         self.gateways: list[Gateway] = []
         self._folder = folder
         self._simulator = simulator
         self._settings = merged(SETTINGS, DEFAULT_LEASE if lease is None else lease)
 
-    def add(self, way: FaultyProxy) -> GatewayProcess:
-        """Start a gateway that reaches Redis through `way`; returns before it is ready."""
-        process = self._start(f"gateway-{len(self.gateways)}", way)
-        self.gateways.append(Gateway(process, way))
-        return process
+    def client_of(self, session: str) -> redis.Redis:
+        """Return a client of the server that has a session."""
+        raise NotImplementedError
 
-    def _start(self, name: str, way: FaultyProxy) -> GatewayProcess:
-        url = f"redis://127.0.0.1:{way.port}/0"
+    def primaries(self) -> list[redis.Redis]:
+        """Return a client of each server that keeps sessions."""
+        raise NotImplementedError
+
+    def add(self, url: str) -> None:
+        """Start a gateway; returns before it is ready."""
+        self.gateways.append(Gateway(self._start(f"gateway-{len(self.gateways)}", url), url))
+
+    def _start(self, name: str, url: str) -> GatewayProcess:
         folder, simulator = self._folder / name, self._simulator.url
         return GatewayProcess(folder, url, simulator, self._settings, wait=False)
 
@@ -172,7 +164,7 @@ class World:
             name = gateway.process.folder.name
             assert time.monotonic() < deadline, f"{name} is ready within {START_LIMIT_S} s"
             if gateway.process.process.exit_code is not None:
-                gateway.process = self._start(name, gateway.way)
+                gateway.process = self._start(name, gateway.url)
             await asyncio.sleep(0.1)
 
     def endpoint(self, choose: random.Random) -> Endpoint:
@@ -184,13 +176,47 @@ class World:
         """Kill all remaining processes."""
         for gateway in self.gateways:
             gateway.process.end()
+
+
+class OneServer(World):
+    """Gateways over one Redis, each through a connection that can be cut.
+
+    Attributes:
+        ways: to it, of each gateway.
+        clock: Redis's; None if it cannot be set.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        redis: BreakableRedis,
+        simulator: Simulator,
+        lease: Settings | None,
+        clock: Clock | None,
+    ) -> None:
+        super().__init__(folder, simulator, lease)
+        self.redis = redis
+        self.clock = clock
+        self.ways: list[FaultyProxy] = []
+
+    def client_of(self, session: str) -> redis.Redis:
+        """See World."""
+        return self.redis.client
+
+    def primaries(self) -> list[redis.Redis]:
+        """See World."""
+        return [self.redis.client]
+
+    def end(self) -> None:
+        """See World."""
+        super().end()
         self.redis.end()
 
 
 @asynccontextmanager
 async def world(
     folder: Path, simulator: Simulator, lease: Settings | None = None, library: str | None = None
-) -> AsyncIterator[World]:
+) -> AsyncIterator[OneServer]:
     """Run all of it for the length of a block.
 
     Args:
@@ -199,13 +225,15 @@ async def world(
     """
     clock = None if library is None else Clock(folder, library)
     server = BreakableRedis(folder, None if clock is None else clock.environment)
-    made = World(folder, server, simulator, lease, clock)
+    made = OneServer(folder, server, simulator, lease, clock)
     try:
         server.start()
         server.write_through()  # so that a kill loses no acknowledged write
         async with AsyncExitStack() as ways:
             for _ in range(GATEWAYS):
-                made.add(await ways.enter_async_context(faulty_proxy(server.port)))
+                way = await ways.enter_async_context(faulty_proxy(server.port))
+                made.ways.append(way)
+                made.add(f"redis://127.0.0.1:{way.port}/0")
             for gateway in made.gateways:
                 await made.revive(gateway)
             yield made
