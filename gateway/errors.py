@@ -7,6 +7,7 @@
         SessionNotFoundError 404 · MessageNotFoundError 404 · AgentNotFoundError 404
         RunActiveError 409 · RunStoppedError 409 · ConflictError 409
         QueueFullError 409 · EntryTakenError 409
+        SideRunsFullError 409 · ParentEndedError 409
         NotRecoveredError 410 · TooLargeError 413 · RateLimitedError 429
         FencedError 409              another producer has the run; end without writing
         SequenceGapError 409 · RunEndedError 409 · IllegalChunkPushedError 400
@@ -159,6 +160,21 @@ class EntryTakenError(ClientError):
     """The queued message has its run, or gets it at once; `runId` names it, if it is known."""
 
     code = "entry_taken"
+    http_status = 409
+
+
+class SideRunsFullError(ClientError):
+    """As many side runs are under way as a session may have."""
+
+    code = "side_runs_full"
+    http_status = 409
+    temporary = True
+
+
+class ParentEndedError(ClientError):
+    """A side run is asked for that no run under way would wait for."""
+
+    code = "parent_ended"
     http_status = 409
 
 

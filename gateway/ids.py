@@ -80,6 +80,19 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{head}" + "".join(secrets.choice(_ALPHABET) for _ in range(15))
 
 
+_SIDE_RUN: Final = "run_side_"
+
+
+def new_side_run_id() -> RunId:
+    """Return a fresh id of a side run, which `is_side_run` knows."""
+    return RunId(new_id(_SIDE_RUN.removesuffix("_")))
+
+
+def is_side_run(run_id: RunId) -> bool:
+    """Whether a run is a side run, by its id: records of chunks have nothing else to tell."""
+    return run_id.startswith(_SIDE_RUN)
+
+
 def part_id() -> str:
     """Return a fresh id for a part of a message."""
     return new_id("part")

@@ -34,6 +34,7 @@ _OF_OPEN_PARTS: Final = (
 )
 """Chunks that tell what is open."""
 
+
 def of_open_parts(chunks: Iterable[AnyChunk]) -> list[AnyChunk]:
     """Return the chunks that tell which parts are open after `chunks`.
 

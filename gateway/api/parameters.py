@@ -43,6 +43,11 @@ def run_id(value: str | None) -> RunId | None:
     return None if value is None else RunId(check_id(value, "run id"))
 
 
+def wants_side(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether the client asks for side runs, too: one that does not know them is not told."""
+    return connection.query_params.get("side") == "true"
+
+
 def client_level(connection: ASGIConnection[Any, Any, Any, Any], default: int) -> int:
     """Return the AI SDK's major version that the client says it is, else the default.
 

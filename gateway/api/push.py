@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from litestar import Controller, Response, post
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from midstream.api import parameters
 from midstream.api.chat.start_request import start_request
@@ -48,6 +48,7 @@ class _Asked(Struct, rename="camel"):
         text: a user's message, as its text.
         steering: the worker reads what people say meanwhile.
         lease_ms: how long the run waits for another attempt, once this one is silent.
+        side: the run is opened beside the main run, for the one that `parent_run_id` names.
     """
 
     key: str | None = None
@@ -56,6 +57,8 @@ class _Asked(Struct, rename="camel"):
     on_retry: Literal["replay", "continue"] = "continue"
     steering: bool = False
     lease_ms: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+    side: bool = False
+    parent_run_id: str | None = None
 
 
 class RenewalBody(Struct, frozen=True):
@@ -225,7 +228,7 @@ def read_claim(body: bytes) -> tuple[StartRequest, Attempt]:
             fields["message"] = Raw(msgspec.json.encode(message))
             fields.pop("messages", None)
         fields["requestId"] = Raw(msgspec.json.encode(request_key(asked.key)))
-        for own in ("key", "text", "attempt", "onRetry", "steering", "leaseMs"):
+        for own in _Asked.__struct_encode_fields__:
             fields.pop(own, None)
         request = chat_request(fields)
     except UNREADABLE as error:
@@ -238,7 +241,11 @@ def read_claim(body: bytes) -> tuple[StartRequest, Attempt]:
         reads=asked.steering,
         patience_ms=asked.lease_ms,
     )
-    return start_request(request, {}), attempt
+    start = start_request(request, {})
+    if asked.side:
+        parent = parameters.run_id(asked.parent_run_id)
+        start = structs.replace(start, side=True, parent_run_id=parent)
+    return start, attempt
 
 
 def request_key(key: str) -> str:

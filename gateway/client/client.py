@@ -81,33 +81,35 @@ class Midstream:
         attempt: int | None = None,
         steering: bool = False,
         lease_s: float | None = None,
+        side: bool | str = False,
     ) -> Run:
         """Return a run to write, for an `async with` block, which begins with `Run.open`.
 
         Args:
             session_id: the AI SDK's chat id.
             key: the job's key: an attempt with the same key takes over the same run.
-            text: the user's message as text, or
-            message: as a UIMessage; or an assistant's message with the results of its tools.
+            text, message: a user's message, or an assistant's with the results of its tools.
             user: the user's `sub`. None: the owner of the session, which must exist.
             agent: the agent's name, for clients to show.
             on_retry: what follows a crash. `replay`: the body writes the same answer again; stored
                 chunks are compared, and not sent. `continue`: it writes what follows `run.message`.
-            on_error: an exception in the body, which propagates in any case, ends the run with an
-                error (`fail`), or leaves it to the next attempt until its lease ends (`leave`).
+            on_error: the effect of an exception in the body, which propagates. `fail`: the run ends
+                with an error. `leave`: it waits for the next attempt, until its lease ends.
             on_exit: `leave`: the body's end leaves the run open; see `Run.suspend`.
-            on_active: the effect of another open run in the session: `refuse` this one
-                (`RefusedError`, code `run_active`), or `interrupt` the other.
-            attempt: its number, of the job's attempts; one lower than was seen before is fenced.
+            on_active: another open run: `refuse` this (`run_active`), or `interrupt` that one.
+            attempt: its number; one lower than was seen before is fenced.
             steering: the body reads what people say meanwhile; see `Run.take_steering`.
-            lease_s: how long the run waits for the next attempt once this one is silent, at most
-                the gateway's `runs.max_lease_s`. None: its `runs.lease_s`, 8 s.
+            lease_s: how long a silent run waits for the next attempt, at most the gateway's
+                `runs.max_lease_s`. None: `runs.lease_s`, 8 s.
+            side: beside the main run, and for it, or for the run of this id: no part of the chat.
         """
         more = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
+        more |= {"steering": steering or None, "side": side or None}
+        claim = _claim(session_id, key, text, message, lease_s, more)
         return Run(
             self._gateways,
             session_id,
-            _claim(session_id, key, text, message, lease_s, {**more, "steering": steering or None}),
+            claim,
             steering=steering,
             user=user,
             on_retry=on_retry,
@@ -139,6 +141,8 @@ def _claim(
     """Return the body of a claim: the fields that have a value."""
     if (text is None) == (message is None):
         raise ValueError("a run answers either a text or a message")
+    if isinstance(side := options.get("side"), str):
+        options = {**options, "side": True, "parentRunId": side}
     lease_ms = None if lease_s is None else max(1, round(lease_s * 1000))
     asked = {"id": session_id, "key": key, "text": text, "message": message, "leaseMs": lease_ms}
     return {name: value for name, value in {**asked, **options}.items() if value is not None}

@@ -108,6 +108,7 @@ class MidstreamSync:
         attempt: int | None = None,
         steering: bool = False,
         lease_s: float | None = None,
+        side: bool | str = False,
     ) -> SyncRun:
         """Return a run to write, for a `with` block; for the arguments see `Midstream.run`."""
         with self._lock:
@@ -128,6 +129,7 @@ class MidstreamSync:
             attempt=attempt,
             steering=steering,
             lease_s=lease_s,
+            side=side,
         )
         return SyncRun(thread, client, run)
 

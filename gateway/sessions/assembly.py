@@ -23,6 +23,7 @@ from midstream.sessions.log.readers import ReaderLimits
 from midstream.sessions.opening.claims import Claims
 from midstream.sessions.opening.due_turns import DueTurns
 from midstream.sessions.opening.open_run import Opening
+from midstream.sessions.opening.side_run import SideOpening
 from midstream.sessions.opening.start import Starting
 from midstream.sessions.proxied.run import ProxiedLimits
 from midstream.sessions.proxied.run_ends import ProxiedRunEnds
@@ -164,7 +165,8 @@ def _sessions(
     draining, presence = Draining(), Presence(store)
     stopping, due = Stopping(store, hub, reaper, limits.sessions), DueTurns()
     opening = Opening(store, agents, reaper, stopping, due, limits.sessions)
-    claims = Claims(store, opening, limits.leases.lease_ms)
+    sides = SideOpening(store, limits.sessions)
+    claims = Claims(store, opening, sides, limits.leases.lease_ms)
     reading = Reading(store, hub, presence, engine.orphans, draining, limits.readers)
     proxied = ProxiedRuns(
         store, hub, runs, claims, draining, limits.leases.lease_ms, limits.proxied

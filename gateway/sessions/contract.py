@@ -175,8 +175,7 @@ class ProxiedEndService(Protocol):
     ) -> RunInfo:
         """End a proxied run; return it, ended. One that has ended before stays as it is.
 
-        Args:
-            failed: the sentence that people read, if it has failed.
+        `failed`: the sentence that people read, if it has failed.
 
         Raises:
             RunActiveError: a call of it is under way.
@@ -277,9 +276,7 @@ class SessionService(Protocol):
     async def start(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
     ) -> RunReader:
-        """Accept a message and return a reader of its run, from the run's first chunk.
-
-        The run exists, for every process, when this returns. It needs no readers.
+        """Accept a message, open its run, and return a reader of it, from its first chunk.
 
         Args:
             hold: kept, until the run is not written here any more, if this opens one.
@@ -295,10 +292,7 @@ class SessionService(Protocol):
     async def start_unread(
         self, caller: Caller, request: StartRequest, hold: RunHold | None = None
     ) -> Queued | SteerAnswer:
-        """Queue a message, give it to the running answer, or open its run at once.
-
-        Nobody waits for its answer. Raises as `start`.
-        """
+        """Queue a message, give it to the running answer, or open its run. Raises as `start`."""
         ...
 
     def queues_send(self, request: StartRequest) -> bool:
@@ -348,8 +342,7 @@ class SessionService(Protocol):
     async def at_work(self, caller: Caller, session_id: SessionId) -> RunId | None:
         """Return the run under way in a session, to a caller who may send to it.
 
-        Raises:
-            ForbiddenError, SessionNotFoundError: they may not.
+        Raises ForbiddenError, SessionNotFoundError.
         """
         ...
 
@@ -357,12 +350,20 @@ class SessionService(Protocol):
         """Remove the tabs of a killed process from the presence of every session."""
         ...
 
-    async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
-        """Raises SessionNotFoundError."""
+    async def snapshot(
+        self, caller: Caller, session_id: SessionId, *, side: bool = False
+    ) -> Snapshot:
+        """Look, with `side` also at side runs. Raises SessionNotFoundError."""
         ...
 
     async def follow(
-        self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        after: Position | None,
+        *,
+        tabs: int = 1,
+        side: bool = False,
     ) -> FeedReader:
         """Follow a session, also before it exists. `tabs`: it speaks for so many; 0: untold."""
         ...
@@ -373,9 +374,8 @@ class SessionService(Protocol):
         """Delete a message, or all: its words, wherever the session keeps them.
 
         Raises:
-            SessionNotFoundError, MessageNotFoundError, ForbiddenError, StoreUnavailableError,
-            UpgradeNeededError.
-            RunActiveError: a run answers or writes it.
+            RunActiveError: a run answers or writes it. SessionNotFoundError, ForbiddenError,
+            MessageNotFoundError, StoreUnavailableError, UpgradeNeededError.
         """
         ...
 

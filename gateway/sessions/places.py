@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from midstream.protocol.messages import UIMessage
     from midstream.sessions.types import StartRequest
-    from midstream.store.records import LogOrder, SessionState, StoredMessage
+    from midstream.store.records import LogOrder, OffPath, SessionState, StoredMessage
 
 
 class End(Enum):
@@ -129,6 +129,13 @@ def following(state: SessionState, shown: Sequence[StoredMessage]) -> list[Messa
     last = shown[-1].id if shown else None
     hidden = [(m.order, m.id) for m in state.path[len(shown) :] if m.parent_id == last]
     return [id_ for _, id_ in sorted((*_by_parent(state).get(last, ()), *hidden))]
+
+
+def side_messages(state: SessionState) -> list[tuple[MessageId, OffPath]]:
+    """Return the messages of side runs that hang on the path, oldest first."""
+    path = {message.id for message in state.path}
+    found = [each for each in state.off_path.items() if each[1].side and each[1].parent_id in path]
+    return sorted(found, key=lambda each: each[1].order)
 
 
 def _by_parent(state: SessionState) -> dict[MessageId | None, list[tuple[LogOrder, MessageId]]]:

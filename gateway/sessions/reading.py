@@ -12,8 +12,9 @@ from midstream.errors import NotRecoveredError, RunNotFoundError
 from midstream.sessions.access import not_found
 from midstream.sessions.log.own_sends import OwnSends
 from midstream.sessions.log.readers import FeedFollower, LogReader, ReaderLimits
+from midstream.sessions.log.side_messages import marked_side, with_side
 from midstream.sessions.log.stored_run import message_before
-from midstream.sessions.places import branches, following
+from midstream.sessions.places import branches, following, side_messages
 from midstream.sessions.queued import Queue, entries_of
 from midstream.sessions.sentences import run_not_found
 from midstream.sessions.types import FeedEvent, Snapshot
@@ -192,17 +193,41 @@ class Reading:
 
     # -- sessions ------------------------------------------------------------------------------
 
-    async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
-        """The session at one moment."""
+    async def snapshot(
+        self, caller: Caller, session_id: SessionId, *, side: bool = False
+    ) -> Snapshot:
+        """The session at one moment; `side`: with its side runs."""
         state = await self._store.load(session_id, with_queue=True)
         if state is None or not caller.may_read(state.meta):
             raise not_found()
         if state.run is not None and state.run_expired:
             self._orphans.meet(session_id, state.run.id)
-        return snapshot_of(state, await self._presence.of(session_id))
+        for found in state.beside:
+            if found.expired:
+                self._orphans.meet(session_id, found.run.id)
+        return await self._shown(state, side=side)
+
+    async def _shown(self, state: SessionState, *, side: bool) -> Snapshot:
+        presence = await self._presence.of(state.meta.id)
+        if not side:
+            return snapshot_of(state, presence)
+        wanted = side_messages(state)
+        stored = await self._store.read_messages(state.meta.id, [id_ for id_, _ in wanted])
+        beside = [
+            (where, marked_side(stored[id_], where.run_id, where.parent_id))
+            for id_, where in wanted
+            if id_ in stored
+        ]
+        return with_side(snapshot_of(state, presence), state, beside)
 
     async def follow(
-        self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        after: Position | None,
+        *,
+        tabs: int = 1,
+        side: bool = False,
     ) -> FeedFollower:
         """Follow a session; one that the caller may not see looks as if it never began."""
         name = caller.user
@@ -216,7 +241,7 @@ class Reading:
             name = caller.name_in(state.meta.tenant)
             if state.run is not None:
                 feed.hear_of(state.run.id, silent=state.run.silent)
-            snapshot = snapshot_of(state, await self._presence.of(session_id))
+            snapshot = await self._shown(state, side=side)
             return FeedEvent("snapshot", msgspec.json.encode(snapshot), state.meta.position)
 
         meta = await self._store.load_meta(session_id)
@@ -230,6 +255,7 @@ class Reading:
                 feed,
                 self._store,
                 position=after,
+                side=side,
                 snapshot=event,
                 announce=lambda: (
                     self._presence.open(session_id, name, tabs) if tabs else nullcontext()

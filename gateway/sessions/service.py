@@ -140,15 +140,23 @@ class Sessions:
             caller, session_id, run_id=run_id, message_id=message_id, request_key=request_key
         )
 
-    async def snapshot(self, caller: Caller, session_id: SessionId) -> Snapshot:
+    async def snapshot(
+        self, caller: Caller, session_id: SessionId, *, side: bool = False
+    ) -> Snapshot:
         """See SessionService."""
-        return await self.reading.snapshot(caller, session_id)
+        return await self.reading.snapshot(caller, session_id, side=side)
 
     async def follow(
-        self, caller: Caller, session_id: SessionId, after: Position | None, *, tabs: int = 1
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        after: Position | None,
+        *,
+        tabs: int = 1,
+        side: bool = False,
     ) -> FeedFollower:
         """See SessionService."""
-        return await self.reading.follow(caller, session_id, after, tabs=tabs)
+        return await self.reading.follow(caller, session_id, after, tabs=tabs, side=side)
 
     async def list_sessions(
         self, caller: Caller, *, limit: int, before_ms: int | None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from midstream.ids import MessageId, Reach, RunId, SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.failover.reaper import Reaper
+    from midstream.sessions.log.feed import Feed
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.types import SessionLimits
     from midstream.store.calls import StopRequested
@@ -68,20 +69,31 @@ class Stopping:
                 request_key=request_key,
                 reach=caller.reach(session_id, meta),
             )
-            stopped = answer.run_id
-            if stopped is None or answer.status in (StopStatus.NOTHING, StopStatus.PREVENTED):
-                return []
-            if answer.status is StopStatus.ORPHAN:
-                await self._reaper.close_orphan(session_id, stopped)
-            view = await feed.view_of(stopped)
-            if not await self._reaper.until_ended(view, limits.stop_wait_s):
-                raise StoreUnavailableError(
-                    "unable to confirm the stop yet; it is recorded and the run will end",
-                    runId=stopped,
-                )
-            STOPS.inc()
-            STOP_SECONDS.observe(time.monotonic() - began)
-            return [stopped]
+            ended = [
+                await self._until_ended(feed, each, began) for each in (answer, *answer.beside)
+            ]
+            return [run_id for run_id in ended if run_id is not None]
+
+    async def _until_ended(self, feed: Feed, answer: StopRequested, began: float) -> RunId | None:
+        """Wait for the terminal of a run whose stop is recorded; None if there is no run.
+
+        Args:
+            began: when the stop was asked for, by `time.monotonic`.
+        """
+        stopped = answer.run_id
+        if stopped is None or answer.status in (StopStatus.NOTHING, StopStatus.PREVENTED):
+            return None
+        if answer.status is StopStatus.ORPHAN:
+            await self._reaper.close_orphan(feed.session_id, stopped)
+        view = await feed.view_of(stopped)
+        if not await self._reaper.until_ended(view, self._limits.stop_wait_s):
+            raise StoreUnavailableError(
+                "unable to confirm the stop yet; it is recorded and the run will end",
+                runId=stopped,
+            )
+        STOPS.inc()
+        STOP_SECONDS.observe(time.monotonic() - began)
+        return stopped
 
     async def make_way(self, session_id: SessionId, run_id: RunId) -> None:
         """Stop a run for a new message, whose send waits for the end by itself."""

@@ -67,19 +67,18 @@ class StartRequest(Struct, frozen=True, kw_only=True):
             last message, and its ids, are believed.
         message_id: the AI SDK's `messageId`: the message that is edited, regenerated or
             continued.
-        parent_id: the message that a new one follows; None: it begins a conversation of its
-            own; UNSET: see `places.py`.
+        parent_id: the message that a new one follows; None: none does; UNSET: see `places.py`.
         head: the last message that the client showed; None: none.
         on_active: `refuse` a second run (409), `interrupt` the first, `queue`, or `steer` the
             first with it; None: as the settings say.
         wants_back: a steer that is not delivered is refused, and not queued.
         agent, model: from the body, or None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
-        client: who reads the response, as far as its requests tell; see `own_sends.py`. None:
-            a client that knows what it reads.
+        client: who reads the response (`own_sends.py`); None: a client that knows what it reads.
         body: the rest of the body, as JSON.
         headers: those of the request that some agent may forward; names in lower case.
         proxied: its run is written by calls that pass through.
+        side: its run is a side run, for `parent_run_id`; None: for the main run under way.
     """
 
     session_id: SessionId
@@ -97,6 +96,8 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     body: Raw = Raw(b"{}")
     headers: Mapping[str, str] = {}
     proxied: bool = False
+    side: bool = False
+    parent_run_id: RunId | None = None
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -206,6 +207,8 @@ class FeedEvent(Struct, frozen=True, gc=False):
     event: FeedEventKind
     data: bytes
     position: Position | None
+    side: bool = False
+    """It is of a side run."""
 
 
 class FeedReader(Protocol):

@@ -97,8 +97,10 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
 
         A side run (`run.side`) is opened beside the main one, whatever that does. Decides: owner
         and tenant; a known `request_key`; a session or a message that it answers that are not
-        there, or a head that is not `expected_offset` (`STALE`); eight side runs under way
-        (`FULL`); a tombstone. It moves no head, and gives the session no title.
+        there, or a head that is not `expected_offset` (`STALE`); a parent, if one is named, that
+        has ended or is being stopped (`PARENT_ENDED`); a prompt with the id of a message that is
+        there (`MESSAGE_KNOWN`); eight side runs under way (`FULL`); a tombstone. It moves no head,
+        and gives the session no title.
 
         With `wait_ms` the run waits from the first (see `wait`).
 
@@ -217,6 +219,12 @@ class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
                 None: with the head.
             with_queue: with the entries of the queue.
         """
+        ...
+
+    async def read_messages(
+        self, session_id: SessionId, ids: Sequence[MessageId]
+    ) -> dict[MessageId, Raw]:
+        """Read messages on any branch; those that are not there (any more) are left out."""
         ...
 
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:

@@ -73,7 +73,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     in), so the run's own chunks are only its tail. `proxied`: its words come from calls of a
     model that pass through; it may wait for the next one. `pushed`: a worker outside writes it.
     `side`: it runs beside the main run; its message hangs under the one that its parent run
-    answers, and is never the session's head.
+    answers, and is never the session's head. `parent_run_id`: of a side run, that parent.
     `silent`: its producer is late, and another attempt is awaited; its lease tells, no record does.
     """
 
@@ -87,6 +87,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     proxied: bool = False
     pushed: bool = False
     side: bool = False
+    parent_run_id: RunId | None = None
     silent: bool = False
     outcome: RunOutcome | None = None
     stopped_by: str | None = None
@@ -316,6 +317,7 @@ class OffPath(Struct, frozen=True, gc=False):
     parent_id: MessageId | None
     order: LogOrder = (0, 0)
     side: bool = False
+    run_id: RunId | None = None
 
 
 class SessionMeta(Struct, frozen=True, kw_only=True):

@@ -112,17 +112,19 @@ async def follow_sessions(
     """Follow sessions, each `?follow=CHAT@POSITION`; without a position a snapshot comes first.
 
     The id of each event is `CHAT@POSITION`, the position to continue from. `?tabs=CHAT@NUMBER`:
-    the tabs that the response counts for in the presence of the session; 1 otherwise.
+    the tabs that the response counts for in the presence of the session; 1 otherwise. `?side=true`:
+    side runs are shown, too.
     """
     wanted = request.query_params.getall("follow", [])
     if not 0 < len(wanted) <= MAX_FEEDS:
         raise InvalidRequestError(f"unable to follow; name 1 to {MAX_FEEDS} sessions")
+    side = parameters.wants_side(request)
     tabs = dict(map(_split_tabs, request.query_params.getall("tabs", [])))
     async with AsyncExitStack() as resources, api.limits.reading(caller) as grant:
         readers: list[tuple[SessionId, FeedReader]] = []
         for session_id, after in map(_split, wanted):
             reader = await api.sessions.follow(
-                caller, session_id, after, tabs=tabs.get(session_id, 1)
+                caller, session_id, after, tabs=tabs.get(session_id, 1), side=side
             )
             readers.append((session_id, await resources.enter_async_context(reader)))
         return StreamResponse(

@@ -22,7 +22,8 @@ async def follow_session(
 ) -> ASGIApp:
     """Follow a session: a snapshot if the position is absent or not recovered, then live.
 
-    `?present=false`: the reader is not counted in the presence of the session.
+    `?present=false`: the reader is not counted in the presence of the session. `?side=true`: side
+    runs are shown, too.
     """
     async with api.limits.reading(caller) as grant:
         reader = await api.sessions.follow(
@@ -30,6 +31,7 @@ async def follow_session(
             parameters.session_id(chat_id),
             parameters.position_after(request),
             tabs=0 if request.query_params.get("present") == "false" else 1,
+            side=parameters.wants_side(request),
         )
         return StreamResponse(
             reader,

@@ -207,10 +207,12 @@ class ChatController(Controller):
 
         `?orEmpty=true`: a session that does not exist looks as one without messages, as it does
         to its followers. A page of a new chat asks so: browsers complain of every 404.
+        `?side=true`: also the messages and the open runs beside the main run.
         """
         session_id = parameters.session_id(chat_id)
         try:
-            return json_response(await api.sessions.snapshot(caller, session_id))
+            side = parameters.wants_side(request)
+            return json_response(await api.sessions.snapshot(caller, session_id, side=side))
         except SessionNotFoundError:
             if request.query_params.get("orEmpty") != "true":
                 raise

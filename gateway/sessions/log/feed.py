@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from midstream.sessions.log.orphans import Orphans
     from midstream.sessions.types import FeedEvent
     from midstream.store.contract import SessionStore
-    from midstream.store.records import RunInfo
+    from midstream.store.records import LoadedRun, RunInfo
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +214,9 @@ class Feed:
         self.hear_of(state.run.id, silent=state.run.silent)
         if state.run_expired:
             self._meet(state.run.id)
+        for found in state.beside:
+            if found.expired:
+                self._meet(found.run.id)
 
     def _meet(self, run_id: RunId) -> None:
         if self._orphans is not None:
@@ -301,6 +304,7 @@ class Feed:
         self.queued = () if state is None else state.meta.queued
         self.waiting = set() if state is None else set(state.meta.steers)
         current = None if state is None else state.run
+        beside = {} if state is None else {each.run.id: each for each in state.beside}
         # Of a deleted message nothing is kept here.
         self.runs = {
             run_id: run
@@ -308,7 +312,7 @@ class Feed:
             if not run.ended or has(state, run.info.message_id)
         }
         for run in self.runs.values():
-            if current is None or run.info.id != current.id:
+            if run.info.id not in beside and (current is None or run.info.id != current.id):
                 run.lose()
         if state is not None and current is not None:
             known = self.runs.get(current.id)
@@ -318,7 +322,18 @@ class Feed:
                 known.meet_again(current, state.run_next)
             if state.meta.steers:
                 self._tell_producer(current.id)
+        for found in beside.values():
+            self._meet_side(found)
         self.pulse.send()
+
+    def _meet_side(self, found: LoadedRun) -> None:
+        """Take up a side run as the session's state shows it."""
+        known = self.runs.get(found.run.id)
+        if known is None:
+            self._add(self._view(found.run, found.next, found.opened))
+        else:
+            known.skip_to(found.next)
+            known.update(found.run)
 
     def _add(self, run: RunView) -> None:
         self.runs = {

@@ -210,6 +210,7 @@ class FeedFollower:
 
     Args:
         position: where the client stands, or None: it gets a snapshot first.
+        side: it is told of side runs, too.
         snapshot: reads the session as this caller may see it: the event, and the position
             after it; None in its place while there is nothing that the caller may see.
         announce: counts this reader among those who have the session open, once it sees it.
@@ -221,6 +222,7 @@ class FeedFollower:
         store: SessionStore,
         *,
         position: Position | None,
+        side: bool = False,
         snapshot: Callable[[], Awaitable[FeedEvent]],
         announce: Callable[[], AbstractAsyncContextManager[None]],
         draining: Draining,
@@ -230,6 +232,7 @@ class FeedFollower:
         self._feed = feed
         self._store = store
         self._position = position
+        self._side = side
         self._generation = feed.generation if position is not None else -1
         self._snapshot = snapshot
         self._announce: Callable[[], AbstractAsyncContextManager[None]] | None = announce
@@ -252,7 +255,7 @@ class FeedFollower:
 
     def write_to(self, sink: Callable[[FeedEvent], bool]) -> None:
         """See RunReader."""
-        self._sink = sink
+        self._sink = sink if self._side else lambda event: event.side or sink(event)
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent | Idle]:
         """Yield events and heartbeats; ends only with the connection, or a shutdown."""
@@ -327,7 +330,7 @@ class FeedFollower:
                 for entry in entries:
                     self._position = Position(self._position.epoch, entry.offset)
                     event = feed_event(entry, self._position)
-                    if event is not None:
+                    if event is not None and (self._side or not event.side):
                         yield event
                 if not entries:
                     break
@@ -340,7 +343,8 @@ class FeedFollower:
             if silent != self._silent:
                 changed, self._silent = silent ^ self._silent, silent
                 for run in [run for run_id, run in self._feed.runs.items() if run_id in changed]:
-                    yield run_event(run.info, None)
+                    if self._side or not run.info.side:
+                        yield run_event(run.info, None)
             elif present is None or present is self._present:
                 return
             else:

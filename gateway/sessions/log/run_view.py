@@ -25,8 +25,8 @@ from midstream.sessions.log.page import batches_from
 from midstream.sessions.log.ring import Ring, contradict
 from midstream.sessions.log.stored_run import PAGE_RECORDS
 from midstream.sessions.log.tail import Tail
-from midstream.sessions.signals.pace import RunPace
 from midstream.sessions.sentences import not_recovered
+from midstream.sessions.signals.pace import RunPace
 from midstream.store.records import ChunksRecord, RunInfo, RunState
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from midstream.protocol.messages import UIMessage
 from midstream.sessions.access import check_agent
 from midstream.sessions.log.stored_run import message_before, stored_chunks
 from midstream.sessions.opening.plan import message_of
+from midstream.sessions.opening.side_run import side_prompt_hash
 from midstream.sessions.sentences import run_active
 from midstream.sessions.types import NO_ATTEMPT, Attempt, Plan
 from midstream.store.calls import RunKey
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from midstream.sessions.access import Caller
     from midstream.sessions.log.feed import Feed
     from midstream.sessions.opening.open_run import Opening
+    from midstream.sessions.opening.side_run import SideOpening
     from midstream.sessions.types import NewRun, StartRequest
     from midstream.store.contract import SessionStore
 
@@ -59,9 +61,12 @@ class Claimed(Struct, frozen=True, kw_only=True):
 class Claims:
     """Opens and takes over runs by their keys."""
 
-    def __init__(self, store: SessionStore, opening: Opening, lease_ms: int) -> None:
+    def __init__(
+        self, store: SessionStore, opening: Opening, sides: SideOpening, lease_ms: int
+    ) -> None:
         self._store = store
         self._opening = opening
+        self._sides = sides
         self._lease_ms = lease_ms
 
     async def claim(
@@ -87,15 +92,15 @@ class Claims:
             RunActiveError: another run is under way, or this one is, and not taken over.
             FencedError: a later attempt has claimed the run.
             KeyReusedError: the key is that of another question, or of another agent.
-            ForbiddenError, InvalidRequestError, ConflictError, MessageNotFoundError,
-            SessionNotFoundError, StoreUnavailableError: see `Opening.open`.
+            Others: see `Opening.open` and `SideOpening.open`.
         """
         if request.request_key is None:
             raise InvalidRequestError("unable to claim a run; it needs a key")
         check_agent(caller, agent)
         asked = request
+        opening = self._sides if request.side else self._opening
         for _ in range(CLAIM_ATTEMPTS):
-            admitted = await self._opening.open(caller, request, agent, feed, attempt=attempt)
+            admitted = await opening.open(caller, request, agent, feed, attempt=attempt)
             if admitted.new is not None:
                 return _opened(admitted.view.info, admitted.new)
             info = admitted.view.info
@@ -172,8 +177,11 @@ class Claims:
             KeyReusedError.
         """
         last = request.messages[-1]
-        is_same = agent == info.agent
-        if last.role == "assistant":
+        is_same = agent == info.agent and request.side is info.side
+        if is_same and request.side:
+            prompt = await side_prompt_hash(self._store, request.session_id, last.id, info.id)
+            is_same = prompt in (None, message_of(request)[1])
+        elif last.role == "assistant":
             is_same &= last.id == info.message_id
         elif last.id != info.user_message_id:
             is_same = False

@@ -188,7 +188,7 @@ class Opening:
         Returns:
             None if another request was quicker, or a run had to end first: decide again.
         """
-        opened = await self._open_surely(wanted)
+        opened = await open_surely(self._store, wanted)
         run = opened.run
         if run is not None and run.id == wanted.run.id:
             key = RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence)
@@ -248,14 +248,6 @@ class Opening:
                 while feed.active is None:
                     await feed.pulse.wait()
 
-    async def _open_surely(self, request: OpenRun) -> Opened:
-        """Open, and ask again if the answer was lost: our own run is then known to us by id."""
-        try:
-            return await self._store.open_run(request)
-        except StoreUnavailableError:
-            await asyncio.sleep(0.05)
-            return await self._store.open_run(request)
-
     async def _wait_for_turn(self, request: StartRequest, feed: Feed, active: RunInfo) -> None:
         """Wait until the active run has ended, if the request may; refuse it otherwise."""
         view = await feed.view_of(active.id)
@@ -277,6 +269,15 @@ class Opening:
             chunks = [*Assembler(view.info.message_id, message).replay(), FinishChunk()]
             return ChunkBatch.aggregate(chunks, view.next - 1)
         return None
+
+
+async def open_surely(store: SessionStore, request: OpenRun) -> Opened:
+    """Open, and ask again if the answer was lost: our own run is then known to us by id."""
+    try:
+        return await store.open_run(request)
+    except StoreUnavailableError:
+        await asyncio.sleep(0.05)
+        return await store.open_run(request)
 
 
 def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:

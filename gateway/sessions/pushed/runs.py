@@ -26,6 +26,7 @@ from midstream.errors import (
     SequenceGapError,
     StoreUnavailableError,
 )
+from midstream.ids import MessageId
 from midstream.protocol.chunks import AnyChunk, StartChunk
 from midstream.protocol.codec import decode
 from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from midstream.sessions.types import Attempt, StartRequest
     from midstream.store.calls import Renewed
     from midstream.store.contract import SessionStore
+    from midstream.store.records import RunInfo, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +119,9 @@ class PushedRuns:
             "run_claimed" if claimed.plan is None else "run_opened",
             *(run.id, session_id, run.agent, key.fence, len(claimed.stored)),
         )
-        state = await self._store.load(session_id)
-        if state is None:
-            raise not_found()
-        check_write(caller, state.meta)  # it may have been erased, and begun by another
-        await self._steers.begin(key, claimed.stored, state.meta.steers, reads=attempt.reads)
+        state = await self._state(caller, request, run)
+        if not run.side:
+            await self._steers.begin(key, claimed.stored, state.meta.steers, reads=attempt.reads)
         cached = CachedRun(state.meta, key, run, claimed.stored, claimed.continued)
         stored, stopped_by = list(claimed.stored), claimed.stopped_by
         if not stored:
@@ -140,6 +140,15 @@ class PushedRuns:
             messages=_foreign(run_history(state.path, run.message_id, claimed.continued)),
             stopped_by=stopped_by,
         )
+
+    async def _state(self, caller: Caller, request: StartRequest, run: RunInfo) -> SessionState:
+        """Return the session with the path to what a run answers: a side run answers its prompt."""
+        prompt = MessageId(request.messages[-1].id) if run.side else None
+        state = await self._store.load(request.session_id, leaf=prompt)
+        if state is None:
+            raise not_found()
+        check_write(caller, state.meta)  # it may have been erased, and begun by another
+        return state
 
     def _bounded(self, patience_ms: int | None) -> int | None:
         return None if patience_ms is None else min(patience_ms, self.limits.max_lease_ms)
@@ -261,7 +270,7 @@ class PushedRuns:
             view = await feed.view_of(key.run_id)
             if renewed.stopped_by is not None:
                 return Renewal(renewed.stopped_by)
-            watch = SteerWatch(self._store, key, feed, known)
+            watch = SteerWatch(self._store, key, feed, None if view.info.side else known)
             steers = await self._until_told(view, watch, min(wait_s, self.limits.max_wait_s))
             if view.ended:
                 raise run_ended(view.info, view.next)

@@ -19,6 +19,14 @@ if not m[1] or redis.call('HEXISTS', MESSAGES, answers .. '|') == 0
   or expected_offset ~= '' and expected_offset ~= m[3] then
   return {'stale', '', m[1], m[3]}
 end
+local above = parent ~= '' and lane_of(parent)
+local its_state = above and get(above, 'state')[1]
+if parent ~= '' and its_state ~= 'open' and its_state ~= 'waiting' then
+  return {'parent_ended', '', m[1], m[3]} -- also one that is stopping: a stop of all is one of this
+end
+if message ~= '' and redis.call('HEXISTS', MESSAGES, message .. '|') == 1 then
+  return {'message_known', '', m[1], m[3]}
+end
 if #side_lanes() >= MAX_SIDE_RUNS then
   return {'full', '', m[1], m[3]}
 end
@@ -27,4 +35,6 @@ raise_format(3)
 local lane = side_lane(run)
 redis.call('HSET', META, 'side', (redis.call('HGET', META, 'side') or '') .. run .. '\n')
 begin_run(lane, now)
+set(lane, 'parent', parent)
+note_attempt(lane)
 return commit_opened(lane, {writes}, now)

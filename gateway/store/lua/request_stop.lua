@@ -27,9 +27,11 @@ local function is_meant(lane)
   local its = get(lane, 'answers', 'writes')
   return message == '' or message == its[2] or lane.key == META and message == its[1]
 end
-local stopped = {}
-for _, lane in ipairs(m[1] and open_lanes() or {}) do
-  if is_meant(lane) then
+local stopped, meant = {}, {}
+for _, lane in ipairs(m[1] and open_lanes() or {}) do -- a run before those that work for it
+  local parent = get(lane, 'parent')[1]
+  if is_meant(lane) or lane.key == SIDE and parent and meant[parent] then
+    meant[lane.run] = true
     local state = get(lane, 'state')[1]
     if state == 'open' or state == 'waiting' then
       commit_stop(lane, by)

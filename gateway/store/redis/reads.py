@@ -141,6 +141,16 @@ class SessionReader:
             steers=decode_steers(steers),
         )
 
+    async def read_messages(
+        self, session_id: SessionId, ids: Sequence[MessageId]
+    ) -> dict[MessageId, Raw]:
+        """See SessionStore."""
+        if not ids:
+            return {}
+        messages = self._keys.session(session_id).messages
+        found = await self._client.run(("HMGET", messages, *ids))
+        return {id_: Raw(json) for id_, json in zip(ids, found, strict=True) if json}
+
     async def load_meta(self, session_id: SessionId) -> SessionMeta | None:
         """See SessionStore."""
         facts, parts = await self._client.run_all(self._load_facts(session_id))
@@ -305,9 +315,12 @@ def _off_path(
         if mark == DELETED:
             deleted.add(message_id)
             continue
-        parent, _, _, *more = header.decode().split("\n")
+        parent, _, run, *more = header.decode().split("\n")
         messages[message_id] = OffPath(
-            MessageId(parent) if parent else None, _order(mark), SIDE in more
+            MessageId(parent) if parent else None,
+            _order(mark),
+            side=SIDE in more,
+            run_id=RunId(run) if run else None,
         )
     return messages, frozenset(deleted)
 

@@ -133,6 +133,9 @@ class RunWrites:
             writes=run.message_id,
             request_key=request.request_key or "",
             facts=request.facts,
+            attempt="" if request.attempt is None else request.attempt,
+            patience_ms="" if request.patience_ms is None else request.patience_ms,
+            parent=run.parent_run_id or "",
             **_message_arguments(request.user_message or request.replaced_message),
         )
 

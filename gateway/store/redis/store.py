@@ -98,6 +98,7 @@ class RedisStore:
         self.read_run = reads.read_run
         self.read_chunks = reads.read_chunks
         self.load = reads.load
+        self.read_messages = reads.read_messages
         self.load_meta = reads.load_meta
         self.load_run = reads.load_run
         self.run_of_request = reads.run_of_request

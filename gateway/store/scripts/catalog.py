@@ -101,7 +101,7 @@ def open(
     """
 
 
-@script(SessionNames, *_OPENS, keys=_ALL, channels=_FEED)
+@script(SessionNames, *_OPENS, "attempts", keys=_ALL, channels=_FEED)
 def open_side(
     *,
     expected_owner: UserId,
@@ -116,12 +116,15 @@ def open_side(
     writes: MessageId,
     request_key: str,
     facts: bytes,
+    attempt: int | str,
+    patience_ms: int | str,
+    parent: RunId | str,
     message: MessageId | str,
     message_parent: MessageId | str,
     message_hash: str,
     message_json: bytes,
 ) -> None:
-    """Open a run beside the main one. As of `open`."""
+    """Open a run beside the main one. As of `open`. `parent`: a run under way; '' for any."""
 
 
 @script(SessionNames, keys=("meta", "log", "runs", "side"), channels=_FEED)

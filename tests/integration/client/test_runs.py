@@ -343,3 +343,20 @@ async def test_session_of_somebody_else_does_not_exist(client: Midstream, sessio
             async with client.run(session.id, key="job", text="Go.", user=user):
                 raise AssertionError("the body must not begin")
         assert refused.value.code == "session_not_found"
+
+
+async def test_worker_awaits_side_runs_of_its_answer(client: Midstream, session: Session) -> None:
+    """They are no part of the conversation, and a client that asks is shown them."""
+
+    async def research(parent: str, topic: str) -> str:
+        async with client.run(
+            session.id, key=f"side-{topic}", text=topic, agent="researcher", side=parent
+        ) as side:
+            await side.text(f"found {topic}")
+        return str(side.message["parts"][-1]["text"])
+
+    async with client.run(session.id, key="job", text="Compare") as run:
+        found = await asyncio.gather(*(research(run.id, topic) for topic in ("a", "b")))
+        await run.text(" and ".join(found))
+    assert text_of(await answer_of(session)) == "found a and found b"
+    assert len((await session.snapshot())["messages"]) == 2

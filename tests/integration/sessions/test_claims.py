@@ -20,6 +20,7 @@ from midstream.sessions.log.orphans import Orphans
 from midstream.sessions.opening.claims import Claimed, Claims
 from midstream.sessions.opening.due_turns import DueTurns
 from midstream.sessions.opening.open_run import Opening
+from midstream.sessions.opening.side_run import SideOpening
 from midstream.sessions.runs.closer import RunCloser
 from midstream.sessions.runs.terminal import close_request, write_terminal
 from midstream.sessions.stopping import Stopping
@@ -50,7 +51,8 @@ class Claimant:
         reaper = Reaper(store, LeaseLimits(), lambda: (), RunCloser(store, 60), Orphans())
         stopping = Stopping(store, hub, reaper, SessionLimits())
         opening = Opening(store, Agents(), reaper, stopping, DueTurns(), SessionLimits())
-        self.claims = Claims(store, opening, 8_000)
+        sides = SideOpening(store, SessionLimits())
+        self.claims = Claims(store, opening, sides, 8_000)
 
     async def claim(self, request: StartRequest, caller: Caller = ALICE) -> Claimed:
         """Claim for an agent `worker`."""

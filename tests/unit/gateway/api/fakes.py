@@ -143,8 +143,8 @@ class FakeSessions:
     async def stop(self, caller: Any, session_id: str, **options: Any) -> Any:
         return self._answer("stop", session_id=session_id, **options) or []
 
-    async def snapshot(self, caller: Any, session_id: str) -> Any:
-        return self._answer("snapshot", session_id=session_id)
+    async def snapshot(self, caller: Any, session_id: str, *, side: bool = False) -> Any:
+        return self._answer("snapshot", session_id=session_id, side=side)
 
     async def at_work(self, caller: Any, session_id: str) -> Any:
         return self._answer("at_work", caller=caller, session_id=session_id)
@@ -152,8 +152,10 @@ class FakeSessions:
     async def withdraw_presence(self, pid: int) -> None:
         self._answer("withdraw_presence", pid=pid)
 
-    async def follow(self, caller: Any, session_id: str, after: Any, *, tabs: int = 1) -> Any:
-        return self._answer("follow", session_id=session_id, after=after, tabs=tabs)
+    async def follow(
+        self, caller: Any, session_id: str, after: Any, *, tabs: int = 1, side: bool = False
+    ) -> Any:
+        return self._answer("follow", session_id=session_id, after=after, tabs=tabs, side=side)
 
     async def delete(self, caller: Any, session_id: str, message_id: str | None) -> None:
         self._answer("delete", session_id=session_id, message_id=message_id)

@@ -163,7 +163,21 @@ async def test_claim_says_whether_its_worker_reads_messages() -> None:
         assert (attempt.reads, bytes(start.body)) == (reads, b"{}")
 
 
+async def test_claim_says_which_run_its_side_run_works_for() -> None:
+    pushed = FakePushed(PushedRun(run=RUN, fence=1, next=1))
+    for field, side, parent in (
+        ({}, False, None),
+        ({"side": True}, True, None),
+        ({"side": True, "parentRunId": "run_1"}, True, "run_1"),
+    ):
+        await post(pushed, "/api/agent/runs", {**CLAIM, **field})
+        _, start, _, _ = pushed.calls[-1]
+        assert (start.side, start.parent_run_id, bytes(start.body)) == (side, parent, b"{}")
+
+
 UNREADABLE: list[tuple[str, object]] = [
+    ("/api/agent/runs", {**CLAIM, "side": True, "parentRunId": "run 1"}),
+    ("/api/agent/runs", {**CLAIM, "side": "yes"}),
     ("/api/agent/runs", b"{"),
     ("/api/agent/runs", b"[]"),
     ("/api/agent/runs", {}),

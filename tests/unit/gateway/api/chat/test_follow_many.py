@@ -25,7 +25,9 @@ class Follows(FakeSessions):
         self.positions: dict[str, Position | None] = {}
         self.tabs: dict[str, int] = {}
 
-    async def follow(self, caller: Any, session_id: str, after: Any, *, tabs: int = 1) -> Any:
+    async def follow(
+        self, caller: Any, session_id: str, after: Any, *, tabs: int = 1, side: bool = False
+    ) -> Any:
         self.positions[session_id] = after
         self.tabs[session_id] = tabs
         reader = self.readers[session_id]
