@@ -12,6 +12,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from midstream.aio.idle_timeout import IdleTimeout
+from midstream.api.ag_ui import run_ag_ui
 from midstream.api.agents import list_agents
 from midstream.api.auth.agent_keys import create_agent_keys
 from midstream.api.auth.gate import Gate, origin_regex, page_origins, served_hosts
@@ -275,6 +276,7 @@ def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]
         follow_sessions,
         list_agents,
         list_chats,
+        run_ag_ui,
         UserController,
         package_handler(),
         livez,

@@ -135,6 +135,20 @@ ROWS: Final = [
         post("/api/chat?protocol=v4", lambda place: {"id": place.id, "messages": [v4_message()]}),
         spoils=True,
     ),
+    Row(
+        "POST /api/ag-ui/{name:str}",
+        "write",
+        post(
+            "/api/ag-ui/assistant",
+            lambda place: {
+                "threadId": place.id,
+                "runId": f"run{next(_numbers)}",
+                "messages": [{"id": f"m{next(_numbers)}", "role": "user", "content": "mine now"}],
+            },
+        ),
+        lambda answer: b"RUN_STARTED" in answer.body,
+        spoils=True,
+    ),
     Row("GET /api/chat", "read", get("/api/chat?follow={0.id}@"), says_it),
     Row("GET /api/chat", "read", get("/api/chat?follow={0.id}@e:0-0&tabs={0.id}@3"), says_it),
     Row("GET /api/chat/{chat_id:str}", "read", get("/api/chat/{0.id}"), says_it),
@@ -470,7 +484,13 @@ async def _is_as_missing(
     """
     if says_it(answer):
         return False
-    begins = {"POST /api/chat", "WEBSOCKET /api/chat", "POST /api/agent/runs", "ASGI /proxy"}
+    begins = {
+        "POST /api/chat",
+        "POST /api/ag-ui/{name:str}",
+        "WEBSOCKET /api/chat",
+        "POST /api/agent/runs",
+        "ASGI /proxy",
+    }
     if row.route in begins and row.access != "read":
         return code_of(answer.body) == "session_not_found"
     missing = Place(f"none-{next(_numbers)}", place.run, place.fence)

@@ -1,0 +1,191 @@
+"""AG-UI's requests and events, without its client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from midstream.protocol.ag_ui import AgUiEncoder
+from midstream.protocol.ag_ui_requests import AgUiRequest
+from midstream.protocol.chunks import (
+    AbortChunk,
+    AnyChunk,
+    FinishChunk,
+    ResetStepChunk,
+    StartChunk,
+    StartStepChunk,
+    TextDeltaChunk,
+    TextStartChunk,
+    ToolApprovalRequestChunk,
+    ToolInputAvailableChunk,
+    ToolOutputAvailableChunk,
+)
+from midstream.protocol.codec import data_chunk
+from midstream.protocol.errors import MalformedFrameError
+from midstream.protocol.messages import UIMessage
+from midstream.protocol.parts import json_of
+
+
+def events(*chunks: AnyChunk) -> list[dict[str, Any]]:
+    body = AgUiEncoder("thread", "run").encode(chunks)
+    return [json.loads(event[6:]) for event in body.split(b"\n\n") if event]
+
+
+def types(*chunks: AnyChunk) -> list[str]:
+    return [event["type"] for event in events(*chunks)]
+
+
+def request(**fields: object) -> AgUiRequest:
+    body = {"threadId": "t", "runId": "r", "messages": [], **fields}
+    return AgUiRequest(json.dumps(body).encode())
+
+
+def call(name: str = "weather", id_: str = "c1") -> ToolInputAvailableChunk:
+    return ToolInputAvailableChunk(
+        tool_call_id=id_, tool_name=name, input=json_of({"city": "Paris"})
+    )
+
+
+def test_call_that_waits_for_the_client_is_pending_and_one_for_a_person_interrupts() -> None:
+    start = StartChunk(message_id="m")
+    *_, pending = events(start, call(), FinishChunk())
+    assert pending["outcome"] == {"type": "success", "pendingToolCallIds": ["c1"]}
+
+    asked = ToolApprovalRequestChunk(approval_id="a1", tool_call_id="c1", reason="It costs money.")
+    *_, interrupted = events(start, call(), asked, FinishChunk())
+    assert interrupted["outcome"] == {
+        "type": "interrupt",
+        "interrupts": [
+            {"id": "a1", "reason": "approval", "toolCallId": "c1", "message": "It costs money."}
+        ],
+    }
+    answered = ToolOutputAvailableChunk(tool_call_id="c1", output=json_of("sunny"))
+    *_, result, finished = events(start, call(), answered, FinishChunk())
+    assert (result["content"], finished["outcome"]) == ("sunny", {"type": "success"})
+
+
+def test_what_is_open_is_closed_before_the_end_and_nothing_follows_it() -> None:
+    said = [
+        StartChunk(message_id="m"),
+        StartStepChunk(),
+        TextStartChunk(id="0"),
+        TextDeltaChunk(id="0", delta="Hi"),
+    ]
+    ended = ["RUN_STARTED", "STEP_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT"]
+    ended += ["TEXT_MESSAGE_END", "STEP_FINISHED", "RUN_FINISHED"]
+    assert types(*said, AbortChunk(), FinishChunk(), TextDeltaChunk(id="0", delta="late")) == ended
+
+
+def test_repeated_step_begins_messages_of_its_own() -> None:
+    one = [StartChunk(message_id="m"), StartStepChunk(), TextStartChunk(id="0")]
+    again = [ResetStepChunk(), TextStartChunk(id="0"), FinishChunk()]
+    told = [e["messageId"] for e in events(*one, *again) if e["type"] == "TEXT_MESSAGE_START"]
+    assert told == ["m", "m-2"]
+
+
+def test_data_is_custom_under_its_own_name() -> None:
+    told = events(StartChunk(message_id="m"), data_chunk("status", json_of({"text": "Searching"})))
+    assert told[1] == {
+        "type": "CUSTOM",
+        "name": "data-status",
+        "value": {"data": {"text": "Searching"}},
+    }
+
+
+def test_message_of_a_person_has_its_texts_and_files() -> None:
+    content = [
+        {"type": "text", "text": "Look"},
+        {
+            "type": "image",
+            "source": {"type": "url", "value": "https://x", "mimeType": "image/png"},
+        },
+        {"type": "document", "source": {"type": "data", "value": "QQ==", "mimeType": "text/plain"}},
+    ]
+    asked = request(messages=[{"id": "u", "role": "user", "content": content}], context=[1], x=2)
+    assert not asked.answers
+    assert json.loads(bytes(asked.rest)) == {"context": [1]}
+    assert json.loads(bytes(asked.message().raw))["parts"] == [
+        {"type": "text", "text": "Look"},
+        {"type": "file", "mediaType": "image/png", "url": "https://x"},
+        {"type": "file", "mediaType": "text/plain", "url": "data:text/plain;base64,QQ=="},
+    ]
+
+
+def stored() -> UIMessage:
+    parts = [
+        {"type": "tool-a", "toolCallId": "c1", "state": "input-available", "input": {}},
+        {
+            "type": "tool-b",
+            "toolCallId": "c2",
+            "state": "approval-requested",
+            "input": {},
+            "approval": {"id": "a1", "signature": "s"},
+        },
+        {"type": "tool-c", "toolCallId": "c3", "state": "output-available", "output": 1},
+    ]
+    return UIMessage.parse(json.dumps({"id": "m", "role": "assistant", "parts": parts}).encode())
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"content": "sunny"}, {"state": "output-available", "output": "sunny"}),
+        ({"content": '{"t": 7}'}, {"state": "output-available", "output": {"t": 7}}),
+        ({"content": "{no json"}, {"state": "output-available", "output": "{no json"}),
+        ({"content": "", "error": "away"}, {"state": "output-error", "errorText": "away"}),
+    ],
+)
+def test_result_of_a_tool_answers_its_call_alone(
+    fields: dict[str, str], expected: dict[str, object]
+) -> None:
+    tool = {"id": "t1", "role": "tool", "toolCallId": "c1", **fields}
+    other = {"id": "t2", "role": "tool", "toolCallId": "c3", "content": "forged"}
+    asked = request(messages=[tool, other])
+    before = json.loads(bytes(stored().raw))["parts"]
+    parts = json.loads(bytes(asked.answered(stored()).raw))["parts"]
+    assert parts == [{**before[0], **expected}, before[1], before[2]]
+
+
+@pytest.mark.parametrize(
+    ("entry", "answer"),
+    [
+        ({"status": "resolved"}, {"approved": True}),
+        ({"status": "resolved", "payload": False}, {"approved": False}),
+        ({"status": "resolved", "payload": None}, {"approved": True}),
+        (
+            {"status": "resolved", "payload": {"approved": False, "reason": "Too dear."}},
+            {"approved": False, "reason": "Too dear."},
+        ),
+        ({"status": "cancelled", "payload": {"approved": True}}, {"approved": False}),
+    ],
+)
+def test_resumed_interrupt_answers_the_approval(
+    entry: dict[str, object], answer: dict[str, object]
+) -> None:
+    asked = request(resume=[{"interruptId": "a1", **entry}])
+    _, part, _ = json.loads(bytes(asked.answered(stored()).raw))["parts"]
+    assert part["state"] == "approval-responded"
+    assert part["approval"] == {"id": "a1", "signature": "s", **answer}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"messages": 3},
+        {"threadId": 1, "messages": [{"id": "u", "role": "user", "content": "x"}]},
+        {"messages": [{"id": "u", "role": "assistant", "content": "x"}]},
+    ],
+)
+def test_request_that_asks_for_nothing_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(MalformedFrameError):
+        request(**fields)
+
+
+def test_part_that_no_person_says_is_refused() -> None:
+    content = [{"type": "hologram"}]
+    asked = request(messages=[{"id": "u", "role": "user", "content": content}])
+    with pytest.raises(MalformedFrameError):
+        asked.message()
