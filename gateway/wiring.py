@@ -148,6 +148,7 @@ def _agent_config(name: str, agent: AgentSettings) -> ModelAgentConfig:
         send_reasoning=agent.send_reasoning,
         send_sources=agent.send_sources,
         message_metadata=agent.message_metadata,
+        name_speakers=agent.name_speakers,
         max_steps=agent.max_steps,
         restarts=agent.on_interruption == "restart",
     )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from midstream.authors import Author, known
 from midstream.errors import ForbiddenError, InvalidRequestError, SessionNotFoundError
 from midstream.ids import ANONYMOUS, EVERYWHERE, NO_TENANT, Reach, SessionId, TenantId, UserId
 
 if TYPE_CHECKING:
+    from midstream.authors import AuthorKind
     from midstream.store.records import SessionMeta
 
 
@@ -35,6 +37,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     """An authenticated caller.
 
     Attributes:
+        name: as people read it, clean; empty if the token has none.
         tenant: whose people the caller is one of. A session of another tenant does not
             exist for them, unless they are an admin; a `user` of the same name in another
             tenant is another person.
@@ -47,6 +50,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     """
 
     user: UserId = ANONYMOUS
+    name: str = ""
     tenant: TenantId = NO_TENANT
     role: Role = Role.USER
     granted: frozenset[SessionId] = frozenset()
@@ -83,6 +87,15 @@ class Caller(Struct, frozen=True, kw_only=True):
     def name_in(self, tenant: TenantId) -> UserId:
         """Return the caller's name in a session of a tenant: `TENANT/USER` in another one."""
         return self.user if tenant == self.tenant else UserId(f"{self.tenant}/{self.user}")
+
+    def author_in(self, tenant: TenantId) -> Author:
+        """Return the caller as the author of what they do in a session of a tenant."""
+        kind: AuthorKind = "agent" if self.agent_key else "person"
+        return Author(self.name_in(tenant), self.role, kind, self.name or self.agent_key)
+
+    def known_in(self, tenant: TenantId) -> Author | None:
+        """Return the caller as an author; None: nobody knows who they are."""
+        return known(self.author_in(tenant))
 
     def _meets(self, tenant: TenantId) -> bool:
         return tenant == self.tenant or self.role is Role.ADMIN

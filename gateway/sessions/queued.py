@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from midstream.store.records import QueueRecord, SteerRecord
 
 
-class Sender(Struct, frozen=True):
-    """Who sent an entry, as the gateway knows it. `kind`: `person`, or `agent` with its key."""
-
-    id: str
-    role: str
-    kind: str
-
-
 class QueueEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message that waits for its run.
 

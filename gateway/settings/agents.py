@@ -151,6 +151,13 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     message_metadata: Annotated[
         bool, Meta(description="Put model, tokens and times into the message's metadata.")
     ] = True
+    name_speakers: Annotated[
+        bool,
+        Meta(
+            description="Begin each person's message with their name for the model: `NAME: …`. "
+            "Names are those of tokens; who has none is not named."
+        ),
+    ] = False
     max_steps: Annotated[
         Count, Meta(description="Calls of the model in one run, tool results between them.")
     ] = 20

@@ -46,12 +46,15 @@ class Person(Struct, frozen=True):
     user: str
     role: str = "user"
     granted: bool = False
+    name: str = ""
 
     def headers(self, session: str = "") -> dict[str, str]:
         """Return their headers for a session."""
         claims: dict[str, object] = {"sub": self.user, "exp": time.time() + 600, "role": self.role}
         if self.tenant:
             claims["tenant"] = self.tenant
+        if self.name:
+            claims["name"] = self.name
         if self.granted:
             claims["sessions"] = [session]
         return {"authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}

@@ -16,6 +16,7 @@ class ModelAgentConfig(Struct, frozen=True, kw_only=True):
         model: answers unless the client asks for one of `models`.
         parameters, provider_options: see `StepRequest`.
         message_metadata: whether the message tells its model, its tokens and its duration.
+        name_speakers: whether the model reads who says what: `NAME: …`.
         max_steps: calls of the model in one run.
         restarts: a step that its process's death interrupted is repeated.
     """
@@ -30,6 +31,7 @@ class ModelAgentConfig(Struct, frozen=True, kw_only=True):
     send_reasoning: bool = True
     send_sources: bool = False
     message_metadata: bool = True
+    name_speakers: bool = False
     max_steps: int = 20
     restarts: bool = False
 

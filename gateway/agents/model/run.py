@@ -33,6 +33,7 @@ from midstream.agents.model.progress import (
 from midstream.agents.model.steering import StepSteers
 from midstream.agents.model.step import EXECUTING, ModelStep, Owed
 from midstream.aio.entered import Entered
+from midstream.authors import with_speakers
 from midstream.errors import ProviderError, ProviderUnavailableError
 from midstream.protocol.assembler import Assembler
 from midstream.protocol.chunks import (
@@ -351,12 +352,13 @@ class ModelRun:
         later = self._message is not None and (
             point.step > 0 or self._continued is not None or self._steers.any_taken
         )
+        messages = self._history() if later else self._request.history
         new_id = self._request.new_id
         if progress.is_kept:
             new_id = step_ids(self._request.run_id, point.step, point.attempt)
         return StepRequest(
             model=config.chosen_model(self._request.model),
-            messages=self._history() if later else self._request.history,
+            messages=with_speakers(messages) if config.name_speakers else messages,
             system=config.system,
             tools=self._tools.specs,
             tool_choice=config.tool_choice,

@@ -19,6 +19,7 @@ import msgspec
 from jwt import PyJWKClient, PyJWKSet
 from msgspec import Struct
 
+from midstream.authors import clean_name
 from midstream.errors import GatewayError, SettingsError, UnauthorizedError
 from midstream.ids import MAX_ID_LENGTH, SessionId, TenantId, UserId, escaped
 from midstream.sessions.access import Caller, Role
@@ -125,6 +126,7 @@ class JsonWebTokens:
             ) from None
         return Caller(
             user=user_id(claims.sub),
+            name=_name_of(payload),
             tenant=_tenant_of(payload, settings.tenant_claim),
             role=claims.role,
             granted=frozenset(map(SessionId, claims.sessions)),
@@ -266,6 +268,12 @@ def _tenant_of(payload: Mapping[str, object], claim: str) -> TenantId:
     if not isinstance(value, str):
         raise UnauthorizedError(f"unable to accept the token; its claim `{claim}` must be text")
     return tenant_id(value)
+
+
+def _name_of(payload: Mapping[str, object]) -> str:
+    """Return the name in a token. It grants nothing, so what is no text is no name."""
+    name = payload.get("name")
+    return clean_name(name) if isinstance(name, str) else ""
 
 
 def create_authenticator(settings: AuthSettings) -> Authenticator:

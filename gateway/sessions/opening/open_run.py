@@ -152,17 +152,19 @@ class Opening:
         attempt: Attempt | None,
     ) -> tuple[OpenRun, Plan]:
         """Decide what the send asks for, and how its run is opened."""
+        tenant = caller.tenant if state is None else state.meta.tenant
         plan = accept(
             request,
             state,
             refuse_foreign=self._limits.refuse_foreign,
             executed_here=self._executed_here(state, agent),
             continues_cut=attempt is not None and attempt.after is not None,
+            author=caller.known_in(tenant),
         )
         wanted = OpenRun(
             session_id=request.session_id,
             expected_owner=caller.user if state is None else state.meta.owner,
-            expected_tenant=caller.tenant if state is None else state.meta.tenant,
+            expected_tenant=tenant,
             run=_run_info(run_id, plan, request, agent, pushed=attempt is not None),
             user_message=plan.user_message,
             replaced_message=plan.replaced_message,
@@ -175,7 +177,7 @@ class Opening:
             attempt=None if attempt is None else attempt.number,
             patience_ms=None if attempt is None else attempt.patience_ms,
             after=None if attempt is None else attempt.after,
-            sender=encode_by(caller.user if state is None else caller.name_in(state.meta.tenant)),
+            sender=encode_by(caller.name_in(tenant)),
             earlier=None if state is None else earlier_version(plan, state.path),
         )
         return wanted, plan

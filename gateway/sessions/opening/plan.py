@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw
 
+from midstream.authors import author_in, with_answers, with_author
 from midstream.errors import ConflictError, InvalidRequestError, MessageNotFoundError
 from midstream.ids import MessageId, check_id, new_id
 from midstream.protocol.continuation import can_be_continued, merge_results
@@ -29,6 +30,7 @@ from midstream.store.records import RunOutcome, StoredMessage, Trigger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from midstream.authors import Author
     from midstream.sessions.types import StartRequest
     from midstream.store.calls import QueueRule
     from midstream.store.records import RunInfo, SessionState
@@ -46,6 +48,7 @@ def accept(
     refuse_foreign: bool,
     executed_here: Callable[[str], bool] = lambda _: False,
     continues_cut: bool = False,
+    author: Author | None = None,
 ) -> Plan:
     """Decide what a request asks for.
 
@@ -57,6 +60,7 @@ def accept(
         refuse_foreign: refuse a history with assistant messages that the session does not
             have; otherwise they are passed over.
         continues_cut: whether an answer whose run was cut may be continued as it is.
+        author: who sends; None if nobody knows. What the message itself says of it is dropped.
 
     Raises:
         MessageNotFoundError: it names an assistant message that the server never wrote, or
@@ -70,7 +74,7 @@ def accept(
         _refuse_foreign(request.messages, state)
     last = _readable(request.messages[-1])
     if last.role == "assistant" and request.trigger is Trigger.SUBMIT:
-        return _continue(last, state, known, executed_here, continues_cut=continues_cut)
+        return _continue(last, state, known, executed_here, author, continues_cut=continues_cut)
     if last.role != "user":
         raise InvalidRequestError(
             "unable to answer; the last message must be a user's, or the assistant's with its "
@@ -78,7 +82,7 @@ def accept(
         )
     if request.trigger is Trigger.REGENERATE and _is_regeneration(request, state):
         return _regenerate(request, path, known)
-    return _send(request, last, state, known)
+    return _send(request, last, state, known, author)
 
 
 def earlier_version(plan: Plan, path: Sequence[StoredMessage]) -> NewMessage | None:
@@ -185,6 +189,7 @@ def _send(
     last: UIMessage,
     state: SessionState | None,
     known: dict[MessageId, int],
+    author: Author | None,
 ) -> Plan:
     """A new message, the same one again, or (same id, other content) an edit."""
     message_id = MessageId(check_id(last.id, "message id"))
@@ -195,6 +200,8 @@ def _send(
     if index is not None:
         parent_id = path[index].parent_id
         if path[index].content_hash == content_hash:
+            # Whoever sends it again has not said it.
+            last = with_author(last, author_in(UIMessage.parse(path[index].message)) or author)
             return Plan(
                 user_message_id=message_id,
                 user_message=_new(last, parent_id, content_hash),
@@ -207,6 +214,7 @@ def _send(
     else:
         before = _up_to(parent_of_new(request, state), path, known)
         parent_id = before[-1].id if before else None
+    last = with_author(last, author)
     return Plan(
         user_message_id=message_id,
         user_message=_new(last, parent_id, content_hash),
@@ -273,6 +281,7 @@ def _continue(
     state: SessionState | None,
     known: dict[MessageId, int],
     executed_here: Callable[[str], bool],
+    author: Author | None,
     *,
     continues_cut: bool,
 ) -> Plan:
@@ -297,6 +306,8 @@ def _continue(
     may_continue = continues_cut or can_be_continued(message, executed_here)
     if merged is None and may_continue and _was_cut(stored, run):
         merged = message
+    if merged is not None:
+        merged = with_answers(message, merged, author)
     if index != len(path) - 1 or merged is None or stored.parent_id is None:
         raise ConflictError(
             "unable to continue this message; nothing in it waits for an answer. Send a new "

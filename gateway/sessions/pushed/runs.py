@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from msgspec.structs import replace
 
+from midstream.authors import start_of
 from midstream.errors import (
     FencedError,
     IllegalChunkPushedError,
@@ -27,7 +28,6 @@ from midstream.errors import (
     StoreUnavailableError,
 )
 from midstream.ids import MessageId
-from midstream.protocol.chunks import AnyChunk, StartChunk
 from midstream.protocol.codec import decode
 from midstream.protocol.errors import IllegalChunkError, MalformedFrameError
 from midstream.protocol.foreign import foreign_form
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
+    from midstream.protocol.chunks import AnyChunk
     from midstream.protocol.messages import UIMessage
     from midstream.protocol.writer import ChunkWriter
     from midstream.sessions.access import Caller
@@ -125,7 +126,7 @@ class PushedRuns:
         cached = CachedRun(state.meta, key, run, claimed.stored, claimed.continued)
         stored, stopped_by = list(claimed.stored), claimed.stopped_by
         if not stored:
-            start = StartChunk(message_id=run.message_id)
+            start = start_of(run.message_id, run.agent)
             cached.writer.write(start)
             stopped_by = (await self._commit(cached, [start])).stopped_by or stopped_by
             stored = [start]

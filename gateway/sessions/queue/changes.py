@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
+from midstream.authors import Author, known, with_author
 from midstream.errors import (
     ConflictError,
     EntryTakenError,
@@ -18,7 +19,7 @@ from midstream.sessions.access import Role, check_read, check_write, not_found
 from midstream.sessions.opening.plan import check_message, hash_content
 from midstream.sessions.places import has
 from midstream.sessions.queue.steering import not_delivered
-from midstream.sessions.queued import Queue, Sender
+from midstream.sessions.queued import Queue
 from midstream.store.queue.calls import ChangeEntry, ChangeStatus
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ class QueueChanges:
         self, caller: Caller, session_id: SessionId, entry: MessageId, edit: EntryEdit
     ) -> Queue:
         """Change an entry's message, its place, or both."""
-        await self._own(caller, session_id, entry)
+        _, own = await self._own(caller, session_id, entry)
         version = edit.if_version
         if edit.message is not None:
-            message = check_message(edit.message)
+            message = with_author(check_message(edit.message), known(_sender(own)))
             if message.id != entry:
                 raise ConflictError(
                     "unable to change the queued message; the new one has another id",
@@ -111,7 +112,7 @@ class QueueChanges:
         self, caller: Caller, session_id: SessionId, entry: MessageId, *, steers: bool = False
     ) -> Queue:
         """Answer an entry next: the run under way is stopped for it, or takes it up."""
-        meta = await self._own(caller, session_id, entry)
+        meta, _ = await self._own(caller, session_id, entry)
         if steers and meta.active_run_id is not None:
             refused = await self._steering.give_entry(caller, meta, entry)
             if refused is None:
@@ -139,13 +140,15 @@ class QueueChanges:
         check_write(caller, state.meta)
         return state
 
-    async def _own(self, caller: Caller, session_id: SessionId, entry: MessageId) -> SessionMeta:
-        """Return the session; raise unless the caller may change an entry that is there."""
+    async def _own(
+        self, caller: Caller, session_id: SessionId, entry: MessageId
+    ) -> tuple[SessionMeta, QueuedMessage]:
+        """Return the session and the entry; raise unless the caller may change it."""
         state = await self._loaded(caller, session_id)
         for each in (*state.queue.entries, *state.queue.unsent):
             if each.id == entry:
                 _check_own(caller, state, each)
-                return state.meta
+                return state.meta, each
         if not has(state, entry):
             raise MessageNotFoundError(
                 "unable to change this message; the queue does not have it", messageId=entry
@@ -161,9 +164,12 @@ def _check_own(caller: Caller, state: SessionState, entry: QueuedMessage) -> Non
     if caller.role in (Role.OPERATOR, Role.ADMIN):
         return
     name = caller.name_in(meta.tenant)
-    sender = msgspec.json.decode(entry.by, type=Sender)
-    if name not in (meta.owner, sender.id):
+    if name not in (meta.owner, _sender(entry).id):
         raise ForbiddenError("unable to change this queued message; another person has sent it")
+
+
+def _sender(entry: QueuedMessage) -> Author:
+    return msgspec.json.decode(entry.by, type=Author)
 
 
 def _check(changed: Changed, entry: MessageId) -> None:

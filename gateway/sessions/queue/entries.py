@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from midstream.authors import encode_author
 from midstream.ids import NO_TENANT, SessionId, TenantId, UserId
 from midstream.protocol.messages import UIMessage
 from midstream.sessions.access import Caller, Role
-from midstream.sessions.queued import Sender
 from midstream.sessions.types import StartRequest
 from midstream.store.records import Trigger
 
@@ -30,6 +30,7 @@ class EntryFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     user: UserId
+    name: str = ""
     tenant: TenantId = NO_TENANT
     role: str = Role.USER
     granted: bool = False
@@ -51,6 +52,7 @@ def facts_of_entry(caller: Caller, request: StartRequest, hold: RunHold | None) 
     return msgspec.json.encode(
         EntryFacts(
             user=caller.user,
+            name=caller.name,
             tenant=caller.tenant,
             role=caller.role,
             granted=request.session_id in caller.granted,
@@ -68,8 +70,7 @@ def facts_of_entry(caller: Caller, request: StartRequest, hold: RunHold | None) 
 
 def sender_of(caller: Caller, tenant: TenantId) -> bytes:
     """Encode who sends to a session of a tenant."""
-    kind = "agent" if caller.agent_key else "person"
-    return msgspec.json.encode(Sender(caller.name_in(tenant), caller.role, kind))
+    return encode_author(caller.author_in(tenant))
 
 
 def send_of(session_id: SessionId, entry: QueuedMessage) -> tuple[Caller, StartRequest, bytes]:
@@ -81,6 +82,7 @@ def send_of(session_id: SessionId, entry: QueuedMessage) -> tuple[Caller, StartR
     facts = _decoder.decode(entry.facts)
     caller = Caller(
         user=facts.user,
+        name=facts.name,
         tenant=facts.tenant,
         role=Role(facts.role),
         granted=frozenset({session_id}) if facts.granted else frozenset(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from midstream.authors import with_author
 from midstream.errors import (
     ConflictError,
     QueueFullError,
@@ -184,7 +185,7 @@ class Sending:
                 expected_owner=meta.owner,
                 expected_tenant=meta.tenant,
                 id=MessageId(message.id),
-                message=message.raw,
+                message=with_author(message, caller.known_in(meta.tenant)).raw,
                 content_hash=content_hash,
                 by=sender_of(caller, meta.tenant),
                 facts=facts_of_entry(caller, request, hold),

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from midstream.authors import with_author
 from midstream.errors import (
     AgentNotFoundError,
     ConflictError,
@@ -116,7 +117,7 @@ class Steers:
                 expected_owner=meta.owner,
                 expected_tenant=meta.tenant,
                 id=MessageId(message.id),
-                message=message.raw,
+                message=with_author(message, caller.known_in(meta.tenant)).raw,
                 content_hash=content_hash,
                 by=sender_of(caller, meta.tenant),
                 facts=facts_of_entry(caller, request, hold),

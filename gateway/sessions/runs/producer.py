@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from midstream.aio.pulse import Pulse
+from midstream.authors import start_of
 from midstream.errors import AgentError, StoreUnavailableError, UpgradeNeededError
 from midstream.protocol.assembler import Assembler
-from midstream.protocol.chunks import StartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.continuation import has_approved_call
 from midstream.protocol.deltas import only_words
@@ -227,7 +227,7 @@ class Producer:
     async def run(self) -> None:
         """Generate, and close; returns when the terminal is committed, or the run lost."""
         if not self._writer.started:
-            start = StartChunk(message_id=self.run_info.message_id)
+            start = start_of(self.run_info.message_id, self.run_info.agent)
             self._writer.write(start)
             self._put([start])
         pump = asyncio.create_task(self._generate(), name=f"agent {self.key.run_id}")

@@ -54,7 +54,8 @@ async def test_tool_of_the_route_is_called_and_its_steps_are_kept(
     message = end["messages"][-1]
     assert call_in(message)["output"] == 3
     assert [part["type"] for part in message["parts"]].count("step-start") == 2
-    assert message["metadata"] == {"by": "route"}
+    assert message["metadata"]["by"] == "route"
+    assert message["metadata"]["midstream"]["by"]["id"] == "route"
     assert message["id"] == (await session.snapshot())["runs"][-1]["messageId"]
     assert end["messages"] == as_ai5_holds((await session.snapshot())["messages"])
 

@@ -76,7 +76,8 @@ async def test_worker_says_everything_that_an_answer_has(
     assert (by_type["tool-roll"]["input"], by_type["tool-roll"]["output"]) == ({"sides": 6}, 4)
     assert by_type["data-chart"]["data"] == [1, 2, 3]
     assert text_of(message) == "It is blue.!"
-    assert message["metadata"] == {"model": "m", "cost": 1}
+    by = {"id": "forecaster", "role": "agent", "kind": "agent", "name": "forecaster"}
+    assert message["metadata"] == {"midstream": {"by": by}, "model": "m", "cost": 1}
     seen = await session.whole_run(run.id)
     assert seen.chunks[-1]["finishReason"] == "stop"
     assert (await session.snapshot())["runs"][-1]["agent"] == "forecaster"

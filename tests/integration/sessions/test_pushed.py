@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from midstream.authors import start_of
 from midstream.errors import (
     FencedError,
     GatewayError,
@@ -20,7 +21,6 @@ from midstream.errors import (
     SessionNotFoundError,
 )
 from midstream.ids import RunId, SessionId
-from midstream.protocol.chunks import StartChunk
 from midstream.sessions import LeaseLimits, SessionLimits, open_sessions
 from midstream.sessions.pushed import run_cache
 from midstream.sessions.types import PushedEnd, PushedRun
@@ -76,7 +76,7 @@ async def test_worker_writes_a_run_that_readers_follow_live(sessions: Sessions) 
     assert reader is not None
     reading = Reading(reader)
     assert (run.run.agent, run.next, list(run.stored)) == (
-        "worker", 1, [StartChunk(message_id=run.run.message_id)],
+        "worker", 1, [start_of(run.run.message_id, "worker")],
     )  # fmt: skip
 
     appended = await sessions.pushed.append(ALICE, key, 1, [STEP, OPEN, delta("Hel")])
@@ -222,7 +222,7 @@ async def test_last_chunks_may_come_with_the_end(sessions: Sessions) -> None:
     assert await sessions.pushed.end(ALICE, key, last) == first
     message = await answer(sessions)
     assert message["parts"][1] == {"type": "text", "text": "all", "state": "done"}
-    assert message["metadata"] == {"model": "m"}
+    assert message["metadata"]["model"] == "m"
 
 
 async def test_silent_worker_hears_a_stop_at_once(

@@ -294,7 +294,7 @@ async def test_edit_replaces_a_message_and_what_followed(
     run.end()
     await reading.end()
 
-    assert [message.raw for message in run.request.history] == [edited.raw]
+    assert [(each.id, each.text) for each in run.request.history] == [("u1", "changed")]
     snapshot = await sessions.snapshot(ALICE, S)
     assert len(snapshot.messages) == 2
     assert b"changed" in bytes(snapshot.messages[0])

@@ -30,7 +30,7 @@ export interface Presence {
 export interface QueueEntry<MESSAGE extends UIMessage> {
   id: string;
   message: MESSAGE;
-  by: { id: string; role: string; kind: string };
+  by: { id: string; role: string; kind: string; name?: string };
   /** When it was sent, in milliseconds since 1970. */
   at: number;
   /** Counts its edits. */

@@ -86,6 +86,15 @@ async def test_token_grants_what_its_claims_say() -> None:
 
 
 @pytest.mark.parametrize(
+    ("claim", "name"), [("Ann \u202e\n Lee", "Ann Lee"), (7, ""), (None, ""), ("x" * 70, "x" * 64)]
+)
+async def test_name_of_a_token_is_cleaned_and_never_a_reason_to_refuse_it(
+    claim: object, name: str
+) -> None:
+    assert (await with_secret().identify(token(name=claim))).name == name
+
+
+@pytest.mark.parametrize(
     ("claim", "tenant"),
     [
         ({}, ""),

@@ -20,6 +20,7 @@ S = SessionId("chat-1")
 MESSAGE = b'{"id":"u1","role":"user","parts":[{"type":"text","text":"Hi"}]}'
 GUEST = Caller(
     user=UserId("gus"),
+    name="Gus",
     tenant=TenantId("a"),
     granted=frozenset({S, SessionId("other")}),
     agents=frozenset({"poet"}),
@@ -86,7 +87,7 @@ def test_clients_see_the_message_and_its_sender_and_no_facts() -> None:
     entry = queued(facts_of_entry(GUEST, REQUEST, None))
     state = QueueState(entries=(entry,), paused="stopped", unsent=(replace(entry, reason="gone"),))
     shown = msgspec.json.decode(msgspec.json.encode(Queue.of(state)))
-    by = {"id": "gus", "role": "user", "kind": "agent"}
+    by = {"id": "gus", "role": "user", "kind": "agent", "name": "Gus"}
     message = msgspec.json.decode(MESSAGE)
     seen = {"id": "u1", "message": message, "by": by, "at": 7, "version": 1}
     assert shown == {
