@@ -99,17 +99,15 @@ class Midstream:
             on_active: another open run: `refuse` this (`run_active`), or `interrupt` that one.
             attempt: its number; one lower than was seen before is fenced.
             steering: the body reads what people say meanwhile; see `Run.take_steering`.
-            lease_s: how long a silent run waits for the next attempt, at most the gateway's
-                `runs.max_lease_s`. None: `runs.lease_s`, 8 s.
+            lease_s: how long a silent run waits for the next attempt. None: `runs.lease_s`, 8 s.
             side: beside the main run, and for it, or for the run of this id: no part of the chat.
         """
         more = {"agent": agent, "attempt": attempt, "onActive": on_active, "onRetry": on_retry}
         more |= {"steering": steering or None, "side": side or None}
-        claim = _claim(session_id, key, text, message, lease_s, more)
         return Run(
             self._gateways,
             session_id,
-            claim,
+            _claim(session_id, key, text, message, lease_s, more),
             steering=steering,
             user=user,
             on_retry=on_retry,

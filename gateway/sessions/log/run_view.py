@@ -207,22 +207,14 @@ class RunView:
         self.pulse.send()
 
     async def find_again(self) -> bool:
-        """Read a lost run again from Redis; False if it is gone.
-
-        Raises:
-            StoreUnavailableError: Redis cannot be reached.
-        """
+        """Read a lost run again from Redis; False if it is gone. Raises StoreUnavailableError."""
         found = await self.look()
         if found:
             self.lost = False
         return found
 
     async def look(self) -> bool:
-        """Read the run's state and length from Redis; False if it is gone.
-
-        Raises:
-            StoreUnavailableError: Redis cannot be reached.
-        """
+        """Read the run's state and length from Redis; False if gone. Raises as `find_again`."""
         found = await self._store.load_run(self.session_id, self.info.id)
         if found is None:
             return False

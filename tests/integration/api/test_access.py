@@ -8,21 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import count, product
+from itertools import product
 from typing import Any, Final, Literal, TypeAlias
 
 import pytest
 from msgspec import Struct
 
+from tests.support.asking import (
+    CHUNK,
+    SAID,
+    Place,
+    a_call,
+    a_send,
+    frame,
+    get,
+    message,
+    numbers,
+    post,
+    proxied,
+    says_it,
+    v4_message,
+)
 from tests.support.callers import KEYS, OWNER, TENANT, WRITER, Person, Worker
 from tests.support.in_process import InProcess, code_of
 from tests.support.processes import eventually
 from tests.unit.gateway.api.fakes import Answer
 
 pytestmark = pytest.mark.anyio
-
-SAID: Final = "sesame"
-"""In every session: what a foreigner never reads."""
 
 Outcome: TypeAlias = Literal["served", "forbidden", "hidden", "refused"]
 Kind: TypeAlias = Literal["ended", "running", "pushed", "proxied"]
@@ -34,14 +46,6 @@ PEOPLE: Final = [
     )
 ]
 WORKERS: Final = [Worker(key, user) for key, user in product(KEYS, (None, OWNER, "bob"))]
-
-
-class Place(Struct, frozen=True):
-    """A session of ann's, and a run of it that is pushed."""
-
-    id: str
-    run: str = "run_1"
-    fence: int = 1
 
 
 class Row(Struct, frozen=True):
@@ -65,68 +69,6 @@ class Row(Struct, frozen=True):
     names_agent: bool = False
 
 
-_numbers: Final = count()
-
-
-def get(path: str) -> Callable[[InProcess, Place, Mapping[str, str]], Any]:
-    return lambda app, place, headers: app.ask("GET", path.format(place), headers=headers)
-
-
-def post(
-    path: str, body: Callable[[Place], object], **more: str
-) -> Callable[[InProcess, Place, Mapping[str, str]], Any]:
-    return lambda app, place, headers: app.ask(
-        "POST", path.format(place), body(place), {**headers, **more}
-    )
-
-
-def frame(**fields: Any) -> Callable[[InProcess, Place, Mapping[str, str]], Any]:
-    return lambda app, place, headers: app.frames(
-        "/api/chat",
-        {"requestId": "r", "id": place.id, "headers": {}, "body": {}, **fields},
-        headers,
-    )
-
-
-def message(text: str = "mine now") -> dict[str, object]:
-    number = next(_numbers)
-    return {"id": f"u{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
-
-
-def a_send(place: Place) -> dict[str, object]:
-    return {"id": place.id, "messages": [message()], "trigger": "submit-message"}
-
-
-def v4_message() -> dict[str, object]:
-    return {**message(), "content": "mine now"}
-
-
-def says_it(answer: Answer) -> bool:
-    return SAID.encode() in answer.body
-
-
-def a_call(_: Place) -> dict[str, object]:
-    content = f"call {next(_numbers)}"
-    return {
-        "model": "sim-instant",
-        "max_tokens": 64,
-        "messages": [{"role": "user", "content": content}],
-    }
-
-
-CHUNK: Final = b'{"type":"start-step"}'
-
-
-def proxied(session: str) -> dict[str, str]:
-    """Headers of a call that passes through a session."""
-    return {
-        "x-api-key": "simulated",
-        "anthropic-version": "2023-06-01",
-        "x-midstream-session": session,
-        "x-midstream-agent": WRITER,
-    }
-
-
 ROWS: Final = [
     Row("POST /api/chat", "write", post("/api/chat", a_send), spoils=True),
     Row(
@@ -142,8 +84,8 @@ ROWS: Final = [
             "/api/ag-ui/assistant",
             lambda place: {
                 "threadId": place.id,
-                "runId": f"run{next(_numbers)}",
-                "messages": [{"id": f"m{next(_numbers)}", "role": "user", "content": "mine now"}],
+                "runId": f"run{next(numbers)}",
+                "messages": [{"id": f"m{next(numbers)}", "role": "user", "content": "mine now"}],
             },
         ),
         lambda answer: b"RUN_STARTED" in answer.body,
@@ -289,7 +231,7 @@ ROWS: Final = [
             "/api/agent/runs",
             lambda place: {
                 "id": place.id,
-                "key": f"k{next(_numbers)}",
+                "key": f"k{next(numbers)}",
                 "text": "mine now",
                 "agent": WRITER,
             },
@@ -399,7 +341,7 @@ class Places:
 
     async def get(self, kind: Kind) -> Place:
         if kind not in self._kept:
-            place = await self._make(kind, f"chat-{next(_numbers)}")
+            place = await self._make(kind, f"chat-{next(numbers)}")
             self._kept[kind] = place, await self._look(place)
         return self._kept[kind][0]
 
@@ -493,7 +435,7 @@ async def _is_as_missing(
     }
     if row.route in begins and row.access != "read":
         return code_of(answer.body) == "session_not_found"
-    missing = Place(f"none-{next(_numbers)}", place.run, place.fence)
+    missing = Place(f"none-{next(numbers)}", place.run, place.fence)
     other = await row.ask(app, missing, who.headers(place.id))
     same_id = other.body.replace(missing.id.encode(), place.id.encode())
     return (other.status, same_id) == (answer.status, answer.body)
